@@ -27,7 +27,9 @@ class AgentError(Exception):
 class ConfigError(AgentError):
     """Raised for a wrong task file, tool definition, tool reference or setting, before anything is sent."""
 
-    def __init__(self, problem: str, *, path: Path | None = None, line: int | None = None, key: str | None = None) -> None:
+    def __init__(
+        self, problem: str, *, path: Path | None = None, line: int | None = None, key: str | None = None
+    ) -> None:
         self.problem = problem
         self.path = path
         """The file that holds the mistake. None: it was made in Python or on the command line."""
@@ -67,8 +69,8 @@ class EndpointTimeout(EndpointError):
         self.phase = phase
         """`the first byte` or `the next part of the reply`."""
         super().__init__(
-            f"{url} sent nothing for {waited_s:g} s while we waited for {phase}. The engine may be overloaded or stuck: "
-            "look at its log and its /metrics.",
+            f"{url} sent nothing for {waited_s:g} s while we waited for {phase}. The engine may be overloaded "
+            "or stuck: look at its log and its /metrics.",
             url=url,
         )
 

@@ -14,7 +14,7 @@ Effort = Literal["none", "high"]
 """Reasoning effort of Mistral Medium 3.5: it takes these two values and no other (model card, read 2026-11)."""
 
 ToolStatus = Literal["ok", "error", "invalid", "timeout", "interrupted", "duplicate"]
-"""How a call ended: `invalid` was never run, `interrupted` may have run in part, `duplicate` was answered by its twin."""
+"""How a call ended: `invalid` was never run, `interrupted` may have run in part, `duplicate`: see its twin."""
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "unknown"]
 """The server's word for why it stopped; `unknown` stands for a missing or foreign one."""

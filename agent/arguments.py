@@ -1,0 +1,106 @@
+"""Check a call's arguments against a tool's schema, strictly; report every mismatch as data, change nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+JsonObject = dict[str, JsonValue]
+JsonPath = tuple[str | int, ...]
+Problem = Literal["missing", "extra", "type", "value"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Issue:
+    """One mismatch between arguments and schema."""
+
+    path: JsonPath
+    """Where, from the top of the arguments; for `missing` and `extra` the last part is the key concerned."""
+    problem: Problem
+    expected: str
+    """What would be right, in words: `an integer`."""
+    sent: JsonValue = None
+    """The offending value; meaningless for `missing`."""
+
+    @property
+    def place(self) -> str:
+        """The path as people write it: `$.lines[0]`."""
+        return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
+
+
+class Arguments(Protocol):
+    """What a tool knows about its arguments."""
+
+    def check(self, text: str) -> object | tuple[Issue, ...]:
+        """Return the value to call the tool with, or every mismatch. `text`: a JSON object."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelArguments:
+    """Arguments described by a pydantic model; validated strictly in JSON mode (true is no integer, "3" is no 3)."""
+
+    model: type[BaseModel]
+
+    def check(self, text: str) -> BaseModel | tuple[Issue, ...]:
+        """Return the model's instance or its mismatches."""
+        try:
+            return self.model.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            whole: JsonValue = json.loads(text)
+            return tuple(_from_pydantic(cast("Mapping[str, Any]", detail), whole) for detail in error.errors())
+
+
+# pydantic's error types (pydantic 2.14, errors page) that mean "another JSON type", and what to call the right one.
+_TYPE_WORDS = {
+    "int": "an integer",
+    "float": "a number",
+    "string": "a string",
+    "bool": "true or false",
+    "list": "an array",
+    "tuple": "an array",
+    "set": "an array",
+    "dict": "an object",
+    "model": "an object",
+    "dataclass": "an object",
+    "none_required": "null",
+    "model_attributes": "an object",
+    "date": "a date",
+    "datetime": "a date and time",
+    "bytes": "a string",
+    "int_from_float": "an integer",
+}
+
+
+def _from_pydantic(detail: Mapping[str, Any], whole: JsonValue) -> Issue:
+    kind = str(detail["type"])
+    path = _real_path(cast("tuple[str | int, ...]", detail["loc"]), whole, keep_last=kind == "missing")
+    sent = cast("JsonValue", detail["input"])
+    if kind == "missing":
+        return Issue(path=path, problem="missing", expected="a value")
+    if kind == "extra_forbidden":
+        return Issue(path=path, problem="extra", expected="no such field", sent=sent)
+    base = kind.removesuffix("_type").removesuffix("_parsing")
+    if kind.endswith(("_type", "_parsing", "int_from_float")) and base in _TYPE_WORDS:
+        return Issue(path=path, problem="type", expected=_TYPE_WORDS[base], sent=sent)
+    message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return Issue(path=path, problem="value", expected=message, sent=sent)
+
+
+def _real_path(loc: Sequence[str | int], whole: JsonValue, *, keep_last: bool) -> JsonPath:
+    """Drop the parts of pydantic's loc that name a union's branch rather than a place in the data."""
+    path: list[str | int] = []
+    here: JsonValue = whole
+    for index, part in enumerate(loc):
+        inside_object = isinstance(here, dict) and part in here
+        inside_array = isinstance(here, list) and isinstance(part, int) and part < len(here)
+        if inside_object or inside_array:
+            here = cast("Any", here)[part]
+            path.append(part)
+        elif keep_last and index == len(loc) - 1:
+            path.append(part)
+    return tuple(path)

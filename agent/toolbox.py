@@ -1,0 +1,45 @@
+"""The tools of one run: named, ordered, frozen; finds the nearest name, and writes the same bytes every time."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+
+from .errors import ConfigError
+from .toolspec import Tool
+
+
+class Toolbox:
+    """The tools of a run, in the order given; never changes, because a changed tool list empties the prefix cache."""
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for tool in tools:
+            if tool.name in self._tools:
+                msg = f"Two tools are named {tool.name!r}. Rename one: @tool(name=...)."
+                raise ConfigError(msg)
+            self._tools[tool.name] = tool
+        definitions = [tool.definition() for tool in self._tools.values()]
+        self.definitions: bytes = json.dumps(definitions, ensure_ascii=False, separators=(",", ":")).encode()
+        """The `tools` value of a request, as JSON bytes; the same for the whole run."""
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._tools.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._tools)
+
+    def get(self, name: str) -> Tool | None:
+        """Return the tool of exactly this name."""
+        return self._tools.get(name)
+
+    def nearest(self, name: str) -> tuple[str, ...]:
+        """Return up to three names that resemble `name`, the closest first."""
+        by_lower = {known.lower(): known for known in self._tools}
+        close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.5)
+        return tuple(by_lower[match] for match in close)

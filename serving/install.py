@@ -1,0 +1,206 @@
+"""Carry out the plan of `cpu_env`: make the engine's environment once, and find it again; serves nothing."""
+
+import fcntl
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from .cpu_env import (
+    ENVIRONMENT,
+    MEND,
+    NEEDED_BYTES,
+    InstallStep,
+    Way,
+    engine_python,
+    install_plan,
+    mend,
+    torch_is_missing,
+)
+from .errors import EngineError
+from .process_group import run_to_end
+
+_MARK = "complete.json"
+_TAIL_LINES = 15
+_SHOWN = ("Collecting ", "Downloading ", "Installing ", "Successfully ", "Resolved ", "Prepared ", "Installed ")
+
+
+class Runner(Protocol):
+    """Runs one command to its end."""
+
+    def __call__(self, command: Sequence[str], on_line: Callable[[str], None]) -> int:
+        """Give each line of output to `on_line`; the result is the exit status."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the installation finds on this machine."""
+
+    python: Path
+    """The interpreter to build upon."""
+    uv: Path | None
+    """The uv program. None: there is none on the PATH."""
+    free_bytes: int
+    """Free space on the disk of the cache."""
+
+
+def this_machine(cache: Path) -> Machine:
+    """Look for a Python that has CPU builds of torch, for uv, and at the disk.
+
+    Python 3.11 is preferred, being the version that was measured; otherwise the running one is tried.
+    """
+    uv = shutil.which("uv")
+    on_disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    return Machine(
+        python=_python(),
+        uv=Path(uv) if uv else None,
+        free_bytes=shutil.disk_usage(on_disk).free,
+    )
+
+
+def installed_python(cache: Path) -> Path | None:
+    """Name the finished environment's interpreter; None: there is no finished one."""
+    environment = cache / ENVIRONMENT
+    return engine_python(environment) if (environment / _MARK).exists() else None
+
+
+def ensure_installed(
+    cache: Path,
+    *,
+    on_detail: Callable[[str], None],
+    machine: Callable[[Path], Machine] = this_machine,
+    run: Runner = run_to_end,
+) -> Path:
+    """Make the environment unless it is there, and name its interpreter.
+
+    Two processes never build at once: the second waits and takes what the first made. A build that was
+    killed leaves no mark, and is begun anew.
+
+    Args:
+        cache: the folder that holds the environments; made if need be.
+        on_detail: receives one line for people at each turn.
+        machine: what there is to build with.
+        run: runs the commands.
+
+    Raises:
+        EngineError: too little disk, or a command failed.
+    """
+    found = installed_python(cache)
+    if found:
+        return found
+    cache.mkdir(parents=True, exist_ok=True)
+    with _alone(cache / f"{ENVIRONMENT}.lock", on_detail):
+        found = installed_python(cache)
+        return found or _build(cache, on_detail, machine(cache), run)
+
+
+def _build(cache: Path, on_detail: Callable[[str], None], machine: Machine, run: Runner) -> Path:
+    environment = cache / ENVIRONMENT
+    if machine.free_bytes < NEEDED_BYTES:
+        raise EngineError(
+            f"Cannot install the engine: {machine.free_bytes / 1e9:.1f} GB are free for {cache}, "
+            f"{NEEDED_BYTES / 1e9:.0f} GB are needed.",
+            cause="",
+            do="Free some space, or set XDG_CACHE_HOME to a folder on a larger disk.",
+        )
+    on_detail("Installing vLLM for the CPU, once: about 130 MB and its needs, 3.5 GB on disk, 2 to 5 minutes")
+    log = cache / f"{ENVIRONMENT}.log"
+    with log.open("w", encoding="utf-8") as written:
+        build = _Build(environment=environment, machine=machine, run=run, on_detail=on_detail, write=written.write)
+        failed = build.attempt("pip")
+        if failed and torch_is_missing(build.output):
+            on_detail(f"pip knows no CPU build of torch for {machine.python}; trying uv")
+            failed = build.attempt("uv")
+    if failed:
+        raise EngineError(
+            f"Cannot install the engine: {failed.says!r} failed on {machine.python}.",
+            cause="\n".join(build.output[-_TAIL_LINES:]),
+            do="Is the package index reachable? Then start again: what was downloaded is kept. Python 3.11 or uv on "
+            "the PATH helps where no CPU build of torch is found. Or set TRAMONTANE_ENGINE_PYTHON to a Python "
+            "that has vLLM.",
+            log=log,
+        )
+    mark = {"python": str(machine.python), "environment": ENVIRONMENT}
+    (environment / _MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+    return engine_python(environment)
+
+
+class _Build:
+    """One attempt after another at the same environment."""
+
+    def __init__(
+        self,
+        *,
+        environment: Path,
+        machine: Machine,
+        run: Runner,
+        on_detail: Callable[[str], None],
+        write: Callable[[str], object],
+    ) -> None:
+        self._environment = environment
+        self._machine = machine
+        self._run = run
+        self._on_detail = on_detail
+        self._write = write
+        self.output: list[str] = []
+
+    def attempt(self, way: Way) -> InstallStep | None:
+        """Do all steps; the result is the one that failed, None: none did."""
+        plan = install_plan(
+            python=self._machine.python, environment=self._environment, way=way, uv=self._machine.uv
+        )
+        return next((step for step in plan if not self._done(step)), None)
+
+    def _done(self, step: InstallStep) -> bool:
+        self._on_detail(step.says)
+        self._write(f"$ {' '.join(step.command)}\n")
+        self.output = []
+        if step.command == (MEND,):
+            return self._mended()
+        try:
+            return self._run(step.command, self._line) == 0
+        except OSError as error:
+            self._line(str(error))
+            return False
+
+    def _mended(self) -> bool:
+        try:
+            mend(self._environment)
+        except OSError as error:
+            self._line(str(error))
+            return False
+        return True
+
+    def _line(self, line: str) -> None:
+        self.output.append(line)
+        self._write(line + "\n")
+        if line.startswith(_SHOWN):
+            self._on_detail(line if len(line) <= 100 else line[:99] + "…")
+
+
+@contextmanager
+def _alone(lock: Path, on_detail: Callable[[str], None]) -> Generator[None]:
+    with lock.open("w", encoding="utf-8") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_detail("Waiting for another process that installs the engine")
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield  # The kernel drops the lock with the file, also when we are killed.
+
+
+def _python() -> Path:
+    running = Path(sys.executable)
+    if sys.version_info[:2] == (3, 11):
+        return running
+    other = shutil.which("python3.11")
+    # A version manager's shim may be on the PATH without the version behind it.
+    if other and subprocess.run([other, "-c", ""], capture_output=True, check=False).returncode == 0:
+        return Path(other)
+    return running
