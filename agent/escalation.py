@@ -1,4 +1,4 @@
-"""Data of the escalation ladder: triggers, rungs, thresholds; the same in task.yaml and in the library, no decisions."""
+"""The escalation ladder as data: triggers, rungs, thresholds, the same in task.yaml and in the library."""
 
 from __future__ import annotations
 

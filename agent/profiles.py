@@ -1,0 +1,78 @@
+"""What a model family accepts: efforts, sampling, room for a reply, its default ladder; data and one lookup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .escalation import Ladder, Rung
+from .messages import Effort
+
+ProfileName = Literal["mistral", "generic"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """Sampling parameters of one request; None: the field is not sent."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+NO_SAMPLING = Sampling()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """What one model family accepts and is best asked with."""
+
+    name: ProfileName
+    sampling: Mapping[Effort | None, Sampling]
+    """Per effort; the key None holds for a request that sends no effort."""
+    reply_tokens: Mapping[Effort | None, int]
+    """Room for a reply before anything asks for more, in tokens; always cut to what the window leaves."""
+    replay_reasoning: bool
+    """True: reasoning of earlier turns is sent back; dropping it empties the prefix cache and loses thoughts."""
+    ladder: Ladder
+    takes_effort: bool
+    """False: `reasoning_effort` is never sent."""
+
+
+MISTRAL = Profile(
+    name="mistral",
+    # Model card of Mistral-Medium-3.5-128B, read 2026-11: high 0.7 and top_p 0.95; none 0.0 to 0.7, 0.0 for exact work.
+    sampling={
+        "none": Sampling(temperature=0.0),
+        "high": Sampling(temperature=0.7, top_p=0.95),
+        None: Sampling(temperature=0.0),
+    },
+    reply_tokens={"none": 8_192, "high": 32_768, None: 8_192},
+    replay_reasoning=True,
+    ladder=Ladder(),
+    takes_effort=True,
+)
+
+GENERIC = Profile(
+    name="generic",
+    sampling={None: Sampling(temperature=0.0)},
+    reply_tokens={None: 8_192},
+    # Servers disagree on the field, and some refuse a message that carries it (hosted Mistral: HTTP 422).
+    replay_reasoning=False,
+    ladder=Ladder(rungs=(Rung(), Rung(constrained=True), Rung(fresh_context=True))),
+    takes_effort=False,
+)
+
+# The family whose tokenizer (v15) renders reasoning effort, and our own pocket model, which shares it.
+_MISTRAL_V15 = re.compile(r"mistral-medium-3[.-]5|mistral-small-4|(^|/)pocket", re.IGNORECASE)
+
+
+def profile_for(model: str) -> Profile:
+    """Return the profile of a served model, by its name; `GENERIC` for every name we do not know."""
+    return MISTRAL if _MISTRAL_V15.search(model) else GENERIC
+
+
+def named_profile(name: ProfileName) -> Profile:
+    """Return the profile that a task asks for by name."""
+    return MISTRAL if name == "mistral" else GENERIC
