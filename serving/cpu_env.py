@@ -96,7 +96,7 @@ def mend(environment: Path) -> None:
 def torch_is_missing(output: Sequence[str]) -> bool:
     """Tell whether pip gave up because it knows no CPU build of torch for this Python."""
     return any(
-        "No matching distribution found for torch" in line or "requirement torch==" in line and "ERROR" in line
+        "No matching distribution found for torch" in line or ("requirement torch==" in line and "ERROR" in line)
         for line in output
     )
 

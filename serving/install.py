@@ -152,9 +152,7 @@ class _Build:
 
     def attempt(self, way: Way) -> InstallStep | None:
         """Do all steps; the result is the one that failed, None: none did."""
-        plan = install_plan(
-            python=self._machine.python, environment=self._environment, way=way, uv=self._machine.uv
-        )
+        plan = install_plan(python=self._machine.python, environment=self._environment, way=way, uv=self._machine.uv)
         return next((step for step in plan if not self._done(step)), None)
 
     def _done(self, step: InstallStep) -> bool:
@@ -185,7 +183,7 @@ class _Build:
 
 
 @contextmanager
-def _alone(lock: Path, on_detail: Callable[[str], None]) -> Generator[None]:
+def _alone(lock: Path, on_detail: Callable[[str], None]) -> Generator[None, None, None]:
     with lock.open("w", encoding="utf-8") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,13 +5,15 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _TERM_S = 15.0
 _KILL_S = 5.0
 _POLL_S = 0.1
+_GONE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +29,11 @@ class ProcessId:
 def identify(pid: int) -> ProcessId | None:
     """Find the living process with this number; None: there is none, or it has ended and waits to be reaped."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        rest = _stat_fields(Path(f"/proc/{pid}/stat"))
     except FileNotFoundError:
         return None if Path("/proc/self/stat").exists() else _identify_by_signal(pid)
     except ProcessLookupError:
         return None
-    # The second field is the program's name in parentheses, which may itself hold spaces and parentheses.
-    rest = text.rpartition(")")[2].split()
     return None if rest[0] in "ZX" else ProcessId(pid=pid, start_ticks=int(rest[19]))
 
 
@@ -49,7 +49,9 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(asked.getsockname()[1])
 
 
-def spawn(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path
+) -> subprocess.Popen[bytes]:
     """Start a process as the leader of a new session, so that it outlives us unless it is stopped.
 
     Args:
@@ -88,14 +90,14 @@ def stop_group(process: ProcessId, *, reap: subprocess.Popen[bytes] | None = Non
         # A session's number is not given to a new process while a member lives, so the group is still ours,
         # provided that we have not reaped the leader long ago: only its own parent may use this.
         if reap is not None:
-            _signal_group(process.pid, signal.SIGKILL)
+            _clear_group(process.pid)
             reap.wait()
         return False
     _signal_group(process.pid, signal.SIGTERM)
     if not _ended(process, reap, term_s):
         _signal_group(process.pid, signal.SIGKILL)
         _ended(process, reap, _KILL_S)
-    _signal_group(process.pid, signal.SIGKILL)
+    _clear_group(process.pid)
     return True
 
 
@@ -141,6 +143,31 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
+def _clear_group(group: int) -> None:
+    # The kernel kills in its own time, and what is killed may still hold the port: wait for the last member.
+    _signal_group(group, signal.SIGKILL)
+    until = time.monotonic() + _GONE_S
+    while _has_living_member(group) and time.monotonic() < until:
+        time.sleep(_POLL_S / 10)
+
+
+def _has_living_member(group: int) -> bool:
+    # killpg(group, 0) would also find the dead whom nobody reaps, as in a container without an init.
+    return any(stat[0] not in "ZX" and int(stat[2]) == group for stat in _all_stats())
+
+
+def _all_stats() -> Iterator[list[str]]:
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            yield _stat_fields(file)
+
+
+def _stat_fields(file: Path) -> list[str]:
+    """Read /proc/PID/stat from its third field on: state, parent, group, …"""
+    # The second field is the program's name in parentheses, which may itself hold spaces and parentheses.
+    return file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+
+
 def _ended(process: ProcessId, reap: subprocess.Popen[bytes] | None, deadline_s: float) -> bool:
     if reap is not None:
         try:
@@ -151,11 +178,5 @@ def _ended(process: ProcessId, reap: subprocess.Popen[bytes] | None, deadline_s:
     for _ in range(int(deadline_s / _POLL_S)):
         if not is_alive(process):
             return True
-        _pause(_POLL_S)
+        time.sleep(_POLL_S)  # Not our child: there is nothing that could be waited for.
     return not is_alive(process)
-
-
-def _pause(seconds: float) -> None:
-    # A wait on an event that never comes: the process is not our child, so there is nothing to wait for.
-    with socket.socket() as idle:
-        idle.settimeout(seconds)

@@ -15,7 +15,8 @@ CHAT = "/v1/chat/completions"
 class VllmSettings:
     """The flags of `vllm serve`, each field spelt as its flag; None: the flag is not given, vLLM decides.
 
-    The defaults of this record are those of a Mistral model with tools. Source: `vllm serve --help`, 0.32.0, 2026-11-23.
+    The defaults of this record are those of a Mistral model with tools.
+    Source: `vllm serve --help`, 0.32.0, 2026-11-23.
     """
 
     model: str
@@ -39,7 +40,6 @@ class VllmSettings:
     enable_prefix_caching: bool | None = True
     enable_prompt_tokens_details: bool | None = True
     """Without it the usage of a reply does not say how many prompt tokens came from the cache."""
-    distributed_executor_backend: str | None = None
 
     def command(self, python: Path) -> tuple[str, ...]:
         """Build the arguments of the process.
@@ -116,7 +116,7 @@ def cause_of_death(lines: Sequence[str]) -> str:
     return next((line for line in reversed(said) if line), "")
 
 
-def _flag(name: str, value: str | int | bool | None) -> tuple[str, ...]:
+def _flag(name: str, value: object) -> tuple[str, ...]:
     words = name.replace("_", "-")
     if value is None:
         return ()
@@ -127,7 +127,7 @@ def _flag(name: str, value: str | int | bool | None) -> tuple[str, ...]:
 
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\) )?(?:(?:ERROR|CRITICAL|WARNING|INFO) [\d-]+ [\d:]+ \[[^\]]+\] ?)?")
 
-# (what the line looks like, the phase it opens, what to say). Lines of vLLM 0.32.0 on the CPU, and of 0.33 by its source.
+# (what the line looks like, the phase it opens, what to say). Seen in vLLM 0.32.0 on the CPU, 0.33 by its source.
 _START: tuple[tuple[re.Pattern[str], Phase, str], ...] = (
     (re.compile(r"version (?P<version>\d\S*)$"), "importing", "vLLM {version}: reading the settings"),
     (re.compile(r"Resolved architecture: (?P<arch>\w+)"), "importing", "{arch}: starting the engine's process"),

@@ -1,0 +1,97 @@
+"""The record file: its content on disk, and when it is to be ignored."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from serving import ServerRecord, current_server, stop_server
+from serving.process_group import identify
+from serving.record import read_record, write_record
+
+
+def a_record(pid: int, start_ticks: int) -> ServerRecord:
+    return ServerRecord(
+        base_url="http://127.0.0.1:8123/v1",
+        model="pocket",
+        engine="vllm",
+        pid=pid,
+        start_ticks=start_ticks,
+        started_at="2026-11-23T16:00:00+00:00",
+        log="/state/vllm-8123.log",
+        max_model_len=8192,
+    )
+
+
+def of_this_process() -> ServerRecord:
+    found = identify(os.getpid())
+    assert found is not None
+    return a_record(found.pid, found.start_ticks)
+
+
+def test_the_file_holds_the_documented_fields_and_nothing_else_is_left(tmp_path: Path):
+    write_record(a_record(4711, 123456), tmp_path / "state")
+
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["server.json"]
+    assert json.loads((tmp_path / "state" / "server.json").read_text()) == {
+        "version": 1,
+        "base_url": "http://127.0.0.1:8123/v1",
+        "model": "pocket",
+        "engine": "vllm",
+        "pid": 4711,
+        "start_ticks": 123456,
+        "started_at": "2026-11-23T16:00:00+00:00",
+        "log": "/state/vllm-8123.log",
+        "max_model_len": 8192,
+    }
+
+
+def test_a_living_server_is_found(tmp_path: Path):
+    record = of_this_process()
+    write_record(record, tmp_path)
+
+    assert current_server(tmp_path) == record
+
+
+def test_a_process_that_only_got_the_same_number_is_not_the_server_and_is_left_alone(tmp_path: Path):
+    record = replace(of_this_process(), start_ticks=1)
+    write_record(record, tmp_path)
+
+    assert current_server(tmp_path) is None
+    assert stop_server(record, tmp_path) is False  # This very process is still here to say so.
+    assert read_record(tmp_path) is None
+
+
+def test_an_ended_process_is_no_server(tmp_path: Path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    write_record(a_record(ended.pid, 5), tmp_path)
+
+    assert current_server(tmp_path) is None
+
+
+def test_a_file_that_is_not_a_record_of_this_version_is_no_record(tmp_path: Path):
+    known = {"version": 1, **asdict(a_record(1, 1))}
+    for text in (
+        "",
+        "[]",
+        '"x"',
+        json.dumps({**known, "version": 2}),
+        json.dumps({**known, "extra": 1}),
+        '{"version": 1}',
+    ):
+        (tmp_path / "server.json").write_text(text)
+
+        assert read_record(tmp_path) is None
+    assert read_record(tmp_path / "missing") is None
+
+
+def test_another_servers_record_is_not_forgotten_with_ours(tmp_path: Path):
+    ours, other = a_record(999_999_999, 1), a_record(999_999_998, 2)
+    write_record(other, tmp_path)
+
+    stop_server(ours, tmp_path)
+
+    assert read_record(tmp_path) == other
