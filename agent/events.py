@@ -1,0 +1,299 @@
+"""The facts of a run, one frozen record each; the journal is a list of them and the run's state is their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from .budget import Spent
+from .escalation import Ladder, Trigger
+from .limits import Limits
+from .messages import AssistantMessage, Effort, Reply, ToolResult, UserMessage
+from .profiles import ProfileName
+from .wire import ReasoningField
+
+Status = Literal["verified", "finished", "verify_failed", "budget", "stuck", "interrupted", "error"]
+"""How a run ends; see design's table of outcomes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """Everything a run needs to be gone on with."""
+
+    run: str
+    task: Mapping[str, JsonValue]
+    """The task as JSON, for a resume; empty for a run made in Python."""
+    base_url: str
+    model: str
+    profile: ProfileName
+    window_tokens: int | None
+    ladder: Ladder
+    limits: Limits
+    tools: tuple[str, ...]
+    """Names, in order."""
+    tools_digest: str
+    """SHA-256 of the tool definitions; a resume with other tools is refused."""
+    system: str
+    prompt: UserMessage
+    workspace: str
+    snapshot: str | None
+    """Folder of the workspace's copy. None: none was made."""
+    note: str = ""
+    """Why there is no snapshot."""
+    kind: Literal["run_started"] = "run_started"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requested:
+    """A request is about to be sent."""
+
+    step: int
+    """From 1."""
+    rung: int
+    effort: Effort | None
+    constrained: str | None
+    """Name of the tool the reply is held to. None: the model is free; empty text: held to the tool list only."""
+    max_tokens: int
+    prompt_tokens: int
+    """Estimated, on the safe side; the server's own number is in the reply's usage."""
+    kind: Literal["requested"] = "requested"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retried:
+    """A request failed and is sent again."""
+
+    step: int
+    attempt: int
+    """The one that failed, from 1."""
+    wait_s: float
+    reason: str
+    kind: Literal["retried"] = "retried"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replied:
+    """A whole reply arrived."""
+
+    step: int
+    rung: int
+    reply: Reply
+    max_tokens: int
+    wire_bytes: int
+    """Size of the prompt's messages on the wire, for the token estimate."""
+    elapsed_s: float
+    constrained: str | None = None
+    kind: Literal["replied"] = "replied"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repaired:
+    """A call was made valid without changing its meaning."""
+
+    step: int
+    tool: str
+    repairs: tuple[str, ...]
+    raw: str
+    kind: Literal["repaired"] = "repaired"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rescued:
+    """A call was found outside its place."""
+
+    step: int
+    where: str
+    """`content` or `reasoning`."""
+    format: str
+    kind: Literal["rescued"] = "rescued"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A reply, or one call of it, could not be used."""
+
+    step: int
+    trigger: Trigger
+    tool: str
+    """Empty: it concerns the whole reply."""
+    reason: str
+    raw: str
+    """What the model wrote, cut to 4,000 characters."""
+    kind: Literal["rejected"] = "rejected"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnTaken:
+    """A reply entered the history; its calls, if any, are open until each has its result."""
+
+    step: int
+    turn: AssistantMessage
+    reasoning_field: ReasoningField
+    kind: Literal["turn_taken"] = "turn_taken"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallStarted:
+    """A call is about to run; written and synced before it does."""
+
+    step: int
+    tool_call_id: str
+    tool: str
+    arguments: str
+    kind: Literal["call_started"] = "call_started"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallEnded:
+    """A call has its result, run or not."""
+
+    step: int
+    result: ToolResult
+    elapsed_s: float
+    traceback: str = ""
+    """For people only; the model never sees it."""
+    kind: Literal["call_ended"] = "call_ended"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """The harness said something to the model, as the user."""
+
+    message: UserMessage
+    kind: Literal["said"] = "said"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progressed:
+    """A step brought something new."""
+
+    step: int
+    kind: Literal["progressed"] = "progressed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Triggered:
+    """A failure counted for the ladder, and what followed."""
+
+    step: int
+    trigger: Trigger
+    action: Literal["stay", "reask", "climb", "stop"]
+    reason: str
+    kind: Literal["triggered"] = "triggered"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """The run asks on another rung from now on."""
+
+    step: int
+    rung: int
+    effort: Effort | None
+    switches_effort: bool
+    kind: Literal["moved"] = "moved"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EffortSwitched:
+    """What the first request after a switch of effort cost: tokens the engine had to prefill anew."""
+
+    step: int
+    effort: Effort | None
+    prompt_tokens: int
+    cached_tokens: int
+    prefilled_tokens: int
+    """`prompt_tokens - cached_tokens`."""
+    source: Literal["engine", "estimate"]
+    """`engine`: the server reported the cached tokens; `estimate`: it does not, so everything counts as prefilled."""
+    kind: Literal["effort_switched"] = "effort_switched"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContextRenewed:
+    """The conversation starts anew with a summary."""
+
+    step: int
+    prompt: UserMessage
+    restored: tuple[str, ...]
+    """Paths put back to the snapshot."""
+    kind: Literal["context_renewed"] = "context_renewed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noticed:
+    """Something the user should know, said once."""
+
+    text: str
+    kind: Literal["noticed"] = "noticed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyStarted:
+    """The verification command is about to run."""
+
+    attempt: int
+    command: str
+    kind: Literal["verify_started"] = "verify_started"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyEnded:
+    """The verification command ended."""
+
+    attempt: int
+    ok: bool
+    exit_code: int | None
+    """None: it was killed or could not be started."""
+    output: str
+    elapsed_s: float
+    kind: Literal["verify_ended"] = "verify_ended"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resumed:
+    """The run goes on in another process."""
+
+    wall_s: float
+    """Seconds the run had used up before."""
+    kind: Literal["resumed"] = "resumed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded:
+    """The last event."""
+
+    status: Status
+    reason: str
+    answer: str
+    output: JsonValue
+    spent: Spent
+    kind: Literal["run_ended"] = "run_ended"
+
+
+Event = Annotated[
+    RunStarted
+    | Requested
+    | Retried
+    | Replied
+    | Repaired
+    | Rescued
+    | Rejected
+    | TurnTaken
+    | CallStarted
+    | CallEnded
+    | Said
+    | Progressed
+    | Triggered
+    | Moved
+    | EffortSwitched
+    | ContextRenewed
+    | Noticed
+    | VerifyStarted
+    | VerifyEnded
+    | Resumed
+    | RunEnded,
+    Field(discriminator="kind"),
+]
