@@ -1,0 +1,221 @@
+"""Open files below a folder without ever leaving it, races included; raises Outside where a path or link leads out."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+import posixpath
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+# The kernel's own bound on the links of one path (path_resolution(7), read 2026-11).
+MAX_LINKS = 40
+
+_SYS_OPENAT2 = 437  # the same on every architecture: numbers from 424 on are shared (Linux 5.6, openat2(2))
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_BENEATH = 0x08
+# A folder is only passed through: O_PATH needs search permission alone, where the system has it.
+_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Outside(OSError):
+    """Raised when a path leads out of the folder."""
+
+    def __init__(self, link: str | None) -> None:
+        super().__init__(errno.EXDEV, "leads outside")
+        self.link = link
+        """The link at fault, relative to the folder. None: no link, the path itself."""
+
+
+class Protected(OSError):
+    """Raised when something is to be written into `.git`."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPERM, "is in .git")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spot:
+    """Where a path ends after all links: an open folder and a name in it."""
+
+    folder: int
+    """File descriptor of the folder; whoever holds the Spot closes it."""
+    name: str
+    """The last part, never a link when it was looked at; `.` for the folder itself."""
+    parents: tuple[str, ...]
+    """Real names of the folders from the top down to `folder`."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Real names from the top."""
+        return self.parents if self.name == "." else (*self.parents, self.name)
+
+
+def open_beneath(root: Path, relative: str, flags: int) -> int:
+    """Open `relative` below `root` and return the descriptor; links are followed as long as they stay inside.
+
+    Raises:
+        Outside: the path or one of its links leads out.
+        OSError: whatever the system says.
+    """
+    flags |= os.O_CLOEXEC
+    top = os.open(root, _ROOT)
+    try:
+        return _openat2(top, relative, flags)
+    except OSError as error:
+        # ENOSYS: no such call here; EPERM: a seccomp filter that does not know it. EXDEV is also the answer to an
+        # absolute link that stays inside, and EAGAIN to a rename at the same time: the walk decides those.
+        if error.errno not in {errno.ENOSYS, errno.EPERM, errno.EXDEV, errno.EAGAIN}:
+            raise
+    finally:
+        os.close(top)
+    spot = find_beneath(root, relative)
+    try:
+        return os.open(spot.name, flags | os.O_NOFOLLOW, dir_fd=spot.folder)
+    finally:
+        os.close(spot.folder)
+
+
+def find_beneath(root: Path, relative: str, *, to_write: bool = False) -> Spot:
+    """Walk to the last part of `relative`, one folder at a time, each opened without following links.
+
+    The last part need not exist. `to_write`: make the missing folders on the way, and stay out of `.git`.
+
+    Raises:
+        Outside: the path or one of its links leads out.
+        Protected: it leads into `.git`, and is to be written.
+        OSError: whatever the system says.
+    """
+    walk = _Walk(root, to_write=to_write)
+    try:
+        return walk.go(relative)
+    except BaseException:
+        walk.close()
+        raise
+
+
+class _Walk:
+    """The folders passed so far, all held open: `..` goes back to the one we came from, never to the kernel's idea
+    of a parent, so that a folder renamed meanwhile cannot lead out.
+    """
+
+    def __init__(self, root: Path, *, to_write: bool) -> None:
+        self._root = root
+        self._to_write = to_write
+        self._held = [os.open(root, _ROOT)]
+        self._names: list[str] = []
+        self._pending: list[str] = []
+        self._links = 0
+        self._link: str | None = None
+
+    def go(self, relative: str) -> Spot:
+        self._pending = relative.split("/")[::-1]
+        name = "."
+        while self._pending:
+            part = self._pending.pop()
+            if part in {"", "."}:
+                continue
+            # Git runs the hooks and some of the settings it finds there, outside of any sandbox.
+            if self._to_write and part.casefold() == ".git":
+                raise Protected
+            if part == "..":
+                self._up()
+            elif any(later not in {"", "."} for later in self._pending):
+                self._enter(part)
+            elif not self._followed(part):
+                name = part
+        folder = self._held.pop()
+        self.close()
+        return Spot(folder=folder, name=name, parents=tuple(self._names))
+
+    def close(self) -> None:
+        for descriptor in self._held:
+            os.close(descriptor)
+        self._held.clear()
+
+    def _up(self) -> None:
+        if not self._names:
+            raise Outside(self._link)
+        os.close(self._held.pop())
+        self._names.pop()
+
+    def _enter(self, part: str) -> None:
+        try:
+            folder = self._opened(part)
+        except OSError as error:
+            if error.errno in {errno.ENOTDIR, errno.ELOOP} and self._followed(part):
+                return
+            raise
+        self._held.append(folder)
+        self._names.append(part)
+
+    def _opened(self, part: str) -> int:
+        here = self._held[-1]
+        try:
+            return os.open(part, _PASS, dir_fd=here)
+        except FileNotFoundError:
+            if not self._to_write:
+                raise
+        # Someone else may make it at the same moment; the open below decides what it is.
+        with suppress(FileExistsError):
+            os.mkdir(part, dir_fd=here)
+        return os.open(part, _PASS, dir_fd=here)
+
+    def _followed(self, part: str) -> bool:
+        """Put the target of a link in the place of the link; False: `part` is none."""
+        try:
+            target = os.readlink(part, dir_fd=self._held[-1])
+        except OSError:
+            return False  # not a link, or not there
+        self._links += 1
+        self._link = "/".join((*self._names, part))
+        if self._links > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if target.startswith("/"):
+            inside = inside_of(self._root, target)
+            if inside is None:
+                raise Outside(self._link)
+            while self._names:
+                self._up()
+            target = inside
+        self._pending.extend(target.split("/")[::-1])
+        return True
+
+
+def inside_of(root: Path, absolute: str) -> str | None:
+    """Return `absolute` relative to `root`, judged by its text; None: it is not below it."""
+    path = posixpath.normpath(absolute)
+    for top in {str(root), os.path.realpath(root)}:
+        if path == top:
+            return "."
+        if path.startswith(top.rstrip("/") + "/"):
+            return path[len(top.rstrip("/")) + 1 :]
+    return None
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _openat2(folder: int, relative: str, flags: int) -> int:
+    libc = _libc()
+    if libc is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    how = _OpenHow(flags, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    size = ctypes.c_size_t(ctypes.sizeof(how))
+    path = os.fsencode(relative)
+    descriptor = libc.syscall(ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(folder), path, ctypes.byref(how), size)
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(descriptor)

@@ -1,0 +1,256 @@
+"""Read, write and list inside a workspace by the paths a model gives; every refusal is a ToolError it can act on."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import posixpath
+import re
+import secrets
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, NoReturn
+
+from agent import ToolError
+
+from ._beneath import Outside, Protected, Spot, find_beneath, inside_of, open_beneath
+
+MAX_PATH_BYTES = 4_000  # PATH_MAX is 4,096 with the workspace's own path in it
+MAX_NAME_BYTES = 255
+# A folder is read no further than this; a million small files must not fill the memory.
+MAX_NAMES = 20_000
+
+EntryKind = Literal["file", "folder", "link", "other"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One name in a folder."""
+
+    name: str
+    kind: EntryKind
+    size_bytes: int
+    """Of a file; 0 for the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a folder holds."""
+
+    entries: tuple[Entry, ...]
+    """Sorted by name."""
+    complete: bool
+    """False: there are more names than we read."""
+
+
+def inside(workspace: Path, path: str) -> str:
+    """Return a model's path relative to the workspace, tidied; `.` for the workspace itself.
+
+    `..` is taken by its text, before any link is looked at.
+
+    Raises:
+        ToolError: the path is not legal, or leads out of the workspace.
+    """
+    _check_text(path)
+    relative = inside_of(workspace, path) if path.startswith("/") else posixpath.normpath(path)
+    if relative is None or relative == ".." or relative.startswith("../"):
+        msg = (
+            f'"{path}" is outside the workspace {workspace}. Only files inside it can be reached: '
+            "give a path relative to it."
+        )
+        raise ToolError(msg)
+    return relative
+
+
+def open_file(workspace: Path, path: str) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises:
+        ToolError: there is no such file, it may not be read, or it is something else than a regular file.
+    """
+    relative = inside(workspace, path)
+    try:
+        # O_NONBLOCK: a FIFO without a writer would hang the open.
+        descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        refuse(workspace, relative, error)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise ToolError(_not_a_file(relative, mode))
+    return os.fdopen(descriptor, "rb")
+
+
+def write_whole(workspace: Path, path: str, data: bytes) -> None:
+    """Put `data` in the place of the file at once, so that nobody sees half of it; missing folders are made.
+
+    A replaced file keeps its permission bits, but neither setuid nor setgid. A link stays, its target is replaced.
+
+    Raises:
+        ToolError: the path may not be written.
+    """
+    relative = inside(workspace, path)
+    try:
+        spot = find_beneath(workspace, relative, to_write=True)
+    except OSError as error:
+        refuse(workspace, relative, error)
+    try:
+        _replace(spot, relative, data)
+    except OSError as error:
+        refuse(workspace, relative, error)
+    finally:
+        os.close(spot.folder)
+
+
+def list_folder(workspace: Path, path: str) -> Listing:
+    """List one folder; links are named, not followed.
+
+    Raises:
+        ToolError: it is not there, may not be read, or is not a folder.
+    """
+    relative = inside(workspace, path)
+    try:
+        descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        refuse(workspace, relative, error)
+    entries: list[Entry] = []
+    complete = True
+    try:
+        with os.scandir(descriptor) as found:
+            for item in found:
+                if len(entries) == MAX_NAMES:
+                    complete = False
+                    break
+                entries.append(_entry(item))
+    finally:
+        os.close(descriptor)
+    return Listing(entries=tuple(sorted(entries, key=lambda entry: entry.name)), complete=complete)
+
+
+def is_folder(workspace: Path, path: str) -> bool:
+    """Say whether the path is a folder.
+
+    Raises:
+        ToolError: there is nothing there, or it may not be reached.
+    """
+    relative = inside(workspace, path)
+    try:
+        descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        refuse(workspace, relative, error)
+    try:
+        return stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+
+
+def readable(name: str) -> str:
+    """Return a file name that can stand in a line of text: control characters and broken bytes are escaped."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]", lambda found: ascii(found[0])[1:-1], name)
+
+
+def refuse(workspace: Path, relative: str, error: OSError) -> NoReturn:
+    """Raise the ToolError that tells the model what the system, or our own rule, has against a path."""
+    raise ToolError(_reason(workspace, relative, error)) from error
+
+
+def _reason(workspace: Path, relative: str, error: OSError) -> str:
+    if isinstance(error, Outside):
+        link = f'its link "{error.link}"' if error.link else "it"
+        return f'"{relative}" cannot be reached: {link} leads out of the workspace. Work with files inside it.'
+    if isinstance(error, Protected):
+        return f'"{relative}" is in .git, which may not be written. Use git commands for what git keeps there.'
+    if error.errno == errno.ENOENT:
+        return f'There is no "{relative}" in the workspace. {_advice(workspace, relative)}'
+    texts = {
+        errno.ENOTDIR: "a part of it is not a folder. Call list_files to see what there is.",
+        errno.EISDIR: "it is a folder. Call list_files to see its files.",
+        errno.EACCES: "permission denied. Work with other files.",
+        errno.EROFS: "it is on a read-only file system. Write elsewhere.",
+        errno.ELOOP: "its links go round in a circle. Use the path of the file itself.",
+        errno.ENXIO: "it is a socket or a device, not a file. Work with other files.",
+        errno.ENOSPC: "the disk is full. Remove what is no longer needed.",
+    }
+    text = texts.get(error.errno or 0) or f"{error.strerror or error}. Check the path with list_files."
+    return f'"{relative}" cannot be used: {text}'
+
+
+def _advice(workspace: Path, relative: str) -> str:
+    """Name what the model may have meant."""
+    folder, name = posixpath.split(relative)
+    with suppress(ToolError):
+        names = {entry.name.lower(): entry.name for entry in list_folder(workspace, folder or ".").entries}
+        close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+        if close:
+            return f'Did you mean "{readable(posixpath.join(folder, names[close[0]]))}"?'
+    return "Call list_files to see what there is."
+
+
+def _check_text(path: str) -> None:
+    try:
+        data = path.encode()
+    except UnicodeEncodeError as error:
+        msg = f"The path {path!a} is not valid Unicode. Send the name as list_files shows it."
+        raise ToolError(msg) from error
+    if not path:
+        msg = 'The path is empty. Give the path of a file, or "." for the workspace.'
+    elif re.search(r"[\x00-\x1f\x7f]", path):
+        msg = f"The path {path!a} holds a control character. Give a plain file name."
+    elif len(data) > MAX_PATH_BYTES:
+        msg = f"The path is {len(data)} bytes long, more than {MAX_PATH_BYTES}. Give a shorter one."
+    elif longest := next((part for part in path.split("/") if len(part.encode()) > MAX_NAME_BYTES), None):
+        msg = f'The name "{longest[:40]}..." is longer than {MAX_NAME_BYTES} bytes. Give a shorter one.'
+    else:
+        return
+    raise ToolError(msg)
+
+
+def _not_a_file(relative: str, mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return f'"{relative}" is a folder. Call list_files to see its files.'
+    return f'"{relative}" is not a regular file (a pipe, a socket or a device). Work with other files.'
+
+
+def _entry(item: os.DirEntry[str]) -> Entry:
+    try:
+        if item.is_symlink():
+            return Entry(name=item.name, kind="link", size_bytes=0)
+        if item.is_dir(follow_symlinks=False):
+            return Entry(name=item.name, kind="folder", size_bytes=0)
+        status = item.stat(follow_symlinks=False)
+    except OSError:  # gone meanwhile
+        return Entry(name=item.name, kind="other", size_bytes=0)
+    kind: EntryKind = "file" if stat.S_ISREG(status.st_mode) else "other"
+    return Entry(name=item.name, kind=kind, size_bytes=status.st_size if kind == "file" else 0)
+
+
+def _replace(spot: Spot, relative: str, data: bytes) -> None:
+    """Write a new file beside the old one and rename it over it; no link is followed on the way."""
+    mode = _mode_of(spot, relative)
+    temporary = f".{secrets.token_hex(8)}.tmp"  # not guessable: others may write to this folder too
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o666, dir_fd=spot.folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+        os.replace(temporary, spot.name, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=spot.folder)
+        raise
+
+
+def _mode_of(spot: Spot, relative: str) -> int | None:
+    """Return the permission bits of the file that is to be replaced. None: there is none."""
+    try:
+        mode = os.lstat(spot.name, dir_fd=spot.folder).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise ToolError(_not_a_file(relative, mode))
+    return stat.S_IMODE(mode) & 0o777

@@ -1,0 +1,208 @@
+"""List, read, write and edit the text files of the workspace; refuses every path that leads out of it."""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+from collections import deque
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from agent import Image, ToolContext, ToolError, tool
+
+from . import _paths, _texts
+
+MAX_ENTRIES = 200
+MAX_DEPTH = 4
+# Below the default limit of a tool result, so that our own note on how to read on is never cut away.
+MAX_SHOWN_CHARS = 14_000
+MAX_TEXT_BYTES = 20_000_000
+MAX_IMAGE_BYTES = 5_000_000
+
+Context = ToolContext[Any]
+
+
+@tool(read_only=True)
+def list_files(context: Context, path: str = ".") -> str:
+    """List the files and folders below a folder, with sizes."""
+    top = _paths.inside(context.workspace, path)
+    lines: dict[str, str] = {}
+    waiting = deque([(top, 1)])
+    # Breadth first: when the room runs out, it is the deep folders that stay closed.
+    while waiting:
+        folder, depth = waiting.popleft()
+        listing = _paths.list_folder(context.workspace, folder)
+        entries = [entry for entry in listing.entries if entry.name != ".git"]
+        more = "" if listing.complete else "more than "
+        if folder != top and (depth > MAX_DEPTH or len(lines) + len(entries) > MAX_ENTRIES):
+            lines[folder] += f" ({more}{_counted(len(entries), 'entry', 'entries')}, not shown)"
+            continue
+        for entry in entries[:MAX_ENTRIES]:
+            relative = posixpath.normpath(posixpath.join(folder, entry.name))
+            lines[relative] = _entry_line(relative, entry)
+            if entry.kind == "folder":
+                waiting.append((relative, depth + 1))
+        if len(entries) > MAX_ENTRIES or more:
+            lines[posixpath.join(folder, "\U0010ffff")] = (
+                f"[{more}{len(entries) - MAX_ENTRIES} more in {_paths.readable(folder)}/ left out; "
+                "use search or run_shell to find files there]"
+            )
+    ordered = sorted(lines, key=lambda key: key.split("/"))
+    return "\n".join(lines[key] for key in ordered) or "(an empty folder)"
+
+
+@tool(read_only=True)
+def read_file(
+    context: Context,
+    path: str,
+    start_line: Annotated[int, Field(ge=1)] = 1,
+    line_count: Annotated[int, Field(ge=1)] = 400,
+) -> str | Image:
+    """Read a text file, or look at a picture."""
+    shown = _paths.inside(context.workspace, path)
+    with _paths.open_file(context.workspace, path) as file:
+        data = file.read(MAX_TEXT_BYTES + 1)
+    media_type = _picture_type(data)
+    if media_type:
+        return _picture(data, shown, media_type)
+    return _part(_text(data, shown), shown, start_line, line_count)
+
+
+@tool(exclusive=True)
+def write_file(context: Context, path: str, content: str) -> str:
+    """Write a whole text file; replaces what was there."""
+    shown = _paths.inside(context.workspace, path)
+    data = _encoded(content, "content")
+    _paths.write_whole(context.workspace, path, data)
+    return f"Wrote {_counted(len(data), 'byte', 'bytes')} to {shown}."
+
+
+@tool(exclusive=True)
+def edit_file(context: Context, path: str, old: str, new: str) -> str:
+    """Replace text in a file; old must occur exactly once."""
+    shown = _paths.inside(context.workspace, path)
+    if not old:
+        msg = "old is empty. Give the exact text to replace, or use write_file to write a whole file."
+        raise ToolError(msg)
+    if old == new:
+        msg = "old and new are the same, so nothing would change. Give the text that should stand there instead as new."
+        raise ToolError(msg)
+    with _paths.open_file(context.workspace, path) as file:
+        data = file.read(MAX_TEXT_BYTES + 1)
+    _encoded(new, "new")
+    text = _text(data, shown)
+    mark = _texts.BOM if text.startswith(_texts.BOM) else ""
+    text, old, new = text[len(mark) :], old.removeprefix(mark), new.removeprefix(mark)
+    if _only_crlf(text) and "\r" not in old:
+        # Models write \n; in a file whose every line ends in \r\n that can mean one thing only.
+        old, new = old.replace("\n", "\r\n"), new.replace("\r\n", "\n").replace("\n", "\r\n")
+    found = _texts.places(text, old)
+    if len(found) != 1:
+        raise ToolError(_missed(text, old, shown, found))
+    changed = text[: found[0]] + new + text[found[0] + len(old) :]
+    _paths.write_whole(context.workspace, path, (mark + changed).encode())
+    return f"Edited {shown}: {_span(changed, found[0], len(new))}."
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _entry_line(relative: str, entry: _paths.Entry) -> str:
+    name = _paths.readable(relative)
+    if entry.kind == "folder":
+        return f"{name}/"
+    if entry.kind == "file":
+        return f"{name} ({_counted(entry.size_bytes, 'byte', 'bytes')})"
+    return f"{name} (a link)" if entry.kind == "link" else f"{name} (not a regular file)"
+
+
+def _text(data: bytes, shown: str) -> str:
+    if len(data) > MAX_TEXT_BYTES:
+        msg = (
+            f'"{shown}" is larger than {MAX_TEXT_BYTES:,} bytes. Use search, or run_shell with head, tail or sed -n, '
+            "to see parts of it."
+        )
+        raise ToolError(msg)
+    return _texts.decoded(data, shown)
+
+
+def _part(text: str, shown: str, start_line: int, line_count: int) -> str:
+    lines = _texts.lines_of(text)
+    total = len(lines)
+    if not total:
+        return "(an empty file)"
+    if start_line > total:
+        msg = f'"{shown}" has {_counted(total, "line", "lines")}; start_line {start_line} is past the end.'
+        raise ToolError(msg)
+    wanted = lines[start_line - 1 : start_line - 1 + line_count]
+    taken: list[str] = []
+    room = MAX_SHOWN_CHARS
+    for line in wanted:
+        if len(line) > room:
+            break
+        taken.append(line)
+        room -= len(line)
+    if not taken:
+        note = f"[line {start_line} of {total} is cut: {MAX_SHOWN_CHARS:,} of {len(wanted[0]):,} characters"
+        return f"{wanted[0][:MAX_SHOWN_CHARS]}\n{note}; use run_shell with cut -c to see more]"
+    end = start_line - 1 + len(taken)
+    body = "".join(taken)
+    if start_line == 1 and end == total:
+        return body
+    more = f"; read on with start_line={end + 1}" if end < total else ""
+    return f"{body}{'' if body.endswith(chr(10)) else chr(10)}[lines {start_line}-{end} of {total}{more}]"
+
+
+def _picture_type(data: bytes) -> str:
+    """Return the media type of a picture, judged by its first bytes; empty: it is none."""
+    starts = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((media_type for start, media_type in starts.items() if data.startswith(start)), "")
+
+
+def _picture(data: bytes, shown: str, media_type: str) -> Image:
+    if len(data) > MAX_IMAGE_BYTES:
+        msg = f'The picture "{shown}" is larger than {MAX_IMAGE_BYTES:,} bytes. Make a smaller copy of it first.'
+        raise ToolError(msg)
+    return Image(data=base64.b64encode(data).decode("ascii"), media_type=media_type)
+
+
+def _encoded(text: str, name: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        msg = f"{name} holds half a character (a lone surrogate) at position {error.start + 1}. Send it whole."
+        raise ToolError(msg) from error
+
+
+def _only_crlf(text: str) -> bool:
+    return "\r\n" in text and text.count("\n") == text.count("\r\n")
+
+
+def _span(text: str, start: int, length: int) -> str:
+    first = _texts.line_at(text, start)
+    last = _texts.line_at(text, max(start, start + length - 1))
+    return f"line {first}" if first == last else f"lines {first}-{last}"
+
+
+def _missed(text: str, old: str, shown: str, found: list[int]) -> str:
+    if found:
+        numbers = [str(_texts.line_at(text, place)) for place in found[:20]]
+        etc = ", ..." if len(found) > len(numbers) else ""
+        return (
+            f'old occurs {len(found)} times in "{shown}", at lines {", ".join(numbers)}{etc}. '
+            "Add surrounding lines to make it unique."
+        )
+    near = _texts.nearest(text, old)
+    if near is None:
+        return (
+            f'old does not occur in "{shown}", and nothing there resembles it. Read the file and copy the text exactly.'
+        )
+    only = f"It differs only in {near.difference}. " if near.difference else ""
+    lines = "\n".join(
+        f"{near.line + index}: {line.rstrip(chr(10))[:300]}" for index, line in enumerate(near.lines[:20])
+    )
+    return f'old does not occur in "{shown}". {only}Copy the text exactly. The most similar lines there:\n{lines}'
