@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +17,7 @@ from pydantic.fields import FieldInfo
 from .arguments import Arguments, JsonObject, ModelArguments
 from .errors import ConfigError
 from .schema import plain_schema
+from .threads import in_thread
 
 # mistral_common refuses every other name, in the tool list and in the history (its request validator, version 1.12).
 NAME_RULE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -209,7 +209,7 @@ def _from_model(source: type[BaseModel], name: str | None) -> _Made:
 async def _call(function: Callable[..., object], keywords: dict[str, object]) -> object:
     if inspect.iscoroutinefunction(function):
         return await function(**keywords)
-    result = await asyncio.to_thread(function, **keywords)
+    result = await in_thread(function, keywords)
     return await result if inspect.isawaitable(result) else result
 
 

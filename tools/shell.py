@@ -85,8 +85,10 @@ async def _run(command: str, context: ToolContext[Any], timeout_s: float, output
             env=dict(context.env),
             start_new_session=True,
         )
-    except OSError as error:
+    except BaseException as error:
         os.close(read_end)
+        if not isinstance(error, OSError):
+            raise
         msg = f"The command could not be started: {error.strerror or error}. Shorten it, or write it to a script first."
         raise ToolError(msg) from error
     finally:
@@ -95,14 +97,15 @@ async def _run(command: str, context: ToolContext[Any], timeout_s: float, output
     code: int | None = None
     try:
         with suppress(TimeoutError):
-            code = await asyncio.wait_for(process.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                code = await process.wait()
     finally:
         # Also on cancellation. Children that are still there keep their group alive, so its number is still theirs.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
         await asyncio.wait({reading}, timeout=DRAIN_S)
         reading.cancel()
-    await process.wait()
     return code
 
 
