@@ -1,0 +1,22 @@
+"""Find the known name that a misspelt one resembles, and say so; words only."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like this one, letter case aside. None: nothing is alike."""
+    by_lower = {option.lower(): option for option in known}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence with a blank before it: the nearest name, or all that are known; empty if there are none."""
+    options = tuple(known)
+    close = nearest(name, options)
+    if close is not None:
+        return f" Did you mean `{close}`?"
+    return f" Known: {', '.join(options)}." if options else ""

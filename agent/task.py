@@ -1,0 +1,260 @@
+"""One task: what to do, where, with which tools and bounds, how it is checked; reads the files it names, no others."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, cast
+
+import jsonschema
+from pydantic import ConfigDict, JsonValue, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from .errors import ConfigError
+from .limits import Limits
+from .messages import Image
+from .nearest import did_you_mean
+from .taskparts import (
+    CONFIG,
+    MergedLadder,
+    ShortModel,
+    ShortTool,
+    ShortVerify,
+    ShortWorkspace,
+    TaskInputs,
+    TaskModel,
+    TaskOutput,
+    TaskWorkspace,
+    WrittenLimits,
+    check_positive,
+    check_variable_name,
+)
+from .templates import VARIABLE_NAME, fill, placeholders
+
+MAX_INPUT_BYTES = 256 * 1024
+"""Of one file that is put under the prompt, of a prompt file, and of a schema file."""
+
+SMALLEST_TASK = "prompt: Write the word hello into hello.txt.\ntools: [write_file]"
+
+Texts = Annotated[
+    Mapping[str, str],
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task for an agent."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    version: Literal[1] = 1
+    """Version of this format."""
+    name: Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"})] = "task"
+    """Names the task's runs; left out, the file's name."""
+    prompt: str | None = None
+    """What to do. {{name}} stands for a value of `vars`; \\{{name}} stays as it is."""
+    prompt_file: str | None = None
+    """A text file that holds the prompt, relative to the task file; give this or `prompt`."""
+    system: str | None = None
+    """Replaces the default system prompt."""
+    vars: Texts = field(default_factory=dict[str, str])
+    """Values for {{name}} in the prompt; `--set name=value` replaces them."""
+    inputs: TaskInputs = field(default_factory=TaskInputs)
+    """Files that are shown to the model from the start."""
+    workspace: ShortWorkspace = field(default_factory=TaskWorkspace)
+    """The folder the run works in, relative to the task file."""
+    model: ShortModel = field(default_factory=TaskModel)
+    """Which model is asked, and where."""
+    tools: tuple[ShortTool, ...] = ()
+    """What the model may call."""
+    escalation: MergedLadder = None
+    """How the run asks again, and harder, after failures; left out, the ladder of the model's profile."""
+    budgets: WrittenLimits = field(default_factory=Limits)
+    """Bounds of the run; null: no limit of that kind."""
+    verify: ShortVerify = None
+    """The command that decides whether the task is done; left out, the model's word is taken."""
+    output: TaskOutput = field(default_factory=TaskOutput)
+    """The form of the final answer, and where it goes."""
+    env: Texts = field(default_factory=dict[str, str])
+    """Environment variables for tools and for `verify`."""
+    env_from: tuple[str, ...] = ()
+    """Names of variables passed on from the environment of `agent run`; everything else is held back."""
+    directory: SkipJsonSchema[Path] = Path()
+    """The folder that holds the task file; relative paths start here."""
+
+    def __post_init__(self) -> None:
+        self._check_prompt()
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.name):
+            msg = f"`name` may hold letters, digits, dot, dash and underscore, got {self.name!r}. Choose another."
+            raise ConfigError(msg, key="name")
+        for name in self.vars:
+            if not VARIABLE_NAME.fullmatch(name):
+                msg = f"The variable {name!r} cannot stand in {{{{ }}}}. Use letters, digits and _ in its name."
+                raise ConfigError(msg, key=f"vars.{name}")
+        for name in self.env:
+            check_variable_name(name, key=f"env.{name}")
+        for index, name in enumerate(self.env_from):
+            check_variable_name(name, key=f"env_from[{index}]")
+        for limit in fields(self.budgets):
+            check_positive(cast("float | None", getattr(self.budgets, limit.name)), key=f"budgets.{limit.name}")
+        self._check_ladder()
+
+    def path(self, relative: str) -> Path:
+        """Return a path of the task as an absolute one; it need not exist."""
+        return (self.directory / relative).absolute()
+
+    def rendered_prompt(self) -> str:
+        """Return what the model is asked first: the prompt with its values, then the input files.
+
+        Raises:
+            ConfigError: a file cannot be read as text or is too large, or a {{name}} has no value.
+        """
+        parts = [self._filled_prompt()]
+        for index, name in enumerate(self.inputs.files):
+            content = _read_text(self.path(name), key=f"inputs.files[{index}]")
+            ticks = max((len(run) for run in re.findall("`{3,}", content)), default=2) + 1
+            fence = "`" * max(3, ticks)
+            parts.append(f"File {name}:\n{fence}\n{content.rstrip()}\n{fence}")
+        return "\n\n".join(parts)
+
+    def images(self) -> tuple[Image, ...]:
+        """Read the input pictures.
+
+        Raises:
+            ConfigError: one cannot be read, or is not a picture by its name.
+        """
+        images: list[Image] = []
+        for index, name in enumerate(self.inputs.images):
+            try:
+                images.append(Image.from_file(self.path(name)))
+            except ConfigError as error:
+                raise ConfigError(error.problem, key=f"inputs.images[{index}]") from error
+        return tuple(images)
+
+    def output_schema(self) -> dict[str, JsonValue] | None:
+        """Return the JSON Schema of the answer; None: the answer is text.
+
+        Raises:
+            ConfigError: the file cannot be read, or does not hold a JSON Schema of an object.
+        """
+        schema, key = self.output.schema, "output.schema"
+        if isinstance(schema, str):
+            file = self.path(schema)
+            try:
+                schema = cast("dict[str, JsonValue]", json.loads(_read_text(file, key=key)))
+            except json.JSONDecodeError as error:
+                msg = f"The schema is not JSON: {error.msg}. Correct it."
+                raise ConfigError(msg, path=file, line=error.lineno, key=key) from error
+        if schema is None:
+            return None
+        try:
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            msg = f"`{key}` is not a valid JSON Schema at {error.json_path}: {error.message}"
+            raise ConfigError(msg, key=key) from error
+        if not isinstance(cast("object", schema), dict) or schema.get("type") != "object":
+            msg = f'`{key}` must describe an object. Begin it with "type": "object".'
+            raise ConfigError(msg, key=key)
+        return schema
+
+    def workspace_folder(self) -> Path:
+        """Return the folder the run works in, absolute.
+
+        Raises:
+            ConfigError: it does not exist and is not to be created, or it is not a folder.
+        """
+        folder = self.path(self.workspace.path)
+        if folder.is_dir() or (self.workspace.create and not folder.exists()):
+            return folder
+        if folder.exists():
+            msg = f"The workspace {str(folder)!r} is not a folder. Name the folder that the run may change."
+        else:
+            msg = (
+                f"The workspace {str(folder)!r} does not exist. Make the folder, or let the run make it: "
+                f"workspace: {{path: {self.workspace.path}, create: true}}."
+            )
+        raise ConfigError(msg, key="workspace")
+
+    def _check_prompt(self) -> None:
+        if self.prompt is not None and self.prompt_file is not None:
+            raise ConfigError("`prompt` and `prompt_file` are both given. Keep one.", key="prompt_file")
+        if self.prompt is None and self.prompt_file is None:
+            msg = f"The task does not say what to do: `prompt` is missing. The smallest task is:\n{SMALLEST_TASK}"
+            raise ConfigError(msg)
+        if self.prompt is not None and not self.prompt.strip():
+            msg = f"`prompt` is empty. Say what to do; the smallest task is:\n{SMALLEST_TASK}"
+            raise ConfigError(msg, key="prompt")
+
+    def _check_ladder(self) -> None:
+        if self.escalation is None:
+            return
+        if not self.escalation.rungs:
+            msg = "`escalation.rungs` is empty. Give at least one, such as {effort: none}."
+            raise ConfigError(msg, key="escalation.rungs")
+        for trigger, count in self.escalation.triggers.items():
+            check_positive(count, key=f"escalation.triggers.{trigger}")
+
+    def _filled_prompt(self) -> str:
+        file = None if self.prompt_file is None else self.path(self.prompt_file)
+        text = _read_text(file, key="prompt_file") if file else self.prompt or ""
+        for place in placeholders(text):
+            if place.name not in self.vars:
+                msg = unset_variable(place.name, known=tuple(self.vars))
+                raise ConfigError(msg, path=file, line=place.line if file else None, key="prompt")
+        return fill(text, self.vars).strip()
+
+
+def unset_variable(name: str, *, known: tuple[str, ...]) -> str:
+    """Say that a placeholder has no value."""
+    return (
+        f"{{{{{name}}}}} in the prompt has no value.{did_you_mean(name, known)} Give one under `vars:` or with "
+        f"--set {name}=...; to keep the braces, write \\{{{{{name}}}}}."
+    )
+
+
+def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment for tools and `verify`: a safe base, then `env_from`, then `env`.
+
+    Args:
+        task: names what is passed on.
+        base: the environment of this process; the caller hands it in.
+
+    Raises:
+        ConfigError: a variable of `env_from` is not set.
+    """
+    safe = {"PATH": os.defpath, "TERM": "dumb"}
+    safe |= {name: value for name, value in base.items() if name in _SAFE or name.startswith("LC_")}
+    for index, name in enumerate(task.env_from):
+        if name not in base:
+            msg = f"`env_from` names {name}, which is not set. Set it before `agent run`, or take it off the list."
+            raise ConfigError(msg, key=f"env_from[{index}]")
+        safe[name] = base[name]
+    return safe | dict(task.env)
+
+
+# Nothing that may hold a secret: a tool's output goes to the model, and from there anywhere.
+_SAFE = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "USER"})
+
+
+def _read_text(path: Path, *, key: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_INPUT_BYTES + 1)
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"Cannot read {str(path)!r}: {error.strerror}. Check `{key}`.", key=key) from error
+    except UnicodeDecodeError as error:
+        msg = f"{str(path)!r} is not UTF-8 text. Name a text file; pictures belong under `inputs.images`."
+        raise ConfigError(msg, key=key) from error
+    if len(content) > MAX_INPUT_BYTES:
+        msg = (
+            f"{str(path)!r} has more than {MAX_INPUT_BYTES} bytes, too much to put into the prompt. "
+            "Put it into the workspace, and let the model read it with a tool."
+        )
+        raise ConfigError(msg, key=key)
+    return text
