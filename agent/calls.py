@@ -7,16 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import Literal, assert_never, cast
 
-from pydantic import JsonValue
-
 from .arguments import Issue, JsonObject
 from .coercions import coerce, spelt
 from .escalation import Trigger
 from .messages import RawCall, ToolCall
 from .repair import Parsed, Unparsable, parse_object
-from .schemawalk import allowed_names, excerpt, least_example
 from .toolbox import Toolbox
 from .toolspec import NAME_RULE, Tool
+from .wording import example_arguments, issue_words, quoted, schema_words
 
 InvalidKind = Literal["unknown_tool", "unparsable", "cut_off", "mismatch"]
 
@@ -104,15 +102,15 @@ def feedback(invalid: InvalidCall, *, attempt: int, same_as_before: bool, toolbo
         same_as_before: this call is the one that failed before; the text then gives an example and a way out.
         toolbox: the tools of the run.
     """
-    name = _shown_name(
-        invalid.raw.name if invalid.tool is None or invalid.kind == "unknown_tool" else invalid.tool.name
-    )
+    known = invalid.tool is not None and invalid.kind != "unknown_tool"
+    name = quoted(invalid.call.name if known else invalid.raw.name)
     times = f" (attempt {attempt})" if attempt > 1 else ""
-    lines = [_what_happened(invalid, name, times, toolbox)]
-    if same_as_before:
-        lines.insert(0, f"The same call to {name} has failed in the same way before. Sent again, it will fail again.")
-        lines.append(_way_out(invalid))
-    return "\n".join(line for line in lines if line)
+    wrong = _what_is_wrong(invalid, name, times, toolbox)
+    if not same_as_before:
+        between = "\n" if "\n" in wrong else " "
+        return f"{wrong}{between}{_what_to_do(invalid)}"
+    repeated = f"The very same call to {name} has failed before, in the same way. Sent again, it will fail again."
+    return f"{repeated}\n{wrong}\n{_way_out(invalid)}"
 
 
 def canonical(arguments: str) -> str:
@@ -168,7 +166,7 @@ def _unknown(raw: RawCall, parsed: Parsed | Unparsable, toolbox: Toolbox, call_i
         tool=toolbox.get(nearest[0]) if len(nearest) == 1 else None,
         raw=raw,
         nearest=nearest,
-        reason=f"Unknown tool {_shown_name(raw.name)}",
+        reason=f"Unknown tool {quoted(raw.name)}",
     )
 
 
