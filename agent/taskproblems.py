@@ -96,9 +96,11 @@ _TYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_TIME = "seconds, a time such as 30s, 30m or 2h, or null for no limit"
 _KEYS: Mapping[str, str] = MappingProxyType(
     {
-        "budgets.wall_s": "seconds, a time such as 30s, 30m or 2h, or null for no limit",
+        "budgets.wall": _TIME,
+        "budgets.wall_s": _TIME,
         "budgets.steps": "a whole number such as 60, or null for no limit",
         "budgets.tool_calls": "a whole number such as 200, or null for no limit",
         "budgets.tokens": "a whole number such as 2M, or null for no limit",
@@ -130,8 +132,11 @@ def _place(path: KeyPath, data: JsonValue | Mapping[str, JsonValue]) -> KeyPath:
     # pydantic adds the name of a union's branch to the path, so it ends where the task ends.
     walked: list[str | int] = []
     for part in path:
-        if isinstance(data, Mapping) and isinstance(part, str) and (part in data or part == "wall_s"):
-            data = data.get(part)
+        if isinstance(data, Mapping) and isinstance(part, str):
+            part = "wall" if part == "wall_s" and "wall" in data else part
+            if part not in data:
+                break
+            data = data[part]
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
         else:
