@@ -6,7 +6,6 @@ import ctypes
 import errno
 import functools
 import os
-import posixpath
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -188,13 +187,10 @@ class _Walk:
 
 
 def inside_of(root: Path, absolute: str) -> str | None:
-    """Return `absolute` relative to `root`, judged by its text; None: it is not below it."""
-    path = posixpath.normpath(absolute)
-    for top in {str(root), os.path.realpath(root)}:
-        if path == top:
-            return "."
-        if path.startswith(top.rstrip("/") + "/"):
-            return path[len(top.rstrip("/")) + 1 :]
+    """Return `absolute` relative to `root`, judged by its text alone, `..` left as it is; None: it is not below it."""
+    for top in (str(root), os.path.realpath(root)):
+        if (absolute + "/").startswith(top.rstrip("/") + "/"):
+            return absolute[len(top.rstrip("/")) :].strip("/") or "."
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import itertools
 import os
 import posixpath
 import re
@@ -12,7 +13,7 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, NoReturn
+from typing import BinaryIO, Literal, NewType, NoReturn
 
 from agent import ToolError
 
@@ -24,6 +25,9 @@ MAX_NAME_BYTES = 255
 MAX_NAMES = 20_000
 
 EntryKind = Literal["file", "folder", "link", "other"]
+
+Inside = NewType("Inside", str)
+"""A path relative to the workspace, checked by `inside` or put together from what a listing named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ class Listing:
     """False: there are more names than we read."""
 
 
-def inside(workspace: Path, path: str) -> str:
+def inside(workspace: Path, path: str) -> Inside:
     """Return a model's path relative to the workspace, tidied; `.` for the workspace itself.
 
     `..` is taken by its text, before any link is looked at.
@@ -55,23 +59,28 @@ def inside(workspace: Path, path: str) -> str:
         ToolError: the path is not legal, or leads out of the workspace.
     """
     _check_text(path)
-    relative = inside_of(workspace, path) if path.startswith("/") else posixpath.normpath(path)
+    tidy = posixpath.normpath(path)
+    relative = inside_of(workspace, tidy) if tidy.startswith("/") else tidy
     if relative is None or relative == ".." or relative.startswith("../"):
         msg = (
             f'"{path}" is outside the workspace {workspace}. Only files inside it can be reached: '
             "give a path relative to it."
         )
         raise ToolError(msg)
-    return relative
+    return Inside(relative)
 
 
-def open_file(workspace: Path, path: str) -> BinaryIO:
+def below(folder: Inside, name: str) -> Inside:
+    """Return the path of something a listing of `folder` named."""
+    return Inside(name if folder == "." else f"{folder}/{name}")
+
+
+def open_file(workspace: Path, relative: Inside) -> BinaryIO:
     """Open a regular file for reading.
 
     Raises:
         ToolError: there is no such file, it may not be read, or it is something else than a regular file.
     """
-    relative = inside(workspace, path)
     try:
         # O_NONBLOCK: a FIFO without a writer would hang the open.
         descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -84,7 +93,7 @@ def open_file(workspace: Path, path: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def write_whole(workspace: Path, path: str, data: bytes) -> None:
+def write_whole(workspace: Path, relative: Inside, data: bytes) -> None:
     """Put `data` in the place of the file at once, so that nobody sees half of it; missing folders are made.
 
     A replaced file keeps its permission bits, but neither setuid nor setgid. A link stays, its target is replaced.
@@ -92,7 +101,6 @@ def write_whole(workspace: Path, path: str, data: bytes) -> None:
     Raises:
         ToolError: the path may not be written.
     """
-    relative = inside(workspace, path)
     try:
         spot = find_beneath(workspace, relative, to_write=True)
     except OSError as error:
@@ -105,38 +113,24 @@ def write_whole(workspace: Path, path: str, data: bytes) -> None:
         os.close(spot.folder)
 
 
-def list_folder(workspace: Path, path: str) -> Listing:
+def list_folder(workspace: Path, relative: Inside) -> Listing:
     """List one folder; links are named, not followed.
 
     Raises:
         ToolError: it is not there, may not be read, or is not a folder.
     """
-    relative = inside(workspace, path)
     try:
-        descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_DIRECTORY)
+        return _listed(workspace, relative)
     except OSError as error:
         refuse(workspace, relative, error)
-    entries: list[Entry] = []
-    complete = True
-    try:
-        with os.scandir(descriptor) as found:
-            for item in found:
-                if len(entries) == MAX_NAMES:
-                    complete = False
-                    break
-                entries.append(_entry(item))
-    finally:
-        os.close(descriptor)
-    return Listing(entries=tuple(sorted(entries, key=lambda entry: entry.name)), complete=complete)
 
 
-def is_folder(workspace: Path, path: str) -> bool:
+def is_folder(workspace: Path, relative: Inside) -> bool:
     """Say whether the path is a folder.
 
     Raises:
         ToolError: there is nothing there, or it may not be reached.
     """
-    relative = inside(workspace, path)
     try:
         descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
@@ -181,8 +175,8 @@ def _reason(workspace: Path, relative: str, error: OSError) -> str:
 def _advice(workspace: Path, relative: str) -> str:
     """Name what the model may have meant."""
     folder, name = posixpath.split(relative)
-    with suppress(ToolError):
-        names = {entry.name.lower(): entry.name for entry in list_folder(workspace, folder or ".").entries}
+    with suppress(OSError):
+        names = {entry.name.lower(): entry.name for entry in _listed(workspace, folder or ".").entries}
         close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
         if close:
             return f'Did you mean "{readable(posixpath.join(folder, names[close[0]]))}"?'
@@ -212,6 +206,17 @@ def _not_a_file(relative: str, mode: int) -> str:
     if stat.S_ISDIR(mode):
         return f'"{relative}" is a folder. Call list_files to see its files.'
     return f'"{relative}" is not a regular file (a pipe, a socket or a device). Work with other files.'
+
+
+def _listed(workspace: Path, relative: str) -> Listing:
+    descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(descriptor) as found:
+            entries = [_entry(item) for item in itertools.islice(found, MAX_NAMES)]
+            complete = next(found, None) is None
+    finally:
+        os.close(descriptor)
+    return Listing(entries=tuple(sorted(entries, key=lambda entry: entry.name)), complete=complete)
 
 
 def _entry(item: os.DirEntry[str]) -> Entry:

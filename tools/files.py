@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import posixpath
 from collections import deque
 from typing import Annotated, Any
 
@@ -27,29 +26,37 @@ Context = ToolContext[Any]
 def list_files(context: Context, path: str = ".") -> str:
     """List the files and folders below a folder, with sizes."""
     top = _paths.inside(context.workspace, path)
-    lines: dict[str, str] = {}
+    lines = {top: ""}
     waiting = deque([(top, 1)])
     # Breadth first: when the room runs out, it is the deep folders that stay closed.
     while waiting:
         folder, depth = waiting.popleft()
-        listing = _paths.list_folder(context.workspace, folder)
-        entries = [entry for entry in listing.entries if entry.name != ".git"]
-        more = "" if listing.complete else "more than "
-        if folder != top and (depth > MAX_DEPTH or len(lines) + len(entries) > MAX_ENTRIES):
-            lines[folder] += f" ({more}{_counted(len(entries), 'entry', 'entries')}, not shown)"
+        if len(lines) > MAX_ENTRIES:
+            lines[folder] += " (not shown)"
             continue
+        try:
+            listing = _paths.list_folder(context.workspace, folder)
+        except ToolError:
+            if folder == top:
+                raise
+            lines[folder] += " (cannot be read)"
+            continue
+        entries = [entry for entry in listing.entries if entry.name != ".git"]
+        count = f"{'' if listing.complete else 'more than '}{_counted(len(entries), 'entry', 'entries')}"
+        if folder != top and (depth > MAX_DEPTH or len(lines) + len(entries) > MAX_ENTRIES):
+            lines[folder] += f" ({count}, not shown)"
+            continue
+        if len(entries) > MAX_ENTRIES or not listing.complete:
+            lines[top] = f"[{count}; only the first {MAX_ENTRIES} are shown; use search or run_shell to find others]\n"
         for entry in entries[:MAX_ENTRIES]:
-            relative = posixpath.normpath(posixpath.join(folder, entry.name))
+            relative = _paths.below(folder, entry.name)
             lines[relative] = _entry_line(relative, entry)
             if entry.kind == "folder":
                 waiting.append((relative, depth + 1))
-        if len(entries) > MAX_ENTRIES or more:
-            lines[posixpath.join(folder, "\U0010ffff")] = (
-                f"[{more}{len(entries) - MAX_ENTRIES} more in {_paths.readable(folder)}/ left out; "
-                "use search or run_shell to find files there]"
-            )
-    ordered = sorted(lines, key=lambda key: key.split("/"))
-    return "\n".join(lines[key] for key in ordered) or "(an empty folder)"
+    head = lines.pop(top)
+    # By parts, so that a folder stands right before what it holds.
+    ordered = sorted(lines, key=lambda relative: relative.split("/"))
+    return head + "\n".join(lines[relative] for relative in ordered) or "(an empty folder)"
 
 
 @tool(read_only=True)
@@ -61,7 +68,7 @@ def read_file(
 ) -> str | Image:
     """Read a text file, or look at a picture."""
     shown = _paths.inside(context.workspace, path)
-    with _paths.open_file(context.workspace, path) as file:
+    with _paths.open_file(context.workspace, shown) as file:
         data = file.read(MAX_TEXT_BYTES + 1)
     media_type = _picture_type(data)
     if media_type:
@@ -74,7 +81,7 @@ def write_file(context: Context, path: str, content: str) -> str:
     """Write a whole text file; replaces what was there."""
     shown = _paths.inside(context.workspace, path)
     data = _encoded(content, "content")
-    _paths.write_whole(context.workspace, path, data)
+    _paths.write_whole(context.workspace, shown, data)
     return f"Wrote {_counted(len(data), 'byte', 'bytes')} to {shown}."
 
 
@@ -88,7 +95,7 @@ def edit_file(context: Context, path: str, old: str, new: str) -> str:
     if old == new:
         msg = "old and new are the same, so nothing would change. Give the text that should stand there instead as new."
         raise ToolError(msg)
-    with _paths.open_file(context.workspace, path) as file:
+    with _paths.open_file(context.workspace, shown) as file:
         data = file.read(MAX_TEXT_BYTES + 1)
     _encoded(new, "new")
     text = _text(data, shown)
@@ -101,7 +108,7 @@ def edit_file(context: Context, path: str, old: str, new: str) -> str:
     if len(found) != 1:
         raise ToolError(_missed(text, old, shown, found))
     changed = text[: found[0]] + new + text[found[0] + len(old) :]
-    _paths.write_whole(context.workspace, path, (mark + changed).encode())
+    _paths.write_whole(context.workspace, shown, (mark + changed).encode())
     return f"Edited {shown}: {_span(changed, found[0], len(new))}."
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import subprocess
 import sys
 import tempfile
@@ -70,10 +69,10 @@ def _put(request: BinaryIO, data: bytes) -> None:
     request.write(data)
 
 
-def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[str]:
+def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[_paths.Inside]:
     """Yield the files below `path`, sorted; links are not followed, except `path` itself."""
     top = _paths.inside(workspace, path)
-    if not _paths.is_folder(workspace, path):
+    if not _paths.is_folder(workspace, top):
         yield top
         return
     waiting = [top]
@@ -88,9 +87,9 @@ def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[str]:
             continue
         if not listing.complete:
             sent.skip("folders with too many files, in part")
-        folders: list[str] = []
+        folders: list[_paths.Inside] = []
         for entry in listing.entries:
-            relative = posixpath.normpath(posixpath.join(folder, entry.name))
+            relative = _paths.below(folder, entry.name)
             if entry.kind == "folder" and entry.name != ".git":
                 folders.append(relative)
             elif entry.kind == "file":
@@ -98,7 +97,7 @@ def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[str]:
         waiting.extend(reversed(folders))
 
 
-def _send(workspace: Path, name: str, request: BinaryIO, sent: _Sent) -> None:
+def _send(workspace: Path, name: _paths.Inside, request: BinaryIO, sent: _Sent) -> None:
     if sent.files == MAX_FILES or sent.total_bytes > MAX_TOTAL_BYTES:
         sent.skip("files after the first of too many; search a subfolder for them")
         return
