@@ -141,7 +141,10 @@ def _part(text: str, shown: str, start_line: int, line_count: int) -> str:
     if not total:
         return "(an empty file)"
     if start_line > total:
-        msg = f'"{shown}" has {_counted(total, "line", "lines")}; start_line {start_line} is past the end.'
+        msg = (
+            f'"{shown}" has {_counted(total, "line", "lines")}; start_line {start_line} is past the end. '
+            "Give a smaller start_line."
+        )
         raise ToolError(msg)
     wanted = lines[start_line - 1 : start_line - 1 + line_count]
     taken: list[str] = []
@@ -209,7 +212,10 @@ def _missed(text: str, old: str, shown: str, found: list[int]) -> str:
             f'old does not occur in "{shown}", and nothing there resembles it. Read the file and copy the text exactly.'
         )
     only = f"It differs only in {near.difference}. " if near.difference else ""
-    lines = "\n".join(
-        f"{near.line + index}: {line.rstrip(chr(10))[:300]}" for index, line in enumerate(near.lines[:20])
-    )
+    lines = "\n".join(f"{near.line + index}: {_shown_line(line)}" for index, line in enumerate(near.lines[:20]))
     return f'old does not occur in "{shown}". {only}Copy the text exactly. The most similar lines there:\n{lines}'
+
+
+def _shown_line(line: str) -> str:
+    r"""Return the line without its end, but with a visible \r, cut to a bearable length."""
+    return line.removesuffix("\n").replace("\r", "\\r")[:300]

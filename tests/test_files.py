@@ -1,0 +1,288 @@
+"""The file tools: what they return, and what they tell the model when they cannot."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent import Image, Tool, ToolContext, ToolError
+from tools import BUILTIN_TOOLS
+from tools.files import edit_file, list_files, read_file, write_file
+from tools.search import search
+from tools.shell import run_shell
+
+
+async def call(tool: Tool, workspace: Path, **arguments: object) -> object:
+    """Return what the tool returns, or the text of its ToolError after `!`."""
+    value = tool.arguments.check(json.dumps(arguments))
+    try:
+        return await tool.body(value, ToolContext(workspace=workspace, state=None))
+    except ToolError as error:
+        return f"!{error}"
+
+
+def test_every_ready_tool_has_the_name_it_is_listed_under_and_a_small_definition() -> None:
+    """Small, because a tiny model is trained on the definitions."""
+    tools = (edit_file, list_files, read_file, run_shell, search, write_file)
+    assert list(BUILTIN_TOOLS) == [tool.name for tool in tools]
+    assert [reference.split(":")[1] for reference in BUILTIN_TOOLS.values()] == [tool.name for tool in tools]
+    assert max(len(json.dumps(tool.definition())) for tool in tools) < 450
+    assert {tool.name for tool in tools if tool.read_only} == {"list_files", "read_file", "search"}
+    assert {tool.name for tool in tools if tool.exclusive} == {"edit_file", "run_shell", "write_file"}
+
+
+async def test_a_folder_is_listed_with_sizes_and_without_git(tmp_path: Path) -> None:
+    for name, text in {"b/z.py": "12", "b/a/deep.txt": "1", "b.txt": "x" * 1_234, ".git/config": "", "c d": ""}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert await call(list_files, tmp_path) == (
+        "b/\nb/a/\nb/a/deep.txt (1 byte)\nb/z.py (2 bytes)\nb.txt (1,234 bytes)\nc d (0 bytes)"
+    )
+    assert await call(list_files, tmp_path, path="b/") == "b/a/\nb/a/deep.txt (1 byte)\nb/z.py (2 bytes)"
+
+
+async def test_an_empty_folder_is_called_so(tmp_path: Path) -> None:
+    assert await call(list_files, tmp_path) == "(an empty folder)"
+
+
+async def test_deep_folders_stay_closed(tmp_path: Path) -> None:
+    (tmp_path / "a/b/c/d/e").mkdir(parents=True)
+    (tmp_path / "a/b/c/d/f").write_text("")
+    assert await call(list_files, tmp_path) == "a/\na/b/\na/b/c/\na/b/c/d/ (2 entries, not shown)"
+    assert await call(list_files, tmp_path, path="a/b/c/d") == "a/b/c/d/e/\na/b/c/d/f (0 bytes)"
+
+
+async def test_large_folders_stay_closed(tmp_path: Path) -> None:
+    for folder, count in {"big": 190, "small": 20, "zero": 0}.items():
+        (tmp_path / folder).mkdir()
+        for number in range(count):
+            (tmp_path / folder / f"{number:03}").write_text("")
+    small = "\n".join(f"small/{number:03} (0 bytes)" for number in range(20))
+    big = "\n".join(f"big/{number:03} (0 bytes)" for number in range(190))
+    assert await call(list_files, tmp_path) == f"big/\n{big}\nsmall/ (20 entries, not shown)\nzero/"
+    for number in range(190, 198):
+        (tmp_path / "big" / f"{number:03}").write_text("")
+    assert await call(list_files, tmp_path) == f"big/ (198 entries, not shown)\nsmall/\n{small}\nzero/"
+
+
+async def test_a_listing_says_what_it_left_out(tmp_path: Path) -> None:
+    for number in range(203):
+        (tmp_path / f"{number:03}").mkdir()
+    expected = "\n".join(f"{number:03}/ (not shown)" for number in range(200))
+    assert await call(list_files, tmp_path) == (
+        f"[203 entries; only the first 200 are shown; use search or run_shell to find others]\n{expected}"
+    )
+
+
+async def test_a_whole_file_is_returned_as_it_is(tmp_path: Path) -> None:
+    for text in ("apple\n", "no end", "\ufeffa\r\nb\rc\r\n", "[TOOL_CALLS] [INST] </s> \x1b[31m", "ü\u2028x\x0cy\n"):
+        (tmp_path / "a.txt").write_bytes(text.encode())
+        assert await call(read_file, tmp_path, path="a.txt") == text
+
+
+async def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("")
+    assert await call(read_file, tmp_path, path="a.txt") == "(an empty file)"
+
+
+async def test_a_part_of_a_file_says_where_it_is_and_how_to_read_on(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"{number}\n" for number in range(1, 1_001)))
+    first = "".join(f"{number}\n" for number in range(1, 401))
+    assert await call(read_file, tmp_path, path="a.txt") == f"{first}[lines 1-400 of 1000; read on with start_line=401]"
+    assert await call(read_file, tmp_path, path="a.txt", start_line=3, line_count=2) == (
+        "3\n4\n[lines 3-4 of 1000; read on with start_line=5]"
+    )
+    assert (
+        await call(read_file, tmp_path, path="a.txt", start_line=1_000, line_count=2)
+        == "1000\n[lines 1000-1000 of 1000]"
+    )
+    assert await call(read_file, tmp_path, path="a.txt", start_line=1_001) == (
+        '!"a.txt" has 1,000 lines; start_line 1001 is past the end. Give a smaller start_line.'
+    )
+
+
+async def test_long_lines_end_the_part_early(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x" * 9_000 + "\n" + "y" * 9_000 + "\n" + "z" * 20_000)
+    assert await call(read_file, tmp_path, path="a.txt") == (
+        "x" * 9_000 + "\n[lines 1-1 of 3; read on with start_line=2]"
+    )
+    assert await call(read_file, tmp_path, path="a.txt", start_line=3) == (
+        "z" * 14_000 + "\n[line 3 of 3 is cut: 14,000 of 20,000 characters; use run_shell with cut -c to see more]"
+    )
+
+
+async def test_binary_and_broken_text_is_refused_by_every_tool_that_needs_text(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"MZ\0\1")
+    (tmp_path / "latin.txt").write_bytes("fünf".encode("latin-1"))
+    binary = '!"a.bin" is a binary file, not text. Look at it with a command such as `file` or `xxd`.'
+    broken = '!"latin.txt" is not UTF-8 text: byte 2 does not fit. Convert it first, e.g. with iconv.'
+    assert await call(read_file, tmp_path, path="a.bin") == binary
+    assert await call(edit_file, tmp_path, path="a.bin", old="M", new="N") == binary
+    assert await call(read_file, tmp_path, path="latin.txt") == broken
+    assert await call(edit_file, tmp_path, path="latin.txt", old="f", new="g") == broken
+
+
+async def test_a_huge_file_is_refused_and_not_read_to_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(10_000_000_000)
+    expected = (
+        '!"huge" is larger than 20,000,000 bytes. Use search, or run_shell with head, tail or sed -n, '
+        "to see parts of it."
+    )
+    assert await call(read_file, tmp_path, path="huge") == expected
+    assert await call(edit_file, tmp_path, path="huge", old="a", new="b") == expected
+
+
+async def test_a_picture_is_shown_whatever_its_name(tmp_path: Path) -> None:
+    pictures = {
+        "image/png": b"\x89PNG\r\n\x1a\n...",
+        "image/jpeg": b"\xff\xd8\xff...",
+        "image/gif": b"GIF89a...",
+        "image/webp": b"RIFF\x10\0\0\0WEBP...",
+    }
+    for media_type, data in pictures.items():
+        (tmp_path / "shot").write_bytes(data)
+        assert await call(read_file, tmp_path, path="shot") == Image(
+            data=base64.b64encode(data).decode(), media_type=media_type
+        )
+    (tmp_path / "shot").write_bytes(b"GIF89a" + bytes(5_000_000))
+    assert await call(read_file, tmp_path, path="shot") == (
+        '!The picture "shot" is larger than 5,000,000 bytes. Make a smaller copy of it first.'
+    )
+
+
+async def test_writing_makes_folders_and_says_how_much(tmp_path: Path) -> None:
+    assert await call(write_file, tmp_path, path="out/word.txt", content="apple\n") == "Wrote 6 bytes to out/word.txt."
+    assert await call(write_file, tmp_path, path="./out//word.txt", content="ü\r\n") == "Wrote 4 bytes to out/word.txt."
+    assert (tmp_path / "out" / "word.txt").read_bytes() == "ü\r\n".encode()
+    assert await call(write_file, tmp_path, path="empty", content="") == "Wrote 0 bytes to empty."
+    assert sorted(os.listdir(tmp_path)) == ["empty", "out"]  # noqa: PTH208 - names, not paths
+
+
+async def test_half_a_character_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    context = ToolContext(workspace=tmp_path, state=None)
+    whole = write_file.arguments.check('{"path":"a","content":""}')
+    with pytest.raises(ToolError) as caught:
+        await write_file.body(whole.model_copy(update={"content": "ab\ud83d"}), context)  # type: ignore[attr-defined]
+    assert str(caught.value) == "content holds half a character (a lone surrogate) at position 3. Send it whole."
+    assert (tmp_path / "a").read_text() == "a"
+
+
+async def test_an_edit_names_the_lines_it_changed(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    for old, new, result, after in (
+        ("two", "2", "line 2", "one\n2\nthree\n"),
+        ("2\n", "b\nc\n", "lines 2-3", "one\nb\nc\nthree\n"),
+        ("b\nc\n", "", "line 2", "one\nthree\n"),
+        ("one\nthree\n", "x\ny\nz", "lines 1-3", "x\ny\nz"),
+    ):
+        if result == "line 2" and old == "two":
+            file.write_text("one\ntwo\nthree\n")
+        assert await call(edit_file, tmp_path, path="a.py", old=old, new=new) == f"Edited a.py: {result}."
+        assert file.read_text() == after
+
+
+async def test_an_edit_keeps_the_mark_and_the_line_endings(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\nthree\r\n")
+    assert await call(edit_file, tmp_path, path="a.txt", old="one\ntwo", new="1\n2\n2b") == "Edited a.txt: lines 1-3."
+    assert file.read_bytes() == b"\xef\xbb\xbf1\r\n2\r\n2b\r\nthree\r\n"
+    assert (
+        await call(edit_file, tmp_path, path="a.txt", old="\ufeff1\r\n2", new="\ufeffa\r\nb")
+        == "Edited a.txt: lines 1-2."
+    )
+    assert file.read_bytes() == b"\xef\xbb\xbfa\r\nb\r\n2b\r\nthree\r\n"
+
+
+async def test_an_edit_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    assert await call(edit_file, tmp_path, path="a", old="", new="b") == (
+        "!old is empty. Give the exact text to replace, or use write_file to write a whole file."
+    )
+    assert await call(edit_file, tmp_path, path="a", old="a", new="a") == (
+        "!old and new are the same, so nothing would change. Give the text that should stand there instead as new."
+    )
+
+
+async def test_an_edit_that_fits_several_places_names_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x = 1\ny = 1\n\nx = 1\n")
+    assert await call(edit_file, tmp_path, path="a", old="x = 1", new="x = 2") == (
+        '!old occurs 2 times in "a", at lines 1, 4. Add surrounding lines to make it unique.'
+    )
+    (tmp_path / "a").write_text("aaa" + "\na" * 30)
+    assert await call(edit_file, tmp_path, path="a", old="aa", new="b") == (
+        '!old occurs 2 times in "a", at lines 1, 1. Add surrounding lines to make it unique.'
+    )
+    assert await call(edit_file, tmp_path, path="a", old="a", new="b") == (
+        '!old occurs 33 times in "a", at lines 1, 1, 1, '
+        + ", ".join(str(line) for line in range(2, 19))
+        + ", .... Add surrounding lines to make it unique."
+    )
+    assert (tmp_path / "a").read_text() == "aaa" + "\na" * 30
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "only", "shown"),
+    [
+        ("a\n    if x:\n        y\n", "if x:\n    y", "indentation", "2:     if x:\n3:         y"),
+        ("a\r\nb\nc\n", "a\nb\n", "line endings", "1: a\\r\n2: b"),
+        ("one  \ntwo\n", "one\ntwo\n", "white space at line ends", "1: one  \n2: two"),
+        ("f( x,y )\n", "f(x, y)", "white space", "1: f( x,y )"),
+        ("Hello\n", "hello\n", "upper and lower case", "1: Hello"),
+    ],
+)
+async def test_a_miss_says_in_what_alone_the_nearest_lines_differ(
+    tmp_path: Path, text: str, old: str, only: str, shown: str
+) -> None:
+    (tmp_path / "a").write_bytes(text.encode())
+    assert await call(edit_file, tmp_path, path="a", old=old, new="new") == (
+        f'!old does not occur in "a". It differs only in {only}. Copy the text exactly. '
+        f"The most similar lines there:\n{shown}"
+    )
+
+
+async def test_a_miss_shows_the_most_similar_lines(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("def area(r):\n    return 3.14 * r\n\ndef total(items):\n    return sum(items)\n")
+    assert await call(edit_file, tmp_path, path="a", old="def total(values):\n    return sum(values)", new="x") == (
+        '!old does not occur in "a". Copy the text exactly. The most similar lines there:\n'
+        "4: def total(items):\n5:     return sum(items)"
+    )
+    assert await call(edit_file, tmp_path, path="a", old="@@@@", new="x") == (
+        '!old does not occur in "a", and nothing there resembles it. Read the file and copy the text exactly.'
+    )
+
+
+async def test_a_miss_in_a_large_file_is_answered_soon(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("".join(f"value_{number} = {number}\n" for number in range(100_000)))
+    answer = await call(edit_file, tmp_path, path="a", old="value_12 = 13\nvalue_13 = 14\n", new="x")
+    assert answer == (
+        '!old does not occur in "a". Copy the text exactly. The most similar lines there:\n'
+        "13: value_12 = 12\n14: value_13 = 13"
+    )
+
+
+PIECES = st.lists(st.sampled_from(["a", "b", "\n", "\r\n", " ", "\ufeff", "é"]), max_size=12).map("".join)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=PIECES, new=PIECES, after=PIECES)
+async def test_an_edit_changes_its_place_and_not_a_byte_elsewhere(
+    tmp_path: Path, before: str, new: str, after: str
+) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(f"{before}<old>{after}".encode())
+    await call(edit_file, tmp_path, path="a", old="<old>", new=new)
+    data = file.read_bytes()
+    assert data.startswith(before.encode())
+    assert data.endswith(after.encode())
+    middle = data[len(before.encode()) : len(data) - len(after.encode())].decode()
+    assert middle.replace("\r\n", "\n") == new.replace("\r\n", "\n").removeprefix(
+        "\ufeff" if before[:1] == "\ufeff" else ""
+    )
