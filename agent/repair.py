@@ -97,19 +97,27 @@ def _as_unreadable(error: ValueError | RecursionError) -> Unreadable:
 
 def _sound(value: JsonObject, text: str, repairs: tuple[str, ...]) -> Parsed | Unparsable:
     """Refuse what JSON lets pass but nobody can mean or carry further."""
-    if text.count("{") + text.count("[") > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
+    if len(text) > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
         return Unparsable(reason=_TOO_DEEP, position=None, cut_off=False)
-    if not text.isascii() or _SURROGATE.search(text):
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            reason = "a \\ud800 to \\udfff escape stands alone, which is half a character"
-            return Unparsable(reason=reason, position=None, cut_off=False)
+    if not _can_be_utf8(value, text):
+        reason = "a \\ud800 to \\udfff escape stands alone, which is half a character"
+        return Unparsable(reason=reason, position=None, cut_off=False)
     path = _WINDOWS_PATH.search(text) if ":\\" in text else None
     if path is not None:
         reason = "it reads as a Windows path with single backslashes; double each, or write a line break as \\u000a"
         return Unparsable(reason=reason, position=path.start(), cut_off=False)
     return Parsed(value=value, text=json.dumps(value, ensure_ascii=False) if repairs else text, repairs=repairs)
+
+
+def _can_be_utf8(value: JsonObject, text: str) -> bool:
+    escaped = "\\u" in text and _SURROGATE.search(text) is not None
+    if text.isascii() and not escaped:
+        return True
+    try:
+        (json.dumps(value, ensure_ascii=False) if escaped else text).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _double_encoded(inner: str) -> Parsed | Unparsable:

@@ -10,10 +10,8 @@ from typing import Literal, cast
 
 from pydantic import JsonValue
 
-from .arguments import JsonObject
+from .callobjects import broken_call, call_from_text, call_from_value, calls_in_json, object_end
 from .messages import RawCall
-from .relaxed import Unreadable, read_relaxed
-from .repair import Parsed, parse_object
 
 RescueFormat = Literal["mistral", "mistral_json", "hermes", "xml", "fenced_json", "bare_json"]
 EXPLICIT_FORMATS: frozenset[RescueFormat] = frozenset({"mistral", "mistral_json", "hermes", "xml"})
@@ -81,7 +79,6 @@ _MISTRAL = re.compile(r"\[TOOL_CALLS\]")
 _TAG = re.compile(r"<tool_call>|<(?:function|invoke)(?:=|\s+name=)")
 _NAME = re.compile(r"\s*([^\s\[\]{}()<>\"'`,;]{1,100})\s*")
 _ARGS = re.compile(r"\[ARGS\]\s*")
-_KEYS = {"name", "arguments", "parameters", "type", "id"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +135,7 @@ def _mistral_one(text: str, at: int, names: frozenset[str], *, own_line: bool) -
         return None
     called = "" if name is None else name.group(1)
     begin = args.end() if args is not None else cast("re.Match[str]", name).end()
-    end = _object_end(text, begin)
+    end = object_end(text, begin)
     if end is not None:
         return _One(call=RawCall(name=called, arguments=text[begin:end]), end=end)
     rest = trim_end(text[begin:])
@@ -156,9 +153,9 @@ def _mistral_list(text: str, start: int) -> Found | None:
     try:
         value, end = json.JSONDecoder(strict=False).raw_decode(text, begin)
     except (ValueError, RecursionError):
-        return _placed(text, start, len(text), [_broken(text[begin:])], "mistral_json")
+        return _placed(text, start, len(text), [broken_call(text[begin:])], "mistral_json")
     items = cast("list[JsonValue]", value)
-    calls = [_from_object(item, text[begin:end], marked=True) or _broken(text[begin:end]) for item in items]
+    calls = [call_from_value(item, text[begin:end], marked=True) or broken_call(text[begin:end]) for item in items]
     return _placed(text, start, end, calls, "mistral_json")
 
 
@@ -207,13 +204,13 @@ def _xml_one(text: str, opened: re.Match[str]) -> _One:
 
 def _hermes_one(text: str, begin: int) -> _One:
     begin += len(text[begin:]) - len(text[begin:].lstrip())
-    end = _object_end(text, begin)
-    call = None if end is None else _from_text(text[begin:end], marked=True)
+    end = object_end(text, begin)
+    call = None if end is None else call_from_text(text[begin:end], marked=True)
     if end is not None and call is not None:
         return _One(call=call, end=end)
     stop = text.find("</tool_call>", begin)
     stop = len(text) if stop < 0 else stop
-    return _One(call=_broken(text[begin:stop]), end=stop)
+    return _One(call=broken_call(text[begin:stop]), end=stop)
 
 
 def _fenced(text: str, _names: frozenset[str]) -> Found | None:
@@ -222,7 +219,7 @@ def _fenced(text: str, _names: frozenset[str]) -> Found | None:
         return None
     start = body.rfind("```", 0, -3)
     inner = re.fullmatch(r"```\w*\s*(.*?)\s*```", body[start:], re.DOTALL) if start >= 0 else None
-    calls = None if inner is None else _json_calls(inner.group(1))
+    calls = None if inner is None else calls_in_json(inner.group(1))
     if calls is None:
         return None
     return Found(calls=tuple(calls), rest=body[:start].strip(), format="fenced_json", at_end=True)
@@ -237,70 +234,7 @@ def _bare(text: str, _names: frozenset[str]) -> Found | None:
     if not body.endswith(("}", "]")) or '"name"' not in body:
         return None
     for start in list(_markers(body, _OBJECT_LINE))[-_MAX_OBJECT_LINES:]:
-        calls = _json_calls(body[start:].strip())
+        calls = calls_in_json(body[start:].strip())
         if calls is not None:
             return Found(calls=tuple(calls), rest=body[:start].strip(), format="bare_json", at_end=True)
     return None
-
-
-def _json_calls(text: str) -> list[RawCall] | None:
-    """Read one call object, or an array of them; None: it is something else."""
-    if not text.startswith("["):
-        call = _from_text(text)
-        return None if call is None else [call]
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    calls = [_from_object(item, text) for item in items]
-    return [call for call in calls if call is not None] if calls and None not in calls else None
-
-
-def _from_text(text: str, *, marked: bool = False) -> RawCall | None:
-    parsed = parse_object(text)
-    return _from_object(parsed.value, text, marked=marked) if isinstance(parsed, Parsed) else None
-
-
-def _from_object(value: JsonValue, text: str, *, marked: bool = False) -> RawCall | None:
-    """Read one call object. `marked`: a marker says that it is one, so its arguments may be left out."""
-    if not isinstance(value, dict) or not set(value) <= _KEYS or not isinstance(value.get("name"), str):
-        return None
-    key = "parameters" if "parameters" in value else "arguments"
-    inner = value.get(key, "" if marked else None)
-    if isinstance(inner, str):
-        return RawCall(name=str(value["name"]), arguments=inner)
-    if not isinstance(inner, dict):
-        return None
-    return RawCall(name=str(value["name"]), arguments=_spelling_of(inner, key, text))
-
-
-def _spelling_of(inner: JsonObject, key: str, text: str) -> str:
-    """Return the member's own text rather than our rendering of it: 3.10 must not become 3.1."""
-    for match in re.finditer(rf"\b{key}\b['\"”]?\s*:\s*", text):
-        end = _object_end(text, match.end())
-        parsed = None if end is None else parse_object(text[match.end() : end])
-        if isinstance(parsed, Parsed) and parsed.value == inner:
-            return text[match.end() : end]
-    return json.dumps(inner, ensure_ascii=False)
-
-
-def _object_end(text: str, begin: int) -> int | None:
-    if text[begin : begin + 1] != "{":
-        return None
-    try:
-        return json.JSONDecoder(strict=False).raw_decode(text, begin)[1]
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return read_relaxed(text, begin).end
-    except (Unreadable, RecursionError):
-        return None
-
-
-def _broken(text: str) -> RawCall:
-    name = re.search(r'"name"\s*:\s*"([^"]*)"', text)
-    arguments = re.search(r'"(?:arguments|parameters)"\s*:\s*(.*)', text, re.DOTALL)
-    return RawCall(
-        name="" if name is None else name.group(1),
-        arguments=text.strip() if arguments is None else arguments.group(1).strip(),
-    )
