@@ -17,7 +17,7 @@ class Position:
 
     rung: int = 0
     """Index into `Ladder.rungs`, from 0; never that of a constrained one, which lasts for one request only."""
-    counts: Mapping[Trigger, int] = field(default=_NO_COUNTS)
+    counts: Mapping[Trigger, int] = field(default_factory=lambda: _NO_COUNTS)
     """Failures of each kind since the last progress or climb."""
     good_steps: int = 0
     """Steps with progress since the run came to this rung."""
