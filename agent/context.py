@@ -1,4 +1,4 @@
-"""Token accounting of the window, and the summary that starts a fresh context; pure, and wrong only on the safe side."""
+"""Token accounting of the window, and the summary that opens a fresh context; pure, wrong only on the safe side."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import KW_ONLY, dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Protocol
 
 from .errors import ConfigError
@@ -43,6 +43,20 @@ class Connection(Protocol):
 
     async def count(self, request: Request) -> TokenCount | None:
         """Count the prompt's tokens. None: this server cannot."""
+        ...
+
+
+class Model(Protocol):
+    """Something that can be asked: an Endpoint, or a ScriptedModel in a test."""
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def profile(self) -> Profile | None: ...
+    @property
+    def patience_s(self) -> float: ...
+    def open(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a connection; it is closed at the end of the block."""
         ...
 
 
@@ -86,7 +100,3 @@ class Endpoint:
 
         async with connect(self) as connection:
             yield connection
-
-    def with_model(self, model: str) -> Endpoint:
-        """Return this endpoint for another model of the same server."""
-        return replace(self, model=model)

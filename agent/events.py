@@ -24,6 +24,8 @@ class RunStarted:
     """Everything a run needs to be gone on with."""
 
     run: str
+    at: str
+    """Date and time, ISO 8601, UTC."""
     task: Mapping[str, JsonValue]
     """The task as JSON, for a resume; empty for a run made in Python."""
     base_url: str
@@ -59,6 +61,10 @@ class Requested:
     max_tokens: int
     prompt_tokens: int
     """Estimated, on the safe side; the server's own number is in the reply's usage."""
+    wall_s: float
+    """Seconds the run has taken so far."""
+    reask: bool = False
+    """True: the last request again, constrained; what it brings takes the place of the broken reply."""
     kind: Literal["requested"] = "requested"
 
 
@@ -85,7 +91,7 @@ class Replied:
     wire_bytes: int
     """Size of the prompt's messages on the wire, for the token estimate."""
     elapsed_s: float
-    constrained: str | None = None
+    reask: bool = False
     kind: Literal["replied"] = "replied"
 
 
@@ -122,7 +128,18 @@ class Rejected:
     reason: str
     raw: str
     """What the model wrote, cut to 4,000 characters."""
+    grow: bool = False
+    """True: the next reply gets more room."""
     kind: Literal["rejected"] = "rejected"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """What was wrong with one call of a turn that was taken all the same."""
+
+    trigger: Trigger
+    signature: str
+    """Equal for equal mistakes: name and arguments as the model wrote them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +149,9 @@ class TurnTaken:
     step: int
     turn: AssistantMessage
     reasoning_field: ReasoningField
+    answered: tuple[ToolResult, ...] = ()
+    """Results of the calls that are not run: broken ones and twins of another call of this reply."""
+    faults: tuple[Fault, ...] = ()
     kind: Literal["turn_taken"] = "turn_taken"
 
 
@@ -153,6 +173,8 @@ class CallEnded:
     step: int
     result: ToolResult
     elapsed_s: float
+    fingerprint: str
+    """Equal for equal calls with equal results."""
     traceback: str = ""
     """For people only; the model never sees it."""
     kind: Literal["call_ended"] = "call_ended"
@@ -257,7 +279,7 @@ class Resumed:
     """The run goes on in another process."""
 
     wall_s: float
-    """Seconds the run had used up before."""
+    """Seconds the run had taken before."""
     kind: Literal["resumed"] = "resumed"
 
 

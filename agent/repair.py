@@ -59,15 +59,6 @@ def parse_object(text: str) -> Parsed | Unparsable:
     return Unparsable(reason=f"it is {_KINDS[type(value)]}, not an object", position=None, cut_off=False)
 
 
-def depth_of(value: JsonValue) -> int:
-    """Return how deep arrays and objects are nested; 0 for a scalar."""
-    level, depth = [value], 0
-    while level := [item for item in level if isinstance(item, (dict, list))]:
-        depth += 1
-        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
-    return depth
-
-
 def _refuse_constant(name: str) -> JsonValue:
     raise Unreadable(f"{name} is not a JSON value")
 
@@ -82,7 +73,6 @@ def _finite(token: str) -> float:
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 _KINDS = {list: "an array", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # A string that is nothing but a drive and segments which all begin with the letter of a JSON escape.
 _WINDOWS_PATH = re.compile(r'"[A-Za-z]:(?:\\[bfnrt][^\\"\s:]*)+"')
 
@@ -97,27 +87,45 @@ def _as_unreadable(error: ValueError | RecursionError) -> Unreadable:
 
 def _sound(value: JsonObject, text: str, repairs: tuple[str, ...]) -> Parsed | Unparsable:
     """Refuse what JSON lets pass but nobody can mean or carry further."""
-    if len(text) > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
-        return Unparsable(reason=_TOO_DEEP, position=None, cut_off=False)
-    if not _can_be_utf8(value, text):
-        reason = "a \\ud800 to \\udfff escape stands alone, which is half a character"
-        return Unparsable(reason=reason, position=None, cut_off=False)
-    path = _WINDOWS_PATH.search(text) if ":\\" in text else None
-    if path is not None:
-        reason = "it reads as a Windows path with single backslashes; double each, or write a line break as \\u000a"
-        return Unparsable(reason=reason, position=path.start(), cut_off=False)
+    flaw = _flaw(value, text)
+    if flaw is not None:
+        return _refused("", flaw)
     return Parsed(value=value, text=json.dumps(value, ensure_ascii=False) if repairs else text, repairs=repairs)
 
 
-def _can_be_utf8(value: JsonObject, text: str) -> bool:
-    escaped = "\\u" in text and _SURROGATE.search(text) is not None
-    if text.isascii() and not escaped:
-        return True
-    try:
-        (json.dumps(value, ensure_ascii=False) if escaped else text).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _flaw(value: JsonObject, text: str) -> Unreadable | None:
+    # Walking the values is cheaper than searching the text: a megabyte of text is usually one string.
+    level: list[JsonValue] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        deeper: list[JsonValue] = []
+        for item in level:
+            if isinstance(item, str):
+                flaw = _flaw_of_string(item, text)
+                if flaw is not None:
+                    return flaw
+            elif isinstance(item, dict):
+                deeper += item
+                deeper += item.values()
+            elif isinstance(item, list):
+                deeper += item
+        if not deeper:
+            return None
+        level = deeper
+    return Unreadable(_TOO_DEEP)
+
+
+def _flaw_of_string(item: str, text: str) -> Unreadable | None:
+    if not item.isascii():
+        try:
+            item.encode()
+        except UnicodeEncodeError:
+            return Unreadable("a \\ud800 to \\udfff escape stands alone, which is half a character")
+    elif item[1:2] == ":" and item[2:3] in {"\b", "\f", "\n", "\r", "\t"}:
+        path = _WINDOWS_PATH.search(text)
+        if path is not None:
+            reason = "it reads as a Windows path with single backslashes; double each, or write a line break as \\u000a"
+            return Unreadable(reason, position=path.start())
+    return None
 
 
 def _double_encoded(inner: str) -> Parsed | Unparsable:

@@ -92,7 +92,7 @@ class ToolUse:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskVerify:
+class Verify:
     """The command that decides whether the task is done."""
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
@@ -215,8 +215,6 @@ ShortWorkspace = Annotated[
 ]
 ShortModel = Annotated[TaskModel, BeforeValidator(_expand("model"), json_schema_input_type=str | TaskModel)]
 ShortTool = Annotated[ToolUse, BeforeValidator(_expand("tools"), json_schema_input_type=str | ToolUse)]
-ShortVerify = Annotated[
-    TaskVerify | None, BeforeValidator(_expand("verify"), json_schema_input_type=str | TaskVerify | None)
-]
+ShortVerify = Annotated[Verify | None, BeforeValidator(_expand("verify"), json_schema_input_type=str | Verify | None)]
 MergedLadder = Annotated[Ladder | None, BeforeValidator(_merge_thresholds, json_schema_input_type=Ladder | None)]
 WrittenLimits = Annotated[Limits, BeforeValidator(_expand_budgets, json_schema_input_type=Limits)]

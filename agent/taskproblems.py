@@ -16,7 +16,7 @@ from .escalation import Ladder, Rung, Trigger
 from .limits import Limits
 from .nearest import did_you_mean, nearest
 from .task import Task
-from .taskparts import SHORT_FORMS, TaskInputs, TaskModel, TaskOutput, TaskVerify, TaskWorkspace, ToolUse
+from .taskparts import SHORT_FORMS, TaskInputs, TaskModel, TaskOutput, TaskWorkspace, ToolUse, Verify
 from .yamlmarks import KeyPath, dotted
 
 
@@ -76,7 +76,7 @@ _RECORDS: Mapping[str, type] = MappingProxyType(
         "escalation": Ladder,
         "escalation.rungs": Rung,
         "budgets": Limits,
-        "verify": TaskVerify,
+        "verify": Verify,
         "output": TaskOutput,
     }
 )

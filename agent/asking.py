@@ -1,0 +1,166 @@
+"""Send the history once: fit the reply into window and budget, retry what is worth it, fall back when refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tenacity import RetryCallState
+
+from .budget import output_left
+from .context import MIN_REPLY_TOKENS, reply_room
+from .errors import EndpointError, EndpointRejected
+from .escalation import Rung
+from .events import Replied, Requested, Retried
+from .messages import RawCall, Reply
+from .retry import retrying
+from .state import RunState
+from .surroundings import Surroundings
+from .wire import Request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoReply:
+    """Why there is none."""
+
+    cause: Literal["context_full", "wall_s", "error"]
+    reason: str
+
+
+class Asker:
+    """Sends the requests of one run."""
+
+    def __init__(self, state: RunState, around: Surroundings) -> None:
+        self._state = state
+        self._around = around
+        self._can_count = True
+        """False once the server has shown that it has no /tokenize."""
+
+    async def ask(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | NoReply:
+        """Send the history on a rung.
+
+        Args:
+            rung: how to ask.
+            force_tool: the tool that must be called. None: the model is free, or, in a re-ask, must call some tool.
+            reask: the last request again, constrained.
+
+        Never raises for what the server does.
+        """
+        room = await self._room(rung)
+        if room is None:
+            return NoReply(cause="context_full", reason="the conversation leaves no room for a reply")
+        request = self._request(rung, room, force_tool=force_tool, reask=reask)
+        step = self._state.step + 1
+        began = self._around.clock()
+        self._around.record(
+            Requested(
+                step=step,
+                rung=self._state.position.rung,
+                effort=rung.effort,
+                constrained=force_tool if force_tool is not None else "" if reask else None,
+                max_tokens=room,
+                prompt_tokens=self._estimate(),
+                wall_s=round(began, 3),
+                reask=reask,
+            )
+        )
+        try:
+            reply = await self._patiently(request, step)
+        except TimeoutError:
+            limit = self._state.started.limits.wall_s
+            return NoReply(cause="wall_s", reason=f"the limit wall_s = {limit:g} ran out during a request")
+        except EndpointError as error:
+            return NoReply(cause="context_full" if _is_context_error(error) else "error", reason=str(error))
+        replied = Replied(
+            step=step,
+            rung=self._state.position.rung,
+            reply=reply,
+            max_tokens=room,
+            wire_bytes=self._state.history.wire_bytes,
+            elapsed_s=round(self._around.clock() - began, 4),
+            reask=reask,
+        )
+        self._around.record(replied)
+        return replied
+
+    async def _patiently(self, request: Request, step: int) -> Reply:
+        limit = self._state.started.limits.wall_s
+        left_s = None if limit is None else max(0.0, limit - self._around.clock())
+        patience_s = self._around.patience_s if left_s is None else min(self._around.patience_s, left_s)
+
+        def tell(call: RetryCallState) -> None:
+            error = call.outcome.exception() if call.outcome is not None else None
+            wait_s = round(call.upcoming_sleep, 3)
+            self._around.record(Retried(step=step, attempt=call.attempt_number, wait_s=wait_s, reason=str(error)))
+
+        async with asyncio.timeout(left_s):
+            policy = retrying(patience_s=patience_s, sleep=self._around.sleep, before_sleep=tell)
+            return await policy(self._once, request)
+
+    async def _once(self, request: Request) -> Reply:
+        try:
+            return await self._around.connection.ask(request)
+        except EndpointRejected as error:
+            if error.status != 400 or request.force_tool is None or _is_context_error(error):
+                raise
+        # This server refuses a named tool_choice: hold its text to the tool's schema instead, and read it as the call.
+        tool = self._around.toolbox.get(request.force_tool)
+        assert tool is not None, "only tools of the toolbox are forced"
+        schema = json.dumps(tool.parameters).encode()
+        held = replace(request, force_tool=None, tool_choice="none", json_schema=schema)
+        reply = await self._around.connection.ask(held)
+        return replace(reply, content="", tool_calls=(RawCall(name=tool.name, arguments=reply.content),))
+
+    def _request(self, rung: Rung, room: int, *, force_tool: str | None, reask: bool) -> Request:
+        state = self._state
+        profile = state.profile
+        return Request(
+            model=state.started.model,
+            messages=state.history.wire,
+            tools=self._around.toolbox.definitions,
+            max_tokens=room,
+            effort=rung.effort if profile.takes_effort else None,
+            sampling=profile.sampling.get(rung.effort) or profile.sampling[None],
+            tool_choice="required" if reask and force_tool is None else "auto",
+            force_tool=force_tool,
+        )
+
+    def _estimate(self) -> int:
+        state = self._state
+        tools = 0 if state.size.counted_tokens else len(self._around.toolbox.definitions)
+        return state.size.estimate(state.history.wire_bytes + tools)
+
+    async def _room(self, rung: Rung) -> int | None:
+        """Return `max_tokens` for the next request; None: the conversation leaves no room for a reply."""
+        state = self._state
+        window = state.started.window_tokens
+        wanted = state.reply_tokens
+        allowed = output_left(state.started.limits, state.spent)
+        prompt_tokens = self._estimate()
+        if window is not None and prompt_tokens + wanted > window and self._can_count:
+            # Only near the window is the exact number worth a request: it costs the server a pass over everything.
+            prompt_tokens = await self._count(rung, prompt_tokens)
+        room = reply_room(prompt_tokens=prompt_tokens, window_tokens=window, wanted=wanted, allowed=allowed)
+        left = window is None or window - prompt_tokens >= min(MIN_REPLY_TOKENS, window // 4)
+        return room if left else None
+
+    async def _count(self, rung: Rung, estimate: int) -> int:
+        try:
+            counted = await self._around.connection.count(self._request(rung, 1, force_tool=None, reask=False))
+        except EndpointError:
+            return estimate  # the request itself will meet the same trouble, and has the patience for it
+        if counted is None:
+            self._can_count = False
+            return estimate
+        return len(counted.tokens)
+
+
+def _is_context_error(error: EndpointError) -> bool:
+    # vLLM: "This model's maximum context length is N tokens. However, ..." and "max_tokens=... cannot be greater than
+    # max_model_len"; SGLang: "... exceeds the model's maximum context length". (facts of 2026-11)
+    if not isinstance(error, EndpointRejected) or error.status != 400:
+        return False
+    return re.search(r"context length|max_model_len", error.reason) is not None

@@ -1,0 +1,303 @@
+"""Put a run together from what the caller gives, start or resume it, and hand back its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from pydantic import BaseModel, JsonValue
+
+from .arguments import ModelArguments
+from .endpoint import Connection, Model, TokenCount
+from .errors import ConfigError
+from .escalation import Ladder
+from .events import Event, Resumed, RunStarted
+from .history import History
+from .journal import JOURNAL_NAME, Journal, read_journal, started
+from .limits import Limits
+from .loading import load_tools
+from .messages import Image, UserMessage
+from .outcome import Outcome
+from .profiles import Profile, profile_for
+from .prompts import SYSTEM_PROMPT
+from .run import Run
+from .schema import plain_schema
+from .schematool import tool_from_schema
+from .state import FINAL_TOOL, RunState
+from .surroundings import Surroundings
+from .task import Task, task_environment
+from .taskfile import task_adapter
+from .taskparts import Verify
+from .toolbox import Toolbox
+from .toolspec import Tool, ToolContext
+from .wire import Request
+from .workspace import NoSnapshot, Snapshot, Workspace
+
+Observer = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent: a model, its tools and the rules of its runs. Holds no state of a run, so it may run many at once."""
+
+    model: Model
+    """An Endpoint, or a ScriptedModel in a test."""
+    tools: Sequence[Tool] = field(default=(), kw_only=True)
+    system: str = field(default=SYSTEM_PROMPT, kw_only=True)
+    ladder: Ladder | None = field(default=None, kw_only=True)
+    """None: the one of the model's profile."""
+    limits: Limits = field(default_factory=Limits, kw_only=True)
+    verify: Verify | None = field(default=None, kw_only=True)
+    """None: the run ends as `finished` when the model says that it is done."""
+    result: type[BaseModel] | Mapping[str, JsonValue] | None = field(default=None, kw_only=True)
+    """The form of a structured result: a pydantic model, or the JSON Schema of an object. None: the answer is text."""
+    workspace: str | Path | None = field(default=None, kw_only=True)
+    """The folder the tools work in. None: the current one, which is then never put back to an earlier state."""
+    state: object = field(default=None, kw_only=True)
+    """What tools find as `context.state`."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
+    """The whole environment of commands that tools and the verification start."""
+    runs: Path | None = field(default=None, kw_only=True)
+    """Folder that gets one folder per run, with its journal. None: no journal is kept."""
+    task: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue], kw_only=True)
+    """Written into the journal, so that the run can be resumed from it alone."""
+
+    @classmethod
+    def from_task(cls, task: Task, model: Model, *, environ: Mapping[str, str], runs: Path | None = None) -> Agent:
+        """Return the agent that a task describes; its prompt is `task.rendered_prompt()`.
+
+        Args:
+            task: what `load_task` returned.
+            model: where to ask.
+            environ: what the environment of tools and of the verification is picked from, such as os.environ.
+            runs: folder for the journals. None: no journal is kept.
+
+        Raises:
+            ConfigError: a tool cannot be loaded, or something that the task names is not there.
+        """
+        return cls(
+            model,
+            tools=load_tools(task.tools, directory=task.directory),
+            system=task.system or SYSTEM_PROMPT,
+            ladder=task.escalation,
+            limits=task.budgets,
+            verify=task.verify,
+            result=task.output_schema(),
+            workspace=Workspace(task.workspace_folder(), create=task.workspace.create).path,
+            env=task_environment(task, environ),
+            runs=runs,
+            task=task_adapter().dump_python(task, mode="json"),
+        )
+
+    async def run(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:
+        """Run once and return the outcome.
+
+        Args:
+            prompt: what to do.
+            images: pictures that belong to it, for a vision model.
+            observe: called with each event after it is recorded.
+
+        Raises:
+            ConfigError: a mistake of the caller.
+            EndpointError: the server could not be reached for its first answer.
+        """
+        message = UserMessage(content=prompt, images=tuple(images))
+        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        async with self.model.open() as connection, self._folder(name) as folder:
+            first = await self._first_event(connection, name, folder, message)
+            return await self._drive(connection, folder, [first], observe, resumed=False)
+
+    async def resume(self, folder: Path, *, observe: Observer | None = None) -> Outcome:
+        """Go on with the run of this folder, from its journal.
+
+        Finished calls are not run again; one that was under way is reported to the model as interrupted.
+
+        Raises:
+            ConfigError: there is no such run, it is over, or its tools are no longer the same.
+            EndpointError: the server could not be reached for its first answer.
+        """
+        journal = folder / JOURNAL_NAME
+        events = list(read_journal(journal))
+        first = started(tuple(events), journal)
+        toolbox = self.toolbox()
+        if first.tools_digest != _digest(toolbox):
+            msg = (
+                f"Run {first.run!r} was made with other tools ({', '.join(first.tools)}). Resume it with the same "
+                "ones, or start the task anew."
+            )
+            raise ConfigError(msg)
+        async with self.model.open() as connection:
+            await connection.served()
+            return await self._drive(connection, folder, events, observe, resumed=True)
+
+    def run_sync(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:
+        """Run once, for callers that have no event loop; see `run`."""
+        return asyncio.run(self.run(prompt, images=images, observe=observe))
+
+    async def count(self, prompt: str, *, images: Iterable[Image] = ()) -> TokenCount | None:
+        """Count the tokens of the first request, as the server renders it; None: this server cannot.
+
+        Raises:
+            EndpointError: the server does not answer.
+        """
+        async with self.model.open() as connection:
+            served = await connection.served()
+            profile = self._profile(served.model)
+            history = History(replay_reasoning=profile.replay_reasoning)
+            history.add_system(self.system)
+            history.add_user(UserMessage(content=prompt, images=tuple(images)))
+            effort = (self.ladder or profile.ladder).rungs[0].effort if profile.takes_effort else None
+            return await connection.count(
+                Request(
+                    model=served.model,
+                    messages=history.wire,
+                    tools=self.toolbox().definitions,
+                    max_tokens=1,
+                    effort=effort,
+                )
+            )
+
+    async def _drive(
+        self, connection: Connection, folder: Path, events: list[Event], observe: Observer | None, *, resumed: bool
+    ) -> Outcome:
+        first = cast("RunStarted", events[0])
+        profile = self._profile(first.model)
+        state = RunState(first, profile)
+        for event in events[1:]:
+            state.apply(event)
+        if state.ended is not None and state.ended.status in {"verified", "finished"}:
+            msg = f"Run {first.run!r} is over: it ended as {state.ended.status!r}. There is nothing to resume."
+            raise ConfigError(msg)
+        journal = Journal(folder) if self.runs is not None or resumed else None
+        before_s = state.spent.wall_s
+        began = time.monotonic()
+
+        def record(event: Event) -> None:
+            if journal is not None:
+                journal.write(event)
+            if event is not first:
+                state.apply(event)
+            if observe is not None:
+                observe(event)
+
+        around = Surroundings(
+            connection=connection,
+            toolbox=self.toolbox(),
+            context=ToolContext(workspace=Path(first.workspace), state=self.state, env=self.env),
+            record=record,
+            sync=journal.sync if journal is not None else lambda: None,
+            clock=lambda: before_s + time.monotonic() - began,
+            sleep=asyncio.sleep,
+            verify=self.verify,
+            wants_result=self.result is not None,
+            snapshot=None if first.snapshot is None else Snapshot(tree=Path(first.snapshot)),
+            patience_s=self.model.patience_s,
+        )
+        try:
+            record(Resumed(wall_s=before_s) if resumed else first)
+            ended = await Run(state, around).drive()
+        finally:
+            if journal is not None:
+                journal.close()
+        return Outcome(
+            outcome=ended.status,
+            reason=ended.reason,
+            answer=ended.answer,
+            output=ended.output,
+            steps=ended.spent.steps,
+            usage=ended.spent,
+            run=first.run,
+            journal=journal.path if journal is not None else None,
+            notices=tuple(sorted(state.notices)),
+            messages=tuple(state.history.messages),
+        )
+
+    async def _first_event(self, connection: Connection, name: str, folder: Path, prompt: UserMessage) -> RunStarted:
+        served = await connection.served()
+        profile = self._profile(served.model)
+        ladder = self.ladder or profile.ladder
+        toolbox = self.toolbox()
+        workspace = Workspace(self.workspace or Path.cwd())
+        snapshot: Snapshot | NoSnapshot = NoSnapshot(reason="")
+        may_restore = any(rung.fresh_context for rung in ladder.rungs) and self.workspace is not None
+        if may_restore and not all(tool.read_only for tool in toolbox):
+            snapshot = await asyncio.to_thread(workspace.snapshot, folder / "snapshot")
+        return RunStarted(
+            run=name,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            task=self.task,
+            base_url=self.model.base_url,
+            model=served.model,
+            profile=profile.name,
+            window_tokens=served.window_tokens,
+            ladder=ladder,
+            limits=self.limits,
+            tools=toolbox.names,
+            tools_digest=_digest(toolbox),
+            system=self.system,
+            prompt=prompt,
+            workspace=str(workspace.path),
+            snapshot=str(snapshot.tree) if isinstance(snapshot, Snapshot) else None,
+            note=snapshot.reason if isinstance(snapshot, NoSnapshot) else "",
+        )
+
+    @asynccontextmanager
+    async def _folder(self, name: str) -> AsyncGenerator[Path]:
+        """The run's own folder; a temporary one when no journal is kept, since the snapshot needs a place."""
+        if self.runs is not None:
+            yield self.runs / name
+            return
+        with tempfile.TemporaryDirectory(prefix="tramontane-") as folder:
+            yield Path(folder)
+
+    def _profile(self, model: str) -> Profile:
+        return self.model.profile or profile_for(model)
+
+    def toolbox(self) -> Toolbox:
+        """Return the tools of a run, `final_result` among them if a structured result is wanted.
+
+        Raises:
+            ConfigError: one of them is not a tool, or two have the same name.
+        """
+        for item in cast("Iterable[object]", self.tools):
+            if not isinstance(item, Tool):
+                msg = f"{item!r} is not a tool. Decorate the function with @tool."
+                raise ConfigError(msg)
+        return Toolbox([*self.tools, *([] if self.result is None else [result_tool(self.result)])])
+
+
+def result_tool(form: type[BaseModel] | Mapping[str, JsonValue]) -> Tool:
+    """Return the tool whose call ends a run with a structured result of this form.
+
+    Raises:
+        ConfigError: the form is not the JSON Schema of an object.
+    """
+    if not isinstance(form, type):
+        return tool_from_schema(_accept, name=FINAL_TOOL, description=_RESULT_DESCRIPTION, parameters=form)
+    return Tool(
+        name=FINAL_TOOL,
+        description=_RESULT_DESCRIPTION,
+        parameters=plain_schema(form),
+        arguments=ModelArguments(model=form),
+        body=_accept,
+    )
+
+
+_RESULT_DESCRIPTION = "Give the final result of the task, when it is done."
+
+
+async def _accept(*_: object) -> str:
+    return "The result is received."
+
+
+def _digest(toolbox: Toolbox) -> str:
+    return hashlib.sha256(toolbox.definitions).hexdigest()

@@ -1,0 +1,113 @@
+"""The `agent` command: finds the subcommand, turns errors into one message and an exit code; knows no work itself."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+
+class Command(Protocol):
+    """What a module of this package offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Describe the command's arguments."""
+        ...
+
+    def main(self, args: argparse.Namespace) -> int:
+        """Do it, and return the exit code."""
+        ...
+
+
+# Name to what `agent --help` says. A module is imported only when its command is called: the help answers at once.
+COMMANDS = {
+    "run": "Run a task file and report its outcome",
+    "validate": "Check a task file without running it",
+    "schema": "Print the JSON Schema of task files, for editors",
+    "tools": "List the ready tools",
+    "runs": "List the runs on this machine",
+    "show": "Tell the story of a run",
+    "serve": "Start, find or stop a model server on this machine",
+}
+
+_EPILOG = """\
+Start here: agent run examples/first_task/task.yaml
+
+Exit codes of `agent run`: 0 verified or finished, 1 verification failed, 2 wrong task, configuration or endpoint,
+3 budget used up, 4 stuck, 130 interrupted.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; `argv` None: the process's own arguments."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(arguments[0] if arguments and arguments[0] in COMMANDS else None)
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return _module(args.command).main(args)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Somebody read only the beginning, as `| head` does; the rest has no reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last word: whatever happened becomes one message
+        return _last_word(error)
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="agent",
+        description="Function-calling agents on a model you host.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=_Version(), help="Print the version and leave.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary}.")
+        if name == chosen:
+            _module(name).add_arguments(command)
+    return parser
+
+
+class _Version(str):
+    """The version, looked up only when it is printed: importlib.metadata takes 20 ms."""
+
+    __slots__ = ()
+
+    def __mod__(self, _: object) -> str:
+        from importlib.metadata import version
+
+        return f"agent (tramontane) {version('tramontane')}"
+
+
+def _module(name: str) -> Command:
+    return cast("Command", importlib.import_module(f".{name}", __name__))
+
+
+def _last_word(error: Exception) -> int:
+    """Say what went wrong; a traceback only for those who ask for one."""
+    from ..errors import AgentError
+
+    if os.environ.get("AGENT_DEBUG"):
+        raise error
+    expected = isinstance(error, AgentError) or type(error).__name__ == "EngineError"
+    if expected:
+        print(f"agent: {error}", file=sys.stderr)
+    elif isinstance(error, OSError):
+        print(f"agent: {error.strerror}: {error.filename}", file=sys.stderr)
+    else:
+        print(
+            f"agent: internal error: {type(error).__name__}: {error}\nThis is a bug in Tramontane. Set AGENT_DEBUG=1 "
+            "and run again to see where; please report it.",
+            file=sys.stderr,
+        )
+    return 2

@@ -1,0 +1,40 @@
+"""`agent run --dry-run`: show what would be sent, counted by the server's own tokenizer; asks the model nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from ..assembly import Agent
+from ..endpoint import Endpoint
+from ..errors import EndpointError
+from ..task import Task
+
+
+def dry_run(task: Task, endpoint: Endpoint | None) -> int:
+    """Print the prompt, the tools and the tokens of the first request; returns the exit code."""
+    agent = Agent.from_task(task, endpoint or Endpoint("http://127.0.0.1:9"), environ=os.environ)
+    tools = agent.toolbox()
+    prompt = task.rendered_prompt()
+    print(f"system:\n{_indented(agent.system)}\n\nprompt:\n{_indented(prompt)}\n")
+    print(f"tools: {', '.join(tools.names) or 'none'} ({len(tools.definitions):,} bytes of definitions)")
+    if task.verify is not None:
+        print(f"verify: {task.verify.command}")
+    if endpoint is None:
+        print("tokens: not counted, since no server has the model. Start it: agent serve pocket")
+        return 0
+    try:
+        counts = asyncio.run(agent.count(prompt, images=task.images()))
+    except EndpointError as error:
+        print(f"tokens: not counted. {error}")
+        return 0
+    if counts is None:
+        print(f"tokens: not counted, since {endpoint.base_url} has no /tokenize (vLLM has)")
+        return 0
+    window = f" of {counts.window_tokens:,}" if counts.window_tokens else ""
+    print(f"tokens: {len(counts.tokens):,}{window}, counted by {endpoint.base_url}")
+    return 0
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -1,0 +1,20 @@
+"""`agent schema`: print the JSON Schema of task files, for editors."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `agent schema`."""
+    parser.epilog = "Save it, and begin a task file with: # yaml-language-server: $schema=task.schema.json"
+
+
+def main(_: argparse.Namespace) -> int:
+    """Run the command."""
+    import json
+
+    from ..taskschema import task_schema
+
+    print(json.dumps(task_schema(), indent=2))
+    return 0

@@ -1,0 +1,30 @@
+"""`agent show`: tell the story of a run from its journal, or print the journal."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `agent show`."""
+    parser.add_argument("run", help="The run's name, a beginning of it, or `last`.")
+    parser.add_argument("--json", action="store_true", help="Print the journal's lines as they are.")
+    parser.add_argument("--full", action="store_true", help="Do not shorten long texts; show tracebacks.")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command."""
+    import os
+    import sys
+
+    from ..journal import event_json, find_run, read_journal, runs_folder
+    from ..view.live import LiveView
+
+    folder = find_run(runs_folder(os.environ), args.run)
+    view = LiveView(sys.stdout, full=args.full)
+    for event in read_journal(folder / "journal.jsonl"):
+        if args.json:
+            print(event_json(event).decode())
+        else:
+            view.show(event)
+    return 0

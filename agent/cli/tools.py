@@ -1,0 +1,30 @@
+"""`agent tools`: list the ready tools, or print the definition of one as the model is told it."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `agent tools`."""
+    parser.add_argument("name", nargs="?", help="Print this tool's definition; also ./file.py:name.")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command."""
+    import json
+    from pathlib import Path
+
+    from ..loading import available_tools, load_tools
+
+    if args.name:
+        for tool in load_tools([args.name], directory=Path.cwd()):
+            print(json.dumps(tool.definition(), indent=2, ensure_ascii=False))
+        return 0
+    listed = available_tools()
+    width = max(len(item.name) for item in listed)
+    for item in listed:
+        flags = "read-only" if item.read_only else "exclusive" if item.exclusive else ""
+        print(f"{item.name:{width}}  {flags:9}  {item.description}")
+    print("\nName them under `tools:` in a task file. `agent tools NAME` prints one in full.")
+    return 0

@@ -1,0 +1,29 @@
+"""`agent validate`: check a task file, its tools and what it names, without running anything."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `agent validate`."""
+    parser.add_argument("task", help="The task file (YAML).")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command."""
+    import os
+
+    from ..assembly import Agent
+    from ..endpoint import Endpoint
+    from ..taskfile import load_task
+    from .running import parse_overrides
+
+    task = load_task(args.task, parse_overrides(args.overrides))
+    agent = Agent.from_task(task, Endpoint("http://127.0.0.1:9"), environ=os.environ)
+    task.rendered_prompt()
+    task.images()
+    names = ", ".join(agent.toolbox().names) or "no tools"
+    print(f"{args.task}: the task {task.name!r} is valid ({names}).")
+    return 0

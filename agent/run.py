@@ -1,0 +1,277 @@
+"""The loop: one run from its first request to its outcome; the only module that knows all the others."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Literal, assert_never
+
+from . import ladder as climbing
+from . import prompts
+from .asking import Asker
+from .budget import exceeded
+from .context import summary
+from .digest import Broken, Take, digest
+from .escalation import Rung, Trigger
+from .events import (
+    ContextRenewed,
+    EffortSwitched,
+    Moved,
+    Noticed,
+    Progressed,
+    Replied,
+    RunEnded,
+    Said,
+    Status,
+    Triggered,
+    VerifyEnded,
+    VerifyStarted,
+)
+from .messages import AssistantMessage, UserMessage
+from .settling import settle
+from .state import FINAL_TOOL, RunState
+from .surroundings import Surroundings
+from .verify import feedback as verify_feedback
+from .verify import verify
+from .workspace import Workspace
+
+
+class Run:
+    """Drives one run; `state` is changed by recorded events only."""
+
+    def __init__(self, state: RunState, around: Surroundings) -> None:
+        self._state = state
+        self._around = around
+        self._asker = Asker(state, around)
+
+    async def drive(self) -> RunEnded:
+        """Go on until the run has ended, and return its last event.
+
+        Never raises for what a run can meet; cancellation is recorded as `interrupted` and passes through.
+        """
+        try:
+            while self._state.ended is None:
+                await self._next()
+        except asyncio.CancelledError:
+            if self._state.ended is None:
+                self._end("interrupted", "the run was interrupted")
+            raise
+        return self._state.ended
+
+    async def _next(self) -> None:
+        state = self._state
+        if state.open_turn is not None:
+            over = await settle(state, self._around)
+            if over:
+                self._end("budget", over)
+        elif state.judgement is not None:
+            await self._weigh()
+        elif state.pending is not None:
+            await self._digest(state.pending)
+        elif state.has_final or isinstance(state.history.messages[-1], AssistantMessage):
+            await self._conclude()
+        else:
+            await self._ask()
+
+    # One request and its reply.
+
+    async def _ask(self) -> None:
+        over = self._over_budget()
+        if over:
+            self._end("budget", over)
+            return
+        rung = self._state.rung
+        force = FINAL_TOOL if self._state.force_final else None
+        replied = await self._send(rung, force_tool=force, reask=False)
+        if replied is not None and self._state.switch_due:
+            self._around.record(_switch_cost(replied, rung))
+
+    async def _send(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | None:
+        """Send the history; None: the run ended, or its context was renewed instead."""
+        answer = await self._asker.ask(rung, force_tool=force_tool, reask=reask)
+        if isinstance(answer, Replied):
+            return answer
+        match answer.cause:
+            case "context_full":
+                self._context_full()
+            case "wall_s":
+                self._end("budget", answer.reason)
+            case "error":
+                self._end("error", answer.reason)
+            case _:
+                assert_never(answer.cause)
+        return None
+
+    def _context_full(self) -> None:
+        ladder = self._state.started.ladder
+        has_renewal = any(rung.fresh_context for rung in ladder.rungs)
+        just_renewed = len(self._state.history.messages) <= 2
+        if not has_renewal or just_renewed:
+            window = self._state.started.window_tokens
+            self._end("budget", f"{prompts.CONTEXT_FULL} ({window} tokens)")
+            return
+        self._renew(prompts.CONTEXT_FULL, restore=False)
+
+    # What a reply means.
+
+    async def _digest(self, pending: Replied) -> None:
+        meaning = digest(self._state, pending, self._around.toolbox)
+        if isinstance(meaning, Broken):
+            meaning = await self._reask(meaning)
+            if meaning is None:
+                return
+        if isinstance(meaning, Take):
+            self._take(meaning)
+            return
+        renewals = self._state.renewals
+        self._around.record(meaning.rejected)
+        self._fail(meaning.rejected.trigger, meaning.rejected.reason)
+        if self._state.ended is None and self._state.renewals == renewals and meaning.say:
+            self._say(meaning.say)
+
+    async def _reask(self, broken: Broken) -> Take | None:
+        """Return what to take: the call as the constrained re-ask gave it, or else the broken one with feedback.
+
+        None: the run ended meanwhile, or its context was renewed.
+        """
+        invalid = broken.invalid
+        decision = climbing.before_feedback(self._state.started.ladder, self._state.position, invalid.trigger)
+        if not isinstance(decision.action, climbing.ReAsk) or self._over_budget():
+            return broken.otherwise
+        self._around.record(
+            Triggered(step=self._state.step, trigger=invalid.trigger, action="reask", reason=invalid.reason)
+        )
+        replied = await self._send(
+            decision.action.rung, force_tool=invalid.tool.name if invalid.tool else None, reask=True
+        )
+        if replied is None:
+            return None
+        second = digest(self._state, replied, self._around.toolbox)
+        if isinstance(second, Take) and second.taken.turn.tool_calls and not second.taken.faults:
+            return second
+        return broken.otherwise
+
+    def _take(self, take: Take) -> None:
+        for event in take.events:
+            if not isinstance(event, Noticed) or event.text not in self._state.notices:
+                self._around.record(event)
+        self._around.record(take.taken)
+
+    # The end of a step, of an attempt, of the run.
+
+    async def _weigh(self) -> None:
+        judgement, self._state.judgement = self._state.judgement, None
+        assert judgement is not None, "only a judged turn is weighed"
+        if judgement.trigger is not None:
+            self._fail(judgement.trigger, judgement.reason)
+        elif judgement.progress:
+            decision = climbing.progressed(self._state.started.ladder, self._state.position)
+            self._around.record(Progressed(step=self._state.step))
+            self._move(decision.action)
+
+    async def _conclude(self) -> None:
+        state = self._state
+        if self._around.wants_result and not state.has_final:
+            self._say(prompts.GIVE_FINAL_RESULT)
+            return
+        wanted = self._around.verify
+        if wanted is None:
+            self._end("finished", "the model says that it is done")
+            return
+        attempt = state.verify_attempts + 1
+        self._around.record(VerifyStarted(attempt=attempt, command=wanted.command))
+        found = await verify(
+            wanted.command,
+            workspace=self._around.context.workspace,
+            env=self._around.context.env,
+            timeout_s=wanted.timeout_s,
+        )
+        self._around.record(
+            VerifyEnded(
+                attempt=attempt,
+                ok=found.ok,
+                exit_code=found.exit_code,
+                output=found.output,
+                elapsed_s=round(found.elapsed_s, 3),
+            )
+        )
+        if found.ok:
+            self._end("verified", f"the verification passed at attempt {attempt}")
+            return
+        if attempt >= wanted.attempts:
+            self._end("verify_failed", f"the verification failed {attempt} times; its last output:\n{found.output}")
+            return
+        text = verify_feedback(found, attempt=attempt, attempts=wanted.attempts)
+        renewals = state.renewals
+        self._fail("verify_failed", text)
+        if state.ended is None and state.renewals == renewals:
+            self._say(text)
+
+    def _fail(self, trigger: Trigger, reason: str) -> None:
+        """Tell the ladder of a failure and do what it decides."""
+        decision = climbing.failed(self._state.started.ladder, self._state.position, trigger)
+        action: Literal["stay", "climb", "stop"] = "stay"
+        if isinstance(decision.action, climbing.Move):
+            action = "climb"
+        elif isinstance(decision.action, climbing.Stop):
+            action = "stop"
+        self._around.record(Triggered(step=self._state.step, trigger=trigger, action=action, reason=reason))
+        if isinstance(decision.action, climbing.Stop):
+            status: Status = "verify_failed" if trigger == "verify_failed" else "stuck"
+            self._end(status, f"nothing on the ladder is left to try after {trigger}: {reason}")
+        else:
+            self._move(decision.action, reason)
+
+    def _move(self, action: climbing.Action, reason: str = "") -> None:
+        if not isinstance(action, climbing.Move):
+            return
+        self._around.record(
+            Moved(
+                step=self._state.step,
+                rung=action.to,
+                effort=action.rung.effort,
+                switches_effort=action.switches_effort,
+            )
+        )
+        if action.rung.fresh_context:
+            self._renew(reason, restore=True)
+
+    def _renew(self, reason: str, *, restore: bool) -> None:
+        restored: tuple[str, ...] = ()
+        snapshot = self._around.snapshot if restore else None
+        if snapshot is not None:
+            restored = Workspace(self._around.context.workspace).restore(snapshot).changed
+        told = summary(self._state.history.messages, reason=reason, restored=snapshot is not None)
+        prompt = self._state.started.prompt
+        fresh = UserMessage(content=f"{prompt.content}\n\n{told}", images=prompt.images)
+        self._around.record(ContextRenewed(step=self._state.step, prompt=fresh, restored=restored))
+
+    def _say(self, text: str) -> None:
+        self._around.record(Said(message=UserMessage(content=text)))
+
+    def _over_budget(self) -> str:
+        spent = replace(self._state.spent, wall_s=self._around.clock())
+        over = exceeded(self._state.started.limits, spent)
+        return "" if over is None else str(over)
+
+    def _end(self, status: Status, reason: str) -> None:
+        spent = replace(self._state.spent, wall_s=round(self._around.clock(), 3))
+        output = self._state.final if self._state.has_final else None
+        self._around.record(
+            RunEnded(status=status, reason=reason, answer=self._state.answer, output=output, spent=spent)
+        )
+        self._around.sync()
+
+
+def _switch_cost(replied: Replied, rung: Rung) -> EffortSwitched:
+    usage = replied.reply.usage
+    prompt_tokens = usage.prompt_tokens if usage else 0
+    cached = usage.cached_tokens if usage else None
+    return EffortSwitched(
+        step=replied.step,
+        effort=rung.effort,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=cached or 0,
+        prefilled_tokens=prompt_tokens - (cached or 0),
+        source="estimate" if cached is None else "engine",
+    )

@@ -1,0 +1,78 @@
+"""Run the open calls of a turn and give each its result: neighbours together, exclusive ones alone, order kept."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from . import prompts
+from .calls import canonical
+from .events import CallEnded, CallStarted
+from .execute import execute
+from .messages import ToolCall, ToolResult
+from .state import RunState
+from .surroundings import Surroundings
+
+
+async def settle(state: RunState, around: Surroundings) -> str:
+    """Run what the open turn still lacks; a call that a killed process had begun is answered as interrupted.
+
+    Returns the reason why the budget forbids it; empty: every call has its result.
+    """
+    assert state.open_turn is not None, "only an open turn is settled"
+    waiting = set(state.open_ids())
+    calls = [call for call in state.open_turn.turn.tool_calls if call.id in waiting]
+    limit = state.started.limits.tool_calls
+    if limit is not None and state.spent.tool_calls + len(calls) > limit:
+        return f"the limit tool_calls = {limit} is reached. Raise it with `budgets: {{tool_calls: ...}}`."
+    for group in _groups(calls, around):
+        async with asyncio.TaskGroup() as together:
+            for call in group:
+                together.create_task(_run(call, state, around))
+    return ""
+
+
+def _groups(calls: Sequence[ToolCall], around: Surroundings) -> list[list[ToolCall]]:
+    groups: list[list[ToolCall]] = [[]]
+    for call in calls:
+        tool = around.toolbox.get(call.name)
+        if tool is not None and tool.exclusive:
+            groups += [[call], []]
+        else:
+            groups[-1].append(call)
+    return groups
+
+
+async def _run(call: ToolCall, state: RunState, around: Surroundings) -> None:
+    if call.id in state.begun:
+        result = ToolResult(tool_call_id=call.id, name=call.name, content=prompts.INTERRUPTED, status="interrupted")
+        around.record(CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=""))
+        return
+    tool = around.toolbox.get(call.name)
+    assert tool is not None, "a taken call names a tool"
+    value = tool.arguments.check(call.arguments)
+    around.record(CallStarted(step=state.step, tool_call_id=call.id, tool=call.name, arguments=call.arguments))
+    if not tool.read_only:
+        await asyncio.to_thread(around.sync)  # the intent is on the disk before the effect is in the world
+    spill_dir = around.context.workspace / ".agent" / "outputs"
+    execution = await execute(call, tool, value, around.context, spill_dir=spill_dir)
+    result = execution.result
+    fingerprint = _fingerprint(call, result)
+    if fingerprint == state.last_fingerprint:
+        result = replace(result, content=f"{result.content}\n{prompts.SAME_AGAIN}")
+    around.record(
+        CallEnded(
+            step=state.step,
+            result=result,
+            elapsed_s=round(execution.elapsed_s, 4),
+            fingerprint=fingerprint,
+            traceback=execution.traceback or "",
+        )
+    )
+
+
+def _fingerprint(call: ToolCall, result: ToolResult) -> str:
+    text = f"{call.name}\0{canonical(call.arguments)}\0{result.status}\0{result.content}"
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,0 +1,266 @@
+"""The state of a run as the sum of its events, pure: a resumed run is the same fold over the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from pydantic import JsonValue
+
+from . import ladder as climbing
+from . import prompts
+from .budget import Spent
+from .context import PromptSize
+from .escalation import Rung, Trigger
+from .events import (
+    CallEnded,
+    CallStarted,
+    ContextRenewed,
+    EffortSwitched,
+    Event,
+    Moved,
+    Noticed,
+    Progressed,
+    Rejected,
+    Repaired,
+    Replied,
+    Requested,
+    Rescued,
+    Resumed,
+    Retried,
+    RunEnded,
+    RunStarted,
+    Said,
+    Triggered,
+    TurnTaken,
+    VerifyEnded,
+    VerifyStarted,
+)
+from .history import History
+from .messages import AssistantMessage, Effort, ToolResult
+from .profiles import Profile
+
+FINAL_TOOL = "final_result"
+"""The tool that ends a run that must give a structured result; tools plus response_format suppress calls on vLLM."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """What a turn with calls amounted to."""
+
+    trigger: Trigger | None
+    """None: nothing went wrong."""
+    progress: bool
+    """True: a call succeeded with a result not seen before."""
+    reason: str
+
+
+class RunState:
+    """Everything the next action of a run depends on."""
+
+    def __init__(self, first: RunStarted, profile: Profile) -> None:
+        self.started = first
+        self.profile = profile
+        self.history = History(replay_reasoning=profile.replay_reasoning)
+        self.position = climbing.Position()
+        self.spent = Spent()
+        self.size = PromptSize()
+        self.step = 0
+        self.pending: Replied | None = None
+        """A reply that is not yet taken or refused."""
+        self.open_turn: TurnTaken | None = None
+        """A turn whose calls do not all have results."""
+        self.results: dict[str, ToolResult] = {}
+        self.begun: set[str] = set()
+        """Ids of calls that were started."""
+        self.calls_seen = 0
+        self.known: set[str] = set()
+        """Fingerprints of calls with their results, ever."""
+        self.last_fingerprint = ""
+        self.stale_steps = 0
+        self.failures = 0
+        """Invalid calls in a row; the attempt number of the next feedback, less one."""
+        self.last_invalid = ""
+        self.growth = 0
+        """How often the room for a reply was enlarged after a cut."""
+        self.reasoned_answers = 0
+        self.verify_attempts = 0
+        self.renewals = 0
+        self.final: JsonValue = None
+        self.has_final = False
+        self.force_final = False
+        self.notices: set[str] = set()
+        self.switch_due = False
+        """True: the effort was switched and its cost is not yet known."""
+        self.judgement: Judgement | None = None
+        """What the last turn with calls amounted to, until the ladder has heard of it."""
+        self._prints: dict[str, str] = {}
+        self.ended: RunEnded | None = None
+        self.history.add_system(first.system)
+        self.history.add_user(first.prompt)
+
+    @property
+    def reply_tokens(self) -> int:
+        """Room wanted for the next reply; four times as much after each reply that was cut."""
+        wanted = self.profile.reply_tokens.get(self.effort) or max(self.profile.reply_tokens.values())
+        return wanted * 4**self.growth
+
+    @property
+    def rung(self) -> Rung:
+        """The rung of the next request."""
+        return climbing.current(self.started.ladder, self.position)
+
+    @property
+    def effort(self) -> Effort | None:
+        return self.rung.effort
+
+    @property
+    def answer(self) -> str:
+        """The model's last words, empty if it said none."""
+        texts = [m.content for m in self.history.messages if isinstance(m, AssistantMessage) and m.content.strip()]
+        return texts[-1].strip() if texts else ""
+
+    def apply(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat arm per event of a closed set
+        """Add one event."""
+        match event:
+            case Replied():
+                self._replied(event)
+            case TurnTaken():
+                self._turn_taken(event)
+            case CallStarted():
+                self.begun.add(event.tool_call_id)
+                self.spent = replace(self.spent, tool_calls=self.spent.tool_calls + 1)
+            case CallEnded():
+                self._call_ended(event)
+            case Triggered():
+                self._triggered(event)
+            case Progressed():
+                self.judgement = None
+                self.position = climbing.progressed(self.started.ladder, self.position).position
+            case ContextRenewed():
+                self._renewed(event)
+            case Said():
+                self._said(event)
+            case Rejected():
+                self._rejected(event)
+            case VerifyEnded():
+                self.verify_attempts = event.attempt
+            case Moved():
+                self.switch_due = self.switch_due or event.switches_effort
+            case EffortSwitched():
+                self.switch_due = False
+            case Noticed():
+                self.notices.add(event.text)
+            case Requested():
+                self.step = event.step
+                self.spent = replace(self.spent, wall_s=event.wall_s)
+                self.judgement = None
+            case Resumed():
+                self.ended = None
+            case RunEnded():
+                self.ended = event
+            case RunStarted() | Retried() | Repaired() | Rescued() | VerifyStarted():
+                pass
+            case _:
+                assert_never(event)
+
+    def open_ids(self) -> Sequence[str]:
+        """Ids of the open turn's calls that still need a result."""
+        if self.open_turn is None:
+            return ()
+        return [call.id for call in self.open_turn.turn.tool_calls if call.id not in self.results]
+
+    def _replied(self, event: Replied) -> None:
+        self.spent = self.spent.after_reply(event.reply.usage)
+        self.spent = replace(self.spent, wall_s=self.spent.wall_s + event.elapsed_s)
+        if event.reply.usage is not None:
+            self.size = PromptSize(counted_tokens=event.reply.usage.prompt_tokens, counted_bytes=event.wire_bytes)
+        if not event.reask:
+            self.pending = event
+
+    def _turn_taken(self, event: TurnTaken) -> None:
+        self.pending = None
+        self.open_turn = event
+        self.force_final = False
+        self.reasoned_answers = 0
+        self.calls_seen += len(event.turn.tool_calls)
+        self.failures = self.failures + 1 if event.faults else 0
+        self.last_invalid = event.faults[-1].signature if event.faults else ""
+        self.results |= {result.tool_call_id: result for result in event.answered}
+        self._close_turn()
+
+    def _call_ended(self, event: CallEnded) -> None:
+        self.results[event.result.tool_call_id] = event.result
+        self._prints[event.result.tool_call_id] = event.fingerprint
+        self._close_turn()
+
+    def _close_turn(self) -> None:
+        """Once every call has its result, the turn enters the history and is judged."""
+        taken = self.open_turn
+        if taken is None or self.open_ids():
+            return
+        self.open_turn = None
+        results = [self.results[call.id] for call in taken.turn.tool_calls]
+        self.history.add_turn(taken.turn, results, reasoning_field=taken.reasoning_field)
+        if not results:
+            return
+        for call, result in zip(taken.turn.tool_calls, results, strict=True):
+            if call.name == FINAL_TOOL and result.status == "ok":
+                self.final, self.has_final = json.loads(call.arguments), True
+        prints = [self._prints[result.tool_call_id] for result in results if result.tool_call_id in self._prints]
+        self.judgement = self._judge(taken, results, prints)
+        self.known |= set(prints)
+        self.last_fingerprint = prints[0] if len(prints) == 1 else ""
+
+    def _judge(self, taken: TurnTaken, results: Sequence[ToolResult], prints: Sequence[str]) -> Judgement:
+        progress = any(
+            result.status == "ok" and self._prints.get(result.tool_call_id, "") not in self.known
+            for result in results
+            if result.tool_call_id in self._prints
+        )
+        self.stale_steps = 0 if progress else self.stale_steps + 1
+        trigger: Trigger | None = None
+        reason = ""
+        if taken.faults:
+            trigger, reason = taken.faults[0].trigger, "a call could not be executed"
+        elif len(prints) == 1 and prints[0] == self.last_fingerprint:
+            trigger, reason = "repeat", "the same call gave the same result again"
+        elif any(result.status in {"error", "timeout"} for result in results):
+            trigger, reason = "tool_error", "a tool reported an error"
+        elif self.stale_steps >= self.started.ladder.no_progress_steps:
+            trigger, reason = "no_progress", f"{self.stale_steps} steps brought nothing new"
+        return Judgement(trigger=trigger, progress=progress, reason=reason)
+
+    def _said(self, event: Said) -> None:
+        self.pending = None
+        self.has_final = False
+        self.force_final = event.message.content == prompts.GIVE_FINAL_RESULT
+        self.history.add_user(event.message)
+
+    def _triggered(self, event: Triggered) -> None:
+        self.judgement = None
+        decide = climbing.before_feedback if event.action == "reask" else climbing.failed
+        self.position = decide(self.started.ladder, self.position, event.trigger).position
+        if event.trigger == "no_progress":
+            self.stale_steps = 0
+
+    def _rejected(self, event: Rejected) -> None:
+        if event.tool:
+            return
+        self.pending = None
+        self.growth += event.trigger == "truncated" and event.grow
+        self.reasoned_answers += event.trigger == "answer_in_reasoning"
+
+    def _renewed(self, event: ContextRenewed) -> None:
+        self.pending = None
+        self.renewals += 1
+        self.history.restart()
+        self.history.add_system(self.started.system)
+        self.history.add_user(event.prompt)
+        self.size = PromptSize()
+        self.has_final = False
+        self.known = set()
+        self.last_fingerprint = ""
+        self.stale_steps = 0

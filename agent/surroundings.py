@@ -1,0 +1,35 @@
+"""What a run acts on: the connection, the tools, the journal, the clock; a record, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .endpoint import Connection
+from .events import Event
+from .taskparts import Verify
+from .toolbox import Toolbox
+from .toolspec import ToolContext
+from .workspace import Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a run acts on."""
+
+    connection: Connection
+    toolbox: Toolbox
+    context: ToolContext[Any]
+    record: Callable[[Event], None]
+    """Writes an event to the journal, adds it to the state and shows it, in this order."""
+    sync: Callable[[], None]
+    """Returns when everything recorded is on the disk."""
+    clock: Callable[[], float]
+    """Seconds since the run began, pauses between two processes left out."""
+    sleep: Callable[[float], Awaitable[None]]
+    verify: Verify | None = None
+    wants_result: bool = False
+    """True: the run ends with a call of `final_result`, not with text."""
+    snapshot: Snapshot | None = None
+    patience_s: float = 900.0

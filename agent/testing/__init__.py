@@ -1,0 +1,3 @@
+"""Doubles of a model server."""
+from .model import *
+from .replies import *
