@@ -120,7 +120,7 @@ def _flaw_of_string(item: str, text: str) -> Unreadable | None:
             item.encode()
         except UnicodeEncodeError:
             return Unreadable("a \\ud800 to \\udfff escape stands alone, which is half a character")
-    elif item[1:2] == ":" and item[2:3] in {"\b", "\f", "\n", "\r", "\t"}:
+    if item[1:2] == ":" and item[2:3] in {"\b", "\f", "\n", "\r", "\t"}:
         path = _WINDOWS_PATH.search(text)
         if path is not None:
             reason = "it reads as a Windows path with single backslashes; double each, or write a line break as \\u000a"
