@@ -15,7 +15,7 @@ from agent import ToolContext, ToolError, tool
 from . import _matcher, _paths, _texts
 
 TIMEOUT_S = 10.0
-MAX_FILES = 20_000
+MAX_ENTRIES = 50_000
 MAX_FILE_BYTES = 2_000_000
 MAX_TOTAL_BYTES = 64_000_000
 
@@ -25,14 +25,22 @@ class _Sent:
     """What was handed to the matcher, and what was not."""
 
     files: int = 0
+    entries: int = 0
+    """Files and folders looked at."""
     total_bytes: int = 0
     skipped: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
+    def full(self) -> bool:
+        return self.entries >= MAX_ENTRIES or self.total_bytes >= MAX_TOTAL_BYTES
+
+    @property
     def note(self) -> str:
         """What was left out, as a line; empty: nothing."""
-        parts = [f"{count:,} {reason}" for reason, count in self.skipped.items()]
-        return f"[left out: {', '.join(parts)}]" if parts else ""
+        parts = [f"left out: {count:,} {reason}" for reason, count in self.skipped.items()]
+        if self.full:
+            parts.append(f"stopped after {self.files:,} text files; search a smaller folder for the rest")
+        return f"[{'; '.join(parts)}]" if parts else ""
 
     def skip(self, reason: str) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
@@ -46,6 +54,8 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
         sent = _Sent()
         for name in _files(context.workspace, path, sent):
             _send(context.workspace, name, request, sent)
+            if sent.full:
+                break
         request.seek(0)
         code = _run(request, answer)
         answer.seek(0)
@@ -76,7 +86,7 @@ def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[_paths.Inside]:
         yield top
         return
     waiting = [top]
-    while waiting:
+    while waiting and not sent.full:
         folder = waiting.pop()
         try:
             listing = _paths.list_folder(workspace, folder)
@@ -86,9 +96,10 @@ def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[_paths.Inside]:
             sent.skip("unreadable folders")
             continue
         if not listing.complete:
-            sent.skip("folders with too many files, in part")
+            sent.skip("very large folders, in part")
         folders: list[_paths.Inside] = []
         for entry in listing.entries:
+            sent.entries += 1
             relative = _paths.below(folder, entry.name)
             if entry.kind == "folder" and entry.name != ".git":
                 folders.append(relative)
@@ -98,9 +109,6 @@ def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[_paths.Inside]:
 
 
 def _send(workspace: Path, name: _paths.Inside, request: BinaryIO, sent: _Sent) -> None:
-    if sent.files == MAX_FILES or sent.total_bytes > MAX_TOTAL_BYTES:
-        sent.skip("files after the first of too many; search a subfolder for them")
-        return
     try:
         with _paths.open_file(workspace, name) as file:
             data = file.read(MAX_FILE_BYTES + 1)

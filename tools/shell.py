@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections import deque
@@ -89,7 +90,11 @@ async def _run(command: str, context: ToolContext[Any], timeout_s: float, output
         os.close(read_end)
         if not isinstance(error, OSError):
             raise
-        msg = f"The command could not be started: {error.strerror or error}. Shorten it, or write it to a script first."
+        long = error.errno == errno.E2BIG
+        advice = (
+            "Write a script with write_file and run that." if long else "No command can run now: say so in your answer."
+        )
+        msg = f"The command could not be started: {error.strerror or error}. {advice}"
         raise ToolError(msg) from error
     finally:
         os.close(write_end)

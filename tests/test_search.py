@@ -1,0 +1,128 @@
+"""The search tool: what it finds, what it leaves out and says so, and that no pattern can hold it up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent import ToolContext, ToolError
+from tools.search import search
+
+
+async def found(workspace: Path, **arguments: object) -> str:
+    """Return what search returns, or the text of its ToolError after `!`."""
+    try:
+        value = search.arguments.check(json.dumps(arguments))
+        return str(await search.body(value, ToolContext(workspace=workspace, state=None)))
+    except ToolError as error:
+        return f"!{error}"
+
+
+async def test_matches_are_lines_with_file_and_number_in_order(tmp_path: Path) -> None:
+    for name, text in {"b.py": "def f():\n    pass\n\ndef g():", "a/x.txt": "undef\r\nDef\r\n", "a-b": "def"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode())
+    assert await found(tmp_path, pattern="def") == "a-b:1: def\nb.py:1: def f():\nb.py:4: def g():\na/x.txt:1: undef"
+    assert await found(tmp_path, pattern="(?i)^def$", path="a") == "a/x.txt:2: Def"
+    assert await found(tmp_path, pattern=r"\bg\(", path="b.py") == "b.py:4: def g():"
+    assert await found(tmp_path, pattern="^$", path="b.py") == "b.py:3: "
+
+
+async def test_no_match_says_how_many_files_were_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    assert await found(tmp_path, pattern="-rf") == 'No match for "-rf" in 1 file.'
+    (tmp_path / "b").write_text("x")
+    assert await found(tmp_path, pattern="y") == 'No match for "y" in 2 files.'
+    assert await found(tmp_path, pattern="y", path="b") == 'No match for "y" in 1 file.'
+
+
+async def test_git_binaries_links_and_large_files_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_text("word")
+    (tmp_path / "image").write_bytes(b"word\0")
+    (tmp_path / "link").symlink_to("a.txt")
+    (tmp_path / "a.txt").write_text("word")
+    (tmp_path / "large").write_text("word" * 500_001)
+    (tmp_path / "larger").write_text("word" * 500_001)
+    assert await found(tmp_path, pattern="word") == ("a.txt:1: word\n[left out: 2 files over 2,000,000 bytes]")
+    assert await found(tmp_path, pattern="word", path="link") == "link:1: word"
+
+
+async def test_the_number_of_matches_and_the_length_of_lines_are_bounded(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x\n" * 101)
+    lines = "\n".join(f"a:{number}: x" for number in range(1, 101))
+    assert await found(tmp_path, pattern="x") == (
+        f"{lines}\n[only the first 100 matches; narrow the pattern or the path]"
+    )
+    (tmp_path / "a").write_text("y" * 1_000 + "x" + "z" * 1_000)
+    assert await found(tmp_path, pattern="x") == f"a:1: ...{'y' * 100}x{'z' * 199}..."
+    assert await found(tmp_path, pattern="^y") == f"a:1: {'y' * 300}..."
+    assert await found(tmp_path, pattern="z$") == f"a:1: ...{'z' * 300}"
+
+
+async def test_bytes_that_are_no_text_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes("fünf Wörter".encode("latin-1"))
+    assert await found(tmp_path, pattern="W") == "latin:1: f\ufffdnf W\ufffdrter"
+
+
+async def test_a_bad_pattern_is_refused_with_the_reason(tmp_path: Path) -> None:
+    assert await found(tmp_path, pattern="f(") == (
+        '!The pattern "f(" is not a regular expression: missing ), unterminated subpattern at position 1. '
+        "Escape special characters with \\."
+    )
+    assert await found(tmp_path, pattern="x{99999999999}") == (
+        '!The pattern "x{99999999999}" is not a regular expression: the repetition number is too large. '
+        "Escape special characters with \\."
+    )
+    assert await found(tmp_path, pattern="") == "!The pattern is empty. Give a regular expression."
+    with pytest.raises(ToolError) as caught:
+        await search.body(
+            search.arguments.check('{"pattern":"x"}').model_copy(update={"pattern": "\udfff"}),  # type: ignore[attr-defined]
+            ToolContext(workspace=tmp_path, state=None),
+        )
+    assert str(caught.value) == "The pattern holds half a character (a lone surrogate). Send it whole."
+
+
+async def test_a_pattern_that_never_ends_is_stopped_and_earlier_matches_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.search.TIMEOUT_S", 0.7)
+    (tmp_path / "a").write_text("aaa\n")
+    (tmp_path / "b").write_text("a" * 60 + "!\n")
+    assert await found(tmp_path, pattern="(a+)+$") == (
+        '!The search for "(a+)+$" was stopped after 0.7 s. Simplify the pattern (no repeat inside a repeat), '
+        "or search a smaller folder. Matches so far:\na:1: aaa"
+    )
+    assert await found(tmp_path, pattern="(a+)+$", path="b") == (
+        '!The search for "(a+)+$" was stopped after 0.7 s. Simplify the pattern (no repeat inside a repeat), '
+        "or search a smaller folder."
+    )
+
+
+async def test_a_search_of_very_much_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.search.MAX_TOTAL_BYTES", 6)
+    for name in "abc":
+        (tmp_path / name).write_text("word")
+    assert await found(tmp_path, pattern="word") == (
+        "a:1: word\nb:1: word\n[stopped after 2 text files; search a smaller folder for the rest]"
+    )
+    monkeypatch.setattr("tools.search.MAX_ENTRIES", 1)
+    assert await found(tmp_path, pattern="x") == (
+        'No match for "x" in 1 file.\n[stopped after 1 text files; search a smaller folder for the rest]'
+    )
+
+
+async def test_the_search_starts_where_no_module_of_the_workspace_can_get_in_its_way(tmp_path: Path) -> None:
+    """The matcher is a Python process; a re.py or sitecustomize.py in the workspace must not run in it."""
+    for name in ("re.py", "sitecustomize.py", "usercustomize.py"):
+        (tmp_path / name).write_text("import os; os.abort()\n")
+    assert await found(tmp_path, pattern="abort", path="re.py") == "re.py:1: import os; os.abort()"
+
+
+@pytest.mark.parametrize("path", ["missing", "missing/deep"])
+async def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, path: str) -> None:
+    assert await found(tmp_path, pattern="x", path=path) == (
+        f'!There is no "{path}" in the workspace. Call list_files to see what there is.'
+    )

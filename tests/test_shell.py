@@ -1,0 +1,158 @@
+"""The shell tool: what the model reads, and that nothing of a command outlives its call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from agent import ToolContext, ToolError
+from tools.shell import run_shell
+
+ENV = {"PATH": os.defpath + ":/usr/bin:/bin", "GREETING": "hello"}
+
+
+async def shell(workspace: Path, **arguments: object) -> str:
+    """Return what run_shell returns, or the text of its ToolError after `!`."""
+    try:
+        value = run_shell.arguments.check(json.dumps(arguments))
+        return str(await run_shell.body(value, ToolContext(workspace=workspace, state=None, env=ENV)))
+    except ToolError as error:
+        return f"!{error}"
+
+
+def is_gone(pid_file: Path) -> bool:
+    """Say whether the process is dead; a zombie that nobody has collected yet counts as dead."""
+    pid = int(pid_file.read_text())
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+async def until_gone(pid_file: Path) -> None:
+    deadline = time.monotonic() + 2
+    while not is_gone(pid_file):
+        assert time.monotonic() < deadline, "the process is still there"
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [
+        ("echo one; echo two >&2; echo three", "one\ntwo\nthree\n"),
+        ("true", "(no output, exit code 0)"),
+        ("exit 3", "exit code 3"),
+        ("printf abc; exit 3", "abc\nexit code 3"),
+        ("echo abc; exit 3", "abc\nexit code 3"),
+        ("kill -9 $$", "exit code 137 (killed by SIGKILL)"),
+        ("printf 'a\\377b'", "a\ufffdb"),
+        ("cat; echo end", "end\n"),
+        ("echo $GREETING $SECRET", "hello\n"),
+        ("pwd -P | tail -c 5", "/ws0\n"),
+    ],
+)
+async def test_a_command_is_answered_with_its_output_and_its_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, result: str
+) -> None:
+    monkeypatch.setenv("SECRET", "canary")
+    workspace = tmp_path / "ws0"
+    workspace.mkdir()
+    assert await shell(workspace, command=command) == result
+
+
+async def test_the_environment_is_the_given_one_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "canary")
+    names = {line.split("=")[0] for line in (await shell(tmp_path, command="env")).splitlines()}
+    assert names <= {"PATH", "GREETING", "PWD", "SHLVL", "_", "OLDPWD"}
+
+
+async def test_an_unknown_command_is_left_to_the_shell_to_explain(tmp_path: Path) -> None:
+    answer = await shell(tmp_path, command="no_such_command_here")
+    assert "no_such_command_here" in answer
+    assert answer.endswith("\nexit code 127")
+
+
+async def test_a_command_that_takes_too_long_is_killed_and_its_output_shown(tmp_path: Path) -> None:
+    started = time.monotonic()
+    answer = await shell(tmp_path, command="echo $$ > pid; echo begun; sleep 60 | sleep 60", timeout_s=1)
+    assert answer == (
+        "!The command did not end within 1 s and was killed; what it had done stays done. Output so far:\nbegun\n"
+    )
+    assert time.monotonic() - started < 3
+    await until_gone(tmp_path / "pid")
+
+
+async def test_a_silent_command_that_takes_too_long_is_said_to_be_silent(tmp_path: Path) -> None:
+    assert await shell(tmp_path, command="trap '' TERM; sleep 60 & echo $! > pid; wait", timeout_s=1) == (
+        "!The command did not end within 1 s and was killed; what it had done stays done. It had written nothing."
+    )
+    await until_gone(tmp_path / "pid")
+
+
+async def test_a_background_process_ends_with_its_command(tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert await shell(tmp_path, command="sleep 60 & echo $! > pid; echo done") == "done\n"
+    assert time.monotonic() - started < 2
+    await until_gone(tmp_path / "pid")
+
+
+async def test_a_daemon_that_holds_the_pipe_does_not_hold_us_up(tmp_path: Path) -> None:
+    """It is in a session of its own, out of reach until commands are isolated; see tools/_sandbox.py."""
+    started = time.monotonic()
+    command = 'python3 -c \'import os,time; os.setsid(); open("pid","w").write(str(os.getpid())); time.sleep(60)\' & '
+    try:
+        assert await shell(tmp_path, command=f"{command} while [ ! -s pid ]; do sleep 0.02; done; echo up") == "up\n"
+        assert time.monotonic() - started < 5
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+async def test_cancelling_the_call_kills_the_command(tmp_path: Path) -> None:
+    call = asyncio.create_task(shell(tmp_path, command="sleep 60 & echo $! > part; mv part pid; wait"))
+    while not (tmp_path / "pid").exists():
+        await asyncio.sleep(0.01)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await until_gone(tmp_path / "pid")
+
+
+async def test_endless_output_is_bounded_to_its_head_and_tail(tmp_path: Path) -> None:
+    answer = await shell(tmp_path, command="echo first; head -c 30000000 /dev/zero | tr '\\0' x; echo; echo last")
+    head, middle, tail = answer.split("\n[", 1)[0], answer.split("\n[", 1)[1].split("]\n", 1)[0], answer[-500_000:]
+    assert head == "first\n" + "x" * 599_994
+    assert re.fullmatch(r"\.\.\. 29,[0-9,]+ bytes left out \.\.\.", middle)
+    assert tail.endswith("xxx\nlast\n")
+    assert 1_000_000 < len(answer) < 1_100_000
+    answer = await shell(tmp_path, command="yes", timeout_s=1)
+    assert len(answer) < 1_100_000
+
+
+async def test_what_cannot_be_started_is_refused_with_the_reason(tmp_path: Path) -> None:
+    assert await shell(tmp_path, command="echo a\0b") == (
+        "!The command holds a NUL character, which no command can. Send it without."
+    )
+    assert await shell(tmp_path, command="#" + "x" * 5_000_000) == (
+        "!The command could not be started: Argument list too long. Write a script with write_file and run that."
+    )
+    assert await shell(tmp_path / "gone", command="true") == (
+        "!The command could not be started: No such file or directory. No command can run now: say so in your answer."
+    )
+
+
+async def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    async def many() -> None:
+        for command in ("true", "exit 1", "echo a\0b", "#" + "x" * 5_000_000):
+            await shell(tmp_path, command=command)
+
+    await many()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count is wanted
+    await many()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - as above
