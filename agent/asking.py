@@ -97,7 +97,12 @@ class Asker:
             self._around.record(Retried(step=step, attempt=call.attempt_number, wait_s=wait_s, reason=str(error)))
 
         async with asyncio.timeout(left_s):
-            policy = retrying(patience_s=patience_s, sleep=self._around.sleep, before_sleep=tell)
+            policy = retrying(
+                patience_s=patience_s,
+                first_wait_s=self._around.first_wait_s,
+                sleep=self._around.sleep,
+                before_sleep=tell,
+            )
             return await policy(self._once, request)
 
     async def _once(self, request: Request) -> Reply:

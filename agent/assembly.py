@@ -201,6 +201,7 @@ class Agent:
             wants_result=self.result is not None,
             snapshot=None if first.snapshot is None else Snapshot(tree=Path(first.snapshot)),
             patience_s=self.model.patience_s,
+            first_wait_s=self.model.first_wait_s,
         )
         try:
             record(Resumed(wall_s=before_s) if resumed else first)

@@ -55,6 +55,8 @@ class Model(Protocol):
     def profile(self) -> Profile | None: ...
     @property
     def patience_s(self) -> float: ...
+    @property
+    def first_wait_s(self) -> float: ...
     def open(self) -> AbstractAsyncContextManager[Connection]:
         """Open a connection; it is closed at the end of the block."""
         ...
@@ -84,6 +86,8 @@ class Endpoint:
     """Seconds between two parts of a streamed reply."""
     patience_s: float = 900.0
     """Seconds for which a failing request is tried again; a 128B engine needs minutes to restart."""
+    first_wait_s: float = 0.5
+    """Seconds before a failed request is sent again; the wait doubles up to 30 s, with jitter."""
     http_client: Any = field(default=None, repr=False, compare=False)
     """An httpx or httpx2 AsyncClient to use instead of the client's own; closed by whoever made it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random
 
 from .errors import EndpointError, EndpointRejected, EndpointUnreadable
 
@@ -25,14 +25,16 @@ def worth_retrying(error: BaseException) -> bool:
 def retrying(
     *,
     patience_s: float,
+    first_wait_s: float = 0.5,
     sleep: Callable[[float], Awaitable[None]],
     before_sleep: Callable[[RetryCallState], None],
 ) -> AsyncRetrying:
     """Return the policy: retry what is worth it until `patience_s` seconds have passed, then raise the last error.
 
-    Waits 0.5 s, doubling to 30 s, with jitter; a Retry-After header is obeyed up to 300 s.
+    Waits `first_wait_s` seconds, doubling to 30 s, with jitter; a Retry-After header is obeyed up to 300 s.
     """
-    backoff = wait_exponential_jitter(initial=0.5, max=30.0, jitter=0.5)
+    # Not wait_exponential_jitter: tenacity 9.2 warns of the parameter that older ones need.
+    backoff = wait_exponential(multiplier=first_wait_s, max=30.0) + wait_random(0.0, first_wait_s)
 
     def wait(state: RetryCallState) -> float:
         error = _error(state)

@@ -33,3 +33,4 @@ class Surroundings:
     """True: the run ends with a call of `final_result`, not with text."""
     snapshot: Snapshot | None = None
     patience_s: float = 900.0
+    first_wait_s: float = 0.5

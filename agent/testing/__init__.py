@@ -1,3 +1,43 @@
-"""Doubles of a model server."""
-from .model import *
-from .replies import *
+"""Test agents and tools without a model: replies from a list, in memory or over HTTP.
+
+A test of an agent of your own gives it a ScriptedModel, and looks at what was called and what was asked:
+
+```python
+from agent import Agent, tool
+from agent.testing import ScriptedModel, calls, says
+
+
+@tool
+def double(number: int) -> int:
+    \"\"\"Double a number.\"\"\"
+    return 2 * number
+
+
+def test_the_agent_doubles() -> None:
+    model = ScriptedModel([calls(("double", {"number": 21})), says("It is 42.")])
+    outcome = Agent(model, tools=[double]).run_sync("Double 21.")
+    assert outcome.answer == "It is 42."
+    assert model.bodies[1]["messages"][-1]["content"] == "42"
+```
+
+With pytest the same is at hand as fixtures, `scripted_model` and `scripted_server`. A ScriptedServer speaks real HTTP,
+and breaks as real servers do: see `agent.testing.faults`.
+"""
+
+from .faults import Fault
+from .model import ScriptedModel, ScriptedReply, ScriptEnded
+from .replies import calls, says
+from .server import Answer, Received, ScriptedAnswer, ScriptedServer
+
+__all__ = [
+    "Answer",
+    "Fault",
+    "Received",
+    "ScriptEnded",
+    "ScriptedAnswer",
+    "ScriptedModel",
+    "ScriptedReply",
+    "ScriptedServer",
+    "calls",
+    "says",
+]

@@ -11,9 +11,9 @@ from agent.messages import Reply
 
 from .chunks import DONE, event
 
-Ending = Literal["whole", "reset", "stall", "keep_alive", "restart"]
-"""How an answer ends: as it should; the connection is reset; it falls silent until the client leaves; it sends nothing
-but comments that keep a stream alive; or the server goes away, and comes back on the same port."""
+Ending = Literal["whole", "close", "reset", "stall", "keep_alive", "restart"]
+"""How an answer ends: as it should; the connection is closed, or reset; it falls silent until the client leaves; it
+sends nothing but comments that keep a stream alive; or the server goes away, and comes back on the same port."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +65,11 @@ def stream(*chunks: object, done: bool = True) -> Fault:
 def error_in_stream(code: int, message: str = "scripted") -> Fault:
     """Begin a stream with 200 and send an error object in it, as vLLM does for what it notices late."""
     return stream({"error": {"message": message, "type": "ScriptedError", "param": None, "code": code}})
+
+
+def cut(reply: Reply, *, share: float = 0.5) -> Fault:
+    """Close the connection when this share of the reply is out."""
+    return Fault(reply=reply, share=share, ending="close")
 
 
 def reset(reply: Reply | None = None, *, share: float = 0.5) -> Fault:

@@ -57,7 +57,9 @@ def calls(
         finish_reason: the server's word for why it stopped.
     """
     made = tuple(
-        RawCall(id=f"scr{number:06d}", name=name, arguments=arguments if isinstance(arguments, str) else _json(arguments))
+        RawCall(
+            id=f"scr{number:06d}", name=name, arguments=arguments if isinstance(arguments, str) else _json(arguments)
+        )
         for number, (name, arguments) in enumerate(wanted)
     )
     written = text + "".join(call.name + call.arguments for call in made)

@@ -1,0 +1,285 @@
+"""A real HTTP server on the loopback that answers from a script, in a thread of its own; serves nothing but tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias, cast
+
+from agent.messages import Reply
+
+from . import chunks
+from .faults import Fault, http_error, raw
+from .legality import refusal
+
+Answer: TypeAlias = Reply | Mapping[str, Any] | Fault
+"""A reply; the body of a completion as JSON, as odd as you like; or a Fault. The first two are streamed when asked."""
+
+ScriptedAnswer: TypeAlias = Answer | Callable[["Received"], Answer]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """One request that reached the server."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """Names in small letters."""
+    body: bytes
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - it is JSON
+        """The body, decoded; None if it is empty."""
+        return json.loads(self.body) if self.body else None
+
+
+class ScriptedServer:
+    """An OpenAI-compatible server whose chat completions come from a list; a context manager, sync and async.
+
+    It answers /v1/models, /v1/chat/completions (whole or streamed), /tokenize, /health and /metrics.
+    """
+
+    def __init__(
+        self,
+        answers: Iterable[ScriptedAnswer] = (),
+        *,
+        model: str = "scripted",
+        window_tokens: int | None = 32_768,
+        strict: bool = False,
+        tokenize: bool = True,
+        metrics: str = "",
+    ) -> None:
+        """Take the script; nothing listens before `start`, or the `with` block.
+
+        Args:
+            answers: one for each chat completion request; may be endless. A request beyond its end gets HTTP 410.
+            model: the name it serves.
+            window_tokens: what /v1/models says as `max_model_len`. None: nothing.
+            strict: refuse with 400 what a Mistral server would refuse: illegal ids, names, orders, arguments.
+            tokenize: answer /tokenize; else 404, as a server without that route.
+            metrics: text of /metrics; empty: 404.
+        """
+        self.model = model
+        self.window_tokens = window_tokens
+        self.requests: list[Received] = []
+        """Every request so far, whatever its path."""
+        self.refusals: list[str] = []
+        """Why requests were refused, when `strict`."""
+        self._answers: Iterator[ScriptedAnswer] = iter(answers)
+        self._strict = strict
+        self._tokenize = tokenize
+        self._metrics = metrics
+        self._port = 0
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._listener: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, ending in /v1."""
+        assert self._port, "the server is started first: with ScriptedServer(...) as server"
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """The JSON of every chat completion request so far."""
+        return [request.json for request in self.requests if request.path == "/v1/chat/completions"]
+
+    def start(self) -> Self:
+        """Listen on a free port of the loopback; returns when connections are taken."""
+        ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="scripted", daemon=True)
+        self._thread.start()
+        ready.wait()
+        return self
+
+    def close(self) -> None:
+        """Drop every connection and stop; a second time does nothing."""
+        if self._thread is None or self._loop is None:
+            return
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # All below runs in the server's own thread.
+
+    async def _main(self, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._listen()
+        ready.set()
+        await self._stop.wait()
+        if self._listener is not None:
+            self._listener.close()
+
+    async def _listen(self) -> None:
+        self._listener = await asyncio.start_server(self._converse, "127.0.0.1", self._port)
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (request := await _receive(reader)) is not None:
+                self.requests.append(request)
+                if not await self._send(request, self._route(request), reader, writer):
+                    break
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    def _route(self, request: Received) -> Answer:
+        routes: dict[tuple[str, str], Callable[[Received], Answer]] = {
+            ("GET", "/v1/models"): self._models,
+            ("GET", "/health"): lambda _: raw(b""),
+            ("POST", "/v1/chat/completions"): self._chat,
+        }
+        if self._tokenize:
+            routes["POST", "/tokenize"] = self._tokens
+        if self._metrics:
+            routes["GET", "/metrics"] = lambda _: raw(self._metrics, content_type="text/plain")
+        route = routes.get((request.method, request.path))
+        return http_error(404, "Not Found", kind="NotFoundError") if route is None else route(request)
+
+    def _models(self, _: Received) -> Answer:
+        card: dict[str, Any] = {"id": self.model, "object": "model", "owned_by": "scripted"}
+        if self.window_tokens is not None:
+            card["max_model_len"] = self.window_tokens
+        return raw({"object": "list", "data": [card]})
+
+    def _tokens(self, request: Received) -> Answer:
+        # Four bytes are a token: equal beginnings give equal tokens, which is all that a prefix cache looks at.
+        prompt = json.dumps([request.json.get("tools"), request.json["messages"]]).encode()
+        tokens = [int.from_bytes(prompt[at : at + 4]) for at in range(0, len(prompt), 4)]
+        return raw({"count": len(tokens), "max_model_len": self.window_tokens, "tokens": tokens, "token_strs": None})
+
+    def _chat(self, request: Received) -> Answer:
+        reason = refusal(request.json) if self._strict else None
+        if reason is not None:
+            self.refusals.append(reason)
+            return http_error(400, reason, kind="BadRequestError")
+        answer = next(self._answers, None)
+        if answer is None:
+            return http_error(410, "The script of this server is at its end: no answer is left for this request.")
+        return answer(request) if callable(answer) else answer
+
+    async def _send(
+        self, request: Received, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Send the answer; False: the connection is not to be used again."""
+        fault = answer if isinstance(answer, Fault) else Fault()
+        content = fault.reply if isinstance(answer, Fault) else answer
+        await asyncio.sleep(fault.delay_s)
+        if fault.status is not None:
+            rendered = _rendered(fault, content, request, self.model)
+            writer.write(_head(fault.status, rendered, fault.headers))
+            for part in _share(rendered, fault.share):
+                writer.write(part)
+                await writer.drain()
+        return await self._end(fault, reader, writer)
+
+    async def _end(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        match fault.ending:
+            case "whole":
+                return True
+            case "close":
+                writer.close()
+                await writer.wait_closed()
+            case "reset" | "restart":
+                # Lingering for no time makes the kernel send a reset instead of an orderly end.
+                sock: socket.socket = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+                if fault.ending == "restart" and self._listener is not None:
+                    self._listener.close()
+                    await asyncio.sleep(fault.down_s)
+                    await self._listen()
+            case "stall":
+                await reader.read(1)
+            case "keep_alive":
+                await _comment(reader, writer)
+        return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rendered:
+    parts: tuple[bytes, ...]
+    content_type: str
+    chunked: bool
+
+
+def _rendered(fault: Fault, content: Reply | Mapping[str, Any] | None, request: Received, model: str) -> _Rendered:
+    if content is None:
+        streams = fault.content_type == "text/event-stream"
+        return _Rendered(parts=(fault.body,), content_type=fault.content_type, chunked=streams)
+    body = chunks.completion(content, model=model) if isinstance(content, Reply) else content
+    if not request.json.get("stream"):
+        return _Rendered(parts=(json.dumps(body).encode(),), content_type="application/json", chunked=False)
+    options = cast("dict[str, Any]", request.json.get("stream_options") or {})
+    wants_usage = options.get("include_usage")
+    shown = body if wants_usage else {key: value for key, value in body.items() if key != "usage"}
+    return _Rendered(parts=tuple(chunks.events(shown)), content_type="text/event-stream", chunked=True)
+
+
+def _head(status: int, rendered: _Rendered, headers: Mapping[str, str]) -> bytes:
+    length = str(sum(len(part) for part in rendered.parts))
+    framing = {"Transfer-Encoding": "chunked"} if rendered.chunked else {"Content-Length": length}
+    lines = {"Content-Type": rendered.content_type, **framing, **headers}
+    head = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in lines.items()), "", ""]
+    return "\r\n".join(head).encode()
+
+
+def _share(rendered: _Rendered, share: float) -> Iterator[bytes]:
+    left = round(sum(len(part) for part in rendered.parts) * share)
+    for part in rendered.parts:
+        sent = part[:left]
+        left -= len(sent)
+        if sent:
+            yield b"%x\r\n%s\r\n" % (len(sent), sent) if rendered.chunked else sent
+    if rendered.chunked and share == 1.0:
+        yield b"0\r\n\r\n"
+
+
+async def _comment(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    comment = b": keep-alive\n\n"
+    while True:
+        try:
+            async with asyncio.timeout(0.02):
+                await reader.read(1)
+            return
+        except TimeoutError:
+            writer.write(b"%x\r\n%s\r\n" % (len(comment), comment))
+
+
+async def _receive(reader: asyncio.StreamReader) -> Received | None:
+    """Read one request; None: the client has left."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+    except asyncio.IncompleteReadError:
+        return None
+    method, path, _ = head[0].split(" ", 2)
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-1])}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Received(method=method, path=path, headers=headers, body=body)
