@@ -244,9 +244,18 @@ async def test_names_in_a_listing_cannot_forge_lines(workspace: Path) -> None:
     assert await call(search, workspace, pattern="x") == "\\udcff:1: x"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2")
-async def test_a_folder_swapped_for_a_link_while_we_work_is_no_way_out(workspace: Path) -> None:
+# The paths are walked by the kernel (openat2) where it can, and by us elsewhere; both must hold.
+both_ways = pytest.mark.parametrize("platform", ["linux", "darwin"])
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="uses renameat2 and /proc to judge")
+
+
+@needs_linux
+@both_ways
+async def test_a_folder_swapped_for_a_link_while_we_work_is_no_way_out(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
     """One thread swaps a folder for a link to the outside and back, as fast as it can, while the tools run."""
+    monkeypatch.setattr(sys, "platform", platform)
     outside = workspace.parent / "ws2"
     (workspace / "d").mkdir()
     (workspace / "d" / "secret.txt").write_text("inside")
@@ -263,7 +272,7 @@ async def test_a_folder_swapped_for_a_link_while_we_work_is_no_way_out(workspace
     swapper.start()
     seen: set[str] = set()
     try:
-        for _ in range(100):
+        for _ in range(60):
             seen.add(str(await call(read_file, workspace, path="d/secret.txt"))[:25])
             seen.add(str(await call(write_file, workspace, path="d/new.txt", content="x"))[:25])
             seen.add(str(await call(list_files, workspace, path="d"))[:25])
@@ -322,16 +331,22 @@ def kernels_word(path: Path) -> Path | None:
         os.close(descriptor)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc where a path ends")
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@needs_linux
+@both_ways
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(farm=farms(), paths=st.lists(made_path, min_size=1, max_size=4))
 async def test_no_path_and_no_farm_of_links_leads_out(
-    tmp_path_factory: pytest.TempPathFactory, farm: list[tuple[str, str, str]], paths: list[str]
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    farm: list[tuple[str, str, str]],
+    paths: list[str],
 ) -> None:
     """With the kernel as the judge: inside is readable, outside is neither read, nor listed, nor written."""
     top = Path(os.path.realpath(tmp_path_factory.mktemp("farm")))
     workspace, outside = top / "ws", top / "out"
     build(workspace, outside, farm)
+    monkeypatch.setattr(sys, "platform", platform)
     for path in paths:
         tidy = posixpath.normpath(path) if path else ""
         real = kernels_word(workspace / tidy)

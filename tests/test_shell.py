@@ -128,7 +128,7 @@ async def test_endless_output_is_bounded_to_its_head_and_tail(tmp_path: Path) ->
     answer = await shell(tmp_path, command="echo first; head -c 30000000 /dev/zero | tr '\\0' x; echo; echo last")
     head, middle, tail = answer.split("\n[", 1)[0], answer.split("\n[", 1)[1].split("]\n", 1)[0], answer[-500_000:]
     assert head == "first\n" + "x" * 599_994
-    assert re.fullmatch(r"\.\.\. 29,[0-9,]+ bytes left out \.\.\.", middle)
+    assert re.fullmatch(r"\.\.\. 2[89],\d{3},\d{3} bytes left out \.\.\.", middle)
     assert tail.endswith("xxx\nlast\n")
     assert 1_000_000 < len(answer) < 1_100_000
     answer = await shell(tmp_path, command="yes", timeout_s=1)

@@ -105,7 +105,8 @@ async def _run(command: str, context: ToolContext[Any], timeout_s: float, output
             async with asyncio.timeout(timeout_s):
                 code = await process.wait()
     finally:
-        # Also on cancellation. Children that are still there keep their group alive, so its number is still theirs.
+        # Also on cancellation. Children that are left keep the group's number taken; with none left it is free, but
+        # the system gives a number out again only after all the others.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
