@@ -159,7 +159,8 @@ def _mended(text: str) -> Parsed | Unparsable:
         error = _as_unreadable(caught)
         value = read_unescaped_quotes(text[start:]) if not head and error.position is not None else None
         return _refused(text, error) if value is None else _sound(value, text, ("unescaped_quotes",))
-    if tail is None:
+    # A brace in the place of a comma looks like a missing comma and a brace too many.
+    if tail is None or ("missing_comma" in read.liberties and "}" in text[read.end :]):
         return _refused(text, Unreadable("more text follows the object", position=read.end))
     return _sound(read.value, text[start : read.end], (*head, *read.liberties, *tail))
 
