@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from .nearest import did_you_mean
 from .taskparts import SHORT_FORMS
 from .taskproblems import known_keys
-from .templates import placeholders
+from .templates import VARIABLE_NAME, placeholders
 from .yamlmarks import KeyPath, plain_scalar
 
 
@@ -49,13 +49,16 @@ def apply_overrides(data: Mapping[str, JsonValue], overrides: Mapping[str, str])
 
 
 def _path(key: str, data: Mapping[str, JsonValue]) -> tuple[str, ...]:
-    return ("vars", key) if key in _variables(data) else tuple(key.split("."))
+    # The names in a prompt file are not known here, so there every name that is no key may be one.
+    unseen = "prompt_file" in data and key not in known_keys(()) and VARIABLE_NAME.fullmatch(key)
+    return ("vars", key) if unseen or key in _variables(data) else tuple(key.split("."))
 
 
 def _variables(data: Mapping[str, JsonValue]) -> tuple[str, ...]:
-    values, prompt = data.get("vars"), data.get("prompt")
+    values, env = data.get("vars"), data.get("env")
     declared = tuple(values) if isinstance(values, dict) else ()
-    used = tuple(place.name for place in placeholders(prompt)) if isinstance(prompt, str) else ()
+    texts = [data.get("prompt"), *(env.values() if isinstance(env, dict) else ())]
+    used = [place.name for text in texts if isinstance(text, str) for place in placeholders(text)]
     return tuple(dict.fromkeys((*declared, *used)))
 
 

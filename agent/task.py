@@ -81,7 +81,8 @@ class Task:
     output: TaskOutput = field(default_factory=TaskOutput)
     """The form of the final answer, and where it goes."""
     env: Texts = field(default_factory=dict[str, str])
-    """Environment variables for tools and for `verify`."""
+    """Environment variables for tools and for `verify`; {{name}} stands for a value of `vars`, so that a command can
+    use one without quoting trouble."""
     env_from: tuple[str, ...] = ()
     """Names of variables passed on from the environment of `agent run`; everything else is held back."""
     directory: SkipJsonSchema[Path] = Path()
@@ -199,22 +200,29 @@ class Task:
         for trigger, count in self.escalation.triggers.items():
             check_positive(count, key=f"escalation.triggers.{trigger}")
 
+    def filled_env(self) -> dict[str, str]:
+        """Return `env` with its values filled in.
+
+        Raises:
+            ConfigError: a {{name}} has no value.
+        """
+        return {name: self._filled(value, key=f"env.{name}") for name, value in self.env.items()}
+
     def _filled_prompt(self) -> str:
-        file = None if self.prompt_file is None else self.path(self.prompt_file)
-        text = _read_text(file, key="prompt_file") if file else self.prompt or ""
+        if self.prompt_file is None:
+            return self._filled(self.prompt or "", key="prompt").strip()
+        file = self.path(self.prompt_file)
+        return self._filled(_read_text(file, key="prompt_file"), key="prompt_file", file=file).strip()
+
+    def _filled(self, text: str, *, key: str, file: Path | None = None) -> str:
         for place in placeholders(text):
             if place.name not in self.vars:
-                msg = unset_variable(place.name, known=tuple(self.vars))
-                raise ConfigError(msg, path=file, line=place.line if file else None, key="prompt")
-        return fill(text, self.vars).strip()
-
-
-def unset_variable(name: str, *, known: tuple[str, ...]) -> str:
-    """Say that a placeholder has no value."""
-    return (
-        f"{{{{{name}}}}} in the prompt has no value.{did_you_mean(name, known)} Give one under `vars:` or with "
-        f"--set {name}=...; to keep the braces, write \\{{{{{name}}}}}."
-    )
+                msg = (
+                    f"{{{{{place.name}}}}} in `{key}` has no value.{did_you_mean(place.name, self.vars)} Give one "
+                    f"under `vars:` or with --set {place.name}=...; to keep the braces, write \\{{{{{place.name}}}}}."
+                )
+                raise ConfigError(msg, path=file, line=place.line if file else None, key=key)
+        return fill(text, self.vars)
 
 
 def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
@@ -225,7 +233,7 @@ def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
         base: the environment of this process; the caller hands it in.
 
     Raises:
-        ConfigError: a variable of `env_from` is not set.
+        ConfigError: a variable of `env_from` is not set, or a {{name}} of `env` has no value.
     """
     safe = {"PATH": os.defpath, "TERM": "dumb"}
     safe |= {name: value for name, value in base.items() if name in _SAFE or name.startswith("LC_")}
@@ -234,7 +242,7 @@ def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
             msg = f"`env_from` names {name}, which is not set. Set it before `agent run`, or take it off the list."
             raise ConfigError(msg, key=f"env_from[{index}]")
         safe[name] = base[name]
-    return safe | dict(task.env)
+    return safe | task.filled_env()
 
 
 # Nothing that may hold a secret: a tool's output goes to the model, and from there anywhere.

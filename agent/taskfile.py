@@ -118,6 +118,7 @@ class _Loading:
     def _check(self, task: Task) -> None:
         checks: tuple[Callable[[], object], ...] = (
             task.rendered_prompt,
+            task.filled_env,
             task.images,
             task.workspace_folder,
             task.output_schema,

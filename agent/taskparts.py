@@ -114,7 +114,7 @@ class Verify:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutput:
-    """The form of the final answer, and where it goes."""
+    """The final answer: its form and its place."""
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 

@@ -102,7 +102,7 @@ def dotted(path: KeyPath) -> str:
 
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]{0,18})")  # 010 is 8 in YAML 1.1 and 10 in 1.2, so it stays text
-_FLOAT = re.compile(r"[-+]?([0-9][0-9_]{0,18}(\.[0-9_]{0,18})?|\.[0-9][0-9_]{0,17})([eE][-+]?[0-9]{1,3})?")
+_FLOAT = re.compile(r"(?=.*[.eE])[-+]?([0-9][0-9_]{0,18}(\.[0-9_]{0,18})?|\.[0-9][0-9_]{0,17})([eE][-+]?[0-9]{1,3})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

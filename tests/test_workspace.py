@@ -328,9 +328,12 @@ def build(root: Path, state: dict[str, tuple[str, bytes, int]]) -> None:
             path.write_bytes(content)
             path.chmod(mode)
         elif kind == "folder":
-            path.mkdir(mode=mode)
+            path.mkdir()
         else:
             path.symlink_to(content.decode())
+    for name, (kind, _, mode) in sorted(state.items(), reverse=True):
+        if kind == "folder" and (root / name).is_dir() and not (root / name).is_symlink():
+            (root / name).chmod(mode)
 
 
 @settings(max_examples=60, deadline=None)
