@@ -17,7 +17,6 @@ from typing import cast
 from pydantic import BaseModel, JsonValue
 
 from .arguments import ModelArguments
-from .endpoint import Connection, Model, TokenCount
 from .errors import ConfigError
 from .escalation import Ladder
 from .events import Event, Resumed, RunStarted
@@ -26,6 +25,7 @@ from .journal import JOURNAL_NAME, Journal, read_journal, started
 from .limits import Limits
 from .loading import load_tools
 from .messages import Image, UserMessage
+from .model import Connection, Model, TokenCount
 from .outcome import Outcome
 from .profiles import Profile, profile_for
 from .prompts import SYSTEM_PROMPT

@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import openai
 
-from .endpoint import Endpoint, Served, TokenCount
 from .errors import (
     ConfigError,
     EndpointError,
@@ -23,7 +22,11 @@ from .errors import (
     EndpointUnreadable,
 )
 from .messages import Reply
+from .model import Served, TokenCount
 from .wire import Request, StreamAssembler, UnreadableReply, decode_reply
+
+if TYPE_CHECKING:
+    from .endpoint import Endpoint  # which imports this module when it is opened
 
 ResultT = TypeVar("ResultT")
 
@@ -49,7 +52,7 @@ async def connect(endpoint: Endpoint) -> AsyncGenerator[HttpConnection]:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpConnection:
-    """An open connection; see `endpoint.Connection` for what it can do."""
+    """An open connection; see `model.Connection` for what it can do."""
 
     endpoint: Endpoint
     client: openai.AsyncOpenAI

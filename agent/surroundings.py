@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .endpoint import Connection
 from .events import Event
+from .model import Connection
 from .taskparts import Verify
 from .toolbox import Toolbox
 from .toolspec import ToolContext
