@@ -135,7 +135,7 @@ def _tool(module: ModuleType, name: str, reference: str) -> Tool:
             f"Cannot load {reference!r}: {name!r} in {where} is not a tool. Put @tool above it: from agent import tool."
         )
     kind = type(cast("object", value)).__name__
-    raise ConfigError(f"Cannot load {reference!r}: {name!r} in {where} is a {kind}, not a tool.")
+    raise ConfigError(f"Cannot load {reference!r}: {name!r} in {where} is of type {kind}, not a tool.")
 
 
 def _all_tools(module: ModuleType, reference: str) -> tuple[Tool, ...]:

@@ -129,8 +129,9 @@ class Workspace:
             set_facts(self.path / path, wanted[path])
             opened.pop(path, None)
         for path, mode in opened.items():
-            if (self.path / path).is_dir():
-                (self.path / path).chmod(mode)
+            opened_folder = self.path / path
+            if opened_folder.is_dir() and not opened_folder.is_symlink():
+                opened_folder.chmod(mode)
         return Restored(changed=tuple(sorted(changed)), kept=tuple(sorted(kept)))
 
     def diff(self, snapshot: Snapshot, *, max_chars: int = 20_000) -> tuple[Change, ...]:

@@ -375,8 +375,8 @@ def test_a_mistake_in_a_named_file_is_placed_in_that_file(tmp_path: Path):
     write(tmp_path, "{\n", "schema.json")
     text = "prompt_file: prompt.md\noutput: {schema: schema.json}"
     assert refusal(tmp_path, text) == (
-        "task.yaml:1: DIR/prompt.md:2: {{x}} in `prompt_file` has no value. Give one under `vars:` or with --set x=...; "
-        "to keep the braces, write \\{{x}}.\n"
+        "task.yaml:1: DIR/prompt.md:2: {{x}} in `prompt_file` has no value. Give one under `vars:` or with --set "
+        "x=...; to keep the braces, write \\{{x}}.\n"
         "task.yaml:2: DIR/schema.json:2: The schema is not JSON: Expecting property name enclosed in double quotes. "
         "Correct it."
     )

@@ -195,6 +195,18 @@ def test_closed_folders_are_opened_and_closed_again(folder: Path, tmp_path: Path
     assert tree(folder) == before
 
 
+def test_the_mode_of_a_closed_folder_is_not_given_to_what_a_restored_link_points_at(folder: Path, tmp_path: Path):
+    (tmp_path / "outside").mkdir(mode=0o755)
+    (folder / "out").symlink_to(tmp_path / "outside")
+    snapshot = taken(workspace := Workspace(folder), tmp_path / "snap")
+    (folder / "out").unlink()
+    (folder / "out").mkdir(mode=0o555)
+
+    workspace.restore(snapshot)
+
+    assert (tmp_path / "outside").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_snapshot_can_be_opened_again_by_its_folder(folder: Path, tmp_path: Path):
     before = tree(folder)
     taken(Workspace(folder), tmp_path / "snap")
@@ -336,7 +348,7 @@ def build(root: Path, state: dict[str, tuple[str, bytes, int]]) -> None:
             (root / name).chmod(mode)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(before=STATE, after=STATE)
 def test_restore_makes_any_tree_what_it_was(before: dict, after: dict):
     with tempfile.TemporaryDirectory() as name:
