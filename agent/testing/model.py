@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from agent.endpoint import Connection, Served, TokenCount
 from agent.messages import Reply
+from agent.model import Connection, Served, TokenCount
 from agent.profiles import MISTRAL, Profile
 from agent.wire import Request
 
