@@ -133,6 +133,10 @@ class HttpConnection:
         )
         assembler = StreamAssembler()
         async with await self._first(url, post) as chunks:
+            kind = chunks.response.headers.get("content-type", "")
+            if kind and "event-stream" not in kind:
+                msg = f"a body of type {kind} where a stream was asked for"
+                raise UnreadableReply(msg)
             iterator = aiter(chunks)
             try:
                 assembler.feed(await self._first(url, anext(iterator)))

@@ -61,7 +61,7 @@ def digest(state: RunState, replied: Replied, toolbox: Toolbox) -> Digest:
         case AnswerInReasoning():
             if state.reasoned_answers:
                 # Asked once already: this server puts answers there (SGLang pull 26716), so the second one counts.
-                return _answer(replied, reading.text)
+                return _answer(replied, reading.text, Noticed(text=prompts.ANSWER_WAS_REASONED))
             return _refuse(
                 replied, "answer_in_reasoning", "only reasoning came, no answer", prompts.ANSWER_IN_REASONING
             )

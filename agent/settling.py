@@ -74,5 +74,7 @@ async def _run(call: ToolCall, state: RunState, around: Surroundings) -> None:
 
 
 def _fingerprint(call: ToolCall, result: ToolResult) -> str:
-    text = f"{call.name}\0{canonical(call.arguments)}\0{result.status}\0{result.content}"
+    # The file that keeps a long output is named after the call, and its name stands in the content.
+    content = result.content.replace(call.id, "")
+    text = f"{call.name}\0{canonical(call.arguments)}\0{result.status}\0{content}"
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]

@@ -143,7 +143,7 @@ class StreamAssembler:
         self._usage: Usage | None = None
         self._model = ""
         self._field = ""
-        self._chunks = 0
+        self._begun = False
 
     def feed(self, data: object) -> None:
         """Take one chunk.
@@ -155,10 +155,10 @@ class StreamAssembler:
         if not isinstance(chunk.get("choices"), list):
             msg = f"a chunk without `choices`: {_one_line(chunk)}"
             raise UnreadableReply(msg)
-        self._chunks += 1
         self._usage = _usage(chunk.get("usage")) or self._usage
         self._model = str(chunk.get("model") or self._model)
         for item in _list(chunk["choices"])[:1]:
+            self._begun = True
             choice = _mapping(item, "a choice")
             self._finish = choice.get("finish_reason") or self._finish
             delta = _mapping(choice.get("delta") or {}, "`delta`")
@@ -173,19 +173,16 @@ class StreamAssembler:
         """Return the reply so far.
 
         Raises:
-            UnreadableReply: the stream held no chunk at all.
+            UnreadableReply: the stream held nothing of a reply.
         """
-        if not self._chunks:
-            msg = "an empty stream"
+        if not self._begun:
+            msg = "a stream without a reply"
             raise UnreadableReply(msg)
         calls = [self._calls[index] for index in sorted(self._calls)]
         return Reply(
             content="".join(self._content),
             reasoning="".join(self._reasoning),
-            # Streamed names come with blanks around them, unlike whole ones (vLLM 0.32, seen on the real engine).
-            tool_calls=tuple(
-                RawCall(id=call["id"], name=call["name"].strip(), arguments=call["arguments"]) for call in calls
-            ),
+            tool_calls=tuple(RawCall(id=call["id"], name=call["name"], arguments=call["arguments"]) for call in calls),
             finish_reason=_finish_reason(self._finish),
             usage=self._usage,
             model=self._model,
@@ -212,7 +209,7 @@ def _raw_call(data: object) -> RawCall:
     function = _mapping(call.get("function") or {}, "`function`")
     return RawCall(
         id=str(call.get("id") or ""),
-        name=str(function.get("name") or "").strip(),
+        name=str(function.get("name") or ""),
         arguments=_argument_text(function.get("arguments")),
     )
 

@@ -81,6 +81,7 @@ class ScriptedServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._listener: asyncio.Server | None = None
+        self._conversations: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -136,8 +137,14 @@ class ScriptedServer:
             self._listener.close()
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(self._converse, "127.0.0.1", self._port)
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         self._port = self._listener.sockets[0].getsockname()[1]
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: asyncio reports one that it made itself and that is cancelled at the end as an error (3.11).
+        task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
+        self._conversations.add(task)
+        task.add_done_callback(self._conversations.discard)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -195,7 +202,7 @@ class ScriptedServer:
         if fault.status is not None:
             rendered = _rendered(fault, content, request, self.model)
             writer.write(_head(fault.status, rendered, fault.headers))
-            for part in _share(rendered, fault.share):
+            for part in _share(rendered, fault):
                 writer.write(part)
                 await writer.drain()
         return await self._end(fault, reader, writer)
@@ -251,14 +258,16 @@ def _head(status: int, rendered: _Rendered, headers: Mapping[str, str]) -> bytes
     return "\r\n".join(head).encode()
 
 
-def _share(rendered: _Rendered, share: float) -> Iterator[bytes]:
-    left = round(sum(len(part) for part in rendered.parts) * share)
+def _share(rendered: _Rendered, fault: Fault) -> Iterator[bytes]:
+    left = round(sum(len(part) for part in rendered.parts) * fault.share)
     for part in rendered.parts:
+        if fault.ending == "keep_alive" and len(part) > left:
+            break  # a comment in the middle of an event would spoil it
         sent = part[:left]
         left -= len(sent)
         if sent:
             yield b"%x\r\n%s\r\n" % (len(sent), sent) if rendered.chunked else sent
-    if rendered.chunked and share == 1.0:
+    if rendered.chunked and fault.ending == "whole":
         yield b"0\r\n\r\n"
 
 
