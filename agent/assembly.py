@@ -16,10 +16,10 @@ from typing import cast
 
 from pydantic import BaseModel, JsonValue
 
-from .arguments import ModelArguments
 from .errors import ConfigError
 from .escalation import Ladder
 from .events import Event, Resumed, RunStarted
+from .finalresult import result_tool
 from .history import History
 from .journal import JOURNAL_NAME, Journal, read_journal, started
 from .limits import Limits
@@ -30,9 +30,7 @@ from .outcome import Outcome
 from .profiles import Profile, profile_for
 from .prompts import SYSTEM_PROMPT
 from .run import Run
-from .schema import plain_schema
-from .schematool import tool_from_schema
-from .state import FINAL_TOOL, RunState
+from .state import RunState
 from .surroundings import Surroundings
 from .task import Task, task_environment
 from .taskfile import task_adapter
@@ -274,30 +272,6 @@ class Agent:
                 msg = f"{item!r} is not a tool. Decorate the function with @tool."
                 raise ConfigError(msg)
         return Toolbox([*self.tools, *([] if self.result is None else [result_tool(self.result)])])
-
-
-def result_tool(form: type[BaseModel] | Mapping[str, JsonValue]) -> Tool:
-    """Return the tool whose call ends a run with a structured result of this form.
-
-    Raises:
-        ConfigError: the form is not the JSON Schema of an object.
-    """
-    if not isinstance(form, type):
-        return tool_from_schema(_accept, name=FINAL_TOOL, description=_RESULT_DESCRIPTION, parameters=form)
-    return Tool(
-        name=FINAL_TOOL,
-        description=_RESULT_DESCRIPTION,
-        parameters=plain_schema(form),
-        arguments=ModelArguments(model=form),
-        body=_accept,
-    )
-
-
-_RESULT_DESCRIPTION = "Give the final result of the task, when it is done."
-
-
-async def _accept(*_: object) -> str:
-    return "The result is received."
 
 
 def _digest(toolbox: Toolbox) -> str:

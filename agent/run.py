@@ -12,6 +12,7 @@ from .asking import Asker
 from .budget import exceeded
 from .context import summary
 from .digest import Broken, Take, digest
+from .due import Due, Failed, Moving, Renewing, Saying, Stopping, Verdict, Worked
 from .escalation import Rung, Trigger
 from .events import (
     ContextRenewed,
@@ -27,9 +28,10 @@ from .events import (
     VerifyEnded,
     VerifyStarted,
 )
+from .finalresult import FINAL_TOOL
 from .messages import AssistantMessage, UserMessage
 from .settling import settle
-from .state import FINAL_TOOL, RunState
+from .state import RunState
 from .surroundings import Surroundings
 from .verify import feedback as verify_feedback
 from .verify import verify
@@ -64,8 +66,10 @@ class Run:
             over = await settle(state, self._around)
             if over:
                 self._end("budget", over)
-        elif state.judgement is not None:
-            await self._weigh()
+        elif state.due is not None:
+            self._carry_out(state.due)
+        elif state.pending is not None and state.switch_due:
+            self._around.record(_switch_cost(state, state.pending))
         elif state.pending is not None:
             await self._digest(state.pending)
         elif state.has_final or isinstance(state.history.messages[-1], AssistantMessage):
@@ -80,11 +84,8 @@ class Run:
         if over:
             self._end("budget", over)
             return
-        rung = self._state.rung
         force = FINAL_TOOL if self._state.force_final else None
-        replied = await self._send(rung, force_tool=force, reask=False)
-        if replied is not None and self._state.switch_due:
-            self._around.record(_switch_cost(replied, rung))
+        await self._send(self._state.rung, force_tool=force, reask=False)
 
     async def _send(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | None:
         """Send the history; None: the run ended, or its context was renewed instead."""
@@ -122,12 +123,8 @@ class Run:
                 return
         if isinstance(meaning, Take):
             self._take(meaning)
-            return
-        renewals = self._state.renewals
-        self._around.record(meaning.rejected)
-        self._fail(meaning.rejected.trigger, meaning.rejected.reason)
-        if self._state.ended is None and self._state.renewals == renewals and meaning.say:
-            self._say(meaning.say)
+        else:
+            self._around.record(meaning.rejected)
 
     async def _reask(self, broken: Broken) -> Take | None:
         """Return what to take: the call as the constrained re-ask gave it, or else the broken one with feedback.
@@ -159,15 +156,26 @@ class Run:
 
     # The end of a step, of an attempt, of the run.
 
-    async def _weigh(self) -> None:
-        judgement, self._state.judgement = self._state.judgement, None
-        assert judgement is not None, "only a judged turn is weighed"
-        if judgement.trigger is not None:
-            self._fail(judgement.trigger, judgement.reason)
-        elif judgement.progress:
-            decision = climbing.progressed(self._state.started.ladder, self._state.position)
-            self._around.record(Progressed(step=self._state.step))
-            self._move(decision.action)
+    def _carry_out(self, due: Due) -> None:
+        """Do one thing that was decided; each ends with an event that takes it off."""
+        match due:
+            case Worked():
+                self._around.record(Progressed(step=self._state.step))
+            case Failed():
+                self._fail(due.trigger, due.reason)
+            case Verdict():
+                self._judge_work(due.found)
+            case Moving():
+                self._move(due.move)
+            case Renewing():
+                self._renew(due.reason, restore=True)
+            case Saying():
+                self._say(due.text)
+            case Stopping():
+                status: Status = "verify_failed" if due.trigger == "verify_failed" else "stuck"
+                self._end(status, f"nothing on the ladder is left to try after {due.trigger}: {due.reason}")
+            case _:
+                assert_never(due)
 
     async def _conclude(self) -> None:
         state = self._state
@@ -193,22 +201,23 @@ class Run:
                 exit_code=found.exit_code,
                 output=found.output,
                 elapsed_s=round(found.elapsed_s, 3),
+                say="" if found.ok else verify_feedback(found, attempt=attempt, attempts=wanted.attempts),
             )
         )
+
+    def _judge_work(self, found: VerifyEnded) -> None:
+        attempts = 1 if self._around.verify is None else self._around.verify.attempts
         if found.ok:
-            self._end("verified", f"the verification passed at attempt {attempt}")
-            return
-        if attempt >= wanted.attempts:
-            self._end("verify_failed", f"the verification failed {attempt} times; its last output:\n{found.output}")
-            return
-        text = verify_feedback(found, attempt=attempt, attempts=wanted.attempts)
-        renewals = state.renewals
-        self._fail("verify_failed", text)
-        if state.ended is None and state.renewals == renewals:
-            self._say(text)
+            self._end("verified", f"the verification passed at attempt {found.attempt}")
+        elif found.attempt >= attempts:
+            self._end(
+                "verify_failed", f"the verification failed {found.attempt} times; its last output:\n{found.output}"
+            )
+        else:
+            self._fail("verify_failed", found.say)
 
     def _fail(self, trigger: Trigger, reason: str) -> None:
-        """Tell the ladder of a failure and do what it decides."""
+        """Tell the ladder of a failure; what it decides is due next."""
         decision = climbing.failed(self._state.started.ladder, self._state.position, trigger)
         action: Literal["stay", "climb", "stop"] = "stay"
         if isinstance(decision.action, climbing.Move):
@@ -216,25 +225,11 @@ class Run:
         elif isinstance(decision.action, climbing.Stop):
             action = "stop"
         self._around.record(Triggered(step=self._state.step, trigger=trigger, action=action, reason=reason))
-        if isinstance(decision.action, climbing.Stop):
-            status: Status = "verify_failed" if trigger == "verify_failed" else "stuck"
-            self._end(status, f"nothing on the ladder is left to try after {trigger}: {reason}")
-        else:
-            self._move(decision.action, reason)
 
-    def _move(self, action: climbing.Action, reason: str = "") -> None:
-        if not isinstance(action, climbing.Move):
-            return
+    def _move(self, move: climbing.Move) -> None:
         self._around.record(
-            Moved(
-                step=self._state.step,
-                rung=action.to,
-                effort=action.rung.effort,
-                switches_effort=action.switches_effort,
-            )
+            Moved(step=self._state.step, rung=move.to, effort=move.rung.effort, switches_effort=move.switches_effort)
         )
-        if action.rung.fresh_context:
-            self._renew(reason, restore=True)
 
     def _renew(self, reason: str, *, restore: bool) -> None:
         restored: tuple[str, ...] = ()
@@ -251,7 +246,7 @@ class Run:
 
     def _over_budget(self) -> str:
         spent = replace(self._state.spent, wall_s=self._around.clock())
-        over = exceeded(self._state.started.limits, spent)
+        over = exceeded(self._state.limits, spent)
         return "" if over is None else str(over)
 
     def _end(self, status: Status, reason: str) -> None:
@@ -263,13 +258,13 @@ class Run:
         self._around.sync()
 
 
-def _switch_cost(replied: Replied, rung: Rung) -> EffortSwitched:
+def _switch_cost(state: RunState, replied: Replied) -> EffortSwitched:
     usage = replied.reply.usage
-    prompt_tokens = usage.prompt_tokens if usage else 0
+    prompt_tokens = usage.prompt_tokens if usage else state.size.estimate(replied.wire_bytes)
     cached = usage.cached_tokens if usage else None
     return EffortSwitched(
         step=replied.step,
-        effort=rung.effort,
+        effort=state.effort,
         prompt_tokens=prompt_tokens,
         cached_tokens=cached or 0,
         prefilled_tokens=prompt_tokens - (cached or 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from pydantic import JsonValue
@@ -13,6 +13,7 @@ from . import ladder as climbing
 from . import prompts
 from .budget import Spent
 from .context import PromptSize
+from .due import Due, Failed, Moving, Renewing, Saying, Stopping, Verdict, Worked
 from .escalation import Rung, Trigger
 from .events import (
     CallEnded,
@@ -38,23 +39,10 @@ from .events import (
     VerifyEnded,
     VerifyStarted,
 )
+from .finalresult import FINAL_TOOL
 from .history import History
 from .messages import AssistantMessage, Effort, ToolResult
 from .profiles import Profile
-
-FINAL_TOOL = "final_result"
-"""The tool that ends a run that must give a structured result; tools plus response_format suppress calls on vLLM."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judgement:
-    """What a turn with calls amounted to."""
-
-    trigger: Trigger | None
-    """None: nothing went wrong."""
-    progress: bool
-    """True: a call succeeded with a result not seen before."""
-    reason: str
 
 
 class RunState:
@@ -62,6 +50,7 @@ class RunState:
 
     def __init__(self, first: RunStarted, profile: Profile) -> None:
         self.started = first
+        self.limits = first.limits
         self.profile = profile
         self.history = History(replay_reasoning=profile.replay_reasoning)
         self.position = climbing.Position()
@@ -94,8 +83,8 @@ class RunState:
         self.notices: set[str] = set()
         self.switch_due = False
         """True: the effort was switched and its cost is not yet known."""
-        self.judgement: Judgement | None = None
-        """What the last turn with calls amounted to, until the ladder has heard of it."""
+        self.due: Due | None = None
+        """What was decided and is not yet carried out; it comes before the next request."""
         self._prints: dict[str, str] = {}
         self.ended: RunEnded | None = None
         self.history.add_system(first.system)
@@ -137,8 +126,7 @@ class RunState:
             case Triggered():
                 self._triggered(event)
             case Progressed():
-                self.judgement = None
-                self.position = climbing.progressed(self.started.ladder, self.position).position
+                self._decided(climbing.progressed(self.started.ladder, self.position), "")
             case ContextRenewed():
                 self._renewed(event)
             case Said():
@@ -147,8 +135,9 @@ class RunState:
                 self._rejected(event)
             case VerifyEnded():
                 self.verify_attempts = event.attempt
+                self.due = Verdict(found=event)
             case Moved():
-                self.switch_due = self.switch_due or event.switches_effort
+                self._moved(event)
             case EffortSwitched():
                 self.switch_due = False
             case Noticed():
@@ -156,11 +145,11 @@ class RunState:
             case Requested():
                 self.step = event.step
                 self.spent = replace(self.spent, wall_s=event.wall_s)
-                self.judgement = None
             case Resumed():
-                self.ended = None
+                self._resumed(event)
             case RunEnded():
                 self.ended = event
+                self.spent = event.spent
             case RunStarted() | Retried() | Repaired() | Rescued() | VerifyStarted():
                 pass
             case _:
@@ -210,11 +199,11 @@ class RunState:
             if call.name == FINAL_TOOL and result.status == "ok":
                 self.final, self.has_final = json.loads(call.arguments), True
         prints = [self._prints[result.tool_call_id] for result in results if result.tool_call_id in self._prints]
-        self.judgement = self._judge(taken, results, prints)
+        self.due = self._judge(taken, results, prints)
         self.known |= set(prints)
         self.last_fingerprint = prints[0] if len(prints) == 1 else ""
 
-    def _judge(self, taken: TurnTaken, results: Sequence[ToolResult], prints: Sequence[str]) -> Judgement:
+    def _judge(self, taken: TurnTaken, results: Sequence[ToolResult], prints: Sequence[str]) -> Failed | Worked | None:
         progress = any(
             result.status == "ok" and self._prints.get(result.tool_call_id, "") not in self.known
             for result in results
@@ -231,30 +220,68 @@ class RunState:
             trigger, reason = "tool_error", "a tool reported an error"
         elif self.stale_steps >= self.started.ladder.no_progress_steps:
             trigger, reason = "no_progress", f"{self.stale_steps} steps brought nothing new"
-        return Judgement(trigger=trigger, progress=progress, reason=reason)
+        if trigger is not None:
+            return Failed(trigger=trigger, reason=reason)
+        return Worked() if progress else None
 
     def _said(self, event: Said) -> None:
-        self.pending = None
+        self.due = None
         self.has_final = False
         self.force_final = event.message.content == prompts.GIVE_FINAL_RESULT
         self.history.add_user(event.message)
 
     def _triggered(self, event: Triggered) -> None:
-        self.judgement = None
-        decide = climbing.before_feedback if event.action == "reask" else climbing.failed
-        self.position = decide(self.started.ladder, self.position, event.trigger).position
+        if event.action == "reask":
+            self.position = climbing.before_feedback(self.started.ladder, self.position, event.trigger).position
+            return
         if event.trigger == "no_progress":
             self.stale_steps = 0
+        say = event.reason if isinstance(self.due, Verdict) else self.due.say if isinstance(self.due, Failed) else ""
+        self._decided(climbing.failed(self.started.ladder, self.position, event.trigger), event.reason, say)
+
+    def _decided(self, decision: climbing.Decision, reason: str, say: str = "") -> None:
+        """Take over what the ladder decided; what it means for the run is due."""
+        self.position = decision.position
+        match decision.action:
+            case climbing.Move():
+                self.due = Moving(move=decision.action, reason=reason, say=say)
+            case climbing.Stop():
+                self.due = Stopping(trigger=decision.action.trigger, reason=reason)
+            case climbing.Stay() | climbing.ReAsk():
+                self.due = Saying(text=say) if say else None
+            case _:
+                assert_never(decision.action)
+
+    def _moved(self, event: Moved) -> None:
+        self.switch_due = self.switch_due or event.switches_effort
+        moving = self.due
+        assert isinstance(moving, Moving), "only the ladder moves a run"
+        if moving.move.rung.fresh_context:
+            self.due = Renewing(reason=moving.reason)
+        else:
+            self.due = Saying(text=moving.say) if moving.say else None
 
     def _rejected(self, event: Rejected) -> None:
         if event.tool:
             return
         self.pending = None
+        self.due = Failed(trigger=event.trigger, reason=event.reason, say=event.say)
         self.growth += event.trigger == "truncated" and event.grow
         self.reasoned_answers += event.trigger == "answer_in_reasoning"
 
+    def _resumed(self, event: Resumed) -> None:
+        if self.ended is not None and self.ended.status in {"stuck", "verify_failed"}:
+            # Whoever resumes a run that had given up wants it tried again: the ladder and the attempts begin anew.
+            self.switch_due = self.switch_due or self.started.ladder.rungs[0].effort != self.effort
+            self.position = climbing.Position()
+            self.verify_attempts = 0
+            self.due = None
+        self.limits = event.limits or self.limits
+        self.ended = None
+
     def _renewed(self, event: ContextRenewed) -> None:
         self.pending = None
+        self.due = None
         self.renewals += 1
         self.history.restart()
         self.history.add_system(self.started.system)
