@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
@@ -52,7 +53,8 @@ class ModelArguments:
             return self.model.model_validate_json(text, strict=True)
         except ValidationError as error:
             whole: JsonValue = json.loads(text)
-            return tuple(_from_pydantic(cast("Mapping[str, Any]", detail), whole) for detail in error.errors())
+            details = error.errors(include_url=False, include_context=False)
+            return _one_per_place([_from_pydantic(cast("Mapping[str, Any]", detail), whole) for detail in details])
 
 
 # pydantic's error types (pydantic 2.14, errors page) that mean "another JSON type", and what to call the right one.
@@ -87,8 +89,38 @@ def _from_pydantic(detail: Mapping[str, Any], whole: JsonValue) -> Issue:
     base = kind.removesuffix("_type").removesuffix("_parsing")
     if kind.endswith(("_type", "_parsing", "int_from_float")) and base in _TYPE_WORDS:
         return Issue(path=path, problem="type", expected=_TYPE_WORDS[base], sent=sent)
-    message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return Issue(path=path, problem="value", expected=message, sent=sent)
+    return Issue(path=path, problem="value", expected=_expected(kind, str(detail["msg"])), sent=sent)
+
+
+def _one_per_place(issues: list[Issue]) -> tuple[Issue, ...]:
+    """Join what a union's branches each say about the same value."""
+    joined: dict[tuple[JsonPath, Problem], Issue] = {}
+    for issue in issues:
+        key = (issue.path, issue.problem)
+        first = joined.get(key)
+        if first is None:
+            joined[key] = issue
+        elif issue.expected not in first.expected.split(" or "):
+            joined[key] = replace(first, expected=f"{first.expected} or {issue.expected}")
+    return tuple(joined.values())
+
+
+_KIND_SHOULD = re.compile(r"(\w+) should (have|match) (.*?)(?: after validation, not \d+)?")
+_KIND_WORDS = {"String": "a string", "Dictionary": "an object"}
+
+
+def _expected(kind: str, message: str) -> str:
+    """Turn pydantic's sentence into words that can follow "must be"."""
+    if kind in {"value_error", "assertion_error"}:
+        said = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        return f"a value that the tool accepts ({said})"
+    found = _KIND_SHOULD.fullmatch(message)
+    if found is not None:
+        noun = _KIND_WORDS.get(found.group(1), "an array")
+        return f"{noun} {'with' if found.group(2) == 'have' else 'that matches the'} {found.group(3)}"
+    if message.startswith("Input should be "):
+        return message.removeprefix("Input should be ")
+    return f"acceptable ({message})"
 
 
 def _real_path(loc: Sequence[str | int], whole: JsonValue, *, keep_last: bool) -> JsonPath:

@@ -85,6 +85,7 @@ _ARGS = re.compile(r"\[ARGS\]\s*")
 class _One:
     call: RawCall
     end: int
+    broken: bool = False
 
 
 def _markers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
@@ -159,7 +160,7 @@ def _mistral_list(text: str, start: int) -> Found | None:
     return _placed(text, start, end, calls, "mistral_json")
 
 
-def _tagged(text: str, _names: frozenset[str]) -> Found | None:
+def _tagged(text: str, names: frozenset[str]) -> Found | None:
     for start in _markers(text, _TAG):
         calls: list[RawCall] = []
         at, form = start, "hermes"
@@ -172,6 +173,9 @@ def _tagged(text: str, _names: frozenset[str]) -> Found | None:
             elif wrapped:
                 one = _hermes_one(text, begin)
             else:
+                break
+            if one.broken and one.call.name not in names and text[:start].rpartition("\n")[2].strip():
+                calls.clear()  # a sentence that mentions the tag
                 break
             calls.append(one.call)
             at = cast("re.Match[str]", _XML_BETWEEN.match(text, one.end)).end()
@@ -199,7 +203,7 @@ def _xml_one(text: str, opened: re.Match[str]) -> _One:
         at = parameter.end()
     whole = stop >= 0 and not body[at:].strip()
     arguments = "{" + ", ".join(members) + "}" if whole else body.strip()
-    return _One(call=RawCall(name=opened.group(2), arguments=arguments), end=end)
+    return _One(call=RawCall(name=opened.group(2), arguments=arguments), end=end, broken=stop < 0)
 
 
 def _hermes_one(text: str, begin: int) -> _One:
@@ -210,7 +214,7 @@ def _hermes_one(text: str, begin: int) -> _One:
         return _One(call=call, end=end)
     stop = text.find("</tool_call>", begin)
     stop = len(text) if stop < 0 else stop
-    return _One(call=broken_call(text[begin:stop]), end=stop)
+    return _One(call=broken_call(text[begin:stop]), end=stop, broken=True)
 
 
 def _fenced(text: str, _names: frozenset[str]) -> Found | None:

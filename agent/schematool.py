@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -37,10 +38,12 @@ def tool_from_schema(
         msg = f'Tool {name!r}: `parameters` must be a JSON Schema with "type": "object", got {found!r}.'
         raise ConfigError(msg)
     try:
-        jsonschema.Draft202012Validator.check_schema(schema)
+        # Without the format checker a pattern that Python cannot compile would only fail at the first call.
+        jsonschema.Draft202012Validator.check_schema(schema, jsonschema.Draft202012Validator.FORMAT_CHECKER)
     except jsonschema.SchemaError as error:
         msg = f"Tool {name!r}: `parameters` is not a valid JSON Schema at {error.json_path}: {error.message}"
         raise ConfigError(msg) from error
+    _refuse_foreign_references(name, schema, schema)
 
     async def body(value: JsonObject, _context: ToolContext[Any]) -> object:
         return await run(value)
@@ -75,6 +78,38 @@ class SchemaArguments:
         return list(errors)
 
 
+def _refuse_foreign_references(name: str, node: JsonValue, root: JsonObject) -> None:
+    """Accept `#` and `#/...` only: jsonschema would fetch any other address, and fail on one that is not there."""
+    if isinstance(node, list):
+        for item in node:
+            _refuse_foreign_references(name, item, root)
+    elif isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and not _leads_somewhere(reference, root):
+            msg = (
+                f"Tool {name!r}: `parameters` refers to {reference!r}, which is not in it. "
+                "Put the schema under $defs and refer to #/$defs/..."
+            )
+            raise ConfigError(msg)
+        for key, item in node.items():
+            if key not in {"enum", "const", "default", "examples"}:
+                _refuse_foreign_references(name, item, root)
+
+
+def _leads_somewhere(reference: str, root: JsonObject) -> bool:
+    here: JsonValue = root
+    if reference == "#":
+        return True
+    for part in reference.removeprefix("#/").split("/"):
+        key = part.replace("~1", "/").replace("~0", "~")
+        members = dict(enumerate(here)) if isinstance(here, list) else here
+        step = int(key) if isinstance(here, list) and key.isdigit() else key
+        if not isinstance(members, dict) or step not in members:
+            return False
+        here = cast("dict[str | int, JsonValue]", members)[step]
+    return reference.startswith("#/")
+
+
 def _from_jsonschema(error: jsonschema.ValidationError) -> list[Issue]:
     path = tuple(error.absolute_path)
     sent = cast("JsonValue", error.instance)
@@ -85,7 +120,8 @@ def _from_jsonschema(error: jsonschema.ValidationError) -> list[Issue]:
         return [Issue(path=(*path, key), problem="missing", expected="a value") for key in named]
     if error.validator == "additionalProperties" and isinstance(sent, dict):
         known = cast("Mapping[str, Any]", schema.get("properties", {}))
-        extras = [key for key in sent if key not in known]
+        patterns = cast("Mapping[str, Any]", schema.get("patternProperties", {}))
+        extras = [key for key in sent if key not in known and not any(re.search(item, key) for item in patterns)]
         return [Issue(path=(*path, key), problem="extra", expected="no such field", sent=sent[key]) for key in extras]
     if error.validator == "type":
         return [Issue(path=path, problem="type", expected=_json_types(error.validator_value), sent=sent)]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from .errors import ConfigError
 from .toolspec import Tool
+
+_NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
 
 
 class Toolbox:
@@ -41,5 +44,8 @@ class Toolbox:
     def nearest(self, name: str) -> tuple[str, ...]:
         """Return up to three names that resemble `name`, the closest first."""
         by_lower = {known.lower(): known for known in self._tools}
-        close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.5)
+        # A server may hand over "add(a=3, b=4)" or far more text as a name; only its beginning can be one.
+        begin = _NAME_LIKE.match(name.strip())
+        wanted = name if begin is None else begin.group()
+        close = difflib.get_close_matches(wanted.lower(), list(by_lower), n=3, cutoff=0.5)
         return tuple(by_lower[match] for match in close)

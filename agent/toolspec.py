@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -237,7 +238,10 @@ def _field(hint: object, default: object, description: str | None) -> tuple[obje
 
 def _arguments_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     try:
-        return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        with warnings.catch_warnings():
+            # A parameter may well be named `json` or `schema`; pydantic only warns that its own method is hidden.
+            warnings.filterwarnings("ignore", message="Field name .* shadows an attribute in parent")
+            return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     except (PydanticSchemaGenerationError, PydanticUserError, NameError) as error:
         reason = str(error).splitlines()[0]
         msg = f"Tool {name!r}: its parameters cannot become a JSON Schema: {reason} Use JSON types or pydantic models."

@@ -45,4 +45,7 @@ def shown(value: JsonValue) -> str:
 
 def quoted(text: str) -> str:
     """Return the text in double quotes, escaped as in JSON, cut to about 200 characters."""
-    return json.dumps(text if len(text) <= SENT_CHARS else f"{text[:SENT_CHARS]}…", ensure_ascii=False)
+    cut = text if len(text) <= SENT_CHARS else f"{text[:SENT_CHARS]}…"
+    return json.dumps(
+        cut.encode(errors="replace").decode(), ensure_ascii=False
+    )  # half a surrogate pair breaks requests

@@ -189,6 +189,8 @@ NO_CALLS = {
     "a placeholder in a sentence": "A call begins with [TOOL_CALLS]name[ARGS]{...} in the text.",
     "the name of the marker": "The token [TOOL_CALLS] begins a call.",
     "a tag in a sentence": 'With <tool_call>{"name": "ping", "arguments": {}}</tool_call> you call it.',
+    "the name of a tag": "A call begins with <tool_call> and ends with its like.",
+    "a tag with a placeholder": "Use <function=name> and so on.",
     "a tag in a fenced block": '```\n<tool_call>{"name": "ping", "arguments": {}}</tool_call>\n```',
     "JSON of an unknown tool": '{"name": "pong", "arguments": {}}',
     "JSON whose arguments do not match": '{"name": "add", "arguments": {"a": 3}}',
