@@ -241,11 +241,17 @@ def _arguments_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
         with warnings.catch_warnings():
             # A parameter may well be named `json` or `schema`; pydantic only warns that its own method is hidden.
             warnings.filterwarnings("ignore", message="Field name .* shadows an attribute in parent")
-            return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+            model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     except (PydanticSchemaGenerationError, PydanticUserError, NameError) as error:
         reason = str(error).splitlines()[0]
         msg = f"Tool {name!r}: its parameters cannot become a JSON Schema: {reason} Use JSON types or pydantic models."
         raise ConfigError(msg) from error
+    lost = [key for key in fields if key not in model.model_fields]
+    if lost:
+        # pydantic takes `_x` for a private attribute and `model_config` for itself: the model could never send them.
+        msg = f"Tool {name!r}: parameter {lost[0]!r} cannot be sent under that name. Rename it."
+        raise ConfigError(msg)
+    return model
 
 
 def _summary(docs: docstring_parser.Docstring, text: str | None) -> str:
