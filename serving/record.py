@@ -89,7 +89,9 @@ def current_server(state: Path | None = None) -> ServerRecord | None:
 
 
 def stop_server(record: ServerRecord, state: Path | None = None) -> bool:
-    """End the server of a record, and forget the record; a process that only got the same number is left alone.
+    """End the server of a record, and remove its log and the record.
+
+    A process that only got the same number is left alone, and the log of a server that died by itself stays.
 
     Args:
         record: what `current_server` or `Engine.start` gave.
@@ -99,6 +101,8 @@ def stop_server(record: ServerRecord, state: Path | None = None) -> bool:
         Whether it still ran.
     """
     ran = stop_group(_process(record))
+    if ran:
+        Path(record.log).unlink(missing_ok=True)
     forget_record(record, state or state_dir())
     return ran
 

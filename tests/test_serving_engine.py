@@ -118,6 +118,7 @@ def test_a_kept_server_is_found_by_its_record_and_ended_by_it(tmp_path: Path, en
         "Now:   Use that one, or stop it first."
     )
     assert stop_server(record, state) is True
+    assert list(state.iterdir()) == []
     assert current_server(state) is None
     engine.stop()  # Reaps the child that this test has, and a command that ended would not have.
     assert left_running(tmp_path) == []

@@ -92,9 +92,9 @@ def _ask(base_url: str, body: Mapping[str, Any]) -> Message:
 
 
 def _said(message: Message) -> list[object]:
-    made: list[Arguments] = [call["function"] for call in message["tool_calls"] or ()]
+    made: list[Arguments] = [call["function"] for call in message.get("tool_calls") or ()]
     calls = [(function["name"], _parsed(function["arguments"])) for function in made]
-    return [calls, "" if calls else message["content"]]
+    return [calls, "" if calls else message.get("content")]
 
 
 def _parsed(arguments: str) -> object:
