@@ -331,6 +331,13 @@ def kernels_word(path: Path) -> Path | None:
         os.close(descriptor)
 
 
+async def test_a_link_to_a_folder_that_is_not_there_is_not_written_as_a_file(workspace: Path) -> None:
+    (workspace / "a").symlink_to("b/.")
+    assert await call(write_file, workspace, path="a", content="x") == (
+        '!"a" is a folder. Call list_files to see its files.'
+    )
+
+
 @needs_linux
 @both_ways
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

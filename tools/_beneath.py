@@ -46,13 +46,6 @@ class Spot:
     """File descriptor of the folder; whoever holds the Spot closes it."""
     name: str
     """The last part, never a link when it was looked at; `.` for the folder itself."""
-    parents: tuple[str, ...]
-    """Real names of the folders from the top down to `folder`."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Real names from the top."""
-        return self.parents if self.name == "." else (*self.parents, self.name)
 
 
 def open_beneath(root: Path, relative: str, flags: int) -> int:
@@ -124,13 +117,13 @@ class _Walk:
                 raise Protected
             if part == "..":
                 self._up()
-            elif any(later not in {"", "."} for later in self._pending):
+            elif self._pending:  # even if only `.` or nothing follows: then it must be a folder
                 self._enter(part)
             elif not self._followed(part):
                 name = part
         folder = self._held.pop()
         self.close()
-        return Spot(folder=folder, name=name, parents=tuple(self._names))
+        return Spot(folder=folder, name=name)
 
     def close(self) -> None:
         for descriptor in self._held:
