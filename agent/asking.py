@@ -26,7 +26,8 @@ from .wire import Request
 class NoReply:
     """Why there is none."""
 
-    cause: Literal["context_full", "wall_s", "error"]
+    cause: Literal["context_full", "wall_s", "refused", "error"]
+    """`refused`: the server does not take this kind of request, and will not when asked again."""
     reason: str
 
 
@@ -70,10 +71,10 @@ class Asker:
         try:
             reply = await self._patiently(request, step)
         except TimeoutError:
-            limit = self._state.started.limits.wall_s
+            limit = self._state.limits.wall_s
             return NoReply(cause="wall_s", reason=f"the limit wall_s = {limit:g} ran out during a request")
         except EndpointError as error:
-            return NoReply(cause="context_full" if _is_context_error(error) else "error", reason=str(error))
+            return NoReply(cause=_cause(error), reason=str(error))
         replied = Replied(
             step=step,
             rung=self._state.position.rung,
@@ -87,7 +88,7 @@ class Asker:
         return replied
 
     async def _patiently(self, request: Request, step: int) -> Reply:
-        limit = self._state.started.limits.wall_s
+        limit = self._state.limits.wall_s
         left_s = None if limit is None else max(0.0, limit - self._around.clock())
         patience_s = self._around.patience_s if left_s is None else min(self._around.patience_s, left_s)
 
@@ -143,7 +144,7 @@ class Asker:
         state = self._state
         window = state.started.window_tokens
         wanted = state.reply_tokens
-        allowed = output_left(state.started.limits, state.spent)
+        allowed = output_left(state.limits, state.spent)
         prompt_tokens = self._estimate()
         if window is not None and prompt_tokens + wanted > window and self._can_count:
             # Only near the window is the exact number worth a request: it costs the server a pass over everything.
@@ -161,6 +162,12 @@ class Asker:
             self._can_count = False
             return estimate
         return len(counted.tokens)
+
+
+def _cause(error: EndpointError) -> Literal["context_full", "refused", "error"]:
+    if _is_context_error(error):
+        return "context_full"
+    return "refused" if isinstance(error, EndpointRejected) and error.status in {400, 422} else "error"
 
 
 def _is_context_error(error: EndpointError) -> bool:

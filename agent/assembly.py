@@ -18,10 +18,10 @@ from pydantic import BaseModel, JsonValue
 
 from .errors import ConfigError
 from .escalation import Ladder
-from .events import Event, Resumed, RunStarted
+from .events import Event, Resumed, RunEnded, RunStarted
 from .finalresult import result_tool
 from .history import History
-from .journal import JOURNAL_NAME, Journal, read_journal, started
+from .journal import JOURNAL_NAME, Journal, JournalLost, read_journal, started
 from .limits import Limits
 from .loading import load_tools
 from .messages import Image, UserMessage
@@ -112,15 +112,20 @@ class Agent:
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         async with self.model.open() as connection, self._folder(name) as folder:
             first = await self._first_event(connection, name, folder, message)
-            return await self._drive(connection, folder, [first], observe, resumed=False)
+            state = RunState(first, self._profile(first.model))
+            journal = Journal(folder) if self.runs is not None else None
+            return await self._drive(connection, state, first, journal, observe)
 
     async def resume(self, folder: Path, *, observe: Observer | None = None) -> Outcome:
         """Go on with the run of this folder, from its journal.
 
-        Finished calls are not run again; one that was under way is reported to the model as interrupted.
+        Finished calls are not run again; one that was under way is reported to the model as interrupted. The limits
+        are this agent's, so a run that reached one goes on under a higher one. A run that was stuck, or failed its
+        verification, gets its ladder and its attempts anew.
 
         Raises:
-            ConfigError: there is no such run, it is over, or its tools are no longer the same.
+            ConfigError: there is no such run, it is over or under way elsewhere, its tools are no longer the same, or
+                its workspace is gone.
             EndpointError: the server could not be reached for its first answer.
         """
         journal = folder / JOURNAL_NAME
@@ -133,9 +138,17 @@ class Agent:
                 "ones, or start the task anew."
             )
             raise ConfigError(msg)
+        Workspace(first.workspace)
+        state = RunState(first, self._profile(first.model))
+        for event in events[1:]:
+            state.apply(event)
+        if state.ended is not None and state.ended.status in {"verified", "finished"}:
+            msg = f"Run {first.run!r} is over: it ended as {state.ended.status!r}. There is nothing to resume."
+            raise ConfigError(msg)
         async with self.model.open() as connection:
             await connection.served()
-            return await self._drive(connection, folder, events, observe, resumed=True)
+            resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits)
+            return await self._drive(connection, state, resumed, Journal(folder), observe)
 
     def run_sync(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:
         """Run once, for callers that have no event loop; see `run`."""
@@ -165,25 +178,26 @@ class Agent:
             )
 
     async def _drive(
-        self, connection: Connection, folder: Path, events: list[Event], observe: Observer | None, *, resumed: bool
+        self,
+        connection: Connection,
+        state: RunState,
+        opening: RunStarted | Resumed,
+        journal: Journal | None,
+        observe: Observer | None,
     ) -> Outcome:
-        first = cast("RunStarted", events[0])
-        profile = self._profile(first.model)
-        state = RunState(first, profile)
-        for event in events[1:]:
-            state.apply(event)
-        if state.ended is not None and state.ended.status in {"verified", "finished"}:
-            msg = f"Run {first.run!r} is over: it ended as {state.ended.status!r}. There is nothing to resume."
-            raise ConfigError(msg)
-        journal = Journal(folder) if self.runs is not None or resumed else None
+        first = state.started
         before_s = state.spent.wall_s
         began = time.monotonic()
 
         def record(event: Event) -> None:
             if journal is not None:
-                journal.write(event)
-            if event is not first:
-                state.apply(event)
+                try:
+                    journal.write(event)
+                except JournalLost:
+                    # That a run failed is said even where it cannot be written down; anything else did not happen.
+                    if not isinstance(event, RunEnded) or event.status != "error":
+                        raise
+            state.apply(event)
             if observe is not None:
                 observe(event)
 
@@ -202,7 +216,10 @@ class Agent:
             first_wait_s=self.model.first_wait_s,
         )
         try:
-            record(Resumed(wall_s=before_s) if resumed else first)
+            try:
+                record(opening)
+            except JournalLost as error:
+                raise ConfigError(str(error)) from error
             ended = await Run(state, around).drive()
         finally:
             if journal is not None:

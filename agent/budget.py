@@ -49,17 +49,25 @@ class Exceeded:
     """Name of the field in `Limits`."""
     allowed: float
     used: float
+    more: int = 0
+    """What the next action would use; 0: not known beforehand."""
 
     def __str__(self) -> str:
+        what = f"does not allow {self.more} more" if self.more else "is reached"
         return (
-            f"the limit {self.limit} = {self.allowed:g} is reached ({self.used:g} used). "
+            f"the limit {self.limit} = {self.allowed:g} {what} ({self.used:g} used). "
             f"Raise it with `budgets: {{{self.limit}: ...}}`, or set it to null."
         )
 
 
 def exceeded(limits: Limits, spent: Spent) -> Exceeded | None:
-    """Return the first limit that leaves no room for another request; None: go on."""
+    """Return the first limit that leaves no room for another request; None: go on.
+
+    `tool_calls` is not among them: it is checked when calls are wanted, for the last result deserves an answer.
+    """
     for field in fields(limits):
+        if field.name == "tool_calls":
+            continue
         allowed = getattr(limits, field.name)
         used = getattr(spent, field.name)
         if allowed is not None and used >= allowed:

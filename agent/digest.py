@@ -42,8 +42,6 @@ class Refuse:
     """Nothing of the reply can be used."""
 
     rejected: Rejected
-    say: str
-    """What to tell the model. Empty: nothing, the same request with more room is enough."""
 
 
 Digest = Take | Broken | Refuse
@@ -86,6 +84,7 @@ def _truncated(state: RunState, replied: Replied, reading: Truncated) -> Refuse:
         replied,
         "truncated",
         f"the reply was cut off {what} after {replied.max_tokens} tokens",
+        # The same request with more room is enough, as long as there is more.
         "" if had_all_it_wanted else text.format(max_tokens=replied.max_tokens),
         grow=had_all_it_wanted,
     )
@@ -94,9 +93,14 @@ def _truncated(state: RunState, replied: Replied, reading: Truncated) -> Refuse:
 def _refuse(replied: Replied, trigger: Trigger, reason: str, say: str, *, grow: bool = False) -> Refuse:
     return Refuse(
         rejected=Rejected(
-            step=replied.step, trigger=trigger, tool="", reason=reason, raw=_raw_reply(replied.reply), grow=grow
-        ),
-        say=say,
+            step=replied.step,
+            trigger=trigger,
+            tool="",
+            reason=reason,
+            raw=_raw_reply(replied.reply),
+            grow=grow,
+            say=say,
+        )
     )
 
 

@@ -130,6 +130,8 @@ class Rejected:
     """What the model wrote, cut to 4,000 characters."""
     grow: bool = False
     """True: the next reply gets more room."""
+    say: str = ""
+    """What the model is told about the whole reply. Empty: nothing."""
     kind: Literal["rejected"] = "rejected"
 
 
@@ -271,6 +273,8 @@ class VerifyEnded:
     """None: it was killed or could not be started."""
     output: str
     elapsed_s: float
+    say: str = ""
+    """What the model is told, should the run go on. Empty: it passed."""
     kind: Literal["verify_ended"] = "verify_ended"
 
 
@@ -280,6 +284,8 @@ class Resumed:
 
     wall_s: float
     """Seconds the run had taken before."""
+    limits: Limits | None = None
+    """The bounds from now on. None: as before."""
     kind: Literal["resumed"] = "resumed"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +28,17 @@ def event_json(event: Event) -> bytes:
     return _adapter().dump_json(event)
 
 
+class JournalLost(OSError):
+    """Raised when an event cannot be kept, such as on a full disk; the run must not go on."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        self.path = path
+        super().__init__(
+            f"The journal {path} cannot be written: {error.strerror}. What was done so far is in it; make room, then "
+            "resume the run."
+        )
+
+
 class Journal:
     """Appends events to a run's file.
 
@@ -34,37 +47,68 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / JOURNAL_NAME
-        self._cut_torn_line()
-        self._file = self.path.open("ab", buffering=0)
-
-    def write(self, event: Event) -> None:
-        """Append one event.
+        """Open or make the file, and cut off half a line that a killed process left.
 
         Raises:
-            OSError: the disk is full or the file cannot be written; the run must not go on.
+            ConfigError: another process writes to it, or the folder cannot be written.
         """
-        self._file.write(event_json(event) + b"\n")
+        self.path = folder / JOURNAL_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab", buffering=0)
+        except OSError as error:
+            msg = f"Cannot write the journal {self.path}: {error.strerror}. Set AGENT_RUNS_DIR to a folder that can be."
+            raise ConfigError(msg) from error
+        self._lock()
+        self._size_bytes = self._cut_torn_line()
+
+    def write(self, event: Event) -> None:
+        """Append one event, whole or not at all.
+
+        Raises:
+            JournalLost: the disk is full, or the file cannot be written.
+        """
+        line = _line(event)
+        try:
+            # A disk that is nearly full takes a part of the line, without an error.
+            written = self._file.write(line)
+            while written < len(line):
+                written += self._file.write(line[written:])
+        except OSError as error:
+            os.truncate(self._file.fileno(), self._size_bytes)
+            raise JournalLost(self.path, error) from error
+        self._size_bytes += len(line)
 
     def sync(self) -> None:
-        """Wait until everything written is on the disk."""
-        os.fdatasync(self._file.fileno())
+        """Wait until everything written is on the disk.
+
+        Raises:
+            JournalLost: the disk has failed.
+        """
+        try:
+            os.fdatasync(self._file.fileno())
+        except OSError as error:
+            raise JournalLost(self.path, error) from error
 
     def close(self) -> None:
-        """Sync and close; closing twice is harmless."""
-        if not self._file.closed:
-            self.sync()
-            self._file.close()
+        """Close; closing twice is harmless."""
+        self._file.close()
 
-    def _cut_torn_line(self) -> None:
-        """A process that was killed while writing leaves half a line: it is cut off, so that the next one is whole."""
-        if not self.path.exists():
-            return
+    def _lock(self) -> None:
+        # Two processes that go on with one run would do everything twice. The kernel lets go when a process dies.
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            msg = f"The run {self.path.parent.name!r} is under way in another process. Wait for it, or stop it first."
+            raise ConfigError(msg) from error
+
+    def _cut_torn_line(self) -> int:
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole != len(data):
-            os.truncate(self.path, whole)
+            os.truncate(self._file.fileno(), whole)
+        return whole
 
 
 def read_journal(path: Path) -> tuple[Event, ...]:
@@ -84,11 +128,37 @@ def read_journal(path: Path) -> tuple[Event, ...]:
 def _events(path: Path, data: bytes) -> Iterator[Event]:
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
-            yield _adapter().validate_json(line)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            msg = f"The journal is damaged here ({reason}). `agent show` and `--resume` need every line whole."
+            yield _event(line)
+        except ValueError as error:
+            msg = f"The journal is damaged here ({_reason(error)}). `agent show` and `--resume` need every line whole."
             raise ConfigError(msg, path=path, line=number) from error
+
+
+# A flipped bit in a text is still JSON, so each line begins with a checksum of itself without it.
+_CHECKSUM = b'{"crc":"%08x",'
+_CHECKSUM_BYTES = len(_CHECKSUM % 0)
+
+
+def _line(event: Event) -> bytes:
+    line = event_json(event)
+    return _CHECKSUM % zlib.crc32(line) + line[1:] + b"\n"
+
+
+def _event(line: bytes) -> Event:
+    """Read one line.
+
+    Raises:
+        ValueError: it is not as it was written.
+    """
+    bare = b"{" + line[_CHECKSUM_BYTES:]
+    if line[:_CHECKSUM_BYTES] != _CHECKSUM % zlib.crc32(bare):
+        msg = "its checksum is wrong"
+        raise ValueError(msg)
+    return _adapter().validate_json(bare)
+
+
+def _reason(error: ValueError) -> str:
+    return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
 
 
 def runs_folder(environ: Mapping[str, str]) -> Path:
@@ -155,12 +225,11 @@ class RunLine:
 
 def summarize(folder: Path) -> RunLine:
     """Return a run in one line; never raises for a journal that can be opened."""
-    with (folder / JOURNAL_NAME).open("rb") as file:
-        head = file.readline()
-        *_, tail = file.readlines() or [head]
+    # Half a line at the end is what a killed process leaves, no damage.
+    lines = (folder / JOURNAL_NAME).read_bytes().split(b"\n")[:-1] or [b""]
     try:
-        first, last = _adapter().validate_json(head), _adapter().validate_json(tail)
-    except ValidationError:
+        first, last = _event(lines[0]), _event(lines[-1])
+    except ValueError:
         return RunLine(run=folder.name, status="damaged", task="", model="")
     if not isinstance(first, RunStarted):
         return RunLine(run=folder.name, status="damaged", task="", model="")

@@ -10,14 +10,14 @@ from pydantic import ConfigDict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Bounds of one run, checked before each request; None: no limit of that kind."""
+    """Bounds of one run, checked before each request (`tool_calls`: before calls); None: no limit of that kind."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     steps: int | None = 60
     """Requests whose reply was used; a constrained re-ask counts as one."""
     tool_calls: int | None = 200
-    """Calls that were executed."""
+    """Calls that were executed; checked before the calls of a reply are run, all of them or none."""
     tokens: int | None = None
     """Prompt and output tokens of all requests together, cached ones included."""
     output_tokens: int | None = 200_000

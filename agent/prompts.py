@@ -47,6 +47,11 @@ CALL_WAS_RESCUED = (
     "--tokenizer-mode mistral."
 )
 
+REASK_REFUSED = (
+    "The server takes no request that holds the reply to a tool's schema, so a broken call is only answered, not asked "
+    "for again: {reason}"
+)
+
 # SGLang's Mistral reasoning parser does this when the model does not reason anew after a tool result (its pull 26716).
 ANSWER_WAS_REASONED = (
     "The server put the answer into the reasoning channel, twice in a row; it was taken from there. Its reasoning "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal, assert_never
 
@@ -13,6 +14,7 @@ from .budget import exceeded
 from .context import summary
 from .digest import Broken, Take, digest
 from .due import Due, Failed, Moving, Renewing, Saying, Stopping, Verdict, Worked
+from .errors import ConfigError
 from .escalation import Rung, Trigger
 from .events import (
     ContextRenewed,
@@ -29,6 +31,7 @@ from .events import (
     VerifyStarted,
 )
 from .finalresult import FINAL_TOOL
+from .journal import JournalLost
 from .messages import AssistantMessage, UserMessage
 from .settling import settle
 from .state import RunState
@@ -54,9 +57,14 @@ class Run:
         try:
             while self._state.ended is None:
                 await self._next()
+        except JournalLost as error:
+            with suppress(JournalLost):
+                self._end("error", str(error))
+            assert self._state.ended is not None, "the last word is taken even when it cannot be kept"
         except asyncio.CancelledError:
             if self._state.ended is None:
-                self._end("interrupted", "the run was interrupted")
+                with suppress(JournalLost):
+                    self._end("interrupted", "the run was interrupted")
             raise
         return self._state.ended
 
@@ -88,16 +96,19 @@ class Run:
         await self._send(self._state.rung, force_tool=force, reask=False)
 
     async def _send(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | None:
-        """Send the history; None: the run ended, or its context was renewed instead."""
+        """Send the history; None: the run ended, its context was renewed, or a re-ask was refused."""
         answer = await self._asker.ask(rung, force_tool=force_tool, reask=reask)
         if isinstance(answer, Replied):
             return answer
         match answer.cause:
+            case "refused" if reask:
+                # A server that knows no way to hold a reply to a schema; the plain way is still open.
+                self._around.record(Noticed(text=prompts.REASK_REFUSED.format(reason=answer.reason)))
             case "context_full":
                 self._context_full()
             case "wall_s":
                 self._end("budget", answer.reason)
-            case "error":
+            case "error" | "refused":
                 self._end("error", answer.reason)
             case _:
                 assert_never(answer.cause)
@@ -142,7 +153,7 @@ class Run:
             decision.action.rung, force_tool=invalid.tool.name if invalid.tool else None, reask=True
         )
         if replied is None:
-            return None
+            return broken.otherwise if self._state.pending is not None and self._state.ended is None else None
         second = digest(self._state, replied, self._around.toolbox)
         if isinstance(second, Take) and second.taken.turn.tool_calls and not second.taken.faults:
             return second
@@ -235,7 +246,11 @@ class Run:
         restored: tuple[str, ...] = ()
         snapshot = self._around.snapshot if restore else None
         if snapshot is not None:
-            restored = Workspace(self._around.context.workspace).restore(snapshot).changed
+            try:
+                restored = Workspace(self._around.context.workspace).restore(snapshot).changed
+            except (OSError, ConfigError) as error:  # a tool may have taken the folder itself away
+                self._end("error", f"the workspace cannot be put back: {error}")
+                return
         told = summary(self._state.history.messages, reason=reason, restored=snapshot is not None)
         prompt = self._state.started.prompt
         fresh = UserMessage(content=f"{prompt.content}\n\n{told}", images=prompt.images)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from . import prompts
+from .budget import Exceeded
 from .calls import canonical
 from .events import CallEnded, CallStarted
 from .execute import execute
@@ -24,13 +25,18 @@ async def settle(state: RunState, around: Surroundings) -> str:
     assert state.open_turn is not None, "only an open turn is settled"
     waiting = set(state.open_ids())
     calls = [call for call in state.open_turn.turn.tool_calls if call.id in waiting]
-    limit = state.started.limits.tool_calls
-    if limit is not None and state.spent.tool_calls + len(calls) > limit:
-        return f"the limit tool_calls = {limit} is reached. Raise it with `budgets: {{tool_calls: ...}}`."
+    limit = state.limits.tool_calls
+    new = len([call for call in calls if call.id not in state.begun])
+    if limit is not None and state.spent.tool_calls + new > limit:
+        # Not begun in part: which of the calls matter most is the model's to say, and nobody would ask it.
+        return str(Exceeded(limit="tool_calls", allowed=limit, used=state.spent.tool_calls, more=new))
     for group in _groups(calls, around):
-        async with asyncio.TaskGroup() as together:
-            for call in group:
-                together.create_task(_run(call, state, around))
+        try:
+            async with asyncio.TaskGroup() as together:
+                for call in group:
+                    together.create_task(_run(call, state, around))
+        except BaseExceptionGroup as failed:  # tools raise nothing, so it is the journal's or an observer's
+            raise failed.exceptions[0] from failed
     return ""
 
 
@@ -76,5 +82,6 @@ async def _run(call: ToolCall, state: RunState, around: Surroundings) -> None:
 def _fingerprint(call: ToolCall, result: ToolResult) -> str:
     # The file that keeps a long output is named after the call, and its name stands in the content.
     content = result.content.replace(call.id, "")
-    text = f"{call.name}\0{canonical(call.arguments)}\0{result.status}\0{content}"
+    pictures = "\0".join(image.data for image in result.images)
+    text = f"{call.name}\0{canonical(call.arguments)}\0{result.status}\0{content}\0{pictures}"
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
