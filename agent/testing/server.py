@@ -141,7 +141,7 @@ class ScriptedServer:
         self._port = self._listener.sockets[0].getsockname()[1]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A task of our own: asyncio reports one that it made itself and that is cancelled at the end as an error (3.11).
+        # A task of our own: one that asyncio made is reported as an error when it is cancelled at the end (3.11).
         task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
         self._conversations.add(task)
         task.add_done_callback(self._conversations.discard)
