@@ -87,7 +87,9 @@ def _as_unreadable(error: ValueError | RecursionError) -> Unreadable:
 
 def _sound(value: JsonObject, text: str, repairs: tuple[str, ...]) -> Parsed | Unparsable:
     """Refuse what JSON lets pass but nobody can mean or carry further."""
-    flaw = _flaw(value, text)
+    # A short text without escapes can be neither deep nor half a character; most calls are like that.
+    harmless = len(text) <= MAX_DEPTH and text.isascii() and "\\" not in text
+    flaw = None if harmless else _flaw(value, text)
     if flaw is not None:
         return _refused("", flaw)
     return Parsed(value=value, text=json.dumps(value, ensure_ascii=False) if repairs else text, repairs=repairs)
