@@ -1,0 +1,164 @@
+"""Fixtures that every test shares: one real engine per session, and no socket that leaves this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import urllib.request
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from agent import Endpoint
+    from agent.messages import Reply
+    from agent.model import Connection, Served, TokenCount
+    from agent.profiles import Profile
+    from agent.wire import Request
+    from serving import Engine
+
+ENGINE_URL = "AGENT_TEST_ENGINE_URL"
+"""Names a running pocket engine such as http://127.0.0.1:8377/v1, to spare the start while tests are written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveEngine:
+    """A real vLLM with the pocket model."""
+
+    base_url: str
+    model: str
+    process: Engine | None
+    """None: it was started by somebody else, and is left alone."""
+
+    def endpoint(self, **settings: Any) -> Endpoint:
+        """Return an endpoint of it with these settings."""
+        from agent import Endpoint
+
+        return Endpoint(self.base_url, **settings)
+
+    def watched(self, *, answers: Sequence[Reply | None] = (), **settings: Any) -> Watched:
+        """Return a model of it that keeps what is asked and answered."""
+        return Watched(endpoint=self.endpoint(**settings), answers=answers)
+
+    def get(self, path: str) -> str:
+        """Return the text of a route, such as /metrics."""
+        with _open(urllib.request.Request(self.base_url.removesuffix("/v1") + path)) as reply:
+            return reply.read().decode()
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the answer of a route, such as /tokenize; an HTTP error is raised as urllib raises it."""
+        data = json.dumps(body).encode()
+        url = self.base_url.removesuffix("/v1") + path
+        with _open(urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})) as reply:
+            return json.load(reply)
+
+    def metric(self, name: str) -> float:
+        """Return the sum of one counter of /metrics over its labels."""
+        return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", self.get("/metrics"), re.M))
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """A model that is an Endpoint, whose requests and replies are kept, and may be changed on their way.
+
+    Every request reaches the real server, also one whose reply is replaced: the server's judgement and usage are real.
+    """
+
+    endpoint: Endpoint
+    change: Callable[[Request], Request] = field(default=lambda request: request)
+    answers: Sequence[Reply | None] = ()
+    """What the run gets instead of the first replies; only usage is kept. None: the real one."""
+    requests: list[Request] = field(default_factory=list["Request"])
+    replies: list[Reply] = field(default_factory=list["Reply"])
+    """As the run got them."""
+
+    @property
+    def base_url(self) -> str:
+        return self.endpoint.base_url
+
+    @property
+    def profile(self) -> Profile | None:
+        return self.endpoint.profile
+
+    @property
+    def patience_s(self) -> float:
+        return self.endpoint.patience_s
+
+    @property
+    def first_wait_s(self) -> float:
+        return self.endpoint.first_wait_s
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Connection]:
+        async with self.endpoint.open() as connection:
+            self._connection = connection
+            yield self
+
+    async def served(self) -> Served:
+        return await self._connection.served()
+
+    async def count(self, request: Request) -> TokenCount | None:
+        return await self._connection.count(request)
+
+    async def ask(self, request: Request) -> Reply:
+        # The messages of a request are the history's own list, which grows.
+        sent = replace(self.change(request), messages=tuple(request.messages))
+        reply = await self._connection.ask(sent)
+        answer = self.answers[len(self.replies)] if len(self.replies) < len(self.answers) else None
+        self.requests.append(sent)
+        self.replies.append(reply if answer is None else replace(answer, usage=reply.usage))
+        return self.replies[-1]
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
+    """The pocket model on the CPU, started once; the start takes about 45 s on two cores."""
+    running = os.environ.get(ENGINE_URL)
+    if running:
+        yield LiveEngine(base_url=running, model="pocket", process=None)
+        return
+    from serving import pocket_engine  # most tests need no engine
+
+    # A state folder of its own: these tests neither find nor end a server that the user has left running.
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
+    with pocket_engine(environ=environ) as process:
+        record = process.start()
+        yield LiveEngine(base_url=record.base_url, model=record.model, process=process)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stay_on_this_machine() -> None:
+    """Fail a test that looks up or connects to another machine."""
+    # An audit hook also sees what C code does, and cannot be caught by `except Exception`; it stays until the end.
+    sys.addaudithook(_refuse_other_machines)
+
+
+def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
+    if event not in {"socket.connect", "socket.sendto", "socket.getaddrinfo"}:
+        return
+    address = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+    host = address[0] if isinstance(address, tuple) else address
+    is_path = event != "socket.getaddrinfo" and not isinstance(address, tuple)  # a unix socket
+    if not is_path and not _is_here(host):
+        pytest.fail(f"A test tried to reach {address!r}. Tests talk to this machine only.")
+
+
+def _is_here(host: object) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name is None or name in {"", "localhost"}:
+        return True
+    try:
+        return ip_address(str(name)).is_loopback
+    except ValueError:
+        return False
+
+
+def _open(request: urllib.request.Request) -> Any:
+    # A proxy in the environment cannot reach the loopback address of this machine.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60)
