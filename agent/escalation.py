@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from .errors import ConfigError
 from .messages import Effort
 
 Trigger = Literal[
@@ -27,7 +28,7 @@ class Rung:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     effort: Effort | None = None
-    """None: `reasoning_effort` is not sent."""
+    """None: `reasoning_effort` is not sent; on a constrained rung: the effort that the run has."""
     constrained: bool = False
     """True: the same request once more, held to the broken call's schema; the bad reply never enters the history."""
     fresh_context: bool = False
@@ -68,3 +69,21 @@ class Ladder:
     """Constrained re-asks per run; after them the rung is passed over."""
     no_progress_steps: int = 4
     """Steps that repeat only what is known already before `no_progress` fires."""
+
+    def __post_init__(self) -> None:
+        problem = next(self._problems(), None)
+        if problem is not None:
+            raise ConfigError(problem, key="escalation")
+
+    def _problems(self) -> Iterator[str]:
+        if not self.rungs:
+            yield "A ladder needs at least one rung, such as Rung()."
+        elif self.rungs[0].constrained:
+            yield "The first rung of a ladder cannot be constrained: there is no broken call yet. Put Rung() before it."
+        for trigger, threshold in self.triggers.items():
+            if threshold < 1:
+                yield f"The threshold of `{trigger}` is {threshold}; it must be 1 or more. Leave it out for never."
+        for name, least in (("hold_steps", 1), ("no_progress_steps", 1), ("max_reasks", 0), ("max_effort_switches", 0)):
+            value: int = getattr(self, name)
+            if value < least:
+                yield f"`{name}` is {value}; it must be {least} or more."

@@ -128,9 +128,10 @@ def _moved(ladder: Ladder, position: Position, to: int) -> Decision:
 
 def _reask_rung(ladder: Ladder, position: Position) -> Rung | None:
     """The constrained rung right above, or, once the run is past it, the present rung held to the schema."""
-    above = position.rung + 1
+    here, above = ladder.rungs[position.rung], position.rung + 1
     if above < len(ladder.rungs) and ladder.rungs[above].constrained:
-        return ladder.rungs[above]
+        # Another effort for one request would empty the prefix cache, so it takes a rung that asks for one by name.
+        return replace(ladder.rungs[above], effort=ladder.rungs[above].effort or here.effort, fresh_context=False)
     if any(rung.constrained for rung in ladder.rungs[:above]):
-        return replace(ladder.rungs[position.rung], constrained=True, fresh_context=False)
+        return replace(here, constrained=True, fresh_context=False)
     return None
