@@ -184,7 +184,7 @@ class _Reader:
                 source.append(plain.group() if opening == '"' else plain.group().replace('"', '\\"'))
                 self.at = plain.end()
             elif char == "\\":
-                source.append(self.read_escape())
+                source.append(self.read_escape(opening))
             else:
                 raise self.fail("a quote opens inside a string")
         self.at += 1
@@ -193,7 +193,7 @@ class _Reader:
             self.take("control_characters")
         return json.JSONDecoder(strict=False).decode(f'"{whole}"')
 
-    def read_escape(self) -> str:
+    def read_escape(self, opening: str) -> str:
         char = self.text[self.at + 1 : self.at + 2]
         if not char:
             self.at = len(self.text)
@@ -202,6 +202,8 @@ class _Reader:
             raise self.fail("\\u is not followed by four hexadecimal digits")
         self.at += 2
         if char in "\"'/":
+            if char == "'" and opening != "'":
+                self.take("escaped_apostrophe")
             return "'" if char == "'" else f"\\{char}"
         if char in "bfnrtu\\":
             self.meant_escape = True

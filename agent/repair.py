@@ -164,7 +164,8 @@ def _mended(text: str) -> Parsed | Unparsable:
     # A brace in the place of a comma looks like a missing comma and a brace too many.
     if tail is None or ("missing_comma" in read.liberties and "}" in text[read.end :]):
         return _refused(text, Unreadable("more text follows the object", position=read.end))
-    return _sound(read.value, text[start : read.end], (*head, *read.liberties, *tail))
+    # Where nothing has a name, it was blanks that JSON does not know.
+    return _sound(read.value, text[start : read.end], (*head, *read.liberties, *tail) or ("blanks",))
 
 
 def _read(text: str, start: int) -> Relaxed:

@@ -143,6 +143,8 @@ def test_the_matrix_is_complete() -> None:
     ("text", "value", "repairs"),
     [
         ("{'t': \"it's\"}", {"t": "it's"}, ("single_quotes",)),
+        (r"""{"t": "it\'s"}""", {"t": "it's"}, ("escaped_apostrophe",)),
+        ('\u00a0{"t":\u00a01}', {"t": 1}, ("blanks",)),
         ("{'t': 'say \"hi\"'}", {"t": 'say "hi"'}, ("single_quotes",)),
         ('Sure, here:\n```json\n{"a": 3,}\n```', {"a": 3}, ("leading_text", "code_fence", "trailing_comma")),
         ('{"a": [1, 2,], "b": {"c": null,},}', {"a": [1, 2], "b": {"c": None}}, ("trailing_comma",)),
