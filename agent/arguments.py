@@ -55,6 +55,9 @@ class ModelArguments:
             whole: JsonValue = json.loads(text)
             details = error.errors(include_url=False, include_context=False)
             return _one_per_place([_from_pydantic(cast("Mapping[str, Any]", detail), whole) for detail in details])
+        except Exception as error:  # noqa: BLE001 - a tool author's own validator may raise anything; the run goes on
+            expected = f"something that the tool's own check takes; it failed with {type(error).__name__}: {error}"
+            return (Issue(path=(), problem="value", expected=expected, sent=json.loads(text)),)
 
 
 # pydantic's error types (pydantic 2.14, errors page) that mean "another JSON type", and what to call the right one.

@@ -96,3 +96,21 @@ def test_an_issue_carries_what_was_sent() -> None:
 
 def test_valid_arguments_become_the_model() -> None:
     assert ARGUMENTS.check('{"day": "2026-01-31", "pair": [1, "a"]}') == Outer(day=date(2026, 1, 31), pair=(1, "a"))
+
+
+def test_a_validator_that_breaks_is_a_mismatch_and_not_the_end_of_the_run() -> None:
+    class Odd(BaseModel):
+        key: str
+
+        @field_validator("key")
+        @classmethod
+        def look_up(cls, key: str) -> str:
+            return {"a": "b"}[key]
+
+    issue = Issue(
+        path=(),
+        problem="value",
+        expected="something that the tool's own check takes; it failed with KeyError: 'z'",
+        sent={"key": "z"},
+    )
+    assert ModelArguments(model=Odd).check('{"key": "z"}') == (issue,)
