@@ -67,7 +67,8 @@ class HttpConnection:
         url = f"{self.endpoint.base_url}/models"
         body = await self._first(url, self.client.get("/models", cast_to=object))
         listed = cast("Mapping[str, Any]", body).get("data") if isinstance(body, Mapping) else None
-        models = [cast("Mapping[str, Any]", item) for item in cast("list[object]", listed or []) if item]
+        items = cast("list[object]", listed) if isinstance(listed, list) else []
+        models = [cast("Mapping[str, Any]", item) for item in items if isinstance(item, Mapping)]
         if not models:
             raise EndpointUnreadable("no model in its /models", url=url)
         wanted = self.endpoint.model or str(models[0].get("id"))
@@ -77,7 +78,7 @@ class HttpConnection:
             msg = f"{self.endpoint.base_url} does not serve {wanted!r}. It serves: {names}."
             raise ConfigError(msg)
         window = chosen.get("max_model_len")
-        return Served(model=wanted, window_tokens=int(window) if window else None)
+        return Served(model=wanted, window_tokens=window if isinstance(window, int) and window > 0 else None)
 
     async def ask(self, request: Request) -> Reply:
         """Return the reply to one request.
@@ -117,10 +118,11 @@ class HttpConnection:
             if error.status in {404, 405, 501}:
                 return None
             raise
-        if not isinstance(data, Mapping) or "tokens" not in data:
+        answer = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
+        tokens = answer.get("tokens")
+        if not isinstance(tokens, list):
             return None
-        answer = cast("Mapping[str, Any]", data)
-        return TokenCount(tokens=tuple(answer["tokens"]), window_tokens=answer.get("max_model_len"))
+        return TokenCount(tokens=tuple(cast("list[int]", tokens)), window_tokens=answer.get("max_model_len"))
 
     async def _ask_streaming(self, url: str, body: bytes) -> Reply:
         post = self.client.post(

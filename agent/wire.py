@@ -244,15 +244,17 @@ def _usage(value: object) -> Usage | None:
     if not isinstance(value, Mapping):
         return None
     usage = cast("Mapping[str, Any]", value)
-    prompt_details = cast("Mapping[str, Any]", usage.get("prompt_tokens_details") or {})
-    output_details = cast("Mapping[str, Any]", usage.get("completion_tokens_details") or {})
-    cached = prompt_details.get("cached_tokens")
     return Usage(
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-        reasoning_tokens=int(output_details.get("reasoning_tokens") or 0),
-        cached_tokens=int(cached) if cached is not None else None,
+        prompt_tokens=_count(usage, "prompt_tokens") or 0,
+        completion_tokens=_count(usage, "completion_tokens") or 0,
+        reasoning_tokens=_count(usage.get("completion_tokens_details"), "reasoning_tokens") or 0,
+        cached_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
     )
+
+
+def _count(holder: object, key: str) -> int | None:
+    value = cast("Mapping[str, object]", holder).get(key) if isinstance(holder, Mapping) else None
+    return value if isinstance(value, int) else None
 
 
 def _mapping(value: object, what: str) -> Mapping[str, Any]:

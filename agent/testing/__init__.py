@@ -24,10 +24,13 @@ With pytest the same is at hand as fixtures, `scripted_model` and `scripted_serv
 and breaks as real servers do: see `agent.testing.faults`.
 """
 
-from .faults import Fault
-from .model import ScriptedModel, ScriptedReply, ScriptEnded
-from .replies import calls, says
-from .server import Answer, Received, ScriptedAnswer, ScriptedServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .faults import Fault
+    from .model import ScriptedModel, ScriptedReply, ScriptEnded
+    from .replies import calls, says
+    from .server import Answer, Received, ScriptedAnswer, ScriptedServer
 
 __all__ = [
     "Answer",
@@ -41,3 +44,26 @@ __all__ = [
     "calls",
     "says",
 ]
+
+# The plugin beside this file is loaded by every pytest run of whoever has the package installed: it pays for no more.
+_LAZY = {
+    "Answer": "server",
+    "Fault": "faults",
+    "Received": "server",
+    "ScriptEnded": "model",
+    "ScriptedAnswer": "server",
+    "ScriptedModel": "model",
+    "ScriptedReply": "model",
+    "ScriptedServer": "server",
+    "calls": "replies",
+    "says": "replies",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
