@@ -60,6 +60,8 @@ class Agent:
     """The form of a structured result: a pydantic model, or the JSON Schema of an object. None: the answer is text."""
     workspace: str | Path | None = field(default=None, kw_only=True)
     """The folder the tools work in. None: the current one, which is then never put back to an earlier state."""
+    create_workspace: bool = field(default=False, kw_only=True)
+    """True: a run makes the workspace when it is missing."""
     state: object = field(default=None, kw_only=True)
     """What tools find as `context.state`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
@@ -90,7 +92,8 @@ class Agent:
             limits=task.budgets,
             verify=task.verify,
             result=task.output_schema(),
-            workspace=Workspace(task.workspace_folder(), create=task.workspace.create).path,
+            workspace=task.workspace_folder(),
+            create_workspace=task.workspace.create,
             env=task_environment(task, environ),
             runs=runs,
             task=task_adapter().dump_python(task, mode="json"),
@@ -242,7 +245,7 @@ class Agent:
         profile = self._profile(served.model)
         ladder = self.ladder or profile.ladder
         toolbox = self.toolbox()
-        workspace = Workspace(self.workspace or Path.cwd())
+        workspace = Workspace(self.workspace or Path.cwd(), create=self.create_workspace)
         snapshot: Snapshot | NoSnapshot = NoSnapshot(reason="")
         may_restore = any(rung.fresh_context for rung in ladder.rungs) and self.workspace is not None
         if may_restore and not all(tool.read_only for tool in toolbox):

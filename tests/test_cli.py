@@ -70,7 +70,8 @@ def test_a_run_that_verifies_exits_with_0_and_tells_its_story(task, capsys):
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", str(task), "--base-url", server.url]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("run 2") and server.url in lines[0]
+    assert lines[0].startswith("run 2")
+    assert server.url in lines[0]
     assert lines[-1].startswith("verified  2 steps, 1 calls, ")
     assert '  calls     write_file {"path": "hello.txt", "content": "hello"}' in lines
     assert "  ok        Wrote 5 bytes to hello.txt." in lines
@@ -194,6 +195,7 @@ def test_a_mistake_in_the_task_names_the_line_and_the_nearest_key(task, capsys):
 def test_validate_says_what_is_valid(task, capsys):
     assert main(["validate", str(task)]) == 0
     assert capsys.readouterr().out == f"{task}: the task 'greet' is valid (write_file).\n"
+    assert not (task.parent / "work").exists()
 
 
 def test_schema_prints_a_json_schema(capsys):

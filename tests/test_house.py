@@ -106,7 +106,8 @@ def test_help_is_fast_because_it_loads_nothing_heavy(tmp_path):
 
 def test_a_script_with_its_own_tools_module_beside_it_can_import_agent_and_run(tmp_path):
     (tmp_path / "tools.py").write_text(
-        'from agent import tool\n\n@tool\ndef shout(text: str) -> str:\n    """Say it louder."""\n    return text.upper()\n'
+        "from agent import tool\n\n@tool\ndef shout(text: str) -> str:\n"
+        '    """Say it louder."""\n    return text.upper()\n'
     )
     (tmp_path / "main.py").write_text(
         "from agent import Agent\nfrom agent.testing import ScriptedModel, calls, says\nfrom tools import shout\n"
