@@ -183,7 +183,7 @@ def inside_of(root: Path, absolute: str) -> str | None:
     """Return `absolute` relative to `root`, judged by its text alone, `..` left as it is; None: it is not below it."""
     for top in (str(root), os.path.realpath(root)):
         if (absolute + "/").startswith(top.rstrip("/") + "/"):
-            return absolute[len(top.rstrip("/")) :].strip("/") or "."
+            return absolute[len(top.rstrip("/")) :].lstrip("/") or "."
     return None
 
 
