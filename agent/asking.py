@@ -113,6 +113,8 @@ class Asker:
             if error.status != 400 or request.force_tool is None or _is_context_error(error):
                 raise
         # This server refuses a named tool_choice: hold its text to the tool's schema instead, and read it as the call.
+        # vLLM's mistral parser does hold `structured_outputs.json` at either effort, since it builds a grammar of its
+        # own for it (0.32.0, tests/engine_runs.py); of `choice` and `regex` it does not at effort none.
         tool = self._around.toolbox.get(request.force_tool)
         assert tool is not None, "only tools of the toolbox are forced"
         schema = json.dumps(tool.parameters).encode()

@@ -41,9 +41,17 @@ def reply_room(*, prompt_tokens: int, window_tokens: int | None, wanted: int, al
 
 
 def shared_prefix(before: tuple[int, ...], after: tuple[int, ...], *, block_tokens: int = 16) -> int:
-    """Return how many tokens of `after` a prefix cache that saw `before` holds; vLLM keeps whole blocks of 16."""
+    """Return how many tokens of `after` a prefix cache that saw `before` can give.
+
+    Args:
+        before: an earlier prompt, and what was generated after it.
+        after: the prompt in question.
+        block_tokens: only whole blocks are cached; vLLM's blocks have 16 tokens on CUDA, and 128 on the CPU.
+    """
     same = 0
-    for left, right in zip(before, after, strict=False):
+    # vLLM computes the last token of every prompt, since its reply begins there: a prompt of 256 tokens that is asked
+    # again finds 128 of them, one of 257 finds 256 (vLLM 0.32, blocks of 128, measured 2026-11-23).
+    for left, right in zip(before, after[:-1], strict=False):
         if left != right:
             break
         same += 1
