@@ -35,9 +35,9 @@ class Received:
     body: bytes
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - it is JSON
-        """The body, decoded; None if it is empty."""
-        return json.loads(self.body) if self.body else None
+    def json(self) -> dict[str, Any]:
+        """The body, a JSON object; an empty one if nothing was sent."""
+        return json.loads(self.body) if self.body else {}
 
 
 class ScriptedServer:
