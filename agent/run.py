@@ -143,15 +143,16 @@ class Run:
         None: the run ended meanwhile, or its context was renewed.
         """
         invalid = broken.invalid
-        decision = climbing.before_feedback(self._state.started.ladder, self._state.position, invalid.trigger)
-        if not isinstance(decision.action, climbing.ReAsk) or self._over_budget():
-            return broken.otherwise
-        self._around.record(
-            Triggered(step=self._state.step, trigger=invalid.trigger, action="reask", reason=invalid.reason)
-        )
-        replied = await self._send(
-            decision.action.rung, force_tool=invalid.tool.name if invalid.tool else None, reask=True
-        )
+        replied = self._state.second
+        if replied is None:
+            decision = climbing.before_feedback(self._state.started.ladder, self._state.position, invalid.trigger)
+            if not isinstance(decision.action, climbing.ReAsk) or self._over_budget():
+                return broken.otherwise
+            self._around.record(
+                Triggered(step=self._state.step, trigger=invalid.trigger, action="reask", reason=invalid.reason)
+            )
+            tool = invalid.tool.name if invalid.tool else None
+            replied = await self._send(decision.action.rung, force_tool=tool, reask=True)
         if replied is None:
             return broken.otherwise if self._state.pending is not None and self._state.ended is None else None
         second = digest(self._state, replied, self._around.toolbox)

@@ -41,7 +41,7 @@ from .events import (
 )
 from .finalresult import FINAL_TOOL
 from .history import History
-from .messages import AssistantMessage, Effort, ToolResult
+from .messages import AssistantMessage, Effort, ToolResult, UserMessage
 from .profiles import Profile
 
 
@@ -59,6 +59,8 @@ class RunState:
         self.step = 0
         self.pending: Replied | None = None
         """A reply that is not yet taken or refused."""
+        self.second: Replied | None = None
+        """What came when `pending` was asked for again, constrained."""
         self.open_turn: TurnTaken | None = None
         """A turn whose calls do not all have results."""
         self.results: dict[str, ToolResult] = {}
@@ -76,7 +78,6 @@ class RunState:
         """How often the room for a reply was enlarged after a cut."""
         self.reasoned_answers = 0
         self.verify_attempts = 0
-        self.renewals = 0
         self.final: JsonValue = None
         self.has_final = False
         self.force_final = False
@@ -87,8 +88,7 @@ class RunState:
         """What was decided and is not yet carried out; it comes before the next request."""
         self._prints: dict[str, str] = {}
         self.ended: RunEnded | None = None
-        self.history.add_system(first.system)
-        self.history.add_user(first.prompt)
+        self._open(first.prompt)
 
     @property
     def reply_tokens(self) -> int:
@@ -161,16 +161,22 @@ class RunState:
             return ()
         return [call.id for call in self.open_turn.turn.tool_calls if call.id not in self.results]
 
+    def _open(self, prompt: UserMessage) -> None:
+        self.history.add_system(self.started.system)
+        self.history.add_user(prompt)
+
     def _replied(self, event: Replied) -> None:
         self.spent = self.spent.after_reply(event.reply.usage)
         self.spent = replace(self.spent, wall_s=self.spent.wall_s + event.elapsed_s)
         if event.reply.usage is not None:
             self.size = PromptSize(counted_tokens=event.reply.usage.prompt_tokens, counted_bytes=event.wire_bytes)
-        if not event.reask:
+        if event.reask:
+            self.second = event
+        else:
             self.pending = event
 
     def _turn_taken(self, event: TurnTaken) -> None:
-        self.pending = None
+        self.pending = self.second = None
         self.open_turn = event
         self.force_final = False
         self.reasoned_answers = 0
@@ -198,14 +204,15 @@ class RunState:
         for call, result in zip(taken.turn.tool_calls, results, strict=True):
             if call.name == FINAL_TOOL and result.status == "ok":
                 self.final, self.has_final = json.loads(call.arguments), True
-        prints = [self._prints[result.tool_call_id] for result in results if result.tool_call_id in self._prints]
+        # A call that was never run, or interrupted, has no print: it is like no other.
+        prints = [found for result in results if (found := self._prints.get(result.tool_call_id))]
         self.due = self._judge(taken, results, prints)
         self.known |= set(prints)
         self.last_fingerprint = prints[0] if len(prints) == 1 else ""
 
     def _judge(self, taken: TurnTaken, results: Sequence[ToolResult], prints: Sequence[str]) -> Failed | Worked | None:
         progress = any(
-            result.status == "ok" and self._prints.get(result.tool_call_id, "") not in self.known
+            result.status == "ok" and self._prints[result.tool_call_id] not in self.known
             for result in results
             if result.tool_call_id in self._prints
         )
@@ -280,12 +287,10 @@ class RunState:
         self.ended = None
 
     def _renewed(self, event: ContextRenewed) -> None:
-        self.pending = None
+        self.pending = self.second = None
         self.due = None
-        self.renewals += 1
         self.history.restart()
-        self.history.add_system(self.started.system)
-        self.history.add_user(event.prompt)
+        self._open(event.prompt)
         self.size = PromptSize()
         self.has_final = False
         self.known = set()

@@ -1,4 +1,4 @@
-"""A run that was killed at any moment goes on: nothing is done twice, nothing is lost, the model is asked nothing twice."""
+"""A run killed at any moment goes on: nothing is done twice, nothing is lost, the model is asked nothing twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from agent import Agent, ConfigError, EndpointUnreachable, Ladder, Limits, Outcome, Rung, Tool, Verify, tool
-from agent.events import CallEnded, CallStarted, Event, Replied, Requested, Resumed, RunEnded, VerifyStarted
+from agent.events import CallEnded, CallStarted, Event, Replied, Resumed, RunEnded, VerifyStarted
 from agent.journal import JOURNAL_NAME, read_journal
 from agent.messages import Reply, ToolResult, Usage
 from agent.testing import ScriptedModel, calls, says
@@ -84,7 +84,7 @@ class World:
         return [note, mend]
 
     def _play(self, request: Request) -> Reply:
-        """Play the model: an empty reply, a broken call, a cut one, two failed verifications, a fresh start, success."""
+        """Play the model: an empty reply, a broken call, a cut one, two failed verifications, a fresh start."""
         messages = [json.loads(message) for message in request.messages]
         self.bodies.append(json.loads(request.encode(stream=False)))
         renewed = "An earlier attempt" in messages[1]["content"]
@@ -111,9 +111,9 @@ class World:
         left = count(1)
         size_bytes = 0
 
-        def observe(_: Event) -> None:
+        def observe(event: Event) -> None:
             nonlocal size_bytes
-            if next(left) == events:
+            if next(left) == events and not isinstance(event, RunEnded):
                 size_bytes = self.journal.stat().st_size
                 raise Killed
 
@@ -171,7 +171,9 @@ def test_the_story_of_these_tests_meets_every_kind_of_trouble(whole: tuple[Outco
     told = [getattr(event, "trigger", "") or event.kind for event in read_journal(world.journal)]
 
     check(world, outcome, outcome)
-    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "effort_switched", "context_renewed"} <= {*told}
+    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "effort_switched", "context_renewed"} <= {
+        *told
+    }
 
 
 def test_a_run_killed_after_any_event_goes_on_as_if_nothing_had_been(whole: tuple[Outcome, World], tmp_path: Path):
@@ -187,9 +189,7 @@ def test_a_run_killed_after_any_event_goes_on_as_if_nothing_had_been(whole: tupl
 
 
 @pytest.mark.parametrize("events", [4, 5, 7])
-def test_a_run_killed_again_and_again_still_comes_to_its_end(
-    whole: tuple[Outcome, World], tmp_path: Path, events: int
-):
+def test_a_run_killed_again_and_again_still_comes_to_its_end(whole: tuple[Outcome, World], tmp_path: Path, events: int):
     world = World(folder=tmp_path)
     outcome = None
     for _ in range(60):
@@ -210,9 +210,7 @@ def test_half_a_line_counts_as_none_wherever_it_is_cut(whole: tuple[Outcome, Wor
 
 
 @pytest.mark.parametrize("cut_bytes", [1, 40])
-def test_half_a_line_is_cut_off_and_the_run_goes_on(
-    whole: tuple[Outcome, World], tmp_path: Path, cut_bytes: int
-):
+def test_half_a_line_is_cut_off_and_the_run_goes_on(whole: tuple[Outcome, World], tmp_path: Path, cut_bytes: int):
     for events in (2, 5, 9, 20):
         world = World(folder=tmp_path / str(events))
         world.folder.mkdir()
@@ -232,6 +230,193 @@ def test_a_run_whose_first_line_is_torn_cannot_be_resumed(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         world.live()
     assert str(caught.value) == f"The journal {world.journal} holds no start of a run. Start the task anew."
+
+
+# What else a run is resumed from.
+
+
+@tool(read_only=True)
+async def look(at: int) -> str:
+    """Look at something."""
+    return f"saw {at}"
+
+
+LOOKS = [calls(("look", {"at": number})) for number in range(9)]
+
+
+async def begin(runs: Path, *replies: Any, **settings: Any) -> tuple[Outcome, Path]:
+    """Make a run and return its folder too."""
+    outcome = await Agent(ScriptedModel(replies), tools=[look], runs=runs, **settings).run("Look.")
+    assert outcome.journal is not None
+    return outcome, outcome.journal.parent
+
+
+async def go_on(folder: Path, *replies: Any, **settings: Any) -> tuple[Outcome, ScriptedModel]:
+    model = ScriptedModel(replies)
+    return await Agent(model, tools=[look], **settings).resume(folder), model
+
+
+async def test_a_run_that_reached_a_limit_goes_on_under_a_higher_one(tmp_path: Path):
+    first, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=2))
+    again, model = await go_on(folder, limits=Limits(steps=2))
+    last, _ = await go_on(folder, LOOKS[2], says("Seen."), limits=Limits(steps=4))
+
+    assert (first.outcome, first.steps) == ("budget", 2)
+    assert (again.outcome, again.steps, model.requests) == ("budget", 2, [])
+    assert (last.outcome, last.steps, last.usage.tool_calls) == ("finished", 4, 3)
+
+
+async def test_calls_that_a_limit_forbade_are_run_once_it_is_raised(tmp_path: Path):
+    first, folder = await begin(tmp_path, LOOKS[0], LOOKS[1], limits=Limits(tool_calls=1))
+    last, model = await go_on(folder, says("Seen."), limits=Limits(tool_calls=2))
+
+    assert (first.outcome, first.reason) == (
+        "budget",
+        "the limit tool_calls = 1 does not allow 1 more (1 used). Raise it with `budgets: {tool_calls: ...}`, or set "
+        "it to null.",
+    )
+    assert (last.outcome, last.usage.tool_calls, len(model.requests)) == ("finished", 2, 1)
+    assert model.bodies[0]["messages"][-1]["content"] == "saw 1"
+
+
+async def test_a_run_that_lost_its_server_asks_again(tmp_path: Path):
+    gone = EndpointUnreachable("refused", url="http://x/v1")
+    first, folder = await begin(tmp_path, LOOKS[0], gone)
+    last, model = await go_on(folder, says("Seen."))
+
+    assert (first.outcome, first.reason) == ("error", str(gone))
+    assert (last.outcome, len(model.requests)) == ("finished", 1)
+
+
+async def test_a_stuck_run_gets_its_ladder_anew(tmp_path: Path):
+    first, folder = await begin(tmp_path, *[says("")] * 6)
+    last, model = await go_on(folder, says(""), LOOKS[0], says("Seen."))
+
+    assert (first.outcome, first.reason) == (
+        "stuck",
+        "nothing on the ladder is left to try after empty_reply: the reply was empty",
+    )
+    assert (last.outcome, [body["reasoning_effort"] for body in model.bodies]) == ("finished", ["none"] * 3)
+
+
+async def test_a_failed_verification_is_tried_anew_before_the_model_is_asked(tmp_path: Path):
+    work = tmp_path / "work"
+    work.mkdir()
+    settings: dict[str, Any] = {"workspace": work, "env": ENV, "verify": Verify(command="test -e flag", attempts=2)}
+    first, folder = await begin(tmp_path / "runs", says("Done."), says("Done."), **settings)
+    second, asked = await go_on(folder, says("Still done."), **settings)
+    (work / "flag").touch()
+    third, not_asked = await go_on(folder, **settings)
+
+    assert (first.outcome, second.outcome, third.outcome) == ("verify_failed", "verify_failed", "verified")
+    assert (len(asked.requests), len(not_asked.requests)) == (1, 0)
+    assert [e.attempt for e in read_journal(folder / JOURNAL_NAME) if isinstance(e, VerifyStarted)] == [1, 2, 1, 2, 1]
+
+
+async def test_a_resumed_run_goes_on_counting_its_time(tmp_path: Path):
+    _, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=1))
+    ended = read_journal(folder / JOURNAL_NAME)[-1]
+    await go_on(folder, says("Seen."))
+
+    resumed = [event for event in read_journal(folder / JOURNAL_NAME) if isinstance(event, Resumed)]
+    assert isinstance(ended, RunEnded)
+    assert resumed == [Resumed(wall_s=ended.spent.wall_s, limits=Limits())]
+
+
+@pytest.mark.parametrize("verify", [None, Verify(command="true")])
+async def test_a_run_that_is_over_is_not_resumed(tmp_path: Path, verify: Verify | None):
+    outcome, folder = await begin(tmp_path, says("Seen."), verify=verify)
+
+    with pytest.raises(ConfigError) as caught:
+        await go_on(folder)
+    assert str(caught.value) == (
+        f"Run {outcome.run!r} is over: it ended as {outcome.outcome!r}. There is nothing to resume."
+    )
+
+
+async def test_a_run_is_not_resumed_with_other_tools(tmp_path: Path):
+    outcome, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=1))
+
+    with pytest.raises(ConfigError) as caught:
+        await Agent(ScriptedModel([]), tools=[]).resume(folder)
+    assert str(caught.value) == (
+        f"Run {outcome.run!r} was made with other tools (look). Resume it with the same ones, or start the task anew."
+    )
+
+
+async def test_a_run_is_not_resumed_without_its_workspace(tmp_path: Path):
+    (tmp_path / "work").mkdir()
+    _, folder = await begin(tmp_path / "runs", *LOOKS, limits=Limits(steps=1), workspace=tmp_path / "work")
+    (tmp_path / "work").rmdir()
+
+    with pytest.raises(ConfigError) as caught:
+        await go_on(folder)
+    assert str(caught.value) == (
+        f"The workspace '{tmp_path}/work' cannot be used: No such file or directory. Name a folder, or create it."
+    )
+
+
+async def test_a_run_is_not_resumed_while_it_is_under_way(tmp_path: Path):
+    refused: list[str] = []
+
+    @tool(name="look", read_only=True)
+    async def meddle(at: int) -> str:
+        """Look at something."""
+        try:
+            await Agent(ScriptedModel([]), tools=[meddle]).resume(next(tmp_path.iterdir()))
+        except ConfigError as error:
+            refused.append(str(error))
+        return f"saw {at}"
+
+    outcome = await Agent(ScriptedModel([LOOKS[0], says("Seen.")]), tools=[meddle], runs=tmp_path).run("Look.")
+
+    assert outcome.outcome == "finished"
+    assert refused == [f"The run {outcome.run!r} is under way in another process. Wait for it, or stop it first."]
+
+
+async def test_an_interrupted_call_is_no_repetition_and_no_progress(tmp_path: Path):
+    """Its empty fingerprint was once equal to that of the call before it, which was none."""
+    world = World(folder=tmp_path)
+    tools = [look]
+    events: list[Event] = []
+
+    def kill(event: Event) -> None:
+        if isinstance(event, CallStarted):
+            raise Killed
+
+    with pytest.raises(Killed):
+        await Agent(ScriptedModel([LOOKS[0]]), tools=tools, runs=world.folder).run("Look.", observe=kill)
+    folder = next(tmp_path.iterdir())
+    outcome = await Agent(ScriptedModel([says("Seen.")]), tools=tools).resume(folder, observe=events.append)
+
+    assert [event.kind for event in events] == [
+        "resumed", "call_ended", "requested", "replied", "turn_taken", "run_ended",
+    ]  # fmt: skip
+    assert outcome.messages[3] == ToolResult(
+        tool_call_id="call00000",
+        name="look",
+        content=(
+            "Interrupted: the run was stopped while this call was under way, so its effect is unknown. Check the "
+            "state before you call it again."
+        ),
+        status="interrupted",
+    )
+
+
+async def test_the_cost_of_an_effort_switch_is_reported_after_a_kill_too(tmp_path: Path):
+    def kill(event: Event) -> None:
+        if isinstance(event, Replied) and event.rung == 2:
+            raise Killed
+
+    usage = Usage(prompt_tokens=500, completion_tokens=3, cached_tokens=32)
+    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="none"), Rung(effort="high")), triggers={"empty_reply": 1})
+    model = ScriptedModel([says(""), says(""), says("Seen.", usage=usage)])
+    with pytest.raises(Killed):
+        await Agent(model, tools=[look], runs=tmp_path, ladder=ladder).run("Look.", observe=kill)
+    outcome, _ = await go_on(next(tmp_path.iterdir()))
+
+    found = [event for event in read_journal(outcome.journal or Path()) if event.kind == "effort_switched"]
+    assert [(event.prompt_tokens, event.prefilled_tokens, event.source) for event in found] == [(500, 468, "engine")]
 
 
 # A real process, a real SIGKILL.
