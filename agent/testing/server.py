@@ -135,6 +135,10 @@ class ScriptedServer:
         await self._stop.wait()
         if self._listener is not None:
             self._listener.close()
+        # A connection that is just being accepted is no conversation yet: cancelled, it would leave its socket open.
+        arriving = asyncio.all_tasks() - self._conversations - {asyncio.current_task()}
+        if arriving:
+            await asyncio.wait(arriving)
 
     async def _listen(self) -> None:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
