@@ -14,7 +14,7 @@ the project's system prompt, temperature 0, tool_choice auto, words and paths th
 were not trained, replies that are exactly right, calls and closing texts, at effort none and at high:
     write one English word that no list here holds into a file: 200 of 200 and 200 of 200
     the same with random words and other wordings, one in five texts of several words: 196 of 200 and 194 of 200
-    (what failed: the end of texts of several words); all other kinds, 8 exchanges each: 255 of 255 and 255 of 255
+    (what failed: the end of texts of several words); all other kinds, 8 exchanges each: 263 of 263 and 247 of 247
 """
 
 import argparse
