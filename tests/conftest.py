@@ -8,10 +8,11 @@ import re
 import sys
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from agent.model import Connection, Served, TokenCount
     from agent.profiles import Profile
     from agent.wire import Request
-    from serving import Engine
+    from serving import ServerRecord
 
 ENGINE_URL = "AGENT_TEST_ENGINE_URL"
 """Names a running pocket engine such as http://127.0.0.1:8377/v1, to spare the start while tests are written."""
@@ -33,8 +34,10 @@ class LiveEngine:
 
     base_url: str
     model: str
-    process: Engine | None
-    """None: it was started by somebody else, and is left alone."""
+    pid: int | None
+    """Leader of its process group. None: it was started by somebody else, and is left alone."""
+    start_again: Callable[[], object]
+    """Starts another one at the same address, after this one was killed."""
 
     def endpoint(self, **settings: Any) -> Endpoint:
         """Return an endpoint of it with these settings."""
@@ -119,17 +122,22 @@ class Watched:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
     """The pocket model on the CPU, started once; the start takes about 45 s on two cores."""
-    running = os.environ.get(ENGINE_URL)
-    if running:
-        yield LiveEngine(base_url=running, model="pocket", process=None)
+    found = os.environ.get(ENGINE_URL)
+    if found:
+        yield LiveEngine(base_url=found, model="pocket", pid=None, start_again=lambda: None)
         return
     from serving import pocket_engine  # most tests need no engine
 
     # A state folder of its own: these tests neither find nor end a server that the user has left running.
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
-    with pocket_engine(environ=environ) as process:
-        record = process.start()
-        yield LiveEngine(base_url=record.base_url, model=record.model, process=process)
+    with ExitStack() as started:
+
+        def start(port: int | None = None) -> ServerRecord:
+            return started.enter_context(pocket_engine(port, environ=environ)).start()
+
+        record = start()
+        port = urlsplit(record.base_url).port
+        yield LiveEngine(base_url=record.base_url, model=record.model, pid=record.pid, start_again=lambda: start(port))
 
 
 @pytest.fixture(scope="session", autouse=True)
