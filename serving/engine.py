@@ -84,7 +84,7 @@ class Engine:
 
         python = self._find_python(lambda detail: tell("installing", detail))
         settings = dataclasses.replace(self._settings, port=self._port or free_port(self._settings.host))
-        launch = self._launch(settings, python, state)
+        launch = self._launch(settings, python, state, outlives_us=keep)
         running = start_engine(launch, tell, deadline_s=deadline_s)
         self._running, self._kept = running, keep
         self._record = ServerRecord(
@@ -121,7 +121,7 @@ class Engine:
         if not self._kept:
             self.stop()
 
-    def _launch(self, settings: vllm.VllmSettings, python: Path, state: Path) -> Launch:
+    def _launch(self, settings: vllm.VllmSettings, python: Path, state: Path, *, outlives_us: bool) -> Launch:
         state.mkdir(parents=True, exist_ok=True)
         root = f"http://{settings.host}:{settings.port}"
         # A PYTHONPATH of the user's project would put its modules before vLLM's.
@@ -134,6 +134,7 @@ class Engine:
             health_url=root + vllm.HEALTH,
             chat_url=root + vllm.CHAT,
             model=settings.served_model_name or settings.model,
+            outlives_us=outlives_us,
             read_line=_read_line,
             cause_of_death=vllm.cause_of_death,
         )

@@ -40,6 +40,8 @@ class Launch:
     """The endpoint of the first request."""
     model: str
     """What requests call the model."""
+    outlives_us: bool
+    """False: it ends with us, even if we are killed."""
     read_line: LineReader
     """How far the start is, read from the log."""
     cause_of_death: Callable[[Sequence[str]], str]
@@ -69,7 +71,13 @@ def start_engine(launch: Launch, on_detail: OnDetail, *, deadline_s: float) -> R
     """
     started = time.monotonic()
     try:
-        child = spawn(launch.command, environment=launch.environment, folder=launch.folder, log=launch.log)
+        child = spawn(
+            launch.command,
+            environment=launch.environment,
+            folder=launch.folder,
+            log=launch.log,
+            outlives_us=launch.outlives_us,
+        )
     except OSError as error:
         raise EngineError(
             f"Cannot start the engine: {launch.command[0]!r} cannot be run.",

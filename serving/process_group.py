@@ -1,10 +1,12 @@
 """Start, watch and end the processes that are ours; never a process that we did not start."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ _TERM_S = 15.0
 _KILL_S = 5.0
 _POLL_S = 0.1
 _GONE_S = 1.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +53,16 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def spawn(
-    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path
+    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path, outlives_us: bool
 ) -> subprocess.Popen[bytes]:
-    """Start a process as the leader of a new session, so that it outlives us unless it is stopped.
+    """Start a process as the leader of a new session, so that no signal of our terminal reaches it.
 
     Args:
         command: the program and its arguments.
         environment: all of its variables.
         folder: where it stands.
         log: receives both of its outputs; emptied first.
+        outlives_us: False: the kernel ends it (SIGTERM) when we are killed before we could stop it; Linux only.
 
     Raises:
         OSError: the program cannot be started.
@@ -72,7 +76,16 @@ def spawn(
             stdout=written,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=None if outlives_us else _death_with_parent(),
         )
+
+
+def _death_with_parent() -> Callable[[], None] | None:
+    """Prepare the one system call that a child makes between fork and exec; nothing is loaded there any more."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def stop_group(process: ProcessId, *, reap: subprocess.Popen[bytes] | None = None, term_s: float = _TERM_S) -> bool:

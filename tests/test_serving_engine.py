@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
 from serving.engines.vllm import VllmSettings
-from serving.process_group import identify
+from serving.process_group import identify, is_alive, stop_group
 
 # Stands in for a Python that has vLLM: the flags are those of `vllm serve`, the log lines vLLM's.
 SERVER = """#!{python}
@@ -222,3 +224,24 @@ def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_
 
     assert (heard[0].phase, heard[0].detail) == ("installing", "Make an empty environment")
     assert (record.model, record.max_model_len) == ("tiny", 4096)
+
+
+@pytest.mark.parametrize("outlives_us", [True, False])
+def test_an_engine_that_is_not_kept_ends_with_the_process_that_started_it(tmp_path, outlives_us):
+    """Even when that process is killed and cannot stop anything any more."""
+    script = (
+        "import os, signal\nfrom pathlib import Path\nfrom serving.process_group import spawn\n"
+        f"child = spawn(['sleep', '30'], environment={{'PATH': os.environ['PATH']}}, folder=Path({str(tmp_path)!r}), "
+        f"log=Path({str(tmp_path / 'log')!r}), outlives_us={outlives_us})\n"
+        "print(child.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    child = identify(int(found.stdout))
+    if outlives_us:
+        assert child is not None
+        assert stop_group(child)
+    else:
+        deadline = time.monotonic() + 10
+        while child is not None and is_alive(child) and time.monotonic() < deadline:
+            os.sched_yield()
+        assert child is None or not is_alive(child)

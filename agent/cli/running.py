@@ -27,6 +27,11 @@ from .dry_run import dry_run
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    with _end_like_interrupt():
+        return _chosen(args)
+
+
+def _chosen(args: argparse.Namespace) -> int:
     if args.resume is None:
         if args.task is None:
             msg = "Which task? Give its file: agent run task.yaml."
@@ -68,12 +73,11 @@ def _run(task: Task, args: argparse.Namespace, folder: Path | None) -> int:
 def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, folder: Path | None) -> int:
     agent = Agent.from_task(task, endpoint, environ=os.environ, runs=runs_folder(os.environ))
     observe = _json_lines if args.json else LiveView(sys.stdout).show
-    with _terminate_like_interrupt():
-        if folder is None:
-            prompt, images = task.rendered_prompt(), task.images()
-            outcome = asyncio.run(agent.run(prompt, images=images, observe=observe))
-        else:
-            outcome = asyncio.run(agent.resume(folder, observe=observe))
+    if folder is None:
+        prompt, images = task.rendered_prompt(), task.images()
+        outcome = asyncio.run(agent.run(prompt, images=images, observe=observe))
+    else:
+        outcome = asyncio.run(agent.resume(folder, observe=observe))
     _write_output(task, outcome)
     return outcome.exit_code
 
@@ -108,17 +112,18 @@ def show_progress(phase: str, elapsed_s: float, detail: str) -> None:
 
 
 @contextmanager
-def _terminate_like_interrupt() -> Generator[None]:
-    """Let SIGTERM end a run as cleanly as Ctrl-C does."""
+def _end_like_interrupt() -> Generator[None]:
+    """Let SIGTERM and a closed terminal end a run, and the engine started for it, as cleanly as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _json_lines(event: Event) -> None:
