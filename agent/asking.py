@@ -11,7 +11,7 @@ from typing import Literal
 from tenacity import RetryCallState
 
 from .budget import output_left
-from .context import MIN_REPLY_TOKENS, reply_room
+from .context import LIKELY_BYTES_PER_TOKEN, MIN_REPLY_TOKENS, reply_room
 from .errors import EndpointError, EndpointRejected
 from .escalation import Rung
 from .events import Replied, Requested, Retried
@@ -136,10 +136,10 @@ class Asker:
             force_tool=force_tool,
         )
 
-    def _estimate(self) -> int:
+    def _estimate(self, **how: float) -> int:
         state = self._state
         tools = 0 if state.size.counted_tokens else len(self._around.toolbox.definitions)
-        return state.size.estimate(state.history.wire_bytes + tools)
+        return state.size.estimate(state.history.wire_bytes + tools, **how)
 
     async def _room(self, rung: Rung) -> int | None:
         """Return `max_tokens` for the next request; None: the conversation leaves no room for a reply."""
@@ -148,21 +148,23 @@ class Asker:
         wanted = state.reply_tokens
         allowed = output_left(state.limits, state.spent)
         prompt_tokens = self._estimate()
-        if window is not None and prompt_tokens + wanted > window and self._can_count:
+        if window is not None and prompt_tokens + wanted > window:
             # Only near the window is the exact number worth a request: it costs the server a pass over everything.
-            prompt_tokens = await self._count(rung, prompt_tokens)
+            counted = await self._count(rung) if self._can_count else None
+            prompt_tokens = self._estimate(bytes_per_token=LIKELY_BYTES_PER_TOKEN) if counted is None else counted
         room = reply_room(prompt_tokens=prompt_tokens, window_tokens=window, wanted=wanted, allowed=allowed)
         left = window is None or window - prompt_tokens >= min(MIN_REPLY_TOKENS, window // 4)
         return room if left else None
 
-    async def _count(self, rung: Rung, estimate: int) -> int:
+    async def _count(self, rung: Rung) -> int | None:
+        """Return the exact size of the prompt; None: nobody knows."""
         try:
             counted = await self._around.connection.count(self._request(rung, 1, force_tool=None, reask=False))
         except EndpointError:
-            return estimate  # the request itself will meet the same trouble, and has the patience for it
+            return None  # the request itself will meet the same trouble, and has the patience for it
         if counted is None:
             self._can_count = False
-            return estimate
+            return None
         return len(counted.tokens)
 
 

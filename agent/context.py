@@ -9,7 +9,9 @@ from .messages import AssistantMessage, Message, ToolCall, ToolResult
 
 # English text and code run to 3 to 4 bytes per token with the tekken tokenizer; a small vocabulary may need one token
 # for two bytes. Estimating high costs a /tokenize call near the window, estimating low costs a refused request.
-_BYTES_PER_TOKEN = 2.0
+_SAFE_BYTES_PER_TOKEN = 2.0
+# Where nobody can count exactly, a safe guess must not end a run that would have fitted.
+LIKELY_BYTES_PER_TOKEN = 3.0
 # Below this there is no room for a useful reply: the conversation has to be shortened first.
 MIN_REPLY_TOKENS = 256
 _SUMMARY_CALLS = 40
@@ -20,13 +22,13 @@ class PromptSize:
     """The size of a prompt: the part the server counted, and the bytes added since."""
 
     counted_tokens: int = 0
-    """Prompt and reply of the last request, as the server counted them; 0: nothing yet."""
+    """Prompt of the last request, as the server counted it; 0: nothing yet."""
     counted_bytes: int = 0
     """Size of the wire form that `counted_tokens` covers."""
 
-    def estimate(self, wire_bytes: int) -> int:
-        """Return the tokens of a prompt of this many bytes on the wire; rather too many than too few."""
-        return self.counted_tokens + round(max(0, wire_bytes - self.counted_bytes) / _BYTES_PER_TOKEN)
+    def estimate(self, wire_bytes: int, *, bytes_per_token: float = _SAFE_BYTES_PER_TOKEN) -> int:
+        """Return the tokens of a prompt of this many bytes on the wire; by default rather too many than too few."""
+        return self.counted_tokens + round(max(0, wire_bytes - self.counted_bytes) / bytes_per_token)
 
 
 def reply_room(*, prompt_tokens: int, window_tokens: int | None, wanted: int, allowed: int | None) -> int:

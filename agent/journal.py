@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Journal:
         except OSError as error:
             msg = f"Cannot write the journal {self.path}: {error.strerror}. Set AGENT_RUNS_DIR to a folder that can be."
             raise ConfigError(msg) from error
+        self._busy = threading.Lock()
         self._lock()
         self._size_bytes = self._cut_torn_line()
 
@@ -86,13 +88,17 @@ class Journal:
             JournalLost: the disk has failed.
         """
         try:
-            os.fdatasync(self._file.fileno())
+            with self._busy:
+                if not self._file.closed:  # a sync whose call was cancelled may come too late
+                    os.fdatasync(self._file.fileno())
         except OSError as error:
             raise JournalLost(self.path, error) from error
 
     def close(self) -> None:
         """Close; closing twice is harmless."""
-        self._file.close()
+        # While a sync is under way in another thread the kernel would keep the file, and its lock, behind our back.
+        with self._busy:
+            self._file.close()
 
     def _lock(self) -> None:
         # Two processes that go on with one run would do everything twice. The kernel lets go when a process dies.
