@@ -93,7 +93,7 @@ class EndpointUnreadable(EndpointError):
     def __init__(self, reason: str, *, url: str) -> None:
         self.reason = reason
         super().__init__(
-            f"{url} answered, but not with a chat completion: {reason}. Is this address an OpenAI-compatible server, "
+            f"{url} answered, but not as an OpenAI-compatible server does: {reason}. Is this the address of one, "
             "and does it end in /v1?",
             url=url,
         )

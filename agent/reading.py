@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .calls import CheckedCall, check
 from .messages import RawCall, Reply
 from .rescue import CONTROL_TOKENS, EXPLICIT_FORMATS, Found, RescueFormat, find_calls, has_open_call, last_token
 from .toolbox import Toolbox
@@ -127,9 +126,8 @@ def _rescued(text: str, toolbox: Toolbox) -> Found | None:
     found = find_calls(text, frozenset(toolbox.names))
     if found is None or found.format in EXPLICIT_FORMATS:
         return found
-    # JSON may be the answer itself, so it is taken for calls only if every one of them could be executed.
-    checked = (check(call, toolbox, call_id="000000000") for call in found.calls)
-    return found if all(isinstance(call, CheckedCall) for call in checked) else None
+    # JSON may be the answer itself; with the name of a tool in it, it is a call that has to be answered, valid or not.
+    return found if any(call.name in toolbox.names for call in found.calls) else None
 
 
 def _without_tokens(content: str) -> Answer:

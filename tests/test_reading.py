@@ -193,8 +193,6 @@ NO_CALLS = {
     "a tag with a placeholder": "Use <function=name> and so on.",
     "a tag in a fenced block": '```\n<tool_call>{"name": "ping", "arguments": {}}</tool_call>\n```',
     "JSON of an unknown tool": '{"name": "pong", "arguments": {}}',
-    "JSON whose arguments do not match": '{"name": "add", "arguments": {"a": 3}}',
-    "an array with one that does not match": '[{"name": "ping", "arguments": {}}, {"name": "pong", "arguments": {}}]',
     "JSON that only has a name": '{"name": "ping"}',
     "JSON with other keys": '{"name": "ping", "arguments": {}, "age": 3}',
     "JSON in the middle of a line": 'It is {"name": "ping", "arguments": {}}',
@@ -210,6 +208,21 @@ NO_CALLS = {
 @pytest.mark.parametrize("name", NO_CALLS)
 def test_text_about_calls_is_an_answer(name: str) -> None:
     assert reading(NO_CALLS[name]) == Answer(text=NO_CALLS[name])
+
+
+@pytest.mark.parametrize(
+    ("content", "called"),
+    [
+        ('{"name": "add", "arguments": {"a": 3}}', ["add"]),
+        ('[{"name": "ping", "arguments": {}}, {"name": "pong", "arguments": {}}]', ["ping", "pong"]),
+    ],
+)
+def test_json_that_names_a_tool_is_a_call_to_be_answered_even_if_it_cannot_be_executed(
+    content: str, called: list[str]
+) -> None:
+    found = reading(content)
+    assert isinstance(found, Batch)
+    assert [call.name for call in found.calls] == called
 
 
 def test_no_call_is_rescued_when_there_are_no_tools() -> None:
