@@ -133,6 +133,7 @@ async def test_a_stream_without_finish_reason_counts_when_it_brings_usage() -> N
 # Failures.
 
 UP = "Is the server up? Check the address, or start one with `agent serve`."
+ODD = "answered, but not as an OpenAI-compatible server does"
 IS_IT = "Is this the address of one, and does it end in /v1?"
 BUSY = "The engine may be overloaded or stuck: look at its log and its /metrics."
 CUT_BODY = "peer closed connection without sending complete message body"
@@ -185,46 +186,43 @@ FAILURES: dict[str, tuple[Answer, bool, type[EndpointError], str]] = {
         faults.raw("<html>Hello</html>", content_type="text/html"),
         False,
         EndpointUnreadable,
-        f"URL answered, but not as an OpenAI-compatible server does: the body is <html>Hello</html> where a JSON object belongs. "
-        f"{IS_IT}",
+        f"URL {ODD}: the body is <html>Hello</html> where a JSON object belongs. {IS_IT}",
     ),
     "a page for a stream": (
         faults.html(),
         True,
         EndpointUnreadable,
-        f"URL answered, but not as an OpenAI-compatible server does: a body of type text/html where a stream was asked for. {IS_IT}",
+        f"URL {ODD}: a body of type text/html where a stream was asked for. {IS_IT}",
     ),
     "nothing": (
         faults.raw(b""),
         False,
         EndpointUnreadable,
-        f"URL answered, but not as an OpenAI-compatible server does: broken JSON (Expecting value: line 1 column 1 (char 0)). "
-        f"{IS_IT}",
+        f"URL {ODD}: broken JSON (Expecting value: line 1 column 1 (char 0)). {IS_IT}",
     ),
     "an empty stream": (
         faults.stream(),
         True,
         EndpointUnreadable,
-        f"URL answered, but not as an OpenAI-compatible server does: a stream without a reply. {IS_IT}",
+        f"URL {ODD}: a stream without a reply. {IS_IT}",
     ),
     "an error object": (
         faults.raw(ERROR),
         False,
         EndpointUnreadable,
-        f"URL answered, but not as an OpenAI-compatible server does: an error object: {{'message': 'busy'}}. {IS_IT}",
+        f"URL {ODD}: an error object: {{'message': 'busy'}}. {IS_IT}",
     ),
     "broken JSON": (
         faults.raw('{"choices": ['),
         False,
         EndpointUnreadable,
-        "URL answered, but not as an OpenAI-compatible server does: broken JSON (Expecting value: line 1 column 14 (char 13)). "
-        f"{IS_IT}",
+        f"URL {ODD}: broken JSON (Expecting value: line 1 column 14 (char 13)). {IS_IT}",
     ),
     "broken JSON in a stream": (
         faults.stream(b"data: {\n\n"),
         True,
         EndpointUnreadable,
-        "URL answered, but not as an OpenAI-compatible server does: broken JSON (Expecting property name enclosed in double quotes: "
+        f"URL {ODD}: broken JSON (Expecting property name enclosed in double quotes: "
         f"line 1 column 2 (char 1)). {IS_IT}",
     ),
 }
@@ -348,9 +346,7 @@ async def test_a_list_without_models_is_unreadable(body: object, respx_mock: res
     async with opened(BASE) as connection:
         with pytest.raises(EndpointUnreadable) as raised:
             await connection.served()
-    assert str(raised.value) == (
-        f"{BASE}/models answered, but not as an OpenAI-compatible server does: no model in its /models. {IS_IT}"
-    )
+    assert str(raised.value) == (f"{BASE}/models {ODD}: no model in its /models. {IS_IT}")
 
 
 # How long a prompt is.
