@@ -96,7 +96,9 @@ class _Reader:
     def peek(self) -> str:
         """Skip blanks and comments; return the next character, or nothing at the end."""
         while True:
-            self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]  # it matches nothing, too
+            blank = _BLANK.match(self.text, self.at)
+            assert blank is not None, "it matches nothing, too"
+            self.at = blank.end()
             comment = _COMMENT.match(self.text, self.at)
             if comment is None:
                 return self.text[self.at : self.at + 1]

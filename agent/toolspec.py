@@ -232,7 +232,7 @@ def _field(hint: object, default: object, description: str | None) -> tuple[obje
     annotated = [extra for extra in get_args(hint)[1:] if isinstance(extra, FieldInfo)] if get_args(hint) else []
     has_own = any(extra.description for extra in annotated) or (isinstance(given, FieldInfo) and given.description)
     if description and not has_own:
-        hint = Annotated[hint, Field(description=description)]  # type: ignore[valid-type]
+        hint = Annotated[hint, Field(description=description)]
     return hint, given
 
 
