@@ -55,7 +55,7 @@ class Exceeded:
     def __str__(self) -> str:
         what = f"does not allow {self.more} more" if self.more else "is reached"
         return (
-            f"the limit {self.limit} = {self.allowed:g} {what} ({self.used:g} used). "
+            f"the limit {self.limit} = {self.allowed:.12g} {what} ({self.used:.12g} used). "
             f"Raise it with `budgets: {{{self.limit}: ...}}`, or set it to null."
         )
 
