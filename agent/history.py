@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .messages import AssistantMessage, Image, Message, SystemMessage, ToolResult, UserMessage
 from .wire import ReasoningField, encode_message
 
-# mistral_common scales a picture down to the model's largest, then a token stands for a patch, so its bytes say nothing.
+# A picture is scaled down to the model's largest, then a token stands for a patch, so its bytes say nothing.
 # Taken for 1540 pixels in patches of 28 (an assumption, not read for Medium 3.5): 55 x 55 tokens, some 3,100.
 _PICTURE_BYTES = 6_200
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
