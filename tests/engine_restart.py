@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import Agent, Limits, tool
-from agent.events import Event, Replied, Retried
+from agent.events import Replied, Retried
+from agent.journal import read_journal
 from agent.messages import RawCall, Reply
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ async def test_a_run_waits_for_an_engine_that_dies_in_mid_reply_and_comes_back(e
 
     call = Reply(tool_calls=(RawCall(name="unplug", arguments="{}"),), finish_reason="tool_calls")
     model = engine.watched(answers=[call], patience_s=500.0)
-    events: list[Event] = []
-    outcome = await Agent(model, tools=[unplug], limits=Limits(steps=2), workspace=tmp_path).run(
-        "Stop the engine.", observe=events.append
-    )
+    agent = Agent(model, tools=[unplug], limits=Limits(steps=2), workspace=tmp_path, runs=tmp_path / "runs")
+    outcome = await agent.run("Stop the engine.")
     accident.join()
+    assert outcome.journal is not None
+    events = read_journal(outcome.journal)
 
     assert outcome.outcome in {"finished", "budget"}
     assert len([event for event in events if isinstance(event, Replied)]) == 2
