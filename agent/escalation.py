@@ -71,19 +71,23 @@ class Ladder:
     """Steps that repeat only what is known already before `no_progress` fires."""
 
     def __post_init__(self) -> None:
-        problem = next(self._problems(), None)
-        if problem is not None:
-            raise ConfigError(problem, key="escalation")
+        for key, problem in self._problems():
+            raise ConfigError(problem, key=f"escalation.{key}")
 
-    def _problems(self) -> Iterator[str]:
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """Yield key and text of each mistake."""
         if not self.rungs:
-            yield "A ladder needs at least one rung, such as Rung()."
+            yield "rungs", "A ladder needs at least one rung, such as {effort: none}."
         elif self.rungs[0].constrained:
-            yield "The first rung of a ladder cannot be constrained: there is no broken call yet. Put Rung() before it."
+            text = (
+                "The first rung of a ladder cannot be constrained: there is no broken call yet. Put another before it."
+            )
+            yield "rungs", text
         for trigger, threshold in self.triggers.items():
             if threshold < 1:
-                yield f"The threshold of `{trigger}` is {threshold}; it must be 1 or more. Leave it out for never."
+                text = f"The threshold of `{trigger}` is {threshold}; it must be 1 or more. Leave it out for never."
+                yield f"triggers.{trigger}", text
         for name, least in (("hold_steps", 1), ("no_progress_steps", 1), ("max_reasks", 0), ("max_effort_switches", 0)):
             value: int = getattr(self, name)
             if value < least:
-                yield f"`{name}` is {value}; it must be {least} or more."
+                yield name, f"`{name}` is {value}; it must be {least} or more."

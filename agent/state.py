@@ -219,7 +219,7 @@ class RunState:
         self.stale_steps = 0 if progress else self.stale_steps + 1
         trigger: Trigger | None = None
         reason = ""
-        if taken.faults:
+        if taken.faults and not progress:  # a slip beside good work is answered, and no cause to ask harder
             trigger, reason = taken.faults[0].trigger, "a call could not be executed"
         elif len(prints) == 1 and prints[0] == self.last_fingerprint:
             trigger, reason = "repeat", "the same call gave the same result again"

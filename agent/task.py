@@ -103,7 +103,6 @@ class Task:
             check_variable_name(name, key=f"env_from[{index}]")
         for limit in fields(self.budgets):
             check_positive(cast("float | None", getattr(self.budgets, limit.name)), key=f"budgets.{limit.name}")
-        self._check_ladder()
 
     def path(self, relative: str) -> Path:
         """Return a path of the task as an absolute one; it need not exist."""
@@ -190,15 +189,6 @@ class Task:
         if self.prompt is not None and not self.prompt.strip():
             msg = f"`prompt` is empty. Say what to do; the smallest task is:\n{SMALLEST_TASK}"
             raise ConfigError(msg, key="prompt")
-
-    def _check_ladder(self) -> None:
-        if self.escalation is None:
-            return
-        if not self.escalation.rungs:
-            msg = "`escalation.rungs` is empty. Give at least one, such as {effort: none}."
-            raise ConfigError(msg, key="escalation.rungs")
-        for trigger, count in self.escalation.triggers.items():
-            check_positive(count, key=f"escalation.triggers.{trigger}")
 
     def filled_env(self) -> dict[str, str]:
         """Return `env` with its values filled in.

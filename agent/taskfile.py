@@ -51,6 +51,28 @@ def task_adapter() -> TypeAdapter[Task]:
     return TypeAdapter(Task)
 
 
+def recorded_task(record: Mapping[str, JsonValue], overrides: Mapping[str, str] = _NONE) -> Task:
+    """Return the task that a journal holds.
+
+    Args:
+        record: what `task_adapter` wrote when the run began.
+        overrides: values for dotted keys below `budgets`, which may be used up; the rest of a run's task stays.
+
+    Raises:
+        ConfigError: another key is to be changed, or a value does not fit.
+    """
+    for key in overrides:
+        if not key.startswith("budgets."):
+            msg = f"A run goes on with its own task: {key!r} cannot be changed. Only budgets.* may, to go on further."
+            raise ConfigError(msg, key=key)
+    overridden = apply_overrides(record, overrides)
+    try:
+        return task_adapter().validate_json(json.dumps(overridden.data), strict=True)
+    except ValidationError as error:
+        texts = [mistake.text for mistake in mistakes(error, overridden.data)]
+        raise ConfigError("\n".join(texts)) from error
+
+
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:

@@ -234,8 +234,23 @@ def test_an_unknown_run_is_named(capsys):
 
 def test_resume_takes_no_task(task, capsys):
     assert main(["run", str(task), "--resume", "last"]) == 2
-    text = "agent: --resume goes on with a run and its own task. Give neither a task file nor --set with it.\n"
+    text = "agent: --resume goes on with a run and its own task. Give no task file with it.\n"
     assert capsys.readouterr().err == text
+
+
+def test_a_run_whose_budget_is_used_up_goes_on_with_a_larger_one(task, capsys):
+    with ScriptedServer(writes("hello")) as server:
+        assert main(["run", str(task), "--base-url", server.url, "--set", "budgets.steps=1"]) == 3
+        resume = ["run", "--resume", "last", "--base-url", server.url]
+        assert main([*resume]) == 3
+        assert main([*resume, "--set", "prompt=other"]) == 2
+        assert main([*resume, "--set", "budgets.steps=many"]) == 2
+        assert main([*resume, "--set", "budgets.steps=5"]) == 0
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == (
+        "agent: A run goes on with its own task: 'prompt' cannot be changed. Only budgets.* may, to go on further."
+    )
+    assert errors[1].startswith("agent: `budgets.steps` must be ")
 
 
 def test_a_set_without_a_value_is_refused(task, capsys):

@@ -212,10 +212,10 @@ def test_the_generic_ladder_climbs_from_plain_to_a_fresh_context_without_any_eff
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"rungs": ()}, "A ladder needs at least one rung, such as Rung()."),
+        ({"rungs": ()}, "A ladder needs at least one rung, such as {effort: none}."),
         (
             {"rungs": (Rung(constrained=True),)},
-            "The first rung of a ladder cannot be constrained: there is no broken call yet. Put Rung() before it.",
+            "The first rung of a ladder cannot be constrained: there is no broken call yet. Put another before it.",
         ),
         ({"triggers": {"repeat": 0}}, "The threshold of `repeat` is 0; it must be 1 or more. Leave it out for never."),
         ({"hold_steps": 0}, "`hold_steps` is 0; it must be 1 or more."),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tools.search as searching
 from agent import ToolContext, ToolError
 from tools.search import search
 
@@ -88,7 +89,7 @@ async def test_a_bad_pattern_is_refused_with_the_reason(tmp_path: Path) -> None:
 async def test_a_pattern_that_never_ends_is_stopped_and_earlier_matches_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tools.search.TIMEOUT_S", 0.7)
+    monkeypatch.setattr(searching, "TIMEOUT_S", 0.7)
     (tmp_path / "a").write_text("aaa\n")
     (tmp_path / "b").write_text("a" * 60 + "!\n")
     assert await found(tmp_path, pattern="(a+)+$") == (
@@ -102,13 +103,13 @@ async def test_a_pattern_that_never_ends_is_stopped_and_earlier_matches_are_show
 
 
 async def test_a_search_of_very_much_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.search.MAX_TOTAL_BYTES", 6)
+    monkeypatch.setattr(searching, "MAX_TOTAL_BYTES", 6)
     for name in "abc":
         (tmp_path / name).write_text("word")
     assert await found(tmp_path, pattern="word") == (
         "a:1: word\nb:1: word\n[stopped after 2 text files; search a smaller folder for the rest]"
     )
-    monkeypatch.setattr("tools.search.MAX_ENTRIES", 1)
+    monkeypatch.setattr(searching, "MAX_ENTRIES", 1)
     assert await found(tmp_path, pattern="x") == (
         'No match for "x" in 1 file.\n[stopped after 1 text files; search a smaller folder for the rest]'
     )

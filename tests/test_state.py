@@ -99,7 +99,11 @@ ERROR = Failed(trigger="tool_error", reason="a tool reported an error")
         (step(1, "p", status="timeout"), ERROR),
         (step(1, "", status="interrupted"), None),
         ([*step(1, "", status="interrupted"), *step(2, "", status="interrupted")], None),
-        (step(1, "p", faults=(FAULT,)), Failed(trigger="unknown_tool", reason="a call could not be executed")),
+        (
+            [*step(1, "p"), *step(2, "p", faults=(FAULT,))],
+            Failed(trigger="unknown_tool", reason="a call could not be executed"),
+        ),
+        (step(1, "p", faults=(FAULT,)), Worked()),
         (
             [*step(1, "p", "q"), *[event for n in range(2, 6) for event in step(n, "p", "q")]],
             Failed(trigger="no_progress", reason="4 steps brought nothing new"),

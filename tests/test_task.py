@@ -264,11 +264,9 @@ REFUSALS = {
     "prompt: a\nbudgets: {steps: 1.5k, tokens: 1.0001k}": (
         "task.yaml:2: `budgets.tokens` must be a whole number such as 2M, or null for no limit, got 1000.1."
     ),
-    "prompt: a\nescalation: {rungs: []}": (
-        "task.yaml:2: `escalation.rungs` is empty. Give at least one, such as {effort: none}."
-    ),
+    "prompt: a\nescalation: {rungs: []}": ("task.yaml:2: A ladder needs at least one rung, such as {effort: none}."),
     "prompt: a\nescalation:\n  triggers: {repeat: -1}": (
-        "task.yaml:3: `escalation.triggers.repeat` must be more than 0, got -1. Give a larger number."
+        "task.yaml:3: The threshold of `repeat` is -1; it must be 1 or more. Leave it out for never."
     ),
     "prompt: a\nverify: {timeout_s: 3}": "task.yaml:2: `verify.command` is missing. Add it.",
     "prompt: a\nverify: ' '": "task.yaml:2: `verify.command` is empty. Give a shell command, such as: pytest -q",

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ..events import Event
 from ..journal import event_json, find_run, read_journal, runs_folder, started
 from ..outcome import Outcome
 from ..task import Task
-from ..taskfile import load_task, task_adapter
+from ..taskfile import load_task, recorded_task
 from ..view.live import LiveView
 from .discovery import Wanted, endpoint_at, find_endpoint
 from .dry_run import dry_run
@@ -37,11 +37,11 @@ def _chosen(args: argparse.Namespace) -> int:
             msg = "Which task? Give its file: agent run task.yaml."
             raise ConfigError(msg)
         return _run(load_task(args.task, parse_overrides(args.overrides)), args, None)
-    if args.task is not None or args.overrides:
-        msg = "--resume goes on with a run and its own task. Give neither a task file nor --set with it."
+    if args.task is not None:
+        msg = "--resume goes on with a run and its own task. Give no task file with it."
         raise ConfigError(msg)
     folder = find_run(runs_folder(os.environ), args.resume)
-    return _run(_task_of(folder), args, folder)
+    return _run(_task_of(folder, parse_overrides(args.overrides)), args, folder)
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
@@ -82,13 +82,13 @@ def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, fol
     return outcome.exit_code
 
 
-def _task_of(folder: Path) -> Task:
+def _task_of(folder: Path, overrides: Mapping[str, str]) -> Task:
     journal = folder / "journal.jsonl"
     first = started(read_journal(journal), journal)
     if not first.task:
         msg = f"Run {first.run!r} was made in Python, not from a task file. Resume it there: Agent(...).resume(folder)."
         raise ConfigError(msg)
-    return task_adapter().validate_python(dict(first.task))
+    return recorded_task(first.task, overrides)
 
 
 @contextmanager
