@@ -287,3 +287,19 @@ def test_a_reader_that_stops_reading_is_no_error(task):
         f"{sys.executable} -m agent schema | head -n 1", shell=True, capture_output=True, text=True, check=False
     )
     assert (found.stdout, found.stderr) == ("{\n", "")
+
+
+def test_an_installer_that_says_much_is_shown_a_line_in_five_seconds(capsys):
+    from agent.cli.progress import ProgressLines
+    from serving import Progress
+
+    lines = ProgressLines()
+    for second in range(12):
+        lines.show(Progress(phase="installing", elapsed_s=float(second), detail=f"package {second}"))
+    lines.show(Progress(phase="importing", elapsed_s=11.5, detail="vLLM"))
+    assert capsys.readouterr().err.splitlines() == [
+        "     0.0 s  installing: package 0",
+        "     5.0 s  installing: package 5",
+        "    10.0 s  installing: package 10",
+        "    11.5 s  importing: vLLM",
+    ]

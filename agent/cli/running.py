@@ -23,6 +23,7 @@ from ..taskfile import load_task, recorded_task
 from ..view.live import LiveView
 from .discovery import Wanted, endpoint_at, find_endpoint
 from .dry_run import dry_run
+from .progress import ProgressLines
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,14 +102,9 @@ def _pocket(task: Task) -> Generator[Endpoint]:
         file=sys.stderr,
     )
     with pocket_engine() as engine:
-        record = engine.start(lambda progress: show_progress(progress.phase, progress.elapsed_s, progress.detail))
+        record = engine.start(ProgressLines().show)
         yield endpoint_at(record.base_url, record.model, task.model, os.environ)
         print("Stopping the engine.", file=sys.stderr)
-
-
-def show_progress(phase: str, elapsed_s: float, detail: str) -> None:
-    """Print one line of an engine's start."""
-    print(f"  {elapsed_s:6.1f} s  {phase}: {detail}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -17,12 +17,12 @@ def main(args: argparse.Namespace) -> int:
     """Run the command."""
     from serving import current_server, pocket_engine, stop_server
 
-    from .running import show_progress
+    from .progress import ProgressLines
 
     record = current_server()
     if args.what == "pocket":
         engine = pocket_engine(args.port)
-        record = engine.start(lambda step: show_progress(step.phase, step.elapsed_s, step.detail), keep=True)
+        record = engine.start(ProgressLines().show, keep=True)
         print(f"{record.model} answers at {record.base_url} (process {record.pid}, log {record.log}).")
         print("`agent run` finds it by itself; end it with: agent serve stop")
         return 0
