@@ -13,7 +13,7 @@ help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.made  ## Run the first task on a tiny model on this machine's CPU; ends "verified"
-	@echo "== Running $(TASK). The first time, the engine is installed into your cache (3 to 5 minutes)."
+	@echo "== Running $(TASK). The first time, the engine is installed into your cache (2 to 5 minutes)."
 	@$(BIN)/agent run $(TASK)
 
 test: check unit engine  ## Run every check and every test, the ones on the real engine included
@@ -30,12 +30,12 @@ check: $(VENV)/.made-dev  ## Lint, format, types, import contracts
 
 unit: $(VENV)/.made-dev  ## Run the tests that need no engine
 	@echo "== pytest: everything that needs no engine"
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest
 
 engine: $(VENV)/.made-dev  ## Run the tests on the real vLLM, on the CPU
 	@echo "== pytest: on the real vLLM with the pocket model. The first time, the engine is installed into your cache"
-	@echo "   (3 to 5 minutes); each start takes about 45 s on two cores."
-	@$(BIN)/python -m pytest -q -m engine
+	@echo "   (2 to 5 minutes); each start takes about 45 s on two cores."
+	@$(BIN)/python -m pytest -m engine
 
 format: $(VENV)/.made-dev  ## Lay out the code and sort the imports
 	@$(BIN)/ruff check --quiet --fix .
