@@ -135,6 +135,7 @@ class RunState:
                 self._rejected(event)
             case VerifyEnded():
                 self.verify_attempts = event.attempt
+                self.last_fingerprint = ""  # doing the same once more after a verdict is an answer to it, not a loop
                 self.due = Verdict(found=event)
             case Moved():
                 self._moved(event)

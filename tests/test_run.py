@@ -604,3 +604,20 @@ async def test_a_reply_gets_no_more_room_than_the_budget_leaves():
     await Agent(model, tools=[add], limits=Limits(output_tokens=300)).run("Go.")
 
     assert [body["max_tokens"] for body in model.bodies] == [300, 280]
+
+
+async def test_the_same_call_after_a_failed_verification_is_no_repetition(tmp_path: Path) -> None:
+    """It is an answer to the verdict, and gets no note that it will not change anything."""
+    (tmp_path / "w").mkdir()
+
+    @tool
+    def save() -> str:
+        """Save."""
+        return "saved"
+
+    again = [calls(("save", {})), says("Done.")]
+    model = ScriptedModel([*again, *again])
+    agent = Agent(model, tools=[save], verify=Verify(command="exit 1", attempts=2), workspace=tmp_path / "w")
+    await agent.run("Save it.")
+    results = [message["content"] for message in model.bodies[-1]["messages"] if message["role"] == "tool"]
+    assert results == ["saved", "saved"]
