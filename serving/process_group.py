@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def spawn(
         environment: all of its variables.
         folder: where it stands.
         log: receives both of its outputs; emptied first.
-        outlives_us: False: the kernel ends it (SIGTERM) when we are killed before we could stop it; Linux only.
+        outlives_us: False: the kernel ends it (SIGTERM) when we are killed before we could stop it; on Linux, and when
+            the main thread starts it.
 
     Raises:
         OSError: the program cannot be started.
@@ -82,7 +84,8 @@ def spawn(
 
 def _death_with_parent() -> Callable[[], None] | None:
     """Prepare the one system call that a child makes between fork and exec; nothing is loaded there any more."""
-    if sys.platform != "linux":
+    # The kernel watches the thread that forked, not its process: a worker thread that ends would take the engine along.
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return None
     prctl = ctypes.CDLL(None).prctl
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
 from serving.engines.vllm import VllmSettings
-from serving.process_group import identify, is_alive, stop_group
+from serving.process_group import identify, is_alive, spawn, stop_group
 
 # Stands in for a Python that has vLLM: the flags are those of `vllm serve`, the log lines vLLM's.
 SERVER = """#!{python}
@@ -245,3 +246,21 @@ def test_an_engine_that_is_not_kept_ends_with_the_process_that_started_it(tmp_pa
         while child is not None and is_alive(child) and time.monotonic() < deadline:
             os.sched_yield()
         assert child is None or not is_alive(child)
+
+
+def test_an_engine_started_in_a_thread_lives_on_when_the_thread_ends(tmp_path):
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        environment = {"PATH": os.environ["PATH"]}
+        log = tmp_path / "log"
+        children.append(spawn(["sleep", "30"], environment=environment, folder=tmp_path, log=log, outlives_us=False))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    with pytest.raises(subprocess.TimeoutExpired):
+        children[0].wait(timeout=0.2)
+    process = identify(children[0].pid)
+    assert process is not None
+    assert stop_group(process, reap=children[0])
