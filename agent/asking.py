@@ -176,7 +176,7 @@ def _cause(error: EndpointError) -> Literal["context_full", "refused", "error"]:
 
 def _is_context_error(error: EndpointError) -> bool:
     # vLLM: "This model's maximum context length is N tokens. However, ..." and "max_tokens=... cannot be greater than
-    # max_model_len"; SGLang: "... exceeds the model's maximum context length". (facts of 2026-11)
+    # max_model_len"; SGLang: "... exceeds the model's maximum context length" (vLLM 0.32, SGLang 0.5.23).
     if not isinstance(error, EndpointRejected) or error.status != 400:
         return False
     return re.search(r"context length|max_model_len", error.reason) is not None

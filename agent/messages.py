@@ -53,7 +53,7 @@ class ToolCall:
     """A call that may be executed: its tool exists and its arguments match the tool's schema."""
 
     id: str
-    """Exactly 9 characters of [A-Za-z0-9], unique in its run (mistral_common's rule, facts of 2026-11)."""
+    """Exactly 9 characters of [A-Za-z0-9], unique in its run (mistral_common 1.11 refuses every other)."""
     name: str
     arguments: str
     """A JSON object as text."""

@@ -41,9 +41,10 @@ class Unparsable:
 def parse_object(text: str) -> Parsed | Unparsable:
     """Read the arguments of a call.
 
-    Repaired is what can mean one thing only (facts/reliability.md B3 of 2026-11): Python and JavaScript spellings,
-    trailing or missing commas, wrappings around one complete object, one level of double encoding, raw control
-    characters, quotes left unescaped. Never closed is a string, number, array or object that the text leaves open.
+    Repaired is what can mean one thing only (a comparison of eight repair libraries on 49 inputs, 2026-11): Python and
+    JavaScript spellings, trailing or missing commas, wrappings around one complete object, one level of double
+    encoding, raw control characters, quotes left unescaped. Never closed is a string, number, array or object that the
+    text leaves open.
     Never raises.
     """
     try:

@@ -65,7 +65,7 @@ def checked(name: str, arguments: str, toolbox: Toolbox = TOOLS) -> CheckedCall 
     return check(RawCall(name=name, arguments=arguments), toolbox, call_id=ID)
 
 
-# Row by row: facts/reliability.md B2 m05 to m46 and m57, facts/frameworks.md 2.1; what is executed in the end.
+# Row by row what models get wrong (faults m05 to m46 and m57 of tests/test_faults.py), and what is executed in the end.
 EXECUTED = {
     "a valid call": ("add", AB, AB, ()),
     "a valid call keeps its bytes": ("add", '{"b":4,\n"a":3}', '{"b":4,\n"a":3}', ()),

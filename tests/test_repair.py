@@ -11,7 +11,7 @@ from agent.repair import Parsed, Unparsable, parse_object
 AB = {"a": 3, "b": 4}
 quick = settings(max_examples=60, deadline=None)
 
-# facts/reliability.md B3, `repair_matrix.py`: the 26 inputs whose meaning is known.
+# A comparison of eight repair libraries, 2026-11: the 26 inputs whose meaning is known.
 KNOWN = {
     "a trailing comma": ('{"a": 3, "b": 4,}', AB, ("trailing_comma",)),
     "single quotes": ("{'a': 3, 'b': 4}", AB, ("single_quotes",)),
