@@ -76,7 +76,7 @@ class Watched:
     endpoint: Endpoint
     change: Callable[[Request], Request] = field(default=lambda request: request)
     answers: Sequence[Reply | None] = ()
-    """What the run gets instead of the first replies; only usage is kept. None: the real one."""
+    """What the run gets instead of the first replies; the prompt's usage is kept. None: the real one."""
     requests: list[Request] = field(default_factory=list["Request"])
     replies: list[Reply] = field(default_factory=list["Reply"])
     """As the run got them."""
@@ -115,7 +115,10 @@ class Watched:
         reply = await self._connection.ask(sent)
         answer = self.answers[len(self.replies)] if len(self.replies) < len(self.answers) else None
         self.requests.append(sent)
-        self.replies.append(reply if answer is None else replace(answer, usage=reply.usage))
+        if answer is not None and reply.usage is not None:
+            # The real reply may have run on until it was cut; the one in its place was not.
+            answer = replace(answer, usage=replace(reply.usage, completion_tokens=1, reasoning_tokens=0))
+        self.replies.append(answer or reply)
         return self.replies[-1]
 
 

@@ -15,7 +15,7 @@ from agent import Agent, EndpointRejected, Ladder, Limits, Rung, Verify, tool
 from agent.context import shared_prefix
 from agent.events import ContextRenewed, EffortSwitched, Event, Replied, Requested
 from agent.messages import AssistantMessage, Effort, RawCall, Reply, ToolResult
-from agent.profiles import MISTRAL
+from agent.profiles import MISTRAL, Sampling
 from agent.prompts import CONTEXT_FULL, SYSTEM_PROMPT
 from agent.wire import Request
 
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-SHORT = replace(MISTRAL, reply_tokens={"none": 200, "high": 200, None: 200})
-"""The pocket model may run on without an end; this much is enough for whatever it has to say."""
+EXACT = Sampling(temperature=0.0)
+SHORT = replace(
+    MISTRAL,
+    reply_tokens={"none": 200, "high": 200, None: 200},
+    sampling={"none": EXACT, "high": EXACT, None: EXACT},
+)
+"""The pocket model may run on without an end; so much is enough for what it has to say, and it says the same each time."""
 
 
 @tool
@@ -146,8 +151,7 @@ async def _of_length(engine: LiveEngine, length: int) -> Request:
     text = secrets.token_hex(8)
     async with engine.endpoint().open() as connection:
         while (counted := await connection.count(request(text))) is not None and len(counted.tokens) < length:
-            # Of this letter every two characters make one token or two, so steps of one never pass the mark.
-            text += " a" * max(1, (length - len(counted.tokens)) // 2)
+            text += "\x01" * (length - len(counted.tokens))  # a token each, whatever the vocabulary
     assert counted is not None
     assert len(counted.tokens) == length
     return request(text)

@@ -1,7 +1,8 @@
 """Measure what a step costs us as a run grows: CPU of our own process, beside the plain loop of the openai package.
 
 Run it with `make bench`. The server is another process on this machine and answers at once with a tool call, so what is
-left is our own work: serialise, send, read, validate, execute, journal. CPU time hardly depends on other load.
+left is our own work: serialise, send, read, validate, execute, journal. Other load on the machine moves CPU time too
+(by a factor of two, seen on two shared cores), so look at the ratios of one round.
 """
 
 from __future__ import annotations
