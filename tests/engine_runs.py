@@ -30,7 +30,7 @@ SHORT = replace(
     reply_tokens={"none": 200, "high": 200, None: 200},
     sampling={"none": EXACT, "high": EXACT, None: EXACT},
 )
-"""The pocket model may run on without an end; so much is enough for what it has to say, and it says the same each time."""
+"""The pocket model may run on without an end. So much is enough for what it says, which is the same each time."""
 
 
 @tool
