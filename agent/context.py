@@ -42,24 +42,6 @@ def reply_room(*, prompt_tokens: int, window_tokens: int | None, wanted: int, al
     return max(1, room)
 
 
-def shared_prefix(before: tuple[int, ...], after: tuple[int, ...], *, block_tokens: int = 16) -> int:
-    """Return how many tokens of `after` a prefix cache that saw `before` can give.
-
-    Args:
-        before: an earlier prompt, and what was generated after it.
-        after: the prompt in question.
-        block_tokens: only whole blocks are cached; vLLM's blocks have 16 tokens on CUDA, and 128 on the CPU.
-    """
-    same = 0
-    # vLLM computes the last token of every prompt, since its reply begins there: a prompt of 256 tokens that is asked
-    # again finds 128 of them, one of 257 finds 256 (vLLM 0.32, blocks of 128, measured 2026-11-23).
-    for left, right in zip(before, after[:-1], strict=False):
-        if left != right:
-            break
-        same += 1
-    return same // block_tokens * block_tokens
-
-
 def summary(messages: Iterable[Message], *, reason: str, restored: bool) -> str:
     """Tell a fresh start what was tried, one line per call, the newest last."""
     calls: dict[str, ToolCall] = {}

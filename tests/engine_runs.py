@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from agent import Agent, EndpointRejected, Ladder, Limits, Rung, Verify, tool
-from agent.context import shared_prefix
 from agent.events import ContextRenewed, EffortSwitched, Event, Replied, Requested
 from agent.messages import AssistantMessage, Effort, RawCall, Reply, ToolResult
 from agent.profiles import MISTRAL, Sampling
@@ -31,6 +30,24 @@ SHORT = replace(
     sampling={"none": EXACT, "high": EXACT, None: EXACT},
 )
 """The pocket model may run on without an end. So much is enough for what it says, which is the same each time."""
+
+
+def shared_prefix(before: tuple[int, ...], after: tuple[int, ...], *, block_tokens: int) -> int:
+    """Return how many tokens of `after` a prefix cache that saw `before` can give.
+
+    Args:
+        before: an earlier prompt, and what was generated after it.
+        after: the prompt in question.
+        block_tokens: only whole blocks are cached; vLLM's blocks have 16 tokens on CUDA, and 128 on the CPU.
+    """
+    same = 0
+    # vLLM computes the last token of every prompt, since its reply begins there: a prompt of 256 tokens that is asked
+    # again finds 128 of them, one of 257 finds 256 (vLLM 0.32, blocks of 128, measured 2026-11-23).
+    for left, right in zip(before, after[:-1], strict=False):
+        if left != right:
+            break
+        same += 1
+    return same // block_tokens * block_tokens
 
 
 @tool

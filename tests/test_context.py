@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent import Agent, Endpoint, EndpointRejected, Image, Ladder, Outcome, Rung, tool
-from agent.context import LIKELY_BYTES_PER_TOKEN, PromptSize, reply_room, shared_prefix, summary
+from agent.context import LIKELY_BYTES_PER_TOKEN, PromptSize, reply_room, summary
 from agent.events import ContextRenewed, Event
 from agent.messages import AssistantMessage, Message, ToolCall, ToolResult, Usage
 from agent.profiles import MISTRAL
@@ -48,15 +48,6 @@ def test_a_reply_gets_what_is_wanted_cut_to_window_and_budget(
     prompt: int, window: int | None, wanted: int, allowed: int | None, room: int
 ):
     assert reply_room(prompt_tokens=prompt, window_tokens=window, wanted=wanted, allowed=allowed) == room
-
-
-def test_a_prefix_is_shared_in_whole_blocks_and_never_to_the_last_token():
-    same = tuple(range(100))
-
-    assert shared_prefix(same, same) == 96
-    assert shared_prefix(same[:32], same[:32]) == 16
-    assert shared_prefix(same, (*same[:40], -1, *same[41:])) == 32
-    assert shared_prefix((), same) == 0
 
 
 # The summary.
