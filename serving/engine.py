@@ -15,7 +15,7 @@ from .install import ensure_installed
 from .places import cache_dir, state_dir
 from .pocket import MAX_MODEL_LEN, MODEL_NAME, model_dir
 from .process import Launch, RunningEngine, start_engine
-from .process_group import free_port, stop_group
+from .process_group import free_port
 from .progress import OnProgress, Phase, Progress
 from .record import ServerRecord, current_server, forget_record, write_record
 
@@ -108,7 +108,7 @@ class Engine:
         self._running = self._record = None
         if running is None or record is None:
             return
-        if stop_group(running.process, reap=running.child):
+        if running.stop():
             Path(record.log).unlink(missing_ok=True)
         forget_record(record, state_dir(self._environ))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from .errors import EngineError
 from .process_group import ProcessId, identify, spawn, stop_group
 from .progress import OnDetail, Phase
+from .watchdog import Watchdog
 
 _POLL_S = 0.25
 _HEALTH_S = 2.0
@@ -56,6 +57,15 @@ class RunningEngine:
     """The leader of its process group."""
     process: ProcessId
     """The same, to be recognised after we are gone."""
+    watchdog: Watchdog | None
+    """Ends it if we are killed. None: it is meant to outlive us."""
+
+    def stop(self) -> bool:
+        """End it; returns whether it still ran."""
+        ran = stop_group(self.process, reap=self.child)
+        if self.watchdog is not None:
+            self.watchdog.dismiss()
+        return ran
 
 
 def start_engine(launch: Launch, on_detail: OnDetail, *, deadline_s: float) -> RunningEngine:
@@ -76,7 +86,6 @@ def start_engine(launch: Launch, on_detail: OnDetail, *, deadline_s: float) -> R
             environment=launch.environment,
             folder=launch.folder,
             log=launch.log,
-            outlives_us=launch.outlives_us,
         )
     except OSError as error:
         raise EngineError(
@@ -85,12 +94,13 @@ def start_engine(launch: Launch, on_detail: OnDetail, *, deadline_s: float) -> R
             do="Is it an interpreter with vLLM? Check TRAMONTANE_ENGINE_PYTHON, if it is set.",
         ) from error
     process = identify(child.pid) or ProcessId(pid=child.pid, start_ticks=0)
+    running = RunningEngine(child=child, process=process, watchdog=None if launch.outlives_us else Watchdog(process))
     try:
         _wait(launch, child, on_detail, started + deadline_s)
     except BaseException:  # KeyboardInterrupt too: no engine may outlive a start that did not succeed.
-        stop_group(process, reap=child)
+        running.stop()
         raise
-    return RunningEngine(child=child, process=process)
+    return running
 
 
 def _wait(launch: Launch, child: subprocess.Popen[bytes], on_detail: OnDetail, until: float) -> None:

@@ -1,13 +1,10 @@
 """Start, watch and end the processes that are ours; never a process that we did not start."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +14,6 @@ _TERM_S = 15.0
 _KILL_S = 5.0
 _POLL_S = 0.1
 _GONE_S = 1.0
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +50,15 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def spawn(
-    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path, outlives_us: bool
+    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a process as the leader of a new session, so that no signal of our terminal reaches it.
+    """Start a process as the leader of a new session, so that no signal of our terminal reaches it, and it outlives us.
 
     Args:
         command: the program and its arguments.
         environment: all of its variables.
         folder: where it stands.
         log: receives both of its outputs; emptied first.
-        outlives_us: False: the kernel ends it (SIGTERM) when we are killed before we could stop it; on Linux, and when
-            the main thread starts it.
 
     Raises:
         OSError: the program cannot be started.
@@ -78,17 +72,7 @@ def spawn(
             stdout=written,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=None if outlives_us else _death_with_parent(),
         )
-
-
-def _death_with_parent() -> Callable[[], None] | None:
-    """Prepare the one system call that a child makes between fork and exec; nothing is loaded there any more."""
-    # The kernel watches the thread that forked, not its process: a worker thread that ends would take the engine along.
-    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def stop_group(process: ProcessId, *, reap: subprocess.Popen[bytes] | None = None, term_s: float = _TERM_S) -> bool:

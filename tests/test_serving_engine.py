@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
 from serving.engines.vllm import VllmSettings
 from serving.process_group import identify, is_alive, spawn, stop_group
+from serving.watchdog import Watchdog
 
 # Stands in for a Python that has vLLM: the flags are those of `vllm serve`, the log lines vLLM's.
 SERVER = """#!{python}
@@ -227,40 +227,26 @@ def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_
     assert (record.model, record.max_model_len) == ("tiny", 4096)
 
 
-@pytest.mark.parametrize("outlives_us", [True, False])
-def test_an_engine_that_is_not_kept_ends_with_the_process_that_started_it(tmp_path, outlives_us):
-    """Even when that process is killed and cannot stop anything any more."""
+def test_an_engine_ends_with_the_process_that_started_it_even_if_that_is_killed(tmp_path):
     script = (
-        "import os, signal\nfrom pathlib import Path\nfrom serving.process_group import spawn\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom serving.process_group import identify, spawn\n"
+        "from serving.watchdog import Watchdog\n"
         f"child = spawn(['sleep', '30'], environment={{'PATH': os.environ['PATH']}}, folder=Path({str(tmp_path)!r}), "
-        f"log=Path({str(tmp_path / 'log')!r}), outlives_us={outlives_us})\n"
-        "print(child.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+        f"log=Path({str(tmp_path / 'log')!r}))\n"
+        "dog = Watchdog(identify(child.pid))\nprint(child.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    found = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
     child = identify(int(found.stdout))
-    if outlives_us:
-        assert child is not None
-        assert stop_group(child)
-    else:
-        deadline = time.monotonic() + 10
-        while child is not None and is_alive(child) and time.monotonic() < deadline:
-            os.sched_yield()
-        assert child is None or not is_alive(child)
+    deadline = time.monotonic() + 20
+    while child is not None and is_alive(child) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert child is None or not is_alive(child)
 
 
-def test_an_engine_started_in_a_thread_lives_on_when_the_thread_ends(tmp_path):
-    children: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        environment = {"PATH": os.environ["PATH"]}
-        log = tmp_path / "log"
-        children.append(spawn(["sleep", "30"], environment=environment, folder=tmp_path, log=log, outlives_us=False))
-
-    thread = threading.Thread(target=start)
-    thread.start()
-    thread.join()
-    with pytest.raises(subprocess.TimeoutExpired):
-        children[0].wait(timeout=0.2)
-    process = identify(children[0].pid)
+def test_a_watchdog_that_is_dismissed_ends_nothing(tmp_path):
+    child = spawn(["sleep", "30"], environment={"PATH": os.environ["PATH"]}, folder=tmp_path, log=tmp_path / "log")
+    process = identify(child.pid)
     assert process is not None
-    assert stop_group(process, reap=children[0])
+    Watchdog(process).dismiss()
+    assert is_alive(process)
+    assert stop_group(process, reap=child)
