@@ -17,6 +17,9 @@ from ..taskparts import TaskModel
 POCKET = "pocket"
 """The model that is shipped with the package and started on the CPU when a run asks for it."""
 
+NOWHERE = Endpoint("http://127.0.0.1:9/v1")
+"""Stands for the server where nothing is asked: port 9 discards."""
+
 NOT_FOUND = """\
 No model server is named. There are four ways to name one, tried in this order:
   1. agent run --base-url http://127.0.0.1:8000/v1

@@ -9,11 +9,12 @@ from ..assembly import Agent
 from ..endpoint import Endpoint
 from ..errors import EndpointError
 from ..task import Task
+from .discovery import NOWHERE
 
 
 def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     """Print the prompt, the tools and the tokens of the first request; returns the exit code."""
-    agent = Agent.from_task(task, endpoint or Endpoint("http://127.0.0.1:9"), environ=os.environ)
+    agent = Agent.from_task(task, endpoint or NOWHERE, environ=os.environ)
     tools = agent.toolbox()
     prompt = task.rendered_prompt()
     print(f"system:\n{_indented(agent.system)}\n\nprompt:\n{_indented(prompt)}\n")

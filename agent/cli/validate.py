@@ -16,12 +16,12 @@ def main(args: argparse.Namespace) -> int:
     import os
 
     from ..assembly import Agent
-    from ..endpoint import Endpoint
     from ..taskfile import load_task
+    from .discovery import NOWHERE
     from .running import parse_overrides
 
     task = load_task(args.task, parse_overrides(args.overrides))
-    agent = Agent.from_task(task, Endpoint("http://127.0.0.1:9"), environ=os.environ)
+    agent = Agent.from_task(task, NOWHERE, environ=os.environ)
     task.rendered_prompt()
     task.images()
     names = ", ".join(agent.toolbox().names) or "no tools"
