@@ -176,7 +176,7 @@ async def _await(url: str, step: Awaitable[ResultT], deadline_s: float, phase: s
         raise EndpointUnreadable(f"broken JSON ({error})", url=url) from error
 
 
-def _options() -> Any:  # noqa: ANN401 - openai's own TypedDict for this is not public
+def _options() -> openai.RequestOptions:
     return {"headers": {"Content-Type": "application/json"}}
 
 

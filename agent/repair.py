@@ -141,10 +141,10 @@ def _double_encoded(inner: str) -> Parsed | Unparsable:
     return _sound(found.value, inner, ("double_encoded", *found.repairs))
 
 
-_TOKEN = r"(?:</?s>|<\|[a-z_]+\|>|<pad>|\[/[A-Z_]+\]|</tool_call>|</function>)"  # noqa: S105 - of a model, not a secret
+_MARK = r"(?:</?s>|<\|[a-z_]+\|>|<pad>|\[/[A-Z_]+\]|</tool_call>|</function>)"
 _LEADING_TEXT = re.compile(r"[^\W\d_][^{}\[\]\"<>`\\]*\s[^{}\[\]\"<>`\\]*\s")
 _FENCE = re.compile(r"```\w*\s+")
-_TAIL_MARKS = re.compile(rf"(?:\s|\}}|```|{_TOKEN})*")
+_TAIL_MARKS = re.compile(rf"(?:\s|\}}|```|{_MARK})*")
 _TRAILING_TEXT = re.compile(r"\s+[^\W\d_][^{}\[\]\"<>`]*|\s*(?://|#)[^\n]*\s*")
 
 
@@ -216,7 +216,7 @@ def _tail(tail: str, *, fenced: bool, braces: bool) -> tuple[str, ...] | None:
 
 def _refused(text: str, error: Unreadable) -> Unparsable:
     end = text.rstrip()
-    while (mark := re.search(rf"(?:```|{_TOKEN})\Z", end)) is not None:
+    while (mark := re.search(rf"(?:```|{_MARK})\Z", end)) is not None:
         end = end[: mark.start()].rstrip()
     early = "{" in text and not end.endswith("}")
     return Unparsable(reason=error.reason, position=error.position, cut_off=error.cut_off or early)

@@ -11,6 +11,7 @@ import pytest
 
 from agent.cli import COMMANDS, main
 from agent.cli.discovery import NOT_FOUND
+from agent.messages import Reply
 from agent.testing import ScriptedServer, calls, says
 
 TASK = """\
@@ -25,7 +26,7 @@ verify: {command: 'test "$(cat hello.txt)" = "$WORD"', attempts: 1}
 
 
 @pytest.fixture(autouse=True)
-def _own_machine(tmp_path, monkeypatch):
+def _own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Nothing of the user's own state or environment is seen."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("AGENT_BASE_URL", raising=False)
@@ -34,17 +35,17 @@ def _own_machine(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def task(tmp_path):
+def task(tmp_path: Path) -> Path:
     path = tmp_path / "task.yaml"
     path.write_text(TASK)
     return path
 
 
-def writes(word: str):
+def writes(word: str) -> list[Reply]:
     return [calls(("write_file", {"path": "hello.txt", "content": word})), says("Done.")]
 
 
-def test_help_lists_every_command_and_the_exit_codes(capsys):
+def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as left:
         main(["--help"])
     printed = capsys.readouterr().out
@@ -54,19 +55,19 @@ def test_help_lists_every_command_and_the_exit_codes(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_its_help(command, capsys):
+def test_each_command_has_its_help(command: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])
     assert left.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: agent {command}")
 
 
-def test_no_command_prints_the_help_and_fails(capsys):
+def test_no_command_prints_the_help_and_fails(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 2
     assert capsys.readouterr().out.startswith("usage: agent [-h]")
 
 
-def test_a_run_that_verifies_exits_with_0_and_tells_its_story(task, capsys):
+def test_a_run_that_verifies_exits_with_0_and_tells_its_story(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", str(task), "--base-url", server.url]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -78,25 +79,25 @@ def test_a_run_that_verifies_exits_with_0_and_tells_its_story(task, capsys):
     assert (task.parent / "work" / "hello.txt").read_text() == "hello"
 
 
-def test_set_replaces_a_variable_in_prompt_and_env(task):
+def test_set_replaces_a_variable_in_prompt_and_env(task: Path):
     with ScriptedServer(writes("mistral")) as server:
         assert main(["run", str(task), "--base-url", server.url, "--set", "word=mistral"]) == 0
     assert server.bodies[0]["messages"][1] == {"role": "user", "content": "Write mistral into hello.txt."}
 
 
-def test_a_failed_verification_exits_with_1(task, capsys):
+def test_a_failed_verification_exits_with_1(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("wrong")) as server:
         assert main(["run", str(task), "--base-url", server.url]) == 1
     assert capsys.readouterr().out.splitlines()[-1].startswith("verify_failed  ")
 
 
-def test_a_used_up_budget_exits_with_3(task, capsys):
+def test_a_used_up_budget_exits_with_3(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", str(task), "--base-url", server.url, "--set", "budgets.steps=1"]) == 3
     assert "the limit steps = 1 is reached (1 used)" in capsys.readouterr().out
 
 
-def test_json_prints_the_journal_line_by_line(task, capsys):
+def test_json_prints_the_journal_line_by_line(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", str(task), "--base-url", server.url, "--json"]) == 0
     printed = capsys.readouterr().out.splitlines()
@@ -111,7 +112,7 @@ def test_json_prints_the_journal_line_by_line(task, capsys):
     ]  # fmt: skip
 
 
-def test_dry_run_shows_the_prompt_and_the_exact_tokens_and_asks_nothing(task, capsys):
+def test_dry_run_shows_the_prompt_and_the_exact_tokens_and_asks_nothing(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer([]) as server:
         assert main(["run", str(task), "--base-url", server.url, "--dry-run"]) == 0
         paths = {request.path for request in server.requests}
@@ -122,12 +123,14 @@ def test_dry_run_shows_the_prompt_and_the_exact_tokens_and_asks_nothing(task, ca
     assert paths == {"/v1/models", "/tokenize"}
 
 
-def test_without_a_server_the_error_names_the_four_ways(task, capsys):
+def test_without_a_server_the_error_names_the_four_ways(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["run", str(task)]) == 2
     assert capsys.readouterr().err == f"agent: {NOT_FOUND}\n"
 
 
-def test_the_server_is_found_by_flag_then_task_then_environment_then_record(task, tmp_path, monkeypatch, capsys):
+def test_the_server_is_found_by_flag_then_task_then_environment_then_record(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     """Each way is tried with all the lower ones set as well."""
     with ScriptedServer(writes("hello") * 4) as right, ScriptedServer([]) as wrong:
         stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
@@ -146,7 +149,7 @@ def test_the_server_is_found_by_flag_then_task_then_environment_then_record(task
         assert not wrong.requests
 
 
-def test_a_record_of_a_process_that_is_gone_is_not_used(task, tmp_path, capsys):
+def test_a_record_of_a_process_that_is_gone_is_not_used(task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     record = {"version": 1, "base_url": "http://127.0.0.1:1/v1", "model": "m", "pid": gone.pid, "start_ticks": 1}
@@ -157,7 +160,7 @@ def test_a_record_of_a_process_that_is_gone_is_not_used(task, tmp_path, capsys):
     assert capsys.readouterr().err == f"agent: {NOT_FOUND}\n"
 
 
-def test_serving_and_agent_agree_on_the_record(tmp_path):
+def test_serving_and_agent_agree_on_the_record(tmp_path: Path):
     """The two packages meet in this file and not in Python, so one test holds them together."""
     from agent.cli.discovery import recorded_server
     from serving import ServerRecord
@@ -174,36 +177,36 @@ def test_serving_and_agent_agree_on_the_record(tmp_path):
     assert (found["base_url"], found["model"], found["pid"]) == ("http://127.0.0.1:9/v1", "pocket", os.getpid())
 
 
-def test_an_unreachable_server_is_one_message_and_exit_code_2(task, capsys):
+def test_an_unreachable_server_is_one_message_and_exit_code_2(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["run", str(task), "--base-url", "http://127.0.0.1:9/v1"]) == 2
     assert capsys.readouterr().err.startswith("agent: No answer from http://127.0.0.1:9/v1/models: ")
 
 
-def test_a_model_that_is_not_served_is_named_with_those_that_are(task, capsys):
+def test_a_model_that_is_not_served_is_named_with_those_that_are(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer([]) as server:
         assert main(["run", str(task), "--base-url", server.url, "--model", "gpt"]) == 2
     assert capsys.readouterr().err == f"agent: {server.url} does not serve 'gpt'. It serves: scripted.\n"
 
 
-def test_a_mistake_in_the_task_names_the_line_and_the_nearest_key(task, capsys):
+def test_a_mistake_in_the_task_names_the_line_and_the_nearest_key(task: Path, capsys: pytest.CaptureFixture[str]):
     task.write_text(TASK.replace("verify:", "verfy:"))
     assert main(["validate", str(task)]) == 2
     assert f"{task}:7: " in (printed := capsys.readouterr().err)
     assert "`verify`" in printed
 
 
-def test_validate_says_what_is_valid(task, capsys):
+def test_validate_says_what_is_valid(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["validate", str(task)]) == 0
     assert capsys.readouterr().out == f"{task}: the task 'greet' is valid (write_file).\n"
     assert not (task.parent / "work").exists()
 
 
-def test_schema_prints_a_json_schema(capsys):
+def test_schema_prints_a_json_schema(capsys: pytest.CaptureFixture[str]):
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["properties"]["prompt"]
 
 
-def test_tools_lists_the_ready_tools_and_prints_one_whole(capsys):
+def test_tools_lists_the_ready_tools_and_prints_one_whole(capsys: pytest.CaptureFixture[str]):
     assert main(["tools"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[:6]] == [
         "edit_file", "list_files", "read_file", "run_shell", "search", "write_file",
@@ -212,7 +215,7 @@ def test_tools_lists_the_ready_tools_and_prints_one_whole(capsys):
     assert json.loads(capsys.readouterr().out)["function"]["name"] == "write_file"
 
 
-def test_runs_and_show_tell_of_a_run_afterwards(task, capsys):
+def test_runs_and_show_tell_of_a_run_afterwards(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["runs"]) == 0
     assert capsys.readouterr().out.endswith("Start one: agent run task.yaml\n")
     with ScriptedServer(writes("hello")) as server:
@@ -227,18 +230,18 @@ def test_runs_and_show_tell_of_a_run_afterwards(task, capsys):
     assert capsys.readouterr().out == story
 
 
-def test_an_unknown_run_is_named(capsys):
+def test_an_unknown_run_is_named(capsys: pytest.CaptureFixture[str]):
     assert main(["show", "nope"]) == 2
     assert capsys.readouterr().err.startswith("agent: No run 'nope' in ")
 
 
-def test_resume_takes_no_task(task, capsys):
+def test_resume_takes_no_task(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["run", str(task), "--resume", "last"]) == 2
     text = "agent: --resume goes on with a run and its own task. Give no task file with it.\n"
     assert capsys.readouterr().err == text
 
 
-def test_a_run_whose_budget_is_used_up_goes_on_with_a_larger_one(task, capsys):
+def test_a_run_whose_budget_is_used_up_goes_on_with_a_larger_one(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", str(task), "--base-url", server.url, "--set", "budgets.steps=1"]) == 3
         resume = ["run", "--resume", "last", "--base-url", server.url]
@@ -253,12 +256,12 @@ def test_a_run_whose_budget_is_used_up_goes_on_with_a_larger_one(task, capsys):
     assert errors[1].startswith("agent: `budgets.steps` must be ")
 
 
-def test_a_set_without_a_value_is_refused(task, capsys):
+def test_a_set_without_a_value_is_refused(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["run", str(task), "--set", "word"]) == 2
     assert capsys.readouterr().err == "agent: --set wants KEY=VALUE, got 'word'.\n"
 
 
-def test_the_output_file_holds_the_structured_result(task, capsys):
+def test_the_output_file_holds_the_structured_result(task: Path, capsys: pytest.CaptureFixture[str]):
     schema = "{type: object, properties: {bytes: {type: integer}}, required: [bytes]}"
     task.write_text(TASK + f"output: {{schema: {schema}, file: out.json}}\n")
     script = [calls(("write_file", {"path": "hello.txt", "content": "hello"})), calls(("final_result", {"bytes": 5}))]
@@ -267,7 +270,7 @@ def test_the_output_file_holds_the_structured_result(task, capsys):
     assert json.loads((task.parent / "out.json").read_text()) == {"bytes": 5}
 
 
-def test_ctrl_c_ends_a_run_with_130_and_a_whole_journal_that_can_be_resumed(task, tmp_path):
+def test_ctrl_c_ends_a_run_with_130_and_a_whole_journal_that_can_be_resumed(task: Path, tmp_path: Path):
     from agent.testing import faults
 
     with ScriptedServer([writes("hello")[0], faults.stall(), says("Done.")]) as server:
@@ -282,14 +285,14 @@ def test_ctrl_c_ends_a_run_with_130_and_a_whole_journal_that_can_be_resumed(task
         assert main(["run", "--resume", "last", "--base-url", server.url]) == 0
 
 
-def test_a_reader_that_stops_reading_is_no_error(task):
+def test_a_reader_that_stops_reading_is_no_error(task: Path):
     found = subprocess.run(
         f"{sys.executable} -m agent schema | head -n 1", shell=True, capture_output=True, text=True, check=False
     )
     assert (found.stdout, found.stderr) == ("{\n", "")
 
 
-def test_an_installer_that_says_much_is_shown_a_line_in_five_seconds(capsys):
+def test_an_installer_that_says_much_is_shown_a_line_in_five_seconds(capsys: pytest.CaptureFixture[str]):
     from agent.cli.progress import ProgressLines
     from serving import Progress
 

@@ -12,7 +12,7 @@ from agent.testing import ScriptedServer, calls, says
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_two_numbers_prints_the_sum(capsys):
+def test_two_numbers_prints_the_sum(capsys: pytest.CaptureFixture[str]):
     program = runpy.run_path(str(EXAMPLES / "01_two_numbers.py"))
     with ScriptedServer([calls(("add", {"a": 2, "b": 3})), says("2 + 3 = 5.")]) as server:
         assert program["main"](server.url) == 0
@@ -21,12 +21,12 @@ def test_two_numbers_prints_the_sum(capsys):
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/task.yaml")), ids=lambda path: path.parent.name)
-def test_a_task_folder_is_valid(path):
+def test_a_task_folder_is_valid(path: Path):
     task = load_task(path)
     assert task.rendered_prompt()
     assert len(load_tools(task.tools, directory=task.directory)) == len(task.tools)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
-def test_an_example_fits_one_screen(path):
+def test_an_example_fits_one_screen(path: Path):
     assert len(path.read_text().splitlines()) < 60

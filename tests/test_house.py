@@ -27,7 +27,7 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_module_begins_with_one_sentence_that_says_what_it_does(path):
+def test_a_module_begins_with_one_sentence_that_says_what_it_does(path: Path):
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     first_paragraph = docstring.split("\n\n")[0]
     assert path.read_text().startswith(('"""', 'r"""', "#!"))
@@ -35,7 +35,7 @@ def test_a_module_begins_with_one_sentence_that_says_what_it_does(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_module_fits_into_the_head(path):
+def test_a_module_fits_into_the_head(path: Path):
     assert len(path.read_text().splitlines()) <= LONGER.get(name_of(path), LONGEST_MODULE)
 
 
@@ -83,18 +83,18 @@ def loaded_by(code: str, folder: Path) -> set[str]:
     return set(found.stdout.split())
 
 
-def test_import_agent_is_light(tmp_path):
+def test_import_agent_is_light(tmp_path: Path):
     loaded = loaded_by("import agent", tmp_path)
     heavy = {"tools", "serving", "vllm", "torch", "openai", "pydantic", "jsonschema", "yaml", "agent.cli"}
     assert not loaded & heavy
 
 
-def test_a_run_is_described_without_the_engine_the_client_and_the_command_line(tmp_path):
+def test_a_run_is_described_without_the_engine_the_client_and_the_command_line(tmp_path: Path):
     code = "from agent import Agent, Endpoint, tool\nAgent(Endpoint('http://127.0.0.1:1/v1'))"
     assert not loaded_by(code, tmp_path) & {"tools", "serving", "vllm", "torch", "openai", "agent.cli"}
 
 
-def test_help_is_fast_because_it_loads_nothing_heavy(tmp_path):
+def test_help_is_fast_because_it_loads_nothing_heavy(tmp_path: Path):
     code = (
         "import contextlib, io\nfrom agent.cli import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    main(['run', '--help'])"
@@ -104,7 +104,7 @@ def test_help_is_fast_because_it_loads_nothing_heavy(tmp_path):
     assert not loaded & {"tools", "serving", "openai", "pydantic", "jsonschema", "yaml", "asyncio"}
 
 
-def test_a_script_with_its_own_tools_module_beside_it_can_import_agent_and_run(tmp_path):
+def test_a_script_with_its_own_tools_module_beside_it_can_import_agent_and_run(tmp_path: Path):
     (tmp_path / "tools.py").write_text(
         "from agent import tool\n\n@tool\ndef shout(text: str) -> str:\n"
         '    """Say it louder."""\n    return text.upper()\n'

@@ -24,9 +24,15 @@ def test_the_task_in_the_readme_is_the_shipped_example():
 
 
 @pytest.mark.parametrize("code", fenced("python"))
-def test_a_python_example_of_the_readme_runs(code, monkeypatch, capsys):
+def test_a_python_example_of_the_readme_runs(
+    code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     model = ScriptedModel([calls(("add", {"a": 2, "b": 3})), says("It is 5.")])
-    monkeypatch.setattr("agent.Endpoint", lambda _url: model, raising=False)
+
+    def endpoint(_url: str) -> ScriptedModel:
+        return model
+
+    monkeypatch.setattr("agent.Endpoint", endpoint, raising=False)
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert printed == "" or printed.startswith("finished It is 5. 2 Spent(steps=2, tool_calls=1,")

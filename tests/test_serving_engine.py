@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -215,7 +216,7 @@ def test_a_program_that_cannot_be_run_is_told_as_such(tmp_path: Path):
 def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_path: Path, engine_python: Path):
     heard: list[Progress] = []
 
-    def find_python(tell):
+    def find_python(tell: Callable[[str], None]) -> Path:
         tell("Make an empty environment")
         return engine_python
 
@@ -227,7 +228,7 @@ def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_
     assert (record.model, record.max_model_len) == ("tiny", 4096)
 
 
-def test_an_engine_ends_with_the_process_that_started_it_even_if_that_is_killed(tmp_path):
+def test_an_engine_ends_with_the_process_that_started_it_even_if_that_is_killed(tmp_path: Path):
     script = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom serving.process_group import identify, spawn\n"
         "from serving.watchdog import Watchdog\n"
@@ -243,7 +244,7 @@ def test_an_engine_ends_with_the_process_that_started_it_even_if_that_is_killed(
     assert child is None or not is_alive(child)
 
 
-def test_a_watchdog_that_is_dismissed_ends_nothing(tmp_path):
+def test_a_watchdog_that_is_dismissed_ends_nothing(tmp_path: Path):
     child = spawn(["sleep", "30"], environment={"PATH": os.environ["PATH"]}, folder=tmp_path, log=tmp_path / "log")
     process = identify(child.pid)
     assert process is not None

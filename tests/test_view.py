@@ -1,8 +1,12 @@
 """The live view: what a person reads while a run happens."""
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from agent import Agent, ToolError, Verify, tool
+from agent.messages import Reply
 from agent.testing import ScriptedModel, calls, says
 from agent.view.live import LiveView
 
@@ -16,14 +20,14 @@ def look(path: str) -> str:
     return "\x1b]0;owned\x07\x1b[2J line one\nline two" if path == "evil" else "fine"
 
 
-def shown(replies, **options) -> list[str]:
+def shown(replies: Sequence[Reply], **options: Any) -> list[str]:
     """The lines of a whole run, from its second line on; the first names the run."""
     out = io.StringIO()
     Agent(ScriptedModel(replies), tools=[look], **options).run_sync("Look around.", observe=LiveView(out).show)
     return out.getvalue().splitlines()
 
 
-def test_a_run_reads_like_a_story(tmp_path):
+def test_a_run_reads_like_a_story(tmp_path: Path):
     lines = shown([calls(("look", {"path": "a"}), reasoning="I look."), says("All is well.")], workspace=tmp_path)
     assert lines[0].partition("  ")[2] == "scripted at http://scripted.invalid/v1, window 32,768 tokens"
     assert lines[1:-1] == [
