@@ -105,8 +105,9 @@ def _refuse(replied: Replied, trigger: Trigger, reason: str, say: str, *, grow: 
 
 
 def _batch(state: RunState, replied: Replied, batch: Batch, toolbox: Toolbox) -> Digest:
+    first = state.history.calls
     numbered = [
-        (raw, check(raw, toolbox, call_id=call_id(state.calls_seen + offset))) for offset, raw in enumerate(batch.calls)
+        (raw, check(raw, toolbox, call_id=call_id(number))) for number, raw in enumerate(batch.calls, start=first)
     ]
     events: list[Event] = []
     if batch.rescue is not None:

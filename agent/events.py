@@ -187,6 +187,8 @@ class Said:
     """The harness said something to the model, as the user."""
 
     message: UserMessage
+    forces: str | None = None
+    """The tool that the next reply must call. None: the model is free."""
     kind: Literal["said"] = "said"
 
 

@@ -53,6 +53,11 @@ class History:
         """The size of `wire`, with what a picture costs in place of what it weighs, for estimates of tokens."""
         return self._wire_bytes
 
+    @property
+    def calls(self) -> int:
+        """How many calls the run has made, those of a conversation that was forgotten too."""
+        return len(self._ids)
+
     def add_system(self, content: str) -> None:
         """Add the instructions; only as the first message."""
         assert not self._messages, "a system message stands only at the start"

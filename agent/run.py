@@ -80,7 +80,7 @@ class Run:
             self._around.record(_switch_cost(state, state.pending))
         elif state.pending is not None:
             await self._digest(state.pending)
-        elif state.has_final or isinstance(state.history.messages[-1], AssistantMessage):
+        elif state.final is not None or isinstance(state.history.messages[-1], AssistantMessage):
             await self._conclude()
         else:
             await self._ask()
@@ -92,8 +92,7 @@ class Run:
         if over:
             self._end("budget", over)
             return
-        force = FINAL_TOOL if self._state.force_final else None
-        await self._send(self._state.rung, force_tool=force, reask=False)
+        await self._send(self._state.rung, force_tool=self._state.forced_tool, reask=False)
 
     async def _send(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | None:
         """Send the history; None: the run ended, its context was renewed, or a re-ask was refused."""
@@ -191,8 +190,8 @@ class Run:
 
     async def _conclude(self) -> None:
         state = self._state
-        if self._around.wants_result and not state.has_final:
-            self._say(prompts.GIVE_FINAL_RESULT)
+        if self._around.wants_result and state.final is None:
+            self._say(prompts.GIVE_FINAL_RESULT, forces=FINAL_TOOL)
             return
         wanted = self._around.verify
         if wanted is None:
@@ -257,8 +256,8 @@ class Run:
         fresh = UserMessage(content=f"{prompt.content}\n\n{told}", images=prompt.images)
         self._around.record(ContextRenewed(step=self._state.step, prompt=fresh, restored=restored))
 
-    def _say(self, text: str) -> None:
-        self._around.record(Said(message=UserMessage(content=text)))
+    def _say(self, text: str, *, forces: str | None = None) -> None:
+        self._around.record(Said(message=UserMessage(content=text), forces=forces))
 
     def _over_budget(self) -> str:
         spent = replace(self._state.spent, wall_s=self._around.clock())
@@ -267,9 +266,8 @@ class Run:
 
     def _end(self, status: Status, reason: str) -> None:
         spent = replace(self._state.spent, wall_s=round(self._around.clock(), 3))
-        output = self._state.final if self._state.has_final else None
         self._around.record(
-            RunEnded(status=status, reason=reason, answer=self._state.answer, output=output, spent=spent)
+            RunEnded(status=status, reason=reason, answer=self._state.answer, output=self._state.final, spent=spent)
         )
         self._around.sync()
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from pydantic import JsonValue
-
 from . import ladder as climbing
-from . import prompts
+from .arguments import JsonObject
 from .budget import Spent
 from .context import PromptSize
 from .due import Due, Failed, Moving, Renewing, Saying, Stopping, Verdict, Worked
@@ -66,7 +64,6 @@ class RunState:
         self.results: dict[str, ToolResult] = {}
         self.begun: set[str] = set()
         """Ids of calls that were started."""
-        self.calls_seen = 0
         self.known: set[str] = set()
         """Fingerprints of calls with their results, ever."""
         self.last_fingerprint = ""
@@ -78,9 +75,10 @@ class RunState:
         """How often the room for a reply was enlarged after a cut."""
         self.reasoned_answers = 0
         self.verify_attempts = 0
-        self.final: JsonValue = None
-        self.has_final = False
-        self.force_final = False
+        self.final: JsonObject | None = None
+        """The structured result. None: it was not given, or a verification has refused it."""
+        self.forced_tool: str | None = None
+        """What the next reply must call. None: the model is free."""
         self.notices: set[str] = set()
         self.switch_due = False
         """True: the effort was switched and its cost is not yet known."""
@@ -179,9 +177,8 @@ class RunState:
     def _turn_taken(self, event: TurnTaken) -> None:
         self.pending = self.second = None
         self.open_turn = event
-        self.force_final = False
+        self.forced_tool = None
         self.reasoned_answers = 0
-        self.calls_seen += len(event.turn.tool_calls)
         self.failures = self.failures + 1 if event.faults else 0
         self.last_invalid = event.faults[-1].signature if event.faults else ""
         self.results |= {result.tool_call_id: result for result in event.answered}
@@ -204,7 +201,7 @@ class RunState:
             return
         for call, result in zip(taken.turn.tool_calls, results, strict=True):
             if call.name == FINAL_TOOL and result.status == "ok":
-                self.final, self.has_final = json.loads(call.arguments), True
+                self.final = json.loads(call.arguments)
         # A call that was never run, or interrupted, has no print: it is like no other.
         prints = [found for result in results if (found := self._prints.get(result.tool_call_id))]
         self.due = self._judge(taken, results, prints)
@@ -234,8 +231,8 @@ class RunState:
 
     def _said(self, event: Said) -> None:
         self.due = None
-        self.has_final = False
-        self.force_final = event.message.content == prompts.GIVE_FINAL_RESULT
+        self.final = None
+        self.forced_tool = event.forces
         self.history.add_user(event.message)
 
     def _triggered(self, event: Triggered) -> None:
@@ -293,7 +290,8 @@ class RunState:
         self.history.restart()
         self._open(event.prompt)
         self.size = PromptSize()
-        self.has_final = False
+        self.final = None
+        self.forced_tool = None
         self.known = set()
         self.last_fingerprint = ""
         self.stale_steps = 0

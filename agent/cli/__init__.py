@@ -95,12 +95,13 @@ def _module(name: str) -> Command:
 
 def _last_word(error: Exception) -> int:
     """Say what went wrong; a traceback only for those who ask for one."""
+    from serving import EngineError
+
     from ..errors import AgentError
 
     if os.environ.get("AGENT_DEBUG"):
         raise error
-    expected = isinstance(error, AgentError) or type(error).__name__ == "EngineError"
-    if expected:
+    if isinstance(error, AgentError | EngineError):
         print(f"agent: {error}", file=sys.stderr)
     elif isinstance(error, OSError):
         print(f"agent: {error.strerror}: {error.filename}", file=sys.stderr)
