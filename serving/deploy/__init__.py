@@ -1,0 +1,1 @@
+"""Render files by which other programs run engines; runs nothing itself."""

@@ -1,0 +1,66 @@
+"""An engine's command line as data: flags with their reasons, variables, addresses; starts nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.planning import EngineName
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """How a server is to be reached, and by what; nothing of it changes what fits."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    served_model_name: str | None = None
+    """What requests call the model. None: the model's own name."""
+    api_key_file: Path | None = None
+    """A file that holds the key and nothing else. None: no key; then `host` must be of the loopback range."""
+    download_dir: Path | None = None
+    """Where weights are kept. None: the engine's default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One flag with its value."""
+
+    words: tuple[str, ...]
+    """As separate arguments: `("--max-model-len", "32768")`."""
+    reason: str
+    """Why it is given, one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """One environment variable of the engine's process."""
+
+    name: str
+    value: str
+    """Empty for a secret: it is read from its file at the start, and never printed or rendered."""
+    reason: str
+    secret_file: Path | None = None
+    """The file that holds the value. None: no secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineCommand:
+    """One way to start one engine."""
+
+    engine: EngineName
+    program: tuple[str, ...]
+    """As a person types it, up to the flags: `("vllm", "serve", "mistralai/…")`."""
+    module: tuple[str, ...]
+    """The same as arguments of a Python interpreter: `("-P", "-m", "vllm.entrypoints.cli.main", "serve", …)`."""
+    flags: tuple[Flag, ...]
+    environment: tuple[Variable, ...]
+    model: str
+    """What requests call the model."""
+    base_url: str
+    """Ends in /v1."""
+    health_url: str
+    """Answers 200 when the server is up."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """List the words of all flags."""
+        return tuple(word for flag in self.flags for word in flag.words)

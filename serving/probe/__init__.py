@@ -1,0 +1,1 @@
+"""Try what a live endpoint can do, and say which of it works; changes nothing there."""
