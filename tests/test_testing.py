@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import json
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -366,3 +368,21 @@ def run_pytest(folder: Path, code: str) -> str:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout.strip().splitlines()[-1].split(" in ")[0]
+
+
+def test_a_connection_that_arrives_while_the_server_closes_leaves_no_socket_open() -> None:
+    lost: list[object] = []
+    hook, sys.unraisablehook = sys.unraisablehook, lambda report: lost.append(report.exc_value)
+    try:
+        for _ in range(10):
+            server = ScriptedServer([]).start()
+            port = int(server.url.split(":")[2].split("/")[0])
+            knocking = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+            server.close()
+            for client in knocking:
+                client.close()
+            gc.collect()
+    finally:
+        sys.unraisablehook = hook
+
+    assert lost == []

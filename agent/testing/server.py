@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias
 
 from agent.messages import Reply
 
-from . import chunks
+from . import responses
 from .faults import Fault, http_error, raw
 from .legality import refusal
 
@@ -81,6 +81,7 @@ class ScriptedServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._listener: asyncio.Server | None = None
+        self._main_task: asyncio.Task[None] | None = None
         self._conversations: set[asyncio.Task[None]] = set()
 
     @property
@@ -129,16 +130,31 @@ class ScriptedServer:
     # All below runs in the server's own thread.
 
     async def _main(self, ready: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._main_task = asyncio.get_running_loop(), asyncio.current_task()
         await self._listen()
         ready.set()
         await self._stop.wait()
-        if self._listener is not None:
-            self._listener.close()
-        # A connection that is just being accepted is no conversation yet: cancelled, it would leave its socket open.
-        arriving = asyncio.all_tasks() - self._conversations - {asyncio.current_task()}
+        await self._close_listener()
+        talking = tuple(self._conversations)
+        for conversation in talking:
+            conversation.cancel()
+        await asyncio.gather(*talking, return_exceptions=True)
+        await asyncio.sleep(0)  # An aborted transport closes its socket in the loop's next turn.
+
+    async def _close_listener(self) -> None:
+        """Take no more connections; those that the kernel has handed over become conversations first."""
+        if self._listener is None:
+            return
+        loop = asyncio.get_running_loop()
+        for listening in self._listener.sockets:
+            loop.remove_reader(listening.fileno())
+        # A server that is closed while asyncio sets up a connection leaves that connection's socket open (3.11), and
+        # a conversation that is cancelled before its first step does not close it either.
+        arriving = asyncio.all_tasks() - self._conversations - {self._main_task}
         if arriving:
             await asyncio.wait(arriving)
+        await asyncio.sleep(0)
+        self._listener.close()
 
     async def _listen(self) -> None:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
@@ -204,9 +220,9 @@ class ScriptedServer:
         content = fault.reply if isinstance(answer, Fault) else answer
         await asyncio.sleep(fault.delay_s)
         if fault.status is not None:
-            rendered = _rendered(fault, content, request, self.model)
-            writer.write(_head(fault.status, rendered, fault.headers))
-            for part in _share(rendered, fault):
+            response = responses.rendered(fault, content, request.json, self.model)
+            writer.write(responses.head(fault.status, response, fault.headers))
+            for part in responses.share(response, fault):
                 writer.write(part)
                 await writer.drain()
         return await self._end(fault, reader, writer)
@@ -223,8 +239,8 @@ class ScriptedServer:
                 sock: socket.socket = writer.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
-                if fault.ending == "restart" and self._listener is not None:
-                    self._listener.close()
+                if fault.ending == "restart":
+                    await self._close_listener()
                     await asyncio.sleep(fault.down_s)
                     await self._listen()
             case "stall":
@@ -232,47 +248,6 @@ class ScriptedServer:
             case "keep_alive":
                 await _comment(reader, writer)
         return False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Rendered:
-    parts: tuple[bytes, ...]
-    content_type: str
-    chunked: bool
-
-
-def _rendered(fault: Fault, content: Reply | Mapping[str, Any] | None, request: Received, model: str) -> _Rendered:
-    if content is None:
-        streams = fault.content_type == "text/event-stream"
-        return _Rendered(parts=(fault.body,), content_type=fault.content_type, chunked=streams)
-    body = chunks.completion(content, model=model) if isinstance(content, Reply) else content
-    if not request.json.get("stream"):
-        return _Rendered(parts=(json.dumps(body).encode(),), content_type="application/json", chunked=False)
-    options = cast("dict[str, Any]", request.json.get("stream_options") or {})
-    wants_usage = options.get("include_usage")
-    shown = body if wants_usage else {key: value for key, value in body.items() if key != "usage"}
-    return _Rendered(parts=tuple(chunks.events(shown)), content_type="text/event-stream", chunked=True)
-
-
-def _head(status: int, rendered: _Rendered, headers: Mapping[str, str]) -> bytes:
-    length = str(sum(len(part) for part in rendered.parts))
-    framing = {"Transfer-Encoding": "chunked"} if rendered.chunked else {"Content-Length": length}
-    lines = {"Content-Type": rendered.content_type, **framing, **headers}
-    head = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in lines.items()), "", ""]
-    return "\r\n".join(head).encode()
-
-
-def _share(rendered: _Rendered, fault: Fault) -> Iterator[bytes]:
-    left = round(sum(len(part) for part in rendered.parts) * fault.share)
-    for part in rendered.parts:
-        if fault.ending == "keep_alive" and len(part) > left:
-            break  # a comment in the middle of an event would spoil it
-        sent = part[:left]
-        left -= len(sent)
-        if sent:
-            yield b"%x\r\n%s\r\n" % (len(sent), sent) if rendered.chunked else sent
-    if rendered.chunked and fault.ending == "whole":
-        yield b"0\r\n\r\n"
 
 
 async def _comment(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
