@@ -372,7 +372,11 @@ def run_pytest(folder: Path, code: str) -> str:
 
 def test_a_connection_that_arrives_while_the_server_closes_leaves_no_socket_open() -> None:
     lost: list[object] = []
-    hook, sys.unraisablehook = sys.unraisablehook, lambda report: lost.append(report.exc_value)
+
+    def note(report: sys.UnraisableHookArgs) -> None:
+        lost.append(report.exc_value)
+
+    hook, sys.unraisablehook = sys.unraisablehook, note
     try:
         for _ in range(10):
             server = ScriptedServer([]).start()
