@@ -16,10 +16,12 @@ class WeightBytes:
     """Split over the GPUs: the matrices of the language model."""
     replicated: int
     """Whole on every GPU: norms and scales of the language model."""
+    kv_projections: int = 0
+    """The part of `sharded` that makes keys and values: it is split by KV heads, so on no more GPUs than there are."""
     vision_sharded: int = 0
     """The vision tower's matrices, split over the GPUs. 0: the model sees no images."""
     vision_replicated: int = 0
-    """The projector and the tower's norms, whole on every GPU."""
+    """The projector, the patch convolution and the tower's norms, whole on every GPU."""
 
     def total(self, *, language_model_only: bool = False) -> int:
         """Add up the whole checkpoint, or its language model alone."""
@@ -28,6 +30,17 @@ class WeightBytes:
             + self.replicated
             + (0 if language_model_only else self.vision_sharded + self.vision_replicated)
         )
+
+    def per_gpu(self, tensor_parallel_size: int, num_kv_heads: int, *, language_model_only: bool = False) -> int:
+        """Add up what one GPU of a tensor-parallel group holds.
+
+        Source: vLLM 0.32.0, model_executor/layers/linear.py (QKVParallelLinear keeps a whole KV head per GPU) and
+        model_executor/models/pixtral.py (projector and patch convolution replicated, the tower's linears split).
+        """
+        split = self.sharded + (0 if language_model_only else self.vision_sharded)
+        whole = self.replicated + (0 if language_model_only else self.vision_replicated)
+        kv_again = max(0, self.kv_projections // num_kv_heads - self.kv_projections // tensor_parallel_size)
+        return split // tensor_parallel_size + whole + kv_again
 
 
 @dataclass(frozen=True, kw_only=True)

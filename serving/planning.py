@@ -1,9 +1,11 @@
 """Decide what fits on which GPUs, by the engine's own arithmetic; pure: starts nothing, reads nothing."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from .hardware import GpuSet
+from .kvcache import KvCache, bytes_per_token
 from .models import DraftShape, ModelShape, WeightFormat
 
 EngineName = Literal["vllm", "sglang"]
@@ -37,6 +39,12 @@ class PlanRequest:
     """True: no CUDA graphs."""
     block_size: int = 16
     """Tokens of one block of the KV cache."""
+    concurrency: int = 1
+    """Requests of the whole `max_model_len` that the KV cache shall hold at once; the engine does not insist on it."""
+    kv_cache_memory_bytes: int | None = None
+    """The KV cache, given per GPU, as by the engine's flag: nothing is profiled. None: what is left is taken."""
+    other_bytes: int | None = None
+    """What one GPU needs beside weights and KV cache, when it is known. None: the estimate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,3 +99,57 @@ class Plan:
     """One request cannot be faster than this, by memory bandwidth; a bound, not a forecast. None: not known."""
     notes: tuple[str, ...]
     """What a person should know of this plan, one sentence each."""
+
+
+def size_up(request: PlanRequest, other: ByteRange, *, measured: bool = False) -> Plan:
+    """Work out what a request comes to, without what would mend it.
+
+    Args:
+        request: the configuration.
+        other: what a GPU needs beside weights and KV cache.
+        measured: True: `other` is from a real start.
+    """
+    model, draft, split = request.model, request.draft, request.tensor_parallel_size
+    requested = math.ceil(request.gpus.gpu.memory_bytes * request.gpu_memory_utilization)
+    weights = model.weights[request.weights].per_gpu(
+        split, model.num_kv_heads, language_model_only=request.language_model_only
+    ) + (draft.weights.per_gpu(split, model.num_kv_heads) if draft else 0)
+    per_token = bytes_per_token(
+        num_layers=model.num_layers + (draft.num_layers if draft else 0),
+        num_kv_heads=model.num_kv_heads,
+        head_dim=model.head_dim,
+        tensor_parallel_size=split,
+        fp8=request.kv_cache_dtype == "fp8",
+    )
+
+    def cache(other_bytes: int) -> KvCache:
+        given = request.kv_cache_memory_bytes
+        left = requested - weights - other_bytes if given is None else given
+        return KvCache(available_bytes=left, bytes_per_token=per_token, block_size=request.block_size)
+
+    needed = cache(0).needed_bytes(request.max_model_len)
+    likely = cache(other.likely)
+    return Plan(
+        request=request,
+        starts=_starts(needed, cache(other.low), cache(other.high)),
+        requested_bytes=requested,
+        weights_bytes=weights,
+        activation_bytes=other,
+        measured=measured,
+        kv_bytes=likely.available_bytes,
+        kv_bytes_per_token=per_token,
+        num_blocks=likely.num_blocks,
+        kv_tokens=likely.tokens(request.max_model_len),
+        concurrency=likely.concurrency(request.max_model_len),
+        missing_bytes=max(0, needed - likely.available_bytes),
+        longest_max_model_len=likely.longest(model.max_position),
+        changes=(),
+        decode_tokens_s_bound=None,
+        notes=(),
+    )
+
+
+def _starts(needed_bytes: int, best: KvCache, worst: KvCache) -> Starts:
+    if worst.available_bytes >= needed_bytes:
+        return "yes"
+    return "unsure" if best.available_bytes >= needed_bytes else "no"

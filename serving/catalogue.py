@@ -1,0 +1,97 @@
+"""The models that a plan knows by name, their bytes counted from their dimensions; reads no file."""
+
+from .dimensions import TextDimensions, VisionDimensions, weight_bytes
+from .models import DraftShape, ModelShape, WeightBytes, WeightFormat
+
+MEDIUM = "mistralai/Mistral-Medium-3.5-128B"
+SMALL = "mistralai/Mistral-Small-3.2-24B-Instruct-2506"
+
+# Dimensions of Mistral Medium 3.5 128B: https://mstojkovictt.github.io/kernel-tutorials/mistral-medium-3.5/ (from the
+# headers of its safetensors files, config.json and params.json), read 2026-11. The bytes counted from them are those
+# of the index file to the byte (133,605,834,656).
+_MEDIUM_TEXT = TextDimensions(
+    hidden_size=12288,
+    num_layers=88,
+    num_heads=96,
+    num_kv_heads=8,
+    head_dim=128,
+    intermediate_size=28672,
+    vocab_size=131072,
+)
+_MEDIUM_VISION = VisionDimensions(hidden_size=1664, num_layers=48, intermediate_size=8192)
+# 88 layers * 7 matrices * (weight scale and activation scale), each a BF16 scalar.
+_MEDIUM_SCALES = 88 * 7 * 2 * 2
+
+# https://huggingface.co/mistralai/Mistral-Small-3.2-24B-Instruct-2506, config.json: 24,011,361,280 parameters.
+_SMALL_TEXT = TextDimensions(
+    hidden_size=5120,
+    num_layers=40,
+    num_heads=32,
+    num_kv_heads=8,
+    head_dim=128,
+    intermediate_size=32768,
+    vocab_size=131072,
+)
+_SMALL_VISION = VisionDimensions(hidden_size=1024, num_layers=24, intermediate_size=4096)
+
+
+def known_models() -> tuple[ModelShape, ...]:
+    """List the models that have a name here; the first is the default."""
+    return (
+        _shape(
+            MEDIUM,
+            "Mistral Medium 3.5 128B",
+            _MEDIUM_TEXT,
+            max_position=262144,
+            weights={
+                "fp8": weight_bytes(_MEDIUM_TEXT, _MEDIUM_VISION, fp8=True, scale_bytes=_MEDIUM_SCALES),
+                "bf16": weight_bytes(_MEDIUM_TEXT, _MEDIUM_VISION),
+            },
+        ),
+        _shape(
+            SMALL,
+            "Mistral Small 3.2 24B",
+            _SMALL_TEXT,
+            max_position=131072,
+            weights={
+                "bf16": weight_bytes(_SMALL_TEXT, _SMALL_VISION),
+                "fp8": weight_bytes(_SMALL_TEXT, _SMALL_VISION, fp8=True),
+            },
+        ),
+    )
+
+
+def draft_for(model: ModelShape) -> DraftShape | None:
+    """Find the published draft of a model; None: there is none."""
+    if model.name != MEDIUM:
+        return None
+    return DraftShape(
+        name="mistralai/Mistral-Medium-3.5-128B-EAGLE",
+        num_layers=2,
+        # Two layers of the target's dimensions and `eagle_linear` 24576 -> 12288, all FP8 and all split over the GPUs
+        # (vLLM 0.32.0, model_executor/models/mistral_eagle.py); embedding and output matrix are the target's.
+        weights=WeightBytes(sharded=_MEDIUM_TEXT.linears // 88 * 2 + 2 * 12288 * 12288, replicated=0),
+        num_speculative_tokens=3,
+        # The draft's card gives this for it; 3 as well.
+        max_model_len=65536,
+    )
+
+
+def _shape(
+    name: str, title: str, text: TextDimensions, *, max_position: int, weights: dict[WeightFormat, WeightBytes]
+) -> ModelShape:
+    return ModelShape(
+        name=name,
+        title=title,
+        hidden_size=text.hidden_size,
+        num_layers=text.num_layers,
+        num_heads=text.num_heads,
+        num_kv_heads=text.num_kv_heads,
+        head_dim=text.head_dim,
+        intermediate_size=text.intermediate_size,
+        vocab_size=text.vocab_size,
+        max_position=max_position,
+        weights=weights,
+        sees_images=True,
+        source=f"https://huggingface.co/{name}, 2026-11",
+    )
