@@ -21,3 +21,7 @@ class Diagnosis:
     """What to do: the exact flag or command."""
     fatal: bool
     """True: with the same configuration it happens again; a restart is of no use."""
+    times: int = 1
+    """How often it shows in the log."""
+    processes: int = 1
+    """How many of the engine's processes it shows in, as ranks of a tensor-parallel start."""

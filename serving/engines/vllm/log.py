@@ -42,6 +42,12 @@ def cause_of_death(lines: Sequence[str]) -> str:
     return next((line for line in reversed(said) if line), "")
 
 
+READY = re.compile(r"Starting vLLM server on |Application startup complete")
+"""The server listens."""
+
+BANNER = re.compile(r" version \d\S*$|vLLM API server version \d")
+"""The first words of a start."""
+
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\) )?(?:(?:ERROR|CRITICAL|WARNING|INFO) [\d-]+ [\d:]+ \[[^\]]+\] ?)?")
 
 # (what the line looks like, the phase it opens, what to say). Seen in vLLM 0.32.0 on the CPU, 0.33 by its source.

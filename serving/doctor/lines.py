@@ -1,0 +1,93 @@
+"""Read log lines as records: which process speaks, how loud, what it says; judges nothing."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line, or one part of it where a progress bar has overwritten itself."""
+
+    number: int
+    """In the log, from 1."""
+    process: str
+    """Who speaks, as the prefix names it: `Worker_TP3`, `TP0`. Empty: the prefix does not say, or there is none."""
+    level: Level
+    """Empty: the line has no level, as tracebacks that Python prints by itself."""
+    text: str
+    """Without prefixes and line end; its indentation is kept."""
+
+
+def read_lines(lines: Iterable[str]) -> Iterator[Line]:
+    """Take the prefixes off: of vLLM, SGLang and uvicorn, and of docker, Kubernetes and journald around them."""
+    for number, whole in enumerate(lines, start=1):
+        for part in _ANSI.sub("", whole).rstrip("\r\n").split("\r"):
+            if part.strip():
+                yield _read(number, part)
+
+
+def _read(number: int, text: str) -> Line:
+    text = _inside(text)
+    process = ""
+    level: Level = ""
+    if found := _PROCESS.match(text):
+        process, text = found["process"], text[found.end() :]
+    if found := _SGLANG.match(text):
+        process, text = found["process"] or process, text[found.end() :]
+    if found := _LEVEL.match(text):
+        level, text = _LEVELS[found["level"] or found["letter"] or found["plain"]], text[found.end() :]
+    return Line(number=number, process=process, level=level, text=text.rstrip())
+
+
+def _inside(text: str) -> str:
+    """Take off what a container runtime or a journal puts before each line."""
+    if text.startswith('{"log":'):
+        text = _docker_json(text)
+    # A time stamp may stand before the name of a container, and after it.
+    for _ in range(3):
+        shorter = _AROUND.sub("", text, count=1)
+        if shorter == text:
+            break
+        text = shorter
+    return text
+
+
+def _docker_json(text: str) -> str:
+    try:
+        return str(json.loads(text)["log"]).rstrip("\r\n")
+    except (ValueError, KeyError, TypeError):
+        return text  # It was cut.
+
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+_AROUND = re.compile(
+    rf"^(?:{_STAMP} (?:std(?:out|err) [FP] )?"  # docker logs -t, Kubernetes (CRI)
+    r"|\[pod/[^\]]+\] "  # kubectl logs --prefix
+    r"|[\w.-]+\s* \| "  # docker compose logs
+    r"|(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]+ [\w@.:\\-]+\[\d+\]: )"  # journalctl
+)
+# `(EngineCore_DP0 pid=7) `; Ray adds `, ip=10.0.0.2`.
+_PROCESS = re.compile(r"^\((?P<process>[^()]*?)(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?\) ?")
+_SGLANG = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?: (?P<process>[A-Z][A-Z0-9 ]*))?\] ")
+_LEVEL = re.compile(
+    r"^(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) [\d-]+ [\d:.]+ \[[^\]]*\] ?"  # vLLM
+    r"|(?P<letter>[IWEF])\d{4} [\d:.]+ +\d+ [^\]]*\] ?"  # glog: torch
+    r"|(?P<plain>DEBUG|INFO|WARNING|ERROR|CRITICAL): +)"  # uvicorn
+)
+_LEVELS: dict[str, Level] = {
+    "DEBUG": "DEBUG",
+    "INFO": "INFO",
+    "WARNING": "WARNING",
+    "ERROR": "ERROR",
+    "CRITICAL": "CRITICAL",
+    "I": "INFO",
+    "W": "WARNING",
+    "E": "ERROR",
+    "F": "CRITICAL",
+}
