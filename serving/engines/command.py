@@ -1,8 +1,10 @@
 """An engine's command line as data: flags with their reasons, variables, addresses; starts nothing."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from serving.errors import EngineError
 from serving.planning import EngineName
 
 
@@ -18,6 +20,17 @@ class ServeOptions:
     """A file that holds the key and nothing else. None: no key; then `host` must be of the loopback range."""
     download_dir: Path | None = None
     """Where weights are kept. None: the engine's default."""
+
+    @property
+    def root_url(self) -> str:
+        """Name the address by which this machine reaches the server."""
+        address = _address(self.host)
+        if address is not None and address.is_unspecified:
+            # It listens on all interfaces, so on the loopback one too.
+            host = "127.0.0.1" if address.version == 4 else "::1"
+        else:
+            host = self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +77,31 @@ class EngineCommand:
     def arguments(self) -> tuple[str, ...]:
         """List the words of all flags."""
         return tuple(word for flag in self.flags for word in flag.words)
+
+
+def refuse_open_host(options: ServeOptions) -> None:
+    """Let no server be reached from elsewhere without a key.
+
+    Raises:
+        EngineError: the host is not of the loopback range, and no key file is named.
+    """
+    if options.api_key_file is None and not is_loopback(options.host):
+        raise EngineError(
+            f"Cannot serve on {options.host!r} without a key: whoever reaches this machine could use the model.",
+            cause="",
+            do="Put a key into a file that only you can read and name it: --api-key-file FILE. Or leave --host away: "
+            "then only this machine reaches the server.",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches a server that listens there; a name other than localhost counts as no."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

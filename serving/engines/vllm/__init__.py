@@ -1,6 +1,16 @@
 """Everything known of vLLM: its flags, its environment, its log lines, its endpoints; imports no vLLM."""
 
-from .flags import CHAT, HEALTH, VllmSettings, environment
+from .flags import CHAT, HEALTH, VllmSettings, command, cpu_command, environment
 from .log import StartFact, cause_of_death, read_start_line
 
-__all__ = ["CHAT", "HEALTH", "StartFact", "VllmSettings", "cause_of_death", "environment", "read_start_line"]
+__all__ = [
+    "CHAT",
+    "HEALTH",
+    "StartFact",
+    "VllmSettings",
+    "cause_of_death",
+    "command",
+    "cpu_command",
+    "environment",
+    "read_start_line",
+]

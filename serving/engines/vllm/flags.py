@@ -1,10 +1,267 @@
-"""Know the flags and the environment of vLLM; start nothing."""
+"""Make the command that starts vLLM, each flag with its reason; start nothing, read no weights.
 
+Source of the flags: `vllm serve --help`, vLLM 0.32.0, read 2026-11-23; `tests/engine_flags.py` holds each of them
+against the parser of the vLLM that is installed.
+"""
+
+import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable, refuse_open_host
+from serving.errors import EngineError
+from serving.planning import Plan, PlanRequest
+
 HEALTH = "/health"
 CHAT = "/v1/chat/completions"
+
+_MODULE = ("-P", "-m", "vllm.entrypoints.cli.main", "serve")
+_USUAL_BLOCK = 16
+"""Tokens of a block where vLLM is told nothing. Source: vLLM 0.32.0, config/cache.py:72."""
+
+
+def command(plan: Plan, options: ServeOptions) -> EngineCommand:
+    """Make the command for a planned model on GPUs.
+
+    Raises:
+        EngineError: the host is open and there is no key, or the weights are not to be had in the planned format.
+    """
+    request = plan.request
+    model = request.model.name
+    draft = () if request.draft is None else (request.draft.name,)
+    return _command(
+        model,
+        options,
+        flags=(*_size_flags(request), *_memory_flags(request), *_weight_flags(request), *_draft_flags(request)),
+        variables=_offline_variables(model, *draft),
+    )
+
+
+def cpu_command(
+    model: Path,
+    options: ServeOptions,
+    *,
+    max_model_len: int,
+    max_num_seqs: int,
+    kv_cache_memory_bytes: int,
+    cache: Path,
+) -> EngineCommand:
+    """Make the command for a small model on this machine's CPU.
+
+    Args:
+        model: a folder.
+        options: how the server is to be reached.
+        max_model_len: tokens of prompt and answer together.
+        max_num_seqs: requests at once.
+        kv_cache_memory_bytes: memory for the KV cache.
+        cache: where vLLM keeps what it can make again.
+
+    Raises:
+        EngineError: the host is open and there is no key.
+    """
+    return _command(
+        str(model),
+        options,
+        flags=(
+            _max_model_len(max_model_len),
+            _max_num_seqs(max_num_seqs),
+            _kv_cache_memory_bytes(kv_cache_memory_bytes),
+            Flag(words=("--enforce-eager",), reason="compiling takes a minute at each start and gains nothing here"),
+        ),
+        variables=(
+            *_offline_variables(str(model)),
+            Variable(name="VLLM_CACHE_ROOT", value=str(cache / "vllm"), reason="what vLLM can make again lies there"),
+            # It runs in an environment made for it; a GPU's vLLM may well lie in the user's own site-packages.
+            Variable(name="PYTHONNOUSERSITE", value="1", reason="no package from outside the engine's environment"),
+        ),
+    )
+
+
+def _command(
+    model: str, options: ServeOptions, *, flags: tuple[Flag, ...], variables: tuple[Variable, ...]
+) -> EngineCommand:
+    refuse_open_host(options)
+    return EngineCommand(
+        engine="vllm",
+        program=("vllm", "serve", model),
+        # By module and not by the `vllm` script, whose first line names the folder it was installed in.
+        # -P: the folder we stand in may hold a file named like one of vLLM's imports.
+        module=(*_MODULE, model),
+        flags=(*_address_flags(options), *flags, *_layout_flags(model), *_chat_flags(model)),
+        environment=(*_key_variables(options), *variables, *_always()),
+        model=options.served_model_name or model,
+        base_url=f"{options.root_url}/v1",
+        health_url=f"{options.root_url}{HEALTH}",
+    )
+
+
+def _address_flags(options: ServeOptions) -> tuple[Flag, ...]:
+    flags = [
+        Flag(words=("--host", options.host), reason="who can reach the server; vLLM alone would bind all interfaces"),
+        Flag(words=("--port", str(options.port)), reason="where it listens"),
+    ]
+    if options.served_model_name is not None:
+        flags.append(Flag(words=("--served-model-name", options.served_model_name), reason="what requests call it"))
+    if options.download_dir is not None:
+        flags.append(Flag(words=("--download-dir", str(options.download_dir)), reason="where weights are kept"))
+    return tuple(flags)
+
+
+def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
+    size = request.tensor_parallel_size
+    flags = [
+        Flag(words=("--tensor-parallel-size", str(size)), reason=f"one copy of the model on {size} GPU(s)"),
+        _max_model_len(request.max_model_len),
+        _max_num_seqs(request.max_num_seqs),
+        Flag(
+            words=("--max-num-batched-tokens", str(request.max_num_batched_tokens)),
+            reason="tokens computed in one pass; the activation peak grows with it",
+        ),
+    ]
+    if request.enforce_eager:
+        flags.append(Flag(words=("--enforce-eager",), reason="no CUDA graphs: less memory, slower answers"))
+    return tuple(flags)
+
+
+def _memory_flags(request: PlanRequest) -> tuple[Flag, ...]:
+    flags = [
+        Flag(
+            words=("--gpu-memory-utilization", f"{request.gpu_memory_utilization:g}"),
+            reason="share of each GPU that vLLM may take; its own default is 0.92, the model card's is 0.8",
+        )
+    ]
+    if request.kv_cache_memory_bytes is not None:
+        flags.append(_kv_cache_memory_bytes(request.kv_cache_memory_bytes))
+    if request.kv_cache_dtype != "auto":
+        flags.append(
+            Flag(
+                words=("--kv-cache-dtype", request.kv_cache_dtype),
+                reason="a KV cache of half the size; without scales in the checkpoint answers may lose accuracy",
+            )
+        )
+    if request.block_size != _USUAL_BLOCK:
+        flags.append(Flag(words=("--block-size", str(request.block_size)), reason="tokens of one KV cache block"))
+    if request.language_model_only:
+        flags.append(Flag(words=("--language-model-only",), reason="no vision tower: more KV cache, no images"))
+    return tuple(flags)
+
+
+def _weight_flags(request: PlanRequest) -> tuple[Flag, ...]:
+    shipped = next(iter(request.model.weights))
+    if request.weights == shipped:
+        return ()
+    if request.weights == "bf16":
+        raise EngineError(
+            f"{request.model.title} cannot be served in BF16: it is published in {shipped.upper()} only.",
+            cause="",
+            do=f"Leave --weights away, or give --weights {shipped}.",
+        )
+    return (Flag(words=("--quantization", "fp8"), reason="the BF16 weights are made FP8 while they are loaded"),)
+
+
+def _draft_flags(request: PlanRequest) -> tuple[Flag, ...]:
+    draft = request.draft
+    if draft is None:
+        return ()
+    config = {
+        "method": "eagle",
+        "model": draft.name,
+        "num_speculative_tokens": draft.num_speculative_tokens,
+        # vLLM refuses a draft that reaches further than its target (0.32.0, config/speculative.py:1656).
+        "max_model_len": min(draft.max_model_len, request.max_model_len),
+    }
+    return (
+        Flag(
+            words=("--speculative-config", json.dumps(config)),
+            reason=f"EAGLE proposes {draft.num_speculative_tokens} tokens a step; pays off when few requests run",
+        ),
+    )
+
+
+def _layout_flags(model: str) -> tuple[Flag, ...]:
+    """Name Mistral's own layout; a folder that lacks it is left to what vLLM finds there."""
+    flags: list[Flag] = []
+    if _holds(model, "tekken.json"):
+        flags.append(
+            Flag(words=("--tokenizer-mode", "mistral"), reason="Mistral's own tokenizer, on which tool calls depend")
+        )
+    if _holds(model, "params.json"):
+        flags += [
+            Flag(words=("--config-format", "mistral"), reason="params.json; the other layout has other call ids"),
+            Flag(words=("--load-format", "mistral"), reason="consolidated*.safetensors: one of the two layouts"),
+        ]
+    return tuple(flags)
+
+
+def _chat_flags(model: str) -> tuple[Flag, ...]:
+    flags: list[Flag] = []
+    if _holds(model, "tekken.json"):
+        flags += [
+            Flag(words=("--tool-call-parser", "mistral"), reason="reads calls as this model writes them"),
+            Flag(words=("--enable-auto-tool-choice",), reason="lets the model decide when to call"),
+            Flag(words=("--reasoning-parser", "mistral"), reason="splits the reasoning from the answer"),
+            Flag(
+                words=("--structured-outputs-config", json.dumps({"enable_in_reasoning": True})),
+                reason="choice and regex hold at effort none too, where no reasoning ends",
+            ),
+        ]
+    return (
+        *flags,
+        Flag(words=("--enable-prefix-caching",), reason="a conversation's earlier steps are not computed again"),
+        Flag(words=("--enable-prompt-tokens-details",), reason="usage tells how much of a prompt was cached"),
+    )
+
+
+def _max_model_len(tokens: int) -> Flag:
+    return Flag(
+        words=("--max-model-len", str(tokens)),
+        reason="tokens of prompt and answer together; one request of it has to fit the KV cache",
+    )
+
+
+def _max_num_seqs(requests: int) -> Flag:
+    return Flag(words=("--max-num-seqs", str(requests)), reason="requests at once; more of them wait")
+
+
+def _kv_cache_memory_bytes(size: int) -> Flag:
+    return Flag(words=("--kv-cache-memory-bytes", str(size)), reason="the KV cache, given instead of profiled")
+
+
+def _key_variables(options: ServeOptions) -> tuple[Variable, ...]:
+    if options.api_key_file is None:
+        return ()
+    return (
+        Variable(
+            # An argument would be seen by everyone who lists processes. Source: vLLM 0.32.0, envs.py:820.
+            name="VLLM_API_KEY",
+            value="",
+            reason="requests below /v1 need it; /health and /metrics stay open",
+            secret_file=options.api_key_file,
+        ),
+    )
+
+
+def _offline_variables(*models: str) -> tuple[Variable, ...]:
+    if not all(Path(model).is_dir() for model in models):
+        return ()
+    return (
+        Variable(name="HF_HUB_OFFLINE", value="1", reason="all files are here: nothing is fetched"),
+        Variable(name="TRANSFORMERS_OFFLINE", value="1", reason="the same, for transformers"),
+    )
+
+
+def _always() -> tuple[Variable, ...]:
+    return (
+        Variable(name="DO_NOT_TRACK", value="1", reason="vLLM and the Hugging Face client report nothing of you"),
+        Variable(name="PYTHONSAFEPATH", value="1", reason="no module is taken from the current folder"),
+        Variable(name="PYTHONUNBUFFERED", value="1", reason="the log is written as it is said"),
+    )
+
+
+def _holds(model: str, name: str) -> bool:
+    """Tell whether a model's files include one; of a name on the Hub it is taken for granted, ours are Mistral's."""
+    folder = Path(model)
+    return not folder.is_dir() or (folder / name).is_file()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,97 @@
+"""A key comes from a file that nobody else can read, and stands in no text."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from serving import EngineError
+from serving.secrets import read_key, redacted
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "key"
+    file.touch(mode=0o600)
+    return file
+
+
+def message(file: Path) -> str:
+    with pytest.raises(EngineError) as caught:
+        read_key(file)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["sk-abc_123", "sk-abc_123\n", "  sk-abc_123\r\n\n"])
+def test_the_key_is_the_only_line_without_what_surrounds_it(key_file: Path, text: str):
+    key_file.write_text(text, newline="")
+
+    assert read_key(key_file) == "sk-abc_123"
+
+
+@pytest.mark.parametrize(("mode", "shown"), [(0o640, "0640"), (0o604, "0604"), (0o666, "0666")])
+def test_a_file_that_others_can_read_is_refused_with_the_command_that_mends_it(key_file: Path, mode: int, shown: str):
+    key_file.write_text("sk-abc")
+    key_file.chmod(mode)
+
+    assert message(key_file) == (
+        f"Cannot use the key file '{key_file}': other users of this machine may use it too (mode {shown}).\n"
+        f"Now:   Take their rights away: chmod 600 {key_file}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it is empty"),
+        (b" \n\n", "it is empty"),
+        (b"one two", "it holds more than one word"),
+        (b"one\ntwo\n", "it holds more than one word"),
+        (b"one\x00", "it holds more than one word"),
+        (b"schl\xc3\xbcssel", "it holds characters that no key has"),
+    ],
+)
+def test_a_file_without_a_usable_key_is_refused_and_not_quoted(key_file: Path, content: bytes, why: str):
+    key_file.write_bytes(content)
+
+    assert message(key_file) == (
+        f"Cannot use the key file '{key_file}': {why}.\nNow:   Put the key into it, as its only line, without a space."
+    )
+
+
+def test_a_missing_file_and_a_folder_are_named_with_the_reason(tmp_path: Path):
+    assert message(tmp_path / "none") == (
+        f"Cannot read the key file '{tmp_path}/none'.\n"
+        "Cause: No such file or directory\n"
+        "Now:   Name a file that holds the key and that you may read."
+    )
+    assert message(tmp_path) == (
+        f"Cannot read the key file '{tmp_path}'.\n"
+        "Cause: Is a directory\n"
+        "Now:   Name a file that holds the key and that you may read."
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_file_is_named_with_the_reason(key_file: Path):
+    key_file.chmod(0o000)
+
+    assert message(key_file) == (
+        f"Cannot read the key file '{key_file}'.\n"
+        "Cause: Permission denied\n"
+        "Now:   Name a file that holds the key and that you may read."
+    )
+
+
+def test_the_error_of_an_unreadable_text_carries_no_part_of_it(key_file: Path):
+    key_file.write_bytes(b"geheim\xff")
+    with pytest.raises(EngineError) as caught:
+        read_key(key_file)
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_secrets_are_taken_out_of_a_text_the_longer_one_first():
+    assert redacted("a sk-1 b sk-123 c", ["sk-1", "sk-123"]) == "a *** b *** c"
+    assert redacted("nothing to hide", ["", "sk-1"]) == "nothing to hide"
