@@ -1,6 +1,5 @@
 """A key comes from a file that nobody else can read, and stands in no text."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -68,17 +67,6 @@ def test_a_missing_file_and_a_folder_are_named_with_the_reason(tmp_path: Path):
     assert message(tmp_path) == (
         f"Cannot read the key file '{tmp_path}'.\n"
         "Cause: Is a directory\n"
-        "Now:   Name a file that holds the key and that you may read."
-    )
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_named_with_the_reason(key_file: Path):
-    key_file.chmod(0o000)
-
-    assert message(key_file) == (
-        f"Cannot read the key file '{key_file}'.\n"
-        "Cause: Permission denied\n"
         "Now:   Name a file that holds the key and that you may read."
     )
 

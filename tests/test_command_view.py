@@ -1,0 +1,130 @@
+"""The command that `--dry-run` shows: pasted into bash, it starts exactly what `agent serve` would start."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.cli.command_view import render
+from serving.engines import engine_command
+from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
+from serving.planner import plan
+
+# Stands in for vllm and python: writes down what it was given.
+PROGRAM = """#!{python} -S
+import json, os, sys
+json.dump([sys.argv, dict(os.environ)], open({out!r}, "w"))
+"""
+
+
+def made(**changes: object) -> EngineCommand:
+    values: dict[str, object] = {
+        "engine": "vllm",
+        "program": ("vllm", "serve", "my model"),
+        "module": (),
+        "flags": (
+            Flag(words=("--port", "8000"), reason="where it listens"),
+            Flag(words=("--config", '{"a": "it\'s"}'), reason="costs $5 & `more`"),
+            Flag(words=("--a-flag-that-is-so-long-that-its-comment-cannot-stand-below-the-others",), reason="long"),
+        ),
+        "environment": (
+            Variable(name="DO_NOT_TRACK", value="1", reason="nothing is told"),
+            Variable(name="KEY", value="", reason="asked of requests", secret_file=Path("/keys/my key")),
+        ),
+        "model": "m",
+        "base_url": "http://127.0.0.1:8000/v1",
+        "health_url": "http://127.0.0.1:8000/health",
+    }
+    return EngineCommand(**(values | changes))
+
+
+def pasted(text: str, folder: Path, name: str) -> tuple[list[str], dict[str, str]]:
+    """Run it in bash, with a program of that name that writes down its arguments and its environment."""
+    out = folder / "given.json"
+    program = folder / name
+    program.write_text(PROGRAM.format(python=sys.executable, out=str(out)))
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc"],
+        input=text,
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    argv, environment = json.loads(out.read_text())
+    return argv[1:], environment
+
+
+def test_every_flag_and_variable_stands_on_its_line_with_its_reason():
+    assert render(made()) == (
+        """\
+# m at http://127.0.0.1:8000/v1
+(
+  export DO_NOT_TRACK=1  # nothing is told
+  export KEY="$(cat '/keys/my key')"; : "${KEY:?its file holds no key}"  # asked of requests
+  flags=(
+    --port 8000                   # where it listens
+    --config '{"a": "it'"'"'s"}'  # costs $5 & `more`
+    --a-flag-that-is-so-long-that-its-comment-cannot-stand-below-the-others  # long
+  )
+  vllm serve 'my model' "${flags[@]}"
+)"""
+    )
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("draft", [None, "eagle"])
+def test_bash_gives_the_engine_the_arguments_and_the_environment_of_the_command(
+    tmp_path: Path, engine: str, draft: str | None
+):
+    command = engine_command(plan(gpus="h200:4", max_model_len=65536, draft=draft, engine=engine), ServeOptions())
+
+    argv, environment = pasted(render(command), tmp_path, command.program[0])
+
+    assert argv == [*command.program[1:], *command.arguments]
+    assert {item.name: environment[item.name] for item in command.environment} == {
+        item.name: item.value for item in command.environment
+    }
+
+
+def test_the_key_is_read_by_bash_and_stands_neither_in_the_text_nor_in_the_arguments(tmp_path: Path):
+    key = tmp_path / "the key"
+    key.write_text("sk-secret\n")
+    options = ServeOptions(host="0.0.0.0", api_key_file=key)
+    text = render(engine_command(plan(gpus="h200:4", max_model_len=65536), options))
+
+    argv, environment = pasted(text, tmp_path, "vllm")
+
+    assert environment["VLLM_API_KEY"] == "sk-secret"
+    assert "sk-secret" not in text
+    assert "sk-secret" not in "".join(argv)
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_without_a_key_nothing_is_started(tmp_path: Path, content: str | None):
+    key = tmp_path / "key"
+    if content is not None:
+        key.write_text(content)
+    secret = Variable(name="KEY", value="", reason="asked of requests", secret_file=key)
+    text = render(made(program=("touch", str(tmp_path / "started")), flags=(), environment=(secret,)))
+
+    done = subprocess.run(["bash"], input=text, capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert "KEY: its file holds no key" in done.stderr
+    assert not (tmp_path / "started").exists()
+
+
+def test_the_variables_do_not_stay_in_the_shell_that_it_was_pasted_into(tmp_path: Path):
+    text = render(made(program=("true",), flags=(), environment=(made().environment[0],)))
+
+    done = subprocess.run(
+        ["bash"], input=f'{text}\necho "${{DO_NOT_TRACK:-unset}}"', env={"PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == "unset\n"
