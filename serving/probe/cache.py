@@ -1,0 +1,53 @@
+"""Keep what a probe found, one file for each server, and find it again; a file that does not fit counts as none."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from .records import Capabilities, CheckResult, ProbeReport
+
+FORMAT_VERSION = 1
+
+
+def cache_path(base_url: str, state: Path) -> Path:
+    """Name the file of a server below a state dir."""
+    address = base_url.rstrip("/")
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", address.partition("://")[2]).strip("-")[:60]
+    return state / "probes" / f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:8]}.json"
+
+
+def write_cache(report: ProbeReport, state: Path) -> Path:
+    """Replace the server's file as a whole; the folder is made if need be.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = cache_path(report.base_url, state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half.write_text(json.dumps({"format": FORMAT_VERSION, **asdict(report)}, indent=1) + "\n", encoding="utf-8")
+    half.replace(path)
+    return path
+
+
+def read_cache(base_url: str, state: Path) -> ProbeReport | None:
+    """Read what was found of a server; None: nothing that this version understands."""
+    try:
+        found: Any = json.loads(cache_path(base_url, state).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    values = cast("dict[str, Any]", found)
+    if values.pop("format", None) != FORMAT_VERSION:
+        return None
+    try:
+        values["checks"] = tuple(CheckResult(**check) for check in values["checks"])
+        values["capabilities"] = Capabilities(**values["capabilities"])
+        return ProbeReport(**values)
+    except (TypeError, KeyError):
+        return None

@@ -1,0 +1,110 @@
+"""Say why a server refuses or garbles, and what mends it, per kind of server; the texts only."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from .records import ServerKind
+
+Remedy = Literal[
+    "tool_parser",
+    "reasoning_parser",
+    "prefix_cache",
+    "prompt_details",
+    "metrics",
+    "grammar",
+    "upgrade",
+    "log",
+    "draft",
+    "key",
+]
+
+_FIXES: Mapping[tuple[Remedy, ServerKind], str] = MappingProxyType(
+    {
+        ("tool_parser", "vllm"): "Start vLLM with --enable-auto-tool-choice and the model's own --tool-call-parser; "
+        "for Mistral: --tool-call-parser mistral --tokenizer-mode mistral.",
+        ("tool_parser", "sglang"): "Start SGLang with the model's own --tool-call-parser; for Mistral: "
+        "--tool-call-parser mistral.",
+        ("tool_parser", "generic"): "Start the server with the tool-call parser of this model's family.",
+        ("reasoning_parser", "vllm"): "Start vLLM with the model's own --reasoning-parser; for Mistral: "
+        "--reasoning-parser mistral.",
+        ("reasoning_parser", "sglang"): "Start SGLang with the model's own --reasoning-parser; for Mistral: "
+        "--reasoning-parser mistral.",
+        ("reasoning_parser", "generic"): "Start the server with the reasoning parser of this model's family.",
+        ("prefix_cache", "vllm"): "Start vLLM with --enable-prefix-caching. Behind a router: let it send a session "
+        "to one engine (cache_aware or consistent_hash).",
+        ("prefix_cache", "sglang"): "Start SGLang without --disable-radix-cache. Behind a router: let it send a "
+        "session to one engine (cache_aware or consistent_hash).",
+        ("prefix_cache", "generic"): "Switch the server's prefix cache on. Behind a router: let it send a session to "
+        "one engine.",
+        ("prompt_details", "vllm"): "vLLM says it with --enable-prompt-tokens-details",
+        ("prompt_details", "sglang"): "SGLang says it with --enable-cache-report",
+        ("prompt_details", "generic"): "the server does not report it",
+        ("metrics", "vllm"): "vLLM offers them unless a proxy hides /metrics",
+        ("metrics", "sglang"): "SGLang offers them with --enable-metrics",
+        ("metrics", "generic"): "the server offers none at /metrics",
+        ("grammar", "vllm"): "Start vLLM with --structured-outputs-config '{\"enable_in_reasoning\":true}'.",
+        ("grammar", "sglang"): "Start SGLang with a --grammar-backend other than none.",
+        ("grammar", "generic"): "Use a server that decodes by a grammar, such as vLLM or SGLang.",
+        ("upgrade", "vllm"): "Upgrade vLLM to 0.32 or newer.",
+        ("upgrade", "sglang"): "Upgrade SGLang to 0.5.23 or newer.",
+        ("upgrade", "generic"): "Upgrade the server, or use one that is known to work: vLLM, SGLang.",
+        ("log", "vllm"): "Look in vLLM's log, or give it to: agent doctor --log FILE.",
+        ("log", "sglang"): "Look in SGLang's log, or give it to: agent doctor --log FILE.",
+        ("log", "generic"): "Look in the server's log.",
+        ("draft", "vllm"): "Give --speculative-config the draft that was made for this model, or start without it.",
+        ("draft", "sglang"): "Give --speculative-draft-model-path the draft that was made for this model, or start "
+        "without it.",
+        ("key", "vllm"): "Start vLLM with a key in the variable VLLM_API_KEY.",
+        ("key", "sglang"): "Start SGLang with --api-key.",
+        ("key", "generic"): "Start the server with an API key.",
+        ("draft", "generic"): "Use the draft that was made for this model, or none.",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A refusal that is known by its words."""
+
+    why: str
+    fix: str
+
+
+def fix(remedy: Remedy, kind: ServerKind) -> str:
+    """Word what mends it."""
+    return _FIXES[remedy, kind]
+
+
+def known_refusal(reason: str) -> Known | None:
+    """Recognise a refusal by the server's words; None: they are not known."""
+    return next((known for pattern, known in _KNOWN if pattern.search(reason)), None)
+
+
+# Texts of vLLM 0.32.0, met on the CPU on 2026-11-23; the version pair with mistral_common 1.13.1.
+_KNOWN: tuple[tuple[re.Pattern[str], Known], ...] = (
+    (
+        re.compile(r"get_lark_from_jinja\(\) missing .*force_tool_names"),
+        Known(
+            why="the installed mistral_common is 1.13 or newer, and this vLLM does not give it an argument that it "
+            "wants (force_tool_names): every chat request fails",
+            fix="In the engine's environment: pip install 'mistral_common>=1.11.6,<1.13'. Then restart vLLM.",
+        ),
+    ),
+    (
+        re.compile(r"requires --enable-auto-tool-choice and --tool-call-parser"),
+        Known(
+            why="the server was started without a tool parser",
+            fix=_FIXES["tool_parser", "vllm"],
+        ),
+    ),
+    (
+        re.compile(r"must be a-z, A-Z, 0-9, with a length of 9"),
+        Known(
+            why="the server takes only call ids of nine letters and digits, and its own are not",
+            fix="Start vLLM with --tokenizer-mode mistral.",
+        ),
+    ),
+)
