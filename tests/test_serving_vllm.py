@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.engines.vllm import StartFact, VllmSettings, cause_of_death, environment, read_start_line
+from serving.engines.vllm import StartFact, VllmSettings, environment, read_start_line
 
 
 def test_the_command_line_holds_every_flag_in_the_order_of_the_fields():
@@ -98,33 +98,3 @@ def test_the_environment_fetches_nothing_and_reads_no_module_of_the_user():
 )
 def test_a_log_line_tells_how_far_the_start_is(line: str, fact: StartFact | None):
     assert read_start_line(line) == fact
-
-
-def test_the_cause_is_the_specific_line_above_the_general_ones():
-    log = """\
-(EngineCore pid=2) INFO 11-23 15:47:09 [core.py:133] Initializing a V1 LLM engine (v0.32.0)
-(EngineCore pid=2) ERROR 11-23 15:47:20 [core.py:1111] ValueError: To serve at least one request with the model's max \
-seq len (262144), (11.0 GiB KV cache is needed, which is larger than the available KV cache memory (1.0 GiB).
-(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}
-""".splitlines()
-
-    assert cause_of_death(log) == (
-        "ValueError: To serve at least one request with the model's max seq len (262144), "
-        "(11.0 GiB KV cache is needed, which is larger than the available KV cache memory (1.0 GiB)."
-    )
-
-
-def test_an_unknown_cause_is_the_last_exception_that_is_not_general():
-    log = [
-        "Traceback (most recent call last):",
-        "(Worker pid=3) safetensors.SafetensorError: header too large",
-        "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.",
-        "",
-    ]
-
-    assert cause_of_death(log) == "safetensors.SafetensorError: header too large"
-
-
-def test_without_any_exception_the_last_line_stands_for_the_cause():
-    assert cause_of_death(["Killed", ""]) == "Killed"
-    assert cause_of_death([]) == ""

@@ -1,45 +1,28 @@
-"""Know what the lines of vLLM's log say; read no file."""
+"""Know what the lines of vLLM's log say of a start and of the load; read no file, know no failure.
+
+Read in the source of vLLM 0.32.0 and 0.33.0 (v1/worker/gpu_worker.py, v1/core/kv_cache_utils.py, v1/engine/core.py,
+v1/metrics/loggers.py), 2026-11; what a CPU can produce was seen in logs of 0.32.0.
+"""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from serving.progress import Phase
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartFact:
-    """What one log line tells of a start."""
-
-    phase: Phase
-    """The part of the start that has begun."""
-    detail: str
-    """One line for people."""
+from serving.startfacts import StartFact, StartSummary, Telltale, summarize, telltale
 
 
 def read_start_line(line: str) -> StartFact | None:
     """Read one line of vLLM's log; None: it says nothing about how far the start is."""
-    for pattern, phase, detail in _START:
+    for pattern, phase, detail in _PHASES:
         found = pattern.search(line)
         if found:
             return StartFact(phase=phase, detail=detail.format(**found.groupdict()))
     return None
 
 
-def cause_of_death(lines: Sequence[str]) -> str:
-    """Find the line that says why the engine ended; empty: the log says nothing.
-
-    vLLM's last lines are nearly always "Engine core initialization failed", so the search goes upwards.
-
-    Args:
-        lines: the log, in its order.
-    """
-    said = [_PREFIX.sub("", line).strip() for line in lines]
-    for patterns in (_KNOWN_CAUSES, (_ANY_ERROR,)):
-        for line in reversed(said):
-            if not _VAGUE.search(line) and any(pattern.search(line) for pattern in patterns):
-                return line
-    return next((line for line in reversed(said) if line), "")
+def start_summary(lines: Iterable[str]) -> StartSummary | None:
+    """Read what a log tells of the memory and the time of a start; None: it tells nothing of one."""
+    return summarize(lines, START, "vllm")
 
 
 READY = re.compile(r"Starting vLLM server on |Application startup complete")
@@ -48,45 +31,81 @@ READY = re.compile(r"Starting vLLM server on |Application startup complete")
 BANNER = re.compile(r" version \d\S*$|vLLM API server version \d")
 """The first words of a start."""
 
-_PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\) )?(?:(?:ERROR|CRITICAL|WARNING|INFO) [\d-]+ [\d:]+ \[[^\]]+\] ?)?")
+START: tuple[Telltale, ...] = (
+    telltale(r"(?:█  version |vLLM API server version )(?P<version>\d\S*)"),
+    telltale(r"█  model   (?P<model>\S.*)"),
+    telltale(r"Resolved architecture: (?P<architecture>\w+)"),
+    telltale(r"Using max model len (?P<max_model_len>\d+)"),
+    telltale(r"max_num_batched_tokens=(?P<max_num_batched_tokens>\d+)\.$"),
+    telltale(r"Model loading took (?P<weights_gib>[\d.]+) GiB(?: memory)? and (?P<load_s>[\d.]+) seconds", "most"),
+    telltale(r"Loading weights took (?P<load_s>[\d.]+) seconds", "most"),
+    telltale(r"torch\.compile (?:took|takes) (?P<compile_s>[\d.]+) s in total", "most"),
+    telltale(
+        r"Desired GPU memory utilization is \((?P<utilization>[\d.]+), (?P<requested_gib>[\d.]+) GiB\)\. Actual usage "
+        r"is (?P<consumed_gib>-?[\d.]+) GiB for consumed memory \(weights \+ non-torch\), "
+        r"(?P<activation_gib>-?[\d.]+) GiB for peak activation, and (?P<graph_gib>-?[\d.]+) GiB for CUDAGraph memory",
+        "most",
+    ),
+    telltale(
+        r"CUDA graph pool memory: (?P<graph_gib>[\d.]+) GiB \(actual\), (?P<graph_estimated_gib>[\d.]+) GiB "
+        r"\(estimated\)",
+        "most",
+    ),
+    telltale(r"Graph capturing finished in (?P<capture_s>\d+) secs, took (?P<graph_gib>-?[\d.]+) GiB", "most"),
+    telltale(r"Available KV cache memory: (?P<available_kv_gib>-?[\d.]+) GiB", "least"),
+    telltale(
+        r"\w+(?: \+ host)? KV cache size: (?P<kv_tokens>[\d,]+) tokens"
+        r"(?:, Maximum concurrency for (?P<max_model_len>[\d,]+) tokens per request: (?P<max_concurrency>[\d.]+)x)?"
+    ),
+    # Up to 0.26 a line of its own.
+    telltale(r"Maximum concurrency for (?P<max_model_len>[\d,]+) tokens per request: (?P<max_concurrency>[\d.]+)x"),
+    telltale(r"Auto-fit max_model_len: reduced from \d+ to (?P<max_model_len>\d+)"),
+    telltale(r"init engine .* took (?P<init_s>[\d.]+) s(?: \(compilation: (?P<compile_s>[\d.]+) s)?", "most"),
+    telltale(r"Starting vLLM server on (?P<ready>)(?P<url>\S+)"),
+    telltale(r"(?P<ready>Application startup complete)"),
+)
+"""Values of a start; the groups are fields of `StartSummary`."""
+
+LOAD: tuple[Telltale, ...] = (
+    telltale(
+        r"Avg generation throughput: .*Running: (?P<running>\d+) reqs, Waiting: (?P<waiting>\d+) reqs.*?"
+        r"KV cache usage: (?P<kv_usage_percent>[\d.]+)%",
+        "most",
+    ),
+    telltale(r"Prefix cache hit rate: (?P<prefix_hit_percent>[\d.]+)%"),
+    telltale(r"SpecDecoding metrics: Mean acceptance length: (?P<acceptance_length>[\d.]+)"),
+)
+"""Values of the load; the groups are fields of `LoadSummary`."""
 
 # (what the line looks like, the phase it opens, what to say). Seen in vLLM 0.32.0 on the CPU, 0.33 by its source.
-_START: tuple[tuple[re.Pattern[str], Phase, str], ...] = (
+_PHASES: tuple[tuple[re.Pattern[str], Phase, str], ...] = (
     (re.compile(r"version (?P<version>\d\S*)$"), "importing", "vLLM {version}: reading the settings"),
     (re.compile(r"Resolved architecture: (?P<arch>\w+)"), "importing", "{arch}: starting the engine's process"),
     (re.compile(r"Initializing a V1 LLM engine"), "importing", "starting the worker"),
     (re.compile(r"Starting to load model"), "loading weights", "reading the checkpoint"),
+    (
+        re.compile(r"Loading safetensors checkpoint shards: +(?P<percent>\d+)% .*?(?P<n>\d+/\d+)"),
+        "loading weights",
+        "{percent} %, {n} files of the checkpoint read",
+    ),
     (re.compile(r"Loading weights took (?P<s>[\d.]+) seconds"), "loading weights", "weights read in {s} s"),
     (re.compile(r"Model loading took (?P<gib>[\d.]+) GiB"), "loading weights", "weights take {gib} GiB"),
+    (re.compile(r"torch\.compile (?:took|takes) (?P<s>[\d.]+) s"), "warming up", "compiled in {s} s"),
+    (
+        re.compile(r"Available KV cache memory: (?P<gib>-?[\d.]+) GiB"),
+        "warming up",
+        "profiled: {gib} GiB are left for the KV cache",
+    ),
     (
         re.compile(r"KV cache size: (?P<tokens>[\d,]+) tokens"),
         "warming up",
         "KV cache holds {tokens} tokens",
     ),
+    (
+        re.compile(r"Graph capturing finished in (?P<s>\d+) secs"),
+        "warming up",
+        "CUDA graphs captured in {s} s",
+    ),
     (re.compile(r"init engine .* took (?P<s>[\d.]+) s"), "warming up", "engine ready after {s} s, starting the server"),
     (re.compile(r"Starting vLLM server on (?P<url>\S+)"), "warming up", "server starts on {url}"),
 )
-
-_VAGUE = re.compile(
-    r"Engine core initialization failed|EngineCore failed to start|WorkerProc (?:initialization )?failed|"
-    r"EngineCore encountered a fatal error|resource_tracker|died unexpectedly"
-)
-
-_KNOWN_CAUSES = tuple(
-    re.compile(text)
-    for text in (
-        r"To serve at least one request with the model's max seq len",
-        r"No available memory for the cache blocks",
-        r"Free memory on device .* is less than desired",
-        r"not enough GPU memory|OutOfMemoryError|CUDA out of memory|Not enough memory|Cannot allocate memory",
-        r"User-specified max_model_len",
-        r"World size \(\d+\) is larger than the number of available GPUs",
-        r"Address already in use",
-        r"unrecognized arguments|: error: ",
-        r"get_lark_from_jinja\(\) missing",
-        r"No module named|PackageNotFoundError|operator torchvision::\w+ does not exist",
-        r"^Value error, ",
-    )
-)
-
-_ANY_ERROR = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt): ?\S?")

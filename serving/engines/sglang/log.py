@@ -1,0 +1,107 @@
+"""Know what the lines of SGLang's log say of a start, of the load and of failures; read no file, explain nothing.
+
+Read in the source of SGLang 0.5.23 (managers/scheduler.py, model_executor/model_runner.py, pool_configurator.py,
+managers/tokenizer_manager.py, entrypoints/engine.py, observability), 2026-11. None of it was seen running.
+"""
+
+import re
+from collections.abc import Iterable
+
+from serving.engines.signs import Sign, sign
+from serving.progress import Phase
+from serving.startfacts import StartFact, StartSummary, Telltale, summarize, telltale
+
+
+def read_start_line(line: str) -> StartFact | None:
+    """Read one line of SGLang's log; None: it says nothing about how far the start is."""
+    for pattern, phase, detail in _PHASES:
+        found = pattern.search(line)
+        if found:
+            return StartFact(phase=phase, detail=detail.format(**found.groupdict()))
+    return None
+
+
+def start_summary(lines: Iterable[str]) -> StartSummary | None:
+    """Read what a log tells of the memory and the time of a start; None: it tells nothing of one."""
+    return summarize(lines, START, "sglang")
+
+
+READY = re.compile(r"The server is fired up and ready to roll!")
+"""The server listens."""
+
+BANNER = re.compile(r"server_args=ServerArgs\(")
+"""The first words of a start."""
+
+START: tuple[Telltale, ...] = (
+    telltale(r"server_args=ServerArgs\(.*model_path='(?P<model>[^']+)'"),
+    # SGLang says GB and counts in GiB: get_available_gpu_memory divides by 1 << 30.
+    telltale(r"Load weight end\. elapsed=(?P<load_s>[\d.]+) s, type=(?P<architecture>\w+)", "most"),
+    telltale(r"Load weight end\. .*mem usage=(?P<weights_gib>[\d.]+) GB", "most"),
+    telltale(r"max_total_num_tokens=(?P<kv_tokens>\d+), chunked_prefill_size=(?P<max_num_batched_tokens>-?\d+)"),
+    telltale(r"max_total_num_tokens=.*context_len=(?P<max_model_len>\d+)"),
+    telltale(r"Capture .* end\. .*elapsed=(?P<capture_s>[\d.]+) s, mem usage=(?P<graph_gib>-?[\d.]+) GB", "most"),
+    telltale(r"Uvicorn running on (?P<url>http\S+)"),
+    telltale(r"(?P<ready>The server is fired up and ready to roll!)"),
+)
+"""Values of a start; the groups are fields of `StartSummary`."""
+
+LOAD: tuple[Telltale, ...] = (
+    telltale(r"(?:Decode|Prefill) batch.*#running-req: (?P<running>\d+)", "most"),
+    telltale(r"(?:Decode|Prefill) batch.*#queue-req: (?P<waiting>\d+)", "most"),
+    telltale(r"accept len: (?P<acceptance_length>[\d.]+), accept rate: "),
+)
+"""Values of the load; the groups are fields of `LoadSummary`."""
+
+# (what the line looks like, the phase it opens, what to say).
+_PHASES: tuple[tuple[re.Pattern[str], Phase, str], ...] = (
+    (re.compile(r"server_args=ServerArgs\("), "importing", "SGLang: reading the settings"),
+    (
+        re.compile(r"Load weight begin\. avail mem=(?P<gb>[\d.]+) GB"),
+        "loading weights",
+        "reading the checkpoint, {gb} GB are free",
+    ),
+    (
+        re.compile(r"Load weight end\. elapsed=(?P<s>[\d.]+) s.*mem usage=(?P<gb>[\d.]+) GB"),
+        "loading weights",
+        "weights read in {s} s, they take {gb} GB",
+    ),
+    (re.compile(r"Memory pool end\. avail mem=(?P<gb>[\d.]+) GB"), "warming up", "KV cache made, {gb} GB are free"),
+    (re.compile(r"max_total_num_tokens=(?P<tokens>\d+),"), "warming up", "KV cache holds {tokens} tokens"),
+    (re.compile(r"The server is fired up and ready to roll!"), "warming up", "server starts"),
+)
+
+SIGNS: tuple[Sign, ...] = (
+    sign(
+        "sglang_no_memory",
+        r"Not enough memory\. Please try to increase --mem-fraction-static\."
+        r"(?: Current value: mem_fraction_static=(?P<fraction>[\d.]+))?",
+    ),
+    sign("sglang_graphs", r"Capture cuda graph failed: (?P<why>.+)"),
+    sign("sglang_retract", r"KV cache pool is full\. Retract requests\. #retracted_reqs: (?P<n>\d+)"),
+    sign("sglang_batch_oom", r"(?P<which>Prefill|Decode) out of memory\. Try to lower your batch size"),
+    sign("sglang_unbalanced", r"The memory capacity is unbalanced\. Some GPUs may be occupied by other processes"),
+    sign(
+        "len_too_great",
+        r"context_length \((?P<len>\d+)\) is greater than the derived context_length \((?P<max>\d+)\)",
+    ),
+    sign(
+        "context_too_long",
+        r"The input \((?P<n>\d+) (?P<unit>tokens)\) is longer than the model's context length \((?P<max>\d+) tokens\)",
+    ),
+    sign(
+        "context_too_long",
+        r"exceeds the model's maximum context length of (?P<max>\d+) tokens\. You requested a total of (?P<n>\d+) "
+        r"(?P<unit>tokens)",
+    ),
+    sign("sglang_draft_dtype", r"'str' object has no attribute 'get_quant_method'"),
+    sign("killed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: -9\)"),
+    sign("crashed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: (?P<code>-(?!9\b)\d+)\)"),
+    sign("bad_value", r"error: argument (?P<flag>--\S+): (?P<why>.+)"),
+    sign("port_in_use", r"Port is already in use\."),
+)
+
+DEATH = re.compile(
+    r"Received sigquit from a child process|SIGQUIT received|scheduler died during initialization|"
+    r"hit an exception: Traceback"
+)
+"""A line that says only that the engine ended: the reason stands above it."""
