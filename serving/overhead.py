@@ -6,6 +6,8 @@ from .planning import ByteRange, PlanRequest
 
 def estimate_overhead(request: PlanRequest) -> ByteRange:
     """Estimate the activation peak of one pass, what CUDA and NCCL take, and CUDA graphs."""
+    if request.gpus.gpu.name == "cpu":
+        return ByteRange(low=0, likely=0, high=0)
     tokens = request.max_num_batched_tokens
     model, split = request.model, request.tensor_parallel_size
     # Alive at once in a layer of a compiled model, BF16: the residual, its input and its sum over the GPUs at full

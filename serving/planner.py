@@ -2,21 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
+from . import pocket
+from .advice import advise
 from .catalogue import MEDIUM, draft_for, known_models
 from .errors import EngineError
-from .hardware import GpuSet, parse_gpus
+from .hardware import GIB, GpuSet, parse_gpus
 from .modelfolder import read_draft, read_model
 from .models import DraftShape, ModelShape, WeightFormat
+from .notes import notes_on
 from .overhead import estimate_overhead
 from .planning import ByteRange, EngineName, KvCacheDtype, Plan, PlanRequest, size_up
+from .splitting import can_split, widest_split
 
 Measured = Callable[[PlanRequest], int | None]
 """Says what a real start of exactly this configuration needed beside weights and KV cache; None: not measured."""
 
-RUNS_AT_ONCE = 4
-"""Requests that a context shall leave room for when neither is given."""
+# Unless asked otherwise a context leaves room for so many requests of its length: a few agents at work.
+_RUNS_AT_ONCE = 4
+_SHORTEST_STEP = 8192
+# What the model card of Mistral Medium 3.5 128B gives: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B
+_BATCHED_TOKENS = 16384
+_SEQUENCES = 128
+# Between the card's 0.8, made for eight 80 GB GPUs with room to spare, and the engine's own 0.92, which leaves too
+# little for a peak that the profile run did not meet.
+_UTILIZATION = 0.85
 
 
 def plan(
@@ -28,67 +40,106 @@ def plan(
     concurrency: int | None = None,
     weights: WeightFormat | None = None,
     kv_cache_dtype: KvCacheDtype = "auto",
-    draft: str | None = None,
+    draft: str | DraftShape | None = None,
     engine: EngineName = "vllm",
-    gpu_memory_utilization: float = 0.85,
-    max_num_batched_tokens: int = 16384,
+    gpu_memory_utilization: float = _UTILIZATION,
+    max_num_batched_tokens: int = _BATCHED_TOKENS,
     max_num_seqs: int | None = None,
     language_model_only: bool = False,
     enforce_eager: bool = False,
-    block_size: int = 16,
+    block_size: int | None = None,
     kv_cache_memory_bytes: int | None = None,
     other_bytes: int | None = None,
     measured: Measured | None = None,
 ) -> Plan:
-    """Say whether a model starts on these GPUs, with what context, and what would mend it."""
+    """Say whether a model starts on these GPUs, what its KV cache holds, and what would make it fit.
+
+    Args:
+        model: a name on the Hugging Face Hub that is known here, or a folder.
+        gpus: as `h100:4`.
+        tensor_parallel_size: None: as many of the GPUs as the model's heads allow.
+        max_model_len: None: the longest usual one of which `concurrency` requests fit at once.
+        concurrency: requests of the whole `max_model_len` to hold at once. None: one, and four to choose a context.
+        weights: None: as shipped.
+        kv_cache_dtype: `auto`: two bytes per number.
+        draft: `eagle`: the model's published draft; or the folder of one. None: no speculative decoding.
+        engine: whose arithmetic.
+        gpu_memory_utilization: share of each GPU's total memory, above 0 and at most 1.
+        max_num_batched_tokens: tokens of one pass.
+        max_num_seqs: None: 128, or `concurrency` if that is more.
+        language_model_only: True: the vision tower is not loaded.
+        enforce_eager: True: no CUDA graphs.
+        block_size: None: the engine's default.
+        kv_cache_memory_bytes: None: what is left.
+        other_bytes: what a GPU needs beside weights and KV cache. None: measured, or else estimated.
+        measured: looks up real starts, as `serving.calibration` does. None: nothing is looked up.
+
+    Raises:
+        EngineError: a model, draft or GPU is not known, or a number cannot be.
+    """
     shape = find_model(model) if isinstance(model, str) else model
     here = parse_gpus(gpus) if isinstance(gpus, str) else gpus
+    on_cpu = here.gpu.name == "cpu"
     asked = concurrency or 1
     request = PlanRequest(
         model=shape,
         gpus=here,
         tensor_parallel_size=tensor_parallel_size or widest_split(shape, here.count),
         max_model_len=max_model_len or shape.max_position,
-        max_num_seqs=max_num_seqs or max(128, asked),
+        max_num_seqs=max_num_seqs or max(_SEQUENCES, asked),
         weights=weights or next(iter(shape.weights)),
-        draft=find_draft(draft, shape) if draft else None,
+        draft=find_draft(draft, shape) if isinstance(draft, str) else draft,
         kv_cache_dtype=kv_cache_dtype,
         engine=engine,
         gpu_memory_utilization=gpu_memory_utilization,
         max_num_batched_tokens=max_num_batched_tokens,
         language_model_only=language_model_only,
         enforce_eager=enforce_eager,
-        block_size=block_size,
+        # vLLM 0.32.0: 16 on GPUs, 128 on the CPU (platforms/cpu.py:293). SGLang counts single tokens.
+        block_size=block_size or (1 if engine == "sglang" else 128 if on_cpu else 16),
         concurrency=asked,
-        kv_cache_memory_bytes=kv_cache_memory_bytes,
+        kv_cache_memory_bytes=kv_cache_memory_bytes or (_CPU_CACHE_BYTES if on_cpu else None),
         other_bytes=other_bytes,
     )
+    refuse_impossible(request)
     look_up = measured or _nothing_measured
     if max_model_len is None:
-        request = _with_context(request, concurrency or RUNS_AT_ONCE, look_up)
+        request = _with_context(request, concurrency or _RUNS_AT_ONCE, look_up)
     return decide(request, look_up)
 
 
 def decide(request: PlanRequest, measured: Measured) -> Plan:
-    """Work out a plan with what would mend it; pure if `measured` is."""
-    given = request.other_bytes if request.other_bytes is not None else measured(request)
-    other = estimate_overhead(request) if given is None else ByteRange(low=given, likely=given, high=given)
-    return size_up(request, other, measured=request.other_bytes is None and given is not None)
+    """Work out a request with its notes and what would make it fit; pure if `measured` is."""
+
+    def size(request: PlanRequest) -> Plan:
+        return _sized(request, measured)
+
+    found = size(request)
+    return replace(found, changes=advise(found, size), notes=notes_on(found, size))
 
 
 def find_model(name: str) -> ModelShape:
-    """Find a model by its name on the hub, or read it from its folder.
+    """Find a model by its name on the hub or the end of it, or read it from its folder.
 
     Raises:
         EngineError: it is neither.
     """
-    for model in known_models():
-        if name == model.name:
-            return model
+    if name == pocket.MODEL_NAME:
+        folder = pocket.model_dir()
+        return replace(read_model(folder), title=pocket.MODEL_NAME, max_position=pocket.MAX_MODEL_LEN)
+    known = {key.lower(): model for model in known_models() for key in (model.name, model.name.partition("/")[2])}
+    if name.lower() in known:
+        return known[name.lower()]
     if Path(name).is_dir():
         return read_model(Path(name))
-    known = ", ".join(model.name for model in known_models())
-    raise EngineError(f"The model {name!r} is not known.", cause="", do=f"Give a folder, or one of: {known}.")
+    close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"Did you mean {known[close[0]].name}? " if close else ""
+    names = ", ".join(model.name for model in known_models())
+    raise EngineError(
+        f"The model {name!r} is not known, and no folder of that name is here.",
+        cause="",
+        do=f"{hint}Known: {names}, pocket. Any other dense model can be planned from the folder it was downloaded to.",
+    )
 
 
 def find_draft(name: str, model: ModelShape) -> DraftShape:
@@ -101,30 +152,71 @@ def find_draft(name: str, model: ModelShape) -> DraftShape:
         return read_draft(Path(name))
     draft = draft_for(model)
     if draft is None:
-        raise EngineError(f"No EAGLE draft of {model.name} is known.", cause="", do="Leave --draft out.")
+        raise _refusal(
+            f"No EAGLE draft of {model.title} is known.",
+            "Leave --draft out, or give the folder of one: --draft FOLDER.",
+        )
     return draft
 
 
-def widest_split(model: ModelShape, count: int) -> int:
-    """Find the most of these GPUs that can share the model's heads."""
-    return max(size for size in range(1, count + 1) if can_split(model, size))
+def refuse_impossible(request: PlanRequest) -> None:
+    """Refuse what no engine would take.
+
+    Raises:
+        EngineError: weights that do not exist, a split that the heads do not allow, a context beyond the model's.
+    """
+    model, split = request.model, request.tensor_parallel_size
+    if request.weights not in model.weights:
+        raise _refusal(
+            f"{model.title} has no weights in {request.weights}.", f"Take --weights {' or '.join(model.weights)}."
+        )
+    if split > request.gpus.count:
+        raise _refusal(
+            f"--tensor-parallel-size {split} needs {split} GPUs, and there are {request.gpus.count}.",
+            f"Give at most {request.gpus.count}, or more GPUs: --gpus {request.gpus.gpu.name}:{split}.",
+        )
+    if not can_split(model, split):
+        allowed = ", ".join(str(size) for size in range(1, 17) if can_split(model, size))
+        raise _refusal(
+            f"{model.title} cannot be split over {split} GPUs: it has {model.num_heads} heads and {model.num_kv_heads} "
+            "KV heads.",
+            f"Give --tensor-parallel-size one of {allowed}.",
+        )
+    if request.max_model_len > model.max_position:
+        raise _refusal(
+            f"--context {request.max_model_len} is longer than {model.title} was made for.",
+            f"Give at most {model.max_position}.",
+        )
+    if not 0 < request.gpu_memory_utilization <= 1:
+        raise _refusal(
+            f"--gpu-memory-utilization {request.gpu_memory_utilization} is no share of a GPU.",
+            "Give more than 0 and at most 1; 0.85 is the default.",
+        )
 
 
-def can_split(model: ModelShape, size: int) -> bool:
-    """Tell whether so many GPUs can share the model's heads."""
-    heads = model.num_kv_heads
-    return model.num_heads % size == 0 and (heads % size == 0 or size % heads == 0)
+_CPU_CACHE_BYTES = GIB  # what `agent serve pocket` gives its engine
+
+
+def _refusal(what: str, do: str) -> EngineError:
+    return EngineError(what, cause="", do=do)
+
+
+def _sized(request: PlanRequest, measured: Measured) -> Plan:
+    known = request.other_bytes if request.other_bytes is not None else measured(request)
+    if known is not None:
+        return size_up(request, ByteRange(low=known, likely=known, high=known), measured=request.other_bytes is None)
+    return size_up(request, estimate_overhead(request))
 
 
 def _with_context(request: PlanRequest, runs: int, measured: Measured) -> PlanRequest:
     """Choose the longest usual context of which so many requests fit at once; else of which one starts."""
     steps = [request.model.max_position]
-    while steps[-1] > 8192:
+    while steps[-1] > _SHORTEST_STEP:
         steps.append(1 << ((steps[-1] - 1).bit_length() - 1))
     for wanted in (runs, 1):
         for step in steps:
             trial = replace(request, max_model_len=step)
-            found = decide(trial, measured)
+            found = _sized(trial, measured)
             if found.starts == "yes" and found.concurrency >= wanted:
                 return trial
     return replace(request, max_model_len=steps[-1])

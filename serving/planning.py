@@ -97,59 +97,113 @@ class Plan:
     """What would make it fit, what costs the user least first; empty if it fits."""
     decode_tokens_s_bound: float | None
     """One request cannot be faster than this, by memory bandwidth; a bound, not a forecast. None: not known."""
+    decode_tokens_s_bound_full: float | None
+    """The same with the whole `max_model_len` in the KV cache."""
     notes: tuple[str, ...]
     """What a person should know of this plan, one sentence each."""
 
 
 def size_up(request: PlanRequest, other: ByteRange, *, measured: bool = False) -> Plan:
-    """Work out what a request comes to, without what would mend it.
+    """Work out what a request comes to, without what would mend it and without notes.
 
     Args:
         request: the configuration.
         other: what a GPU needs beside weights and KV cache.
         measured: True: `other` is from a real start.
     """
-    model, draft, split = request.model, request.draft, request.tensor_parallel_size
-    requested = math.ceil(request.gpus.gpu.memory_bytes * request.gpu_memory_utilization)
-    weights = model.weights[request.weights].per_gpu(
-        split, model.num_kv_heads, language_model_only=request.language_model_only
-    ) + (draft.weights.per_gpu(split, model.num_kv_heads) if draft else 0)
-    per_token = bytes_per_token(
-        num_layers=model.num_layers + (draft.num_layers if draft else 0),
-        num_kv_heads=model.num_kv_heads,
-        head_dim=model.head_dim,
-        tensor_parallel_size=split,
-        fp8=request.kv_cache_dtype == "fp8",
-    )
-
-    def cache(other_bytes: int) -> KvCache:
-        given = request.kv_cache_memory_bytes
-        left = requested - weights - other_bytes if given is None else given
-        return KvCache(available_bytes=left, bytes_per_token=per_token, block_size=request.block_size)
-
-    needed = cache(0).needed_bytes(request.max_model_len)
-    likely = cache(other.likely)
+    weights = weights_per_gpu(request)
+    cache = _cache(request, weights, other.likely)
     return Plan(
         request=request,
-        starts=_starts(needed, cache(other.low), cache(other.high)),
-        requested_bytes=requested,
+        starts=_starts(request, weights, other),
+        requested_bytes=_requested(request),
         weights_bytes=weights,
         activation_bytes=other,
         measured=measured,
-        kv_bytes=likely.available_bytes,
-        kv_bytes_per_token=per_token,
-        num_blocks=likely.num_blocks,
-        kv_tokens=likely.tokens(request.max_model_len),
-        concurrency=likely.concurrency(request.max_model_len),
-        missing_bytes=max(0, needed - likely.available_bytes),
-        longest_max_model_len=likely.longest(model.max_position),
+        kv_bytes=cache.available_bytes,
+        kv_bytes_per_token=cache.bytes_per_token,
+        num_blocks=cache.num_blocks,
+        kv_tokens=cache.tokens(request.max_model_len),
+        concurrency=cache.concurrency(request.max_model_len),
+        missing_bytes=_missing(request, weights, other.likely),
+        longest_max_model_len=cache.longest(request.model.max_position),
         changes=(),
-        decode_tokens_s_bound=None,
+        decode_tokens_s_bound=decode_bound(request, 0),
+        decode_tokens_s_bound_full=decode_bound(request, request.max_model_len),
         notes=(),
     )
 
 
-def _starts(needed_bytes: int, best: KvCache, worst: KvCache) -> Starts:
-    if worst.available_bytes >= needed_bytes:
+def weights_per_gpu(request: PlanRequest) -> int:
+    """Add up the bytes of model and draft that one GPU holds."""
+    split, heads = request.tensor_parallel_size, request.model.num_kv_heads
+    model = request.model.weights[request.weights].per_gpu(
+        split, heads, language_model_only=request.language_model_only
+    )
+    return model + (request.draft.weights.per_gpu(split, heads) if request.draft else 0)
+
+
+def decode_bound(request: PlanRequest, context_tokens: int) -> float | None:
+    """Compute the tokens per second that memory bandwidth allows one request; None: the bandwidth is not known.
+
+    Every token needs all matrices read once, but neither the vision tower nor more than a row of the embedding. With a
+    draft a step also reads the draft once per proposed token, and at best all of them are accepted.
+
+    Args:
+        request: the configuration.
+        context_tokens: tokens whose keys and values are read as well.
+    """
+    gpu, model, split = request.gpus.gpu, request.model, request.tensor_parallel_size
+    if not gpu.bandwidth_bytes_s:
+        return None
+    text = model.weights[request.weights].per_gpu(split, model.num_kv_heads, language_model_only=True)
+    read = text - model.vocab_size * model.hidden_size * _BF16_BYTES // split
+    read += context_tokens * _bytes_per_token(request)
+    if request.draft is None:
+        return gpu.bandwidth_bytes_s / read
+    proposed = request.draft.num_speculative_tokens
+    read += proposed * request.draft.weights.per_gpu(split, model.num_kv_heads)
+    return (1 + proposed) * gpu.bandwidth_bytes_s / read
+
+
+_BF16_BYTES = 2
+
+
+def _requested(request: PlanRequest) -> int:
+    return math.ceil(request.gpus.gpu.memory_bytes * request.gpu_memory_utilization)
+
+
+def _bytes_per_token(request: PlanRequest) -> int:
+    model, draft = request.model, request.draft
+    return bytes_per_token(
+        num_layers=model.num_layers + (draft.num_layers if draft else 0),
+        num_kv_heads=model.num_kv_heads,
+        head_dim=model.head_dim,
+        tensor_parallel_size=request.tensor_parallel_size,
+        fp8=request.kv_cache_dtype == "fp8",
+    )
+
+
+def _cache(request: PlanRequest, weights: int, other: int) -> KvCache:
+    given = request.kv_cache_memory_bytes
+    return KvCache(
+        available_bytes=_requested(request) - weights - other if given is None else given,
+        bytes_per_token=_bytes_per_token(request),
+        block_size=request.block_size,
+    )
+
+
+def _missing(request: PlanRequest, weights: int, other: int) -> int:
+    cache = _cache(request, weights, other)
+    missing = cache.needed_bytes(request.max_model_len) - cache.available_bytes
+    given, total = request.kv_cache_memory_bytes, request.gpus.gpu.memory_bytes
+    if given is not None and total:
+        # A given cache is allocated unasked; whether the GPU has room for it shows only then.
+        missing = max(missing, weights + other + given - total)
+    return max(0, missing)
+
+
+def _starts(request: PlanRequest, weights: int, other: ByteRange) -> Starts:
+    if not _missing(request, weights, other.high):
         return "yes"
-    return "unsure" if best.available_bytes >= needed_bytes else "no"
+    return "no" if _missing(request, weights, other.low) else "unsure"

@@ -1,0 +1,132 @@
+"""Keep what real starts needed beside weights and KV cache, and find it again for the same configuration.
+
+The file is `<state dir>/calibration.json`, replaced as a whole at every start that was read. Version 1:
+
+    {"version": 1, "starts": [{"configuration": {"model": "…", "gpu": "h200", …}, "engine_version": "0.33.0",
+     "other_bytes": 4294967296}]}
+
+A configuration is all that shapes a pass, and so not the context, the utilisation and the number of requests asked for:
+they change what is left, not what is needed. Nothing is interpolated between configurations.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from .planning import ByteRange, PlanRequest, size_up
+
+_VERSION = 1
+_KEPT_STARTS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSummary:
+    """What an engine printed of its memory as it started."""
+
+    engine_version: str
+    kv_cache_tokens: int
+    """As in `GPU KV cache size: N tokens`: exact, where the lines in GiB are rounded to ten million bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    configuration: dict[str, str | int | bool | None]
+    engine_version: str
+    other_bytes: int
+
+
+def record_start(facts: StartSummary, request: PlanRequest, state: Path) -> None:
+    """Keep what a start needed; nothing is kept of one whose KV cache was given, since it measured nothing.
+
+    Args:
+        facts: what the engine printed.
+        request: what it was started with.
+        state: the state dir; made if need be.
+    """
+    if request.kv_cache_memory_bytes is not None or request.engine != "vllm":
+        return
+    start = _Start(
+        configuration=_configuration(request),
+        engine_version=facts.engine_version,
+        other_bytes=_other_bytes(facts, request),
+    )
+    others = [
+        known
+        for known in _read(state)
+        if (known.configuration, known.engine_version) != (start.configuration, start.engine_version)
+    ]
+    _write([*others, start][-_KEPT_STARTS:], state)
+
+
+def lookup(request: PlanRequest, state: Path, *, engine_version: str | None = None) -> int | None:
+    """Find what a start of exactly this configuration needed beside weights and KV cache; bytes.
+
+    Args:
+        request: the configuration.
+        state: the state dir.
+        engine_version: None: the last start counts, whatever the version.
+
+    Returns:
+        None: there was none.
+    """
+    wanted = _configuration(request)
+    found = [
+        start.other_bytes
+        for start in _read(state)
+        if start.configuration == wanted and engine_version in (None, start.engine_version)
+    ]
+    return found[-1] if found else None
+
+
+def calibration_path(state: Path) -> Path:
+    """Name the file below a state dir."""
+    return state / "calibration.json"
+
+
+def _configuration(request: PlanRequest) -> dict[str, str | int | bool | None]:
+    return {
+        "model": request.model.name,
+        "gpu": request.gpus.gpu.name,
+        "tensor_parallel_size": request.tensor_parallel_size,
+        "weights": request.weights,
+        "kv_cache_dtype": request.kv_cache_dtype,
+        "max_num_batched_tokens": request.max_num_batched_tokens,
+        "max_num_seqs": request.max_num_seqs,
+        "language_model_only": request.language_model_only,
+        "draft": request.draft.name if request.draft else None,
+        "enforce_eager": request.enforce_eager,
+        "block_size": request.block_size,
+        "engine": request.engine,
+    }
+
+
+def _other_bytes(facts: StartSummary, request: PlanRequest) -> int:
+    """Work out of the printed tokens what was taken; a plan with it comes to the same tokens."""
+    bare = size_up(request, ByteRange(low=0, likely=0, high=0))
+    page = bare.kv_bytes_per_token * request.block_size
+    # The tokens are int(num_blocks / blocks of one request * max_model_len): the least num_blocks that gives them.
+    per_request = -(-request.max_model_len // request.block_size)
+    num_blocks = -(-facts.kv_cache_tokens * per_request // request.max_model_len)
+    return bare.kv_bytes - num_blocks * page
+
+
+def _read(state: Path) -> list[_Start]:
+    """Read the starts, oldest first; a file that cannot be read holds none: the next start writes it anew."""
+    try:
+        found: Any = json.loads(calibration_path(state).read_text(encoding="utf-8"))
+        if found["version"] != _VERSION:
+            return []
+        return [_Start(**start) for start in cast("list[dict[str, Any]]", found["starts"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _write(starts: list[_Start], state: Path) -> None:
+    path = calibration_path(state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f"{path.name}.{os.getpid()}")
+    text = json.dumps({"version": _VERSION, "starts": [asdict(start) for start in starts]}, indent=1)
+    half.write_text(text + "\n", encoding="utf-8")
+    half.replace(path)

@@ -1,0 +1,98 @@
+"""Ask the driver which GPUs this machine has; starts nothing on them."""
+
+import contextlib
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+
+from .hardware import Gpu, GpuSet
+
+
+def gpus_here(environ: Mapping[str, str]) -> GpuSet | None:
+    """Find the NVIDIA GPUs of this machine that the environment lets an engine use; None: there are none.
+
+    GPUs of several kinds count as so many of the smallest: a tensor-parallel engine gets no more out of them.
+
+    Args:
+        environ: `CUDA_VISIBLE_DEVICES` limits the GPUs, as it does for the engine.
+    """
+    # Late, since only a plan without --gpus asks for it; by its name, since it has no types.
+    nvml = importlib.import_module("pynvml")
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return None  # no driver, or none that answers
+    try:
+        found = [_gpu(nvml, handle) for handle in _visible(nvml, environ.get("CUDA_VISIBLE_DEVICES"))]
+    except nvml.NVMLError:
+        return None
+    finally:
+        with contextlib.suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+    if not found:
+        return None
+    return GpuSet(gpu=min(found, key=lambda gpu: gpu.memory_bytes), count=len(found), measured=True)
+
+
+def _visible(nvml: ModuleType, limit: str | None) -> Iterator[object]:
+    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    if limit is None:
+        yield from handles
+        return
+    # CUDA's rule: numbers or beginnings of UUIDs, and the first that is neither ends the list.
+    # Source: CUDA C++ Programming Guide, "CUDA Environment Variables", read 2026-11.
+    for word in (part.strip() for part in limit.split(",")):
+        if word.isdecimal() and int(word) < len(handles):
+            yield handles[int(word)]
+            continue
+        named = [handle for handle in handles if word and str(nvml.nvmlDeviceGetUUID(handle)).startswith(word)]
+        if not named:
+            return
+        yield named[0]
+
+
+def _gpu(nvml: ModuleType, handle: object) -> Gpu:
+    title = str(nvml.nvmlDeviceGetName(handle))
+    # The driver's total includes what it keeps for itself, which no program gets: on an H100 81559 MiB, of which 551
+    # are reserved, and PyTorch, whose total vLLM multiplies, sees 79.11 GiB.
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(
+        name=_kind(title),
+        title=title,
+        memory_bytes=memory.total - memory.reserved,
+        bandwidth_bytes_s=_bandwidth(nvml, handle),
+        compute_capability=(major, minor),
+    )
+
+
+def _bandwidth(nvml: ModuleType, handle: object) -> float:
+    """Two transfers per clock over the whole bus: RTX 4090, 10501 MHz and 384 bits, 1.008 TB/s as in its data sheet."""
+    try:
+        megahertz = nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM)
+        return 2 * megahertz * 1e6 * nvml.nvmlDeviceGetMemoryBusWidth(handle) / 8
+    except nvml.NVMLError:
+        return 0.0
+
+
+def _kind(title: str) -> str:
+    """Name the kind as the catalogue does, or else by the driver's words."""
+    for pattern, name in _KINDS:
+        if re.search(pattern, title):
+            return name
+    return "-".join(word for word in title.lower().split() if word != "nvidia")
+
+
+_KINDS = (
+    (r"\bH100 80GB HBM3\b", "h100"),
+    (r"\bH200\b", "h200"),
+    (r"\bB200\b", "b200"),
+    (r"\bB300\b", "b300"),
+    (r"\bA100\b.*\b80GB\b", "a100-80"),
+    (r"\bA100\b.*\b40GB\b", "a100-40"),
+    (r"\bL40S\b", "l40s"),
+    (r"\bRTX PRO 6000\b", "rtx-pro-6000"),
+    (r"\bRTX 5090\b", "rtx5090"),
+    (r"\bRTX 4090\b", "rtx4090"),
+)
