@@ -1,29 +1,36 @@
-"""Stand one engine up and take it down: environment, process, record file; composes the parts, decides little."""
+"""Stand one engine up and take it down, from a plan or a command; composes the parts, decides little."""
 
-import dataclasses
-import time
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from os import environ as _environ
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self, TypeVar
 
-from .engines import vllm
-from .errors import EngineError
-from .install import ensure_installed
+from .detached import start_detached
+from .engines import engine_command
+from .engines.command import EngineCommand, ServeOptions
+from .engines.vllm import cpu_command
+from .errors import EngineDied, EngineError
+from .fitting import nearest_fit
+from .interpreter import FindPython, cpu_python, gpu_python
+from .launch import Launch, launch_of
 from .places import cache_dir, state_dir
+from .planner import decide
+from .planning import Change, Plan
 from .pocket import MAX_MODEL_LEN, MODEL_NAME, model_dir
-from .process import Launch, RunningEngine, start_engine
+from .postmortem import log_lines
+from .process import SILENCE_S, EngineProcess
 from .process_group import free_port
-from .progress import OnProgress, Phase, Progress
-from .record import ServerRecord, current_server, forget_record, write_record
+from .progress import OnDetail, OnProgress, Phase, Progress
+from .record import ServerRecord, stop_server
+from .supervisor import Patience, Supervisor
 
-OVERRIDE = "TRAMONTANE_ENGINE_PYTHON"
-"""The variable that names a Python which has vLLM, instead of the environment that is made here."""
+MOST_FITS = 2
+"""Starts on a smaller plan after one that ran out of memory; a third would say that the numbers are not understood."""
 
-FindPython = Callable[[Callable[[str], None]], Path]
-"""Gives the interpreter that runs the engine, making its environment if need be; is told where to report."""
+_R = TypeVar("_R")
 
 
 class Engine:
@@ -34,25 +41,31 @@ class Engine:
 
     def __init__(
         self,
-        settings: vllm.VllmSettings,
+        what: Plan | EngineCommand,
         *,
-        find_python: FindPython,
-        port: int | None = None,
+        options: ServeOptions | None = None,
+        python: Path | FindPython | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """Only remember what to start.
 
         Args:
-            settings: the engine's flags; its port is replaced.
-            find_python: which interpreter runs it.
-            port: where it listens. None: a free port, chosen at the start.
+            what: the engine as it is planned, or its command.
+            options: how a planned engine is to be reached; a command has its own. None: on this machine only, at a
+                port that is free now.
+            python: which interpreter runs it. None: the one that `TRAMONTANE_ENGINE_PYTHON` names, or this one, or that
+                of the engine's program on the PATH.
             environ: None: this process's own environment.
+
+        Raises:
+            EngineError: the plan cannot be served in this way.
         """
-        self._settings = settings
-        self._find_python = find_python
-        self._port = port
-        self._environ = _environ if environ is None else environ
-        self._running: RunningEngine | None = None
+        self._environ = os.environ if environ is None else environ
+        self._options = options or ServeOptions(port=free_port())
+        self._plan = what if isinstance(what, Plan) else None
+        self._command = engine_command(what, self._options) if isinstance(what, Plan) else what
+        self._python = python
+        self._running: EngineProcess | None = None
         self._record: ServerRecord | None = None
         self._kept = False
 
@@ -62,55 +75,83 @@ class Engine:
         return self._record
 
     def start(
-        self, on_progress: OnProgress | None = None, *, keep: bool = False, deadline_s: float = 300.0
+        self,
+        on_progress: OnProgress | None = None,
+        *,
+        keep: bool = False,
+        fit: bool = False,
+        silence_s: float = SILENCE_S,
     ) -> ServerRecord:
         """Stand the server up; return when it has generated a token.
 
         Args:
             on_progress: receives what happens. None: nobody listens.
-            keep: leave the server running after us, and write the record by which others find it.
-            deadline_s: how long the start may take, without the installation; seconds.
+            keep: leave the server running after us, watched over by a process of its own and recorded for others to
+                find.
+            fit: if a planned engine runs out of memory, start it again on the nearest plan that fits.
+            silence_s: how long the engine may say nothing while it starts, seconds.
 
         Raises:
             EngineError: it runs already, could not be installed, or did not come up. Nothing is left running.
         """
-        state = state_dir(self._environ)
-        self._refuse_second(keep=keep, state=state)
-        begun = time.monotonic()
+        if self._record is not None:
+            raise EngineError(
+                f"This engine runs already: {self._record.model!r} at {self._record.base_url}.",
+                cause="",
+                do="Use it, or stop it first.",
+            )
+        report = _Report(on_progress)
 
-        def tell(phase: Phase, detail: str) -> None:
-            if on_progress is not None:
-                on_progress(Progress(phase=phase, elapsed_s=time.monotonic() - begun, detail=detail))
+        def begin(launch: Launch) -> ServerRecord:
+            if keep:
+                return start_detached(launch, inherited=self._environ, on_progress=report.progress, silence_s=silence_s)
+            self._running = EngineProcess(launch, self._environ)
+            try:
+                return _record_of(
+                    launch, self._running, self._running.wait_until_ready(report.detail, silence_s=silence_s)
+                )
+            except BaseException:
+                self._running = None
+                raise
 
-        python = self._find_python(lambda detail: tell("installing", detail))
-        settings = dataclasses.replace(self._settings, port=self._port or free_port(self._settings.host))
-        launch = self._launch(settings, python, state, outlives_us=keep)
-        running = start_engine(launch, tell, deadline_s=deadline_s)
-        self._running, self._kept = running, keep
-        self._record = ServerRecord(
-            base_url=settings.base_url,
-            model=launch.model,
-            engine="vllm",
-            pid=running.process.pid,
-            start_ticks=running.process.start_ticks,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            log=str(launch.log),
-            max_model_len=settings.max_model_len or 0,
-        )
-        if keep:
-            write_record(self._record, state)
-        tell("ready", f"{launch.model} answers at {settings.base_url}")
-        return self._record
+        record = self._started(begin, report.detail, fit=fit)
+        self._record, self._kept = record, keep
+        if not keep:
+            report.detail("ready", f"{record.model} answers at {record.base_url}")
+        return record
+
+    def supervise(self, on_progress: OnProgress, *, fit: bool = False, patience: Patience | None = None) -> None:
+        """Stand the server up and watch over it in this process until an exception ends it, KeyboardInterrupt say.
+
+        It is recorded for others to find, started again when it dies, and nothing of it is left at the end.
+
+        Args:
+            on_progress: receives what happens.
+            fit: as for `start`.
+            patience: when to call it dead. None: the usual.
+
+        Raises:
+            EngineError: one runs here already, it did not come up, or it died and is not started again.
+        """
+        report = _Report(on_progress)
+
+        def begin(launch: Launch) -> NoReturn:
+            with Supervisor(
+                launch, inherited=self._environ, on_progress=on_progress, patience=patience or Patience()
+            ) as supervisor:
+                supervisor.start()
+                supervisor.watch()
+
+        self._started(begin, report.detail, fit=fit)
 
     def stop(self) -> None:
-        """End the server, kept or not; does nothing if none was started. The log goes with it, unless it died first."""
+        """End the server, kept or not; does nothing if none was started."""
         running, record = self._running, self._record
         self._running = self._record = None
-        if running is None or record is None:
-            return
-        if running.stop():
-            Path(record.log).unlink(missing_ok=True)
-        forget_record(record, state_dir(self._environ))
+        if running is not None:
+            running.stop()
+        elif record is not None:
+            stop_server(record, state_dir(self._environ))
 
     def __enter__(self) -> Self:
         return self
@@ -121,65 +162,84 @@ class Engine:
         if not self._kept:
             self.stop()
 
-    def _launch(self, settings: vllm.VllmSettings, python: Path, state: Path, *, outlives_us: bool) -> Launch:
-        state.mkdir(parents=True, exist_ok=True)
-        root = f"http://{settings.host}:{settings.port}"
-        # A PYTHONPATH of the user's project would put its modules before vLLM's.
-        inherited = {name: value for name, value in self._environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-        return Launch(
-            command=settings.command(python),
-            environment=inherited | vllm.environment(cache=cache_dir(self._environ)),
-            folder=state,
-            log=state / f"vllm-{settings.port}.log",
-            health_url=root + vllm.HEALTH,
-            chat_url=root + vllm.CHAT,
-            model=settings.served_model_name or settings.model,
-            outlives_us=outlives_us,
-            read_line=_read_line,
-            cause_of_death=vllm.cause_of_death,
-        )
+    def _started(self, begin: Callable[[Launch], _R], tell: OnDetail, *, fit: bool) -> _R:
+        """Begin with the command, and with a smaller plan each time that it runs out of memory."""
+        for _ in range(MOST_FITS if fit else 0):
+            try:
+                return begin(self._launch(tell))
+            except EngineDied as error:
+                change = self.nearest_fit(error)
+                if change is None:
+                    raise
+                tell("restarting", f"{error.what} {error.cause} Now with the nearest that fits: {change.what}")
+                self._plan = decide(change.request, lambda _: None)
+                self._command = engine_command(self._plan, self._options)
+        return begin(self._launch(tell))
 
-    def _refuse_second(self, *, keep: bool, state: Path) -> None:
-        running = self._record or (current_server(state) if keep else None)
-        if running is not None:
-            raise EngineError(
-                f"A server runs here already: {running.model!r} at {running.base_url}, process {running.pid}.",
-                cause="",
-                do="Use that one, or stop it first.",
-            )
+    def nearest_fit(self, error: EngineDied) -> Change | None:
+        """Say what would have to change after a start that ran out of memory; None: it did not, or nothing is known."""
+        if self._plan is None or error.diagnosis is None:
+            return None
+        lines = log_lines(error.log) if error.log is not None else []
+        return nearest_fit(self._plan, error.diagnosis.symptom, lines)
+
+    def _launch(self, tell: OnDetail) -> Launch:
+        python = self._python
+        if python is None:
+            python = gpu_python(self._command.engine, self._environ)
+        elif not isinstance(python, Path):
+            python = python(lambda detail: tell("installing", detail))
+        return launch_of(self._command, python=python, state=state_dir(self._environ))
+
+
+class _Report:
+    """Adds the clock."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._on_progress = on_progress
+        self._began_s = monotonic()
+
+    def detail(self, phase: Phase, detail: str) -> None:
+        if self._on_progress is not None:
+            self._on_progress(Progress(phase=phase, elapsed_s=monotonic() - self._began_s, detail=detail))
+
+    def progress(self, progress: Progress) -> None:
+        """Pass on what another process told, by our clock: its own began later."""
+        self.detail(progress.phase, progress.detail)
 
 
 def pocket_engine(port: int | None = None, *, environ: Mapping[str, str] | None = None) -> Engine:
     """Prepare the pocket model on this machine's CPU; nothing starts before `Engine.start`.
 
     Args:
-        port: where it listens on 127.0.0.1. None: a free port, chosen at the start.
+        port: where it listens on 127.0.0.1. None: a port that is free now.
         environ: None: this process's own environment.
     """
-    values = _environ if environ is None else environ
-    settings = vllm.VllmSettings(
-        model=str(model_dir()),
-        served_model_name=MODEL_NAME,
+    values = os.environ if environ is None else environ
+    command = cpu_command(
+        model_dir(),
+        ServeOptions(port=port or free_port(), served_model_name=MODEL_NAME),
         max_model_len=MAX_MODEL_LEN,
         max_num_seqs=8,
-        enforce_eager=True,  # Compiling takes a minute at each start and gains nothing at this size.
+        kv_cache_memory_bytes=_POCKET_KV_BYTES,
+        cache=cache_dir(values),
     )
-    return Engine(settings, find_python=lambda tell: _cpu_python(values, tell), port=port, environ=environ)
+    return Engine(command, python=lambda tell: cpu_python(values, tell), environ=environ)
 
 
-def _cpu_python(environ: Mapping[str, str], tell: Callable[[str], None]) -> Path:
-    named = environ.get(OVERRIDE)
-    if not named:
-        return ensure_installed(cache_dir(environ), on_detail=tell)
-    if not Path(named).is_file():
-        raise EngineError(
-            f"Cannot start the engine: {OVERRIDE} is {named!r}, which is no file.",
-            cause="",
-            do="Let it name a Python that has vLLM, or unset it: then an environment is made.",
-        )
-    return Path(named)
+_POCKET_KV_BYTES = 2**30
 
 
-def _read_line(line: str) -> tuple[Phase, str] | None:
-    fact = vllm.read_start_line(line)
-    return None if fact is None else (fact.phase, fact.detail)
+def _record_of(launch: Launch, engine: EngineProcess, max_model_len: int) -> ServerRecord:
+    return ServerRecord(
+        base_url=launch.base_url,
+        model=launch.model,
+        engine=launch.engine,
+        pid=engine.process.pid,
+        start_ticks=engine.process.start_ticks,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        log=str(engine.log),
+        max_model_len=max_model_len,
+        mark=launch.mark,
+        api_key_file="" if launch.api_key_file is None else str(launch.api_key_file),
+    )

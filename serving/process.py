@@ -1,182 +1,177 @@
-"""Start an engine's process and wait until it answers; knows no engine, installs nothing."""
+"""Start an engine's process, wait until it answers, and end it; knows no engine, starts nothing a second time.
+
+An engine never outlives who started it here: whoever is to watch over it for longer is a process of its own.
+"""
 
 import json
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
-from .errors import EngineError
+from .errors import EngineDied, EngineError
+from .launch import Launch
+from .marks import end_marked
+from .postmortem import examine, read_start_line
 from .process_group import ProcessId, identify, spawn, stop_group
 from .progress import OnDetail, Phase
+from .secrets import read_key
 from .watchdog import Watchdog
 
+SILENCE_S = 600.0
+"""How long an engine may say nothing while it starts. How long a start takes is no measure: 128 billion weights from a
+cold network disk take longer than a hang does. But an engine that reads or downloads weights draws its progress."""
+
 _POLL_S = 0.25
-_HEALTH_S = 2.0
-_ANSWER_S = 60.0
-_CAUSE_LINES = 400
-
-LineReader = Callable[[str], tuple[Phase, str] | None]
-"""Reads one log line to a phase and a line for people; None: it says nothing of the start."""
+_HEALTH_S = 10.0
+# The first request of an engine on a GPU compiles kernels.
+_ANSWER_S = 300.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """All that is needed to start one engine."""
+class EngineProcess:
+    """One start of one engine, from its first process to the last of them."""
 
-    command: tuple[str, ...]
-    """The program and its arguments."""
-    environment: Mapping[str, str]
-    """All of the process's variables."""
-    folder: Path
-    """Where the process stands."""
-    log: Path
-    """Receives all that the engine says."""
-    health_url: str
-    """Answers 200 as soon as the server listens."""
-    chat_url: str
-    """The endpoint of the first request."""
-    model: str
-    """What requests call the model."""
-    outlives_us: bool
-    """False: it ends with us, even if we are killed."""
-    read_line: LineReader
-    """How far the start is, read from the log."""
-    cause_of_death: Callable[[Sequence[str]], str]
-    """Why the engine ended, read from the log."""
+    def __init__(self, launch: Launch, inherited: Mapping[str, str]) -> None:
+        """Start the process; `wait_until_ready` comes next.
 
+        Args:
+            launch: what to start.
+            inherited: the variables that it gets besides its own.
 
-@dataclass(frozen=True, kw_only=True)
-class RunningEngine:
-    """An engine that has answered a request."""
+        Raises:
+            EngineError: the program cannot be run, or a key cannot be read.
+        """
+        self._launch = launch
+        self.log = launch.new_log()
+        environment = launch.variables(inherited)
+        try:
+            self._child = spawn(launch.command, environment=environment, folder=launch.folder, log=self.log)
+        except OSError as error:
+            raise EngineError(
+                f"Cannot start the engine: {launch.command[0]!r} cannot be run.",
+                cause=str(error),
+                do="Is it an interpreter with vLLM? Check --python, or TRAMONTANE_ENGINE_PYTHON if it is set.",
+            ) from error
+        self.process = identify(self._child.pid) or ProcessId(pid=self._child.pid, start_ticks=0)
+        self._watchdog = Watchdog(self.process, launch.mark)
 
-    child: subprocess.Popen[bytes]
-    """The leader of its process group."""
-    process: ProcessId
-    """The same, to be recognised after we are gone."""
-    watchdog: Watchdog | None
-    """Ends it if we are killed. None: it is meant to outlive us."""
+    def wait_until_ready(self, on_detail: OnDetail, *, silence_s: float = SILENCE_S) -> int:
+        """Return when it has generated a token; on any failure nothing of it is left running.
+
+        Args:
+            on_detail: receives what the log and the endpoints tell, when it changes.
+            silence_s: how long it may write nothing to its log before it is given up, seconds.
+
+        Returns:
+            How many tokens prompt and answer may have together, as the server says; 0: it does not.
+
+        Raises:
+            EngineDied: the engine ended, it refused the first request, or it fell silent.
+        """
+        try:
+            self._wait_for_health(on_detail, silence_s)
+            on_detail("first answer", "the server listens; asking for one token")
+            return self._first_answer()
+        except BaseException:  # KeyboardInterrupt too: no engine may outlive a start that did not succeed.
+            self.stop()
+            raise
+
+    def wait_for_end(self, wait_s: float) -> int | None:
+        """Return the exit status of the first process, or None after the wait if it still runs."""
+        try:
+            return self._child.wait(timeout=wait_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def healthy(self) -> bool:
+        """Ask the server whether it is well."""
+        try:
+            with _direct().open(self._launch.health_url, timeout=_HEALTH_S) as reply:
+                return bool(reply.status == 200)
+        except OSError:  # URLError is one; so is a connection that is refused or reset.
+            return False
+
+    def died(self, what: str, *, cause: str = "") -> EngineDied:
+        """Say that it is gone, with what its log shows of the reason."""
+        return EngineDied(
+            what,
+            diagnosis=examine(self._launch.engine, self.log),
+            cause=cause,
+            do="Mend the cause and start again; the whole story is in the log.",
+            log=self.log,
+        )
 
     def stop(self) -> bool:
-        """End it; returns whether it still ran."""
-        ran = stop_group(self.process, reap=self.child)
-        if self.watchdog is not None:
-            self.watchdog.dismiss()
+        """End it with all that it started; returns whether it still ran."""
+        try:
+            ran = stop_group(self.process, reap=self._child)
+            # A worker that made a group of its own is not in ours.
+            end_marked(self._launch.mark)
+        finally:
+            self._watchdog.dismiss()
         return ran
 
+    def _wait_for_health(self, on_detail: OnDetail, silence_s: float) -> None:
+        facts = self._log_facts()
+        phase: Phase = "importing"
+        on_detail(phase, "starting Python and the engine, about 10 s without a word")
+        size, heard = -1, time.monotonic()
+        while not self.healthy():
+            status = self.wait_for_end(_POLL_S)
+            if status is not None:
+                raise self.died(f"The engine ended during its start with exit status {status}.")
+            for fact in iter(lambda: next(facts), None):
+                phase = fact[0]
+                on_detail(*fact)
+            if self.log.stat().st_size != size:
+                size, heard = self.log.stat().st_size, time.monotonic()
+            elif time.monotonic() - heard > silence_s:
+                raise self.died(
+                    f"The engine said nothing for {silence_s:g} s while it started; its last phase was {phase!r}."
+                )
 
-def start_engine(launch: Launch, on_detail: OnDetail, *, deadline_s: float) -> RunningEngine:
-    """Start the engine and return when it has generated a token; on any failure nothing of it is left running.
+    def _log_facts(self) -> Iterator[tuple[Phase, str] | None]:
+        """Yield what new log lines tell, and None each time that no line is waiting; never ends."""
+        last: tuple[Phase, str] | None = None
+        with self.log.open(encoding="utf-8", errors="replace") as log:
+            held = ""
+            while True:
+                held += log.readline()
+                if not held.endswith("\n"):
+                    yield None
+                    continue
+                fact, held = read_start_line(self._launch.engine, held.rstrip()), ""
+                if fact is not None and fact != last:
+                    last = fact
+                    yield fact
 
-    Args:
-        launch: what to start.
-        on_detail: receives what the log and the endpoints tell, when it changes.
-        deadline_s: how long the start may take, seconds.
+    def _first_answer(self) -> int:
+        body = {"model": self._launch.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+        url = f"{self._launch.base_url}/chat/completions"
+        try:
+            self._ask(url, json.dumps(body).encode())
+            return _max_model_len(self._ask(f"{self._launch.base_url}/models", None))
+        except OSError as error:
+            is_reply = isinstance(error, urllib.error.HTTPError)
+            said = error.read().decode(errors="replace")[:500] if is_reply else str(error)
+            raise self.died(f"The engine listens, but its first request to {url} failed.", cause=said) from error
 
-    Raises:
-        EngineError: the program is not there, the engine ended, it refused the first request, or the deadline passed.
-    """
-    started = time.monotonic()
-    try:
-        child = spawn(
-            launch.command,
-            environment=launch.environment,
-            folder=launch.folder,
-            log=launch.log,
-        )
-    except OSError as error:
-        raise EngineError(
-            f"Cannot start the engine: {launch.command[0]!r} cannot be run.",
-            cause=str(error),
-            do="Is it an interpreter with vLLM? Check TRAMONTANE_ENGINE_PYTHON, if it is set.",
-        ) from error
-    process = identify(child.pid) or ProcessId(pid=child.pid, start_ticks=0)
-    running = RunningEngine(child=child, process=process, watchdog=None if launch.outlives_us else Watchdog(process))
-    try:
-        _wait(launch, child, on_detail, started + deadline_s)
-    except BaseException:  # KeyboardInterrupt too: no engine may outlive a start that did not succeed.
-        running.stop()
-        raise
-    return running
-
-
-def _wait(launch: Launch, child: subprocess.Popen[bytes], on_detail: OnDetail, until: float) -> None:
-    facts = _log_facts(launch)
-    phase: Phase = "importing"
-    on_detail(phase, "starting Python and vLLM, about 10 s without a word")
-    while not _healthy(launch.health_url):
-        _still_runs(launch, child)
-        for fact in iter(lambda: next(facts), None):
-            phase = fact[0]
-            on_detail(*fact)
-        if time.monotonic() > until:
-            raise EngineError(
-                f"The engine did not answer in time; its last phase was {phase!r}.",
-                cause="",
-                do="Look at the log for what it waits for. Give a longer deadline if the machine is slow or busy.",
-                log=launch.log,
-            )
-    on_detail("first answer", "the server listens; asking for one token")
-    _first_answer(launch)
-
-
-def _still_runs(launch: Launch, child: subprocess.Popen[bytes]) -> None:
-    try:
-        status = child.wait(timeout=_POLL_S)
-    except subprocess.TimeoutExpired:
-        return
-    lines = launch.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    raise EngineError(
-        f"The engine ended during its start with exit status {status}.",
-        cause=launch.cause_of_death(lines[-_CAUSE_LINES:]),
-        do="Mend the cause and start again; the whole story is in the log.",
-        log=launch.log,
-    )
-
-
-def _log_facts(launch: Launch) -> Iterator[tuple[Phase, str] | None]:
-    """Yield what new log lines tell, and None each time that no line is waiting; never ends."""
-    last: tuple[Phase, str] | None = None
-    with launch.log.open(encoding="utf-8", errors="replace") as log:
-        held = ""
-        while True:
-            held += log.readline()
-            if not held.endswith("\n"):
-                yield None
-                continue
-            fact, held = launch.read_line(held.rstrip()), ""
-            if fact is not None and fact != last:
-                last = fact
-                yield fact
-
-
-def _healthy(url: str) -> bool:
-    try:
-        with _direct().open(url, timeout=_HEALTH_S) as reply:
-            return bool(reply.status == 200)
-    except OSError:  # URLError is one; so is a connection that is refused or reset.
-        return False
-
-
-def _first_answer(launch: Launch) -> None:
-    body = {"model": launch.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
-    request = urllib.request.Request(
-        launch.chat_url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-    )
-    try:
+    def _ask(self, url: str, data: bytes | None) -> bytes:
+        request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+        if self._launch.api_key_file is not None:
+            request.add_header("Authorization", f"Bearer {read_key(self._launch.api_key_file)}")
         with _direct().open(request, timeout=_ANSWER_S) as reply:
-            reply.read()
-    except OSError as error:
-        said = error.read().decode(errors="replace")[:500] if isinstance(error, urllib.error.HTTPError) else str(error)
-        raise EngineError(
-            f"The engine listens, but its first request to {launch.chat_url} failed.",
-            cause=said,
-            do="Look at the log. Does mistral_common fit this vLLM? 1.13 does not fit vLLM 0.32 and 0.33.",
-            log=launch.log,
-        ) from error
+            return cast("bytes", reply.read())
+
+
+def _max_model_len(models: bytes) -> int:
+    try:
+        value: Any = json.loads(models)["data"][0]["max_model_len"]
+    except (ValueError, LookupError, TypeError):
+        return 0
+    return value if isinstance(value, int) else 0
 
 
 def _direct() -> urllib.request.OpenerDirector:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 _TERM_S = 15.0
 _KILL_S = 5.0
+# Longer than a supervisor takes to end an engine that does not listen: _TERM_S, _KILL_S and the time of the marks.
+_OWNER_S = 45.0
 _POLL_S = 0.1
 _GONE_S = 1.0
 
@@ -28,6 +30,8 @@ class ProcessId:
 
 def identify(pid: int) -> ProcessId | None:
     """Find the living process with this number; None: there is none, or it has ended and waits to be reaped."""
+    if pid <= 0:  # As an argument of kill, 0 would mean our own group.
+        return None
     try:
         rest = _stat_fields(Path(f"/proc/{pid}/stat"))
     except FileNotFoundError:
@@ -94,10 +98,28 @@ def stop_group(process: ProcessId, *, reap: subprocess.Popen[bytes] | None = Non
             reap.wait()
         return False
     _signal_group(process.pid, signal.SIGTERM)
-    if not _ended(process, reap, term_s):
-        _signal_group(process.pid, signal.SIGKILL)
-        _ended(process, reap, _KILL_S)
-    _clear_group(process.pid)
+    try:
+        if not _ended(process, reap, term_s):
+            _signal_group(process.pid, signal.SIGKILL)
+            _ended(process, reap, _KILL_S)
+    finally:  # Also at a second Ctrl-C, which then means: at once.
+        _clear_group(process.pid)
+    return True
+
+
+def stop_owner(process: ProcessId) -> bool:
+    """End one process that ends its own children when it is asked to; its group is not touched.
+
+    Returns:
+        Whether it still ran.
+    """
+    if not is_alive(process):
+        return False
+    for number, deadline_s in ((signal.SIGTERM, _OWNER_S), (signal.SIGKILL, _KILL_S)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, number)
+        if _ended(process, None, deadline_s):
+            break
     return True
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["installing", "importing", "loading weights", "warming up", "first answer", "ready"]
-"""The parts of a start, in the order in which they happen."""
+Phase = Literal["installing", "importing", "loading weights", "warming up", "first answer", "ready", "restarting"]
+"""The parts of a start, in the order in which they happen. `restarting`: it died, and they begin anew after a while."""
 
 
 @dataclass(frozen=True, kw_only=True)

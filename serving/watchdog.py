@@ -1,14 +1,15 @@
 """End an engine whose owner is gone, however the owner went; a process of its own, that knows nothing of engines.
 
-The owner holds the other end of a pipe. The kernel closes it when the owner ends, even by SIGKILL; then the engine's
-group is ended like any other: asked first, forced after the deadline. (A parent-death signal would not do: the kernel
-binds it to the thread that forked, and vLLM lets a SIGTERM pass unheard while it starts.)
+The owner holds the other end of a pipe. The kernel closes it when the owner ends, even by SIGKILL; then the engine is
+ended like any other: asked first, forced after the deadline. (A parent-death signal would not do: the kernel binds it
+to the thread that forked, and vLLM lets a SIGTERM pass unheard while it starts.)
 """
 
 import subprocess
 import sys
 from pathlib import Path
 
+from .marks import end_marked
 from .process_group import ProcessId, stop_group
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
@@ -16,12 +17,17 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from serving.watchdog imp
 
 
 class Watchdog:
-    """Watches over one process on behalf of this one."""
+    """Watches over one engine on behalf of this process."""
 
-    def __init__(self, process: ProcessId) -> None:
-        """Start watching; the process is ended when we end without having called `dismiss`."""
+    def __init__(self, process: ProcessId, mark: str) -> None:
+        """Start watching; the engine is ended when we end without having called `dismiss`.
+
+        Args:
+            process: the engine's first process.
+            mark: what all of its processes have in their environment.
+        """
         self._child = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, _ROOT, str(process.pid), str(process.start_ticks)],
+            [sys.executable, "-P", "-c", _START, _ROOT, str(process.pid), str(process.start_ticks), mark],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -38,3 +44,4 @@ def watch() -> None:
     """Wait for the end of the pipe, then end the process that the command line names."""
     sys.stdin.buffer.read()
     stop_group(ProcessId(pid=int(sys.argv[2]), start_ticks=int(sys.argv[3])))
+    end_marked(sys.argv[4])

@@ -13,61 +13,21 @@ from pathlib import Path
 import pytest
 
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
-from serving.engines.vllm import VllmSettings
-from serving.process_group import identify, is_alive, spawn, stop_group
+from serving.engines.command import ServeOptions
+from serving.engines.vllm import cpu_command
+from serving.errors import EngineDied
+from serving.process_group import free_port, identify, is_alive, spawn, stop_group
+from serving.record import read_record
 from serving.watchdog import Watchdog
 
-# Stands in for a Python that has vLLM: the flags are those of `vllm serve`, the log lines vLLM's.
-SERVER = """#!{python}
-import json, os, signal, subprocess, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
-flags = dict(zip(sys.argv, sys.argv[1:]))
-child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-open(os.environ["PIDS"], "w").write(json.dumps([os.getpid(), child.pid]))
-mode = os.environ.get("MODE", "")
-if mode == "dies":
-    print("(EngineCore pid=2) ValueError: To serve at least one request with the model's max seq len (9)")
-    print("(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.", flush=True)
-    os._exit(1)
-if mode == "stubborn":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-elif mode == "":
-    signal.signal(signal.SIGTERM, lambda *_: (child.kill(), child.wait(), os._exit(0)))
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.answer(200, {{}})
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.answer(400 if mode == "refuses" else 200, {{"asked": body, "error": "no force_tool_names"}})
-
-    def answer(self, status, value):
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        pass
-
-
-print("(Worker pid=3) INFO 11-23 15:47:18 [cpu_model_runner.py:68] Starting to load model /m...", flush=True)
-if mode == "silent":
-    signal.pause()
-HTTPServer(("127.0.0.1", int(flags["--port"])), Handler).serve_forever()
-"""
+FAKE = Path(__file__).parent / "data" / "fake_engine.py"
 
 
 @pytest.fixture
 def engine_python(tmp_path: Path) -> Path:
     program = tmp_path / "python"
     # -P and -m are swallowed by a shell: a `#!` line takes one argument only.
-    (tmp_path / "server.py").write_text(SERVER.format(python=sys.executable))
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/server.py "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
     program.chmod(0o755)
     return program
 
@@ -85,7 +45,7 @@ def an_environ(tmp_path: Path, python: Path, mode: str = "") -> dict[str, str]:
 
 def left_running(tmp_path: Path) -> list[int]:
     written = tmp_path / "pids"  # An engine that is stopped at once has not written it yet.
-    pids = json.loads(written.read_text()) if written.exists() and written.stat().st_size else []
+    pids = [int(word) for word in written.read_text().split()] if written.exists() else []
     return [pid for pid in pids if identify(pid) is not None]
 
 
@@ -97,13 +57,12 @@ def test_start_returns_a_server_that_answers_and_stop_leaves_nothing(tmp_path: P
         with urllib.request.urlopen(record.base_url.removesuffix("/v1") + "/health") as reply:
             assert reply.status == 200
         assert len(left_running(tmp_path)) == 2
-        assert Path(record.log).exists()
 
     assert left_running(tmp_path) == []
-    assert not Path(record.log).exists()
+    assert "Starting to load model" in Path(record.log).read_text()
     assert (record.model, record.engine, record.max_model_len) == ("pocket", "vllm", 8192)
     assert [(said.phase, said.detail) for said in heard if said.phase != "loading weights"] == [
-        ("importing", "starting Python and vLLM, about 10 s without a word"),
+        ("importing", "starting Python and the engine, about 10 s without a word"),
         ("first answer", "the server listens; asking for one token"),
         ("ready", f"pocket answers at {record.base_url}"),
     ]
@@ -117,30 +76,34 @@ def test_a_kept_server_is_found_by_its_record_and_ended_by_it(tmp_path: Path, en
         record = engine.start(keep=True)
 
     assert current_server(state) == record
+    assert identify(record.supervisor_pid) is not None
     with pytest.raises(EngineError) as caught:
         pocket_engine(environ=an_environ(tmp_path, engine_python)).start(keep=True)
     assert str(caught.value) == (
-        f"A server runs here already: 'pocket' at {record.base_url}, process {record.pid}.\n"
-        "Now:   Use that one, or stop it first."
+        f"A server runs here already: 'pocket' at {record.base_url}, process {record.pid}, ready.\n"
+        "Now:   Use that one, or end it first: agent serve stop."
     )
     assert stop_server(record, state) is True
-    assert list(state.iterdir()) == []
-    assert current_server(state) is None
-    engine.stop()  # Reaps the child that this test has, and a command that ended would not have.
+    assert read_record(state) is None
+    assert identify(record.supervisor_pid) is None
     assert left_running(tmp_path) == []
 
 
 def test_an_engine_that_ends_early_tells_its_cause_and_its_log(tmp_path: Path, engine_python: Path):
-    engine = pocket_engine(port=8123, environ=an_environ(tmp_path, engine_python, "dies"))
+    engine = pocket_engine(environ=an_environ(tmp_path, engine_python, "dies"))
 
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(EngineDied) as caught:
         engine.start()
 
+    (log,) = (tmp_path / "state" / "tramontane" / "logs").iterdir()
+    assert caught.value.diagnosis is not None
+    assert caught.value.diagnosis.symptom == "kv_too_small"
     assert str(caught.value) == (
         "The engine ended during its start with exit status 1.\n"
-        "Cause: ValueError: To serve at least one request with the model's max seq len (9)\n"
-        f"Log:   {tmp_path}/state/tramontane/vllm-8123.log\n"
-        "Now:   Mend the cause and start again; the whole story is in the log."
+        f"Cause: {caught.value.diagnosis.cause}\n"
+        f"       {caught.value.diagnosis.evidence}\n"
+        f"Log:   {log}\n"
+        f"Now:   {caught.value.diagnosis.fix}"
     )
     assert left_running(tmp_path) == []
 
@@ -158,13 +121,13 @@ def test_an_engine_that_refuses_the_first_request_is_not_ready(tmp_path: Path, e
     assert left_running(tmp_path) == []
 
 
-def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path, engine_python: Path):
+def test_a_start_that_falls_silent_is_given_up(tmp_path: Path, engine_python: Path):
     engine = pocket_engine(environ=an_environ(tmp_path, engine_python, "silent"))
 
     with pytest.raises(EngineError) as caught:
-        engine.start(deadline_s=0.0)
+        engine.start(silence_s=0.0)
 
-    assert caught.value.what.startswith("The engine did not answer in time; its last phase was '")
+    assert caught.value.what.startswith("The engine said nothing for 0 s while it started; its last phase was '")
     assert left_running(tmp_path) == []
 
 
@@ -200,7 +163,7 @@ def test_a_python_that_is_no_file_is_told_before_anything_starts(tmp_path: Path)
 
     assert str(caught.value) == (
         f"Cannot start the engine: TRAMONTANE_ENGINE_PYTHON is '{tmp_path}/missing', which is no file.\n"
-        "Now:   Let it name a Python that has vLLM, or unset it: then an environment is made."
+        "Now:   Let it name a Python that has the engine, or unset it: then one is looked for."
     )
 
 
@@ -220,8 +183,15 @@ def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_
         tell("Make an empty environment")
         return engine_python
 
-    settings = VllmSettings(model="m", served_model_name="tiny", max_model_len=4096)
-    with Engine(settings, find_python=find_python, environ=an_environ(tmp_path, engine_python)) as engine:
+    command = cpu_command(
+        tmp_path,
+        ServeOptions(port=free_port(), served_model_name="tiny"),
+        max_model_len=4096,
+        max_num_seqs=1,
+        kv_cache_memory_bytes=1,
+        cache=tmp_path,
+    )
+    with Engine(command, python=find_python, environ=an_environ(tmp_path, engine_python)) as engine:
         record = engine.start(heard.append)
 
     assert (heard[0].phase, heard[0].detail) == ("installing", "Make an empty environment")
@@ -234,7 +204,7 @@ def test_an_engine_ends_with_the_process_that_started_it_even_if_that_is_killed(
         "from serving.watchdog import Watchdog\n"
         f"child = spawn(['sleep', '30'], environment={{'PATH': os.environ['PATH']}}, folder=Path({str(tmp_path)!r}), "
         f"log=Path({str(tmp_path / 'log')!r}))\n"
-        "dog = Watchdog(identify(child.pid))\nprint(child.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+        "dog = Watchdog(identify(child.pid), 'm')\nprint(child.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     found = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
     child = identify(int(found.stdout))
@@ -248,6 +218,6 @@ def test_a_watchdog_that_is_dismissed_ends_nothing(tmp_path: Path):
     child = spawn(["sleep", "30"], environment={"PATH": os.environ["PATH"]}, folder=tmp_path, log=tmp_path / "log")
     process = identify(child.pid)
     assert process is not None
-    Watchdog(process).dismiss()
+    Watchdog(process, "m").dismiss()
     assert is_alive(process)
     assert stop_group(process, reap=child)

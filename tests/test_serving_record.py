@@ -45,6 +45,13 @@ def test_the_file_holds_the_documented_fields_and_nothing_else_is_left(tmp_path:
         "started_at": "2026-11-23T16:00:00+00:00",
         "log": "/state/vllm-8123.log",
         "max_model_len": 8192,
+        "supervisor_pid": 0,
+        "supervisor_start_ticks": 0,
+        "mark": "",
+        "state": "ready",
+        "detail": "",
+        "restarts": 0,
+        "api_key_file": "",
     }
 
 
@@ -72,6 +79,25 @@ def test_an_ended_process_is_no_server(tmp_path: Path):
     assert current_server(tmp_path) is None
 
 
+def test_keys_of_a_later_program_are_left_out_and_those_of_an_earlier_one_need_not_be_there(tmp_path: Path):
+    record = a_record(1, 1)
+    written = {"version": 1, **asdict(record), "colour": "blue"}
+    del written["mark"], written["state"], written["supervisor_pid"]
+    (tmp_path / "server.json").write_text(json.dumps(written))
+
+    assert read_record(tmp_path) == record
+
+
+def test_a_server_is_there_as_long_as_its_supervisor_is_unless_it_failed(tmp_path: Path):
+    me = of_this_process()
+    record = replace(a_record(0, 0), supervisor_pid=me.pid, supervisor_start_ticks=me.start_ticks, state="restarting")
+    write_record(record, tmp_path)
+
+    assert current_server(tmp_path) == record
+    write_record(replace(record, state="failed"), tmp_path)
+    assert current_server(tmp_path) is None
+
+
 def test_a_file_that_is_not_a_record_of_this_version_is_no_record(tmp_path: Path):
     known = {"version": 1, **asdict(a_record(1, 1))}
     for text in (
@@ -79,7 +105,6 @@ def test_a_file_that_is_not_a_record_of_this_version_is_no_record(tmp_path: Path
         "[]",
         '"x"',
         json.dumps({**known, "version": 2}),
-        json.dumps({**known, "extra": 1}),
         '{"version": 1}',
     ):
         (tmp_path / "server.json").write_text(text)
