@@ -37,8 +37,10 @@ class Asker:
     def __init__(self, state: RunState, around: Surroundings) -> None:
         self._state = state
         self._around = around
-        self._can_count = True
+        self._can_count = state.profile.surface.counts_tokens
         """False once the server has shown that it has no /tokenize."""
+        self._can_name = state.profile.surface.named
+        """False once the server has refused to be told a tool by its name, and took the tool's schema instead."""
 
     async def ask(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | NoReply:
         """Send the history on a rung.
@@ -50,6 +52,10 @@ class Asker:
 
         Never raises for what the server does.
         """
+        if force_tool is not None and not self._can_force and not reask:
+            force_tool = None  # the model was asked for it in words as well
+        if reask and not (self._state.profile.surface.required if force_tool is None else self._can_force):
+            return NoReply(cause="refused", reason="a probe of it found that it takes none")
         room = await self._room(rung)
         if room is None:
             return NoReply(cause="context_full", reason="the conversation leaves no room for a reply")
@@ -106,29 +112,39 @@ class Asker:
             )
             return await policy(self._once, request)
 
+    @property
+    def _can_force(self) -> bool:
+        return self._can_name or self._state.profile.surface.schema_field is not None
+
     async def _once(self, request: Request) -> Reply:
-        try:
+        field = self._state.profile.surface.schema_field
+        if request.force_tool is None or field is None:
             return await self._around.connection.ask(request)
-        except EndpointRejected as error:
-            if error.status != 400 or request.force_tool is None or _is_context_error(error):
-                raise
+        if self._can_name:
+            try:
+                return await self._around.connection.ask(request)
+            except EndpointRejected as error:
+                if error.status != 400 or _is_context_error(error):
+                    raise
         # This server refuses a named tool_choice: hold its text to the tool's schema instead, and read it as the call.
         # vLLM's mistral parser does hold `structured_outputs.json` at either effort, since it builds a grammar of its
         # own for it (0.32.0, tests/engine_runs.py); of `choice` and `regex` it does not at effort none.
         tool = self._around.toolbox.get(request.force_tool)
         assert tool is not None, "only tools of the toolbox are forced"
         schema = json.dumps(tool.parameters).encode()
-        held = replace(request, force_tool=None, tool_choice="none", json_schema=schema)
+        held = replace(request, force_tool=None, tool_choice="none", json_schema=schema, schema_field=field)
         reply = await self._around.connection.ask(held)
+        self._can_name = False
         return replace(reply, content="", tool_calls=(RawCall(name=tool.name, arguments=reply.content),))
 
     def _request(self, rung: Rung, room: int, *, force_tool: str | None, reask: bool) -> Request:
         state = self._state
         profile = state.profile
+        toolbox = self._around.toolbox
         return Request(
             model=state.started.model,
             messages=state.history.wire,
-            tools=self._around.toolbox.definitions,
+            tools=toolbox.definitions if profile.surface.strict else toolbox.loose_definitions,
             max_tokens=room,
             effort=rung.effort if profile.takes_effort else None,
             sampling=profile.sampling.get(rung.effort) or profile.sampling[None],

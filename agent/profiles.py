@@ -12,6 +12,9 @@ from .messages import Effort
 
 ProfileName = Literal["mistral", "generic"]
 
+SchemaField = Literal["structured_outputs", "response_format"]
+"""The request field that holds a text to a JSON schema: vLLM's own, or OpenAI's."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
@@ -22,6 +25,22 @@ class Sampling:
 
 
 NO_SAMPLING = Sampling()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surface:
+    """What a server takes of all that could be sent; everything, until a probe has shown otherwise."""
+
+    strict: bool = True
+    """False: tools are sent without `strict: true`."""
+    required: bool = True
+    """False: `tool_choice: required` is not sent, so a broken call whose tool is unknown is not asked for again."""
+    named: bool = True
+    """False: a tool is not forced by its name, but by holding the text to its schema."""
+    schema_field: SchemaField | None = "structured_outputs"
+    """How a text is held to a schema. None: in no way."""
+    counts_tokens: bool = True
+    """False: /tokenize is not asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +57,8 @@ class Profile:
     ladder: Ladder
     takes_effort: bool
     """False: `reasoning_effort` is never sent."""
+    surface: Surface = Surface()
+    """What the server in question takes."""
 
 
 MISTRAL = Profile(

@@ -6,7 +6,9 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from typing import cast
 
+from .arguments import JsonObject
 from .errors import ConfigError
 from .toolspec import Tool
 
@@ -24,8 +26,10 @@ class Toolbox:
                 raise ConfigError(msg)
             self._tools[tool.name] = tool
         definitions = [tool.definition() for tool in self._tools.values()]
-        self.definitions: bytes = json.dumps(definitions, ensure_ascii=False, separators=(",", ":")).encode()
+        self.definitions: bytes = _dump(definitions)
         """The `tools` value of a request, as JSON bytes; the same for the whole run."""
+        self.loose_definitions: bytes = _dump([_loose(definition) for definition in definitions])
+        """The same without `strict`, for a server that refuses it."""
 
     def __len__(self) -> int:
         return len(self._tools)
@@ -49,3 +53,12 @@ class Toolbox:
         wanted = name if begin is None else begin.group()
         close = difflib.get_close_matches(wanted.lower(), list(by_lower), n=3, cutoff=0.5)
         return tuple(by_lower[match] for match in close)
+
+
+def _loose(definition: JsonObject) -> JsonObject:
+    function = cast("JsonObject", definition["function"])
+    return {**definition, "function": {key: value for key, value in function.items() if key != "strict"}}
+
+
+def _dump(definitions: list[JsonObject]) -> bytes:
+    return json.dumps(definitions, ensure_ascii=False, separators=(",", ":")).encode()

@@ -20,7 +20,7 @@ from .messages import (
     Usage,
     UserMessage,
 )
-from .profiles import NO_SAMPLING, Sampling
+from .profiles import NO_SAMPLING, Sampling, SchemaField
 
 ReasoningField = Literal["reasoning", "reasoning_content"]
 """vLLM 0.20 to 0.33 sends `reasoning`, SGLang 0.5 `reasoning_content` (their sources, read 2026-11)."""
@@ -48,7 +48,9 @@ class Request:
     force_tool: str | None = None
     """Name of the one tool that must be called; overrides `tool_choice`."""
     json_schema: bytes | None = None
-    """Schema that vLLM's `structured_outputs` holds the text to; None: free text."""
+    """Schema that the text is held to; None: free text."""
+    schema_field: SchemaField = "structured_outputs"
+    """How it is sent."""
 
     def encode(self, *, stream: bool) -> bytes:
         """Return the body. Messages come first, so that what the prefix cache sees is the front of it."""
@@ -68,8 +70,18 @@ class Request:
                 choice = {"type": "function", "function": {"name": self.force_tool}}
             parts += [b',"tools":', self.tools, b',"tool_choice":', _dump(choice)]
         if self.json_schema is not None:
-            parts += [b',"structured_outputs":{"json":', self.json_schema, b"}"]
+            before, after = _AROUND_SCHEMA[self.schema_field]
+            parts += [before, self.json_schema, after]
         return b"".join([*parts, b"}"])
+
+
+_AROUND_SCHEMA: Mapping[SchemaField, tuple[bytes, bytes]] = {
+    "structured_outputs": (b',"structured_outputs":{"json":', b"}"),
+    "response_format": (
+        b',"response_format":{"type":"json_schema","json_schema":{"name":"call","strict":true,"schema":',
+        b"}}",
+    ),
+}
 
 
 def encode_message(message: Message, *, reasoning_field: ReasoningField | None) -> bytes:
