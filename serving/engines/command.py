@@ -3,9 +3,13 @@
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from serving.errors import EngineError
 from serving.planning import EngineName
+
+Feature = Literal["mistral_parser", "draft"]
+"""What of an engine a command uses that not every version of it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,8 @@ class EngineCommand:
     """Ends in /v1."""
     health_url: str
     """Answers 200 when the server is up."""
+    uses: frozenset[Feature] = frozenset()
+    """On what the versions that may be installed depend."""
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ def command(plan: Plan, options: ServeOptions) -> EngineCommand:
         model=options.served_model_name or model,
         base_url=f"{options.root_url}/v1",
         health_url=f"{options.root_url}/health",
+        uses=frozenset(["mistral_parser"] if request.draft is None else ["mistral_parser", "draft"]),
     )
 
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable, refuse_open_host
+from serving.engines.command import EngineCommand, Feature, Flag, ServeOptions, Variable, refuse_open_host
 from serving.errors import EngineError
 from serving.planning import Plan, PlanRequest
 
@@ -34,6 +34,7 @@ def command(plan: Plan, options: ServeOptions) -> EngineCommand:
         options,
         flags=(*_size_flags(request), *_memory_flags(request), *_weight_flags(request), *_draft_flags(request)),
         variables=_offline_variables(model, *draft),
+        drafts=request.draft is not None,
     )
 
 
@@ -74,13 +75,15 @@ def cpu_command(
             # It runs in an environment made for it; a GPU's vLLM may well lie in the user's own site-packages.
             Variable(name="PYTHONNOUSERSITE", value="1", reason="no package from outside the engine's environment"),
         ),
+        drafts=False,
     )
 
 
 def _command(
-    model: str, options: ServeOptions, *, flags: tuple[Flag, ...], variables: tuple[Variable, ...]
+    model: str, options: ServeOptions, *, flags: tuple[Flag, ...], variables: tuple[Variable, ...], drafts: bool
 ) -> EngineCommand:
     refuse_open_host(options)
+    uses: dict[Feature, bool] = {"mistral_parser": _holds(model, "tekken.json"), "draft": drafts}
     return EngineCommand(
         engine="vllm",
         program=("vllm", "serve", model),
@@ -92,6 +95,7 @@ def _command(
         model=options.served_model_name or model,
         base_url=f"{options.root_url}/v1",
         health_url=f"{options.root_url}{HEALTH}",
+        uses=frozenset(feature for feature, used in uses.items() if used),
     )
 
 
