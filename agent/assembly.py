@@ -113,7 +113,7 @@ class Agent:
         """
         message = UserMessage(content=prompt, images=tuple(images))
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        async with self.model.open() as connection, self._folder(name) as folder:
+        async with self.model.open(session=name) as connection, self._folder(name) as folder:
             first = await self._first_event(connection, name, folder, message)
             state = RunState(first, self._profile(first.model))
             journal = Journal(folder) if self.runs is not None else None
@@ -148,7 +148,7 @@ class Agent:
         if state.ended is not None and state.ended.status in {"verified", "finished"}:
             msg = f"Run {first.run!r} is over: it ended as {state.ended.status!r}. There is nothing to resume."
             raise ConfigError(msg)
-        async with self.model.open() as connection:
+        async with self.model.open(session=first.run) as connection:
             await connection.served()
             resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits)
             return await self._drive(connection, state, resumed, Journal(folder), observe)

@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+SESSION_HEADER = "X-Session-ID"
+"""The first header that vllm-router looks at for a session (0.1.17, docs/load_balancing); engines ignore it."""
+
 
 @asynccontextmanager
-async def connect(endpoint: Endpoint) -> AsyncGenerator[HttpConnection]:
+async def connect(endpoint: Endpoint, *, session: str | None = None) -> AsyncGenerator[HttpConnection]:
     """Open a client for the endpoint, and close it at the end of the block unless the endpoint brought its own."""
     # openai 3 speaks through httpx2, which respx does not patch: tests pass an httpx client of their own. It also
     # retries twice by itself and waits 600 s for a read; retry.py owns retries, and the deadlines are ours.
@@ -40,6 +43,7 @@ async def connect(endpoint: Endpoint) -> AsyncGenerator[HttpConnection]:
         base_url=endpoint.base_url,
         api_key=endpoint.api_key,
         max_retries=0,
+        default_headers={} if session is None else {SESSION_HEADER: session},
         timeout=openai.Timeout(endpoint.first_byte_timeout_s + 30.0, connect=5.0),
         http_client=endpoint.http_client,
     )

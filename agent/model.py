@@ -55,6 +55,10 @@ class Model(Protocol):
     def patience_s(self) -> float: ...
     @property
     def first_wait_s(self) -> float: ...
-    def open(self) -> AbstractAsyncContextManager[Connection]:
-        """Open a connection; it is closed at the end of the block."""
+    def open(self, *, session: str | None = None) -> AbstractAsyncContextManager[Connection]:
+        """Open a connection; it is closed at the end of the block.
+
+        Args:
+            session: the name of the run, the same when it is resumed. None: no run, such as a count of tokens.
+        """
         ...

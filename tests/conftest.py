@@ -106,8 +106,8 @@ class Watched:
         return self.endpoint.first_wait_s
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Connection]:
-        async with self.endpoint.open() as connection:
+    async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
+        async with self.endpoint.open(session=session) as connection:
             self._connection = connection
             yield self
 

@@ -65,8 +65,8 @@ class ScriptedModel:
         return [json.loads(request.encode(stream=False)) for request in self.requests]
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Connection]:
-        """Open a connection to the script; it goes on where the last one stopped."""
+    async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
+        """Open a connection to the script; it goes on where the last one stopped, whatever the session."""
         yield _Scripted(self, self._served)
 
     def answer(self, request: Request) -> Reply:
