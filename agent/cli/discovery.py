@@ -13,6 +13,8 @@ from ..endpoint import Endpoint
 from ..errors import ConfigError
 from ..profiles import named_profile
 from ..taskparts import TaskModel
+from .capabilities import with_capabilities
+from .places import state_folder
 
 POCKET = "pocket"
 """The model that is shipped with the package and started on the CPU when a run asks for it."""
@@ -57,7 +59,7 @@ def find_endpoint(wanted: Wanted, task: TaskModel, environ: Mapping[str, str]) -
 
 
 def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapping[str, str]) -> Endpoint:
-    """Return an endpoint at this address with the task's settings.
+    """Return an endpoint at this address with the task's settings, and with what a probe found of its server.
 
     Raises:
         ConfigError: the API key's variable is not set, or the address is not one.
@@ -68,13 +70,14 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
             msg = f"`model.api_key_env` names {task.api_key_env}, which is not set. Export it, or remove the key."
             raise ConfigError(msg, key="model.api_key_env")
         key = environ[task.api_key_env]
-    return Endpoint(
+    endpoint = Endpoint(
         base_url,
         model=model,
         api_key=key,
         profile=named_profile(task.profile) if task.profile is not None else None,
         stream=task.stream is not False,
     )
+    return with_capabilities(endpoint, environ)
 
 
 def recorded_server(environ: Mapping[str, str]) -> Mapping[str, Any] | None:
@@ -83,9 +86,8 @@ def recorded_server(environ: Mapping[str, str]) -> Mapping[str, Any] | None:
     The format is described in serving/record.py. It is read here once more, because the two packages meet in this
     file and not in Python.
     """
-    state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".local" / "state")
     try:
-        found: object = json.loads((Path(state) / "tramontane" / "server.json").read_text(encoding="utf-8"))
+        found: object = json.loads((state_folder(environ) / "server.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if not isinstance(found, dict):

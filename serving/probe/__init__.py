@@ -17,6 +17,16 @@ replaced as a whole, so that a reader never meets half of it.
 
 from .cache import read_cache, write_cache
 from .conduct import probe
-from .records import Capabilities, CheckResult, ProbeError, ProbeReport
+from .recall import recall
+from .records import TITLES, Capabilities, CheckResult, ProbeReport
 
-__all__ = ["Capabilities", "CheckResult", "ProbeError", "ProbeReport", "probe", "read_cache", "write_cache"]
+__all__ = [
+    "TITLES",
+    "Capabilities",
+    "CheckResult",
+    "ProbeReport",
+    "probe",
+    "read_cache",
+    "recall",
+    "write_cache",
+]

@@ -5,10 +5,11 @@ import json
 import os
 import re
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from .records import Capabilities, CheckResult, ProbeReport
+from .records import TITLES, Capabilities, CheckResult, ProbeReport
 
 FORMAT_VERSION = 1
 
@@ -48,6 +49,9 @@ def read_cache(base_url: str, state: Path) -> ProbeReport | None:
     try:
         values["checks"] = tuple(CheckResult(**check) for check in values["checks"])
         values["capabilities"] = Capabilities(**values["capabilities"])
-        return ProbeReport(**values)
-    except (TypeError, KeyError):
+        report = ProbeReport(**values)
+        has_offset = datetime.fromisoformat(report.at).tzinfo is not None
+    except (TypeError, KeyError, ValueError):
         return None
+    names = tuple(check.check for check in report.checks)
+    return report if has_offset and names == tuple(TITLES) and report.base_url == base_url.rstrip("/") else None

@@ -6,17 +6,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from serving.errors import EngineError
 from serving.metrics import EngineMetrics
 
 from . import calls, questions, surroundings, texts
-from .reading import NoReply, SeenReply, as_object, brief, error_text, read_chat
+from .reading import NoReply, SeenReply, brief, error_text, read_chat
 from .records import (
     TITLES,
     Capabilities,
     CheckName,
     CheckResult,
     Exchange,
-    ProbeError,
     ProbeReport,
     ProbeRequest,
     ServerKind,
@@ -39,17 +39,27 @@ def probe(base_url: str, *, model: str | None = None, api_key: str = "", deadlin
         deadline_s: seconds for all requests; what is not asked by then is `unknown`.
 
     Raises:
-        ProbeError: the address is none, the server does not answer there, or does not serve the model.
+        EngineError: the address is none, the server does not answer there, or does not serve the model.
     """
-    address = base_url.strip().rstrip("/")
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = f"{base_url!r} is not an http address. Write it like http://127.0.0.1:8000/v1."
-        raise ProbeError(msg)
+    address = _address(base_url)
     began = time.monotonic()
     ask = HttpTransport(api_key=api_key, ends_at=began + deadline_s)
     report = _Probe(ask, questions.Questions(base_url=address, model=model or ""), has_key=bool(api_key)).run()
     return replace(report, elapsed_s=round(time.monotonic() - began, 1))
+
+
+def _address(base_url: str) -> str:
+    address = base_url.strip().rstrip("/")
+    try:
+        parts = urlsplit(address)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that hold no address
+        sound = False
+    if not sound:
+        raise EngineError(
+            f"{base_url!r} is not an http address.", cause="", do="Write it like http://127.0.0.1:8000/v1."
+        )
+    return address
 
 
 class _Probe:
@@ -103,28 +113,34 @@ class _Probe:
         url = self._wording.models().url
         found = self._ask(self._wording.models())
         if found.status is None:
-            msg = (
-                f"No server answers at {url}: {found.failure}. Is it running? `agent serve status` tells of the one "
-                "started here."
+            raise EngineError(
+                f"No server answers at {url}.",
+                cause=found.failure,
+                do="Start it, or give the address of one that runs; `agent serve status` names the one started here.",
             )
-            raise ProbeError(msg)
         if found.status in {401, 403}:
-            msg = f"{url} wants an API key (HTTP {found.status}). Name the variable that holds it: --api-key-env NAME."
-            raise ProbeError(msg)
+            raise EngineError(
+                f"The server wants another API key than it was given: {url} answers with HTTP {found.status}.",
+                cause="",
+                do="Name the variable that holds the key: --api-key-env NAME.",
+            )
         cards = surroundings.model_cards(found)
         if not cards:
             said = brief(error_text(found.body), 120)
-            msg = (
-                f"{url} lists no model (HTTP {found.status}: {said}). Give the root of the OpenAI-compatible routes, "
-                "which ends in /v1 on most servers."
+            raise EngineError(
+                f"No model is listed at {url}.",
+                cause=f"HTTP {found.status}: {said}",
+                do="Give the root of the OpenAI-compatible routes; on most servers it ends in /v1.",
             )
-            raise ProbeError(msg)
         wanted = self._wording.model
         card = next((card for card in cards if card.name == wanted), None) if wanted else cards[0]
         if card is None:
             names = ", ".join(brief(card.name, 80) for card in cards)
-            msg = f"{self._wording.base_url} does not serve {wanted!r}. It serves: {names}. Name one of them: --model."
-            raise ProbeError(msg)
+            raise EngineError(
+                f"{self._wording.base_url} does not serve {wanted!r}.",
+                cause=f"it serves: {names}",
+                do="Name one of these with --model, or none: then the first is asked.",
+            )
         return card
 
     def _recognise(self) -> str:
@@ -132,18 +148,18 @@ class _Probe:
         metrics = self._ask(self._wording.get("/metrics"))
         self._note(surroundings.judge_metrics(metrics, self._kind))
         engine = surroundings.read_metrics(metrics).engine
-        version = _version(self._ask(self._wording.get("/version")))
+        version = surroundings.version_of(self._ask(self._wording.get("/version")))
         info = (
             self._ask(self._wording.get("/get_server_info"))
             if engine != "vllm" and not version
             else Exchange(status=404)
         )
-        if engine == "sglang" or (engine == "unknown" and _version(info)):
+        if engine == "sglang" or (engine == "unknown" and surroundings.version_of(info)):
             self._kind = "sglang"
         elif engine == "vllm" or version:
             self._kind = "vllm"
         self._note(surroundings.judge_metrics(metrics, self._kind))
-        return version or _version(info)
+        return version or surroundings.version_of(info)
 
     def _block(self, first: Exchange) -> None:
         found = read_chat(first)
@@ -243,11 +259,6 @@ class _Probe:
 
     def _note(self, result: CheckResult) -> None:
         self._found[result.check] = result
-
-
-def _version(exchange: Exchange) -> str:
-    found = as_object(exchange.body).get("version") if exchange.status == 200 else None
-    return found if isinstance(found, str) else ""
 
 
 def _taken(plain: Exchange, replayed: Exchange) -> bool | None:

@@ -118,10 +118,6 @@ class ProbeReport:
     capabilities: Capabilities
 
 
-class ProbeError(Exception):
-    """A server could not be probed at all; the text says what happened, and what to do now."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ProbeRequest:
     """One request of the probe."""

@@ -34,6 +34,12 @@ def model_cards(exchange: Exchange) -> list[ModelCard]:
     ]
 
 
+def version_of(exchange: Exchange) -> str:
+    """Read the answer of vLLM's /version or of SGLang's /get_server_info; empty: it names no version."""
+    found = as_object(exchange.body).get("version") if exchange.status == 200 else None
+    return found if isinstance(found, str) else ""
+
+
 def judge_models(card: ModelCard) -> CheckResult:
     """Judge what the server says of the model that is asked."""
     if card.window_tokens is None:

@@ -72,9 +72,10 @@ def judge_effort(
     assert isinstance(top, SeenReply), "the loop has returned"
     before, after = _tokens(rendered_none), _tokens(rendered_high)
     if before and after and before != after:
-        return _works("effort", f"the prompt changes with it ({len(before)} and {len(after)} tokens)")
+        changed = sum(one != other for one, other in zip(before, after, strict=False)) + abs(len(before) - len(after))
+        return _works("effort", f"{changed} of the prompt's {len(after)} tokens change with it")
     if low.prompt_tokens != top.prompt_tokens:
-        return _works("effort", f"the prompt changes with it ({low.prompt_tokens} and {top.prompt_tokens} tokens)")
+        return _works("effort", f"the prompt has {low.prompt_tokens} tokens at none, {top.prompt_tokens} at high")
     if top.reasoning and not low.reasoning:
         return _works("effort", "reasoning comes at high and none at none")
     detail = "accepted and without a visible effect: neither the prompt nor the reasoning changes"
