@@ -11,8 +11,8 @@ from .splitting import widest_split
 Sizer = Callable[[PlanRequest], Plan]
 """Works out a request without changes and notes."""
 
-SHORTEST_USEFUL = 4096
-"""Tokens of context below which a cap is not worth naming: system prompt and tools alone take this."""
+SHORTEST_USEFUL = 8192
+"""Tokens of context below which a cap is not worth naming: an agent's prompt, tools and first results take this."""
 
 _HIGHEST_UTILIZATION = 0.92
 _FP8_CAPABILITY = (8, 9)
@@ -114,7 +114,7 @@ def _more_gpus(request: PlanRequest) -> Iterator[Change]:
     for count in (1, 2, 4, 8, 16):
         size = widest_split(request.model, count)
         if size > request.tensor_parallel_size:
-            more = replace(request.gpus, count=max(count, request.gpus.count))
+            more = replace(request.gpus, count=max(count, request.gpus.count), measured=False)
             yield Change(
                 request=replace(request, gpus=more, tensor_parallel_size=size),
                 what=f"spread it over {count} GPUs of this kind",

@@ -23,12 +23,9 @@ Measured = Callable[[PlanRequest], int | None]
 # Unless asked otherwise a context leaves room for so many requests of its length: a few agents at work.
 _RUNS_AT_ONCE = 4
 _SHORTEST_STEP = 8192
-# What the model card of Mistral Medium 3.5 128B gives: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B
-_BATCHED_TOKENS = 16384
+# As the model card of Mistral Medium 3.5 128B: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B, 2026-11.
 _SEQUENCES = 128
-# Between the card's 0.8, made for eight 80 GB GPUs with room to spare, and the engine's own 0.92, which leaves too
-# little for a peak that the profile run did not meet.
-_UTILIZATION = 0.85
+_CPU_CACHE_BYTES = GIB  # what `agent serve pocket` gives its engine
 
 
 def plan(
@@ -42,8 +39,8 @@ def plan(
     kv_cache_dtype: KvCacheDtype = "auto",
     draft: str | DraftShape | None = None,
     engine: EngineName = "vllm",
-    gpu_memory_utilization: float = _UTILIZATION,
-    max_num_batched_tokens: int = _BATCHED_TOKENS,
+    gpu_memory_utilization: float = PlanRequest.gpu_memory_utilization,
+    max_num_batched_tokens: int = PlanRequest.max_num_batched_tokens,
     max_num_seqs: int | None = None,
     language_model_only: bool = False,
     enforce_eager: bool = False,
@@ -79,14 +76,13 @@ def plan(
     """
     shape = find_model(model) if isinstance(model, str) else model
     here = parse_gpus(gpus) if isinstance(gpus, str) else gpus
-    on_cpu = here.gpu.name == "cpu"
     asked = concurrency or 1
     request = PlanRequest(
         model=shape,
         gpus=here,
         tensor_parallel_size=tensor_parallel_size or widest_split(shape, here.count),
         max_model_len=max_model_len or shape.max_position,
-        max_num_seqs=max_num_seqs or max(_SEQUENCES, asked),
+        max_num_seqs=max_num_seqs or usual_sequences(asked),
         weights=weights or next(iter(shape.weights)),
         draft=find_draft(draft, shape) if isinstance(draft, str) else draft,
         kv_cache_dtype=kv_cache_dtype,
@@ -95,10 +91,9 @@ def plan(
         max_num_batched_tokens=max_num_batched_tokens,
         language_model_only=language_model_only,
         enforce_eager=enforce_eager,
-        # vLLM 0.32.0: 16 on GPUs, 128 on the CPU (platforms/cpu.py:293). SGLang counts single tokens.
-        block_size=block_size or (1 if engine == "sglang" else 128 if on_cpu else 16),
+        block_size=block_size or usual_block_size(engine, here),
         concurrency=asked,
-        kv_cache_memory_bytes=kv_cache_memory_bytes or (_CPU_CACHE_BYTES if on_cpu else None),
+        kv_cache_memory_bytes=kv_cache_memory_bytes or usual_cache_bytes(here),
         other_bytes=other_bytes,
     )
     refuse_impossible(request)
@@ -116,6 +111,23 @@ def decide(request: PlanRequest, measured: Measured) -> Plan:
 
     found = size(request)
     return replace(found, changes=advise(found, size), notes=notes_on(found, size))
+
+
+def usual_sequences(concurrency: int) -> int:
+    """Choose `max_num_seqs` where nothing is asked."""
+    return max(_SEQUENCES, concurrency)
+
+
+def usual_block_size(engine: EngineName, gpus: GpuSet) -> int:
+    """Know an engine's own block size: vLLM 0.32.0, 16, and 128 on the CPU (platforms/cpu.py:293); SGLang, 1."""
+    if engine == "sglang":
+        return 1
+    return 128 if gpus.gpu.name == "cpu" else 16
+
+
+def usual_cache_bytes(gpus: GpuSet) -> int | None:
+    """Choose the KV cache where nothing is asked; None: what is left."""
+    return _CPU_CACHE_BYTES if gpus.gpu.name == "cpu" else None
 
 
 def find_model(name: str) -> ModelShape:
@@ -192,9 +204,6 @@ def refuse_impossible(request: PlanRequest) -> None:
             f"--gpu-memory-utilization {request.gpu_memory_utilization} is no share of a GPU.",
             "Give more than 0 and at most 1; 0.85 is the default.",
         )
-
-
-_CPU_CACHE_BYTES = GIB  # what `agent serve pocket` gives its engine
 
 
 def _refusal(what: str, do: str) -> EngineError:

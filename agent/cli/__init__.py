@@ -30,6 +30,7 @@ COMMANDS = {
     "tools": "List the ready tools",
     "runs": "List the runs on this machine",
     "show": "Tell the story of a run",
+    "plan": "Say whether a model fits on given GPUs, and what would make it fit",
     "serve": "Start, find or stop a model server on this machine",
 }
 

@@ -1,0 +1,67 @@
+"""`agent plan`: say whether a model starts on given GPUs, what it holds there, and what would make it fit."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from .plan_options import add_plan_arguments
+
+if TYPE_CHECKING:
+    from serving.planning import Plan
+
+# Where no GPUs are given and none are here: what people rent by the machine.
+_COMMON_SETS = ("h100:4", "h100:8", "h200:2", "h200:4", "b200:2")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `agent plan`."""
+    add_plan_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="Print the plan as one JSON object.")
+    parser.epilog = "Exit codes: 0 it starts, 1 it does not, 2 an option cannot be read. Nothing is started or loaded."
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command."""
+    import os
+
+    from .plan_options import gpus_of, plan_on
+
+    gpus = gpus_of(args, os.environ)
+    if gpus is None:
+        return _compare(args)
+    made = plan_on(gpus, args, os.environ)
+    _show([made], args, compare=False)
+    return 1 if made.missing_bytes else 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    import os
+
+    from serving.hardware import parse_gpus
+
+    from .plan_options import plan_on
+
+    _show([plan_on(parse_gpus(text), args, os.environ) for text in _COMMON_SETS], args, compare=True)
+    return 0
+
+
+def _show(plans: list[Plan], args: argparse.Namespace, *, compare: bool) -> None:
+    import json
+    import os
+    import shutil
+    import sys
+
+    from .plan_json import plan_object
+    from .plan_view import Style, comparison_text, plan_text
+
+    if args.json:
+        found = [plan_object(plan) for plan in plans]
+        print(json.dumps({"plans": found} if compare else found[0], ensure_ascii=False))
+        return
+    style = Style(
+        width=min(shutil.get_terminal_size().columns, 100),
+        unicode="utf" in (sys.stdout.encoding or "").lower(),
+        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+    )
+    print(comparison_text(plans, style) if compare else plan_text(plans[0], style))

@@ -1,0 +1,214 @@
+"""Draw a plan for a terminal: a verdict, a table, a memory bar, changes to paste; computes nothing."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .plan_json import command_of
+
+if TYPE_CHECKING:
+    from serving.planning import Plan
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """What the terminal can show."""
+
+    width: int
+    """Columns."""
+    unicode: bool
+    color: bool
+
+
+def plan_text(plan: Plan, style: Style) -> str:
+    """Draw one plan."""
+    parts = [_painted(_paragraph(_verdict(plan, style), style), plan, style), _table(plan)]
+    if plan.request.gpus.gpu.memory_bytes:
+        parts.append(_bar(plan, style))
+    parts += [part for part in (_capacity(plan, style), _changes(plan, style), _notes(plan, style)) if part]
+    return "\n\n".join(parts)
+
+
+def comparison_text(plans: Sequence[Plan], style: Style) -> str:
+    """Draw several sets of GPUs in one table, a line each."""
+    first = plans[0].request
+    head = (
+        f"No GPU is here and none was given, so these are common sets for {first.model.title} in "
+        f"{first.weights.upper()}, each with the context that suits it. Look closer with --gpus."
+    )
+    rows = [("GPUs", "starts", "context", "at once", "KV tokens", "KV GiB", "tok/s bound")]
+    rows += [_comparison_row(plan) for plan in plans]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if n else cell.ljust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    tail = "Bound: what memory bandwidth allows one request, not a forecast. Activation is estimated: see --gpus."
+    return "\n\n".join([_paragraph(head, style), "\n".join(lines), _paragraph(tail, style)])
+
+
+_GREEN, _YELLOW, _RED = "32", "33", "31"
+_STARTS = {"yes": _GREEN, "unsure": _YELLOW, "no": _RED}
+# Lengths of which people ask how many fit; only those below the context are shown.
+_LENGTHS = (8192, 16384, 32768, 65536, 131072, 262144)
+
+
+def _verdict(plan: Plan, style: Style) -> str:
+    request = plan.request
+    times = "×" if style.unicode else "x"
+    where = f"{request.tensor_parallel_size} {times} {request.gpus.gpu.title}"
+    name = f"{request.model.title} in {request.weights.upper()}"
+    holds = (
+        f"the KV cache holds {plan.kv_tokens:,} tokens, {plan.concurrency:.2f} requests of {request.max_model_len:,} at "
+        "once."
+    )
+    if plan.starts == "yes":
+        return f"{name} starts on {where}: {holds}"
+    missing = f"{_gib(plan.missing_bytes)} GiB per GPU are missing for one request of {request.max_model_len:,} tokens"
+    if plan.starts == "no":
+        return f"{name} does not start on {where}: {missing}."
+    if plan.missing_bytes:
+        return f"{name} probably does not start on {where}: by the likely estimate {missing}."
+    return f"{name} probably starts on {where}, but not by the highest estimate: {holds}"
+
+
+def _table(plan: Plan) -> str:
+    request, gpu, other = plan.request, plan.request.gpus.gpu, plan.activation_bytes
+    rows = [
+        ("weights", plan.weights_bytes, f"{request.weights.upper()}, {_parts(plan)}"),
+        ("activation, buffers, graphs", other.likely, _source(plan)),
+        ("KV cache", plan.kv_bytes, f"{plan.kv_bytes_per_token:,} bytes a token, {plan.num_blocks:,} blocks"),
+    ]
+    if gpu.memory_bytes:
+        left = gpu.memory_bytes - plan.requested_bytes
+        rows.append(("left alone", left, f"utilisation {request.gpu_memory_utilization:g}"))
+        rows.append(("total", gpu.memory_bytes, "by the driver" if request.gpus.measured else "by the catalogue"))
+    else:
+        rows.pop(1)
+    label, amount = max(len(row[0]) for row in rows), max(len(_gib(row[1])) for row in rows)
+    head = f"{'GiB per GPU' if gpu.memory_bytes else 'GiB':{label}}"
+    return "\n".join([head, *(f"  {name:{label}}  {_gib(size):>{amount}}  {said}" for name, size, said in rows)])
+
+
+def _parts(plan: Plan) -> str:
+    request = plan.request
+    parts = [
+        f"1/{request.tensor_parallel_size} of the model" if request.tensor_parallel_size > 1 else "the whole model"
+    ]
+    if request.draft:
+        parts.append("and its draft")
+    if request.model.sees_images:
+        parts.append("without vision" if request.language_model_only else "with vision")
+    return " ".join(parts)
+
+
+def _source(plan: Plan) -> str:
+    other = plan.activation_bytes
+    if plan.measured:
+        return "measured at a start"
+    if plan.request.other_bytes is not None:
+        return "given"
+    return f"estimated: {_gib(other.low)} to {_gib(other.high)}"
+
+
+def _bar(plan: Plan, style: Style) -> str:
+    total, other = plan.request.gpus.gpu.memory_bytes, plan.activation_bytes.likely
+    marks = "█▓░·" if style.unicode else "#+-."
+    taken = [plan.weights_bytes, other, max(0, plan.kv_bytes)]
+    parts = [*taken, max(0, total - sum(taken))]
+    names = ("weights", "activation, buffers, graphs", "KV cache", "left alone")
+    columns = _columns(parts, style.width - 2)
+    line = "".join(mark * count for mark, count in zip(marks, columns, strict=True))
+    legend = "  ".join(f"{mark} {name}" for mark, name, size in zip(marks, names, parts, strict=True) if size)
+    end = total * len(line) // sum(parts)
+    over = [f" {' ' * (end - 1)}{'▲' if style.unicode else '^'} here the GPU ends"] if sum(taken) > total else []
+    return "\n".join([f"[{line}]", *over, f" {legend}"])
+
+
+def _columns(parts: Sequence[int], width: int) -> list[int]:
+    """Share columns among parts, so that they fill the width and a part above 0 is seen."""
+    whole, done, columns = sum(parts), 0, list[int]()
+    for part in parts:
+        before = sum(columns)
+        done += part
+        columns.append(max(1 if part else 0, done * width // whole - before))
+    columns[columns.index(max(columns))] += width - sum(columns)
+    return columns
+
+
+def _capacity(plan: Plan, style: Style) -> str:
+    lines: list[str] = []
+    if plan.num_blocks and plan.starts != "no":
+        counts = [
+            f"{length // 1024}k: {plan.num_blocks // -(-length // plan.request.block_size):,}"
+            for length in _LENGTHS
+            if length <= plan.request.max_model_len
+        ]
+        if counts:
+            lines.append(_paragraph(f"Whole requests at once, by their length: {', '.join(counts)}.", style))
+    if plan.decode_tokens_s_bound is not None and plan.decode_tokens_s_bound_full is not None:
+        bound = (
+            f"One request decodes at most {plan.decode_tokens_s_bound:.0f} tokens/s, "
+            f"{plan.decode_tokens_s_bound_full:.0f} with a full context: a bound by memory bandwidth, not a forecast."
+        )
+        lines.append(_paragraph(bound, style))
+    return "\n".join(lines)
+
+
+def _changes(plan: Plan, style: Style) -> str:
+    if not plan.changes:
+        return ""
+    lines = ["What would make it fit, the least cost to you first:"]
+    for number, change in enumerate(plan.changes, start=1):
+        lines.append(_indented(f"{number}. ", change.what, style))
+        # Not wrapped: it is to be pasted.
+        lines.append(f"     {command_of(change.request)}")
+    return "\n".join(lines)
+
+
+def _notes(plan: Plan, style: Style) -> str:
+    return "\n".join(_indented("- ", note, style) for note in plan.notes)
+
+
+def _comparison_row(plan: Plan) -> tuple[str, ...]:
+    request, bound = plan.request, plan.decode_tokens_s_bound
+    return (
+        f"{request.gpus.gpu.name}:{request.gpus.count}",
+        plan.starts,
+        f"{request.max_model_len:,}",
+        f"{plan.concurrency:.2f}",
+        f"{plan.kv_tokens:,}",
+        _gib(max(0, plan.kv_bytes)),
+        "?" if bound is None else f"{bound:.0f}",
+    )
+
+
+def _paragraph(text: str, style: Style) -> str:
+    return textwrap.fill(text, style.width, break_long_words=False, break_on_hyphens=False)
+
+
+def _indented(mark: str, text: str, style: Style) -> str:
+    return textwrap.fill(
+        text,
+        style.width,
+        initial_indent=f"  {mark}",
+        subsequent_indent=" " * (2 + len(mark)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _painted(text: str, plan: Plan, style: Style) -> str:
+    return f"\033[{_STARTS[plan.starts]}m{text}\033[0m" if style.color else text
+
+
+def _gib(size: int) -> str:
+    return f"{size / _GIB:.2f}"
