@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from serving.errors import EngineError
 from serving.planning import EngineName
 
 Feature = Literal["mistral_parser", "draft"]
@@ -83,21 +82,6 @@ class EngineCommand:
     def arguments(self) -> tuple[str, ...]:
         """List the words of all flags."""
         return tuple(word for flag in self.flags for word in flag.words)
-
-
-def refuse_open_host(options: ServeOptions) -> None:
-    """Let no server be reached from elsewhere without a key.
-
-    Raises:
-        EngineError: the host is not of the loopback range, and no key file is named.
-    """
-    if options.api_key_file is None and not is_loopback(options.host):
-        raise EngineError(
-            f"Cannot serve on {options.host!r} without a key: whoever reaches this machine could use the model.",
-            cause="",
-            do="Put a key into a file that only you can read and name it: --api-key-file FILE. Or leave --host away: "
-            "then only this machine reaches the server.",
-        )
 
 
 def is_loopback(host: str) -> bool:

@@ -8,8 +8,17 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from serving.engines.command import EngineCommand, Feature, Flag, ServeOptions, Variable, refuse_open_host
-from serving.errors import EngineError
+from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
+from serving.engines.shared import (
+    VARIABLES,
+    address_flags,
+    features,
+    holds,
+    parser_flags,
+    refuse_open_host,
+    split_flag,
+    weight_flags,
+)
 from serving.planning import Plan, PlanRequest
 
 HEALTH = "/health"
@@ -32,7 +41,7 @@ def command(plan: Plan, options: ServeOptions) -> EngineCommand:
     return _command(
         model,
         options,
-        flags=(*_size_flags(request), *_memory_flags(request), *_weight_flags(request), *_draft_flags(request)),
+        flags=(*_size_flags(request), *_memory_flags(request), *weight_flags(request), *_draft_flags(request)),
         variables=_offline_variables(model, *draft),
         drafts=request.draft is not None,
     )
@@ -83,38 +92,24 @@ def _command(
     model: str, options: ServeOptions, *, flags: tuple[Flag, ...], variables: tuple[Variable, ...], drafts: bool
 ) -> EngineCommand:
     refuse_open_host(options)
-    uses: dict[Feature, bool] = {"mistral_parser": _holds(model, "tekken.json"), "draft": drafts}
     return EngineCommand(
         engine="vllm",
         program=("vllm", "serve", model),
         # By module and not by the `vllm` script, whose first line names the folder it was installed in.
         # -P: the folder we stand in may hold a file named like one of vLLM's imports.
         module=(*_MODULE, model),
-        flags=(*_address_flags(options), *flags, *_layout_flags(model), *_chat_flags(model)),
-        environment=(*_key_variables(options), *variables, *_always()),
+        flags=(*address_flags(options), *flags, *_layout_flags(model), *_chat_flags(model)),
+        environment=(*_key_variables(options), *variables, *VARIABLES),
         model=options.served_model_name or model,
         base_url=f"{options.root_url}/v1",
         health_url=f"{options.root_url}{HEALTH}",
-        uses=frozenset(feature for feature, used in uses.items() if used),
+        uses=features(model, drafts=drafts),
     )
 
 
-def _address_flags(options: ServeOptions) -> tuple[Flag, ...]:
-    flags = [
-        Flag(words=("--host", options.host), reason="who can reach the server; vLLM alone would bind all interfaces"),
-        Flag(words=("--port", str(options.port)), reason="where it listens"),
-    ]
-    if options.served_model_name is not None:
-        flags.append(Flag(words=("--served-model-name", options.served_model_name), reason="what requests call it"))
-    if options.download_dir is not None:
-        flags.append(Flag(words=("--download-dir", str(options.download_dir)), reason="where weights are kept"))
-    return tuple(flags)
-
-
 def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
-    size = request.tensor_parallel_size
     flags = [
-        Flag(words=("--tensor-parallel-size", str(size)), reason=f"one copy of the model on {size} GPU(s)"),
+        split_flag(request),
         _max_model_len(request.max_model_len),
         _max_num_seqs(request.max_num_seqs),
         Flag(
@@ -150,19 +145,6 @@ def _memory_flags(request: PlanRequest) -> tuple[Flag, ...]:
     return tuple(flags)
 
 
-def _weight_flags(request: PlanRequest) -> tuple[Flag, ...]:
-    shipped = next(iter(request.model.weights))
-    if request.weights == shipped:
-        return ()
-    if request.weights == "bf16":
-        raise EngineError(
-            f"{request.model.title} cannot be served in BF16: it is published in {shipped.upper()} only.",
-            cause="",
-            do=f"Leave --weights away, or give --weights {shipped}.",
-        )
-    return (Flag(words=("--quantization", "fp8"), reason="the BF16 weights are made FP8 while they are loaded"),)
-
-
 def _draft_flags(request: PlanRequest) -> tuple[Flag, ...]:
     draft = request.draft
     if draft is None:
@@ -185,11 +167,11 @@ def _draft_flags(request: PlanRequest) -> tuple[Flag, ...]:
 def _layout_flags(model: str) -> tuple[Flag, ...]:
     """Name Mistral's own layout; a folder that lacks it is left to what vLLM finds there."""
     flags: list[Flag] = []
-    if _holds(model, "tekken.json"):
+    if holds(model, "tekken.json"):
         flags.append(
             Flag(words=("--tokenizer-mode", "mistral"), reason="Mistral's own tokenizer, on which tool calls depend")
         )
-    if _holds(model, "params.json"):
+    if holds(model, "params.json"):
         flags += [
             Flag(words=("--config-format", "mistral"), reason="params.json; the other layout has other call ids"),
             Flag(words=("--load-format", "mistral"), reason="consolidated*.safetensors: one of the two layouts"),
@@ -199,11 +181,10 @@ def _layout_flags(model: str) -> tuple[Flag, ...]:
 
 def _chat_flags(model: str) -> tuple[Flag, ...]:
     flags: list[Flag] = []
-    if _holds(model, "tekken.json"):
+    if holds(model, "tekken.json"):
         flags += [
-            Flag(words=("--tool-call-parser", "mistral"), reason="reads calls as this model writes them"),
+            *parser_flags(model),
             Flag(words=("--enable-auto-tool-choice",), reason="lets the model decide when to call"),
-            Flag(words=("--reasoning-parser", "mistral"), reason="splits the reasoning from the answer"),
             Flag(
                 words=("--structured-outputs-config", json.dumps({"enable_in_reasoning": True})),
                 reason="choice and regex hold at effort none too, where no reasoning ends",
@@ -239,7 +220,7 @@ def _key_variables(options: ServeOptions) -> tuple[Variable, ...]:
             # An argument would be seen by everyone who lists processes. Source: vLLM 0.32.0, envs.py:820.
             name="VLLM_API_KEY",
             value="",
-            reason="requests below /v1 need it; /health and /metrics stay open",
+            reason="requests below /v1 need it; the others, /invocations too, do not",
             secret_file=options.api_key_file,
         ),
     )
@@ -252,20 +233,6 @@ def _offline_variables(*models: str) -> tuple[Variable, ...]:
         Variable(name="HF_HUB_OFFLINE", value="1", reason="all files are here: nothing is fetched"),
         Variable(name="TRANSFORMERS_OFFLINE", value="1", reason="the same, for transformers"),
     )
-
-
-def _always() -> tuple[Variable, ...]:
-    return (
-        Variable(name="DO_NOT_TRACK", value="1", reason="vLLM and the Hugging Face client report nothing of you"),
-        Variable(name="PYTHONSAFEPATH", value="1", reason="no module is taken from the current folder"),
-        Variable(name="PYTHONUNBUFFERED", value="1", reason="the log is written as it is said"),
-    )
-
-
-def _holds(model: str, name: str) -> bool:
-    """Tell whether a model's files include one; of a name on the Hub it is taken for granted, ours are Mistral's."""
-    folder = Path(model)
-    return not folder.is_dir() or (folder / name).is_file()
 
 
 @dataclass(frozen=True, kw_only=True)
