@@ -1,62 +1,232 @@
-"""vLLM's command line, environment and log lines, as whole values; no vLLM is started."""
+"""vLLM's command from a plan, and its log lines, as whole values; no vLLM is started."""
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from serving.engines.vllm import StartFact, VllmSettings, environment, read_start_line
+from serving import EngineError
+from serving.catalogue import SMALL
+from serving.engines import engine_command
+from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
+from serving.engines.vllm import StartFact, cpu_command, read_start_line
+from serving.planner import plan
+from serving.pocket import model_dir
+
+REACHED = ("--host", "127.0.0.1", "--port", "8000")
+NATIVE = ("--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral")
+CHAT = (
+    *("--tool-call-parser", "mistral", "--reasoning-parser", "mistral", "--enable-auto-tool-choice"),
+    *("--structured-outputs-config", '{"enable_in_reasoning": true}'),
+    *("--enable-prefix-caching", "--enable-prompt-tokens-details"),
+)
+ALWAYS = {"DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def test_the_command_line_holds_every_flag_in_the_order_of_the_fields():
-    settings = VllmSettings(
-        model="/models/pocket",
-        port=8123,
-        served_model_name="pocket",
+def command(options: ServeOptions | None = None, **changes: Any) -> EngineCommand:
+    return engine_command(plan(**({"gpus": "h100:4", "max_model_len": 32768} | changes)), options or ServeOptions())
+
+
+def variables(made: EngineCommand) -> dict[str, str]:
+    return {variable.name: variable.value for variable in made.environment}
+
+
+def test_the_command_for_the_large_model_on_four_gpus():
+    made = command()
+
+    assert made.program == ("vllm", "serve", "mistralai/Mistral-Medium-3.5-128B")
+    assert made.module == (*("-P", "-m", "vllm.entrypoints.cli.main", "serve", "mistralai/Mistral-Medium-3.5-128B"),)
+    assert made.arguments == (
+        *REACHED,
+        *("--tensor-parallel-size", "4", "--max-model-len", "32768", "--max-num-seqs", "128"),
+        *("--max-num-batched-tokens", "16384", "--gpu-memory-utilization", "0.85"),
+        *NATIVE,
+        *CHAT,
+    )
+    assert variables(made) == ALWAYS
+    assert (made.engine, made.model, made.base_url, made.health_url, made.uses) == (
+        "vllm",
+        "mistralai/Mistral-Medium-3.5-128B",
+        "http://127.0.0.1:8000/v1",
+        "http://127.0.0.1:8000/health",
+        frozenset({"mistral_parser"}),
+    )
+
+
+def test_whatever_the_plan_changes_has_its_flag():
+    made = command(
+        draft="eagle",
+        kv_cache_dtype="fp8",
+        kv_cache_memory_bytes=20_000_000_000,
+        block_size=128,
+        language_model_only=True,
+        enforce_eager=True,
+        gpu_memory_utilization=0.8,
+        max_num_batched_tokens=8192,
+        max_num_seqs=7,
+        tensor_parallel_size=2,
+        weights="fp8",
+    )
+
+    assert made.arguments == (
+        *REACHED,
+        *("--tensor-parallel-size", "2", "--max-model-len", "32768", "--max-num-seqs", "7"),
+        *("--max-num-batched-tokens", "8192", "--enforce-eager", "--gpu-memory-utilization", "0.8"),
+        *("--kv-cache-memory-bytes", "20000000000", "--kv-cache-dtype", "fp8", "--block-size", "128"),
+        "--language-model-only",
+        "--speculative-config",
+        '{"method": "eagle", "model": "mistralai/Mistral-Medium-3.5-128B-EAGLE", "num_speculative_tokens": 3, '
+        '"max_model_len": 32768}',
+        *NATIVE,
+        *CHAT,
+    )
+    assert made.uses == frozenset({"mistral_parser", "draft"})
+
+
+def test_a_draft_reaches_no_further_than_it_is_good_for():
+    (words,) = [flag.words for flag in command(gpus="h200:8", max_model_len=262144, draft="eagle").flags if
+                flag.words[0] == "--speculative-config"]  # fmt: skip
+
+    assert words[1].endswith('"max_model_len": 65536}')
+
+
+def test_how_the_server_is_reached_is_taken_from_the_options():
+    options = ServeOptions(
+        host="::",
+        port=9000,
+        served_model_name="medium",
+        api_key_file=Path("/keys/key"),
+        download_dir=Path("/weights"),
+    )
+    made = command(options)
+
+    assert made.arguments[:8] == (
+        *("--host", "::", "--port", "9000", "--served-model-name", "medium", "--download-dir", "/weights"),
+    )
+    assert (made.model, made.base_url) == ("medium", "http://[::1]:9000/v1")
+    assert made.environment[0] == Variable(
+        name="VLLM_API_KEY",
+        value="",
+        reason="requests below /v1 need it; the others, /invocations too, do not",
+        secret_file=Path("/keys/key"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "root"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("127.1.2.3", "http://127.1.2.3:8000"),
+        ("localhost", "http://localhost:8000"),
+        ("::1", "http://[::1]:8000"),
+    ],
+)
+def test_a_server_of_this_machine_needs_no_key(host: str, root: str):
+    assert command(ServeOptions(host=host)).health_url == f"{root}/health"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "gpu1.example.org", ""])
+def test_a_server_for_others_is_refused_without_a_key(host: str):
+    with pytest.raises(EngineError) as caught:
+        command(ServeOptions(host=host))
+
+    assert str(caught.value) == (
+        f"Cannot serve on {host!r} without a key: whoever reaches this machine could use the model.\n"
+        "Now:   Put a key into a file that only you can read and name it: --api-key-file FILE. Or leave --host away: "
+        "then only this machine reaches the server."
+    )
+
+
+def test_an_open_address_is_asked_for_on_the_loopback_one():
+    options = ServeOptions(host="0.0.0.0", api_key_file=Path("key"))
+
+    assert command(options).base_url == "http://127.0.0.1:8000/v1"
+
+
+def test_weights_that_are_not_published_in_bf16_are_refused():
+    with pytest.raises(EngineError) as caught:
+        command(gpus="h200:8", weights="bf16")
+
+    assert str(caught.value) == (
+        "Mistral Medium 3.5 128B cannot be served in BF16: it is published in FP8 only.\n"
+        "Now:   Leave --weights away, or give --weights fp8."
+    )
+
+
+def test_published_bf16_weights_are_made_fp8_on_request():
+    assert ("--quantization", "fp8") in itertools.pairwise(command(model=SMALL, weights="fp8").arguments)
+    assert "--quantization" not in command(model=SMALL).arguments
+
+
+def test_the_layout_and_the_parsers_follow_what_a_local_folder_holds(tmp_path: Path):
+    shape = replace(plan(gpus="h100:4").request.model, name=str(tmp_path))
+    (tmp_path / "config.json").touch()
+    assert command(model=shape).arguments[14:] == ("--enable-prefix-caching", "--enable-prompt-tokens-details")
+    assert command(model=shape).uses == frozenset()
+
+    (tmp_path / "tekken.json").touch()
+    assert command(model=shape).arguments[14:] == ("--tokenizer-mode", "mistral", *CHAT)
+
+    (tmp_path / "params.json").touch()
+    assert command(model=shape).arguments[14:] == (*NATIVE, *CHAT)
+    assert variables(command(model=shape)) == {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", **ALWAYS}
+
+
+def test_a_draft_that_is_not_here_has_to_be_fetched(tmp_path: Path):
+    shape = replace(plan(gpus="h100:4").request.model, name=str(tmp_path))
+    planned = plan(gpus="h100:4", max_model_len=32768, draft="eagle")
+    made = engine_command(replace(planned, request=replace(planned.request, model=shape)), ServeOptions())
+
+    assert variables(made) == ALWAYS
+
+
+def test_the_command_for_pocket_on_the_cpu():
+    made = cpu_command(
+        model_dir(),
+        ServeOptions(port=8123, served_model_name="pocket"),
         max_model_len=8192,
         max_num_seqs=8,
-        enforce_eager=True,
+        kv_cache_memory_bytes=2**30,
+        cache=Path("/cache"),
     )
 
-    assert settings.command(Path("/env/bin/python")) == (
-        *("/env/bin/python", "-P", "-m", "vllm.entrypoints.cli.main", "serve", "/models/pocket"),
+    assert made.program == ("vllm", "serve", str(model_dir()))
+    assert made.arguments == (
         *("--host", "127.0.0.1", "--port", "8123", "--served-model-name", "pocket"),
-        *("--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral"),
-        *("--tool-call-parser", "mistral", "--enable-auto-tool-choice", "--reasoning-parser", "mistral"),
-        *("--max-model-len", "8192", "--max-num-seqs", "8", "--enforce-eager"),
-        *("--enable-prefix-caching", "--enable-prompt-tokens-details"),
+        *("--max-model-len", "8192", "--max-num-seqs", "8", "--kv-cache-memory-bytes", "1073741824"),
+        "--enforce-eager",
+        *NATIVE,
+        *CHAT,
     )
-
-
-def test_a_flag_that_is_none_is_not_given_and_one_that_is_false_is_denied():
-    settings = VllmSettings(
-        model="m",
-        tokenizer_mode=None,
-        config_format=None,
-        load_format=None,
-        tool_call_parser=None,
-        enable_auto_tool_choice=None,
-        reasoning_parser=None,
-        enable_prefix_caching=False,
-        enable_prompt_tokens_details=None,
-    )
-
-    assert settings.command(Path("python"))[4:] == (
-        *("serve", "m", "--host", "127.0.0.1", "--port", "8000", "--no-enable-prefix-caching"),
-    )
-
-
-def test_the_environment_fetches_nothing_and_reads_no_module_of_the_user():
-    assert environment(cache=Path("/cache")) == {
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CACHE_ROOT": "/cache/vllm",
+    assert variables(made) == {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
+        "VLLM_CACHE_ROOT": "/cache/vllm",
         "PYTHONNOUSERSITE": "1",
-        "PYTHONSAFEPATH": "1",
-        "PYTHONUNBUFFERED": "1",
+        **ALWAYS,
     }
+
+
+def test_every_flag_and_variable_has_a_reason_of_one_line_and_no_remote_code_is_trusted():
+    many = command(
+        ServeOptions(served_model_name="m", api_key_file=Path("key"), download_dir=Path("w")),
+        draft="eagle",
+        kv_cache_dtype="fp8",
+        kv_cache_memory_bytes=10**10,
+        block_size=32,
+        language_model_only=True,
+        enforce_eager=True,
+    )
+    one = command(tensor_parallel_size=1, gpus="b200:1", model=SMALL, weights="fp8")
+
+    for item in (*many.flags, *many.environment, *one.flags):
+        assert item.reason.strip()
+        assert "\n" not in item.reason
+    for made in (many, one):
+        assert not any("trust" in word for word in (*made.program, *made.module, *made.arguments))
+    assert Flag(words=("--tensor-parallel-size", "1"), reason="the whole model on one GPU") in one.flags
 
 
 @pytest.mark.parametrize(
