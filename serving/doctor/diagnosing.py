@@ -1,36 +1,74 @@
 """Find in a log what is wrong, root cause first; pure over lines: opens nothing, starts nothing, guesses nothing."""
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from serving.engines import libraries
 from serving.engines.signs import Sign
-from serving.engines.vllm import failures as vllm_failures
-from serving.engines.vllm import log as vllm_log
 from serving.planning import EngineName
+from serving.startfacts import LoadSummary, StartSummary, Values, load_of, start_of
 
 from .catalogue import CATALOGUE
+from .knowledge import Knowledge, knowledge_of
 from .lines import Line, read_lines
 from .records import Diagnosis
 from .symptoms import Symptom, Weight, derived, fill
 from .tracebacks import Failure, Tracebacks
 
+_RECOGNISE_LINES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogReading:
+    """All that a log tells."""
+
+    engine: EngineName
+    diagnoses: tuple[Diagnosis, ...]
+    """What is wrong, the root cause first."""
+    notes: tuple[Diagnosis, ...]
+    """What is not wrong, and good to know when answers disappoint."""
+    start: StartSummary | None
+    """Of the last start. None: the log tells nothing of one."""
+    load: LoadSummary | None
+    """None: the log tells of no load."""
+    lines: int
+    """How many lines were read."""
+
 
 def diagnose(text_or_lines: str | Iterable[str], *, engine: EngineName | None = None) -> tuple[Diagnosis, ...]:
     """Name everything that is wrong, the root cause first; empty: the log shows nothing wrong.
 
-    Of several starts in one log the last counts that came far enough to say anything.
+    Of several starts in one log the last counts that came far enough to say anything. Never raises.
 
     Args:
         text_or_lines: the log, whole or by lines; it may begin and end anywhere. The lines are read only once.
-        engine: whose log it is. None: it is recognised.
+        engine: whose log it is. None: it is recognised by its first lines.
     """
-    lines = text_or_lines.splitlines() if isinstance(text_or_lines, str) else text_or_lines
-    reader = _Reader(engine)
-    for line in read_lines(lines):
-        reader.take(line)
-    return reader.result()
+    return read_log(text_or_lines, engine=engine).diagnoses
+
+
+def read_log(text_or_lines: str | Iterable[str], *, engine: EngineName | None = None) -> LogReading:
+    """Read all that a log tells: what is wrong, what is good to know, and how start and load went.
+
+    Args:
+        text_or_lines: as for `diagnose`.
+        engine: as for `diagnose`.
+    """
+    lines = iter(text_or_lines.splitlines() if isinstance(text_or_lines, str) else text_or_lines)
+    if engine is None:
+        first = list(itertools.islice(lines, _RECOGNISE_LINES))
+        engine = _recognise(first)
+        lines = itertools.chain(first, lines)
+    reader = _Reader(knowledge_of(engine))
+    return reader.read(read_lines(lines))
+
+
+def _recognise(lines: list[str]) -> EngineName:
+    named = next((found[0] for line in lines if (found := _ENGINE.search(line))), "vllm")
+    return "vllm" if named == "vllm" else "sglang"
 
 
 @dataclass(kw_only=True)
@@ -42,83 +80,141 @@ class _Found:
     values: dict[str, str]
     line: Line
     times: int = 0
-    processes: set[str] = field(default_factory=set[str])
+    ranks: set[str] = field(default_factory=set[str])
+
+
+@dataclass(kw_only=True)
+class _Start:
+    """What one start of the engine has shown so far."""
+
+    start: Values
+    load: Values
+    found: dict[str, _Found] = field(default_factory=dict[str, _Found])
+    tracebacks: Tracebacks = field(default_factory=Tracebacks)
+    death: Line | None = None
+    ready_at: int = 0
+    """The line; 0: not yet."""
+    stopped: bool = False
+    answers: Counter[int] = field(default_factory=Counter[int])
+    """HTTP statuses of chat requests."""
+    refused: Line | None = None
+    """The first of them that was refused."""
+
+    def ends(self) -> bool:
+        """Tell whether something was found that ends an engine."""
+        return any(one.symptom.weight == "ends" for one in self.found.values())
+
+    def over(self) -> bool:
+        """Tell whether a next start may follow."""
+        return bool(self.ready_at or self.death or self.ends() or self.tracebacks.failures)
 
 
 class _Reader:
-    """Holds what the lines so far have shown."""
+    """Reads line by line, and keeps what it needs of them."""
 
-    def __init__(self, engine: EngineName | None) -> None:
-        self._engine: EngineName | None = engine
-        self._signs: tuple[Sign, ...] = (*vllm_failures.SIGNS, *libraries.SIGNS)
-        self._info_signs = tuple(sign for sign in self._signs if sign.in_info)
+    def __init__(self, known: Knowledge) -> None:
+        self._known = known
+        self._info_signs = tuple(sign for sign in known.signs if sign.in_info)
         self._before: tuple[Diagnosis, ...] = ()
-        self._begin()
+        self._now = self._begin()
 
-    def take(self, line: Line) -> None:
-        """Take one line in."""
-        if self._engine is None and (named := _ENGINE.search(line.text)):
-            self._engine = "vllm" if named[0] == "vllm" else "sglang"
-        quiet = line.level in ("INFO", "DEBUG")
-        if quiet:
+    def read(self, lines: Iterator[Line]) -> LogReading:
+        """Read everything."""
+        number = 0
+        for line in lines:
+            number = line.number
+            self._take(line)
+        diagnoses = self._told()
+        # A start that has only just begun when the log ends says nothing yet.
+        return LogReading(
+            engine=self._known.engine,
+            diagnoses=diagnoses if diagnoses or self._now.ready_at else self._before,
+            notes=tuple(self._diagnosis(one) for one in self._of("notes")),
+            start=start_of(self._now.start, self._known.engine),
+            load=load_of(self._now.load),
+            lines=number,
+        )
+
+    def _begin(self) -> _Start:
+        return _Start(start=Values(self._known.start), load=Values(self._known.load))
+
+    def _take(self, line: Line) -> None:
+        if line.level in ("INFO", "DEBUG"):
             self._follow(line)
-        elif self._tracebacks.is_frame(line):
+            self._search(self._info_signs, line)
             return
-        for sign in self._info_signs if quiet else self._signs:
-            if match := sign.pattern.search(line.text):
-                self._note(sign, {name: text for name, text in match.groupdict().items() if text is not None}, line)
-                return
-        if not quiet and self._death is None and vllm_failures.DEATH.search(line.text):
-            self._death = line
-
-    def result(self) -> tuple[Diagnosis, ...]:
-        """Say what is wrong, as far as it is known by now."""
-        found = self._independent()
-        told = [
-            self._diagnosis(one)
-            for one in sorted(found, key=lambda one: (_WEIGHTS[one.symptom.weight], one.line.number))
-        ]
-        unknown = self._unknown(found)
-        if unknown is not None:
-            told.insert(0, unknown)
-        return tuple(told) or self._before
-
-    def _begin(self) -> None:
-        self._found: dict[str, _Found] = {}
-        self._tracebacks = Tracebacks()
-        self._death: Line | None = None
-        self._ready_at = 0
+        if line.level == "":
+            self._follow(line)
+        if self._now.tracebacks.is_frame(line):
+            return
+        if not self._search(self._known.signs, line) and not self._now.stopped and self._known.death.search(line.text):
+            self._now.death = self._now.death or line
 
     def _follow(self, line: Line) -> None:
-        if vllm_log.READY.search(line.text):
-            self._ready_at = self._ready_at or line.number
-        elif vllm_log.BANNER.search(line.text) and (self._ready_at or self._death or self._ends()):
+        """Read what the engine says when all goes well."""
+        if self._known.banner.search(line.text) and self._now.over():
             # The same file was written on by another start; what the last one met is over.
-            self._before = () if self._ready_at and not self._death else self.result()
-            self._begin()
+            healthy = self._now.ready_at and not self._now.death
+            self._before = () if healthy else self._told()
+            self._now = self._begin()
+        elif self._known.ready.search(line.text):
+            self._now.ready_at = self._now.ready_at or line.number
+        elif self._known.stopped.search(line.text):
+            self._now.stopped = True
+        elif answered := libraries.CHAT_ANSWERED.search(line.text):
+            self._now.answers[int(answered["status"])] += 1
+            if int(answered["status"]) >= 400:
+                self._now.refused = self._now.refused or line
+        self._now.start.take(line.text)
+        self._now.load.take(line.text)
 
-    def _ends(self) -> bool:
-        return any(one.symptom.weight == "ends" for one in self._found.values())
+    def _search(self, signs: tuple[Sign, ...], line: Line) -> bool:
+        for sign in signs:
+            if match := sign.pattern.search(line.text):
+                self._note(sign, {name: text for name, text in match.groupdict().items() if text is not None}, line)
+                return True
+        return False
 
     def _note(self, sign: Sign, values: dict[str, str], line: Line) -> None:
         name = sign.symptom
-        if self._ready_at and CATALOGUE[name].when_ready:
+        if self._now.ready_at and CATALOGUE[name].when_ready:
             name = CATALOGUE[name].when_ready
         symptom = CATALOGUE[name]
+        if self._now.stopped and symptom.weight == "follows":
+            return
         values = derived(values)
-        found = self._found.setdefault(
+        found = self._now.found.setdefault(
             f"{name}\n{fill(symptom.title, values)}", _Found(name=name, symptom=symptom, values=values, line=line)
         )
         found.times += 1
-        found.processes.add(line.process)
-        self._tracebacks.explain(line)
+        if rank := _RANK.search(line.process):
+            found.ranks.add(rank[0])
+        self._now.tracebacks.explain(line)
 
-    def _independent(self) -> list[_Found]:
-        """Leave out what only follows from something else."""
-        hidden = {name for one in self._found.values() for name in one.symptom.hides}
-        if self._ends():
-            hidden |= {one.name for one in self._found.values() if one.symptom.weight == "follows"}
-        return [one for one in self._found.values() if one.name not in hidden]
+    def _told(self) -> tuple[Diagnosis, ...]:
+        """Say what is wrong with the start."""
+        hidden = {name for one in self._now.found.values() for name in one.symptom.hides}
+        if self._now.ends():
+            hidden |= {one.name for one in self._now.found.values() if one.symptom.weight == "follows"}
+        found = [one for weight in _TOLD for one in self._of(weight) if one.name not in hidden]
+        told = (*(self._diagnosis(one) for one in found), *self._all_refused(found))
+        strange = self._unknown(found)
+        # What ended the engine stands first; an error that it survived stands last.
+        return (*told, *strange) if self._now.ready_at and not self._now.death else (*strange, *told)
+
+    def _of(self, weight: Weight) -> list[_Found]:
+        return [one for one in self._now.found.values() if one.symptom.weight == weight]
+
+    def _all_refused(self, found: list[_Found]) -> tuple[Diagnosis, ...]:
+        """Say that no chat request was answered, where nothing else says why."""
+        answers = self._now.answers
+        first = self._now.refused
+        told = sum(one.times for one in found if one.symptom.weight == "refuses")
+        if first is None or self._now.ends() or told >= answers.total() or any(status < 400 for status in answers):
+            return ()
+        values = {"status": "/".join(f"{status}" for status in sorted(answers)), "n": f"{answers.total()}"}
+        name = "all_refused"
+        return (self._diagnosis(_Found(name=name, symptom=CATALOGUE[name], values=values, line=first, times=1)),)
 
     def _diagnosis(self, one: _Found) -> Diagnosis:
         return Diagnosis(
@@ -127,42 +223,44 @@ class _Reader:
             cause=fill(one.symptom.cause, one.values),
             evidence=one.line.text.strip(),
             line=one.line.number,
-            fix=fill(one.symptom.fix_for(self._engine), one.values),
+            fix=fill(one.symptom.fix_for(self._known.engine), one.values),
             fatal=one.symptom.again,
             times=one.times,
-            processes=len(one.processes),
+            ranks=len(one.ranks),
         )
 
-    def _unknown(self, found: list[_Found]) -> Diagnosis | None:
+    def _unknown(self, found: list[_Found]) -> tuple[Diagnosis, ...]:
         """Show the first error that no symptom is known for, if something ended of it or may still."""
-        if any(one.symptom.weight == "ends" for one in found):
-            return None
+        if self._now.ends():
+            return ()
         # What the start survived did no harm.
-        failures = [one for one in self._tracebacks.failures if one.line >= self._ready_at and _tells(one)]
+        failures = (one for one in self._now.tracebacks.failures if one.line >= self._now.ready_at and self._tells(one))
         first = next((one for one in failures if not one.explained), None)
         if first is not None:
-            return _unknown(first.text, first.line)
-        if self._death is not None and not found:
-            return _unknown(self._death.text, self._death.number)
-        return None
+            return (unknown(first.text, first.line),)
+        if self._now.death is not None and not any(one.symptom.weight == "follows" for one in found):
+            return (unknown(self._now.death.text, self._now.death.number),)
+        return ()
+
+    def _tells(self, failure: Failure) -> bool:
+        return not self._known.death.search(failure.text) and not _CONSEQUENCE.match(failure.text)
 
 
-def _tells(failure: Failure) -> bool:
-    return not vllm_failures.DEATH.search(failure.text) and not _CONSEQUENCE.match(failure.text)
-
-
-def _unknown(text: str, line: int) -> Diagnosis:
+def unknown(text: str, line: int) -> Diagnosis:
+    """Say that no symptom is known for an error, and show it."""
+    where = f"Read the log from line {line} upwards: what led there stands above it." if line else "Look into the log."
     return Diagnosis(
         symptom="unknown",
         title="An error that the doctor does not know",
         cause="",
         evidence=text.strip(),
         line=line,
-        fix=f"Read the log from line {line} upwards: the steps that led there stand above it.",
+        fix=where,
         fatal=False,
     )
 
 
-_WEIGHTS: dict[Weight, int] = {"ends": 0, "follows": 1, "refuses": 2, "harms": 3}
+_TOLD: tuple[Weight, ...] = ("ends", "follows", "refuses", "harms")
 _ENGINE = re.compile(r"vllm|sglang|server_args=ServerArgs")
-_CONSEQUENCE = re.compile(r"(?:\w+\.)*(?:KeyboardInterrupt|SystemExit|CancelledError|GeneratorExit)\b")
+_RANK = re.compile(r"(?:TP|rank)\d+")
+_CONSEQUENCE = re.compile(r"(?:\w+\.)*(?:KeyboardInterrupt|SystemExit|CancelledError|GeneratorExit|BrokenPipeError)\b")

@@ -37,6 +37,8 @@ def _read(number: int, text: str) -> Line:
     level: Level = ""
     if found := _PROCESS.match(text):
         process, text = found["process"], text[found.end() :]
+    if found := _TORCHRUN.match(text):
+        process, text = f"rank{found['rank']}", text[found.end() :]
     if found := _SGLANG.match(text):
         process, text = found["process"] or process, text[found.end() :]
     if found := _LEVEL.match(text):
@@ -74,6 +76,7 @@ _AROUND = re.compile(
 )
 # `(EngineCore_DP0 pid=7) `; Ray adds `, ip=10.0.0.2`.
 _PROCESS = re.compile(r"^\((?P<process>[^()]*?)(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?\) ?")
+_TORCHRUN = re.compile(r"^\[rank(?P<rank>\d+)\]: ?")
 _SGLANG = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?: (?P<process>[A-Z][A-Z0-9 ]*))?\] ")
 _LEVEL = re.compile(
     r"^(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) [\d-]+ [\d:.]+ \[[^\]]*\] ?"  # vLLM

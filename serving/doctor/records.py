@@ -23,5 +23,5 @@ class Diagnosis:
     """True: with the same configuration it happens again; a restart is of no use."""
     times: int = 1
     """How often it shows in the log."""
-    processes: int = 1
-    """How many of the engine's processes it shows in, as ranks of a tensor-parallel start."""
+    ranks: int = 0
+    """How many ranks of a tensor-parallel engine say it; 0: the lines name no rank."""

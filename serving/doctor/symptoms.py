@@ -9,9 +9,10 @@ from typing import Literal
 from serving.engines.vllm.failures import FLAGS
 from serving.planning import EngineName
 
-Weight = Literal["ends", "follows", "refuses", "harms"]
+Weight = Literal["ends", "follows", "refuses", "harms", "notes"]
 """`ends`: the start or the engine ends of it. `follows`: so does it, but something else is the reason, if anything else
-is found. `refuses`: single requests fail. `harms`: it runs, but badly. In this order they are told."""
+is found. `refuses`: single requests fail. `harms`: it runs, but badly. `notes`: good to know when answers disappoint.
+In this order they are told."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,11 +58,6 @@ class Tracebacks:
         if voice is not None and voice.last is not None:
             voice.last.explained = True
 
-    def forget(self) -> None:
-        """Begin anew: another start follows."""
-        self.failures.clear()
-        self._voices.clear()
-
     def _note(self, voice: _Voice, line: Line, text: str) -> None:
         exception, voice.in_frames = voice.in_frames, False
         last = voice.last
@@ -73,7 +68,7 @@ class Tracebacks:
         if last is not None and last.heading and exception:
             last.line, last.text, last.heading = line.number, text, False
             return
-        if last is not None and last.heading and not exception and line.level in ("ERROR", "CRITICAL"):
+        if last is not None and last.heading and not exception and not last.explained:
             # The first line of level ERROR stands for those that follow it without an exception.
             return
         voice.last = Failure(line=line.number, text=text, heading=not exception)

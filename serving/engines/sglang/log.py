@@ -29,6 +29,9 @@ def start_summary(lines: Iterable[str]) -> StartSummary | None:
 READY = re.compile(r"The server is fired up and ready to roll!")
 """The server listens."""
 
+STOPPED = re.compile(r"^Shutting down|Gracefully exiting")
+"""Somebody ends the server; errors that follow are of no account."""
+
 BANNER = re.compile(r"server_args=ServerArgs\(")
 """The first words of a start."""
 

@@ -28,6 +28,9 @@ def start_summary(lines: Iterable[str]) -> StartSummary | None:
 READY = re.compile(r"Starting vLLM server on |Application startup complete")
 """The server listens."""
 
+STOPPED = re.compile(r"\[shutdown\] API server: shutdown triggered|^Shutting down")
+"""Somebody ends the server; errors that follow are of no account."""
+
 BANNER = re.compile(r" version \d\S*$|vLLM API server version \d")
 """The first words of a start."""
 

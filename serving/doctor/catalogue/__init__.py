@@ -1,0 +1,14 @@
+"""Know the symptoms: what each is called, why it happens and what mends it; finds none."""
+
+from serving.doctor.symptoms import Symptom
+
+from .files import FILES
+from .memory import MEMORY
+from .requests import REQUESTS
+from .settings import SETTINGS
+from .system import SYSTEM
+
+__all__ = ["CATALOGUE"]
+
+CATALOGUE: dict[str, Symptom] = {**MEMORY, **SETTINGS, **FILES, **SYSTEM, **REQUESTS}
+"""Per symptom what is known about it."""

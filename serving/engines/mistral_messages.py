@@ -1,0 +1,33 @@
+"""Know how mistral_common refuses a conversation, in the words of its errors; explain none of them.
+
+Source: mistral_common 1.11.7 to 1.13.1, and the templates of the model's Hugging Face layout, read and run 2026-11.
+"""
+
+from serving.engines.signs import Sign, sign
+
+SIGNS: tuple[Sign, ...] = (
+    sign("call_id", r"Tool call id was (?P<id>.*?) but must be a-z, A-Z, 0-9, with a length of 9"),
+    sign("call_id", r"Tool call IDs should be alphanumeric strings with length 9"),
+    sign("call_id_null", r"Tool call id must be a non-empty string other than 'null'"),
+    sign("role_order", r"Unexpected role '(?P<a>\w+)' after role '(?P<b>\w+)'"),
+    sign("role_order", r"[Cc]onversation roles must alternate"),
+    sign("last_role", r"Expected last role User or Tool .* for serving but got (?P<role>\w+)"),
+    sign("last_role", r"Cannot set `add_generation_prompt` to True when the last message is from the (?P<role>\w+)"),
+    sign("call_pairs", r"Not the same number of function calls and responses"),
+    sign("result_id", r"(?P<which>Duplicate|Unexpected) tool call id (?P<id>\S+) in tool results"),
+    sign("empty_assistant", r"Invalid assistant message"),
+    sign("empty_assistant", r"Assistant message must have either content or tool_calls"),
+    sign("function_name", r"Function name was (?P<name>.*?) but must be a-z, A-Z, 0-9"),
+    sign("unknown_role", r"Unknown message role: (?P<role>\w+)"),
+    sign("unknown_role", r"Invalid role(?: in the messages)?:? '?(?P<role>\w+)"),
+    sign(
+        "two_reasonings", r"(?:reasoning.*reasoning_content|reasoning_content.*reasoning).*(?:both|differ|equal|same)"
+    ),
+    sign("chat_template", r"chat_template is not supported for Mistral tokenizers"),
+    sign("effort", r"reasoning_effort=(?P<value>\S+) is not supported by Mistral models"),
+    sign("effort", r"reasoning_effort should be one of (?P<allowed>\[.*?\]), got (?P<value>\w+)"),
+    sign(
+        "extra_field",
+        r"extra_forbidden.*?'?(?P<field>index|refusal|reasoning_content)'?|(?P<other>\w+).*extra_forbidden",
+    ),
+)
