@@ -1,0 +1,129 @@
+"""`agent deploy`: writes the files by which other programs run the engines of a plan; the work is in serving."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .plan_options import add_plan_arguments, plan_from
+
+if TYPE_CHECKING:
+    from serving.deploy import Deployment, DeployOptions, RenderedFile
+
+_TARGETS = {
+    "compose": "Docker Compose: engines and router on one machine",
+    "systemd": "systemd units, for this machine or one engine on each --node",
+    "kubernetes": "plain Kubernetes manifests",
+    "router": "plain shell scripts, for this machine or one engine on each --node",
+    "ray": "a Ray Serve LLM application",
+}
+# As in serving.deploy.Policy; that package is not imported for a help text.
+_POLICIES = ("sticky_least_loaded", "consistent_hash", "cache_aware", "power_of_two", "round_robin")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `agent deploy`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "Targets:\n" + "\n".join(f"  {name:11} {what}" for name, what in _TARGETS.items())
+    parser.add_argument("target", choices=[*_TARGETS], metavar="TARGET", help="What runs the engines; see below.")
+    add_plan_arguments(parser)
+    parser.add_argument("--replicas", type=int, metavar="N", help="Engines (default: one for each --node, else 2).")
+    parser.add_argument(
+        "--node", action="append", default=[], metavar="NAME", dest="nodes", help="A machine; may be repeated."
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="Where to write (default: ./deploy-TARGET).")
+    parser.add_argument("--force", action="store_true", help="Replace files that differ.")
+    parser.add_argument("--json", action="store_true", help="Print the files and the next commands as JSON.")
+    parser.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", help="Holds the key; its path goes into the files."
+    )
+    parser.add_argument("--hf-token-file", type=Path, metavar="FILE", help="The same for a Hugging Face token.")
+    parser.add_argument("--policy", choices=_POLICIES, default=_POLICIES[0], help="How the router chooses an engine.")
+    parser.add_argument("--port", type=int, default=30000, metavar="N", help="Of the router, on 127.0.0.1.")
+    parser.add_argument(
+        "--image", metavar="NAME", help="An engine's image of your own, with mistral_common below 1.13."
+    )
+    parser.add_argument("--router-image", metavar="NAME", help="A router's image of your own.")
+    parser.add_argument("--python", metavar="PATH", help="systemd: an interpreter with vLLM and vllm-router.")
+    parser.add_argument("--served-model-name", metavar="NAME", help="What requests call the model.")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from serving.deploy import render
+
+    deployment = render(args.target, plan_from(args, os.environ), _options(args))
+    folder: Path = args.output or Path(f"deploy-{args.target}")
+    _write(folder, deployment.files, force=args.force)
+    if args.json:
+        print(json.dumps(_as_data(folder, deployment), indent=2))
+        return 0
+    for file in deployment.files:
+        print(f"Wrote {folder / file.path}")
+    for note in deployment.notes:
+        print(f"Note: {note}")
+    print(f"Next, in {folder}:")
+    for command in deployment.commands:
+        print(f"  {command}")
+    return 0
+
+
+def _options(args: argparse.Namespace) -> DeployOptions:
+    from serving.deploy import DeployOptions
+
+    given = {
+        "engine_image": args.image,
+        "router_image": args.router_image,
+        "python": args.python,
+    }
+    return DeployOptions(
+        replicas=args.replicas if args.replicas is not None else len(args.nodes) or 2,
+        nodes=tuple(args.nodes),
+        router_port=args.port,
+        policy=args.policy,
+        # The files are used from another folder than the one we stand in.
+        api_key_file=None if args.api_key_file is None else args.api_key_file.absolute(),
+        hf_token_file=None if args.hf_token_file is None else args.hf_token_file.absolute(),
+        served_model_name=args.served_model_name,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _write(folder: Path, files: Sequence[RenderedFile], *, force: bool) -> None:
+    """Write all files, or none if one of them is there and differs."""
+    from serving import EngineError
+
+    different = [file for file in files if _differs(folder / file.path, file.text)]
+    if different and not force:
+        names = ", ".join(str(file.path) for file in different)
+        raise EngineError(
+            f"Cannot write into {str(folder)!r}: {names} would change.",
+            cause="",
+            do="Give another folder with -o, or --force to replace what was changed by hand.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        path = folder / file.path
+        half = path.with_name(f".{path.name}.{os.getpid()}")
+        half.write_text(file.text, encoding="utf-8")
+        half.chmod(file.mode)
+        half.replace(path)
+
+
+def _differs(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() != text.encode()
+    except FileNotFoundError:
+        return False
+
+
+def _as_data(folder: Path, deployment: Deployment) -> dict[str, object]:
+    return {
+        "files": [str(folder / file.path) for file in deployment.files],
+        "commands": list(deployment.commands),
+        "notes": list(deployment.notes),
+    }
