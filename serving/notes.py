@@ -24,7 +24,7 @@ def notes_on(plan: Plan, size: Sizer) -> tuple[str, ...]:
 def _on_memory(plan: Plan) -> Iterator[str]:
     request, other = plan.request, plan.activation_bytes
     if request.gpus.gpu.name == "cpu":
-        yield "On the CPU only the KV cache is planned: as large as --kv-cache-memory-bytes says, 1 GiB if it says nothing."
+        yield "On the CPU only the KV cache is planned: as --kv-cache-memory-bytes says, or else 1 GiB."
     elif request.kv_cache_memory_bytes is not None:
         yield "The KV cache is given, so the engine profiles nothing: whether the rest fits shows only under load."
     elif plan.measured:
@@ -69,7 +69,7 @@ def _on_options(request: PlanRequest) -> Iterator[str]:
             "random text)."
         )
         if draft.max_model_len < request.max_model_len:
-            yield f"Beyond {draft.max_model_len:,} tokens of context the draft proposes nothing: a step gives one token."
+            yield f"Beyond {draft.max_model_len:,} tokens of context the draft proposes nothing: a step gives one."
     if request.engine == "sglang":
         yield "SGLang's pool is counted as vLLM's, with pages of one token; it was not held against a real start."
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.hardware import GIB, parse_gpus
+from serving.hardware import GIB
 from serving.planner import plan
 
 # Predicted tokens for Mistral Medium 3.5 128B in FP8 with its vision tower, BF16 KV cache, 4 GiB beside weights and KV

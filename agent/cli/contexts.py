@@ -44,12 +44,11 @@ def seen_contexts(paths: Sequence[str]) -> SeenContexts:
 
     files = [Path(path) / JOURNAL_NAME if Path(path).is_dir() else Path(path) for path in paths]
     usages = [event.reply.usage for file in files for event in read_journal(file) if isinstance(event, Replied)]
-    counted = [usage for usage in usages if usage.prompt_tokens]
-    tokens = sorted(usage.prompt_tokens + usage.completion_tokens for usage in counted)
+    tokens = sorted(used.prompt_tokens + used.completion_tokens for used in usages if used and used.prompt_tokens)
     if not tokens:
         msg = (
-            f"No reply in {', '.join(map(str, files))} says how many tokens it took. Give the journal of a run that got "
-            "an answer; `agent runs` lists runs, and each folder holds a journal.jsonl."
+            f"No reply in {', '.join(map(str, files))} says how many tokens it took. Give the journal of a run that "
+            "got an answer; `agent runs` lists runs, and each folder holds a journal.jsonl."
         )
         raise ConfigError(msg)
     return SeenContexts(replies=len(tokens), median=tokens[len(tokens) // 2], longest=tokens[-1])

@@ -66,13 +66,11 @@ def _verdict(plan: Plan, style: Style) -> str:
     times = "×" if style.unicode else "x"
     where = f"{request.tensor_parallel_size} {times} {request.gpus.gpu.title}"
     name = f"{request.model.title} in {request.weights.upper()}"
-    holds = (
-        f"the KV cache holds {plan.kv_tokens:,} tokens, {plan.concurrency:.2f} requests of {request.max_model_len:,} at "
-        "once."
-    )
+    length = f"{request.max_model_len:,}"
+    holds = f"the KV cache holds {plan.kv_tokens:,} tokens, {plan.concurrency:.2f} requests of {length} at once."
     if plan.starts == "yes":
         return f"{name} starts on {where}: {holds}"
-    missing = f"{_gib(plan.missing_bytes)} GiB per GPU are missing for one request of {request.max_model_len:,} tokens"
+    missing = f"{_gib(plan.missing_bytes)} GiB per GPU are missing for one request of {length} tokens"
     if plan.starts == "no":
         return f"{name} does not start on {where}: {missing}."
     if plan.missing_bytes:
