@@ -1,23 +1,28 @@
-"""Every emitted vLLM flag, held against the argument parser of the vLLM that is installed; no model is loaded."""
+"""Every emitted vLLM flag, held against the parser of the vLLM that is installed; and a key, against a running one."""
 
 import itertools
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serving import Engine
 from serving.catalogue import SMALL
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions
 from serving.engines.vllm import cpu_command
 from serving.interpreter import cpu_python
+from serving.marks import marked
 from serving.planner import plan
 from serving.pocket import model_dir
+from serving.process_group import free_port
 from serving.versions import installed_versions, version_problems
 
 pytestmark = pytest.mark.engine
@@ -169,3 +174,50 @@ def test_nothing_is_known_against_the_versions_that_are_installed(python: Path):
     found = installed_versions(python)
 
     assert version_problems(found, replace(commands()[0], uses=frozenset({"mistral_parser", "draft"}))) == ()
+
+
+def test_a_key_guards_the_requests_and_stands_neither_in_arguments_nor_in_log_nor_in_record(
+    python: Path, tmp_path: Path
+):
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    key.write_text("sk-0123456789abcdef\n")
+    command = cpu_command(
+        model_dir(),
+        ServeOptions(port=free_port(), served_model_name="pocket", api_key_file=key),
+        max_model_len=8192,
+        max_num_seqs=8,
+        kv_cache_memory_bytes=2**28,
+        cache=tmp_path,
+    )
+    chat = {"model": "pocket", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    with Engine(command, python=python, environ=environ) as engine:
+        record = engine.start()
+        root = record.base_url.removesuffix("/v1")
+
+        assert status(f"{root}/v1/models") == 401
+        assert status(f"{root}/v1/models", key="sk-0123456789abcdef") == 200
+        assert status(f"{root}/v1/chat/completions", chat) == 401
+        assert status(f"{root}/health") == 200
+        # vLLM's own limit, which the reason of the variable tells: this route serves the model to whoever asks.
+        assert status(f"{root}/invocations", chat) == 200
+
+        processes = marked(record.mark)
+        assert len(processes) >= 2
+        seen = [(Path("/proc") / str(process.pid) / "cmdline").read_bytes() for process in processes]
+        seen += [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and file != key]
+        assert not any(b"0123456789abcdef" in text for text in seen)
+
+
+def status(url: str, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> int:
+    request = urllib.request.Request(
+        url,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"}),
+    )
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        return error.code
