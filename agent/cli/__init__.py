@@ -32,6 +32,7 @@ COMMANDS = {
     "show": "Tell the story of a run",
     "plan": "Say whether a model fits on given GPUs, and what would make it fit",
     "serve": "Start, find or stop a model server on this machine",
+    "doctor": "Say what is wrong with a server, from its log or by asking it",
     "deploy": "Write files that run engines behind a router: Compose, systemd, Kubernetes, scripts, Ray",
 }
 

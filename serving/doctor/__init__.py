@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 from .records import Diagnosis
 
 if TYPE_CHECKING:
-    from .diagnosing import diagnose
+    from .diagnosing import LogReading, diagnose, read_log
+    from .replies import diagnose_http
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "LogReading", "diagnose", "diagnose_http", "read_log"]
+
+_HOMES = {
+    "LogReading": ".diagnosing",
+    "diagnose": ".diagnosing",
+    "diagnose_http": ".replies",
+    "read_log": ".diagnosing",
+}
 
 
 def __getattr__(name: str) -> object:
     # Late: the engines' modules, which the doctor reads, know EngineError, and EngineError knows Diagnosis.
-    if name == "diagnose":
-        return importlib.import_module(".diagnosing", __name__).diagnose
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -57,7 +57,7 @@ def read_log(text_or_lines: str | Iterable[str], *, engine: EngineName | None = 
         text_or_lines: as for `diagnose`.
         engine: as for `diagnose`.
     """
-    lines = iter(text_or_lines.splitlines() if isinstance(text_or_lines, str) else text_or_lines)
+    lines = iter(text_or_lines.split("\n") if isinstance(text_or_lines, str) else text_or_lines)
     if engine is None:
         first = list(itertools.islice(lines, _RECOGNISE_LINES))
         engine = _recognise(first)
