@@ -161,7 +161,7 @@ def judge_truncated(whole: Exchange, streamed: Exchange, kind: ServerKind) -> Ch
     told, seen = read_chat(streamed), read_chat(whole)
     if isinstance(told, NoReply):
         return no_reply("truncated", told, kind, optional=False)
-    if told.completion_tokens is not None and told.completion_tokens < questions.CUT_TOKENS:
+    if told.finish_reason != "length" and _ended_early(told):
         return CheckResult(check="truncated", verdict="unknown", detail="the model ended before it could be cut off")
     if told.finish_reason != "length":
         why = f"a streamed call was cut off at max_tokens, and finish_reason is {told.finish_reason!r}, not 'length'"
@@ -217,6 +217,14 @@ def _whole_call(found: SeenReply) -> bool:
 
 def _is_cut(call: SeenCall) -> bool:
     return call.values is None
+
+
+def _ended_early(found: SeenReply) -> bool:
+    """Tell whether a reply to `Questions.cut_call` was whole after all."""
+    if found.completion_tokens is not None and found.completion_tokens < questions.CUT_TOKENS:
+        return True
+    # Arguments that were cut may be mended to an object, such as {}, which lacks what the call needs.
+    return all({"path", "content"} <= (call.values or {}).keys() for call in found.calls)
 
 
 def _none_forced(check: Literal["required", "named"], found: SeenReply, kind: ServerKind) -> CheckResult:

@@ -26,7 +26,7 @@ _WRITE = f"Write the word {WORD} into the file {PATH}."
 _READ_BOTH = "Read both out/one.txt and out/two.txt at once."
 _CALL_TOKENS = 128
 _TEXT_TOKENS = 256
-_FILLER = " ".join(f"Line {number} is here only to fill the prompt." for number in range(1, 21))
+_FILLER = " ".join(f"Line {number} is here only to fill the prompt." for number in range(1, 31))
 """Long enough for the largest block of a prefix cache seen: 128 tokens, of vLLM on the CPU."""
 
 

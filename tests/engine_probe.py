@@ -1,0 +1,166 @@
+"""The probe against the real vLLM: it passes on a sound one, and names the defect of one that is started wrongly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from serving.install import ensure_installed
+from serving.places import cache_dir
+from serving.pocket import MAX_MODEL_LEN, MODEL_NAME, model_dir
+from serving.probe import TITLES, ProbeReport, probe
+from serving.process_group import free_port
+
+pytestmark = pytest.mark.engine
+
+PARSERS = ("--tool-call-parser", "mistral", "--enable-auto-tool-choice", "--reasoning-parser", "mistral")
+KEY = "a-key-of-this-test"
+START_S = 400
+
+
+@contextmanager
+def vllm(*flags: str, environ: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Start the pocket model with these flags besides the usual ones; give its base URL, and end it."""
+    python, port = ensure_installed(cache_dir(), on_detail=lambda _: None), free_port("127.0.0.1")
+    command = [str(python), "-P", "-m", "vllm.entrypoints.cli.main", "serve", str(model_dir())]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", MODEL_NAME, "--enforce-eager"]
+    command += ["--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral"]
+    command += ["--max-model-len", str(MAX_MODEL_LEN), "--max-num-seqs", "8", "--enable-prompt-tokens-details"]
+    own = {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CACHE_ROOT": str(cache_dir() / "vllm"),
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+    process = subprocess.Popen(
+        [*command, *flags],
+        env={**os.environ, **own, **(environ or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        root = f"http://127.0.0.1:{port}"
+        for _ in range(START_S):
+            if _is_healthy(root):
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"vLLM ended with {process.wait(1)} as it started")
+        yield f"{root}/v1"
+    finally:
+        # Its workers are of its group; they end with it, or else with the signal.
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _is_healthy(root: str) -> bool:
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{root}/health", timeout=5) as reply:
+            return reply.status == 200
+    except OSError:
+        return False
+
+
+def verdicts(report: ProbeReport) -> dict[str, str]:
+    return {check.check: check.verdict for check in report.checks}
+
+
+def of(report: ProbeReport, name: str) -> tuple[str, str]:
+    """Return why a check is broken, and the fix."""
+    (check,) = (check for check in report.checks if check.check == name)
+    assert check.verdict == "broken", check
+    return check.detail, check.fix
+
+
+def broken(report: ProbeReport) -> set[str]:
+    return {name for name, verdict in verdicts(report).items() if verdict == "broken"}
+
+
+def test_a_sound_engine_passes():
+    with vllm(*PARSERS, environ={"VLLM_API_KEY": KEY}) as url:
+        report = probe(url, api_key=KEY)
+
+    assert verdicts(report) == {**dict.fromkeys(TITLES, "works"), "speculative": "not_offered"}
+    assert (report.kind, report.version, report.model) == ("vllm", "0.32.0", MODEL_NAME)
+    assert report.window_tokens == MAX_MODEL_LEN
+    able = report.capabilities
+    assert (able.reasoning_field, able.structured_outputs_field) == ("reasoning", "structured_outputs")
+    assert (able.strict_works, able.named_works, able.required_works, able.stream_ok) == (True, True, True, True)
+    assert (able.effort_accepted, able.reasoning_replayed, able.tokenizer) == (True, True, True)
+    assert able.cached_tokens_reported is True
+
+
+def test_an_engine_without_a_tool_parser_is_told_so():
+    with vllm("--reasoning-parser", "mistral") as url:
+        report = probe(url)
+
+    why, fix = of(report, "auto")
+    assert why.startswith("the server left the call as text in content ('[TOOL_CALLS]write_file[ARGS]{")
+    assert why.endswith("it has no tool parser, or another model's")
+    assert fix == (
+        "Start vLLM with --enable-auto-tool-choice and the model's own --tool-call-parser; for Mistral: "
+        "--tool-call-parser mistral --tokenizer-mode mistral."
+    )
+    assert broken(report) == {"auto", "required", "named"}
+
+
+def test_an_engine_without_any_parser_is_told_so():
+    with vllm() as url:
+        report = probe(url)
+
+    assert of(report, "auto") == (
+        "the server was started without a tool parser",
+        "Start vLLM with --enable-auto-tool-choice and the model's own --tool-call-parser; for Mistral: "
+        "--tool-call-parser mistral --tokenizer-mode mistral.",
+    )
+    assert of(report, "reasoning")[1].startswith("Start vLLM with the model's own --reasoning-parser")
+
+
+def test_an_engine_with_the_tool_parser_of_another_model_is_told_so():
+    with vllm("--tool-call-parser", "hermes", "--enable-auto-tool-choice", "--reasoning-parser", "mistral") as url:
+        report = probe(url)
+
+    why, fix = of(report, "auto")
+    assert why.endswith("its tool parser is another model's")
+    assert fix.startswith("Start vLLM with --enable-auto-tool-choice and the model's own --tool-call-parser")
+
+
+def test_an_engine_without_a_reasoning_parser_is_told_so():
+    with vllm("--tool-call-parser", "mistral", "--enable-auto-tool-choice") as url:
+        report = probe(url)
+
+    assert of(report, "reasoning") == (
+        "reasoning stands in the content ([THINK]): there is no reasoning parser, or another model's",
+        "Start vLLM with the model's own --reasoning-parser; for Mistral: --reasoning-parser mistral.",
+    )
+    assert broken(report) == {"reasoning"}
+
+
+def test_an_engine_with_a_mistral_common_that_breaks_it_is_told_so(tmp_path: Path):
+    newer = tmp_path / "newer"
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(newer)]
+    if subprocess.run([*install, "mistral_common==1.13.1"], check=False, capture_output=True).returncode:
+        pytest.skip("mistral_common 1.13.1 cannot be had here")
+    with vllm(*PARSERS, environ={"PYTHONPATH": str(newer)}) as url:
+        report = probe(url)
+
+    assert of(report, "chat") == (
+        "the installed mistral_common is 1.13 or newer, and this vLLM does not give it an argument that it wants "
+        "(force_tool_names): every chat request fails",
+        "In the engine's environment: pip install 'mistral_common>=1.11.6,<1.13'. Then restart vLLM.",
+    )
+    assert broken(report) == {"chat"}

@@ -1,0 +1,185 @@
+"""`agent doctor --url`: what it prints, what it returns, what it keeps; the probing itself is in test_probe.py."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli.doctor_url import probe_url
+from agent.errors import ConfigError
+from agent.testing import ScriptedServer
+from serving import EngineError
+from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, write_cache
+from serving.probe.cache import cache_path
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("AGENT_API_KEY", raising=False)
+    return tmp_path / "tramontane"
+
+
+def args(url: str, **more: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{"url": url, "model": None, "api_key_env": None, "json": False, "fresh": False, **more})
+
+
+def report(url: str, changed: Mapping[str, CheckResult] | None = None, **more: Any) -> ProbeReport:
+    """A report of a sound server, found a moment ago."""
+    sound = {name: CheckResult(check=name, verdict="works", detail="as it should") for name in TITLES}
+    found = ProbeReport(
+        base_url=url,
+        kind="vllm",
+        version="",
+        model="scripted",
+        window_tokens=32_768,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        elapsed_s=2.54,
+        checks=tuple({**sound, **(changed or {})}.values()),
+        capabilities=Capabilities(),
+    )
+    return replace(found, **more)
+
+
+def test_what_was_found_is_shown_a_line_for_each_check(state: Path, capsys: pytest.CaptureFixture[str]):
+    with ScriptedServer() as server:
+        changed = {
+            "choice": CheckResult(check="choice", verdict="works", detail="alpha", warning="Mind the other way."),
+            "speculative": CheckResult(check="speculative", verdict="not_offered", detail="no draft model runs"),
+            "parallel": CheckResult(check="parallel", verdict="unknown", detail="the model made one call of two"),
+        }
+        kept = report(server.url, changed)
+        write_cache(kept, state)
+
+        assert probe_url(args(server.url)) == 0
+    assert (
+        capsys.readouterr().out
+        == f"""\
+{server.url}: 'scripted' on vLLM
+(found at {kept.at}; --fresh asks again)
+  works        model list and window          as it should
+  works        a plain reply                  as it should
+  works        tokenizer counts as billed     as it should
+  works        a call under auto              as it should
+  works        a call under required          as it should
+  works        a call of a named tool         as it should
+  works        strict schema kept             as it should
+  unknown      parallel calls                 the model made one call of two
+  works        streamed equals whole          as it should
+  works        truncation reported            as it should
+  works        tool result round trip         as it should
+  works        reasoning split off            as it should
+  works        effort switch visible          as it should
+  works        structured output              as it should
+  works        a choice enforced              alpha
+  works        prefix cache hit               as it should
+  works        metrics                        as it should
+  not offered  speculative acceptance         no draft model runs
+  works        a request without key refused  as it should
+
+Mind:
+  - a choice enforced: Mind the other way.
+
+17 works, 1 not offered, 1 unknown; 2.5 s.
+"""
+    )
+
+
+def test_what_is_broken_is_asked_for_anew_and_shown_with_its_reason_and_its_fix(
+    state: Path, capsys: pytest.CaptureFixture[str]
+):
+    with ScriptedServer() as server:  # with nothing to say: no chat request is answered
+        broken = {"auto": CheckResult(check="auto", verdict="broken", detail="an old reason", fix="an old fix")}
+        write_cache(report(server.url, broken), state)
+
+        assert probe_url(args(server.url)) == 1
+    out = capsys.readouterr().out
+    assert "an old reason" not in out
+    assert "  BROKEN       a plain reply                  see below\n" in out
+    assert (
+        "  unknown      a call under auto              not asked: no chat request is answered (see: a plain reply)\n"
+        in out
+    )
+    assert (
+        "\n\nBROKEN: a plain reply\n"
+        "  Why: the server refuses it: HTTP 410: The script of this server is at its end: no answer is left for this\n"
+        "       request.\n"
+        "  Fix: Look in the server's log.\n"
+    ) in out
+
+
+def test_fresh_asks_again(state: Path, capsys: pytest.CaptureFixture[str]):
+    with ScriptedServer() as server:
+        write_cache(report(server.url), state)
+
+        assert probe_url(args(server.url, fresh=True)) == 1
+        assert len(server.bodies) == 1
+    assert "--fresh asks again" not in capsys.readouterr().out
+
+
+def test_an_hour_later_it_is_asked_again(state: Path):
+    with ScriptedServer() as server:
+        before = datetime.now(UTC) - timedelta(hours=2)
+        write_cache(report(server.url, at=before.isoformat(timespec="seconds")), state)
+
+        assert probe_url(args(server.url)) == 1
+
+
+def test_what_was_found_is_kept_and_is_what_json_prints(state: Path, capsys: pytest.CaptureFixture[str]):
+    with ScriptedServer() as server:
+        assert probe_url(args(server.url, json=True)) == 1
+
+        printed = json.loads(capsys.readouterr().out)
+        kept = json.loads(cache_path(server.url, state).read_text())
+    assert kept == {"format": 1, **printed}
+    assert (printed["base_url"], printed["model"], len(printed["checks"])) == (server.url, "scripted", len(TITLES))
+
+
+def test_json_of_an_earlier_probe_is_the_same(state: Path, capsys: pytest.CaptureFixture[str]):
+    with ScriptedServer() as server:
+        kept = report(server.url)
+        write_cache(kept, state)
+
+        assert probe_url(args(server.url, json=True)) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(asdict(kept)))
+
+
+def test_the_key_comes_from_the_variable_that_is_named(state: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MY_KEY", "s3cret-key")
+    with ScriptedServer() as server:
+        probe_url(args(server.url, api_key_env="MY_KEY"))
+
+        assert server.requests[0].headers["authorization"] == "Bearer s3cret-key"
+        assert "s3cret-key" not in cache_path(server.url, state).read_text()
+
+
+def test_a_variable_that_is_not_set_is_named(state: Path):
+    with pytest.raises(ConfigError) as caught:
+        probe_url(args("http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY"))
+
+    assert str(caught.value) == "--api-key-env names NO_SUCH_KEY, which is not set. Export it, or leave the flag out."
+
+
+def test_what_cannot_be_kept_is_shown_nevertheless(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    state.write_text("a file where the folder belongs")
+    with ScriptedServer() as server:
+        assert probe_url(args(server.url)) == 1
+    out, err = capsys.readouterr()
+    assert "BROKEN: a plain reply" in out
+    assert err.startswith("agent: what was found is not kept for `agent run`: [Errno ")
+
+
+def test_an_address_where_nothing_answers_is_an_error(state: Path):
+    with ScriptedServer() as server:
+        url = server.url
+    with pytest.raises(EngineError, match="No server answers at "):
+        probe_url(args(url))
