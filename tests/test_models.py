@@ -62,7 +62,7 @@ PER_GPU = [
 
 
 @pytest.mark.parametrize(("split", "whole", "language", "drafted", "token"), PER_GPU)
-def test_what_one_gpu_holds(split, whole, language, drafted, token):
+def test_what_one_gpu_holds(split: int, whole: float, language: float, drafted: float, token: int):
     medium = model(MEDIUM)
     weights = medium.weights["fp8"]
     with_vision = weights.per_gpu(split, medium.num_kv_heads)

@@ -48,7 +48,9 @@ DOES_NOT_START = [
 
 
 @pytest.mark.parametrize(("gpus", "utilisation", "eagle", "tokens", "at_once"), STARTS)
-def test_the_predicted_tokens_are_those_of_the_engines_arithmetic(gpus, utilisation, eagle, tokens, at_once):
+def test_the_predicted_tokens_are_those_of_the_engines_arithmetic(
+    gpus: str, utilisation: float, eagle: bool, tokens: int, at_once: float
+):
     found = plan(
         gpus=gpus,
         max_model_len=262_144,
@@ -62,7 +64,7 @@ def test_the_predicted_tokens_are_those_of_the_engines_arithmetic(gpus, utilisat
 
 @pytest.mark.parametrize(("gpus", "utilisation", "eagle", "longest"), DOES_NOT_START)
 def test_a_start_that_the_engine_would_refuse_is_foreseen_with_the_length_it_would_offer(
-    gpus, utilisation, eagle, longest
+    gpus: str, utilisation: float, eagle: bool, longest: int
 ):
     found = plan(
         gpus=gpus,

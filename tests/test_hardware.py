@@ -1,0 +1,187 @@
+"""GPUs by name and number, and those that a driver reports."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+
+from serving import EngineError
+from serving.gpus import gpus_here
+from serving.hardware import GIB, Gpu, GpuSet, known_gpus, parse_gpus
+
+H100 = Gpu(
+    name="h100",
+    title="NVIDIA H100 80GB SXM",
+    memory_bytes=int(79.11 * GIB),
+    bandwidth_bytes_s=3.35e12,
+    compute_capability=(9, 0),
+)
+
+
+@pytest.mark.parametrize(("text", "count"), [("h100:4", 4), ("H100", 1), (" h100:8 ", 8)])
+def test_gpus_are_named_by_kind_and_number(text: str, count: int):
+    assert parse_gpus(text) == GpuSet(gpu=H100, count=count, measured=False)
+
+
+def test_the_cpu_counts_no_memory():
+    assert parse_gpus("cpu").gpu.memory_bytes == 0
+
+
+def test_a_misspelt_kind_is_answered_with_the_nearest():
+    with pytest.raises(EngineError) as caught:
+        parse_gpus("h10O:4")
+    assert str(caught.value) == (
+        "--gpus 'h10O:4': no GPU called 'h10o' is known.\n"
+        "Now:   Did you mean `h100`? Give a kind and a number, as h100:4. Known: h100, h200, b200, b300, a100-80, "
+        "a100-40, l40s, rtx-pro-6000, rtx5090, rtx4090, mi300x, cpu."
+    )
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "four", "", "4.5", "1000"])
+def test_a_number_that_is_none(number: str):
+    with pytest.raises(EngineError) as caught:
+        parse_gpus(f"h200:{number}")
+    assert str(caught.value) == (
+        f"--gpus 'h200:{number}': {number!r} is not a number of GPUs.\nNow:   Give 1 to 999, as h200:4."
+    )
+
+
+def test_every_kind_has_its_own_name_and_all_its_numbers():
+    gpus = known_gpus()
+    assert len({gpu.name for gpu in gpus}) == len(gpus)
+    assert all(gpu.memory_bytes > 23 * GIB and gpu.bandwidth_bytes_s > 8e11 for gpu in gpus)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One GPU as the driver tells it; memory in MiB."""
+
+    title: str
+    total: int
+    reserved: int
+    uuid: str
+    capability: tuple[int, int] = (9, 0)
+    megahertz: int | None = 3201
+    bits: int = 6144
+
+
+H200_CARD = Card("NVIDIA H200", 143771, 606, "GPU-aaaa")
+H100_CARD = Card("NVIDIA H100 80GB HBM3", 81559, 551, "GPU-bbbb", megahertz=2619, bits=5120)
+OLD_CARD = Card("Quadro X", 8192, 192, "GPU-cccc", capability=(7, 0), megahertz=None)
+
+
+class DriverError(Exception):
+    """What pynvml raises."""
+
+
+@dataclass
+class Memory:
+    total: int
+    reserved: int
+
+
+class Driver(ModuleType):
+    """A pynvml that reports these cards; None: no driver is installed."""
+
+    NVMLError = DriverError
+    NVML_CLOCK_MEM = 2
+    nvmlMemory_v2 = 2
+
+    def __init__(self, cards: list[Card] | None) -> None:
+        super().__init__("pynvml")
+        self.cards = cards
+
+    def nvmlInit(self) -> None:
+        if self.cards is None:
+            raise DriverError
+
+    def nvmlShutdown(self) -> None: ...
+
+    def nvmlDeviceGetCount(self) -> int:
+        return len(self.cards or [])
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> Card:
+        return (self.cards or [])[index]
+
+    def nvmlDeviceGetUUID(self, card: Card) -> str:
+        return card.uuid
+
+    def nvmlDeviceGetName(self, card: Card) -> str:
+        return card.title
+
+    def nvmlDeviceGetMemoryInfo(self, card: Card, version: int) -> Memory:
+        assert version == self.nvmlMemory_v2
+        return Memory(card.total * 2**20, card.reserved * 2**20)
+
+    def nvmlDeviceGetCudaComputeCapability(self, card: Card) -> tuple[int, int]:
+        return card.capability
+
+    def nvmlDeviceGetMaxClockInfo(self, card: Card, kind: int) -> int:
+        assert kind == self.NVML_CLOCK_MEM
+        if card.megahertz is None:
+            raise DriverError
+        return card.megahertz
+
+    def nvmlDeviceGetMemoryBusWidth(self, card: Card) -> int:
+        return card.bits
+
+
+Reports = Callable[[list[Card] | None], None]
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> Reports:
+    def install(cards: list[Card] | None) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", Driver(cards))
+
+    return install
+
+
+def test_without_a_driver_there_are_no_gpus(reports: Reports):
+    reports(None)
+    assert gpus_here({}) is None
+
+
+def test_what_the_driver_keeps_for_itself_is_not_counted(reports: Reports):
+    reports([H100_CARD])
+    found = gpus_here({})
+    assert found is not None
+    assert (found.gpu.name, found.gpu.title, found.count, found.measured) == ("h100", "NVIDIA H100 80GB HBM3", 1, True)
+    assert found.gpu.compute_capability == (9, 0)
+    # What PyTorch reports for this card, and the catalogue says; and the data sheet's 3.35 TB/s.
+    assert round(found.gpu.memory_bytes / GIB, 2) == 79.11
+    assert round(found.gpu.bandwidth_bytes_s / 1e12, 2) == 3.35
+
+
+def test_gpus_of_several_kinds_count_as_the_smallest(reports: Reports):
+    reports([H200_CARD, H100_CARD])
+    found = gpus_here({})
+    assert found is not None
+    assert (found.gpu.name, found.count) == ("h100", 2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"),
+    [("0", 1), ("1,0", 2), ("GPU-bb", 1), ("0,7,1", 1), ("", None), ("-1", None), ("0,GPU-b", 2)],
+)
+def test_cuda_visible_devices_limits_them_by_cudas_own_rule(reports: Reports, limit: str, count: int | None):
+    reports([H200_CARD, H100_CARD])
+    found = gpus_here({"CUDA_VISIBLE_DEVICES": limit})
+    assert (found and found.count) == count
+
+
+def test_a_card_that_is_not_in_the_catalogue_goes_by_the_drivers_words(reports: Reports):
+    reports([OLD_CARD])
+    assert gpus_here({}) == GpuSet(
+        gpu=Gpu(
+            name="quadro-x",
+            title="Quadro X",
+            memory_bytes=8000 * 2**20,
+            bandwidth_bytes_s=0.0,
+            compute_capability=(7, 0),
+        ),
+        count=1,
+        measured=True,
+    )
