@@ -209,6 +209,25 @@ def test_the_command_for_pocket_on_the_cpu():
     }
 
 
+def test_a_plan_for_the_cpu_names_no_gpu_and_keeps_to_its_own_packages():
+    made = command(
+        ServeOptions(served_model_name="pocket"), model="pocket", gpus="cpu", max_model_len=8192, enforce_eager=True,
+        max_num_seqs=8, kv_cache_memory_bytes=2**30,
+    )  # fmt: skip
+
+    assert made.arguments == (
+        *(*REACHED, "--served-model-name", "pocket", "--max-model-len", "8192", "--max-num-seqs", "8"),
+        *("--max-num-batched-tokens", "16384", "--enforce-eager", "--kv-cache-memory-bytes", "1073741824"),
+        *("--block-size", "128", *NATIVE, *CHAT),
+    )
+    assert variables(made) == {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "PYTHONNOUSERSITE": "1",
+        **ALWAYS,
+    }
+
+
 def test_every_flag_and_variable_has_a_reason_of_one_line_and_no_remote_code_is_trusted():
     many = command(
         ServeOptions(served_model_name="m", api_key_file=Path("key"), download_dir=Path("w")),

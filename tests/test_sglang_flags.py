@@ -125,6 +125,20 @@ def test_a_server_for_others_is_refused_because_the_key_cannot_be_kept_unseen(op
     )
 
 
+def test_a_page_of_more_than_one_token_is_asked_for():
+    assert ("--page-size", "64") in itertools.pairwise(command(block_size=64).arguments)
+
+
+def test_the_cpu_is_refused():
+    with pytest.raises(EngineError) as caught:
+        command(model="pocket", gpus="cpu", max_model_len=8192)
+
+    assert str(caught.value) == (
+        "SGLang serves pocket on GPUs only; here it is planned for the CPU.\n"
+        "Now:   Plan with --engine vllm, or name GPUs: --gpus h100:4."
+    )
+
+
 def test_a_vision_tower_that_sglang_cannot_leave_out_is_refused():
     with pytest.raises(EngineError) as caught:
         command(language_model_only=True)

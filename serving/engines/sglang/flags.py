@@ -28,6 +28,7 @@ def command(plan: Plan, options: ServeOptions) -> EngineCommand:
     """
     request = plan.request
     _refuse_reach(options)
+    _refuse_cpu(request)
     _refuse_text_only(request)
     model = request.model.name
     start = ("-m", "sglang.launch_server", "--model-path", model)
@@ -65,6 +66,15 @@ def _refuse_reach(options: ServeOptions) -> None:
         do="Leave --host and --api-key-file away, and put a proxy before it that asks for a key; or plan with "
         "--engine vllm, which reads the key from its environment.",
     )
+
+
+def _refuse_cpu(request: PlanRequest) -> None:
+    if request.gpus.gpu.name == "cpu":
+        raise EngineError(
+            f"SGLang serves {request.model.title} on GPUs only; here it is planned for the CPU.",
+            cause="",
+            do="Plan with --engine vllm, or name GPUs: --gpus h100:4.",
+        )
 
 
 def _refuse_text_only(request: PlanRequest) -> None:
@@ -105,6 +115,9 @@ def _memory_flags(plan: Plan) -> tuple[Flag, ...]:
     ]
     if request.kv_cache_memory_bytes is not None:
         flags.append(Flag(words=("--max-total-tokens", str(plan.kv_tokens)), reason="the KV cache, given in tokens"))
+    if request.block_size != 1:
+        # Source of the default: SGLang 0.5.23, where nothing but some attention backends sets another.
+        flags.append(Flag(words=("--page-size", str(request.block_size)), reason="tokens of one KV cache page"))
     if request.kv_cache_dtype == "fp8":
         flags.append(
             Flag(

@@ -25,8 +25,12 @@ _USUAL_BLOCK = 16
 """Tokens of a block where vLLM is told nothing. Source: vLLM 0.32.0, config/cache.py:72."""
 
 
+_OWN_PACKAGES = Variable(name="PYTHONNOUSERSITE", value="1", reason="no package from outside the engine's environment")
+_EAGER_ON_CPU = Flag(words=("--enforce-eager",), reason="compiling takes a minute at each start and gains nothing here")
+
+
 def command(plan: Plan, options: ServeOptions) -> EngineCommand:
-    """Make the command for a planned model on GPUs.
+    """Make the command for a planned model.
 
     Raises:
         EngineError: the host is open and there is no key, or the weights are not to be had in the planned format.
@@ -34,11 +38,13 @@ def command(plan: Plan, options: ServeOptions) -> EngineCommand:
     request = plan.request
     model = request.model.name
     draft = () if request.draft is None else (request.draft.name,)
+    # A CPU's vLLM runs in an environment made for it; a GPU's may well lie in the user's own site-packages.
+    own = (_OWN_PACKAGES,) if _on_cpu(request) else ()
     return _command(
         model,
         options,
         flags=(*_size_flags(request), *_memory_flags(request), *weight_flags(request), *_draft_flags(request)),
-        variables=_offline_variables(model, *draft),
+        variables=(*_offline_variables(model, *draft), *own),
         drafts=request.draft is not None,
     )
 
@@ -72,13 +78,12 @@ def cpu_command(
             _max_model_len(max_model_len),
             _max_num_seqs(max_num_seqs),
             _kv_cache_memory_bytes(kv_cache_memory_bytes),
-            Flag(words=("--enforce-eager",), reason="compiling takes a minute at each start and gains nothing here"),
+            _EAGER_ON_CPU,
         ),
         variables=(
             *_offline_variables(str(model)),
             Variable(name="VLLM_CACHE_ROOT", value=str(cache / "vllm"), reason="what vLLM can make again lies there"),
-            # It runs in an environment made for it; a GPU's vLLM may well lie in the user's own site-packages.
-            Variable(name="PYTHONNOUSERSITE", value="1", reason="no package from outside the engine's environment"),
+            _OWN_PACKAGES,
         ),
         drafts=False,
     )
@@ -105,7 +110,7 @@ def _command(
 
 def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
     flags = [
-        split_flag(request),
+        *(() if _on_cpu(request) else (split_flag(request),)),
         _max_model_len(request.max_model_len),
         _max_num_seqs(request.max_num_seqs),
         Flag(
@@ -114,17 +119,20 @@ def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
         ),
     ]
     if request.enforce_eager:
-        flags.append(Flag(words=("--enforce-eager",), reason="no CUDA graphs: less memory, slower answers"))
+        on_gpu = Flag(words=("--enforce-eager",), reason="no CUDA graphs: less memory, slower answers")
+        flags.append(_EAGER_ON_CPU if _on_cpu(request) else on_gpu)
     return tuple(flags)
 
 
 def _memory_flags(request: PlanRequest) -> tuple[Flag, ...]:
-    flags = [
-        Flag(
-            words=("--gpu-memory-utilization", f"{request.gpu_memory_utilization:g}"),
-            reason="share of each GPU that vLLM may take; its own default is 0.92, the model card's is 0.8",
+    flags: list[Flag] = []
+    if not _on_cpu(request):
+        flags.append(
+            Flag(
+                words=("--gpu-memory-utilization", f"{request.gpu_memory_utilization:g}"),
+                reason="share of each GPU that vLLM may take; its own default is 0.92, the model card's is 0.8",
+            )
         )
-    ]
     if request.kv_cache_memory_bytes is not None:
         flags.append(_kv_cache_memory_bytes(request.kv_cache_memory_bytes))
     if request.kv_cache_dtype != "auto":
@@ -229,3 +237,7 @@ def _offline_variables(*models: str) -> tuple[Variable, ...]:
         Variable(name="HF_HUB_OFFLINE", value="1", reason="all files are here: nothing is fetched"),
         Variable(name="TRANSFORMERS_OFFLINE", value="1", reason="the same, for transformers"),
     )
+
+
+def _on_cpu(request: PlanRequest) -> bool:
+    return request.gpus.gpu.name == "cpu"
