@@ -81,7 +81,7 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
 
 
 def recorded_server(environ: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """Return the record that `agent serve` left, if its process still runs.
+    """Return the record that `agent serve` left, if its server lives.
 
     The format is described in serving/record.py. It is read here once more, because the two packages meet in this
     file and not in Python.
@@ -95,11 +95,17 @@ def recorded_server(environ: Mapping[str, str]) -> Mapping[str, Any] | None:
     record = cast("dict[str, Any]", found)
     if record.get("version") != 1 or not {"base_url", "model", "pid", "start_ticks"} <= record.keys():
         return None
-    return record if _runs(int(record["pid"]), int(record["start_ticks"])) else None
+    # An engine that died is started again by its supervisor: as long as that lives, a run waits for it.
+    lives = _runs(int(record["pid"]), int(record["start_ticks"])) or _runs(
+        int(record.get("supervisor_pid", 0)), int(record.get("supervisor_start_ticks", 0))
+    )
+    return record if lives and record.get("state") != "failed" else None
 
 
 def _runs(pid: int, start_ticks: int) -> bool:
     """Tell whether the process is there and is the same; the number may have gone to another one meanwhile."""
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,0 +1,165 @@
+"""What `agent serve status`, `stop` and `logs` do: look after the recorded server; starts none."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serving import ServerRecord
+
+NONE = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket"
+_LIVE_S = 5.0
+_METRICS_S = 2.0
+_FOLLOW_S = 0.5
+
+
+def status() -> int:
+    """Say which server runs and how it is; returns 0 if it can be asked."""
+    from serving.record import is_there, left_behind, read_record
+
+    record = read_record()
+    if record is None:
+        print(NONE)
+        return 1
+    there = is_there(record)
+    state = record.state if there or record.state == "failed" else "gone, with whoever watched over it"
+    since = f" since {_since(record.started_at)}" if record.started_at and there else ""
+    print(f"{record.model} at {record.base_url}: {state}{since}")
+    for line in filter(None, (_doing(record), _live(record) if there else "", _restarts(record))):
+        print(f"  {line}")
+    left = left_behind(record)
+    if left:
+        pids = ", ".join(str(process.pid) for process in left)
+        print(f"  still running: processes {pids} of its engine. End them: agent serve stop")
+    print(f"  {_processes(record)}log {record.log}" if there else f"  log {record.log}")
+    return 0 if there and record.state == "ready" else 1
+
+
+def stop() -> int:
+    """End the recorded server with all that it started."""
+    from serving.record import read_record, stop_server
+
+    record = read_record()
+    if record is None:
+        print(NONE)
+        return 0
+    ran = stop_server(record)
+    print(f"Stopped {record.model} at {record.base_url}." if ran else f"{record.model} had ended already.")
+    return 0
+
+
+def logs(*, lines: int, follow: bool) -> int:
+    """Print the last lines of the recorded server's log, and those to come."""
+    from serving.record import is_there, read_record
+
+    record = read_record()
+    if record is None:
+        print(NONE, file=sys.stderr)
+        return 1
+    for text in _tail(Path(record.log), lines):
+        print(text, end="")
+    if not follow:
+        return 0
+    read = _Follower(Path(record.log))
+    while record is not None:
+        for text in read.new():
+            print(text, end="", flush=True)
+        # It has another log after each restart.
+        read.go_to(Path(record.log))
+        if not is_there(record):
+            break
+        threading.Event().wait(_FOLLOW_S)  # A file cannot be waited for.
+        record = read_record()
+    return 0
+
+
+class Live:
+    """Says in one line how the recorded server is doing, asking it no more than every five seconds."""
+
+    def __init__(self) -> None:
+        self._asked_s = -_LIVE_S
+        self._said = ""
+
+    def __call__(self) -> str:
+        """Say it; empty: it does not tell."""
+        if time.monotonic() - self._asked_s >= _LIVE_S:
+            from serving import current_server
+
+            record = current_server()
+            self._said = "" if record is None else f"{record.model} at {record.base_url}: {_live(record)}"
+            self._asked_s = time.monotonic()
+        return self._said
+
+
+class _Follower:
+    """Reads what is added to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = path.stat().st_size if path.exists() else 0
+
+    def new(self) -> Iterator[str]:
+        if not self._path.exists():
+            return
+        with self._path.open(encoding="utf-8", errors="replace") as log:
+            log.seek(self._at)
+            yield from log
+            self._at = log.tell()
+
+    def go_to(self, path: Path) -> None:
+        if path != self._path:
+            self._path, self._at = path, 0
+
+
+def _tail(log: Path, lines: int) -> list[str]:
+    if not log.exists():
+        return []
+    with log.open(encoding="utf-8", errors="replace") as read:
+        return list(deque(read, maxlen=max(lines, 0)))
+
+
+def _since(started_at: str) -> str:
+    started = datetime.fromisoformat(started_at)
+    minutes, seconds = divmod(int((datetime.now(UTC) - started).total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{started.astimezone():%Y-%m-%d %H:%M:%S} ({hours}:{minutes:02}:{seconds:02})"
+
+
+def _doing(record: ServerRecord) -> str:
+    if record.state == "starting":
+        return f"now: {record.detail}"
+    return record.detail if record.state in ("restarting", "failed") else ""
+
+
+def _restarts(record: ServerRecord) -> str:
+    why = f"; last: {record.detail}" if record.state == "ready" and record.detail else ""
+    return f"restarts: {record.restarts}{why}" if record.restarts else ""
+
+
+def _processes(record: ServerRecord) -> str:
+    watched = f" watched over by {record.supervisor_pid}" if record.supervisor_pid else ""
+    return f"process {record.pid}{watched}, "
+
+
+def _live(record: ServerRecord) -> str:
+    """Ask the server how it is doing; empty: it does not tell."""
+    from serving.metrics import parse_metrics
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # No proxy reaches this machine's loopback.
+    try:
+        with opener.open(f"{record.base_url.removesuffix('/v1')}/metrics", timeout=_METRICS_S) as reply:
+            metrics = parse_metrics(reply.read().decode(errors="replace"))
+    except (OSError, ValueError):
+        return ""
+    if metrics.running is None:
+        return ""
+    usage = "" if metrics.kv_usage is None else f", KV cache {metrics.kv_usage:.0%} used"
+    return f"{metrics.running} requests running, {metrics.waiting or 0} waiting{usage}"
