@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ START_S = 400
 
 
 @contextmanager
-def vllm(*flags: str, environ: Mapping[str, str] | None = None) -> Iterator[str]:
+def vllm(*flags: str, environ: Mapping[str, str] | None = None) -> Generator[str]:
     """Start the pocket model with these flags besides the usual ones; give its base URL, and end it."""
     python, port = ensure_installed(cache_dir(), on_detail=lambda _: None), free_port("127.0.0.1")
     command = [str(python), "-P", "-m", "vllm.entrypoints.cli.main", "serve", str(model_dir())]
@@ -116,18 +116,6 @@ def test_an_engine_without_a_tool_parser_is_told_so():
         "--tool-call-parser mistral --tokenizer-mode mistral."
     )
     assert broken(report) == {"auto", "required", "named"}
-
-
-def test_an_engine_without_any_parser_is_told_so():
-    with vllm() as url:
-        report = probe(url)
-
-    assert of(report, "auto") == (
-        "the server was started without a tool parser",
-        "Start vLLM with --enable-auto-tool-choice and the model's own --tool-call-parser; for Mistral: "
-        "--tool-call-parser mistral --tokenizer-mode mistral.",
-    )
-    assert of(report, "reasoning")[1].startswith("Start vLLM with the model's own --reasoning-parser")
 
 
 def test_an_engine_with_the_tool_parser_of_another_model_is_told_so():

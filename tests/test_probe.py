@@ -626,6 +626,34 @@ def test_an_engine_that_words_the_same_call_otherwise_is_not_called_broken():
     assert calls.judge_streamed(whole, streamed, "vllm").verdict == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+            "the server was started without a tool parser",
+        ),
+        (
+            'tool_choice="required" requires --tool-call-parser to be set',
+            "the server was started without a tool parser",
+        ),
+        (
+            "Tool call id was abc but must be a-z, A-Z, 0-9, with a length of 9.",
+            "the server takes only call ids of nine letters and digits, and its own are not",
+        ),
+        (
+            "reasoning_effort=high is nothing I know",
+            "the server refuses it: HTTP 400: reasoning_effort=high is nothing I know",
+        ),
+    ],
+)
+def test_a_refusal_is_known_by_its_words(words: str, why: str):
+    refused = Exchange(status=400, body={"error": {"message": words, "code": 400}})
+    result = calls.judge_auto(refused, refused, "vllm")
+
+    assert (result.verdict, result.detail) == ("broken", why)
+
+
 def test_a_parser_that_fails_where_a_grammar_is_asked_for_is_another_models():
     text = said('[TOOL_CALLS]write_file[ARGS]{"path": "a"}')
     result = calls.judge_auto(text, Exchange(status=500, body={"error": {"message": "Internal server error"}}), "vllm")

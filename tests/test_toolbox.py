@@ -46,6 +46,13 @@ def test_definitions_are_the_same_bytes_every_time() -> None:
     }
 
 
+def test_loose_definitions_lack_nothing_but_strict() -> None:
+    definitions = json.loads(FILES.definitions)
+    for definition in definitions:
+        del definition["function"]["strict"]
+    assert json.loads(FILES.loose_definitions) == definitions
+
+
 def test_an_empty_toolbox_is_one() -> None:
     assert (Toolbox().definitions, Toolbox().nearest("add"), Toolbox().get("add")) == (b"[]", (), None)
 

@@ -110,6 +110,21 @@ def test_a_request_with_everything() -> None:
     ) % (USER, USER, TOOLS)
 
 
+def test_a_schema_is_sent_in_the_field_that_the_server_takes() -> None:
+    request = Request(
+        model="m",
+        messages=[USER],
+        tools=b"[]",
+        max_tokens=9,
+        json_schema=b'{"type":"object"}',
+        schema_field="response_format",
+    )
+    assert request.encode(stream=False) == (
+        b'{"model":"m","max_tokens":9,"stream":false,"messages":[%s],"response_format":{"type":"json_schema",'
+        b'"json_schema":{"name":"call","strict":true,"schema":{"type":"object"}}}}'
+    ) % (USER)
+
+
 def test_a_tool_choice_is_not_sent_without_tools() -> None:
     request = Request(model="m", messages=[USER], tools=b"[]", max_tokens=9, tool_choice="required")
     assert "tool_choice" not in json.loads(request.encode(stream=False))

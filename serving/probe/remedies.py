@@ -83,7 +83,8 @@ def known_refusal(reason: str) -> Known | None:
     return next((known for pattern, known in _KNOWN if pattern.search(reason)), None)
 
 
-# Texts of vLLM 0.32.0, met on the CPU on 2026-11-23; the version pair with mistral_common 1.13.1.
+# Texts of vLLM 0.32.0. The first was met on the CPU on 2026-11-23 with mistral_common 1.13.1; the others are from its
+# source and that of mistral_common 1.11.
 _KNOWN: tuple[tuple[re.Pattern[str], Known], ...] = (
     (
         re.compile(r"get_lark_from_jinja\(\) missing .*force_tool_names"),
@@ -94,7 +95,8 @@ _KNOWN: tuple[tuple[re.Pattern[str], Known], ...] = (
         ),
     ),
     (
-        re.compile(r"requires --enable-auto-tool-choice and --tool-call-parser"),
+        # renderers/online_renderer.py:269 and 279; for tokenizers other than Mistral's.
+        re.compile(r"requires (--enable-auto-tool-choice and )?--tool-call-parser"),
         Known(
             why="the server was started without a tool parser",
             fix=_FIXES["tool_parser", "vllm"],
