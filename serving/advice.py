@@ -37,7 +37,22 @@ def advise(plan: Plan, size: Sizer) -> tuple[Change, ...]:
     if not changes:
         changes = _together(request, size)
     dear = [change for step in (_more_gpus, _smaller_model) for change in _first_that_fits(step(request), size)]
-    return (*changes, *dear)
+    return (*changes, *dear) or _for_one_at_a_time(request, size)
+
+
+def _for_one_at_a_time(request: PlanRequest, size: Sizer) -> tuple[Change, ...]:
+    """Give up that several requests fit at once, where nothing else helps."""
+    if request.concurrency == 1:
+        return ()
+    fewer = replace(request, concurrency=1)
+    what = "hold one such request at a time, the others wait"
+    found = size(fewer)
+    if fits(found):
+        return (Change(request=fewer, what=what, option="--concurrency 1"),)
+    return tuple(
+        Change(request=change.request, what=f"{what}; {change.what}", option=f"--concurrency 1 {change.option}")
+        for change in advise(found, size)
+    )
 
 
 def _first_that_fits(changes: Iterator[Change], size: Sizer) -> list[Change]:
@@ -90,6 +105,15 @@ def _no_images(request: PlanRequest) -> Iterator[Change]:
         )
 
 
+def _no_draft(request: PlanRequest) -> Iterator[Change]:
+    if request.draft is not None:
+        yield Change(
+            request=replace(request, draft=None),
+            what="do without the draft: its weights and its layers of the KV cache are saved, its speed is lost",
+            option="no --draft",
+        )
+
+
 def _smaller_passes(request: PlanRequest) -> Iterator[Change]:
     for tokens in (8192, 4096, 2048):
         if tokens < request.max_num_batched_tokens:
@@ -126,7 +150,7 @@ def _smaller_model(request: PlanRequest) -> Iterator[Change]:
     here = request.model.weights[request.weights].total()
     for model in known_models():
         form = next(iter(model.weights))
-        if model.weights[form].total() < here:
+        if model.name != request.model.name and model.weights[form].total() < here:
             length = min(request.max_model_len, model.max_position)
             yield Change(
                 request=replace(
@@ -142,7 +166,7 @@ def _smaller_model(request: PlanRequest) -> Iterator[Change]:
             )
 
 
-_CHEAP = (_fp8_cache, _fp8_weights, _no_images, _smaller_passes, _higher_utilization)
+_CHEAP = (_fp8_cache, _fp8_weights, _no_images, _no_draft, _smaller_passes, _higher_utilization)
 
 
 def _together(request: PlanRequest, size: Sizer) -> list[Change]:

@@ -50,7 +50,6 @@ CASES = {
         shape="pocket", context=1000, block=32, cache_bytes=300_000_000
     ),
     "grouped heads": Case(shape="grouped", context=4096, cache_bytes=GIB // 4),
-    "a budget in whole GiB": Case(shape="grouped", context=3000, space_gib=2),
     "blocks as on a GPU": Case(shape="grouped", context=5000, block=16, cache_bytes=123_456_789),
     "one KV head, an odd head size": Case(shape="one_kv_head", context=7777, block=64, cache_bytes=99_999_999),
     "a draft": Case(shape="grouped", context=4096, cache_bytes=GIB // 4, eagle=True),
@@ -61,7 +60,6 @@ CASES = {
     "the least that starts": Case(shape="grouped", context=4096, block=128, cache_bytes=33 * 128 * 2048),
     "a byte less than that": Case(shape="grouped", context=4096, block=128, cache_bytes=33 * 128 * 2048 - 1),
     "far too little": Case(shape="grouped", context=8192, cache_bytes=5_000_000),
-    "far too little, with a draft": Case(shape="grouped", context=8192, block=32, cache_bytes=5_000_000, eagle=True),
 }
 
 # Run by the engine's interpreter. EngineCore stays in this process, so that its import is paid once.
