@@ -17,11 +17,9 @@ from serving import Engine
 from serving.catalogue import SMALL
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions
-from serving.engines.vllm import cpu_command
 from serving.interpreter import cpu_python
 from serving.marks import marked
 from serving.planner import plan
-from serving.pocket import model_dir
 from serving.process_group import free_port
 from serving.versions import installed_versions, version_problems
 
@@ -57,6 +55,15 @@ for line in sys.stdin:
 print("ANSWERS " + json.dumps(answers))
 """
 
+POCKET: dict[str, Any] = {
+    "model": "pocket",
+    "gpus": "cpu",
+    "max_model_len": 8192,
+    "max_num_seqs": 8,
+    "enforce_eager": True,
+    "kv_cache_memory_bytes": 2**28,
+}
+
 SHAPES: list[dict[str, Any]] = [
     {"gpus": gpus, "draft": draft, "kv_cache_dtype": dtype, "language_model_only": text_only, "max_model_len": length}
     for gpus, draft, dtype, text_only, length in itertools.product(
@@ -66,6 +73,7 @@ SHAPES: list[dict[str, Any]] = [
     {"gpus": "h200:1", "model": SMALL, "weights": "fp8", "max_model_len": 65536, "enforce_eager": True},
     {"gpus": "h200:2", "kv_cache_memory_bytes": 10_000_000_000, "block_size": 128, "max_model_len": 8192},
     {"gpus": "h200:8", "gpu_memory_utilization": 0.8, "max_num_batched_tokens": 8192, "max_num_seqs": 7},
+    POCKET,
 ]
 OPTIONS = (
     ServeOptions(),
@@ -75,13 +83,7 @@ OPTIONS = (
 
 
 def commands() -> list[EngineCommand]:
-    planned = [engine_command(plan(**shape), options) for shape in SHAPES for options in OPTIONS]
-    options = ServeOptions(served_model_name="pocket")
-    cache = Path("/cache")
-    pocket = cpu_command(
-        model_dir(), options, max_model_len=8192, max_num_seqs=8, kv_cache_memory_bytes=2**30, cache=cache
-    )
-    return [*planned, pocket]
+    return [engine_command(plan(**shape), options) for shape in SHAPES for options in OPTIONS]
 
 
 def argv(command: EngineCommand) -> list[str]:
@@ -182,17 +184,10 @@ def test_a_key_guards_the_requests_and_stands_neither_in_arguments_nor_in_log_no
     key = tmp_path / "key"
     key.touch(mode=0o600)
     key.write_text("sk-0123456789abcdef\n")
-    command = cpu_command(
-        model_dir(),
-        ServeOptions(port=free_port(), served_model_name="pocket", api_key_file=key),
-        max_model_len=8192,
-        max_num_seqs=8,
-        kv_cache_memory_bytes=2**28,
-        cache=tmp_path,
-    )
+    options = ServeOptions(port=free_port(), served_model_name="pocket", api_key_file=key)
     chat = {"model": "pocket", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
-    with Engine(command, python=python, environ=environ) as engine:
+    with Engine(plan(**POCKET), options=options, python=python, environ=environ) as engine:
         record = engine.start()
         root = record.base_url.removesuffix("/v1")
 
