@@ -262,5 +262,5 @@ def unknown(text: str, line: int) -> Diagnosis:
 
 _TOLD: tuple[Weight, ...] = ("ends", "follows", "refuses", "harms")
 _ENGINE = re.compile(r"vllm|sglang|server_args=ServerArgs")
-_RANK = re.compile(r"(?:TP|rank)\d+")
+_RANK = re.compile(r"(?:TP|rank=?)\d+")
 _CONSEQUENCE = re.compile(r"(?:\w+\.)*(?:KeyboardInterrupt|SystemExit|CancelledError|GeneratorExit|BrokenPipeError)\b")

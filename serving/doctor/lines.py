@@ -35,7 +35,7 @@ def _read(number: int, text: str) -> Line:
     text = _inside(text)
     process = ""
     level: Level = ""
-    if found := _PROCESS.match(text):
+    while found := _PROCESS.match(text):
         process, text = found["process"], text[found.end() :]
     if found := _TORCHRUN.match(text):
         process, text = f"rank{found['rank']}", text[found.end() :]
@@ -66,7 +66,7 @@ def _docker_json(text: str) -> str:
         return text  # It was cut.
 
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_ANSI = re.compile(r"(?:\x1b|\u2190|\^\[)\[[0-9;?]*[A-Za-z]")
 _STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 _AROUND = re.compile(
     rf"^(?:{_STAMP} (?:std(?:out|err) [FP] )?"  # docker logs -t, Kubernetes (CRI)
@@ -74,12 +74,12 @@ _AROUND = re.compile(
     r"|[\w.-]+\s* \| "  # docker compose logs
     r"|(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]+ [\w@.:\\-]+\[\d+\]: )"  # journalctl
 )
-# `(EngineCore_DP0 pid=7) `; Ray adds `, ip=10.0.0.2`.
-_PROCESS = re.compile(r"^\((?P<process>[^()]*?)(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?\) ?")
+# `(EngineCore_DP0 pid=7) `, `(VllmWorker rank=5 pid=7) `; Ray adds `, ip=10.0.0.2`.
+_PROCESS = re.compile(r"^\((?P<process>[^()=]*?(?: rank=\d+)?) pid=\d+(?:, ip=[^)]*)?\) ?")
 _TORCHRUN = re.compile(r"^\[rank(?P<rank>\d+)\]: ?")
 _SGLANG = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?: (?P<process>[A-Z][A-Z0-9 ]*))?\] ")
 _LEVEL = re.compile(
-    r"^(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) [\d-]+ [\d:.]+ \[[^\]]*\] ?"  # vLLM
+    r"^(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) [\d-]+ [\d:.]+ (?:\[[^\]]*\]|\S+:\d+\]) ?"  # vLLM
     r"|(?P<letter>[IWEF])\d{4} [\d:.]+ +\d+ [^\]]*\] ?"  # glog: torch
     r"|(?P<plain>DEBUG|INFO|WARNING|ERROR|CRITICAL): +)"  # uvicorn
 )

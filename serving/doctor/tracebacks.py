@@ -76,7 +76,7 @@ class Tracebacks:
 
 
 _TRACEBACK = "Traceback (most recent call last)"
-_FRAME = re.compile(r'^\s+File ".*", line \d+')
+_FRAME = re.compile(r'^\s*File ".*", line \d+')
 _GROUP = re.compile(r"^ +[|+][-+ \d]*(?:Exception Group (?=Traceback))?")
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:: .*|:?$)")
 _CHAIN = re.compile(r"^(?:During handling of the above exception|The above exception was the direct cause)")

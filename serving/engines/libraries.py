@@ -65,7 +65,7 @@ _NCCL: tuple[Sign, ...] = (
         "nccl_peer",
         r"ncclRemoteError|(?:NCCL|TCPStore|c10d|[Gg]loo).*[Cc]onnection (?:reset|closed) by|recvValue failed",
     ),
-    sign("nccl", r"NCCL (?:error|Error).*?: (?P<what>unhandled \w+ error|invalid usage|internal error)"),
+    sign("nccl", r"NCCL (?:error|Error).*?(?P<what>unhandled \w+ error|invalid usage|internal error)"),
     sign("nccl", r"(?P<what>ncclSystemError|ncclUnhandledCudaError|ncclInternalError|ncclInvalidUsage)"),
 )
 
@@ -98,7 +98,11 @@ _CHECKPOINT: tuple[Sign, ...] = (
 _BUILD: tuple[Sign, ...] = (
     sign("no_compiler", r"Failed to find C compiler"),
     sign("no_python_headers", r"fatal error: Python\.h: No such file"),
-    sign("no_nvcc", r"Could not find nvcc|CUDA_HOME environment variable is not set|nvcc: not found"),
+    sign(
+        "no_nvcc",
+        r"Could not find nvcc|No such file or directory: '(?:\S*/)?nvcc'|nvcc: not found|"
+        r"CUDA_HOME environment variable is not set",
+    ),
     sign("compile_failed", r"torch\._inductor\.exc\.InductorError|BackendCompilerFailed|Ninja build failed"),
     sign("torch_mismatch", r"undefined symbol: (?P<what>\w+)|operator (?P<operator>torchvision::\w+) does not exist"),
     sign("library_missing", r"ImportError: (?P<what>\S+\.so\S*): cannot open shared object file"),

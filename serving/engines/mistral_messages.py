@@ -19,15 +19,10 @@ SIGNS: tuple[Sign, ...] = (
     sign("empty_assistant", r"Assistant message must have either content or tool_calls"),
     sign("function_name", r"Function name was (?P<name>.*?) but must be a-z, A-Z, 0-9"),
     sign("unknown_role", r"Unknown message role: (?P<role>\w+)"),
-    sign("unknown_role", r"Invalid role(?: in the messages)?:? '?(?P<role>\w+)"),
-    sign(
-        "two_reasonings", r"(?:reasoning.*reasoning_content|reasoning_content.*reasoning).*(?:both|differ|equal|same)"
-    ),
+    sign("two_reasonings", r"`reasoning_content` and `reasoning` should be equal"),
     sign("chat_template", r"chat_template is not supported for Mistral tokenizers"),
     sign("effort", r"reasoning_effort=(?P<value>\S+) is not supported by Mistral models"),
     sign("effort", r"reasoning_effort should be one of (?P<allowed>\[.*?\]), got (?P<value>\w+)"),
-    sign(
-        "extra_field",
-        r"extra_forbidden.*?'?(?P<field>index|refusal|reasoning_content)'?|(?P<other>\w+).*extra_forbidden",
-    ),
+    sign("extra_field", r"extra_forbidden.*?\b(?P<field>index|refusal|reasoning(?:_content)?)\b"),
+    sign("extra_field", r"\b(?P<field>index|refusal|reasoning(?:_content)?)\b.*?extra_forbidden"),
 )

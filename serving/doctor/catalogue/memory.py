@@ -36,8 +36,8 @@ MEMORY: dict[str, Symptom] = {
     "busy_gpu": Symptom(
         title=("The GPU is not free: {free} of {total} GiB",),
         cause=(
-            "On device {dev} the engine is to take {req} GiB ({util} of it), but only {free} GiB were free when it "
-            "started: something else holds memory there, often an engine that was not ended.",
+            "The engine is to take {req} GiB ({util} of it), but only {free} GiB were free when it started: something "
+            "else holds memory there, often an engine that was not ended.",
         ),
         fix=("See who holds it with `nvidia-smi`, end it, and start again; or lower `--gpu-memory-utilization`.",),
         weight="ends",

@@ -20,8 +20,8 @@ _MEMORY: tuple[Sign, ...] = (
     sign("no_fit", r"Cannot auto-fit max_model_len"),
     sign(
         "busy_gpu",
-        r"Free memory on device (?P<dev>\S+) \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup is less than "
-        r"(?:desired GPU memory utilization|the engine's budget after excluding external process's weights) "
+        r"Free memory on device (?:(?P<dev>[^\s(]\S*) )?\((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) "
+        r"on startup is less than (?:desired GPU memory utilization|the engine's budget after excluding .*?weights) "
         r"\((?P<util>[\d.]+), (?P<req>[\d.]+) GiB\)",
     ),
     sign(
