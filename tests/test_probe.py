@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent.testing import Answer, Received, ScriptedServer
 from agent.testing.faults import error_in_stream, html, http_error, raw, reset, stream
 from serving import EngineError
-from serving.metrics import EngineMetrics
+from serving.metrics import EngineMetrics, parse_metrics
 from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, calls, probe, read_cache, recall, surroundings
 from serving.probe import texts as judges
 from serving.probe.cache import cache_path, write_cache
@@ -437,7 +437,33 @@ def test_the_reasoning_of_sglang_comes_under_its_own_name():
 
     assert (report.kind, report.capabilities.reasoning_field) == ("sglang", "reasoning_content")
     assert found(report)["choice"].verdict == "works"
+
+
+def test_a_server_that_knows_only_the_field_of_openai_is_known_for_it():
+    def without_own(body: Json, good: Json) -> Answer:
+        if "structured_outputs" in body:
+            message_of(good)["content"] = "quixotic"
+        return good
+
+    with serve(without_own, metrics="sglang:num_running_reqs 1\n") as server:
+        report = probe(server.url)
+
     assert report.capabilities.structured_outputs_field == "response_format"
+    assert found(report)["choice"] == CheckResult(
+        check="choice",
+        verdict="not_offered",
+        detail="`structured_outputs` is a field of vLLM, and this server ignores it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("owner", "metrics", "kind"),
+    [("vllm", "", "vllm"), ("sglang", "", "sglang"), ("me", "", "generic"), ("vllm", "sglang:x 1", "sglang")],
+)
+def test_a_server_is_known_by_its_metrics_or_by_its_models_owner(owner: str, metrics: str, kind: str):
+    card = surroundings.ModelCard(name="m", window_tokens=None, owner=owner)
+
+    assert surroundings.kind_of(card, parse_metrics(metrics)) == kind
 
 
 def test_a_model_that_makes_no_call_is_not_called_a_broken_server():

@@ -79,7 +79,7 @@ class _Probe:
         card = self._served()
         self._wording = replace(self._wording, model=card.name)
         self._note(surroundings.judge_models(card))
-        version = self._recognise()
+        version = self._recognise(card)
         first = self._chat(self._wording.say())
         self._note(texts.judge_chat(first, self._kind))
         self._note(surroundings.judge_tokenizer(self._ask(self._wording.tokenize()), first, self._kind))
@@ -143,23 +143,12 @@ class _Probe:
             )
         return card
 
-    def _recognise(self) -> str:
+    def _recognise(self, card: surroundings.ModelCard) -> str:
         """Find out whose server it is; return its version."""
         metrics = self._ask(self._wording.get("/metrics"))
+        self._kind = surroundings.kind_of(card, surroundings.read_metrics(metrics))
         self._note(surroundings.judge_metrics(metrics, self._kind))
-        engine = surroundings.read_metrics(metrics).engine
-        version = surroundings.version_of(self._ask(self._wording.get("/version")))
-        info = (
-            self._ask(self._wording.get("/get_server_info"))
-            if engine != "vllm" and not version
-            else Exchange(status=404)
-        )
-        if engine == "sglang" or (engine == "unknown" and surroundings.version_of(info)):
-            self._kind = "sglang"
-        elif engine == "vllm" or version:
-            self._kind = "vllm"
-        self._note(surroundings.judge_metrics(metrics, self._kind))
-        return version or surroundings.version_of(info)
+        return surroundings.version_of(self._ask(self._wording.version(self._kind)))
 
     def _block(self, first: Exchange) -> None:
         found = read_chat(first)
@@ -215,8 +204,7 @@ class _Probe:
         ask, kind = self._wording, self._kind
         formatted = self._chat(ask.say(**questions.JSON_FORMAT))
         self._note(texts.judge_json_schema(formatted, kind))
-        own = self._chat(ask.say(**questions.JSON_OUTPUTS)) if kind == "vllm" else Exchange(status=404)
-        if texts.enforced(own):
+        if texts.enforced(self._chat(ask.say(**questions.JSON_OUTPUTS))):
             self._able = replace(self._able, structured_outputs_field="structured_outputs")
         elif texts.enforced(formatted):
             self._able = replace(self._able, structured_outputs_field="response_format")

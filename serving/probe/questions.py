@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .records import ProbeRequest
+from .records import ProbeRequest, ServerKind
 
 WORD = "quixotic"
 PATH = "out/word.txt"
@@ -70,6 +70,10 @@ class Questions:
     def get(self, path: str, *, with_key: bool = True) -> ProbeRequest:
         """Ask a route beside /v1."""
         return ProbeRequest(method="GET", url=self.root + path, with_key=with_key)
+
+    def version(self, kind: ServerKind) -> ProbeRequest:
+        """Ask for the version of a server of this kind."""
+        return self.get("/get_server_info" if kind == "sglang" else "/version")
 
     def models(self, *, with_key: bool = True) -> ProbeRequest:
         """Ask what is served."""

@@ -31,8 +31,6 @@ def recall(base_url: str, *, model: str | None, api_key: str, state: Path) -> Pr
     cards = model_cards(ask(questions.models()))
     if not cards or report.model != (model or cards[0].name):
         return None
-    if report.version:
-        route = "/get_server_info" if report.kind == "sglang" else "/version"
-        if version_of(ask(questions.get(route))) != report.version:
-            return None
+    if report.version and version_of(ask(questions.version(report.kind))) != report.version:
+        return None
     return report

@@ -1,6 +1,5 @@
 """Judge what stands around the chat route: models, tokenizer, cache, metrics, key; pure over recorded exchanges."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -23,15 +22,24 @@ class ModelCard:
     name: str
     window_tokens: int | None
     """Prompt and answer together. None: the server does not say."""
+    owner: str
+    """`owned_by`: vLLM and SGLang put their own names here, which a router passes on."""
 
 
 def model_cards(exchange: Exchange) -> list[ModelCard]:
     """Read the list of models; what is no model of a name is left out."""
     return [
-        ModelCard(name=name, window_tokens=as_count(card.get("max_model_len")) or None)
-        for card in _cards(exchange)
+        ModelCard(name=name, window_tokens=as_count(card.get("max_model_len")) or None, owner=str(card.get("owned_by")))
+        for card in map(as_object, as_list(as_object(exchange.body).get("data")))
         if isinstance(name := card.get("id"), str) and name
     ]
+
+
+def kind_of(card: ModelCard, metrics: EngineMetrics) -> ServerKind:
+    """Tell whose server it is, by the names of its metrics or by whose the model is said to be."""
+    if metrics.engine != "unknown":
+        return metrics.engine
+    return card.owner if card.owner in ("vllm", "sglang") else "generic"
 
 
 def version_of(exchange: Exchange) -> str:
@@ -187,8 +195,3 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _cards(exchange: Exchange) -> Iterator[dict[str, object]]:
-    for item in as_list(as_object(exchange.body).get("data")):
-        yield dict(as_object(item))
