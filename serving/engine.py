@@ -8,19 +8,19 @@ from time import monotonic
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
+from .calibration import StartSummary, record_start
 from .detached import start_detached
 from .engines import engine_command
 from .engines.command import EngineCommand, ServeOptions
-from .engines.vllm import cpu_command
 from .errors import EngineDied, EngineError
 from .fitting import nearest_fit
 from .interpreter import FindPython, cpu_python, gpu_python
 from .launch import Launch, launch_of
-from .places import cache_dir, state_dir
-from .planner import decide
+from .places import state_dir
+from .planner import decide, plan
 from .planning import Change, Plan
-from .pocket import MAX_MODEL_LEN, MODEL_NAME, model_dir
-from .postmortem import log_lines
+from .pocket import MODEL_NAME
+from .postmortem import log_lines, read_summary
 from .process import SILENCE_S, EngineProcess
 from .process_group import free_port
 from .progress import OnDetail, OnProgress, Phase, Progress
@@ -29,6 +29,9 @@ from .supervisor import Patience, Supervisor
 
 MOST_FITS = 2
 """Starts on a smaller plan after one that ran out of memory; a third would say that the numbers are not understood."""
+
+POCKET_REQUESTS = 8
+"""At once, of the pocket model on the CPU."""
 
 _R = TypeVar("_R")
 
@@ -115,6 +118,7 @@ class Engine:
                 raise
 
         record = self._started(begin, report.detail, fit=fit)
+        self._learn(record)
         self._record, self._kept = record, keep
         if not keep:
             report.detail("ready", f"{record.model} answers at {record.base_url}")
@@ -139,7 +143,7 @@ class Engine:
             with Supervisor(
                 launch, inherited=self._environ, on_progress=on_progress, patience=patience or Patience()
             ) as supervisor:
-                supervisor.start()
+                self._learn(supervisor.start())
                 supervisor.watch()
 
         self._started(begin, report.detail, fit=fit)
@@ -183,6 +187,13 @@ class Engine:
         lines = log_lines(error.log) if error.log is not None else []
         return nearest_fit(self._plan, error.diagnosis.symptom, lines)
 
+    def _learn(self, record: ServerRecord) -> None:
+        """Keep what the start needed, so that later plans of the same configuration need no estimate."""
+        summary = read_summary(record.engine, Path(record.log))
+        if self._plan is not None and summary is not None and summary.version and summary.kv_tokens:
+            facts = StartSummary(engine_version=summary.version, kv_cache_tokens=summary.kv_tokens)
+            record_start(facts, self._plan.request, state_dir(self._environ))
+
     def _launch(self, tell: OnDetail) -> Launch:
         python = self._python
         if python is None:
@@ -216,18 +227,12 @@ def pocket_engine(port: int | None = None, *, environ: Mapping[str, str] | None 
         environ: None: this process's own environment.
     """
     values = os.environ if environ is None else environ
-    command = cpu_command(
-        model_dir(),
-        ServeOptions(port=port or free_port(), served_model_name=MODEL_NAME),
-        max_model_len=MAX_MODEL_LEN,
-        max_num_seqs=8,
-        kv_cache_memory_bytes=_POCKET_KV_BYTES,
-        cache=cache_dir(values),
+    return Engine(
+        plan(MODEL_NAME, gpus="cpu", max_num_seqs=POCKET_REQUESTS, enforce_eager=True),
+        options=ServeOptions(port=port or free_port(), served_model_name=MODEL_NAME),
+        python=lambda tell: cpu_python(values, tell),
+        environ=environ,
     )
-    return Engine(command, python=lambda tell: cpu_python(values, tell), environ=environ)
-
-
-_POCKET_KV_BYTES = 2**30
 
 
 def _record_of(launch: Launch, engine: EngineProcess, max_model_len: int) -> ServerRecord:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
+from serving.engines import engine_command
 from serving.engines.command import ServeOptions
-from serving.engines.vllm import cpu_command
 from serving.errors import EngineDied
+from serving.planner import plan
 from serving.process_group import free_port, identify, is_alive, spawn, stop_group
 from serving.record import read_record
 from serving.watchdog import Watchdog
@@ -183,14 +184,8 @@ def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_
         tell("Make an empty environment")
         return engine_python
 
-    command = cpu_command(
-        tmp_path,
-        ServeOptions(port=free_port(), served_model_name="tiny"),
-        max_model_len=4096,
-        max_num_seqs=1,
-        kv_cache_memory_bytes=1,
-        cache=tmp_path,
-    )
+    options = ServeOptions(port=free_port(), served_model_name="tiny")
+    command = engine_command(plan("pocket", gpus="cpu", max_model_len=4096), options)
     with Engine(command, python=find_python, environ=an_environ(tmp_path, engine_python)) as engine:
         record = engine.start(heard.append)
 

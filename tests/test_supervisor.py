@@ -12,10 +12,11 @@ import pytest
 
 from serving import EngineError, Progress
 from serving.claim import only_server
+from serving.engines import engine_command
 from serving.engines.command import ServeOptions
-from serving.engines.vllm import cpu_command
 from serving.launch import LOGS_KEPT, Launch, launch_of
 from serving.marks import end_marked, mark_environment, marked, new_mark
+from serving.planner import plan
 from serving.process_group import free_port, identify
 from serving.record import ServerRecord, current_server, left_behind, read_record, stop_server, write_record
 from serving.restarts import Death, GiveUp, Restart, RestartPolicy, decide
@@ -68,14 +69,8 @@ def a_launch(tmp_path: Path, key: Path | None = None) -> Launch:
     program = tmp_path / "python"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
     program.chmod(0o755)
-    command = cpu_command(
-        tmp_path,
-        ServeOptions(port=free_port(), served_model_name="tiny", api_key_file=key),
-        max_model_len=4096,
-        max_num_seqs=1,
-        kv_cache_memory_bytes=1,
-        cache=tmp_path,
-    )
+    options = ServeOptions(port=free_port(), served_model_name="tiny", api_key_file=key)
+    command = engine_command(plan("pocket", gpus="cpu", max_model_len=4096), options)
     return launch_of(command, python=program, state=tmp_path / "state")
 
 

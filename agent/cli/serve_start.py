@@ -69,13 +69,14 @@ def _plan(args: argparse.Namespace) -> Plan:
     from dataclasses import replace
 
     from serving import EngineError
+    from serving.engine import POCKET_REQUESTS
     from serving.gpustate import ask_driver
     from serving.planner import decide
     from serving.preflight import NO_GPU
 
     if args.model == POCKET:
-        # On the CPU compiling takes a minute at each start and gains nothing at this size.
-        args.enforce_eager, args.max_num_seqs = True, args.max_num_seqs or "8"
+        # As pocket_engine has it: compiling takes a minute at each start and gains nothing at this size.
+        args.enforce_eager, args.max_num_seqs = True, args.max_num_seqs or str(POCKET_REQUESTS)
     elif args.model and Path(args.model).is_dir():
         args.model = str(Path(args.model).resolve())  # The engine stands in another folder.
     gpus = gpus_of(args, os.environ)
