@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.testing import Answer, Received, ScriptedServer
-from agent.testing.faults import error_in_stream, html, http_error, raw, reset, stream
+from agent.testing.faults import error_in_stream, html, http_error, keep_alive, raw, reset, stall, stream
 from serving import EngineError
 from serving.metrics import EngineMetrics, parse_metrics
 from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, calls, probe, read_cache, recall, surroundings
@@ -490,6 +490,35 @@ def test_whatever_the_chat_route_sends_the_probe_ends(answer: Answer):
         report = probe(server.url)
 
     assert found(report)["chat"].verdict == "broken"
+
+
+DEEP = "[" * 900 + "]" * 900
+
+
+@pytest.mark.parametrize("text", [DEEP, '{"choices":' * 500 + "1" + "}" * 500, "[" * 200_000])
+def test_a_reply_that_is_nested_without_end_is_read_as_text(text: str):
+    with serve(lambda _body, _good: raw(text)) as server:
+        report = probe(server.url)
+
+    assert found(report)["chat"].detail.startswith("no reply: HTTP 200 with a body that is no chat reply: ")
+
+
+def test_arguments_that_are_nested_without_end_are_no_object():
+    result = calls.judge_auto(said(tool_calls=[call("write_file")]), said(), "vllm")
+    deep = said(tool_calls=[{"function": {"name": "write_file", "arguments": f'{{"path": {DEEP}}}'}}])
+
+    assert (result.verdict, calls.judge_auto(deep, said(), "vllm").verdict) == ("works", "broken")
+
+
+@pytest.mark.parametrize("answer", [stall(), keep_alive()], ids=["silent", "trickling"])
+def test_a_server_that_does_not_end_its_reply_does_not_hold_up_the_probe(answer: Answer):
+    with serve(lambda _body, _good: answer) as server:
+        report = probe(server.url, deadline_s=0.5)
+
+    assert found(report)["chat"].verdict == "broken"
+    assert "no whole reply within 0." in found(report)["chat"].detail
+    assert found(report)["auto"].detail == "not asked: no chat request is answered (see: a plain reply)"
+    assert found(report)["tokenizer"].verdict == "unknown"
 
 
 # What cannot be probed at all.

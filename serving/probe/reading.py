@@ -11,6 +11,7 @@ ReasoningField = Literal["reasoning", "reasoning_content"]
 
 _REASONING_FIELDS: tuple[ReasoningField, ...] = ("reasoning", "reasoning_content")
 _NOTHING: Mapping[str, object] = {}
+_MAX_DEPTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +85,29 @@ def brief(value: object, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+def parse_json(text: str) -> object:
+    """Parse JSON of a sane depth.
+
+    Raises:
+        ValueError: it is none, or nested so deeply that comparing or showing it could exhaust the stack.
+    """
+    try:
+        found: object = json.loads(text)
+    except RecursionError as error:
+        raise ValueError from error
+    level = [found]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for value in level for inner in (*as_object(value).values(), *as_list(value))]
+        if not level:
+            return found
+    raise ValueError
+
+
 def json_object(text: str) -> Mapping[str, object] | None:
     """Parse a JSON object; None: it is none."""
     try:
-        found: object = json.loads(text)
-    except (ValueError, RecursionError):
+        found = parse_json(text)
+    except ValueError:
         return None
     return cast("Mapping[str, object]", found) if isinstance(found, dict) else None
 

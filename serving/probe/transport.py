@@ -1,12 +1,12 @@
 """Send one request of the probe and record what comes; every failure becomes an Exchange, nothing is raised."""
 
 import http.client
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from .reading import parse_json
 from .records import Exchange, ProbeRequest
 
 MAX_BYTES = 4_000_000
@@ -40,7 +40,7 @@ class HttpTransport:
         try:
             return self._send(request, limit_s)
         except TimeoutError:
-            return Exchange(status=None, failure=f"no whole reply within {limit_s:.0f} s")
+            return Exchange(status=None, failure=f"no whole reply within {limit_s:.3g} s")
         except (OSError, http.client.HTTPException, ValueError) as error:
             return Exchange(status=None, failure=f"{type(error).__name__}: {error}")
 
@@ -84,6 +84,6 @@ def _events(status: int, text: str) -> Exchange:
 
 def _json_or_text(text: str) -> object:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return text
