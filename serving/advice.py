@@ -158,6 +158,7 @@ def _smaller_model(request: PlanRequest) -> Iterator[Change]:
                     model=model,
                     weights=form,
                     draft=None,
+                    other_bytes=None,  # what was given is the larger model's
                     max_model_len=length,
                     tensor_parallel_size=widest_split(model, request.gpus.count),
                 ),

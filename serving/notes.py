@@ -95,6 +95,7 @@ def _on_size(request: PlanRequest, size: Sizer) -> Iterator[str]:
             model=small,
             weights="bf16",
             draft=None,
+            other_bytes=None,
             max_model_len=length,
             tensor_parallel_size=count,
             gpus=replace(request.gpus, count=count),

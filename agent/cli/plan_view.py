@@ -64,7 +64,8 @@ _LENGTHS = (8192, 16384, 32768, 65536, 131072, 262144)
 def _verdict(plan: Plan, style: Style) -> str:
     request = plan.request
     times = "×" if style.unicode else "x"
-    where = f"{request.tensor_parallel_size} {times} {request.gpus.gpu.title}"
+    gpu = request.gpus.gpu
+    where = f"{request.tensor_parallel_size} {times} {gpu.title}" if gpu.memory_bytes else "the CPU"
     name = f"{request.model.title} in {request.weights.upper()}"
     length = f"{request.max_model_len:,}"
     holds = f"the KV cache holds {plan.kv_tokens:,} tokens, {plan.concurrency:.2f} requests of {length} at once."
@@ -92,8 +93,12 @@ def _table(plan: Plan) -> str:
     else:
         rows.pop(1)
     label, amount = max(len(row[0]) for row in rows), max(len(_gib(row[1])) for row in rows)
-    head = f"{'GiB per GPU' if gpu.memory_bytes else 'GiB':{label}}"
-    return "\n".join([head, *(f"  {name:{label}}  {_gib(size):>{amount}}  {said}" for name, size, said in rows)])
+    return "\n".join(
+        [
+            "GiB per GPU" if gpu.memory_bytes else "GiB",
+            *(f"  {name:{label}}  {_gib(size):>{amount}}  {said}" for name, size, said in rows),
+        ]
+    )
 
 
 def _parts(plan: Plan) -> str:
@@ -155,7 +160,8 @@ def _capacity(plan: Plan, style: Style) -> str:
     if plan.decode_tokens_s_bound is not None and plan.decode_tokens_s_bound_full is not None:
         bound = (
             f"One request decodes at most {plan.decode_tokens_s_bound:.0f} tokens/s, "
-            f"{plan.decode_tokens_s_bound_full:.0f} with a full context: a bound by memory bandwidth, not a forecast."
+            f"{plan.decode_tokens_s_bound_full:.0f} with a full context: a bound by memory bandwidth"
+            f"{', with every token of the draft accepted' if plan.request.draft else ''}, not a forecast."
         )
         lines.append(_paragraph(bound, style))
     return "\n".join(lines)
