@@ -185,6 +185,7 @@ def _no_mistral_common(found: _Installed) -> VersionProblem | None:
 
 
 def _grammar_argument(found: _Installed) -> VersionProblem | None:
+    # Read in the wheels 0.26.0 (tool_parsers/mistral_tool_parser.py:252), 0.32.0 and 0.33.0, 2026-11-23.
     vllm, common = found.number("vllm"), found.number("mistral_common")
     if vllm is None or common is None or common < (1, 13) or "mistral_parser" not in found.uses:
         return None

@@ -11,9 +11,8 @@ from serving import EngineError
 from serving.catalogue import SMALL
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
-from serving.engines.vllm import StartFact, cpu_command, read_start_line
+from serving.engines.vllm import StartFact, read_start_line
 from serving.planner import plan
-from serving.pocket import model_dir
 
 REACHED = ("--host", "127.0.0.1", "--port", "8000")
 NATIVE = ("--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral")
@@ -180,33 +179,6 @@ def test_a_draft_that_is_not_here_has_to_be_fetched(tmp_path: Path):
     made = engine_command(replace(planned, request=replace(planned.request, model=shape)), ServeOptions())
 
     assert variables(made) == ALWAYS
-
-
-def test_the_command_for_pocket_on_the_cpu():
-    made = cpu_command(
-        model_dir(),
-        ServeOptions(port=8123, served_model_name="pocket"),
-        max_model_len=8192,
-        max_num_seqs=8,
-        kv_cache_memory_bytes=2**30,
-        cache=Path("/cache"),
-    )
-
-    assert made.program == ("vllm", "serve", str(model_dir()))
-    assert made.arguments == (
-        *("--host", "127.0.0.1", "--port", "8123", "--served-model-name", "pocket"),
-        *("--max-model-len", "8192", "--max-num-seqs", "8", "--kv-cache-memory-bytes", "1073741824"),
-        "--enforce-eager",
-        *NATIVE,
-        *CHAT,
-    )
-    assert variables(made) == {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "VLLM_CACHE_ROOT": "/cache/vllm",
-        "PYTHONNOUSERSITE": "1",
-        **ALWAYS,
-    }
 
 
 def test_a_plan_for_the_cpu_names_no_gpu_and_keeps_to_its_own_packages():

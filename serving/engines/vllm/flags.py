@@ -1,7 +1,7 @@
 """Make the command that starts vLLM, each flag with its reason; start nothing, read no weights.
 
-Source of the flags: `vllm serve --help`, vLLM 0.32.0, read 2026-11-23; `tests/engine_flags.py` holds each of them
-against the parser of the vLLM that is installed.
+Source of the flags: `vllm serve --help`, vLLM 0.32.0, read 2026-11-23; the parsers of 0.26.0 and 0.33.0 take them too.
+`tests/engine_flags.py` holds each of them against the parser of the vLLM that is installed.
 """
 
 import json
@@ -20,13 +20,8 @@ from serving.engines.shared import (
 )
 from serving.planning import Plan, PlanRequest
 
-_MODULE = ("-P", "-m", "vllm.entrypoints.cli.main", "serve")
 _USUAL_BLOCK = 16
 """Tokens of a block where vLLM is told nothing. Source: vLLM 0.32.0, config/cache.py:72."""
-
-
-_OWN_PACKAGES = Variable(name="PYTHONNOUSERSITE", value="1", reason="no package from outside the engine's environment")
-_EAGER_ON_CPU = Flag(words=("--enforce-eager",), reason="compiling takes a minute at each start and gains nothing here")
 
 
 def command(plan: Plan, options: ServeOptions) -> EngineCommand:
@@ -35,92 +30,52 @@ def command(plan: Plan, options: ServeOptions) -> EngineCommand:
     Raises:
         EngineError: the host is open and there is no key, or the weights are not to be had in the planned format.
     """
+    refuse_open_host(options)
     request = plan.request
     model = request.model.name
-    draft = () if request.draft is None else (request.draft.name,)
-    # A CPU's vLLM runs in an environment made for it; a GPU's may well lie in the user's own site-packages.
-    own = (_OWN_PACKAGES,) if _on_cpu(request) else ()
-    return _command(
-        model,
-        options,
-        flags=(*_size_flags(request), *_memory_flags(request), *weight_flags(request), *_draft_flags(request)),
-        variables=(*_offline_variables(model, *draft), *own),
-        drafts=request.draft is not None,
-    )
-
-
-def cpu_command(
-    model: Path,
-    options: ServeOptions,
-    *,
-    max_model_len: int,
-    max_num_seqs: int,
-    kv_cache_memory_bytes: int,
-    cache: Path,
-) -> EngineCommand:
-    """Make the command for a small model on this machine's CPU.
-
-    Args:
-        model: a folder.
-        options: how the server is to be reached.
-        max_model_len: tokens of prompt and answer together.
-        max_num_seqs: requests at once.
-        kv_cache_memory_bytes: memory for the KV cache.
-        cache: where vLLM keeps what it can make again.
-
-    Raises:
-        EngineError: the host is open and there is no key.
-    """
-    return _command(
-        str(model),
-        options,
-        flags=(
-            _max_model_len(max_model_len),
-            _max_num_seqs(max_num_seqs),
-            _kv_cache_memory_bytes(kv_cache_memory_bytes),
-            _EAGER_ON_CPU,
-        ),
-        variables=(
-            *_offline_variables(str(model)),
-            Variable(name="VLLM_CACHE_ROOT", value=str(cache / "vllm"), reason="what vLLM can make again lies there"),
-            _OWN_PACKAGES,
-        ),
-        drafts=False,
-    )
-
-
-def _command(
-    model: str, options: ServeOptions, *, flags: tuple[Flag, ...], variables: tuple[Variable, ...], drafts: bool
-) -> EngineCommand:
-    refuse_open_host(options)
     return EngineCommand(
         engine="vllm",
         program=("vllm", "serve", model),
         # By module and not by the `vllm` script, whose first line names the folder it was installed in.
         # -P: the folder we stand in may hold a file named like one of vLLM's imports.
-        module=(*_MODULE, model),
-        flags=(*address_flags(options), *flags, *_layout_flags(model), *_chat_flags(model)),
-        environment=(*_key_variables(options), *variables, *VARIABLES),
+        module=("-P", "-m", "vllm.entrypoints.cli.main", "serve", model),
+        flags=(
+            *address_flags(options),
+            *_size_flags(request),
+            *_memory_flags(request),
+            *weight_flags(request),
+            *_draft_flags(request),
+            *_layout_flags(model),
+            *_chat_flags(model),
+        ),
+        environment=(*_key_variables(options), *_variables(request)),
         model=options.served_model_name or model,
         base_url=f"{options.root_url}/v1",
         health_url=f"{options.root_url}/health",
-        uses=features(model, drafts=drafts),
+        uses=features(model, drafts=request.draft is not None),
     )
 
 
 def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
     flags = [
         *(() if _on_cpu(request) else (split_flag(request),)),
-        _max_model_len(request.max_model_len),
-        _max_num_seqs(request.max_num_seqs),
+        Flag(
+            words=("--max-model-len", str(request.max_model_len)),
+            reason="tokens of prompt and answer together; one request of it has to fit the KV cache",
+        ),
+        Flag(words=("--max-num-seqs", str(request.max_num_seqs)), reason="requests at once; more of them wait"),
         Flag(
             words=("--max-num-batched-tokens", str(request.max_num_batched_tokens)),
             reason="tokens computed in one pass; the activation peak grows with it",
         ),
     ]
     if request.enforce_eager:
-        on_gpu = Flag(words=("--enforce-eager",), reason="no CUDA graphs: less memory, slower answers")
-        flags.append(_EAGER_ON_CPU if _on_cpu(request) else on_gpu)
+        why = (
+            "compiling takes a minute at each start and gains nothing here"
+            if _on_cpu(request)
+            else "no CUDA graphs: less memory, slower answers"
+        )
+        flags.append(Flag(words=("--enforce-eager",), reason=why))
     return tuple(flags)
 
 
@@ -134,7 +89,8 @@ def _memory_flags(request: PlanRequest) -> tuple[Flag, ...]:
             )
         )
     if request.kv_cache_memory_bytes is not None:
-        flags.append(_kv_cache_memory_bytes(request.kv_cache_memory_bytes))
+        words = ("--kv-cache-memory-bytes", str(request.kv_cache_memory_bytes))
+        flags.append(Flag(words=words, reason="the KV cache, given instead of profiled"))
     if request.kv_cache_dtype != "auto":
         flags.append(
             Flag(
@@ -201,21 +157,6 @@ def _chat_flags(model: str) -> tuple[Flag, ...]:
     )
 
 
-def _max_model_len(tokens: int) -> Flag:
-    return Flag(
-        words=("--max-model-len", str(tokens)),
-        reason="tokens of prompt and answer together; one request of it has to fit the KV cache",
-    )
-
-
-def _max_num_seqs(requests: int) -> Flag:
-    return Flag(words=("--max-num-seqs", str(requests)), reason="requests at once; more of them wait")
-
-
-def _kv_cache_memory_bytes(size: int) -> Flag:
-    return Flag(words=("--kv-cache-memory-bytes", str(size)), reason="the KV cache, given instead of profiled")
-
-
 def _key_variables(options: ServeOptions) -> tuple[Variable, ...]:
     if options.api_key_file is None:
         return ()
@@ -230,13 +171,19 @@ def _key_variables(options: ServeOptions) -> tuple[Variable, ...]:
     )
 
 
-def _offline_variables(*models: str) -> tuple[Variable, ...]:
-    if not all(Path(model).is_dir() for model in models):
-        return ()
-    return (
-        Variable(name="HF_HUB_OFFLINE", value="1", reason="all files are here: nothing is fetched"),
-        Variable(name="TRANSFORMERS_OFFLINE", value="1", reason="the same, for transformers"),
-    )
+def _variables(request: PlanRequest) -> tuple[Variable, ...]:
+    variables = list(VARIABLES)
+    if _on_cpu(request):
+        # It runs in an environment made for it; a GPU's vLLM may well lie in the user's own site-packages.
+        reason = "no package from outside the engine's environment"
+        variables.append(Variable(name="PYTHONNOUSERSITE", value="1", reason=reason))
+    models = [request.model.name] if request.draft is None else [request.model.name, request.draft.name]
+    if all(Path(model).is_dir() for model in models):
+        variables += [
+            Variable(name="HF_HUB_OFFLINE", value="1", reason="all files are here: nothing is fetched"),
+            Variable(name="TRANSFORMERS_OFFLINE", value="1", reason="the same, for transformers"),
+        ]
+    return tuple(variables)
 
 
 def _on_cpu(request: PlanRequest) -> bool:
