@@ -110,6 +110,7 @@ def _refuse_key(target: Target, options: DeployOptions, *, reached: bool) -> Non
 
 def _texts(plan: Plan, options: DeployOptions) -> Iterator[str]:
     yield plan.request.model.name
+    yield plan.request.model.title
     if plan.request.draft is not None:
         yield plan.request.draft.name
     yield from options.nodes
