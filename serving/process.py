@@ -118,13 +118,16 @@ class EngineProcess:
         phase: Phase = "importing"
         on_detail(phase, "starting Python and the engine, about 10 s without a word")
         size, heard = -1, time.monotonic()
-        while not self.healthy():
-            status = self.wait_for_end(_POLL_S)
-            if status is not None:
-                raise self.died(f"The engine ended during its start with exit status {status}.")
+        while True:
+            healthy = self.healthy()
             for fact in iter(lambda: next(facts), None):
                 phase = fact[0]
                 on_detail(*fact)
+            if healthy:
+                return
+            status = self.wait_for_end(_POLL_S)
+            if status is not None:
+                raise self.died(f"The engine ended during its start with exit status {status}.")
             if self.log.stat().st_size != size:
                 size, heard = self.log.stat().st_size, time.monotonic()
             elif time.monotonic() - heard > silence_s:

@@ -64,7 +64,7 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
     Raises:
         ConfigError: the API key's variable is not set, or the address is not one.
     """
-    key = environ.get("AGENT_API_KEY", "none")
+    key = environ.get("AGENT_API_KEY") or _recorded_key(base_url, environ) or "none"
     if task.api_key_env is not None:
         if task.api_key_env not in environ:
             msg = f"`model.api_key_env` names {task.api_key_env}, which is not set. Export it, or remove the key."
@@ -100,6 +100,17 @@ def recorded_server(environ: Mapping[str, str]) -> Mapping[str, Any] | None:
         int(record.get("supervisor_pid", 0)), int(record.get("supervisor_start_ticks", 0))
     )
     return record if lives and record.get("state") != "failed" else None
+
+
+def _recorded_key(base_url: str, environ: Mapping[str, str]) -> str:
+    """Read the key of the recorded server from its file; empty: this is another server, or it needs none."""
+    record = recorded_server(environ)
+    if record is None or record["base_url"] != base_url or not record.get("api_key_file"):
+        return ""
+    try:
+        return Path(record["api_key_file"]).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def _runs(pid: int, start_ticks: int) -> bool:

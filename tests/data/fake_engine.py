@@ -1,7 +1,7 @@
 """Stands in for `python -m vllm…`: the flags are those of `vllm serve`, the log lines vLLM's; MODE says how it fails.
 
-"" serves; "dies", "grows" and "silent" never become ready; "refuses" the first request; "stubborn" hears no SIGTERM;
-"once" dies at its second start. While the file named by SICK exists, /health answers 503.
+"" serves; "dies" and "silent" never become ready; "small" dies of a context above 4096; "refuses" the first request;
+"stubborn" hears no SIGTERM; "once" dies at its second start. While the file named by SICK exists, /health answers 503.
 """
 
 import json
@@ -13,6 +13,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+if "-c" in sys.argv:  # Asked for the versions of its packages.
+    print(json.dumps({"vllm": "0.32.0", "mistral_common": "1.12.0", "transformers": "5.19.0"}))
+    sys.exit()
 flags = dict(zip(sys.argv, sys.argv[1:], strict=False))
 mode = os.environ.get("MODE", "")
 # A worker in a session of its own: who ends our group alone misses it.
@@ -28,7 +31,8 @@ def end(*_: object) -> None:
     os._exit(0)
 
 
-if mode == "dies" or (mode == "once" and len(pids.read_text().splitlines()) > 1):
+too_long = mode == "small" and int(flags["--max-model-len"]) > 4096
+if mode == "dies" or too_long or (mode == "once" and len(pids.read_text().splitlines()) > 1):
     print("(EngineCore pid=2) ERROR 11-23 15:47:18 [core.py:1] ValueError: To serve at least one request with the "
           "model's max seq len (8192), (2.00 GiB KV cache is needed, which is larger than the available KV cache "
           "memory (1.00 GiB). Based on the available memory, the estimated maximum model length is 4096.")  # fmt: skip

@@ -1,0 +1,276 @@
+"""`agent serve` through its door, with a small program in the engine's place."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from agent.cli.progress import ProgressLine
+from agent.cli.serve import add_arguments
+from serving import ServerRecord
+from serving.marks import mark_environment, new_mark
+from serving.process_group import identify
+from serving.progress import Progress
+from serving.record import read_record, write_record
+
+FAKE = Path(__file__).parent / "data" / "fake_engine.py"
+NONE = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket\n"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's home where nothing is known, and an engine that is our own program."""
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
+    program.chmod(0o755)
+    settings = {
+        "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "PIDS": str(tmp_path / "pids"),
+        "TRAMONTANE_ENGINE_PYTHON": str(program), "MODE": "",
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AGENT_DEBUG", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "XDG_CACHE_HOME", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    yield tmp_path
+    main(["serve", "stop"])
+    assert left_running(tmp_path) == []
+
+
+def state(home: Path) -> Path:
+    return home / "state" / "tramontane"
+
+
+def left_running(home: Path) -> list[int]:
+    written = home / "pids"
+    pids = [int(word) for word in written.read_text().split()] if written.exists() else []
+    return [pid for pid in pids if identify(pid) is not None]
+
+
+def until(condition: Callable[[], object], limit_s: float = 30.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition() and time.monotonic() < deadline:
+        os.sched_yield()
+    assert condition()
+
+
+def recorded(home: Path) -> ServerRecord:
+    record = read_record(state(home))
+    assert record is not None
+    return record
+
+
+def test_a_kept_server_is_started_shown_read_and_stopped(home: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["serve", "pocket", "--keep"]) == 0
+    record = recorded(home)
+    started = capsys.readouterr()
+    assert started.out == (
+        f"pocket answers at {record.base_url} (process {record.pid}, log {record.log}).\n"
+        "`agent run` finds it by itself. It is started again if it dies; end it with: agent serve stop\n"
+    )
+    assert re.sub(r"^ +[\d.]+ s +", "", started.err, flags=re.M).splitlines() == [
+        "importing: starting Python and the engine, about 10 s without a word",
+        "loading weights: reading the checkpoint",
+        "first answer: the server listens; asking for one token",
+        f"ready: pocket answers at {record.base_url}",
+    ]
+
+    assert main(["serve", "status"]) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"pocket at {record.base_url}: ready since \d{{4}}-\d\d-\d\d [\d:]{{8}} \(0:00:\d\d\)", first)
+    assert rest == [
+        "  2 requests running, 1 waiting, KV cache 25% used",
+        f"  process {record.pid} watched over by {record.supervisor_pid}, log {record.log}",
+    ]
+
+    assert main(["serve", "logs", "-n", "1"]) == 0
+    assert "Starting to load model /m...\n" in capsys.readouterr().out
+
+    assert main(["serve", "pocket", "--keep"]) == 2
+    assert capsys.readouterr().err == (
+        f"agent: Cannot start pocket: a server runs here already, 'pocket' at {record.base_url} (ready).\n"
+        "Now:   Use that one, or end it first: agent serve stop.\n"
+    )
+    assert main(["serve", "stop"]) == 0
+    assert capsys.readouterr().out == f"Stopped pocket at {record.base_url}.\n"
+    assert left_running(home) == []
+    assert main(["serve", "status"]) == 1
+    assert main(["serve", "stop"]) == 0
+    assert capsys.readouterr().out == NONE * 2
+
+
+def test_in_the_foreground_it_serves_until_the_signal_and_leaves_nothing(home: Path):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with subprocess.Popen(
+            [sys.executable, "-m", "agent", "serve", "pocket"], stderr=subprocess.PIPE, text=True
+        ) as serving:
+            assert serving.stderr is not None
+            assert any("ready: pocket answers" in line for line in serving.stderr)
+            assert (recorded(home).state, recorded(home).supervisor_pid) == ("ready", serving.pid)
+            serving.send_signal(number)
+            assert serving.wait(timeout=30) == 0
+            assert "Traceback" not in serving.stderr.read()
+        assert left_running(home) == []
+        assert read_record(state(home)) is None
+
+
+def test_a_start_that_runs_out_of_memory_names_the_command_that_fits(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("MODE", "small")
+    assert main(["serve", "pocket"]) == 2
+    told = capsys.readouterr().err
+    assert told[told.index("agent: ") :].splitlines()[0] == (
+        "agent: The engine ended during its start with exit status 1."
+    )
+    (log,) = (state(home) / "logs").iterdir()
+    assert f"Log:   {log}\n" in told
+    assert told.endswith(
+        "       The nearest that fits: cap the context at 4,096 tokens:\n"
+        "       agent serve pocket --context 4096 --max-num-seqs 8 --enforce-eager\n"
+        "       Or let it be tried at once: --fit\n"
+    )
+
+
+def test_with_fit_it_is_started_on_the_nearest_plan(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("MODE", "small")
+    assert main(["serve", "pocket", "--keep", "--fit"]) == 0
+    assert recorded(home).max_model_len == 4096
+    assert "Now with the nearest that fits: cap the context at 4,096 tokens" in capsys.readouterr().err
+
+
+def no_gpus(args: argparse.Namespace, environ: object) -> None:
+    """Find no GPU, also on a machine that has some."""
+
+
+def test_what_runs_on_gpus_says_that_there_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr("agent.cli.serve_start.gpus_of", no_gpus)
+    assert main(["serve"]) == 2
+    told = capsys.readouterr().err
+    assert told.splitlines()[0] == "agent: Cannot serve Mistral Medium 3.5 128B here: no NVIDIA GPU is found."
+    assert told.endswith(
+        "Now:   To try function calling on the CPU with a tiny model: agent serve pocket\n"
+        "       To see which GPUs it takes: agent plan --gpus h200:4\n"
+    )
+
+
+def test_a_dry_run_prints_the_command_and_starts_nothing(home: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["serve", "--gpus", "h200:4", "--context", "32k", "--port", "8123", "--dry-run"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.startswith("# mistralai/Mistral-Medium-3.5-128B at http://127.0.0.1:8123/v1\n")
+    assert "    --max-model-len 32768 " in printed.out
+    assert not (home / "pids").exists()
+    assert not state(home).exists()
+
+    assert main(["serve", "--gpus", "h100:1", "--context", "32k", "--dry-run"]) == 0
+    assert capsys.readouterr().err == "By plan this does not fit. See why, and what would: agent plan\n"
+
+
+def test_a_python_that_is_none_is_told_like_all_else(capsys: pytest.CaptureFixture[str]):
+    assert main(["serve", "pocket", "--python", "/no/such"]) == 2
+    assert capsys.readouterr().err == (
+        "agent: Cannot start pocket: --python '/no/such' is no file.\nNow:   Name a Python that has the engine.\n"
+    )
+
+
+def test_what_a_killed_server_left_is_shown_by_status_and_ended_by_stop(home: Path, capsys: pytest.CaptureFixture[str]):
+    mark = new_mark()
+    worker = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"], **mark_environment(mark)})
+    write_record(
+        ServerRecord(
+            base_url="http://127.0.0.1:1/v1", model="m", engine="vllm", pid=999_999_999, start_ticks=1,
+            started_at="2026-11-23T16:00:00+00:00", log="/log", max_model_len=1, supervisor_pid=999_999_998,
+            supervisor_start_ticks=1, mark=mark,
+        ),
+        state(home),
+    )  # fmt: skip
+
+    assert main(["serve", "status"]) == 1
+    assert capsys.readouterr().out == (
+        "m at http://127.0.0.1:1/v1: gone, with whoever watched over it\n"
+        f"  still running: processes {worker.pid} of its engine. End them: agent serve stop\n"
+        "  log /log\n"
+    )
+    assert main(["serve", "stop"]) == 0
+    assert capsys.readouterr().out == "Stopped m at http://127.0.0.1:1/v1.\n"
+    assert worker.wait() == -signal.SIGTERM
+
+
+def test_a_failed_server_is_told_with_its_reason_until_it_is_stopped(home: Path, capsys: pytest.CaptureFixture[str]):
+    failed = ServerRecord(
+        base_url="http://127.0.0.1:1/v1", model="m", engine="vllm", pid=0, start_ticks=0, started_at="", log="/log",
+        max_model_len=1, state="failed", detail="It died 6 times.", restarts=5,
+    )  # fmt: skip
+    write_record(failed, state(home))
+    assert main(["serve", "status"]) == 1
+    assert capsys.readouterr().out == (
+        "m at http://127.0.0.1:1/v1: failed\n  It died 6 times.\n  restarts: 5\n  log /log\n"
+    )
+    assert main(["serve", "stop"]) == 0
+    assert capsys.readouterr().out == "m had ended already.\n"
+    assert read_record(state(home)) is None
+
+
+def test_followed_logs_go_on_in_the_log_of_the_next_start_and_end_with_the_server(home: Path):
+    assert main(["serve", "pocket", "--keep"]) == 0
+    first = recorded(home)
+    command = [sys.executable, "-m", "agent", "serve", "logs", "-f", "-n", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+        os.kill(first.pid, signal.SIGKILL)
+        until(lambda: recorded(home).restarts == 1 and recorded(home).state == "ready")
+        assert following.stdout is not None
+        assert "Starting to load model" in following.stdout.readline()
+        main(["serve", "stop"])
+        assert following.wait(timeout=10) == 0
+
+
+def test_a_run_finds_the_key_of_the_recorded_server_by_itself(home: Path):
+    from agent.cli.discovery import Wanted, find_endpoint
+    from agent.taskparts import TaskModel
+
+    key = home / "key"
+    key.write_text("s3cret\n")
+    key.chmod(0o600)
+    assert main(["serve", "pocket", "--keep", "--api-key-file", str(key)]) == 0
+    found = find_endpoint(Wanted(base_url=None, model=None), TaskModel(), os.environ)
+    assert found is not None
+    assert (found.base_url, found.api_key) == (recorded(home).base_url, "s3cret")
+    own = find_endpoint(Wanted(base_url=None, model=None), TaskModel(), {**os.environ, "AGENT_API_KEY": "mine"})
+    assert own is not None
+    assert own.api_key == "mine"
+    assert not any("s3cret" in path.read_text() for path in state(home).rglob("*") if path.is_file())
+
+
+def test_the_changing_line_keeps_the_last_word_of_each_phase(monkeypatch: pytest.MonkeyPatch):
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    with ProgressLine(lambda: "") as view:
+        view.show(Progress(phase="importing", elapsed_s=1.0, detail="a"))
+        view.show(Progress(phase="importing", elapsed_s=2.0, detail="b"))
+        view.note("Something else.")
+        view.show(Progress(phase="ready", elapsed_s=3.0, detail="c"))
+    assert re.sub(r"[\d.]+ s", "N", written.getvalue().replace("\r\x1b[2K", "<")).replace("     N", "N") == (
+        "<N  importing: a<N  importing: b<Something else.\n\n<N  ready: c\n"
+    )
+
+
+def test_the_help_of_serve_names_what_is_no_model():
+    parser = argparse.ArgumentParser(prog="agent serve")
+    add_arguments(parser)
+    assert parser.parse_args(["status"]).model == "status"
+    assert "Instead of a model: `agent serve status`, `agent serve stop`, `agent serve logs`." in parser.format_help()
+    assert json.dumps(vars(parser.parse_args([]))["model"]) == "null"
