@@ -484,6 +484,19 @@ def test_a_model_that_makes_no_call_is_not_called_a_broken_server():
     assert report.capabilities.auto_works is None
 
 
+def test_a_server_that_is_busy_for_a_moment_is_not_called_broken():
+    def busy(body: Json, good: Json) -> Answer:
+        return http_error(503, "overloaded") if named(body) else good
+
+    with serve(busy) as server:
+        report = probe(server.url)
+
+    assert found(report)["named"] == CheckResult(
+        check="named", verdict="unknown", detail="no reply: HTTP 503: overloaded"
+    )
+    assert report.capabilities.named_works is None
+
+
 @pytest.mark.parametrize("answer", [html(), html(502), raw(b"\xff\xfe"), raw(b"null"), raw(b"[1]"), reset(), stream()])
 def test_whatever_the_chat_route_sends_the_probe_ends(answer: Answer):
     with serve(lambda _body, _good: answer) as server:

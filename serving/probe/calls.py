@@ -8,7 +8,9 @@ from .reading import NoReply, SeenCall, SeenReply, brief, read_chat
 from .records import CheckName, CheckResult, Exchange, ServerKind
 from .remedies import fix, known_refusal
 
-_CALL_TEXT = re.compile(r'\[TOOL_CALLS\]|<tool_call>|<\|tool_call|<function=|"name"\s*:\s*"(write|read)_file"')
+_CALL_TEXT = re.compile(
+    r'\[TOOL_CALLS\]|<tool_call>|<\|tool_call|<function=|"name"\s*:\s*"(write|read)_file"|(write|read)_file(\[ARGS\])?\s*\{'
+)
 """How models write a call that no parser has taken out of the text."""
 
 
@@ -28,6 +30,9 @@ def no_reply(check: CheckName, found: NoReply, kind: ServerKind, *, optional: bo
         return CheckResult(check=check, verdict="broken", detail=known.why, fix=known.fix)
     if found.cause == "refused" and optional:
         return CheckResult(check=check, verdict="not_offered", detail=f"the server refuses it: {found.reason}")
+    if found.cause == "silent" and check != "chat":
+        # It may be busy just now, which says nothing of what it can do.
+        return CheckResult(check=check, verdict="unknown", detail=f"no reply: {found.reason}")
     said = "the server refuses it" if found.cause == "refused" else "no reply"
     return CheckResult(check=check, verdict="broken", detail=f"{said}: {found.reason}", fix=fix("log", kind))
 
@@ -80,7 +85,7 @@ def judge_required(unneeded: Exchange, wanted: Exchange, kind: ServerKind) -> Ch
         return unsound
     if isinstance(forced, SeenReply) and not forced.calls and forced.finish_reason == "stop":
         why = "accepted and not enforced: the model answered in text where a call was required"
-        return CheckResult(check="required", verdict="broken", detail=why, fix=fix("upgrade", kind))
+        return CheckResult(check="required", verdict="broken", detail=why, fix=fix("known_good", kind))
     detail = "a call came where the model makes one; where it would not, the model found no end"
     return CheckResult(check="required", verdict="works", detail=detail)
 
@@ -95,7 +100,7 @@ def judge_named(exchange: Exchange, kind: ServerKind) -> CheckResult:
     names = {call.name for call in found.calls}
     if names != {"read_file"}:
         why = f"accepted and not enforced: read_file was named, and {brief(', '.join(sorted(names)), 60)} was called"
-        return CheckResult(check="named", verdict="broken", detail=why, fix=fix("upgrade", kind))
+        return CheckResult(check="named", verdict="broken", detail=why, fix=fix("known_good", kind))
     return _sound(found, "read_file", kind, check="named") or CheckResult(
         check="named", verdict="works", detail=f"finish_reason {found.finish_reason!r}"
     )
@@ -117,7 +122,7 @@ def judge_strict(exchange: Exchange, kind: ServerKind) -> CheckResult:
             check="strict", verdict="works", detail="the arguments keep to a schema that the user's wish breaks"
         )
     why = f"accepted and not enforced: the arguments are {brief(found.calls[0].arguments, 80)}"
-    return CheckResult(check="strict", verdict="broken", detail=why, fix=fix("upgrade", kind))
+    return CheckResult(check="strict", verdict="broken", detail=why, fix=fix("known_good", kind))
 
 
 def judge_parallel(exchange: Exchange, kind: ServerKind) -> CheckResult:
@@ -135,7 +140,7 @@ def judge_parallel(exchange: Exchange, kind: ServerKind) -> CheckResult:
     ids = [call.id for call in found.calls]
     if len(set(ids)) < len(ids) or not all(ids):
         why = f"{len(ids)} calls came, whose ids are not told apart: {brief(ids, 80)}"
-        return CheckResult(check="parallel", verdict="broken", detail=why, fix=fix("upgrade", kind))
+        return CheckResult(check="parallel", verdict="broken", detail=why, fix=fix("known_good", kind))
     return CheckResult(check="parallel", verdict="works", detail=f"{len(ids)} calls in one reply, each with its id")
 
 
@@ -151,7 +156,7 @@ def judge_streamed(whole: Exchange, streamed: Exchange, kind: ServerKind) -> Che
         return CheckResult(check="streamed", verdict="works", detail=f"the same {_what(expected)}")
     if bool(expected.calls) != bool(found.calls) or any(_is_cut(call) for call in found.calls):
         why = f"whole: {_what(expected)}; streamed: {_what(found)}"
-        return CheckResult(check="streamed", verdict="broken", detail=why, fix=fix("upgrade", kind))
+        return CheckResult(check="streamed", verdict="broken", detail=why, fix=fix("known_good", kind))
     detail = "both are sound and their words differ: the engine is not deterministic at temperature 0"
     return CheckResult(check="streamed", verdict="unknown", detail=detail)
 
@@ -165,7 +170,7 @@ def judge_truncated(whole: Exchange, streamed: Exchange, kind: ServerKind) -> Ch
         return CheckResult(check="truncated", verdict="unknown", detail="the model ended before it could be cut off")
     if told.finish_reason != "length":
         why = f"a streamed call was cut off at max_tokens, and finish_reason is {told.finish_reason!r}, not 'length'"
-        return CheckResult(check="truncated", verdict="broken", detail=why, fix=fix("upgrade", kind))
+        return CheckResult(check="truncated", verdict="broken", detail=why, fix=fix("known_good", kind))
     lies = isinstance(seen, SeenReply) and seen.finish_reason != "length"
     # vLLM 0.32: under auto, that there are calls outweighs that they were cut; "" becomes {}.
     warning = (
@@ -236,7 +241,7 @@ def _none_forced(check: Literal["required", "named"], found: SeenReply, kind: Se
         detail = "the reply ran into max_tokens before a call: the grammar lets text come first"
         return CheckResult(check=check, verdict="unknown", detail=detail)
     why = f"accepted and not enforced: no call came ({_what(found)})"
-    return CheckResult(check=check, verdict="broken", detail=why, fix=fix("upgrade", kind))
+    return CheckResult(check=check, verdict="broken", detail=why, fix=fix("known_good", kind))
 
 
 def _chose_text(check: CheckName, found: SeenReply) -> CheckResult:

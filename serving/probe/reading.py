@@ -49,8 +49,9 @@ class SeenReply:
 class NoReply:
     """Why there is none."""
 
-    cause: Literal["not_asked", "refused", "failed"]
-    """`refused`: a 4xx, the server does not take such a request; `failed`: anything else that is no chat reply."""
+    cause: Literal["not_asked", "silent", "refused", "failed"]
+    """`silent`: no HTTP reply, or one that asks for patience; `refused`: another 4xx, the server does not take such a
+    request; `failed`: anything else that is no chat reply."""
     reason: str
 
 
@@ -59,14 +60,13 @@ def read_chat(exchange: Exchange) -> SeenReply | NoReply:
     if not exchange.asked:
         return NoReply(cause="not_asked", reason=exchange.failure)
     if exchange.status is None:
-        return NoReply(cause="failed", reason=exchange.failure)
+        return NoReply(cause="silent", reason=exchange.failure)
     errors = [event for event in exchange.events if as_object(event).get("error")]
     body = errors[0] if errors else exchange.body
     # vLLM answers a streamed request that it refuses with HTTP 200 and an error as its first event (0.32).
     status = _code(body) if errors else exchange.status
     if status != 200:
-        refused = 400 <= status < 500 and status not in {408, 429}
-        return NoReply(cause="refused" if refused else "failed", reason=f"HTTP {status}: {error_text(body)}")
+        return NoReply(cause=_cause(status), reason=f"HTTP {status}: {error_text(body)}")
     if exchange.failure:
         return NoReply(cause="failed", reason=exchange.failure)
     return _streamed(exchange.events) if exchange.events else _whole(exchange.body)
@@ -125,6 +125,12 @@ def as_list(value: object) -> list[object]:
 def as_count(value: object) -> int | None:
     """Take a value for a number of things; None: it is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _cause(status: int) -> Literal["silent", "refused", "failed"]:
+    if status in {408, 429, 503}:
+        return "silent"
+    return "refused" if 400 <= status < 500 else "failed"
 
 
 def _code(body: object) -> int:

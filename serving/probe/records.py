@@ -81,7 +81,7 @@ class Capabilities:
     reasoning_replayed: bool | None = None
     """Whether a message of the history may carry that field; False: such a request is refused."""
     effort_accepted: bool | None = None
-    """False: a request with `reasoning_effort` is refused."""
+    """False: a request with `reasoning_effort` none or high is refused."""
     auto_works: bool | None = None
     required_works: bool | None = None
     """False: refused, or accepted and not enforced; so for the two below."""

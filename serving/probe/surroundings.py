@@ -81,7 +81,7 @@ def judge_tokenizer(counted: Exchange, chat: Exchange, kind: ServerKind) -> Chec
     if count == billed.prompt_tokens:
         return CheckResult(check="tokenizer", verdict="works", detail=f"{count} tokens in both")
     why = f"/tokenize counts {count} tokens where usage says {billed.prompt_tokens}: it renders the messages otherwise"
-    return CheckResult(check="tokenizer", verdict="broken", detail=why, fix=fix("upgrade", kind))
+    return CheckResult(check="tokenizer", verdict="broken", detail=why, fix=fix("known_good", kind))
 
 
 def judge_prefix_cache(again: Exchange, before: EngineMetrics, after: EngineMetrics, kind: ServerKind) -> CheckResult:
