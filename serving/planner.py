@@ -98,9 +98,11 @@ def plan(
     )
     refuse_impossible(request)
     look_up = measured or _nothing_measured
-    if max_model_len is None:
-        request = _with_context(request, concurrency or _RUNS_AT_ONCE, look_up)
-    return decide(request, look_up)
+    if max_model_len is not None:
+        return decide(request, look_up)
+    runs = concurrency or _RUNS_AT_ONCE
+    found = decide(_with_context(request, runs, look_up), look_up)
+    return replace(found, notes=(_choice(found, runs), *found.notes))
 
 
 def decide(request: PlanRequest, measured: Measured) -> Plan:
@@ -229,6 +231,17 @@ def _with_context(request: PlanRequest, runs: int, measured: Measured) -> PlanRe
             if found.starts == "yes" and found.concurrency >= wanted:
                 return trial
     return replace(request, max_model_len=steps[-1])
+
+
+def _choice(plan: Plan, runs: int) -> str:
+    """Say how the context was chosen."""
+    length = f"{plan.request.max_model_len:,}"
+    if plan.starts != "yes":
+        return f"No usual context starts for certain; this is for the shortest, {length}. --context overrules it."
+    at_once = f"{runs} requests fit" if plan.concurrency >= runs > 1 else "one request fits"
+    return (
+        f"The context was chosen: {length}, the longest usual one of which {at_once} at once. --context overrules it."
+    )
 
 
 def _nothing_measured(_: PlanRequest) -> None:

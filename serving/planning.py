@@ -150,7 +150,8 @@ def decode_bound(request: PlanRequest, context_tokens: int) -> float | None:
     """Compute the tokens per second that memory bandwidth allows one request; None: the bandwidth is not known.
 
     Every token needs all matrices read once, but neither the vision tower nor more than a row of the embedding. With a
-    draft a step also reads the draft once per proposed token, and at best all of them are accepted.
+    draft a step also reads the draft once per proposed token, and at best all of them are accepted; beyond the draft's
+    own context nothing is proposed.
 
     Args:
         request: the configuration.
@@ -162,10 +163,11 @@ def decode_bound(request: PlanRequest, context_tokens: int) -> float | None:
     text = model.weights[request.weights].per_gpu(split, model.num_kv_heads, language_model_only=True)
     read = text - model.vocab_size * model.hidden_size * _BF16_BYTES // split
     read += context_tokens * _bytes_per_token(request)
-    if request.draft is None:
+    draft = request.draft
+    if draft is None or context_tokens > draft.max_model_len:
         return gpu.bandwidth_bytes_s / read
-    proposed = request.draft.num_speculative_tokens
-    read += proposed * request.draft.weights.per_gpu(split, model.num_kv_heads)
+    proposed = draft.num_speculative_tokens
+    read += proposed * draft.weights.per_gpu(split, model.num_kv_heads)
     return (1 + proposed) * gpu.bandwidth_bytes_s / read
 
 

@@ -68,7 +68,7 @@ memory bandwidth, not a forecast.
 
   - Activation, buffers and graphs are as given.
   - Is 128B needed? Mistral Small 3.2 24B takes 44.7 GiB and runs on 1 of these
-    GPUs with 116,848 tokens of KV cache. Sizes are all that a plan knows: run
+    GPUs with 120,304 tokens of KV cache. Sizes are all that a plan knows: run
     your tasks on both and compare.
 """
 
@@ -106,7 +106,7 @@ What would make it fit, the least cost to you first:
 
   - Activation, buffers and graphs are as given.
   - Is 128B needed? Mistral Small 3.2 24B takes 44.7 GiB and runs on 1 of these
-    GPUs with 153,136 tokens of KV cache. Sizes are all that a plan knows: run
+    GPUs with 156,592 tokens of KV cache. Sizes are all that a plan knows: run
     your tasks on both and compare.
 """
 

@@ -75,3 +75,117 @@ def test_a_start_that_the_engine_would_refuse_is_foreseen_with_the_length_it_wou
     )
     assert (found.starts, found.longest_max_model_len) == ("no", longest)
     assert found.missing_bytes > 0
+
+
+def test_a_fp8_cache_holds_twice_the_tokens():
+    found = plan(
+        gpus="h200:4", max_model_len=262_144, kv_cache_dtype="fp8", gpu_memory_utilization=0.92, other_bytes=4 * GIB
+    )
+    # One block more than twice 1,111,216 tokens: the remainder of a block holds one of half its size.
+    assert found.kv_tokens == 2 * 1_111_216 + 16
+
+
+def test_a_given_cache_is_counted_without_any_profile():
+    found = plan(gpus="h200:4", max_model_len=32768, kv_cache_memory_bytes=16 * GIB)
+    assert found.kv_tokens == 16 * GIB // (16 * 90_112) * 16
+    assert (found.starts, found.changes) == ("yes", ())
+    assert found.notes[0] == (
+        "The KV cache is given, so the engine profiles nothing: whether the rest fits shows only under load."
+    )
+
+
+def test_a_given_cache_that_the_gpu_has_no_room_for_does_not_start():
+    found = plan(gpus="h100:4", max_model_len=32768, kv_cache_memory_bytes=60 * GIB, other_bytes=4 * GIB)
+    assert found.starts == "no"
+    assert found.missing_bytes == found.weights_bytes + (4 + 60) * GIB - int(79.11 * GIB)
+
+
+def test_between_the_bounds_of_the_estimate_a_start_is_unsure():
+    length = plan(gpus="h100:2", max_model_len=8192, gpu_memory_utilization=0.9).longest_max_model_len
+    found = plan(gpus="h100:2", max_model_len=length, gpu_memory_utilization=0.9)
+    assert (found.starts, found.missing_bytes) == ("unsure", 0)
+
+
+def test_one_request_decodes_no_faster_than_the_weights_can_be_read():
+    """4 x H200 read 19.2 TB/s. The whole checkpoint would give 144 tokens/s; a step of decoding reads neither the
+    vision tower nor the embedding. Measured with SGLang was 69, about half of either bound.
+    """
+    found = plan(gpus="h200:4", max_model_len=32768, other_bytes=4 * GIB)
+    whole = 4 * 4.8e12 / 133_605_834_656
+    assert round(whole) == 144
+    assert found.decode_tokens_s_bound is not None
+    assert found.decode_tokens_s_bound_full is not None
+    assert round(found.decode_tokens_s_bound, 1) == 153.5
+    assert round(found.decode_tokens_s_bound_full, 1) == 140.3
+
+
+def test_a_draft_raises_the_bound_by_what_it_may_propose_within_its_context():
+    short = plan(gpus="h200:4", max_model_len=65536, draft="eagle", other_bytes=4 * GIB)
+    long = plan(gpus="h200:4", max_model_len=131_072, draft="eagle", other_bytes=4 * GIB)
+    plain = plan(gpus="h200:4", max_model_len=131_072, other_bytes=4 * GIB)
+    bounds = [short.decode_tokens_s_bound, short.decode_tokens_s_bound_full, long.decode_tokens_s_bound_full]
+    assert [round(bound or 0) for bound in bounds] == [572, 485, 111]
+    assert round(plain.decode_tokens_s_bound_full or 0) == 112
+
+
+@pytest.mark.parametrize(
+    ("gpus", "concurrency", "context", "note"),
+    [
+        ("h100:4", None, 65536, "4 requests fit"),
+        ("h100:4", 1, 262_144, "one request fits"),
+        ("h100:4", 40, 8192, "40 requests fit"),
+        ("h100:4", 400, 262_144, "one request fits"),
+    ],
+)
+def test_a_context_that_is_not_given_is_chosen_and_the_choice_is_told(
+    gpus: str, concurrency: int | None, context: int, note: str
+):
+    found = plan(gpus=gpus, concurrency=concurrency, other_bytes=4 * GIB)
+    assert found.request.max_model_len == context
+    assert found.notes[0] == (
+        f"The context was chosen: {context:,}, the longest usual one of which {note} at once. --context overrules it."
+    )
+
+
+def test_where_no_context_starts_the_shortest_is_planned():
+    found = plan(gpus="h100:1", other_bytes=4 * GIB)
+    assert (found.starts, found.request.max_model_len) == ("no", 8192)
+    assert found.notes[0] == (
+        "No usual context starts for certain; this is for the shortest, 8,192. --context overrules it."
+    )
+
+
+def test_gpus_that_the_heads_cannot_use_stay_idle():
+    found = plan(gpus="h100:6", max_model_len=32768, other_bytes=4 * GIB)
+    assert found.request.tensor_parallel_size == 4
+    assert "2 of 6 GPUs stay idle: Mistral Medium 3.5 128B splits over 1, 2 or 4." in found.notes
+
+
+def test_what_should_be_known_of_a_plan_is_said():
+    found = plan(
+        gpus="a100-80:8",
+        max_model_len=131_072,
+        weights="bf16",
+        kv_cache_dtype="fp8",
+        draft="eagle",
+        engine="sglang",
+        gpu_memory_utilization=0.95,
+        concurrency=1,
+        other_bytes=4 * GIB,
+    )
+    assert found.notes[:7] == (
+        "Activation, buffers and graphs are as given.",
+        "Above 0.92 a peak may not fit under load: the card of the 128B model uses 0.8, practice 0.85.",
+        "No BF16 release of this model exists, it is shipped in FP8: this is what BF16 would take.",
+        "An FP8 KV cache without scales in the checkpoint may cost accuracy: compare before you rely on it.",
+        "NVIDIA A100 80GB SXM has no FP8 arithmetic: not every kernel takes an FP8 KV cache there.",
+        "EAGLE pays with few requests at a time; the only published acceptance is 1.72 tokens per step (SGLang, random "
+        "text).",
+        "Beyond 65,536 tokens of context the draft proposes nothing: a step gives one.",
+    )
+
+
+def test_more_gpus_than_kv_heads_repeat_them():
+    found = plan(gpus="h100:16", max_model_len=131_072, other_bytes=4 * GIB)
+    assert found.kv_bytes_per_token == 45_056
+    assert "Beyond its 8 KV heads more GPUs save weights, but no KV cache: heads repeat." in found.notes
