@@ -541,6 +541,30 @@ def test_nodes_that_do_not_go_with_the_target_or_the_replicas_are_refused():
     )
 
 
+@pytest.mark.parametrize("node", ["a b", "../a", "", "a/b", "-a", "[::1]", "a\n"])
+def test_a_node_that_is_no_machine_is_refused(node: str):
+    assert refusal("router", MEDIUM, options("router", nodes=("a", node))) == (
+        f"{node!r} is no name of a machine.\nNow:   Give a host name or an IPv4 address."
+    )
+
+
+def test_a_node_that_is_named_twice_is_refused():
+    assert refusal("systemd", MEDIUM, options("systemd", nodes=("10.0.0.1", "10.0.0.1"))) == (
+        "Node '10.0.0.1' is named twice: each takes one engine.\n"
+        "Now:   Name each machine once. Several engines on one machine: leave --node away."
+    )
+
+
+def test_a_port_that_is_none_or_an_engine_s_is_refused():
+    assert refusal("compose", MEDIUM, options("compose", router_port=65536)) == (
+        "65536 is no port.\nNow:   Give --port a number from 1 to 65535."
+    )
+    assert refusal("router", MEDIUM, options("router", router_port=8001)) == (
+        "The router cannot listen on port 8001: an engine does, from 8000 on.\nNow:   Give the router another --port."
+    )
+    assert "127.0.0.1:8001:8001" in rendered("compose", router_port=8001)["compose.yaml"], "containers have their own"
+
+
 @pytest.mark.parametrize("target", ["compose", "kubernetes", "router", "systemd"])
 def test_engines_that_others_reach_are_refused_without_a_key(target: Target):
     nodes = ("a", "b") if target in {"router", "systemd"} else ()

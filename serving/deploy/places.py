@@ -1,5 +1,6 @@
 """Decide where each engine of a deployment runs and how the router reaches it; refuses what cannot be."""
 
+import re
 from ipaddress import IPv4Address
 
 from serving.errors import EngineError
@@ -21,10 +22,13 @@ def places_of(target: Target, plan: Plan, options: DeployOptions) -> tuple[Place
     """Place the engines.
 
     Raises:
-        EngineError: there is none, the machine has too few GPUs for them, or nodes do not go with the target.
+        EngineError: there is none, the machine has too few GPUs for them, a port or a node's name is none, or nodes do
+            not go with the target.
     """
     if options.replicas < 1:
         raise EngineError(f"Cannot deploy {options.replicas} replicas.", cause="", do="Give --replicas 1 or more.")
+    if not 0 < options.router_port < 65536:
+        raise EngineError(f"{options.router_port} is no port.", cause="", do="Give --port a number from 1 to 65535.")
     if target in _OWN_SCHEDULER:
         _refuse_nodes(target, options, "its own scheduler chooses the machines")
         return tuple(_scheduled(number) for number in range(options.replicas))
@@ -37,13 +41,17 @@ def places_of(target: Target, plan: Plan, options: DeployOptions) -> tuple[Place
                 cause="",
                 do="Leave --replicas away, or name as many nodes.",
             )
+        _refuse_odd_nodes(options.nodes)
         return tuple(_on_node(node) for node in options.nodes)
     size = plan.request.tensor_parallel_size
     _refuse_too_few_gpus(target, plan, options)
-    return tuple(
+    places = tuple(
         _here(number, tuple(range(number * size, (number + 1) * size)), containers=target == "compose")
         for number in range(options.replicas)
     )
+    if target != "compose":
+        _refuse_shared_port(places, options)
+    return places
 
 
 def _scheduled(number: int) -> Place:
@@ -61,6 +69,28 @@ def _here(number: int, gpus: tuple[int, ...], *, containers: bool) -> Place:
         return Place(name=name, port=ENGINE_PORT, gpus=gpus, url=f"http://{name}:{ENGINE_PORT}")
     port = ENGINE_PORT + number
     return Place(name=name, port=port, gpus=gpus, url=f"http://127.0.0.1:{port}")
+
+
+def _refuse_odd_nodes(nodes: tuple[str, ...]) -> None:
+    for number, node in enumerate(nodes):
+        # It becomes part of a URL and the name of a file.
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", node):
+            raise EngineError(f"{node!r} is no name of a machine.", cause="", do="Give a host name or an IPv4 address.")
+        if node in nodes[:number]:
+            raise EngineError(
+                f"Node {node!r} is named twice: each takes one engine.",
+                cause="",
+                do="Name each machine once. Several engines on one machine: leave --node away.",
+            )
+
+
+def _refuse_shared_port(places: tuple[Place, ...], options: DeployOptions) -> None:
+    if options.router_port in {place.port for place in places}:
+        raise EngineError(
+            f"The router cannot listen on port {options.router_port}: an engine does, from {ENGINE_PORT} on.",
+            cause="",
+            do="Give the router another --port.",
+        )
 
 
 def _refuse_nodes(target: Target, options: DeployOptions, why: str) -> None:
