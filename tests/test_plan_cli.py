@@ -200,7 +200,7 @@ def test_the_whole_plan_as_one_json_object(capsys: pytest.CaptureFixture[str]):
         "concurrency": 0.9784,
         "longest_max_model_len": 256_464,
         "decode_tokens_s_bound": 286.0,
-        "decode_tokens_s_bound_full": 166.3,
+        "decode_tokens_s_bound_full": 43.3,
     }
     assert changes[0] == {
         "what": "cap the context at 256,464 tokens",

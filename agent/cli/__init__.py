@@ -30,7 +30,7 @@ COMMANDS = {
     "tools": "List the ready tools",
     "runs": "List the runs on this machine",
     "show": "Tell the story of a run",
-    "plan": "Say whether a model fits on given GPUs, and what would make it fit",
+    "plan": "Say what fits on which GPUs, and what would mend it",
     "serve": "Start, find or stop a model server on this machine",
     "doctor": "Say what is wrong with a server, from its log or by asking it",
     "deploy": "Write files that run engines behind a router: Compose, systemd, Kubernetes, scripts, Ray",
