@@ -91,6 +91,17 @@ def test_bash_gives_the_engine_the_arguments_and_the_environment_of_the_command(
     }
 
 
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_an_interpreter_that_is_named_runs_the_engine_by_its_module(tmp_path: Path, engine: str):
+    command = engine_command(plan(gpus="h200:4", max_model_len=65536, engine=engine), ServeOptions())
+    python = tmp_path / "env 1/bin/python"
+    python.parent.mkdir(parents=True)
+
+    argv, _ = pasted(render(command, python=python), python.parent, "python")
+
+    assert argv == [*command.module, *command.arguments]
+
+
 def test_the_key_is_read_by_bash_and_stands_neither_in_the_text_nor_in_the_arguments(tmp_path: Path):
     key = tmp_path / "the key"
     key.write_text("sk-secret\n")

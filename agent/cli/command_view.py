@@ -7,18 +7,25 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from serving.engines.command import EngineCommand, Variable
 
 _WIDEST = 56
 """Characters up to which the comments stand below each other; a longer line has its own place for it."""
 
 
-def render(command: EngineCommand) -> str:
+def render(command: EngineCommand, *, python: Path | None = None) -> str:
     """Write the command as bash.
 
     A subshell keeps the variables to the engine. The flags stand in an array, because no comment can follow a line that
     is continued. A key is read where the command runs: by `export`, which is no process and so has no argument list.
+
+    Args:
+        command: what starts the engine.
+        python: the interpreter that has the engine. None: the engine's own program is on the PATH.
     """
+    program = command.program if python is None else (str(python), *command.module)
     variables = [_Line(_assignment(variable), variable.reason) for variable in command.environment]
     flags = [_Line(shlex.join(flag.words), flag.reason) for flag in command.flags]
     return "\n".join(
@@ -29,7 +36,7 @@ def render(command: EngineCommand) -> str:
             "  flags=(",
             *_commented(flags, indent="    "),
             "  )",
-            f'  {shlex.join(command.program)} "${{flags[@]}}"',
+            f'  {shlex.join(program)} "${{flags[@]}}"',
             ")",
         ]
     )
