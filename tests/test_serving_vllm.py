@@ -113,6 +113,12 @@ def test_how_the_server_is_reached_is_taken_from_the_options():
     )
 
 
+def test_the_key_is_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert command(ServeOptions(api_key_file=Path("key"))).environment[0].secret_file == tmp_path / "key"
+
+
 @pytest.mark.parametrize(
     ("host", "root"),
     [

@@ -166,7 +166,8 @@ def _key_variables(options: ServeOptions) -> tuple[Variable, ...]:
             name="VLLM_API_KEY",
             value="",
             reason="requests below /v1 need it; the others, /invocations too, do not",
-            secret_file=options.api_key_file,
+            # Whoever reads it may stand in another folder.
+            secret_file=options.api_key_file.absolute(),
         ),
     )
 
