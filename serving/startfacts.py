@@ -39,6 +39,8 @@ class StartSummary:
     """Per GPU, as loaded."""
     consumed_gib: float | None = None
     """Weights and what lies outside of torch, after profiling."""
+    non_torch_gib: float | None = None
+    """What lies outside of torch: NCCL, buffers. Told by itself up to vLLM 0.26 or so, later within `consumed_gib`."""
     activation_gib: float | None = None
     """Peak of one pass."""
     graph_gib: float | None = None
@@ -153,6 +155,7 @@ def start_of(values: Values, engine: EngineName) -> StartSummary | None:
         requested_gib=values.number("requested_gib"),
         weights_gib=values.number("weights_gib"),
         consumed_gib=values.number("consumed_gib"),
+        non_torch_gib=values.number("non_torch_gib"),
         activation_gib=values.number("activation_gib"),
         graph_gib=values.number("graph_gib"),
         graph_estimated_gib=values.number("graph_estimated_gib"),

@@ -144,7 +144,7 @@ def _start(start: StartSummary | None, name: str) -> Iterator[str]:
         of = f" of {start.max_model_len:,} tokens" if at_once and start.max_model_len is not None else ""
         yield f"KV cache   {start.kv_tokens:,} tokens{at_once}{of}"
     took = [
-        f"{what} {value:g} s"
+        f"{what} {value:.1f} s"
         for what, value in (
             ("reading weights", start.load_s),
             ("compiling", start.compile_s),

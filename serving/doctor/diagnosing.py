@@ -104,6 +104,13 @@ class _Start:
         """Tell whether something was found that ends an engine."""
         return any(one.symptom.weight == "ends" for one in self.found.values())
 
+    def become_ready(self, number: int) -> None:
+        """Forget what the start survived: it did no harm."""
+        if not self.ready_at:
+            self.ready_at = number
+            self.found = {key: one for key, one in self.found.items() if one.symptom.weight not in ("ends", "follows")}
+            self.tracebacks.failures.clear()
+
     def over(self) -> bool:
         """Tell whether a next start may follow."""
         return bool(self.ready_at or self.death or self.ends() or self.tracebacks.failures)
@@ -158,7 +165,7 @@ class _Reader:
             self._before = () if healthy else self._told()
             self._now = self._begin()
         elif self._known.ready.search(line.text):
-            self._now.ready_at = self._now.ready_at or line.number
+            self._now.become_ready(line.number)
         elif self._known.stopped.search(line.text):
             self._now.stopped = True
         elif answered := libraries.CHAT_ANSWERED.search(line.text):
@@ -233,8 +240,7 @@ class _Reader:
         """Show the first error that no symptom is known for, if something ended of it or may still."""
         if self._now.ends():
             return ()
-        # What the start survived did no harm.
-        failures = (one for one in self._now.tracebacks.failures if one.line >= self._now.ready_at and self._tells(one))
+        failures = (one for one in self._now.tracebacks.failures if self._tells(one))
         first = next((one for one in failures if not one.explained), None)
         if first is not None:
             return (unknown(first.text, first.line),)

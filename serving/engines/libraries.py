@@ -12,7 +12,9 @@ _MEMORY: tuple[Sign, ...] = (
     sign(
         "torch_oom",
         r"(?:OutOfMemoryError|CUDA out of memory).*?Tried to allocate (?P<asked>[\d.]+ \w+)"
-        r"(?:.*?GPU (?P<gpu>\d+) has a total capacity of (?P<total>[\d.]+ \w+) of which (?P<free>[\d.]+ \w+) is free)?",
+        r"(?:.*?GPU (?P<gpu>\d+) has a total capacity of (?P<total>[\d.]+ \w+) of which (?P<free>[\d.]+ \w+) is free"
+        r"(?:\. Process (?P<other>\d+) has (?P<held>[\d.]+ \w+) memory in use\. Including non-PyTorch "
+        r"memory, this process)?)?",
     ),
     sign("torch_oom", r"torch\.(?:cuda\.)?OutOfMemoryError|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"),
     sign("ram_full", r"DefaultCPUAllocator: (?:can't|not enough memory).*?(?P<asked>\d+) bytes"),
@@ -73,7 +75,7 @@ _HUB: tuple[Sign, ...] = (
     sign("gated", r"GatedRepoError|Access to model (?P<model>\S+) is restricted|(?:gated|restricted) repo"),
     sign("gated", r"(?:401|403) Client Error.*huggingface"),
     sign("model_not_found", r"RepositoryNotFoundError|is not a valid model identifier|Repository Not Found"),
-    sign("model_name", r"HFValidationError: Repo id must be .*?: '(?P<model>[^']+)'"),
+    sign("model_name", r"Repo id must be .*?: '(?P<model>[^']+)'"),
     sign("not_cached", r"LocalEntryNotFoundError|Cannot find an appropriate cached snapshot|offline mode is enabled"),
     sign("no_network", r"Name or service not known|Temporary failure in name resolution|Network is unreachable"),
     sign("no_network", r"Max retries exceeded with url|MaxRetryError|ConnectTimeout"),

@@ -71,11 +71,14 @@ MEMORY: dict[str, Symptom] = {
     "torch_oom": Symptom(
         title=("The GPU's memory was full during the start",),
         cause=(
+            "torch asked for {asked} on GPU {gpu}, which had {free} free of {total}. Another process, {other}, holds "
+            "{held} of it.",
             "torch asked for {asked} on GPU {gpu}, which had {free} free of {total}.",
             "torch asked for {asked}, and the GPU had less.",
             "torch asked the GPU for more than it had free.",
         ),
         fix=(
+            "End process {other}, if nobody needs it, and start again. What fits beside it is told by: agent plan",
             "Lower `--max-num-batched-tokens` or `--gpu-memory-utilization`, or give more GPUs "
             "(`--tensor-parallel-size`). What fits is told beforehand by: agent plan",
         ),

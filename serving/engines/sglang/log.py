@@ -38,7 +38,8 @@ BANNER = re.compile(r"server_args=ServerArgs\(")
 START: tuple[Telltale, ...] = (
     telltale(r"server_args=ServerArgs\(.*model_path='(?P<model>[^']+)'"),
     # SGLang says GB and counts in GiB: get_available_gpu_memory divides by 1 << 30.
-    telltale(r"Load weight end\. (?:elapsed=(?P<load_s>[\d.]+) s, )?type=(?P<architecture>\w+)", "most"),
+    telltale(r"Load weight end\. elapsed=(?P<load_s>[\d.]+) s", "most"),
+    telltale(r"Load weight end\. .*?type=(?P<architecture>\w+)"),
     telltale(r"Load weight end\. .*mem usage=(?P<weights_gib>[\d.]+) GB", "most"),
     telltale(r"max_total_num_tokens=(?P<kv_tokens>\d+), chunked_prefill_size=(?P<max_num_batched_tokens>-?\d+)"),
     telltale(r"max_total_num_tokens=.*context_len=(?P<max_model_len>\d+)"),

@@ -1,7 +1,7 @@
 """Know what the lines of vLLM's log say of a start and of the load; read no file, know no failure.
 
 Read in the source of vLLM 0.32.0 and 0.33.0 (v1/worker/gpu_worker.py, v1/core/kv_cache_utils.py, v1/engine/core.py,
-v1/metrics/loggers.py), 2026-11; what a CPU can produce was seen in logs of 0.32.0.
+v1/metrics/loggers.py), 2026-11; what a CPU can produce was seen in logs of 0.32.0, what an H200 does in logs of 0.26.0.
 """
 
 import re
@@ -47,6 +47,13 @@ START: tuple[Telltale, ...] = (
         r"Desired GPU memory utilization is \((?P<utilization>[\d.]+), (?P<requested_gib>[\d.]+) GiB\)\. Actual usage "
         r"is (?P<consumed_gib>-?[\d.]+) GiB for consumed memory \(weights \+ non-torch\), "
         r"(?P<activation_gib>-?[\d.]+) GiB for peak activation, and (?P<graph_gib>-?[\d.]+) GiB for CUDAGraph memory",
+        "most",
+    ),
+    # 0.26.0.
+    telltale(
+        r"Desired GPU memory utilization is \((?P<utilization>[\d.]+), (?P<requested_gib>[\d.]+) GiB\)\. Actual usage "
+        r"is (?P<weights_gib>[\d.]+) GiB for weight, (?P<activation_gib>-?[\d.]+) GiB for peak activation, "
+        r"(?P<non_torch_gib>-?[\d.]+) GiB for non-torch memory, and (?P<graph_gib>-?[\d.]+) GiB for CUDAGraph memory",
         "most",
     ),
     telltale(
