@@ -9,12 +9,15 @@ import pytest
 
 from agent.cli import main
 from agent.cli.plan_options import add_plan_arguments, options_of, plan_from
+from agent.cli.plan_view import Style, plan_text
 from agent.events import Replied
 from agent.journal import Journal
 from agent.messages import Reply, Usage
 from serving import EngineError
 from serving.calibration import StartSummary, record_start
 from serving.hardware import GIB
+
+PLANS = Path(__file__).parent / "data" / "plans"
 
 
 @pytest.fixture(autouse=True)
@@ -45,70 +48,15 @@ def complaint(line: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_plan_that_starts(capsys: pytest.CaptureFixture[str]):
     assert main(["plan", "--gpus", "h100:4", "--context", "32k", "--concurrency", "8", "--other-gib", "4"]) == 0
-    assert capsys.readouterr().out == STARTS
+    assert capsys.readouterr().out == (PLANS / "starts.txt").read_text(encoding="utf-8")
 
 
-STARTS = """\
-Mistral Medium 3.5 128B in FP8 starts on 4 × NVIDIA H100 80GB SXM: the KV cache
-holds 379,824 tokens, 11.59 requests of 32,768 at once.
-
-GiB per GPU
-  weights                      31.37  FP8, 1/4 of the model with vision
-  activation, buffers, graphs   4.00  given
-  KV cache                     31.88  90,112 bytes a token, 23,739 blocks
-  left alone                   11.87  utilisation 0.85
-  total                        79.11  by the catalogue
-
-[██████████████████████████████▓▓▓▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░············]
- █ weights  ▓ activation, buffers, graphs  ░ KV cache  · left alone
-
-Whole requests at once, by their length: 8k: 46, 16k: 23, 32k: 11.
-One request decodes at most 107 tokens/s, 98 with a full context: a bound by
-memory bandwidth, not a forecast.
-
-  - Activation, buffers and graphs are as given.
-  - Is 128B needed? Mistral Small 3.2 24B takes 44.7 GiB and runs on 1 of these
-    GPUs with 120,304 tokens of KV cache. Sizes are all that a plan knows: run
-    your tasks on both and compare.
-"""
-
-
-def test_a_plan_that_does_not_start_says_what_is_missing_and_what_would_mend_it(capsys: pytest.CaptureFixture[str]):
+def test_a_plan_that_does_not_start_says_what_is_missing_and_what_would_mend_it(
+    capsys: pytest.CaptureFixture[str],
+):
     options = ["--gpus", "h100:2", "--context", "256k", "--gpu-memory-utilization", "0.92", "--other-gib", "4"]
     assert main(["plan", *options]) == 1
-    assert capsys.readouterr().out == REFUSED
-
-
-REFUSED = """\
-Mistral Medium 3.5 128B in FP8 does not start on 2 × NVIDIA H100 80GB SXM: 37.61
-GiB per GPU are missing for one request of 262,144 tokens.
-
-GiB per GPU
-  weights                      62.39  FP8, 1/2 of the model with vision
-  activation, buffers, graphs   4.00  given
-  KV cache                      6.39  180,224 bytes a token, 2,380 blocks
-  left alone                    6.33  utilisation 0.92
-  total                        79.11  by the catalogue
-
-[█████████████████████████████████████████████████████████████▓▓▓▓░░░░░░·······]
- █ weights  ▓ activation, buffers, graphs  ░ KV cache  · left alone
-
-One request decodes at most 54 tokens/s, 31 with a full context: a bound by
-memory bandwidth, not a forecast.
-
-What would make it fit, the least cost to you first:
-  1. cap the context at 38,064 tokens
-     agent plan --gpus h100:2 --context 38064 --gpu-memory-utilization 0.92 --other-gib 4
-  2. spread it over 4 GPUs of this kind
-     agent plan --gpus h100:4 --context 262144 --gpu-memory-utilization 0.92 --other-gib 4
-  3. take a smaller model, Mistral Small 3.2 24B; try your own tasks on it first
-     agent plan mistralai/Mistral-Small-3.2-24B-Instruct-2506 --gpus h100:2 --context 131072 --gpu-memory-utilization 0.92
-
-  - Activation, buffers and graphs are as given.
-  - Is 128B needed? Mistral Small 3.2 24B takes 44.7 GiB and runs on 1 of these
-    GPUs with 156,592 tokens of KV cache. Sizes are all that a plan knows: run
-    your tasks on both and compare.
-"""
+    assert capsys.readouterr().out == (PLANS / "refused.txt").read_text(encoding="utf-8")
 
 
 def test_weights_that_are_larger_than_the_gpu(capsys: pytest.CaptureFixture[str]):
@@ -125,23 +73,7 @@ OVER = """\
 
 def test_without_gpus_common_sets_are_compared(capsys: pytest.CaptureFixture[str]):
     assert main(["plan", "--other-gib", "4"]) == 0
-    assert capsys.readouterr().out == COMPARED
-
-
-COMPARED = """\
-No GPU is here and none was given, so these are common sets for Mistral Medium
-3.5 128B in FP8, each with the context that suits it. Look closer with --gpus.
-
-GPUs    starts  context  at once  KV tokens  KV GiB  tok/s bound
-h100:4     yes   65,536     5.80    379,824   31.88          107
-h100:8     yes  262,144     4.31  1,129,280   47.39          214
-h200:2     yes   65,536     4.77    312,480   52.45           77
-h200:4     yes  131,072     7.59    994,608   83.47          154
-b200:2     yes   65,536     7.75    507,648   85.21          128
-
-Bound: what memory bandwidth allows one request, not a forecast. Activation is
-estimated: see --gpus.
-"""
+    assert capsys.readouterr().out == (PLANS / "compared.txt").read_text(encoding="utf-8")
 
 
 def test_the_comparison_as_json(capsys: pytest.CaptureFixture[str]):
@@ -346,9 +278,7 @@ def test_a_journal_that_is_not_there(capsys: pytest.CaptureFixture[str]):
         ("pocket --weights fp8", "pocket has no weights in fp8.\nNow:   Take --weights bf16."),
     ],
 )
-def test_a_wrong_option_is_one_message_and_exit_code_2(
-    line: str, text: str, capsys: pytest.CaptureFixture[str]
-):
+def test_a_wrong_option_is_one_message_and_exit_code_2(line: str, text: str, capsys: pytest.CaptureFixture[str]):
     assert complaint(line, capsys) == f"agent: {text}\n"
 
 
@@ -366,3 +296,26 @@ def test_a_context_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert complaint(f"--gpus h100:4 --context 8k --context-of {path}", capsys) == (
         "agent: --context and --context-of both say how long the context is.\nNow:   Give one of them.\n"
     )
+
+
+def test_a_terminal_without_utf8_gets_plain_marks_and_one_with_colors_a_colored_verdict():
+    found = plan_from(parsed("--gpus h100:2 --context 256k --other-gib 4"), {})
+    text = plan_text(found, Style(width=60, unicode=False, color=True))
+    assert text.splitlines()[:3] == [
+        "\033[31mMistral Medium 3.5 128B in FP8 does not start on 2 x NVIDIA",
+        "H100 80GB SXM: 43.15 GiB per GPU are missing for one request",
+        "of 262,144 tokens.\033[0m",
+    ]
+    bar, legend = text.splitlines()[11:13]
+    assert bar == "[#############################################+++-.........]"
+    assert legend == " # weights  + activation, buffers, graphs  - KV cache  . left alone"
+    assert text.isascii()
+
+
+@pytest.mark.parametrize("gpus", ["h100:1", "h100:2", "h200:4", "b200:8", "rtx4090:1", "l40s:4"])
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_line_is_wider_than_the_terminal_but_what_is_to_be_pasted(gpus: str, width: int):
+    found = plan_from(parsed(f"--gpus {gpus} --context 128k"), {})
+    text = plan_text(found, Style(width=width, unicode=True, color=False))
+    assert [len(line) for line in text.splitlines() if line.startswith("[")] == [width]
+    assert all(len(line) <= width for line in text.splitlines() if not line.startswith("     agent plan"))
