@@ -190,7 +190,7 @@ def _grammar_argument(found: _Installed) -> VersionProblem | None:
     if vllm is None or common is None or common < (1, 13) or "mistral_parser" not in found.uses:
         return None
     pair = f"vLLM {found.versions['vllm']} with mistral_common {found.versions['mistral_common']}"
-    if vllm < (0, 34):
+    if vllm < (0, 33, 1):
         return VersionProblem(
             what=f"{pair}: the server would start, and then refuse every chat request.",
             cause="GrammarFactory.get_lark_from_jinja() missing 1 required positional argument: 'force_tool_names'. "
@@ -200,7 +200,7 @@ def _grammar_argument(found: _Installed) -> VersionProblem | None:
             known=True,
         )
     return VersionProblem(
-        what=f"{pair} has not been tried: up to vLLM 0.33 every chat request was refused beside mistral_common 1.13.",
+        what=f"{pair} has not been tried: up to vLLM 0.33.0 every chat request is refused beside mistral_common 1.13.",
         cause="vLLM up to 0.33.0 does not pass the argument 'force_tool_names', which 1.13.0 made required.",
         pins=(_COMMON,),
         known=False,

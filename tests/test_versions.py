@@ -47,7 +47,7 @@ def test_nothing_is_known_against_pairs_that_serve(installed: Mapping[str, str])
     assert problems(installed, "mistral_parser", "draft") == ()
 
 
-@pytest.mark.parametrize(("vllm", "common"), [("0.32.0+cpu", "1.13.1"), ("0.33.0", "1.13.0"), ("0.33.1rc1", "1.14")])
+@pytest.mark.parametrize(("vllm", "common"), [("0.32.0+cpu", "1.13.1"), ("0.33.0", "1.13.0"), ("0.26.0", "1.14")])
 def test_mistral_common_1_13_is_known_to_break_vllm_up_to_0_33(vllm: str, common: str):
     found = problems(GOOD | {"vllm": vllm, "mistral_common": common}, "mistral_parser")
 
@@ -63,12 +63,13 @@ def test_mistral_common_1_13_is_known_to_break_vllm_up_to_0_33(vllm: str, common
     assert problems(GOOD | {"vllm": vllm, "mistral_common": common}) == ()
 
 
-def test_a_later_vllm_beside_mistral_common_1_13_is_said_to_be_untried_and_is_not_refused():
-    found = problems(GOOD | {"vllm": "0.34.0", "mistral_common": "1.13.1"}, "mistral_parser")
+@pytest.mark.parametrize("vllm", ["0.33.1rc1.dev12+gabcdef", "0.33.1", "0.34.0"])
+def test_a_later_vllm_beside_mistral_common_1_13_is_said_to_be_untried_and_is_not_refused(vllm: str):
+    found = problems(GOOD | {"vllm": vllm, "mistral_common": "1.13.1"}, "mistral_parser")
 
     assert found == (
         VersionProblem(
-            what="vLLM 0.34.0 with mistral_common 1.13.1 has not been tried: up to vLLM 0.33 every chat request was "
+            what=f"vLLM {vllm} with mistral_common 1.13.1 has not been tried: up to vLLM 0.33.0 every chat request is "
             "refused beside mistral_common 1.13.",
             cause="vLLM up to 0.33.0 does not pass the argument 'force_tool_names', which 1.13.0 made required.",
             pins=("mistral_common>=1.11.6,<1.13",),
