@@ -135,7 +135,7 @@ def _higher_utilization(request: PlanRequest) -> Iterator[Change]:
 
 
 def _more_gpus(request: PlanRequest) -> Iterator[Change]:
-    for count in (1, 2, 4, 8, 16):
+    for count in (2, 4, 8):  # more is more than one machine
         size = widest_split(request.model, count)
         if size > request.tensor_parallel_size:
             more = replace(request.gpus, count=max(count, request.gpus.count), measured=False)

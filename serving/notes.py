@@ -43,6 +43,8 @@ def _on_memory(plan: Plan) -> Iterator[str]:
     if idle > 0:
         sizes = [n for n in range(1, request.gpus.count + 1) if can_split(request.model, n)]
         yield f"{idle} of {request.gpus.count} GPUs stay idle: {request.model.title} splits over {_listed(sizes)}."
+    if request.gpus.count > 8:
+        yield "More than 8 GPUs are more than one machine: a copy on each behind a router serves more (agent deploy)."
     if request.tensor_parallel_size > request.model.num_kv_heads:
         yield f"Beyond its {request.model.num_kv_heads} KV heads more GPUs save weights, but no KV cache: heads repeat."
 

@@ -267,8 +267,8 @@ def test_a_journal_that_is_not_there(capsys: pytest.CaptureFixture[str]):
             "mistral-medium --gpus h100:4",
             "The model 'mistral-medium' is not known, and no folder of that name is here.\n"
             "Now:   Did you mean mistralai/Mistral-Medium-3.5-128B? Known: mistralai/Mistral-Medium-3.5-128B, "
-            "mistralai/Mistral-Small-3.2-24B-Instruct-2506, pocket. Any other dense model can be planned from the folder "
-            "it was downloaded to.",
+            "mistralai/Mistral-Small-3.2-24B-Instruct-2506, pocket. Any other dense model can be planned from the "
+            "folder it was downloaded to.",
         ),
         (
             "mistralai/Mistral-Small-3.2-24B-Instruct-2506 --gpus h100:4 --draft eagle",

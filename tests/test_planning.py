@@ -188,4 +188,7 @@ def test_what_should_be_known_of_a_plan_is_said():
 def test_more_gpus_than_kv_heads_repeat_them():
     found = plan(gpus="h100:16", max_model_len=131_072, other_bytes=4 * GIB)
     assert found.kv_bytes_per_token == 45_056
-    assert "Beyond its 8 KV heads more GPUs save weights, but no KV cache: heads repeat." in found.notes
+    assert found.notes[1:3] == (
+        "More than 8 GPUs are more than one machine: a copy on each behind a router serves more (agent deploy).",
+        "Beyond its 8 KV heads more GPUs save weights, but no KV cache: heads repeat.",
+    )
