@@ -17,7 +17,7 @@ replaced as a whole, so that a reader never meets half of it.
 
 from .cache import read_cache, write_cache
 from .conduct import probe
-from .recall import recall
+from .lookup import recall
 from .records import TITLES, Capabilities, CheckResult, ProbeReport
 
 __all__ = [
