@@ -30,7 +30,7 @@ def _head(job: Job) -> list[str]:
     size = job.plan.request.tensor_parallel_size
     return [
         comment(f"{job.plan.request.model.title}: {len(job.replicas)} engine(s) of {size} GPU(s) behind vllm-router."),
-        comment("Needs Docker Compose 2.24 or later and the NVIDIA Container Toolkit."),
+        comment("Needs the compose plugin of Docker and the NVIDIA Container Toolkit."),
         "name: tramontane",
         "",
         "x-engine: &engine",

@@ -267,7 +267,7 @@ spec:
             capabilities: {{drop: [ALL]}}"""
 
 _ROUTER_PROBES = """\
-          # /health says 200 even when no engine is up (0.1.17, tried); /readiness does not.
+          # The router listens when one engine is up. Its /health fails when one is down, /readiness when all are.
           startupProbe:
             httpGet: {path: /liveness, port: http}
             periodSeconds: 10
