@@ -124,6 +124,16 @@ def _smaller_passes(request: PlanRequest) -> Iterator[Change]:
             )
 
 
+def _fewer_sequences(request: PlanRequest) -> Iterator[Change]:
+    for number in (512, 256, 128):
+        if request.concurrency <= number < request.max_num_seqs:
+            yield Change(
+                request=replace(request, max_num_seqs=number),
+                what=f"compute {number} requests in one pass: a smaller peak as tokens are sampled, the others wait",
+                option=f"--max-num-seqs {number}",
+            )
+
+
 def _higher_utilization(request: PlanRequest) -> Iterator[Change]:
     for share in (0.88, 0.9, _HIGHEST_UTILIZATION):
         if share > request.gpu_memory_utilization:
@@ -167,7 +177,7 @@ def _smaller_model(request: PlanRequest) -> Iterator[Change]:
             )
 
 
-_CHEAP = (_fp8_cache, _fp8_weights, _no_images, _no_draft, _smaller_passes, _higher_utilization)
+_CHEAP = (_fp8_cache, _fp8_weights, _no_images, _no_draft, _smaller_passes, _fewer_sequences, _higher_utilization)
 
 
 def _together(request: PlanRequest, size: Sizer) -> list[Change]:

@@ -142,3 +142,13 @@ def test_every_change_starts_and_holds_what_was_asked(gpus: str, weights: str, c
         assert again.request == request
         assert (again.starts, again.changes) == ("yes", ())
         assert again.concurrency >= (1 if "--concurrency 1 " in change.option else concurrency)
+
+
+def test_fewer_sequences_are_advised_where_sampling_makes_the_peak():
+    found = plan(gpus="h100:4", weights="bf16", max_model_len=8192, max_num_seqs=4096, max_num_batched_tokens=2048)
+    assert found.starts == "unsure"
+    assert changes(found)[0] == (
+        "take the weights in FP8: about half the bytes",
+        "--weights fp8",
+    )
+    assert "--max-num-seqs 512" in [option for _, option in changes(found)]
