@@ -159,11 +159,12 @@ class _Reader:
 
     def _follow(self, line: Line) -> None:
         """Read what the engine says when all goes well."""
+        starting = not self._now.ready_at
         if self._known.banner.search(line.text) and self._now.over():
             # The same file was written on by another start; what the last one met is over.
             healthy = self._now.ready_at and not self._now.death
             self._before = () if healthy else self._told()
-            self._now = self._begin()
+            self._now, starting = self._begin(), True
         elif self._known.ready.search(line.text):
             self._now.become_ready(line.number)
         elif self._known.stopped.search(line.text):
@@ -172,8 +173,10 @@ class _Reader:
             self._now.answers[int(answered["status"])] += 1
             if int(answered["status"]) >= 400:
                 self._now.refused = self._now.refused or line
-        self._now.start.take(line.text)
-        self._now.load.take(line.text)
+        if starting:
+            self._now.start.take(line.text)
+        else:
+            self._now.load.take(line.text)
 
     def _search(self, signs: tuple[Sign, ...], line: Line) -> bool:
         for sign in signs:

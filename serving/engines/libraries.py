@@ -22,7 +22,7 @@ _MEMORY: tuple[Sign, ...] = (
     sign(
         "oom_killer", r"(?:Out of memory|Memory cgroup out of memory): Killed process (?P<pid>\d+) \((?P<who>[^)]+)\)"
     ),
-    sign("oom_killer", r"\bOOMKilled\b|oom-kill:"),
+    sign("oom_killer", r"OOMKilled|oom-kill:"),
     sign("killed", r"^(?P<who>\S*)Killed$|signal 9 \(SIGKILL\)|Exited? (?:with )?code:? 137\b"),
 )
 
@@ -40,9 +40,8 @@ _SYSTEM: tuple[Sign, ...] = (
     sign("too_many_files", r"(?<!`OSError: \[Errno 24\] )Too many open files"),
     sign("too_many_threads", r"can't start new thread|Thread creation failed|Resource temporarily unavailable"),
     sign("no_permission", r"\[Errno 13\] Permission denied: ?'?(?P<file>[^'\s]+)?|PermissionError"),
-    sign(
-        "crashed", r"Segmentation fault|\bSIGSEGV\b|Fatal Python error: (?P<what>\w+)|terminate called after throwing"
-    ),
+    sign("crashed", r"Fatal Python error: (?P<what>.+)"),
+    sign("crashed", r"Segmentation fault|SIGSEGV|terminate called after throwing"),
 )
 
 _GPU: tuple[Sign, ...] = (
@@ -87,7 +86,7 @@ _CHECKPOINT: tuple[Sign, ...] = (
     sign("weights_broken", r"SafetensorError: Error while deserializing header: (?P<what>.+)"),
     sign("weights_broken", r"(?P<what>MetadataIncompleteBuffer|InvalidHeaderDeserialization|HeaderTooLarge)"),
     sign("config_unreadable", r"Unrecognized model in (?P<model>\S+?)\. Should have a `model_type` key"),
-    sign("config_unreadable", r"(?P<model>\S+) does not appear to have a file named config\.json"),
+    sign("config_unreadable", r"does not appear to have a file named config\.json"),
     sign("json_broken", r"(?:Error parsing config for (?P<model>[^:]+): )(?P<what>.*: line \d+ column \d+)"),
     sign("tokenizer_missing", r"No tokenizer file found|Can't load tokenizer for '(?P<model>[^']+)'|tekken\.json.*not"),
     sign("json_broken", r"(?:Value error, |JSONDecodeError: )(?P<what>.*: line \d+ column \d+)"),
@@ -108,7 +107,7 @@ _BUILD: tuple[Sign, ...] = (
     sign("compile_failed", r"torch\._inductor\.exc\.InductorError|BackendCompilerFailed|Ninja build failed"),
     sign("torch_mismatch", r"undefined symbol: (?P<what>\w+)|operator (?P<operator>torchvision::\w+) does not exist"),
     sign("library_missing", r"ImportError: (?P<what>\S+\.so\S*): cannot open shared object file"),
-    sign("module_missing", r"(?:ModuleNotFoundError: )?No module named '(?P<what>[\w.]+)'"),
+    sign("module_missing", r"No module named '(?P<what>[\w.]+)'"),
     sign("module_missing", r"PackageNotFoundError: (?:No package metadata was found for )?(?P<what>\S+)"),
     sign("file_missing", r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<file>[^']+)'"),
 )

@@ -40,7 +40,7 @@ FILES: dict[str, Symptom] = {
     ),
     "config_unreadable": Symptom(
         title=("The model has no config.json that vLLM understands",),
-        cause=("{model} was read in the Hugging Face layout.",),
+        cause=("It was read in the Hugging Face layout.",),
         fix=(
             "If the folder holds params.json and consolidated*.safetensors: `--config-format mistral --load-format "
             "mistral --tokenizer-mode mistral`",

@@ -15,6 +15,12 @@ SETTINGS: dict[str, Symptom] = {
         fix=("Correct it.",),
         weight="ends",
     ),
+    "bad_setting": Symptom(
+        title=("A setting has the wrong value {value}",),
+        cause=("The engine says: {why}",),
+        fix=("Correct the flag that gave it; the line above in the log names the setting.",),
+        weight="ends",
+    ),
     "unknown_tool_parser": Symptom(
         title=("vLLM knows no tool-call parser {name}",),
         cause=("`--tool-call-parser {name}` is not in its list.",),

@@ -38,6 +38,8 @@ _MEMORY: tuple[Sign, ...] = (
 _SETTINGS: tuple[Sign, ...] = (
     sign("bad_flag", r"error: unrecognized arguments: (?P<arguments>(?P<flag>\S+).*)"),
     sign("bad_value", r"error: argument (?P<flag>--[^:\s]+)\S*: (?P<why>.+)"),
+    # pydantic: the line above names the setting.
+    sign("bad_setting", r"^\s+(?P<why>Input should be .*?) \[type=\w+, input_value=(?P<value>.*?), input_type="),
     sign("unknown_tool_parser", r"invalid tool call parser: (?P<name>\S+) \(chose from"),
     sign("unknown_reasoning_parser", r"Reasoning parser '(?P<name>[^']+)' not found"),
     sign("unknown_reasoning_parser", r"invalid reasoning parser: (?P<name>\S+)"),
@@ -146,7 +148,7 @@ FIELD_SIGNS: tuple[Sign, ...] = (
         "bad_field",
         r"validation errors?:\s+\{'type': '\w+', 'loc': '(?P<field>[^']+)', 'msg': ['\"](?P<why>.*?)['\"], '",
     ),
-    sign("bad_field", r"(?:^|: )(?P<why>[^:]+?)\.? \(parameter=(?P<field>\w+)(?:, value=[^)]*)?\)"),
+    sign("bad_field", r"^(?:\S+: )?(?P<why>.{1,400}?)\.? \(parameter=(?P<field>\w+)(?:, value=[^)]*)?\)"),
 )
 """Tried after all others."""
 

@@ -64,7 +64,7 @@ START: tuple[Telltale, ...] = (
     telltale(r"Graph capturing finished in (?P<capture_s>\d+) secs, took (?P<graph_gib>-?[\d.]+) GiB", "most"),
     telltale(r"Available KV cache memory: (?P<available_kv_gib>-?[\d.]+) GiB", "least"),
     telltale(
-        r"\w+(?: \+ host)? KV cache size: (?P<kv_tokens>[\d,]+) tokens"
+        r"KV cache size: (?P<kv_tokens>[\d,]+) tokens"
         r"(?:, Maximum concurrency for (?P<max_model_len>[\d,]+) tokens per request: (?P<max_concurrency>[\d.]+)x)?"
     ),
     # Up to 0.26 a line of its own.
