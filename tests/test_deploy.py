@@ -35,7 +35,7 @@ from serving.deploy.routing import MODULE, router_flags
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
 from serving.planner import plan
-from serving.planning import Plan
+from serving.planning import Change, Plan
 from serving.process_group import free_port
 
 KEY = Path("/etc/tramontane/api key")
@@ -586,6 +586,20 @@ def test_a_key_that_nobody_would_ask_for_is_refused():
     )
 
 
+def test_a_token_that_ray_s_configuration_would_hold_is_refused():
+    assert refusal("ray", MEDIUM, DeployOptions(hf_token_file=KEY)) == (
+        "Cannot deploy with a token file to Ray: its configuration would hold the token itself.\n"
+        "Now:   Leave --hf-token-file away, and export HF_TOKEN on each machine before `ray start`."
+    )
+
+
+def test_an_engine_on_the_cpu_is_refused():
+    assert refusal("router", plan("pocket", gpus="cpu"), DeployOptions(replicas=1)) == (
+        "Cannot deploy pocket on the CPU: the images and units are those of vLLM for CUDA.\n"
+        "Now:   Name the GPUs: --gpus h100:4. To try a model on the CPU: agent serve pocket."
+    )
+
+
 def test_a_plan_that_does_not_start_is_refused_with_its_changes():
     small = plan(gpus="h100:1", max_model_len=32768)
     changes = "\n       ".join(f"{change.option}  ({change.what})" for change in small.changes)
@@ -597,6 +611,22 @@ def test_a_plan_that_does_not_start_is_refused_with_its_changes():
     hopeless = replace(small, changes=())
     assert refusal("compose", hopeless, options("compose", replicas=1)).endswith(
         "\nNow:   Take more GPUs, larger ones, or a smaller model."
+    )
+
+
+def test_what_a_plan_leaves_uncertain_is_noted():
+    said = DeployOptions(replicas=1)
+    unsure = replace(MEDIUM, starts="unsure")
+    note = "Whether an engine starts is not certain before `agent serve` has measured it once."
+    assert render("router", unsure, said).notes[0] == note
+    assert render("router", MEDIUM, said).notes == render("router", unsure, said).notes[1:]
+    change = Change(request=MEDIUM.request, what="cap the context", option="--context 4096")
+    assert render("router", replace(unsure, changes=(change, change)), said).notes[0] == (
+        f"{note} What makes it certain: --context 4096, or --context 4096."
+    )
+    many = replace(MEDIUM, concurrency=2.34, request=replace(MEDIUM.request, concurrency=16))
+    assert render("router", many, said).notes[0] == (
+        "An engine holds 2.3 requests of the whole context at once, not 16."
     )
 
 

@@ -50,7 +50,8 @@ def render(target: Target, plan: Plan, options: DeployOptions) -> Deployment:
         replicas=tuple(_replica(place, plan, options, reached=reached) for place in places),
         router=router_flags(places, options, host=ANY_ADDRESS if target in _CONTAINERS else "127.0.0.1"),
     )
-    return _RENDERERS[target](job)
+    deployment = _RENDERERS[target](job)
+    return replace(deployment, notes=(*_plan_notes(plan), *deployment.notes))
 
 
 def _replica(place: Place, plan: Plan, options: DeployOptions, *, reached: bool) -> Replica:
@@ -80,6 +81,12 @@ def _refuse_plan(plan: Plan) -> None:
             cause="",
             do="Plan with --engine vllm.",
         )
+    if request.gpus.gpu.name == "cpu":
+        raise EngineError(
+            f"Cannot deploy {request.model.title} on the CPU: the images and units are those of vLLM for CUDA.",
+            cause="",
+            do="Name the GPUs: --gpus h100:4. To try a model on the CPU: agent serve pocket.",
+        )
     if plan.starts == "no":
         count, title = request.tensor_parallel_size, request.gpus.gpu.title
         changes = "\n".join(f"{change.option}  ({change.what})" for change in plan.changes)
@@ -91,8 +98,25 @@ def _refuse_plan(plan: Plan) -> None:
         )
 
 
+def _plan_notes(plan: Plan) -> tuple[str, ...]:
+    asked = plan.request.concurrency
+    options = ", or ".join(change.option for change in plan.changes)
+    instead = f" What makes it certain: {options}." if options else ""
+    if plan.starts == "unsure":
+        return (f"Whether an engine starts is not certain before `agent serve` has measured it once.{instead}",)
+    if plan.concurrency < asked:
+        return (f"An engine holds {plan.concurrency:.1f} requests of the whole context at once, not {asked}.{instead}",)
+    return ()
+
+
 def _refuse_key(target: Target, options: DeployOptions, *, reached: bool) -> None:
     if target == "ray":
+        if options.hf_token_file is not None:
+            raise EngineError(
+                "Cannot deploy with a token file to Ray: its configuration would hold the token itself.",
+                cause="",
+                do="Leave --hf-token-file away, and export HF_TOKEN on each machine before `ray start`.",
+            )
         if options.api_key_file is not None:
             raise EngineError(
                 "Cannot deploy with a key to Ray: Ray Serve LLM asks for none.",
