@@ -33,7 +33,7 @@ COMMANDS = {
     "plan": "Say what fits on which GPUs, and what would mend it",
     "serve": "Start, find or stop a model server on this machine",
     "doctor": "Say what is wrong with a server, from its log or by asking it",
-    "deploy": "Write files that run engines behind a router: Compose, systemd, Kubernetes, scripts, Ray",
+    "deploy": "Write files that run several engines behind a router",
 }
 
 _EPILOG = """\
