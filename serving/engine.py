@@ -20,7 +20,7 @@ from .places import state_dir
 from .planner import decide, plan
 from .planning import Change, Plan
 from .pocket import MODEL_NAME
-from .postmortem import log_lines, read_summary
+from .postmortem import read_summary
 from .process import SILENCE_S, EngineProcess
 from .process_group import free_port
 from .progress import OnDetail, OnProgress, Phase, Progress
@@ -182,10 +182,9 @@ class Engine:
 
     def nearest_fit(self, error: EngineDied) -> Change | None:
         """Say what would have to change after a start that ran out of memory; None: it did not, or nothing is known."""
-        if self._plan is None or error.diagnosis is None:
+        if self._plan is None or error.diagnosis is None or error.log is None:
             return None
-        lines = log_lines(error.log) if error.log is not None else []
-        return nearest_fit(self._plan, error.diagnosis.symptom, lines)
+        return nearest_fit(self._plan, error.diagnosis, read_summary(self._command.engine, error.log))
 
     def _learn(self, record: ServerRecord) -> None:
         """Keep what the start needed, so that later plans of the same configuration need no estimate."""

@@ -40,7 +40,7 @@ def start(args: argparse.Namespace) -> int:
     )
     command = engine_command(plan, options)
     if args.dry_run:
-        print(render(command))
+        print(render(command, python=_known_python(args, plan)))
         if plan.starts == "no":
             print("By plan this does not fit. See why, and what would: agent plan", file=sys.stderr)
         return 0
@@ -118,6 +118,15 @@ def _python(args: argparse.Namespace, plan: Plan, show: OnProgress) -> Path | En
         return gpu_python(plan.request.engine, os.environ)
     except EngineError as error:
         return error
+
+
+def _known_python(args: argparse.Namespace, plan: Plan) -> Path | None:
+    """Find the interpreter that a command has to name, because its engine is on no PATH; makes none."""
+    from serving.install import installed_python
+    from serving.places import cache_dir
+
+    on_cpu = plan.request.gpus.gpu.name == "cpu"
+    return args.python or (installed_python(cache_dir(os.environ)) if on_cpu else None)
 
 
 def _keep(engine: Engine, show: OnProgress, *, fit: bool) -> int:

@@ -1,0 +1,52 @@
+"""After a start that ran out of memory: what the engine measured decides what fits."""
+
+from dataclasses import replace
+
+from serving.doctor import Diagnosis
+from serving.fitting import nearest_fit
+from serving.planner import plan
+from serving.startfacts import StartSummary
+
+PLANNED = plan(gpus="h200:2", max_model_len=131072)
+
+
+def diagnosed(symptom: str, evidence: str = "") -> Diagnosis:
+    return Diagnosis(symptom=symptom, title="", cause="", evidence=evidence, line=1, fix="", fatal=True)
+
+
+def measured(available_kv_gib: float) -> StartSummary:
+    return StartSummary(engine="vllm", available_kv_gib=available_kv_gib)
+
+
+def test_the_engine_s_own_estimate_counts_most_down_to_whole_blocks():
+    said = "larger than the available KV cache memory. the estimated maximum model length is 53110."
+    change = nearest_fit(PLANNED, diagnosed("kv_too_small", said), measured(9.0))
+    assert change is not None
+    assert (change.what, change.option) == ("cap the context at 53,104 tokens", "--context 53104")
+    assert change.request == replace(PLANNED.request, max_model_len=53104)
+
+
+def test_without_an_estimate_the_measured_room_is_planned_anew_and_not_kept():
+    change = nearest_fit(PLANNED, diagnosed("kv_too_small"), measured(9.0))
+    assert change is not None
+    # 9 GiB hold 53,611 tokens of 180,224 bytes; one block stays empty.
+    assert (change.option, change.request.other_bytes) == ("--context 53600", None)
+
+
+def test_no_room_at_all_takes_more_than_a_shorter_context():
+    change = nearest_fit(PLANNED, diagnosed("no_kv"), measured(-1.0))
+    assert change is not None
+    assert change.option.startswith("--kv fp8 --language-model-only")
+
+
+def test_a_start_that_died_before_it_measured_needed_more_than_was_likely():
+    unsure = plan(gpus="h100:2", max_model_len=8192, language_model_only=True)
+    assert unsure.starts == "unsure"
+    change = nearest_fit(unsure, diagnosed("torch_oom"), None)
+    assert change is not None
+    assert change.request != unsure.request
+
+
+def test_what_is_not_about_memory_is_not_mended_by_a_smaller_plan():
+    assert nearest_fit(PLANNED, diagnosed("bad_flag"), None) is None
+    assert nearest_fit(PLANNED, diagnosed("load_oom"), None) is None  # By plan there was room to spare.
