@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kubernetes_validate import validate as validate_manifest  # pyright: ignore[reportMissingTypeStubs] - untyped
 from vllm_router.launch_router import parse_router_args  # pyright: ignore[reportMissingTypeStubs] - untyped
@@ -133,6 +133,7 @@ def test_a_compose_deployment_is_two_engines_with_their_gpus_and_one_open_port()
     ]
 
 
+@settings(max_examples=30)  # reading YAML is slow
 @given(name=ODD_NAMES)
 def test_a_compose_service_gets_the_words_of_the_planned_command_whatever_the_name(name: str):
     wanted = named(MEDIUM, f"/models/{name}")
@@ -208,6 +209,7 @@ def test_the_pods_of_engines_are_found_by_name_and_read_the_key_from_a_secret():
     assert [word for word in router["args"] if word.startswith("http://")] == urls
 
 
+@settings(max_examples=30)  # reading YAML is slow
 @given(name=ODD_NAMES)
 def test_a_pod_gets_the_words_of_the_planned_command_whatever_the_name(name: str):
     wanted = named(MEDIUM, f"/models/{name}")
@@ -279,8 +281,8 @@ def systemd_words(line: str) -> list[str]:
 @given(name=ODD_NAMES)
 def test_a_unit_starts_the_words_of_the_planned_command_whatever_the_name(name: str):
     wanted = named(MEDIUM, f"/models/{name}")
-    settings = unit(rendered("systemd", wanted)["tramontane-engine@.service"])
-    (line,) = settings["ExecStart"]
+    found = unit(rendered("systemd", wanted)["tramontane-engine@.service"])
+    (line,) = found["ExecStart"]
     words = systemd_words(line)
     assert words[:4] == [
         *("/bin/sh", "-c"),
@@ -292,9 +294,9 @@ def test_a_unit_starts_the_words_of_the_planned_command_whatever_the_name(name: 
     flags[flags.index("--port") + 1] = "%i"
     assert words[4:] == ["/opt/tramontane/bin/python", *made.module, *flags]
     _, variables = command(wanted, host="127.0.0.1", port=8000, api_key_file=KEY)
-    told = [shlex.split(value)[0].replace("%%", "%") for value in settings["Environment"]]
+    told = [shlex.split(value)[0].replace("%%", "%") for value in found["Environment"]]
     assert told == [f"{key}={value}" for key, value in variables.items()] + ["HOME=%C/tramontane"]
-    assert settings["LoadCredential"] == ["VLLM_API_KEY:/etc/tramontane/api key"]
+    assert found["LoadCredential"] == ["VLLM_API_KEY:/etc/tramontane/api key"]
 
 
 def test_engines_that_share_a_machine_are_instances_by_port_with_gpus_of_their_own():
@@ -490,8 +492,8 @@ def test_no_rendered_file_holds_a_secret_and_none_trusts_remote_code(target: Tar
     key.write_text("the-key-itself\n")
     token.write_text("the-token-itself\n")
     has_secrets = target != "ray"
-    settings = DeployOptions(api_key_file=key, hf_token_file=token) if has_secrets else DeployOptions()
-    texts = [file.text for file in render(target, MEDIUM, settings).files]
+    asked = DeployOptions(api_key_file=key, hf_token_file=token) if has_secrets else DeployOptions()
+    texts = [file.text for file in render(target, MEDIUM, asked).files]
     assert not [text for text in texts if "the-key-itself" in text or "the-token-itself" in text]
     assert not [text for text in texts if "trust" in text]
     if has_secrets:
@@ -506,9 +508,9 @@ def test_the_same_plan_gives_the_same_files(target: Target):
 # Refusals.
 
 
-def refusal(target: Target, wanted: Plan, settings: DeployOptions) -> str:
+def refusal(target: Target, wanted: Plan, asked: DeployOptions) -> str:
     with pytest.raises(EngineError) as raised:
-        render(target, wanted, settings)
+        render(target, wanted, asked)
     return str(raised.value)
 
 
