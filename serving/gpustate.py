@@ -91,11 +91,16 @@ def _state(nvml: ModuleType, handle: object) -> GpuState:
         title=str(nvml.nvmlDeviceGetName(handle)),
         total_bytes=memory.total - memory.reserved,
         free_bytes=memory.free,
-        holders=tuple(
-            GpuHolder(pid=one.pid, name=_name(one.pid), used_bytes=one.usedGpuMemory or 0)
-            for one in nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-        ),
+        holders=_holders(nvml, handle),
     )
+
+
+def _holders(nvml: ModuleType, handle: object) -> tuple[GpuHolder, ...]:
+    try:
+        found: list[Any] = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except nvml.NVMLError:
+        return ()  # Not every driver lets every user ask; it is no reason not to start.
+    return tuple(GpuHolder(pid=one.pid, name=_name(one.pid), used_bytes=one.usedGpuMemory or 0) for one in found)
 
 
 def _name(pid: int) -> str:

@@ -5,6 +5,7 @@ import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -235,3 +236,45 @@ def test_what_is_wrong_with_python_is_told_with_the_rest(tmp_path: Path):
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a driver")
 def test_a_machine_without_a_driver_says_so():
     assert ask_driver(os.environ) == Driver(trouble="NVML Shared Library Not Found")
+
+
+def a_driver() -> ModuleType:
+    """Stands in for pynvml: two GPUs, of which the second lets nobody see who is on it."""
+    nvml = ModuleType("pynvml")
+
+    class NVMLError(Exception):
+        """As the package has it."""
+
+    def processes(handle: int) -> list[SimpleNamespace]:
+        if handle == 1:
+            raise NVMLError
+        return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=None)]
+
+    def memory(handle: int, version: int) -> SimpleNamespace:
+        assert version == 2
+        return SimpleNamespace(total=100, reserved=10, free=80 - handle)
+
+    vars(nvml).update(
+        NVMLError=NVMLError,
+        nvmlMemory_v2=2,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlSystemGetDriverVersion=lambda: "580.1",
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=int,
+        nvmlDeviceGetUUID="GPU-{}".format,
+        nvmlDeviceGetName="NVIDIA H200".format,
+        nvmlDeviceGetMemoryInfo=memory,
+        nvmlDeviceGetComputeRunningProcesses=processes,
+    )
+    return nvml
+
+
+def test_the_driver_is_asked_for_the_gpus_that_an_engine_sees(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pynvml", a_driver())
+    own = GpuHolder(pid=os.getpid(), name=Path("/proc/self/comm").read_text().strip(), used_bytes=0)
+    first = GpuState(title="NVIDIA H200", total_bytes=90, free_bytes=80, holders=(own,))
+    second = GpuState(title="NVIDIA H200", total_bytes=90, free_bytes=79, holders=())
+    assert ask_driver({}) == Driver(gpus=(first, second), version="580.1")
+    assert ask_driver({"CUDA_VISIBLE_DEVICES": "GPU-1,0,7"}) == Driver(gpus=(second, first), version="580.1")
+    assert ask_driver({"CUDA_VISIBLE_DEVICES": ""}) == Driver(version="580.1")
