@@ -1,12 +1,9 @@
-"""Read a key from its file, and keep it out of every text; a key is never written anywhere."""
+"""Read a key from its file; write it nowhere, and quote it in no error."""
 
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import EngineError
-
-REDACTED = "***"
 
 
 def read_key(file: Path) -> str:
@@ -44,19 +41,6 @@ def read_key(file: Path) -> str:
     if any(not "!" <= character <= "~" for character in key):
         raise _no_key(file, "it holds more than one word")
     return key
-
-
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Replace every secret in a text.
-
-    Args:
-        text: what is to be shown or written.
-        secrets: an empty one stands for none.
-    """
-    # The longest first: one may be a part of another.
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
-    return text
 
 
 def _no_key(file: Path, why: str) -> EngineError:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.cli.command_view import render
 from serving.engines import engine_command
@@ -89,6 +91,16 @@ def test_bash_gives_the_engine_the_arguments_and_the_environment_of_the_command(
     assert {item.name: environment[item.name] for item in command.environment} == {
         item.name: item.value for item in command.environment
     }
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
+def test_bash_gives_every_word_as_it_is(tmp_path: Path, words: list[str]):
+    flags = (Flag(words=("--any", *words), reason="it's $(any) `reason`; done # \\"),)
+
+    argv, _ = pasted(render(made(program=("vllm",), flags=flags, environment=())), tmp_path, "vllm")
+
+    assert argv == ["--any", *words]
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])

@@ -76,7 +76,7 @@ class EngineCommand:
     health_url: str
     """Answers 200 when the server is up."""
     uses: frozenset[Feature] = frozenset()
-    """On what the versions that may be installed depend."""
+    """What not every version of the engine and its packages can do."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
