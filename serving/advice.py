@@ -11,7 +11,7 @@ from .splitting import widest_split
 Sizer = Callable[[PlanRequest], Plan]
 """Works out a request without changes and notes."""
 
-SHORTEST_USEFUL = 8192
+_SHORTEST_USEFUL = 8192
 """Tokens of context below which a cap is not worth naming: an agent's prompt, tools and first results take this."""
 
 _HIGHEST_UTILIZATION = 0.92
@@ -33,7 +33,8 @@ def advise(plan: Plan, size: Sizer) -> tuple[Change, ...]:
     request = plan.request
     alone = [change for step in _CHEAP for change in _first_that_fits(step(request), size)]
     capped = _capped(plan, size)
-    changes = ([capped] if capped else []) + alone
+    larger = _larger_cache(plan, size)
+    changes = [change for change in (capped, larger) if change] + alone
     if not changes:
         changes = _together(request, size)
     dear = [change for step in (_more_gpus, _smaller_model) for change in _first_that_fits(step(request), size)]
@@ -69,12 +70,30 @@ def _capped(plan: Plan, size: Sizer) -> Change | None:
     )
     for_all = cache.num_blocks // request.concurrency * request.block_size
     length = min(cache.longest(request.max_model_len), for_all)
-    if length < SHORTEST_USEFUL:
+    if length < _SHORTEST_USEFUL:
         return None
     shorter = replace(request, max_model_len=length)
     if not fits(size(shorter)):
         return None
     return Change(request=shorter, what=f"cap the context at {length:,} tokens", option=f"--context {length}")
+
+
+def _larger_cache(plan: Plan, size: Sizer) -> Change | None:
+    """Give as large a KV cache as is needed, where its size is given at all."""
+    request = plan.request
+    if request.kv_cache_memory_bytes is None:
+        return None
+    page = plan.kv_bytes_per_token * request.block_size
+    # Whole blocks for every request, and the null block.
+    needed = (-(-request.max_model_len // request.block_size) * request.concurrency + 1) * page
+    larger = replace(request, kv_cache_memory_bytes=needed)
+    if not fits(size(larger)):
+        return None
+    return Change(
+        request=larger,
+        what=f"give the KV cache {needed:,} bytes",
+        option=f"--kv-cache-memory-bytes {needed}",
+    )
 
 
 def _fp8_cache(request: PlanRequest) -> Iterator[Change]:
@@ -145,6 +164,8 @@ def _higher_utilization(request: PlanRequest) -> Iterator[Change]:
 
 
 def _more_gpus(request: PlanRequest) -> Iterator[Change]:
+    if not request.gpus.gpu.memory_bytes:
+        return  # the CPU, of which there is one
     for count in (2, 4, 8):  # more is more than one machine
         size = widest_split(request.model, count)
         if size > request.tensor_parallel_size:

@@ -75,7 +75,7 @@ def read_draft(folder: Path) -> DraftShape:
         name=str(folder),
         num_layers=text.num_layers,
         weights=weights,
-        num_speculative_tokens=3,
+        num_speculative_tokens=3,  # as the published drafts are started
         max_model_len=config.max_position,
     )
 

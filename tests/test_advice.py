@@ -152,3 +152,11 @@ def test_fewer_sequences_are_advised_where_sampling_makes_the_peak():
         "--weights fp8",
     )
     assert "--max-num-seqs 512" in [option for _, option in changes(found)]
+
+
+def test_a_given_cache_that_is_too_small_is_advised_to_be_larger():
+    found = plan("pocket", gpus="cpu", max_model_len=8192, concurrency=100)
+    assert changes(found) == [("give the KV cache 3,146,219,520 bytes", "--kv-cache-memory-bytes 3146219520")]
+    (change,) = found.changes
+    again = plan("pocket", gpus="cpu", max_model_len=8192, concurrency=100, kv_cache_memory_bytes=3_146_219_520)
+    assert (again.request, again.concurrency >= 100) == (change.request, True)
