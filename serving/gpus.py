@@ -54,8 +54,8 @@ def _visible(nvml: ModuleType, limit: str | None) -> Iterator[object]:
 
 def _gpu(nvml: ModuleType, handle: object) -> Gpu:
     title = str(nvml.nvmlDeviceGetName(handle))
-    # The driver's total includes what it keeps for itself, which no program gets: on an H100 81559 MiB, of which 551
-    # are reserved, and PyTorch, whose total vLLM multiplies, sees 79.11 GiB.
+    # The driver's total includes what it keeps for itself, which no program gets: on an H200 (driver 580.159) 143771
+    # MiB, of which 616 are reserved; PyTorch, whose total vLLM multiplies, saw the rest, 139.80 GiB.
     memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     return Gpu(

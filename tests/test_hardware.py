@@ -67,7 +67,7 @@ class Card:
     bits: int = 6144
 
 
-H200_CARD = Card("NVIDIA H200", 143771, 606, "GPU-aaaa")
+H200_CARD = Card("NVIDIA H200", 143771, 615, "GPU-aaaa")
 H100_CARD = Card("NVIDIA H100 80GB HBM3", 81559, 551, "GPU-bbbb", megahertz=2619, bits=5120)
 OLD_CARD = Card("Quadro X", 8192, 192, "GPU-cccc", capability=(7, 0), megahertz=None)
 
@@ -150,9 +150,17 @@ def test_what_the_driver_keeps_for_itself_is_not_counted(reports: Reports):
     assert found is not None
     assert (found.gpu.name, found.gpu.title, found.count, found.measured) == ("h100", "NVIDIA H100 80GB HBM3", 1, True)
     assert found.gpu.compute_capability == (9, 0)
-    # What PyTorch reports for this card, and the catalogue says; and the data sheet's 3.35 TB/s.
+    # As the catalogue says: the total that PyTorch reports, and the data sheet's 3.35 TB/s.
     assert round(found.gpu.memory_bytes / GIB, 2) == 79.11
     assert round(found.gpu.bandwidth_bytes_s / 1e12, 2) == 3.35
+
+
+def test_the_memory_of_an_h200_is_what_pytorch_reported_of_it(reports: Reports):
+    reports([H200_CARD])
+    found = gpus_here({})
+    assert found is not None
+    # torch.cuda.mem_get_info: 150,109,880,320 bytes; the driver, in whole MiB: 143771 with 616 reserved.
+    assert abs(found.gpu.memory_bytes - 150_109_880_320) < 2**20
 
 
 def test_gpus_of_several_kinds_count_as_the_smallest(reports: Reports):

@@ -1,6 +1,8 @@
 """The estimate of activation, buffers and graphs against real starts on an H200, and how far off it is in KV tokens.
 
-The logs are of vLLM 0.26.0 with dummy weights of the true shapes, 2026-11-23; their first line is the command.
+The logs are of vLLM 0.26.0 with dummy weights of the true shapes, 2026-11-23; their first line is the command. Those
+on ports other than 8000 were started together, each made to wait for its turn on the GPU by two lines added to vLLM's
+worker; in the others vLLM was as released. vLLM 0.26 does not hold back the null block in its check, 0.32 does.
 """
 
 import argparse
