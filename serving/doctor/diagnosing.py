@@ -15,10 +15,12 @@ from .catalogue import CATALOGUE
 from .knowledge import Knowledge, knowledge_of
 from .lines import Line, read_lines
 from .records import Diagnosis
-from .symptoms import Symptom, Weight, derived, fill
+from .symptoms import Symptom, Weight, fill, known_values
 from .tracebacks import Failure, Tracebacks
 
 _RECOGNISE_LINES = 2000
+_KEPT_FINDINGS = 200
+"""A log of months may hold any number of titles, as of wrong model names; nobody reads more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,21 +183,20 @@ class _Reader:
     def _search(self, signs: tuple[Sign, ...], line: Line) -> bool:
         for sign in signs:
             if match := sign.pattern.search(line.text):
-                self._note(sign, {name: text for name, text in match.groupdict().items() if text is not None}, line)
+                self._note(sign.symptom, known_values(match, self._known.flags), line)
                 return True
         return False
 
-    def _note(self, sign: Sign, values: dict[str, str], line: Line) -> None:
-        name = sign.symptom
+    def _note(self, name: str, values: dict[str, str], line: Line) -> None:
         if self._now.ready_at and CATALOGUE[name].when_ready:
             name = CATALOGUE[name].when_ready
         symptom = CATALOGUE[name]
         if self._now.stopped and symptom.weight == "follows":
             return
-        values = derived(values)
-        found = self._now.found.setdefault(
-            f"{name}\n{fill(symptom.title, values)}", _Found(name=name, symptom=symptom, values=values, line=line)
-        )
+        key = f"{name}\n{fill(symptom.title, values)}"
+        if key not in self._now.found and len(self._now.found) == _KEPT_FINDINGS:
+            return
+        found = self._now.found.setdefault(key, _Found(name=name, symptom=symptom, values=values, line=line))
         found.times += 1
         if rank := _RANK.search(line.process):
             found.ranks.add(rank[0])
@@ -246,25 +247,23 @@ class _Reader:
         failures = (one for one in self._now.tracebacks.failures if self._tells(one))
         first = next((one for one in failures if not one.explained), None)
         if first is not None:
-            return (unknown(first.text, first.line),)
+            return (_strange(first.text, first.line),)
         if self._now.death is not None and not any(one.symptom.weight == "follows" for one in found):
-            return (unknown(self._now.death.text, self._now.death.number),)
+            return (_strange(self._now.death.text, self._now.death.number),)
         return ()
 
     def _tells(self, failure: Failure) -> bool:
         return not self._known.death.search(failure.text) and not _CONSEQUENCE.match(failure.text)
 
 
-def unknown(text: str, line: int) -> Diagnosis:
-    """Say that no symptom is known for an error, and show it."""
-    where = f"Read the log from line {line} upwards: what led there stands above it." if line else "Look into the log."
+def _strange(text: str, line: int) -> Diagnosis:
     return Diagnosis(
         symptom="unknown",
         title="An error that the doctor does not know",
         cause="",
         evidence=text.strip(),
         line=line,
-        fix=where,
+        fix=f"Read the log from line {line} upwards: what led there stands above it.",
         fatal=False,
     )
 

@@ -26,6 +26,8 @@ class Knowledge:
     stopped: re.Pattern[str]
     start: tuple[Telltale, ...]
     load: tuple[Telltale, ...]
+    flags: tuple[str, ...]
+    """Those that people give."""
 
 
 VLLM = Knowledge(
@@ -37,6 +39,7 @@ VLLM = Knowledge(
     stopped=vllm_log.STOPPED,
     start=vllm_log.START,
     load=vllm_log.LOAD,
+    flags=vllm_failures.FLAGS,
 )
 SGLANG = Knowledge(
     engine="sglang",
@@ -47,6 +50,7 @@ SGLANG = Knowledge(
     stopped=sglang_log.STOPPED,
     start=sglang_log.START,
     load=sglang_log.LOAD,
+    flags=sglang_log.FLAGS,
 )
 
 

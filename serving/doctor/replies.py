@@ -9,7 +9,7 @@ from serving.planning import EngineName
 from .catalogue import CATALOGUE
 from .knowledge import knowledge_of
 from .records import Diagnosis
-from .symptoms import derived, fill
+from .symptoms import fill, known_values
 
 _SHOWN_CHARS = 500
 
@@ -39,8 +39,7 @@ def diagnose_http(status: int, body: str, *, engine: EngineName | None = None) -
     message = _message(body)
     for sign in known.signs:
         if found := sign.pattern.search(message):
-            values = {name: value for name, value in found.groupdict().items() if value is not None}
-            return _diagnosis(sign.symptom, values, message, engine)
+            return _diagnosis(sign.symptom, known_values(found, known.flags), message, engine)
     if known.death.search(message):
         return _diagnosis("engine_dead", {}, message, engine)
     if status in _BY_STATUS:
@@ -57,7 +56,7 @@ def diagnose_http(status: int, body: str, *, engine: EngineName | None = None) -
 
 
 def _diagnosis(symptom: str, values: dict[str, str], message: str, engine: EngineName | None) -> Diagnosis:
-    known, values = CATALOGUE[symptom], derived(values)
+    known = CATALOGUE[symptom]
     return Diagnosis(
         symptom=symptom,
         title=fill(known.title, values),

@@ -1,12 +1,12 @@
 """The form of what is known about a symptom, and how its texts are filled; knows no symptom itself."""
 
 import difflib
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from serving.engines.vllm.failures import FLAGS
 from serving.planning import EngineName
 
 Weight = Literal["ends", "follows", "refuses", "harms", "notes"]
@@ -48,11 +48,17 @@ def fill(texts: tuple[str, ...], values: Mapping[str, str]) -> str:
     return next(known, texts[-1]).format_map(_Shown(values))
 
 
-def derived(values: Mapping[str, str]) -> dict[str, str]:
-    """Add what follows from the groups of a match: the flag that was perhaps meant."""
+def known_values(match: re.Match[str], flags: tuple[str, ...]) -> dict[str, str]:
+    """Read what a match tells, and add what follows from it: the flag that was perhaps meant.
+
+    Args:
+        match: of a sign's pattern.
+        flags: those of the engine.
+    """
+    values = {name: text for name, text in match.groupdict().items() if text is not None}
     flag = values.get("flag", "").split("=")[0].replace("_", "-")
-    near = difflib.get_close_matches(flag, FLAGS, n=1, cutoff=0.7) if flag else []
-    return {**values, "nearest": near[0]} if near else dict(values)
+    near = difflib.get_close_matches(flag, flags, n=1, cutoff=0.7) if flag else []
+    return {**values, "nearest": near[0]} if near else values
 
 
 class _Shown(dict[str, str]):

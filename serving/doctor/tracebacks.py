@@ -29,7 +29,7 @@ class _Voice:
 
 @dataclass(kw_only=True)
 class Tracebacks:
-    """All failures so far; every process is followed by itself."""
+    """The failures so far; every process is followed by itself."""
 
     failures: list[Failure] = field(default_factory=list[Failure])
     _voices: dict[str, _Voice] = field(default_factory=dict[str, _Voice])
@@ -72,8 +72,13 @@ class Tracebacks:
             # The first line of level ERROR stands for those that follow it without an exception.
             return
         voice.last = Failure(line=line.number, text=text, heading=not exception)
+        if len(self.failures) == _KEPT_FAILURES:
+            self.failures = [one for one in self.failures if not one.explained][: _KEPT_FAILURES - 1]
         self.failures.append(voice.last)
 
+
+_KEPT_FAILURES = 200
+"""Only the first that is not explained is ever shown."""
 
 _TRACEBACK = "Traceback (most recent call last)"
 _FRAME = re.compile(r'^\s*File ".*", line \d+')

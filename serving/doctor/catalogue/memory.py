@@ -41,6 +41,7 @@ MEMORY: dict[str, Symptom] = {
         ),
         fix=("See who holds it with `nvidia-smi`, end it, and start again; or lower `--gpu-memory-utilization`.",),
         weight="ends",
+        again=False,
     ),
     "cpu_memory_short": Symptom(
         title=("This machine has too little free memory: {free} of {total} GiB",),
@@ -50,6 +51,7 @@ MEMORY: dict[str, Symptom] = {
         ),
         fix=("Free memory, or ask for less: `VLLM_CPU_KVCACHE_SPACE=1` (GiB) in the environment.",),
         weight="ends",
+        again=False,
     ),
     "load_oom": Symptom(
         title=("The weights do not fit on the GPU",),
@@ -109,6 +111,7 @@ MEMORY: dict[str, Symptom] = {
             "`--cpu-offload-gb` if it is set.",
         ),
         weight="ends",
+        again=False,
     ),
     "oom_killer": Symptom(
         title=("The kernel killed a process because the memory (RAM) was full",),

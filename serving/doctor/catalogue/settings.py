@@ -7,6 +7,10 @@ SETTINGS: dict[str, Symptom] = {
         title=("The engine knows no flag {flag}",),
         cause=("It understood the command line up to `{arguments}`.",),
         fix=("Perhaps `{nearest}` was meant.", "Leave it out; `vllm serve --help=all` lists all flags."),
+        sglang_fix=(
+            "Perhaps `{nearest}` was meant.",
+            "Leave it out; `python -m sglang.launch_server --help` lists all flags.",
+        ),
         weight="ends",
     ),
     "bad_value": Symptom(
@@ -102,6 +106,7 @@ SETTINGS: dict[str, Symptom] = {
             "Find who has it with `ss -ltnp`, or give another one: `--port`",
         ),
         weight="ends",
+        again=False,
     ),
     "host_not_ours": Symptom(
         title=("The address to listen on is not one of this machine",),

@@ -100,6 +100,7 @@ SIGNS: tuple[Sign, ...] = (
     sign("sglang_draft_dtype", r"'str' object has no attribute 'get_quant_method'"),
     sign("killed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: -9\)"),
     sign("crashed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: (?P<code>-(?!9\b)\d+)\)"),
+    sign("bad_flag", r"error: unrecognized arguments: (?P<arguments>(?P<flag>\S+).*)"),
     sign("bad_value", r"error: argument (?P<flag>--\S+): (?P<why>.+)"),
     sign("port_in_use", r"Port is already in use\."),
 )
@@ -109,3 +110,18 @@ DEATH = re.compile(
     r"hit an exception: Traceback"
 )
 """A line that says only that the engine ended: the reason stands above it."""
+
+FLAGS = (
+    *("--model-path", "--tokenizer-path", "--host", "--port", "--api-key", "--served-model-name", "--context-length"),
+    *("--tp", "--tp-size", "--dp-size", "--pp-size", "--dtype", "--quantization", "--kv-cache-dtype", "--load-format"),
+    *("--mem-fraction-static", "--max-running-requests", "--max-total-tokens", "--chunked-prefill-size", "--page-size"),
+    *("--tool-call-parser", "--reasoning-parser", "--chat-template", "--enable-metrics", "--log-level"),
+    *(
+        "--speculative-algorithm",
+        "--speculative-draft-model-path",
+        "--speculative-num-steps",
+        "--speculative-eagle-topk",
+    ),
+    *("--speculative-num-draft-tokens", "--cuda-graph-max-bs-decode", "--trust-remote-code", "--enable-torch-compile"),
+)
+"""Flags that people give, to find the one that was meant. Source: server_args.py of SGLang 0.5.23."""
