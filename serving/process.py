@@ -54,8 +54,13 @@ class EngineProcess:
                 cause=str(error),
                 do="Is it an interpreter with vLLM? Check --python, or TRAMONTANE_ENGINE_PYTHON if it is set.",
             ) from error
-        self.process = identify(self._child.pid) or ProcessId(pid=self._child.pid, start_ticks=0)
-        self._watchdog = Watchdog(self.process, launch.mark)
+        self._stopped = False
+        try:
+            self.process = identify(self._child.pid) or ProcessId(pid=self._child.pid, start_ticks=0)
+            self._watchdog = Watchdog(self.process, launch.mark)
+        except BaseException:  # Nobody would know of it.
+            end_marked(launch.mark)
+            raise
 
     def wait_until_ready(self, on_detail: OnDetail, *, silence_s: float = SILENCE_S) -> int:
         """Return when it has generated a token; on any failure nothing of it is left running.
@@ -104,7 +109,10 @@ class EngineProcess:
         )
 
     def stop(self) -> bool:
-        """End it with all that it started; returns whether it still ran."""
+        """End it with all that it started; returns whether it still ran. A second time it does nothing."""
+        if self._stopped:  # By now its number may be another's.
+            return False
+        self._stopped = True
         try:
             ran = stop_group(self.process, reap=self._child)
             # A worker that made a group of its own is not in ours.

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,25 @@ def test_a_run_finds_the_key_of_the_recorded_server_by_itself(home: Path):
     assert own is not None
     assert own.api_key == "mine"
     assert not any("s3cret" in path.read_text() for path in state(home).rglob("*") if path.is_file())
+
+
+def test_a_run_waits_for_a_server_that_is_being_started_again_and_not_for_one_that_failed(home: Path):
+    from agent.cli.discovery import recorded_server
+
+    me = identify(os.getpid())
+    assert me is not None
+    record = ServerRecord(
+        base_url="http://127.0.0.1:1/v1", model="m", engine="vllm", pid=0, start_ticks=0, started_at="", log="",
+        max_model_len=1, supervisor_pid=me.pid, supervisor_start_ticks=me.start_ticks, state="restarting",
+    )  # fmt: skip
+    write_record(record, state(home))
+    found = recorded_server(os.environ)
+    assert found is not None
+    assert found["base_url"] == "http://127.0.0.1:1/v1"
+    write_record(replace(record, state="failed"), state(home))
+    assert recorded_server(os.environ) is None
+    write_record(replace(record, supervisor_start_ticks=1), state(home))
+    assert recorded_server(os.environ) is None
 
 
 def test_the_changing_line_keeps_the_last_word_of_each_phase(monkeypatch: pytest.MonkeyPatch):

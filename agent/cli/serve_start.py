@@ -66,11 +66,11 @@ def start(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    from dataclasses import replace
-
     from serving import EngineError
+    from serving.calibration import lookup
     from serving.engine import POCKET_REQUESTS
     from serving.gpustate import ask_driver
+    from serving.places import state_dir
     from serving.planner import decide
     from serving.preflight import NO_GPU
 
@@ -90,7 +90,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     if args.fit and plan.starts == "no" and plan.changes:
         change = plan.changes[0]
         print(f"By plan it does not fit. Instead: {change.what} ({change.option}).", file=sys.stderr)
-        return replace(decide(change.request, lambda _: None), notes=plan.notes)
+        return decide(change.request, lambda request: lookup(request, state_dir()))
     return plan
 
 

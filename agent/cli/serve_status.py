@@ -145,8 +145,8 @@ def _restarts(record: ServerRecord) -> str:
 
 
 def _processes(record: ServerRecord) -> str:
-    watched = f" watched over by {record.supervisor_pid}" if record.supervisor_pid else ""
-    return f"process {record.pid}{watched}, "
+    engine = f"process {record.pid}" if record.pid else "no process"
+    return f"{engine} watched over by {record.supervisor_pid}, " if record.supervisor_pid else f"{engine}, "
 
 
 def _live(record: ServerRecord) -> str:
