@@ -157,6 +157,12 @@ class Engine:
         elif record is not None:
             stop_server(record, state_dir(self._environ))
 
+    def nearest_fit(self, error: EngineDied) -> Change | None:
+        """Say what would have to change after a start that ran out of memory; None: it did not, or nothing is known."""
+        if self._plan is None or error.diagnosis is None or error.log is None:
+            return None
+        return nearest_fit(self._plan, error.diagnosis, read_summary(self._command.engine, error.log))
+
     def __enter__(self) -> Self:
         return self
 
@@ -179,12 +185,6 @@ class Engine:
                 self._plan = decide(change.request, lambda _: None)
                 self._command = engine_command(self._plan, self._options)
         return begin(self._launch(tell))
-
-    def nearest_fit(self, error: EngineDied) -> Change | None:
-        """Say what would have to change after a start that ran out of memory; None: it did not, or nothing is known."""
-        if self._plan is None or error.diagnosis is None or error.log is None:
-            return None
-        return nearest_fit(self._plan, error.diagnosis, read_summary(self._command.engine, error.log))
 
     def _learn(self, record: ServerRecord) -> None:
         """Keep what the start needed, so that later plans of the same configuration need no estimate."""

@@ -117,7 +117,7 @@ def test_in_the_foreground_it_serves_until_the_signal_and_leaves_nothing(home: P
             [sys.executable, "-m", "agent", "serve", "pocket"], stderr=subprocess.PIPE, text=True
         ) as serving:
             assert serving.stderr is not None
-            assert any("ready: pocket answers" in line for line in serving.stderr)
+            assert any("Ctrl-C ends it." in line for line in serving.stderr)
             assert (recorded(home).state, recorded(home).supervisor_pid) == ("ready", serving.pid)
             serving.send_signal(number)
             assert serving.wait(timeout=30) == 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .command_view import render
 from .plan_options import gpus_of, options_of, plan_on
-from .progress import progress_view
+from .progress import ProgressView, progress_view
 from .serve_status import Live
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def start(args: argparse.Namespace) -> int:
         engine = Engine(plan, options=options, python=machine.python)
         begin = _keep if args.keep else _stay
         try:
-            return begin(engine, view.show, fit=args.fit)
+            return begin(engine, view, fit=args.fit)
         except EngineDied as error:
             raise _with_nearest_fit(engine, error) from error
 
@@ -129,21 +129,23 @@ def _known_python(args: argparse.Namespace, plan: Plan) -> Path | None:
     return args.python or (installed_python(cache_dir(os.environ)) if on_cpu else None)
 
 
-def _keep(engine: Engine, show: OnProgress, *, fit: bool) -> int:
-    record = engine.start(show, keep=True, fit=fit)
+def _keep(engine: Engine, view: ProgressView, *, fit: bool) -> int:
+    record = engine.start(view.show, keep=True, fit=fit)
     print(f"{record.model} answers at {record.base_url} (process {record.pid}, log {record.log}).")
     print("`agent run` finds it by itself. It is started again if it dies; end it with: agent serve stop")
     return 0
 
 
-def _stay(engine: Engine, show: OnProgress, *, fit: bool) -> int:
+def _stay(engine: Engine, view: ProgressView, *, fit: bool) -> int:
     from serving.signals import ended_by_signals
 
     told: list[str] = []
 
     def hear(progress: Progress) -> None:
+        view.show(progress)
+        if progress.phase == "ready" and "ready" not in told:
+            view.note("`agent run` finds it by itself. Ctrl-C ends it. From another terminal: agent serve status")
         told.append(progress.phase)
-        show(progress)
 
     # Ctrl-C is how it is ended.
     with ended_by_signals(signal.SIGTERM, signal.SIGHUP), suppress(KeyboardInterrupt):
