@@ -158,7 +158,8 @@ def test_wrong_requests_and_a_killed_worker_are_named(python: Path, folder: Path
     assert [None if one is None else one.symptom for one in asked] == [
         *(None, "context_too_long", "effort", "chat_template"),
     ]
-    assert [one.symptom for one in diagnose(log)] == ["worker_lost"]
+    # The engine notices the death before, or after, the worker's exit code is known.
+    assert [one.symptom for one in diagnose(log)] in (["killed"], ["worker_lost"])
 
 
 def worker_of(group: int) -> int:
