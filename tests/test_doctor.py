@@ -226,6 +226,21 @@ def test_out_of_memory_after_the_server_was_ready_is_out_of_memory_under_load():
     assert (diagnosis.symptom, diagnosis.fatal) == ("oom_under_load", False)
 
 
+def test_a_reply_that_is_no_json_after_the_start_is_a_tool_call_that_could_not_be_read():
+    error = "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)\n"
+    ready = "(APIServer pid=1) INFO 11-23 10:00:00 [entry.py:140] Starting vLLM server on http://127.0.0.1:8000\n"
+
+    assert symptoms(error) == ["json_broken"]
+    assert symptoms(ready + error) == ["tool_parsing"]
+
+
+def test_a_server_that_refused_every_request_for_want_of_a_key_says_so():
+    log = 'INFO:     127.0.0.1:40000 - "POST /v1/chat/completions HTTP/1.1" 401 Unauthorized\n' * 3
+
+    assert symptoms(log) == ["unauthorized"]
+    assert symptoms(log + log.replace("401 Unauthorized", "200 OK")) == []
+
+
 def test_what_a_start_survived_is_not_wrong():
     log = """\
 (Worker pid=3) ERROR 11-23 10:00:00 [x.py:1] ModuleNotFoundError: No module named 'flashinfer'

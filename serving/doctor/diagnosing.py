@@ -224,7 +224,7 @@ class _Reader:
         if first is None or self._now.ends() or told >= answers.total() or any(status < 400 for status in answers):
             return ()
         values = {"status": "/".join(f"{status}" for status in sorted(answers)), "n": f"{answers.total()}"}
-        name = "all_refused"
+        name = "unauthorized" if set(answers) == {401} else "all_refused"
         return (self._diagnosis(_Found(name=name, symptom=CATALOGUE[name], values=values, line=first, times=1)),)
 
     def _diagnosis(self, one: _Found) -> Diagnosis:

@@ -8,6 +8,7 @@ from serving.engines.signs import Sign, sign
 SIGNS: tuple[Sign, ...] = (
     sign("call_id", r"Tool call id was (?P<id>.*?) but must be a-z, A-Z, 0-9, with a length of 9"),
     sign("call_id", r"Tool call IDs should be alphanumeric strings with length 9"),
+    sign("call_id", r"[Ii]nvalid (?:format of )?tool_call_id"),
     sign("call_id_null", r"Tool call id must be a non-empty string other than 'null'"),
     sign("role_order", r"Unexpected role '(?P<a>\w+)' after role '(?P<b>\w+)'"),
     sign("role_order", r"[Cc]onversation roles must alternate"),

@@ -37,6 +37,7 @@ FILES: dict[str, Symptom] = {
         cause=("In {model}: {what}.", "Reading it ends with: {what}."),
         fix=("Fetch params.json or config.json, and tekken.json, again: `hf download`",),
         weight="ends",
+        when_ready="tool_parsing",
     ),
     "config_unreadable": Symptom(
         title=("The model has no config.json that vLLM understands",),

@@ -36,6 +36,13 @@ REQUESTS: dict[str, Symptom] = {
         weight="refuses",
         again=False,
     ),
+    "finish_missing": Symptom(
+        title=("An answer came without a finish reason",),
+        cause=("The stream ended early, or the engine left it out.",),
+        fix=("Take the answer by what it holds: it has calls or it has not; ask again if it was cut.",),
+        weight="refuses",
+        again=False,
+    ),
     "context_too_long": Symptom(
         title=("A request is longer than the context of {max} tokens",),
         cause=("It came to {n} {unit}.",),

@@ -118,6 +118,7 @@ _REQUEST: tuple[Sign, ...] = (
     sign("choice_of_no_tool", r"The tool specified in `tool_choice` does not match any of the specified `tools`"),
     sign("tool_parsing", r"Error in extracting tool call from response|Error trying to handle streaming tool call"),
     sign("tool_parsing", r"cannot determine if tools should be extracted"),
+    sign("finish_missing", r"missing finish reason"),
     sign("not_mistral_mode", r"Only fast tokenizers are supported"),
     sign("not_mistral_mode", r"Non-Mistral tokenizer detected when using a Mistral model"),
     sign("not_mistral_mode", r"IncompleteJSONError"),
