@@ -140,3 +140,31 @@ def test_the_load_is_told_at_its_greatest_and_rates_as_last_said():
 )
 def test_a_line_of_a_gpu_start_tells_how_far_it_is(line: str, fact: StartFact):
     assert read_start_line(line) == fact
+
+
+def test_the_summary_of_a_real_start_on_an_h200():
+    log = (REAL.parent / "vllm-0.26.0-cuda" / "healthy.log").read_text(encoding="utf-8")
+
+    assert start_summary(log.split("\n")) == StartSummary(
+        engine="vllm",
+        version="0.26.0",
+        model="/home/user/models/medium-3.5-128b",
+        architecture="PixtralForConditionalGeneration",
+        max_model_len=8192,
+        max_num_batched_tokens=8192,
+        utilization=0.97,
+        requested_gib=135.61,
+        weights_gib=119.5,
+        non_torch_gib=0.22,
+        activation_gib=1.84,
+        graph_gib=0.97,
+        available_kv_gib=14.03,
+        kv_tokens=41792,
+        max_concurrency=5.1,
+        load_s=12.151719,
+        compile_s=25.52,
+        capture_s=7.0,
+        init_s=58.4,
+        url="http://0.0.0.0:8000",
+        ready=True,
+    )
