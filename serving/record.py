@@ -6,7 +6,7 @@ Who wants to know the server may read the file without this package. Its content
     {"version": 1, "base_url": "http://127.0.0.1:PORT/v1", "model": "pocket", "engine": "vllm", "pid": 4711,
      "start_ticks": 123456, "started_at": "2026-11-23T16:00:00+00:00", "log": "/…/vllm-PORT-….log",
      "max_model_len": 8192, "supervisor_pid": 4700, "supervisor_start_ticks": 123400, "mark": "…", "state": "ready",
-     "detail": "", "restarts": 0, "api_key_file": ""}
+     "detail": "", "restarts": 0, "last_death": "", "api_key_file": ""}
 
 Keys may be added; a reader leaves out those it does not know. `pid` leads the engine's process group, and
 `supervisor_pid` is who starts it again when it dies. `start_ticks` is field 22 of /proc/PID/stat when the record was
@@ -48,7 +48,7 @@ class ServerRecord:
     start_ticks: int
     """When that process started, clock ticks since boot; 0: unknown."""
     started_at: str
-    """When it was ready first, ISO 8601 with its offset from UTC. Empty: it has not been yet."""
+    """When it became ready last, ISO 8601 with its offset from UTC. Empty: it has not been yet."""
     log: str
     """The file with all that the engine said since its last start."""
     max_model_len: int
@@ -61,9 +61,11 @@ class ServerRecord:
     """What all processes of the engine have in their environment. Empty: nothing."""
     state: ServerState = "ready"
     detail: str = ""
-    """What it is doing while it starts, or why it died last; one or more lines for people."""
+    """What it is doing while it starts, or why it failed; one or more lines for people. Empty: it is ready."""
     restarts: int = 0
     """How often it was started again."""
+    last_death: str = ""
+    """Why, the last time; one sentence."""
     api_key_file: str = ""
     """The file that holds the key which requests need. Empty: none is needed."""
 

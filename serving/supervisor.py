@@ -146,12 +146,7 @@ class Supervisor:
         max_model_len = self._engine.wait_until_ready(self._tell_phase, silence_s=self._patience.silence_s)
         self._ready_s = self._clock()
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._note(
-            state="ready",
-            detail=self._deaths[-1].why if self._deaths else "",
-            max_model_len=max_model_len,
-            started_at=self._record.started_at or now,
-        )
+        self._note(state="ready", detail="", max_model_len=max_model_len, started_at=now)
         self._tell("ready", f"{self._launch.model} answers at {self._launch.base_url}")
 
     def _wait_for_death(self) -> EngineDied:
@@ -182,7 +177,7 @@ class Supervisor:
             self._note(state="failed", pid=0, start_ticks=0, detail=f"{decision.why}\n{error}")
             raise EngineError(f"{error.what} {decision.why}", cause=error.cause, do=error.do, log=error.log) from error
         restarts = self._record.restarts + 1
-        self._note(state="restarting", pid=0, start_ticks=0, restarts=restarts, detail=error.what)
+        self._note(state="restarting", pid=0, start_ticks=0, restarts=restarts, last_death=error.what, detail="waiting")
         self._tell("restarting", f"{error.what} Restart {restarts} in {decision.wait_s:g} s; log {error.log}")
         self._sleep(decision.wait_s)
         try:

@@ -76,7 +76,7 @@ def test_a_killed_engine_comes_back_and_one_killed_with_its_keepers_leaves_nothi
         until(lambda: (read_record(state) or first).restarts == 1 and (read_record(state) or first).state == "ready")
         second = read_record(state)
         assert second is not None
-        assert (second.detail, second.pid != first.pid) == ("The engine ended with exit status -9.", True)
+        assert (second.last_death, second.pid != first.pid) == ("The engine ended with exit status -9.", True)
         assert status_of_models(second, "s3cr3t-k3y-0f-th3-t3st") == 200
 
         for pid in (*keeper_of(second), second.pid):

@@ -214,12 +214,15 @@ def test_what_a_killed_server_left_is_shown_by_status_and_ended_by_stop(home: Pa
 def test_a_failed_server_is_told_with_its_reason_until_it_is_stopped(home: Path, capsys: pytest.CaptureFixture[str]):
     failed = ServerRecord(
         base_url="http://127.0.0.1:1/v1", model="m", engine="vllm", pid=0, start_ticks=0, started_at="", log="/log",
-        max_model_len=1, state="failed", detail="It died 6 times.", restarts=5,
+        max_model_len=1, state="failed", detail="It died 6 times.", restarts=5, last_death="It fell.",
     )  # fmt: skip
     write_record(failed, state(home))
     assert main(["serve", "status"]) == 1
     assert capsys.readouterr().out == (
-        "m at http://127.0.0.1:1/v1: failed\n  It died 6 times.\n  restarts: 5\n  log /log\n"
+        "m at http://127.0.0.1:1/v1: failed\n"
+        "  It died 6 times.\n"
+        "  restarts: 5; the last because: It fell.\n"
+        "  log /log\n"
     )
     assert main(["serve", "stop"]) == 0
     assert capsys.readouterr().out == "m had ended already.\n"

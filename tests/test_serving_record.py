@@ -51,6 +51,7 @@ def test_the_file_holds_the_documented_fields_and_nothing_else_is_left(tmp_path:
         "state": "ready",
         "detail": "",
         "restarts": 0,
+        "last_death": "",
         "api_key_file": "",
     }
 

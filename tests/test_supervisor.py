@@ -120,8 +120,8 @@ def test_an_engine_that_is_killed_is_started_again_and_its_workers_go_with_it(tm
     record = supervisor.record
 
     assert (first.pid, record.pid) == (old, new)
-    assert (record.state, record.restarts, record.detail) == ("ready", 1, "The engine ended with exit status -9.")
-    assert (record.max_model_len, record.started_at) == (4096, first.started_at)
+    assert (record.state, record.restarts, record.detail) == ("ready", 1, "")
+    assert (record.last_death, record.max_model_len) == ("The engine ended with exit status -9.", 4096)
     assert record.log != first.log
     assert list(dict.fromkeys(heard)) == ["importing", "loading weights", "first answer", "ready", "restarting"]
     assert left_running(tmp_path) == []

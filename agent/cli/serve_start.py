@@ -142,10 +142,10 @@ def _stay(engine: Engine, view: ProgressView, *, fit: bool) -> int:
     told: list[str] = []
 
     def hear(progress: Progress) -> None:
-        view.show(progress)
-        if progress.phase == "ready" and "ready" not in told:
-            view.note("`agent run` finds it by itself. Ctrl-C ends it. From another terminal: agent serve status")
         told.append(progress.phase)
+        view.show(progress)
+        if progress.phase == "ready" and told.count("ready") == 1:
+            view.note("`agent run` finds it by itself. Ctrl-C ends it. From another terminal: agent serve status")
 
     # Ctrl-C is how it is ended.
     with ended_by_signals(signal.SIGTERM, signal.SIGHUP), suppress(KeyboardInterrupt):

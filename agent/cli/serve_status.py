@@ -31,7 +31,7 @@ def status() -> int:
         return 1
     there = is_there(record)
     state = record.state if there or record.state == "failed" else "gone, with whoever watched over it"
-    since = f" since {_since(record.started_at)}" if record.started_at and there else ""
+    since = f" since {_since(record.started_at)}" if record.state == "ready" and there else ""
     print(f"{record.model} at {record.base_url}: {state}{since}")
     for line in filter(None, (_doing(record), _live(record) if there else "", _restarts(record))):
         print(f"  {line}")
@@ -134,14 +134,11 @@ def _since(started_at: str) -> str:
 
 
 def _doing(record: ServerRecord) -> str:
-    if record.state == "starting":
-        return f"now: {record.detail}"
-    return record.detail if record.state in ("restarting", "failed") else ""
+    return f"now: {record.detail}" if record.state in ("starting", "restarting") else record.detail
 
 
 def _restarts(record: ServerRecord) -> str:
-    why = f"; last: {record.detail}" if record.state == "ready" and record.detail else ""
-    return f"restarts: {record.restarts}{why}" if record.restarts else ""
+    return f"restarts: {record.restarts}; the last because: {record.last_death}" if record.restarts else ""
 
 
 def _processes(record: ServerRecord) -> str:
