@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -58,8 +59,9 @@ def start_detached(
     assert child.stdout is not None
     try:
         with child:  # It leaves the supervisor behind and ends at once.
-            child.stdin.write(launch.to_json())
-            child.stdin.close()
+            with suppress(BrokenPipeError):  # It ended at once; why is in its log.
+                child.stdin.write(launch.to_json())
+                child.stdin.close()
             return _listen(child.stdout, on_progress)
     except EOFError as error:
         raise EngineError(

@@ -33,8 +33,8 @@ class Patience:
     """A start may say nothing for so long."""
     hang_s: float = 120.0
     """/health may give no answer for so long. An engine that is busy with long prompts is slow to say that it lives."""
-    poll_s: float = 5.0
-    """Between two looks at /health."""
+    poll_s: float = 15.0
+    """Between two looks at /health, each of which is a line in the log. The end of the process shows at once."""
 
 
 class Supervisor:

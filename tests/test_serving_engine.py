@@ -90,6 +90,16 @@ def test_a_kept_server_is_found_by_its_record_and_ended_by_it(tmp_path: Path, en
     assert left_running(tmp_path) == []
 
 
+def test_an_engine_is_not_started_twice(tmp_path: Path, engine_python: Path):
+    with pocket_engine(environ=an_environ(tmp_path, engine_python)) as engine:
+        record = engine.start()
+        with pytest.raises(EngineError) as caught:
+            engine.start()
+    assert str(caught.value) == (
+        f"This engine runs already: 'pocket' at {record.base_url}.\nNow:   Use it, or stop it first."
+    )
+
+
 def test_an_engine_that_ends_early_tells_its_cause_and_its_log(tmp_path: Path, engine_python: Path):
     engine = pocket_engine(environ=an_environ(tmp_path, engine_python, "dies"))
 

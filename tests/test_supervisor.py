@@ -12,6 +12,7 @@ import pytest
 
 from serving import EngineError, Progress
 from serving.claim import only_server
+from serving.detached import start_detached
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
 from serving.launch import LOGS_KEPT, Launch, launch_of
@@ -320,6 +321,14 @@ def test_a_kept_server_that_dies_at_its_start_tells_who_waits(tmp_path: Path):
     assert "serving.errors.EngineDied: The engine ended during its start with exit status 1." in done.stderr
     assert left_running(tmp_path) == []
     assert read_record(tmp_path / "state") is None
+
+
+def test_a_supervisor_that_cannot_even_start_says_why(tmp_path: Path):
+    with pytest.raises(EngineError) as caught:
+        start_detached(a_launch(tmp_path), inherited={"PYTHONHOME": "/no/such"}, on_progress=lambda _: None)
+    assert caught.value.what == "The supervisor ended before the server was ready."
+    assert "No module named 'encodings'" in caught.value.cause
+    assert caught.value.do == "Start again."
 
 
 def test_a_launch_is_the_same_after_it_was_handed_over(tmp_path: Path):
