@@ -13,8 +13,6 @@ class Death:
     """How long it had served, seconds; 0: it died while it started."""
     fatal: bool
     """True: with the same configuration it happens again."""
-    why: str
-    """One or more lines for people."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -171,7 +171,7 @@ class Supervisor:
         self._engine.stop()
         served_s = self._clock() - self._ready_s if self._record.state == "ready" else 0.0
         # What has served once did not die of its configuration; its log may show a mistake of that kind all the same.
-        self._deaths.append(Death(ready_s=served_s, fatal=error.fatal and not served_s, why=error.what))
+        self._deaths.append(Death(ready_s=served_s, fatal=error.fatal and not served_s))
         decision = decide(self._deaths, self._policy)
         if isinstance(decision, GiveUp):
             self._note(state="failed", pid=0, start_ticks=0, detail=f"{decision.why}\n{error}")
@@ -184,6 +184,9 @@ class Supervisor:
             self._start_once()
         except EngineDied as again:
             return again
+        except EngineError as unusable:  # Its program or its key is gone: there is nothing that could be started.
+            self._note(state="failed", detail=str(unusable))
+            raise
         return None
 
     def _tell_phase(self, phase: Phase, detail: str) -> None:

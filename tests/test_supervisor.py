@@ -28,7 +28,7 @@ QUICK = Patience(silence_s=20.0, hang_s=0.2, poll_s=0.05)
 
 
 def died(ready_s: float = 0.0, *, fatal: bool = False) -> Death:
-    return Death(ready_s=ready_s, fatal=fatal, why="It died.")
+    return Death(ready_s=ready_s, fatal=fatal)
 
 
 def test_waits_double_with_each_death_up_to_a_minute():
@@ -168,6 +168,21 @@ def test_a_configuration_error_at_a_restart_ends_the_restarts_and_stays_in_the_r
         "The engine ended during its start with exit status 1.\nCause: "
     )
     assert current_server(tmp_path / "state") is None
+    assert left_running(tmp_path) == []
+
+
+def test_a_program_that_is_gone_at_a_restart_is_told_by_the_record(tmp_path: Path):
+    with a_supervisor(tmp_path) as supervisor:
+        first = supervisor.start()
+        (tmp_path / "python").unlink()
+        os.kill(first.pid, signal.SIGKILL)
+        with pytest.raises(EngineError) as caught:
+            supervisor.watch()
+
+    record = read_record(tmp_path / "state")
+    assert record is not None
+    assert (record.state, record.detail) == ("failed", str(caught.value))
+    assert caught.value.what == f"Cannot start the engine: '{tmp_path}/python' cannot be run."
     assert left_running(tmp_path) == []
 
 
