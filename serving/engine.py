@@ -8,24 +8,25 @@ from time import monotonic
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
-from .calibration import StartSummary, record_start
-from .detached import start_detached
+from .capacity.calibration import MeasuredStart, record_start
+from .capacity.planner import decide, plan
+from .capacity.planning import Change, Plan
 from .engines import engine_command
 from .engines.command import EngineCommand, ServeOptions
-from .errors import EngineDied, EngineError
+from .errors import EngineError
 from .fitting import nearest_fit
-from .interpreter import FindPython, cpu_python, gpu_python
-from .launch import Launch, launch_of
 from .places import state_dir
-from .planner import decide, plan
-from .planning import Change, Plan
 from .pocket import MODEL_NAME
-from .postmortem import read_summary
-from .process import SILENCE_S, EngineProcess
-from .process_group import free_port
 from .progress import OnDetail, OnProgress, Phase, Progress
-from .record import ServerRecord, stop_server
-from .supervisor import Patience, Supervisor
+from .readiness.interpreter import FindPython, cpu_python, gpu_python
+from .running.death import EngineDied
+from .running.detached import start_detached
+from .running.launch import Launch, launch_of
+from .running.postmortem import read_summary
+from .running.process import SILENCE_S, EngineProcess
+from .running.process_group import free_port
+from .running.record import ServerRecord, stop_server
+from .running.supervisor import Patience, Supervisor
 
 MOST_FITS = 2
 """Starts on a smaller plan after one that ran out of memory; a third would say that the numbers are not understood."""
@@ -190,7 +191,7 @@ class Engine:
         """Keep what the start needed, so that later plans of the same configuration need no estimate."""
         summary = read_summary(record.engine, Path(record.log))
         if self._plan is not None and summary is not None and summary.version and summary.kv_tokens:
-            facts = StartSummary(engine_version=summary.version, kv_cache_tokens=summary.kv_tokens)
+            facts = MeasuredStart(engine_version=summary.version, kv_cache_tokens=summary.kv_tokens)
             record_start(facts, self._plan.request, state_dir(self._environ))
 
     def _launch(self, tell: OnDetail) -> Launch:

@@ -1,12 +1,10 @@
-"""The errors of serving: an engine could not be installed, started, kept up or stopped."""
+"""The one error of serving: something could not be planned, installed, started, kept up, stopped or asked."""
 
 from pathlib import Path
 
-from .doctor.records import Diagnosis
-
 
 class EngineError(Exception):
-    """An engine could not be installed, started or stopped.
+    """Something could not be planned, installed, started, kept up, stopped or asked.
 
     The text says what happened, the cause as far as it is known, and what to do now.
     """
@@ -31,32 +29,3 @@ class EngineError(Exception):
             lines.append(f"Log:   {log}")
         lines.append("Now:   " + do.replace("\n", "\n       "))
         super().__init__("\n".join(lines))
-
-
-class EngineDied(EngineError):
-    """An engine ended, fell silent or refused to answer, and left a log that may say why."""
-
-    def __init__(self, what: str, *, diagnosis: Diagnosis | None, cause: str = "", do: str = "", log: Path) -> None:
-        """Take cause and advice from the diagnosis, where there is one.
-
-        Args:
-            what: what happened, one sentence.
-            diagnosis: the root of it, as the doctor sees it in the log. None: the log shows nothing.
-            cause: what is known without a diagnosis.
-            do: what to do if no diagnosis says it.
-            log: the file with everything the engine said.
-        """
-        self.diagnosis = diagnosis
-        known = diagnosis is not None and diagnosis.symptom != "unknown"
-        said = "" if diagnosis is None else diagnosis.evidence
-        super().__init__(
-            what,
-            cause=f"{diagnosis.cause}\n{said}" if diagnosis is not None and known else cause or said,
-            do=diagnosis.fix if diagnosis is not None and known else do,
-            log=log,
-        )
-
-    @property
-    def fatal(self) -> bool:
-        """Tell whether it would happen again with the same configuration, as far as is known."""
-        return self.diagnosis is not None and self.diagnosis.fatal

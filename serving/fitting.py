@@ -3,12 +3,23 @@
 import re
 from dataclasses import replace
 
+from .capacity.planner import decide
+from .capacity.planning import Change, Plan
 from .doctor.records import Diagnosis
-from .planner import decide
-from .planning import Change, Plan
 from .startfacts import StartSummary
 
-OUT_OF_MEMORY = frozenset({"kv_too_small", "no_kv", "no_fit", "load_oom", "warm_oom", "torch_oom"})
+OUT_OF_MEMORY = frozenset(
+    {
+        "kv_too_small",
+        "no_kv",
+        "no_fit",
+        "load_oom",
+        "warm_oom",
+        "torch_oom",
+        "sglang_no_memory",
+        "sglang_graphs",
+    }
+)
 """Symptoms that a smaller configuration mends."""
 
 # vLLM 0.33.0, v1/core/kv_cache_utils.py, read 2026-11.

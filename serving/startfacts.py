@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from .planning import EngineName
+from .capacity.planning import EngineName
 from .progress import Phase
 
 

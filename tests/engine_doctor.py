@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from serving.doctor import Diagnosis, diagnose, diagnose_http
-from serving.install import ensure_installed
 from serving.places import cache_dir
 from serving.pocket import MODEL_NAME, model_dir
-from serving.process_group import free_port
+from serving.readiness.install import ensure_installed
+from serving.running.process_group import free_port
 
 pytestmark = pytest.mark.engine
 

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from serving import Engine
-from serving.catalogue import SMALL
+from serving.capacity.catalogue import SMALL
+from serving.capacity.planner import plan
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions
-from serving.interpreter import cpu_python
-from serving.marks import marked
-from serving.planner import plan
-from serving.process_group import free_port
-from serving.versions import installed_versions, version_problems
+from serving.readiness.interpreter import cpu_python
+from serving.readiness.versions import installed_versions, version_problems
+from serving.running.marks import marked
+from serving.running.process_group import free_port
 
 pytestmark = pytest.mark.engine
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.install import ensure_installed
+from serving.capacity.planner import plan
+from serving.capacity.planning import Plan
 from serving.places import cache_dir
-from serving.planner import plan
-from serving.planning import Plan
 from serving.pocket import model_dir
+from serving.readiness.install import ensure_installed
 
 pytestmark = pytest.mark.engine
 

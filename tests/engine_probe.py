@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from agent.cli import main
-from serving.install import ensure_installed
 from serving.places import cache_dir
 from serving.pocket import MAX_MODEL_LEN, MODEL_NAME, model_dir
 from serving.probe import TITLES, ProbeReport, probe, read_cache
-from serving.process_group import free_port
+from serving.readiness.install import ensure_installed
+from serving.running.process_group import free_port
 
 pytestmark = pytest.mark.engine
 

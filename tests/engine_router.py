@@ -26,7 +26,7 @@ from agent.taskfile import load_task
 from serving import pocket_engine
 from serving.deploy.records import DeployOptions, Place
 from serving.deploy.routing import MODULE, router_flags
-from serving.process_group import free_port
+from serving.running.process_group import free_port
 
 if TYPE_CHECKING:
     from conftest import LiveEngine

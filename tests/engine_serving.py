@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serving import pocket_engine
-from serving.process_group import identify
+from serving.running.process_group import identify
 from tools.files import write_file
 
 pytestmark = pytest.mark.engine

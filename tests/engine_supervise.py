@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from serving import Engine, Progress, ServerRecord, stop_server
-from serving.claim import only_server
+from serving.capacity.planner import plan
 from serving.engines.command import ServeOptions
-from serving.interpreter import cpu_python
-from serving.marks import marked
-from serving.planner import plan
-from serving.process_group import free_port, identify
-from serving.record import left_behind, read_record
+from serving.readiness.interpreter import cpu_python
+from serving.running.claim import only_server
+from serving.running.marks import marked
+from serving.running.process_group import free_port, identify
+from serving.running.record import left_behind, read_record
 
 pytestmark = pytest.mark.engine
 
@@ -55,7 +55,7 @@ def keeper_of(record: ServerRecord) -> list[int]:
     stats = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
     parents = {path.parent.name: stat[1] for path, stat in zip(Path("/proc").glob("[0-9]*/stat"), stats, strict=True)}
     children = [int(pid) for pid, parent in parents.items() if parent == str(record.supervisor_pid)]
-    dogs = [pid for pid in children if b"serving.watchdog" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    dogs = [pid for pid in children if b"serving.running.watchdog" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return [record.supervisor_pid, *dogs]
 
 

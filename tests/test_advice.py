@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from serving.hardware import GIB
-from serving.planner import plan
-from serving.planning import Plan
+from serving.capacity.hardware import GIB
+from serving.capacity.planner import plan
+from serving.capacity.planning import Plan
 
 NO_IMAGES = ("do without images: the vision tower is not loaded", "--language-model-only")
 FP8_CACHE = ("keep keys and values in FP8: half the bytes, perhaps a little less exact", "--kv fp8")

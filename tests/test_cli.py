@@ -160,11 +160,11 @@ def test_a_record_of_a_process_that_is_gone_is_not_used(task: Path, tmp_path: Pa
     assert capsys.readouterr().err == f"agent: {NOT_FOUND}\n"
 
 
-def test_serving_and_agent_agree_on_the_record(tmp_path: Path):
-    """The two packages meet in this file and not in Python, so one test holds them together."""
-    from agent.cli.discovery import recorded_server
+def test_a_run_finds_the_recorded_server(tmp_path: Path):
+    from agent.cli.discovery import Wanted, find_endpoint
+    from agent.taskparts import TaskModel
     from serving import ServerRecord
-    from serving.record import write_record
+    from serving.running.record import write_record
 
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     record = ServerRecord(
@@ -172,9 +172,9 @@ def test_serving_and_agent_agree_on_the_record(tmp_path: Path):
         started_at="2026-11-23T16:00:00+00:00", log="/tmp/log", max_model_len=8192,
     )  # fmt: skip
     write_record(record, tmp_path / "tramontane")
-    found = recorded_server({"XDG_STATE_HOME": str(tmp_path)})
+    found = find_endpoint(Wanted(base_url=None, model=None), TaskModel(), {"XDG_STATE_HOME": str(tmp_path)})
     assert found is not None
-    assert (found["base_url"], found["model"], found["pid"]) == ("http://127.0.0.1:9/v1", "pocket", os.getpid())
+    assert found.base_url == "http://127.0.0.1:9/v1"
 
 
 def test_an_unreachable_server_is_one_message_and_exit_code_2(task: Path, capsys: pytest.CaptureFixture[str]):

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.cli.command_view import render
+from serving.capacity.planner import plan
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
-from serving.planner import plan
 
 # Stands in for vllm and python: writes down what it was given.
 PROGRAM = """#!{python} -S

@@ -29,14 +29,14 @@ from agent.profiles import MISTRAL
 from agent.testing import Received, ScriptedServer, says
 from agent.wire import Request
 from serving import EngineError
+from serving.capacity.planner import plan
+from serving.capacity.planning import Change, Plan
 from serving.deploy import DeployOptions, Policy, Target, render
 from serving.deploy.records import Place
 from serving.deploy.routing import MODULE, router_flags
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
-from serving.planner import plan
-from serving.planning import Change, Plan
-from serving.process_group import free_port
+from serving.running.process_group import free_port
 
 KEY = Path("/etc/tramontane/api key")
 MEDIUM = plan(gpus="h100:8", tensor_parallel_size=4, max_model_len=32768, draft="eagle")

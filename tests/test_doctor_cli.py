@@ -10,7 +10,7 @@ import pytest
 
 from agent.cli import main
 from serving.places import state_dir
-from serving.record import ServerRecord, write_record
+from serving.running.record import ServerRecord, write_record
 
 REAL = Path(__file__).parent / "data" / "engine_logs" / "vllm-0.32.0-cpu"
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from serving.capacity.planner import plan
 from serving.doctor import Diagnosis
 from serving.fitting import nearest_fit
-from serving.planner import plan
 from serving.startfacts import StartSummary
 
 PLANNED = plan(gpus="h200:2", max_model_len=131072)

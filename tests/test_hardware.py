@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 from serving import EngineError
-from serving.gpus import gpus_here
-from serving.hardware import GIB, Gpu, GpuSet, known_gpus, parse_gpus
+from serving.capacity.gpus import gpus_here
+from serving.capacity.hardware import GIB, Gpu, GpuSet, known_gpus, parse_gpus
 
 H100 = Gpu(
     name="h100",

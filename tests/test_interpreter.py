@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving import EngineError
-from serving.interpreter import cpu_python, gpu_python
+from serving.readiness.interpreter import cpu_python, gpu_python
 
 
 def a_program(folder: Path, first_line: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from serving import EngineError
-from serving.modelfolder import read_draft, read_model
-from serving.models import DraftShape, ModelShape, WeightBytes
+from serving.capacity.modelfolder import read_draft, read_model
+from serving.capacity.models import DraftShape, ModelShape, WeightBytes
 from serving.pocket import model_dir
 
 SIZES = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I32": 4}

@@ -2,10 +2,10 @@
 
 import pytest
 
-from serving.catalogue import MEDIUM, SMALL, draft_for, known_models
-from serving.hardware import GIB
-from serving.kvcache import bytes_per_token
-from serving.models import DraftShape, ModelShape, WeightBytes
+from serving.capacity.catalogue import MEDIUM, SMALL, draft_for, known_models
+from serving.capacity.hardware import GIB
+from serving.capacity.kvcache import bytes_per_token
+from serving.capacity.models import DraftShape, ModelShape, WeightBytes
 
 
 def model(name: str) -> ModelShape:

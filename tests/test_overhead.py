@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from serving.catalogue import draft_for
-from serving.hardware import GIB, Gpu, GpuSet
-from serving.planner import find_model, plan
-from serving.planning import Plan
+from serving.capacity.catalogue import draft_for
+from serving.capacity.hardware import GIB, Gpu, GpuSet
+from serving.capacity.planner import find_model, plan
+from serving.capacity.planning import Plan
 
 LOGS = Path(__file__).parent / "data" / "engine_logs" / "cuda"
 # What PyTorch reported of the card; the catalogue says 139.81 GiB.

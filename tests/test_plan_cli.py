@@ -14,8 +14,8 @@ from agent.events import Replied
 from agent.journal import Journal
 from agent.messages import Reply, Usage
 from serving import EngineError
-from serving.calibration import StartSummary, record_start
-from serving.hardware import GIB
+from serving.capacity.calibration import MeasuredStart, record_start
+from serving.capacity.hardware import GIB
 
 PLANS = Path(__file__).parent / "data" / "plans"
 
@@ -184,7 +184,9 @@ def test_a_measured_start_is_used_by_later_plans(tmp_path: Path):
     environ = {"XDG_STATE_HOME": str(tmp_path)}
     args = parsed("--gpus h100:4 --context 64k")
     first = plan_from(args, environ)
-    record_start(StartSummary(engine_version="0.33.0", kv_cache_tokens=400_000), first.request, tmp_path / "tramontane")
+    record_start(
+        MeasuredStart(engine_version="0.33.0", kv_cache_tokens=400_000), first.request, tmp_path / "tramontane"
+    )
     again = plan_from(args, environ)
     assert (first.measured, again.measured, again.kv_tokens) == (False, True, 400_000)
 

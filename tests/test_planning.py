@@ -2,8 +2,8 @@
 
 import pytest
 
-from serving.hardware import GIB
-from serving.planner import plan
+from serving.capacity.hardware import GIB
+from serving.capacity.planner import plan
 
 # Predicted tokens for Mistral Medium 3.5 128B in FP8 with its vision tower, BF16 KV cache, 4 GiB beside weights and KV
 # cache, and 79.11, 139.81 and 178.35 GiB as the engine sees H100, H200 and B200, for a context of 262,144 tokens.

@@ -10,18 +10,18 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from serving import EngineError
+from serving.capacity.hardware import parse_gpus
+from serving.capacity.planner import plan
+from serving.capacity.planning import Plan
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
-from serving.gpustate import Driver, GpuHolder, GpuState, ask_driver
-from serving.hardware import parse_gpus
-from serving.machine import Machine, is_taken, look
-from serving.planner import plan
-from serving.planning import Plan
 from serving.pocket import model_dir
-from serving.preflight import Finding, preflight, refuse
-from serving.record import ServerRecord
-from serving.versions import VersionProblem
-from serving.weights import FoundWeights
+from serving.readiness.gpustate import Driver, GpuHolder, GpuState, ask_driver
+from serving.readiness.machine import Machine, is_taken, look
+from serving.readiness.preflight import Finding, preflight, refuse
+from serving.readiness.versions import VersionProblem
+from serving.readiness.weights import FoundWeights
+from serving.running.record import ServerRecord
 
 GIB = 2**30
 REPO = "mistralai/Mistral-Medium-3.5-128B"

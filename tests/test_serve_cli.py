@@ -20,11 +20,11 @@ import pytest
 from agent.cli import main
 from agent.cli.progress import ProgressLine
 from agent.cli.serve import add_arguments
-from serving import ServerRecord
-from serving.marks import mark_environment, new_mark
-from serving.process_group import identify
+from serving import ServerRecord, current_server
 from serving.progress import Progress
-from serving.record import read_record, write_record
+from serving.running.marks import mark_environment, new_mark
+from serving.running.process_group import identify
+from serving.running.record import read_record, write_record
 
 FAKE = Path(__file__).parent / "data" / "fake_engine.py"
 NONE = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket\n"
@@ -260,8 +260,6 @@ def test_a_run_finds_the_key_of_the_recorded_server_by_itself(home: Path):
 
 
 def test_a_run_waits_for_a_server_that_is_being_started_again_and_not_for_one_that_failed(home: Path):
-    from agent.cli.discovery import recorded_server
-
     me = identify(os.getpid())
     assert me is not None
     record = ServerRecord(
@@ -269,13 +267,11 @@ def test_a_run_waits_for_a_server_that_is_being_started_again_and_not_for_one_th
         max_model_len=1, supervisor_pid=me.pid, supervisor_start_ticks=me.start_ticks, state="restarting",
     )  # fmt: skip
     write_record(record, state(home))
-    found = recorded_server(os.environ)
-    assert found is not None
-    assert found["base_url"] == "http://127.0.0.1:1/v1"
+    assert current_server(state(home)) == record
     write_record(replace(record, state="failed"), state(home))
-    assert recorded_server(os.environ) is None
+    assert current_server(state(home)) is None
     write_record(replace(record, supervisor_start_ticks=1), state(home))
-    assert recorded_server(os.environ) is None
+    assert current_server(state(home)) is None
 
 
 def test_the_changing_line_keeps_the_last_word_of_each_phase(monkeypatch: pytest.MonkeyPatch):

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
+from serving.capacity.planner import plan
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
-from serving.errors import EngineDied
-from serving.planner import plan
-from serving.process_group import free_port, identify, is_alive, spawn, stop_group
-from serving.record import read_record
-from serving.watchdog import Watchdog
+from serving.running.death import EngineDied
+from serving.running.process_group import free_port, identify, is_alive, spawn, stop_group
+from serving.running.record import read_record
+from serving.running.watchdog import Watchdog
 
 FAKE = Path(__file__).parent / "data" / "fake_engine.py"
 
@@ -205,8 +205,8 @@ def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_
 
 def test_an_engine_ends_with_the_process_that_started_it_even_if_that_is_killed(tmp_path: Path):
     script = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom serving.process_group import identify, spawn\n"
-        "from serving.watchdog import Watchdog\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom serving.running.process_group import identify, spawn\n"
+        "from serving.running.watchdog import Watchdog\n"
         f"child = spawn(['sleep', '30'], environment={{'PATH': os.environ['PATH']}}, folder=Path({str(tmp_path)!r}), "
         f"log=Path({str(tmp_path / 'log')!r}))\n"
         "dog = Watchdog(identify(child.pid), 'm')\nprint(child.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.cpu_env import MEND, InstallStep, install_plan, mend, torch_is_missing
 from serving.errors import EngineError
-from serving.install import Machine, ensure_installed, installed_python
+from serving.readiness.cpu_env import MEND, InstallStep, install_plan, mend, torch_is_missing
+from serving.readiness.install import Machine, ensure_installed, installed_python
 
 NAME = "engine-cpu-0.32.0-1.12.0"
 NO_TORCH = "ERROR: No matching distribution found for torch==2.13.0+cpu"

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from serving import ServerRecord, current_server, stop_server
-from serving.process_group import identify
-from serving.record import read_record, write_record
+from serving.running.process_group import identify
+from serving.running.record import read_record, write_record
 
 
 def a_record(pid: int, start_ticks: int) -> ServerRecord:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from serving import EngineError
-from serving.catalogue import SMALL
+from serving.capacity.catalogue import SMALL
+from serving.capacity.planner import plan
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
 from serving.engines.vllm import StartFact, read_start_line
-from serving.planner import plan
 
 REACHED = ("--host", "127.0.0.1", "--port", "8000")
 NATIVE = ("--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral")

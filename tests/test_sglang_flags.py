@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from serving import EngineError
-from serving.catalogue import SMALL
+from serving.capacity.catalogue import SMALL
+from serving.capacity.planner import plan
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, ServeOptions
-from serving.planner import plan
 
 DOCUMENTED: dict[str, Any] = json.loads((Path(__file__).parent / "data/sglang_flags.json").read_text())["flags"]
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from serving import EngineError, Progress
-from serving.claim import only_server
-from serving.detached import start_detached
+from serving.capacity.planner import plan
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
-from serving.launch import LOGS_KEPT, Launch, launch_of
-from serving.marks import end_marked, mark_environment, marked, new_mark
-from serving.planner import plan
-from serving.process_group import free_port, identify
-from serving.record import ServerRecord, current_server, left_behind, read_record, stop_server, write_record
-from serving.restarts import Death, GiveUp, Restart, RestartPolicy, decide
-from serving.supervisor import Patience, Supervisor
+from serving.running.claim import only_server
+from serving.running.detached import start_detached
+from serving.running.launch import LOGS_KEPT, Launch, launch_of
+from serving.running.marks import end_marked, mark_environment, marked, new_mark
+from serving.running.process_group import free_port, identify
+from serving.running.record import ServerRecord, current_server, left_behind, read_record, stop_server, write_record
+from serving.running.restarts import Death, GiveUp, Restart, RestartPolicy, decide
+from serving.running.supervisor import Patience, Supervisor
 
 FAKE = Path(__file__).parent / "data" / "fake_engine.py"
 QUICK = Patience(silence_s=20.0, hang_s=0.2, poll_s=0.05)
@@ -284,8 +284,8 @@ def test_the_killed_servers_workers_are_ended_by_stop(tmp_path: Path):
 DETACHED = """
 import sys
 from pathlib import Path
-from serving.detached import start_detached
-from serving.launch import Launch
+from serving.running.detached import start_detached
+from serving.running.launch import Launch
 record = start_detached(Launch.from_json(sys.stdin.read()), inherited=dict(__import__("os").environ), on_progress=print)
 print("ready", record.pid, record.supervisor_pid)
 """
@@ -333,7 +333,7 @@ def test_a_kept_server_that_dies_at_its_start_tells_who_waits(tmp_path: Path):
         [sys.executable, "-c", DETACHED], input=a_launch(tmp_path).to_json(), text=True,
         env=an_environ(tmp_path, "dies"), capture_output=True, check=False,
     )  # fmt: skip
-    assert "serving.errors.EngineDied: The engine ended during its start with exit status 1." in done.stderr
+    assert "serving.running.death.EngineDied: The engine ended during its start with exit status 1." in done.stderr
     assert left_running(tmp_path) == []
     assert read_record(tmp_path / "state") is None
 

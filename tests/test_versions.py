@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from serving import EngineError
+from serving.capacity.planning import EngineName
 from serving.engines.command import EngineCommand, Feature
-from serving.planning import EngineName
-from serving.versions import (
+from serving.readiness.versions import (
     VersionProblem,
     installed_versions,
     refuse_known,

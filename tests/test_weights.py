@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from serving.weights import FoundWeights, find_weights, has_token, hub_cache, layout_for
+from serving.readiness.weights import FoundWeights, find_weights, has_token, hub_cache, layout_for
 
 REPO = "mistralai/Mistral-Medium-3.5-128B"
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from ..endpoint import Endpoint
 from ..profiles import Profile, SchemaField, Surface, profile_for
-from .places import state_folder
 
 if TYPE_CHECKING:
     from serving.probe import Capabilities
@@ -19,10 +18,12 @@ if TYPE_CHECKING:
 
 def with_capabilities(endpoint: Endpoint, environ: Mapping[str, str]) -> Endpoint:
     """Return the endpoint with what a probe of its server found; itself if nothing is known that changes anything."""
-    state = state_folder(environ)
+    from serving.places import state_dir
+
+    state = state_dir(environ)
     if not (state / "probes").is_dir():
         return endpoint
-    from serving.probe import recall  # imports all of serving: only where there was a probe
+    from serving.probe import recall  # only where there was a probe
 
     key = "" if endpoint.api_key == "none" else endpoint.api_key
     report = recall(endpoint.base_url, model=endpoint.model, api_key=key, state=state)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 from ..endpoint import Endpoint
 from ..errors import ConfigError
 from ..profiles import named_profile
 from ..taskparts import TaskModel
 from .capabilities import with_capabilities
-from .places import state_folder
+
+if TYPE_CHECKING:
+    from serving import ServerRecord
 
 POCKET = "pocket"
 """The model that is shipped with the package and started on the CPU when a run asks for it."""
@@ -47,12 +47,12 @@ def find_endpoint(wanted: Wanted, task: TaskModel, environ: Mapping[str, str]) -
     """
     model = wanted.model or task.name
     base_url = wanted.base_url or task.base_url
-    recorded = recorded_server(environ)
+    recorded = _recorded_server(environ)
     if base_url is None and model == POCKET:
-        if recorded is None or recorded["model"] != POCKET:
+        if recorded is None or recorded.model != POCKET:
             return None
-        base_url = str(recorded["base_url"])
-    base_url = base_url or environ.get("AGENT_BASE_URL") or (str(recorded["base_url"]) if recorded else None)
+        base_url = recorded.base_url
+    base_url = base_url or environ.get("AGENT_BASE_URL") or (recorded.base_url if recorded else None)
     if base_url is None:
         raise ConfigError(NOT_FOUND)
     return endpoint_at(base_url, model, task, environ)
@@ -63,6 +63,7 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
 
     Raises:
         ConfigError: the API key's variable is not set, or the address is not one.
+        EngineError: the file with the recorded server's key cannot be used.
     """
     key = environ.get("AGENT_API_KEY") or _recorded_key(base_url, environ) or "none"
     if task.api_key_env is not None:
@@ -80,51 +81,22 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
     return with_capabilities(endpoint, environ)
 
 
-def recorded_server(environ: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """Return the record that `agent serve` left, if its server lives.
+def _recorded_server(environ: Mapping[str, str]) -> ServerRecord | None:
+    from serving import current_server
+    from serving.places import state_dir
 
-    The format is described in serving/record.py. It is read here once more, because the two packages meet in this
-    file and not in Python.
-    """
-    try:
-        found: object = json.loads((state_folder(environ) / "server.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(found, dict):
-        return None
-    record = cast("dict[str, Any]", found)
-    if record.get("version") != 1 or not {"base_url", "model", "pid", "start_ticks"} <= record.keys():
-        return None
-    # An engine that died is started again by its supervisor: as long as that lives, a run waits for it.
-    lives = _runs(int(record["pid"]), int(record["start_ticks"])) or _runs(
-        int(record.get("supervisor_pid", 0)), int(record.get("supervisor_start_ticks", 0))
-    )
-    return record if lives and record.get("state") != "failed" else None
+    return current_server(state_dir(environ))
 
 
 def _recorded_key(base_url: str, environ: Mapping[str, str]) -> str:
-    """Read the key of the recorded server from its file; empty: this is another server, or it needs none."""
-    record = recorded_server(environ)
-    if record is None or record["base_url"] != base_url or not record.get("api_key_file"):
-        return ""
-    try:
-        return Path(record["api_key_file"]).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
+    """Read the key of the recorded server from its file; empty: this is another server, or it needs none.
 
+    Raises:
+        EngineError: the file cannot be used.
+    """
+    from serving.keyfile import read_key
 
-def _runs(pid: int, start_ticks: int) -> bool:
-    """Tell whether the process is there and is the same; the number may have gone to another one meanwhile."""
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    stat = Path(f"/proc/{pid}/stat")
-    if not start_ticks or not stat.exists():
-        return True
-    # The second field is the name in brackets and may hold blanks; field 22 is the 20th after it (proc(5)).
-    return int(stat.read_text().rpartition(")")[2].split()[19]) == start_ticks
+    record = _recorded_server(environ)
+    if record is None or record.base_url != base_url or not record.api_key_file:
+        return ""
+    return read_key(Path(record.api_key_file))

@@ -36,8 +36,8 @@ def examine_log(file: str, *, engine: str | None, as_json: bool) -> int:
     Raises:
         ConfigError: there is no such file, it cannot be read, it is empty, or it is no text.
     """
+    from serving.capacity.planning import EngineName
     from serving.doctor import read_log
-    from serving.planning import EngineName
 
     with _opened(file) as lines:
         reading = read_log(lines, engine=cast("EngineName | None", engine))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .plan_options import add_plan_arguments
 
 if TYPE_CHECKING:
-    from serving.planning import Plan
+    from serving.capacity.planning import Plan
 
 # Where no GPUs are given and none are here: what people rent by the machine.
 _COMMON_SETS = ("h100:4", "h100:8", "h200:2", "h200:4", "b200:2")
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     import os
 
-    from serving.hardware import parse_gpus
+    from serving.capacity.hardware import parse_gpus
 
     from .plan_options import plan_on
 

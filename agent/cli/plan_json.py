@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from serving.models import DraftShape
-    from serving.planning import Plan, PlanRequest
+    from serving.capacity.models import DraftShape
+    from serving.capacity.planning import Plan, PlanRequest
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from serving import EngineError
-    from serving.hardware import GpuSet
-    from serving.planning import Plan, PlanRequest
+    from serving.capacity.hardware import GpuSet
+    from serving.capacity.planning import Plan, PlanRequest
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,8 +76,8 @@ def gpus_of(args: argparse.Namespace, environ: Mapping[str, str]) -> GpuSet | No
     Raises:
         EngineError: the GPUs given are not known.
     """
-    from serving.gpus import gpus_here
-    from serving.hardware import parse_gpus
+    from serving.capacity.gpus import gpus_here
+    from serving.capacity.hardware import parse_gpus
 
     if args.gpus is not None:
         return parse_gpus(args.gpus)
@@ -93,11 +93,11 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
     """
     from dataclasses import replace
 
-    from serving.calibration import lookup
-    from serving.catalogue import MEDIUM
+    from serving.capacity.calibration import lookup
+    from serving.capacity.catalogue import MEDIUM
+    from serving.capacity.planner import plan
+    from serving.capacity.planning import PlanRequest
     from serving.places import state_dir
-    from serving.planner import plan
-    from serving.planning import PlanRequest
 
     from .contexts import seen_contexts
 
@@ -131,10 +131,10 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
 
 def options_of(request: PlanRequest) -> tuple[str, ...]:
     """Spell a request as words of the command line, so that the same plan comes out; what is usual is left out."""
-    from serving.catalogue import MEDIUM
-    from serving.hardware import GIB
-    from serving.planner import usual_block_size, usual_cache_bytes, usual_sequences
-    from serving.splitting import widest_split
+    from serving.capacity.catalogue import MEDIUM
+    from serving.capacity.hardware import GIB
+    from serving.capacity.planner import usual_block_size, usual_cache_bytes, usual_sequences
+    from serving.capacity.splitting import widest_split
 
     model, gpus = request.model, request.gpus
     draft = request.draft and ("eagle" if model.name == MEDIUM else request.draft.name)
@@ -184,7 +184,7 @@ def _share(text: str | None, usual: float) -> float:
 
 
 def _gib(option: str, text: str | None) -> int | None:
-    from serving.hardware import GIB
+    from serving.capacity.hardware import GIB
 
     return None if text is None else int(_decimal(option, text, "Give GiB per GPU, as 4 or 4.5.") * GIB)
 

@@ -18,9 +18,9 @@ from .serve_status import Live
 
 if TYPE_CHECKING:
     from serving import Engine, EngineError, Progress
-    from serving.errors import EngineDied
-    from serving.planning import Plan
+    from serving.capacity.planning import Plan
     from serving.progress import OnProgress
+    from serving.running.death import EngineDied
 
 POCKET = "pocket"
 _USUAL_PORT = 8000
@@ -45,10 +45,10 @@ def start(args: argparse.Namespace) -> int:
             print("By plan this does not fit. See why, and what would: agent plan", file=sys.stderr)
         return 0
     from serving import Engine
-    from serving.errors import EngineDied
-    from serving.machine import look
     from serving.places import state_dir
-    from serving.preflight import preflight, refuse
+    from serving.readiness.machine import look
+    from serving.readiness.preflight import preflight, refuse
+    from serving.running.death import EngineDied
 
     with progress_view(Live()) as view:
         python = _python(args, plan, view.show)
@@ -67,12 +67,12 @@ def start(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> Plan:
     from serving import EngineError
-    from serving.calibration import lookup
+    from serving.capacity.calibration import lookup
+    from serving.capacity.planner import decide
     from serving.engine import POCKET_REQUESTS
-    from serving.gpustate import ask_driver
     from serving.places import state_dir
-    from serving.planner import decide
-    from serving.preflight import NO_GPU
+    from serving.readiness.gpustate import ask_driver
+    from serving.readiness.preflight import NO_GPU
 
     if args.model == POCKET:
         # As pocket_engine has it: compiling takes a minute at each start and gains nothing at this size.
@@ -95,8 +95,8 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 
 def _free_port(host: str) -> int:
-    from serving.machine import is_taken
-    from serving.process_group import free_port
+    from serving.readiness.machine import is_taken
+    from serving.running.process_group import free_port
 
     return free_port(host) if is_taken(host, _USUAL_PORT) else _USUAL_PORT
 
@@ -104,7 +104,7 @@ def _free_port(host: str) -> int:
 def _python(args: argparse.Namespace, plan: Plan, show: OnProgress) -> Path | EngineError:
     """Find the interpreter that has the engine, or why there is none: that is told with all else that is wrong."""
     from serving import EngineError, Progress
-    from serving.interpreter import cpu_python, gpu_python
+    from serving.readiness.interpreter import cpu_python, gpu_python
 
     if args.python is not None:
         what = f"--python {str(args.python)!r} is no file."
@@ -122,8 +122,8 @@ def _python(args: argparse.Namespace, plan: Plan, show: OnProgress) -> Path | En
 
 def _known_python(args: argparse.Namespace, plan: Plan) -> Path | None:
     """Find the interpreter that a command has to name, because its engine is on no PATH; makes none."""
-    from serving.install import installed_python
     from serving.places import cache_dir
+    from serving.readiness.install import installed_python
 
     on_cpu = plan.request.gpus.gpu.name == "cpu"
     return args.python or (installed_python(cache_dir(os.environ)) if on_cpu else None)
@@ -137,7 +137,7 @@ def _keep(engine: Engine, view: ProgressView, *, fit: bool) -> int:
 
 
 def _stay(engine: Engine, view: ProgressView, *, fit: bool) -> int:
-    from serving.signals import ended_by_signals
+    from serving.running.signals import ended_by_signals
 
     told: list[str] = []
 

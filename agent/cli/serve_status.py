@@ -23,7 +23,7 @@ _FOLLOW_S = 0.5
 
 def status() -> int:
     """Say which server runs and how it is; returns 0 if it can be asked."""
-    from serving.record import is_there, left_behind, read_record
+    from serving.running.record import is_there, left_behind, read_record
 
     record = read_record()
     if record is None:
@@ -45,7 +45,7 @@ def status() -> int:
 
 def stop() -> int:
     """End the recorded server with all that it started."""
-    from serving.record import read_record, stop_server
+    from serving.running.record import read_record, stop_server
 
     record = read_record()
     if record is None:
@@ -58,7 +58,7 @@ def stop() -> int:
 
 def logs(*, lines: int, follow: bool) -> int:
     """Print the last lines of the recorded server's log, and those to come."""
-    from serving.record import is_there, read_record
+    from serving.running.record import is_there, read_record
 
     record = read_record()
     if record is None:

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from serving.engines.command import EngineCommand, Flag, Variable
-from serving.planning import Plan
-
+from ..capacity.planning import Plan
+from ..engines.command import EngineCommand, Flag, Variable
 from .quoting import comment, dollars_doubled, yaml_text
 from .records import ENGINE_IMAGE, ROUTER_IMAGE, DeployOptions, RenderedFile
 from .routing import REQUIREMENT

@@ -4,8 +4,7 @@ import math
 from pathlib import PurePosixPath
 from shlex import quote
 
-from serving.planning import Plan
-
+from ..capacity.planning import Plan
 from . import containers
 from .containers import flag_items, items
 from .places import ENGINE_PORT, SERVICE

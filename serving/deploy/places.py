@@ -3,9 +3,8 @@
 import re
 from ipaddress import IPv4Address
 
-from serving.errors import EngineError
-from serving.planning import Plan
-
+from ..capacity.planning import Plan
+from ..errors import EngineError
 from .records import DeployOptions, Place, Target
 
 ENGINE_PORT = 8000

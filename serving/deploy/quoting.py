@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from serving.errors import EngineError
+from ..errors import EngineError
 
 
 def refuse_unprintable(texts: Iterable[str]) -> None:

@@ -3,8 +3,7 @@
 import json
 from pathlib import PurePosixPath
 
-from serving.engines.command import Flag
-
+from ..engines.command import Flag
 from .quoting import comment, yaml_text
 from .records import Deployment, Job, RenderedFile
 from .routing import run_command

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from serving.engines.command import EngineCommand, Flag
-from serving.planning import Plan
+from ..capacity.planning import Plan
+from ..engines.command import EngineCommand, Flag
 
 Target = Literal["compose", "systemd", "kubernetes", "router", "ray"]
 Policy = Literal["sticky_least_loaded", "consistent_hash", "cache_aware", "power_of_two", "round_robin"]

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from serving.engines import engine_command
-from serving.engines.command import ServeOptions, Variable
-from serving.errors import EngineError
-from serving.planning import Plan
-
+from ..capacity.planning import Plan
+from ..engines import engine_command
+from ..engines.command import ServeOptions, Variable
+from ..errors import EngineError
 from .compose import compose
 from .kubernetes import kubernetes
 from .places import ANY_ADDRESS, places_of

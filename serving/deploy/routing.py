@@ -7,8 +7,7 @@ with engines that answer, fail, die and come back.
 from collections.abc import Sequence
 from shlex import quote
 
-from serving.engines.command import Flag
-
+from ..engines.command import Flag
 from .records import DeployOptions, Place
 
 REQUIREMENT = "vllm-router==0.1.17"

@@ -3,8 +3,7 @@
 from pathlib import PurePosixPath
 from shlex import quote
 
-from serving.engines.command import Flag
-
+from ..engines.command import Flag
 from .quoting import comment
 from .records import Deployment, Job, RenderedFile, Replica
 from .routing import REQUIREMENT, routing_notes, run_command

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from shlex import quote
 
-from serving.engines.command import Flag, Variable
-
+from ..engines.command import Flag, Variable
 from . import containers
 from .quoting import comment, systemd_value, systemd_word
 from .records import Deployment, Job, Place, RenderedFile

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from serving.engines import libraries
-from serving.engines.signs import Sign
-from serving.planning import EngineName
-from serving.startfacts import LoadSummary, StartSummary, Values, load_of, start_of
-
+from ..capacity.planning import EngineName
+from ..engines import libraries
+from ..engines.signs import Sign
+from ..startfacts import LoadSummary, StartSummary, Values, load_of, start_of
 from .catalogue import CATALOGUE
 from .knowledge import Knowledge, knowledge_of
 from .lines import Line, read_lines

@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass
 
-from serving.engines import libraries, mistral_messages
-from serving.engines.sglang import log as sglang_log
-from serving.engines.signs import Sign
-from serving.engines.vllm import failures as vllm_failures
-from serving.engines.vllm import log as vllm_log
-from serving.planning import EngineName
-from serving.startfacts import Telltale
+from ..capacity.planning import EngineName
+from ..engines import libraries, mistral_messages
+from ..engines.sglang import log as sglang_log
+from ..engines.signs import Sign
+from ..engines.vllm import failures as vllm_failures
+from ..engines.vllm import log as vllm_log
+from ..startfacts import Telltale
 
 
 @dataclass(frozen=True, kw_only=True)

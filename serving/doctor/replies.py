@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from serving.planning import EngineName
-
+from ..capacity.planning import EngineName
 from .catalogue import CATALOGUE
 from .knowledge import knowledge_of
 from .records import Diagnosis

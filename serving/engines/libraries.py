@@ -6,7 +6,7 @@ huggingface_hub 1.33, safetensors 0.7, transformers 5, read 2026-11.
 
 import re
 
-from serving.engines.signs import Sign, sign
+from .signs import Sign, sign
 
 _MEMORY: tuple[Sign, ...] = (
     sign(

@@ -3,7 +3,7 @@
 Source: mistral_common 1.11.7 to 1.13.1, and the templates of the model's Hugging Face layout, read and run 2026-11.
 """
 
-from serving.engines.signs import Sign, sign
+from .signs import Sign, sign
 
 SIGNS: tuple[Sign, ...] = (
     sign("call_id", r"Tool call id was (?P<id>.*?) but must be a-z, A-Z, 0-9, with a length of 9"),

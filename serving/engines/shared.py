@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from serving.errors import EngineError
-from serving.planning import PlanRequest
-
+from ..capacity.planning import PlanRequest
+from ..errors import EngineError
 from .command import Feature, Flag, ServeOptions, Variable, is_loopback
 
 VARIABLES = (

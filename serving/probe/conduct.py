@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from serving.errors import EngineError
-from serving.metrics import EngineMetrics
-
+from ..errors import EngineError
+from ..metrics import EngineMetrics
 from . import calls, questions, surroundings, texts
 from .reading import NoReply, SeenReply, brief, error_text, read_chat
 from .records import (

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from serving.metrics import EngineMetrics, parse_metrics
-
+from ..metrics import EngineMetrics, parse_metrics
 from .calls import no_reply
 from .reading import NoReply, as_count, as_list, as_object, brief, error_text, read_chat
 from .records import CheckResult, Exchange, ServerKind

@@ -1,7 +1,6 @@
 """Know the symptoms: what each is called, why it happens and what mends it; finds none."""
 
-from serving.doctor.symptoms import Symptom
-
+from ..symptoms import Symptom
 from .files import FILES
 from .memory import MEMORY
 from .requests import REQUESTS

@@ -1,6 +1,6 @@
 """Know the symptoms of weights, tokenizers and settings that are not there or cannot be read; finds none."""
 
-from serving.doctor.symptoms import Symptom
+from ..symptoms import Symptom
 
 _FETCH = (
     "Fetch the Mistral layout: hf download mistralai/Mistral-Medium-3.5-128B --include 'params.json' "

@@ -1,6 +1,6 @@
 """Know the symptoms of memory that is too small, on the GPU and beside it; finds none."""
 
-from serving.doctor.symptoms import Symptom
+from ..symptoms import Symptom
 
 _MORE_ROOM = (
     "Give more GPUs (`--tensor-parallel-size`), or more of each (`--gpu-memory-utilization 0.9`), or lower "

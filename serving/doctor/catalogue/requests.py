@@ -1,6 +1,6 @@
 """Know the symptoms of requests that a server refuses for what they hold; finds none."""
 
-from serving.doctor.symptoms import Symptom
+from ..symptoms import Symptom
 
 REQUESTS: dict[str, Symptom] = {
     "context_too_long": Symptom(

@@ -1,6 +1,6 @@
 """Know the symptoms of a server that listens and yet answers badly or not at all; finds none."""
 
-from serving.doctor.symptoms import Symptom
+from ..symptoms import Symptom
 
 SERVER: dict[str, Symptom] = {
     "version_pair": Symptom(

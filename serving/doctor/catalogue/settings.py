@@ -1,6 +1,6 @@
 """Know the symptoms of a command line that the engine does not take; finds none."""
 
-from serving.doctor.symptoms import Symptom
+from ..symptoms import Symptom
 
 SETTINGS: dict[str, Symptom] = {
     "bad_flag": Symptom(

@@ -1,6 +1,6 @@
 """Know the symptoms of drivers, GPUs, networks between them, and of what is installed; finds none."""
 
-from serving.doctor.symptoms import Symptom
+from ..symptoms import Symptom
 
 SYSTEM: dict[str, Symptom] = {
     "no_device": Symptom(

@@ -7,8 +7,10 @@ Source of the flags: `python -m sglang.launch_server --help`, SGLang 0.5.23, rea
 import math
 from collections.abc import Sequence
 
-from serving.engines.command import EngineCommand, Flag, ServeOptions, is_loopback
-from serving.engines.shared import (
+from ...capacity.planning import Plan, PlanRequest
+from ...errors import EngineError
+from ..command import EngineCommand, Flag, ServeOptions, is_loopback
+from ..shared import (
     VARIABLES,
     address_flags,
     features,
@@ -16,8 +18,6 @@ from serving.engines.shared import (
     split_flag,
     weight_flags,
 )
-from serving.errors import EngineError
-from serving.planning import Plan, PlanRequest
 
 
 def command(plan: Plan, options: ServeOptions) -> EngineCommand:

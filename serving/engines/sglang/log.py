@@ -7,9 +7,9 @@ managers/tokenizer_manager.py, entrypoints/engine.py, observability), 2026-11. N
 import re
 from collections.abc import Iterable
 
-from serving.engines.signs import Sign, sign
-from serving.progress import Phase
-from serving.startfacts import StartFact, StartSummary, Telltale, summarize, telltale
+from ...progress import Phase
+from ...startfacts import StartFact, StartSummary, Telltale, summarize, telltale
+from ..signs import Sign, sign
 
 
 def read_start_line(line: str) -> StartFact | None:

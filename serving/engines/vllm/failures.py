@@ -6,7 +6,7 @@ were seen for real is written in tests/data/engine_logs/README.md.
 
 import re
 
-from serving.engines.signs import Sign, sign
+from ..signs import Sign, sign
 
 # v1/core/kv_cache_utils.py, v1/worker/utils.py, v1/worker/cpu_worker.py, v1/worker/gpu_model_runner.py
 _MEMORY: tuple[Sign, ...] = (

@@ -7,8 +7,9 @@ Source of the flags: `vllm serve --help`, vLLM 0.32.0, read 2026-11-23; the pars
 import json
 from pathlib import Path
 
-from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
-from serving.engines.shared import (
+from ...capacity.planning import Plan, PlanRequest
+from ..command import EngineCommand, Flag, ServeOptions, Variable
+from ..shared import (
     VARIABLES,
     address_flags,
     features,
@@ -18,7 +19,6 @@ from serving.engines.shared import (
     split_flag,
     weight_flags,
 )
-from serving.planning import Plan, PlanRequest
 
 _USUAL_BLOCK = 16
 """Tokens of a block where vLLM is told nothing. Source: vLLM 0.32.0, config/cache.py:72."""

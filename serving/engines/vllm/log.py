@@ -7,8 +7,8 @@ v1/metrics/loggers.py), 2026-11; what a CPU can produce was seen in logs of 0.32
 import re
 from collections.abc import Iterable
 
-from serving.progress import Phase
-from serving.startfacts import StartFact, StartSummary, Telltale, summarize, telltale
+from ...progress import Phase
+from ...startfacts import StartFact, StartSummary, Telltale, summarize, telltale
 
 
 def read_start_line(line: str) -> StartFact | None:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from . import pocket
+from .. import pocket
+from ..errors import EngineError
 from .advice import advise
 from .catalogue import MEDIUM, draft_for, known_models
-from .errors import EngineError
 from .hardware import GIB, GpuSet, parse_gpus
 from .modelfolder import read_draft, read_model
 from .models import DraftShape, ModelShape, WeightFormat
@@ -69,7 +69,7 @@ def plan(
         block_size: None: the engine's default.
         kv_cache_memory_bytes: None: what is left.
         other_bytes: what a GPU needs beside weights and KV cache. None: measured, or else estimated.
-        measured: looks up real starts, as `serving.calibration` does. None: nothing is looked up.
+        measured: looks up real starts, as `serving.capacity.calibration` does. None: nothing is looked up.
 
     Raises:
         EngineError: a model, draft or GPU is not known, or a number cannot be.

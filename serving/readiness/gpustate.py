@@ -1,12 +1,12 @@
 """Ask the driver how the GPUs are at this moment: what is free on them, and who holds the rest."""
 
-import contextlib
-import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from ..nvml import NoDriver, open_driver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,40 +49,14 @@ def ask_driver(environ: Mapping[str, str]) -> Driver:
     Args:
         environ: `CUDA_VISIBLE_DEVICES` limits the GPUs, as it does for the engine.
     """
-    # Late, since only a start on GPUs asks for it; by its name, since it has no types.
-    nvml = importlib.import_module("pynvml")
     try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
+        with open_driver(environ) as driver:
+            return Driver(
+                gpus=tuple(_state(driver.nvml, handle) for handle in driver.handles),
+                version=str(driver.nvml.nvmlSystemGetDriverVersion()),
+            )
+    except NoDriver as error:
         return Driver(trouble=str(error))
-    try:
-        return Driver(
-            gpus=tuple(_state(nvml, handle) for handle in _visible(nvml, environ.get("CUDA_VISIBLE_DEVICES"))),
-            version=str(nvml.nvmlSystemGetDriverVersion()),
-        )
-    except nvml.NVMLError as error:
-        return Driver(trouble=str(error))
-    finally:
-        with contextlib.suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
-
-
-def _visible(nvml: ModuleType, limit: str | None) -> Iterator[object]:
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    if limit is None:
-        yield from handles
-        return
-    # CUDA's rule: numbers or beginnings of UUIDs, and the first that is neither ends the list.
-    # Source: CUDA C++ Programming Guide, "CUDA Environment Variables", read 2026-11.
-    for word in (part.strip() for part in limit.split(",")):
-        named = (
-            [handles[int(word)]]
-            if word.isdecimal() and int(word) < len(handles)
-            else [handle for handle in handles if word and str(nvml.nvmlDeviceGetUUID(handle)).startswith(word)]
-        )
-        if not named:
-            return
-        yield named[0]
 
 
 def _state(nvml: ModuleType, handle: object) -> GpuState:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from .errors import EngineError
+from ..errors import EngineError
 from .marks import end_marked
 from .record import ServerRecord, current_server, forget_record, left_behind, read_record
 

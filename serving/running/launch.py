@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from .engines.command import EngineCommand
+from ..capacity.planning import EngineName
+from ..engines.command import EngineCommand
+from ..keyfile import read_key
 from .marks import mark_environment, new_mark
-from .planning import EngineName
-from .secrets import read_key
 
 LOGS_KEPT = 10
 """Engines' logs that are kept below the state dir; older ones are removed at a start."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import EngineError
+from ..running.process_group import run_to_end
 from .cpu_env import (
     ENVIRONMENT,
     MEND,
@@ -22,8 +24,6 @@ from .cpu_env import (
     mend,
     torch_is_missing,
 )
-from .errors import EngineError
-from .process_group import run_to_end
 
 _MARK = "complete.json"
 _TAIL_LINES = 15

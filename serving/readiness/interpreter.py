@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .errors import EngineError
+from ..capacity.planning import EngineName
+from ..errors import EngineError
+from ..places import cache_dir
 from .install import ensure_installed
-from .places import cache_dir
-from .planning import EngineName
 
 OVERRIDE = "TRAMONTANE_ENGINE_PYTHON"
 """The variable that names a Python which has the engine."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serving import EngineError
-from serving.secrets import read_key
+from serving.keyfile import read_key
 
 
 @pytest.fixture

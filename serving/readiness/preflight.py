@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from .engines.command import ServeOptions
-from .errors import EngineError
+from ..capacity.planning import Plan
+from ..engines.command import ServeOptions
+from ..errors import EngineError
 from .gpustate import GpuHolder, GpuState
 from .machine import Machine
-from .planning import Plan
 from .weights import FoundWeights
 
 _GIB = 2**30

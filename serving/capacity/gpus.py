@@ -1,11 +1,10 @@
 """Ask the driver which GPUs this machine has; starts nothing on them."""
 
-import contextlib
-import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 
+from ..nvml import NoDriver, open_driver
 from .hardware import Gpu, GpuSet
 
 
@@ -17,39 +16,14 @@ def gpus_here(environ: Mapping[str, str]) -> GpuSet | None:
     Args:
         environ: `CUDA_VISIBLE_DEVICES` limits the GPUs, as it does for the engine.
     """
-    # Late, since only a plan without --gpus asks for it; by its name, since it has no types.
-    nvml = importlib.import_module("pynvml")
     try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        return None  # no driver, or none that answers
-    try:
-        found = [_gpu(nvml, handle) for handle in _visible(nvml, environ.get("CUDA_VISIBLE_DEVICES"))]
-    except nvml.NVMLError:
+        with open_driver(environ) as driver:
+            found = [_gpu(driver.nvml, handle) for handle in driver.handles]
+    except NoDriver:
         return None
-    finally:
-        with contextlib.suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
     if not found:
         return None
     return GpuSet(gpu=min(found, key=lambda gpu: gpu.memory_bytes), count=len(found), measured=True)
-
-
-def _visible(nvml: ModuleType, limit: str | None) -> Iterator[object]:
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    if limit is None:
-        yield from handles
-        return
-    # CUDA's rule: numbers or beginnings of UUIDs, and the first that is neither ends the list.
-    # Source: CUDA C++ Programming Guide, "CUDA Environment Variables", read 2026-11.
-    for word in (part.strip() for part in limit.split(",")):
-        if word.isdecimal() and int(word) < len(handles):
-            yield handles[int(word)]
-            continue
-        named = [handle for handle in handles if word and str(nvml.nvmlDeviceGetUUID(handle)).startswith(word)]
-        if not named:
-            return
-        yield named[0]
 
 
 def _gpu(nvml: ModuleType, handle: object) -> Gpu:

@@ -11,13 +11,14 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from .errors import EngineDied, EngineError
+from ..errors import EngineError
+from ..keyfile import read_key
+from ..progress import OnDetail, Phase
+from .death import EngineDied
 from .launch import Launch
 from .marks import end_marked
 from .postmortem import examine, read_start_line
 from .process_group import ProcessId, identify, spawn, stop_group
-from .progress import OnDetail, Phase
-from .secrets import read_key
 from .watchdog import Watchdog
 
 SILENCE_S = 600.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ..errors import EngineError
 from .dimensions import TextDimensions, VisionDimensions
-from .errors import EngineError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from .errors import EngineError
+from ..errors import EngineError
 
 GIB = 2**30
 
@@ -79,7 +79,7 @@ _NUMBER = re.compile(r"[1-9]\d{0,2}")
 # The total is what PyTorch reports and vLLM multiplies by the utilisation, which is less than the data sheet's GB. For
 # h100, h200 and b200 it is the input that the project's table of predictions states; for the others what PyTorch's
 # out-of-memory messages print in public reports ("GPU 0 has a total capacity of 94.97 GiB", read 2026-11; the least
-# where cards differ). A driver that is asked knows better: serving/gpus.py.
+# where cards differ). A driver that is asked knows better: serving/capacity/gpus.py.
 # Bandwidths are the makers' data sheets': nvidia.com/data-center, nvidia.com/geforce, amd.com/instinct, read 2026-11.
 _CATALOGUE: tuple[tuple[str, str, float, float, tuple[int, int]], ...] = (
     ("h100", "NVIDIA H100 80GB SXM", 79.11, 3.35, (9, 0)),

@@ -22,7 +22,7 @@ _KEPT_STARTS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartSummary:
+class MeasuredStart:
     """What an engine printed of its memory as it started."""
 
     engine_version: str
@@ -37,7 +37,7 @@ class _Start:
     other_bytes: int
 
 
-def record_start(facts: StartSummary, request: PlanRequest, state: Path) -> None:
+def record_start(facts: MeasuredStart, request: PlanRequest, state: Path) -> None:
     """Keep what a start needed; nothing is kept of one whose KV cache was given, since it measured nothing.
 
     Args:
@@ -102,7 +102,7 @@ def _configuration(request: PlanRequest) -> dict[str, str | int | bool | None]:
     }
 
 
-def _other_bytes(facts: StartSummary, request: PlanRequest) -> int:
+def _other_bytes(facts: MeasuredStart, request: PlanRequest) -> int:
     """Work out of the printed tokens what was taken; a plan with it comes to the same tokens."""
     bare = size_up(request, ByteRange(low=0, likely=0, high=0))
     page = bare.kv_bytes_per_token * request.block_size

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .engines.command import EngineCommand, ServeOptions
-from .errors import EngineError
+from ..capacity.planning import PlanRequest
+from ..engines.command import EngineCommand, ServeOptions
+from ..errors import EngineError
+from ..keyfile import read_key
+from ..running.record import ServerRecord, current_server
 from .gpustate import Driver, ask_driver
-from .planning import PlanRequest
-from .record import ServerRecord, current_server
-from .secrets import read_key
 from .versions import VersionProblem, installed_versions, version_problems
 from .weights import FoundWeights, find_weights, has_token, hub_cache, layout_for
 

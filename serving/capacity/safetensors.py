@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from .errors import EngineError
+from ..errors import EngineError
 
 # The format's own limit; a larger number is no length but some other file's first bytes.
 _LONGEST_HEADER_BYTES = 100_000_000

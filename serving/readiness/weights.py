@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .planning import EngineName
+from ..capacity.planning import EngineName
 
 Layout = Literal["mistral", "hf"]
 """Which of the two."""

@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from ..capacity.planning import EngineName
+from ..places import state_dir
 from .marks import end_marked, marked
-from .places import state_dir
-from .planning import EngineName
 from .process_group import ProcessId, is_alive, stop_group, stop_owner
 
 ServerState = Literal["starting", "ready", "restarting", "failed"]

@@ -15,18 +15,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .doctor.records import Diagnosis
-from .errors import EngineDied, EngineError
+from ..doctor.records import Diagnosis
+from ..errors import EngineError
+from ..progress import OnProgress, Progress
+from .death import EngineDied
 from .launch import Launch
 from .process import SILENCE_S
 from .process_group import ProcessId, stop_owner
-from .progress import OnProgress, Progress
 from .record import ServerRecord
 from .signals import ended_by_signals
 from .supervisor import Patience, Supervisor
 
-_ROOT = str(Path(__file__).resolve().parent.parent)
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from serving.detached import main; main()"
+_ROOT = str(Path(__file__).resolve().parents[2])
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from serving.running.detached import main; main()"
 
 
 def start_detached(

@@ -6,8 +6,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ..errors import EngineError
 from .dimensions import weight_bytes
-from .errors import EngineError
 from .modelconfig import ModelConfig, read_config
 from .models import DraftShape, ModelShape, WeightBytes, WeightFormat
 from .safetensors import Tensor, read_tensors

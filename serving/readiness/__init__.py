@@ -1,0 +1,1 @@
+"""What an engine needs before it starts: GPUs, disk, weights, versions, an interpreter; starts no engine."""

@@ -1,0 +1,1 @@
+"""An engine's process: started, watched over, found again, ended; knows no engine."""
