@@ -20,6 +20,7 @@ CHAT = (
     *("--tool-call-parser", "mistral", "--reasoning-parser", "mistral", "--enable-auto-tool-choice"),
     *("--structured-outputs-config", '{"enable_in_reasoning": true}'),
     *("--enable-prefix-caching", "--enable-prompt-tokens-details"),
+    *("--disable-access-log-for-endpoints", "/health,/metrics"),
 )
 ALWAYS = {"DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -168,7 +169,10 @@ def test_published_bf16_weights_are_made_fp8_on_request():
 def test_the_layout_and_the_parsers_follow_what_a_local_folder_holds(tmp_path: Path):
     shape = replace(plan(gpus="h100:4").request.model, name=str(tmp_path))
     (tmp_path / "config.json").touch()
-    assert command(model=shape).arguments[14:] == ("--enable-prefix-caching", "--enable-prompt-tokens-details")
+    assert command(model=shape).arguments[14:] == (
+        *("--enable-prefix-caching", "--enable-prompt-tokens-details"),
+        *("--disable-access-log-for-endpoints", "/health,/metrics"),
+    )
     assert command(model=shape).uses == frozenset()
 
     (tmp_path / "tekken.json").touch()

@@ -154,6 +154,10 @@ def _chat_flags(model: str) -> tuple[Flag, ...]:
         *flags,
         Flag(words=("--enable-prefix-caching",), reason="a conversation's earlier steps are not computed again"),
         Flag(words=("--enable-prompt-tokens-details",), reason="usage tells how much of a prompt was cached"),
+        Flag(
+            words=("--disable-access-log-for-endpoints", "/health,/metrics"),
+            reason="who watches asks these every few seconds, and would fill the log",
+        ),
     )
 
 
