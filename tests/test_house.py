@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import agent
+import serving
 from agent import errors
 
 ROOT = Path(__file__).parent.parent
@@ -60,15 +62,20 @@ def test_every_public_name_can_be_had_and_nothing_else():
 
 
 def public_api() -> str:
+    """Every name of the two front doors; those of serving carry its name."""
+    return door(agent, "") + door(serving, "serving.")
+
+
+def door(package: ModuleType, prefix: str) -> str:
     lines: list[str] = []
-    for name in agent.__all__:
-        value = getattr(agent, name)
+    for name in package.__all__:
+        value = getattr(package, name)
         plain_error = inspect.isclass(value) and issubclass(value, Exception) and "__init__" not in vars(value)
         lines.append(f"{name}(*args)" if plain_error else f"{name}{inspect.signature(value)}")
         if inspect.isclass(value):
             methods = inspect.getmembers(value, lambda item: inspect.isfunction(item) or inspect.ismethod(item))
             lines += [f"{name}.{key}{inspect.signature(item)}" for key, item in methods if not key.startswith("_")]
-    return re.sub(r"0x[0-9a-f]+|<factory>", "...", "\n".join(lines)) + "\n"
+    return "".join(f"{prefix}{re.sub('0x[0-9a-f]+|<factory>', '...', line)}\n" for line in lines)
 
 
 def test_the_public_api_is_what_we_wrote_down():
@@ -87,6 +94,11 @@ def test_import_agent_is_light(tmp_path: Path):
     loaded = loaded_by("import agent", tmp_path)
     heavy = {"tools", "serving", "vllm", "torch", "openai", "pydantic", "jsonschema", "yaml", "agent.cli"}
     assert not loaded & heavy
+
+
+def test_import_serving_is_light(tmp_path: Path):
+    loaded = loaded_by("import serving; serving.current_server", tmp_path)
+    assert not loaded & {"agent", "tools", "yaml", "pynvml", "prometheus_client", "serving.engine", "serving.doctor"}
 
 
 def test_a_run_is_described_without_the_engine_the_client_and_the_command_line(tmp_path: Path):
