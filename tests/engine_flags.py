@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ import pytest
 from serving import Engine
 from serving.capacity.catalogue import SMALL
 from serving.capacity.planner import plan
+from serving.doctor.knowledge import VLLM
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions
 from serving.readiness.interpreter import cpu_python
@@ -170,6 +172,20 @@ def test_the_parser_refuses_what_it_does_not_know(judge: Any):
     assert "argument --kv-cache-dtype: invalid choice: 'fp7'" in refusals[1]
     assert "argument --speculative-config" in refusals[2]
     assert "--enable-auto-tool-choice requires --tool-call-parser" in refusals[3]
+
+
+def test_the_doctor_names_no_flag_that_vllm_does_not_have(python: Path):
+    listed = subprocess.run(
+        [str(python), "-P", "-m", "vllm.entrypoints.cli.main", "serve", "--help=all"],
+        env={**os.environ, "DO_NOT_TRACK": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    options = frozenset(re.findall(r"--[a-z][a-z0-9-]*", listed))
+    # New in 0.33.0, and the advice says so.
+    assert frozenset(VLLM.flags) - options <= {"--reasoning-effort-map"}
 
 
 def test_nothing_is_known_against_the_versions_that_are_installed(python: Path):

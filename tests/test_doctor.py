@@ -230,7 +230,7 @@ def test_a_reply_that_is_no_json_after_the_start_is_a_tool_call_that_could_not_b
     error = "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)\n"
     ready = "(APIServer pid=1) INFO 11-23 10:00:00 [entry.py:140] Starting vLLM server on http://127.0.0.1:8000\n"
 
-    assert symptoms(error) == ["json_broken"]
+    assert [one.symptom for one in diagnose(error, engine="vllm")] == ["json_broken"]
     assert symptoms(ready + error) == ["tool_parsing"]
 
 

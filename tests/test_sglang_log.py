@@ -68,7 +68,8 @@ def test_the_advice_for_sglang_names_its_own_flags():
         diagnosis.cause == "SGLang may use 0.63384 of the GPU for weights and cache, and the weights alone take that."
     )
     assert (
-        diagnosis.fix == "Start with `--mem-fraction-static 0.85 --context-length 32768`, or give more GPUs (`--tp`)."
+        diagnosis.fix == "Start with `--mem-fraction-static 0.85 --context-length 32768`, or give more GPUs "
+        "(`--tp-size`)."
     )
 
 

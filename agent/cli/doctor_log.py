@@ -91,13 +91,18 @@ def _lines(file: str, reading: LogReading) -> Iterator[str]:
     found = reading.diagnoses
     many = {0: "Nothing wrong found", 1: "One problem"}.get(len(found), f"{len(found)} problems")
     yield f"{name}: {many} in {reading.lines:,} line{'s' if reading.lines != 1 else ''}."
+    if reading.engine is None:
+        yield (
+            "No line shows an engine, so only what any log would mean alike is told; if it is one's, name it: "
+            "--engine vllm"
+        )
     for number, diagnosis in enumerate(found, start=1):
         yield f"\n{number}. {diagnosis.title}{_often(diagnosis)}"
         yield from _told(diagnosis)
     for note in reading.notes:
         yield f"\nGood to know: {note.title}"
         yield from _told(note)
-    facts = [*_start(reading.start, _NAMES[reading.engine]), *_load(reading.load)]
+    facts = [*_start(reading.start), *_load(reading.load)]
     if facts:
         yield "\nThe log says:"
         yield from (f"  {fact}" for fact in facts)
@@ -120,11 +125,11 @@ def _told(diagnosis: Diagnosis) -> Iterator[str]:
     yield "   fix: " + diagnosis.fix.replace("\n", "\n        ")
 
 
-def _start(start: StartSummary | None, name: str) -> Iterator[str]:
+def _start(start: StartSummary | None) -> Iterator[str]:
     if start is None:
         return
     version = f" {start.version}" if start.version else ""
-    yield f"engine     {name}{version}" + (f", {start.architecture}" if start.architecture else "")
+    yield f"engine     {_NAMES[start.engine]}{version}" + (f", {start.architecture}" if start.architecture else "")
     if start.model:
         yield f"model      {start.model}"
     memory = [

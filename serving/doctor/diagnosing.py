@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..capacity.planning import EngineName
@@ -11,13 +11,15 @@ from ..engines import libraries
 from ..engines.signs import Sign
 from ..startfacts import LoadSummary, StartSummary, Values, load_of, start_of
 from .catalogue import CATALOGUE
-from .knowledge import Knowledge, knowledge_of
+from .knowledge import Knowledge, knowledge_of, recognise
 from .lines import Line, read_lines
 from .records import Diagnosis
 from .symptoms import Symptom, Weight, fill, known_values
 from .tracebacks import Failure, Tracebacks
 
 _RECOGNISE_LINES = 2000
+_KEPT_SOURCES = 64
+"""A log of another form may look as if each line had a container of its own."""
 _KEPT_FINDINGS = 200
 """A log of months may hold any number of titles, as of wrong model names; nobody reads more."""
 
@@ -26,7 +28,8 @@ _KEPT_FINDINGS = 200
 class LogReading:
     """All that a log tells."""
 
-    engine: EngineName
+    engine: EngineName | None
+    """None: no line shows whose log it is."""
     diagnoses: tuple[Diagnosis, ...]
     """What is wrong, the root cause first."""
     notes: tuple[Diagnosis, ...]
@@ -61,15 +64,26 @@ def read_log(text_or_lines: str | Iterable[str], *, engine: EngineName | None = 
     lines = iter(text_or_lines.split("\n") if isinstance(text_or_lines, str) else text_or_lines)
     if engine is None:
         first = list(itertools.islice(lines, _RECOGNISE_LINES))
-        engine = _recognise(first)
+        engine = recognise(first)
         lines = itertools.chain(first, lines)
-    reader = _Reader(knowledge_of(engine))
-    return reader.read(read_lines(lines))
-
-
-def _recognise(lines: list[str]) -> EngineName:
-    named = next((found[0] for line in lines if (found := _ENGINE.search(line))), "vllm")
-    return "vllm" if named == "vllm" else "sglang"
+    known, number = knowledge_of(engine), 0
+    readers: dict[str, _Reader] = {}
+    for line in read_lines(lines):
+        number = line.number
+        # Each container's engine is one of its own: what one survives, another may have died of.
+        source = line.source if line.source in readers or len(readers) < _KEPT_SOURCES else ""
+        if source not in readers:
+            readers[source] = _Reader(known)
+        readers[source].take(line)
+    told = [reader.told() for reader in readers.values()]
+    return LogReading(
+        engine=engine,
+        diagnoses=tuple(diagnosis for one in told for diagnosis in one.diagnoses),
+        notes=tuple({note.title: note for one in reversed(told) for note in one.notes}.values()),
+        start=next((one.start for one in told if one.start is not None), None),
+        load=next((one.load for one in told if one.load is not None), None),
+        lines=number,
+    )
 
 
 @dataclass(kw_only=True)
@@ -117,8 +131,18 @@ class _Start:
         return bool(self.ready_at or self.death or self.ends() or self.tracebacks.failures)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What the log of one engine tells; the fields are those of `LogReading`."""
+
+    diagnoses: tuple[Diagnosis, ...]
+    notes: tuple[Diagnosis, ...]
+    start: StartSummary | None
+    load: LoadSummary | None
+
+
 class _Reader:
-    """Reads line by line, and keeps what it needs of them."""
+    """Reads the lines of one engine, and keeps what it needs of them."""
 
     def __init__(self, known: Knowledge) -> None:
         self._known = known
@@ -126,27 +150,24 @@ class _Reader:
         self._before: tuple[Diagnosis, ...] = ()
         self._now = self._begin()
 
-    def read(self, lines: Iterator[Line]) -> LogReading:
-        """Read everything."""
-        number = 0
-        for line in lines:
-            number = line.number
-            self._take(line)
+    def told(self) -> _Told:
+        """Say what was read."""
         diagnoses = self._told()
         # A start that has only just begun when the log ends says nothing yet.
-        return LogReading(
-            engine=self._known.engine,
+        return _Told(
             diagnoses=diagnoses if diagnoses or self._now.ready_at else self._before,
             notes=tuple(self._diagnosis(one) for one in self._of("notes")),
-            start=start_of(self._now.start, self._known.engine),
+            start=start_of(self._now.start, self._known.engine or "vllm"),
             load=load_of(self._now.load),
-            lines=number,
         )
 
     def _begin(self) -> _Start:
         return _Start(start=Values(self._known.start), load=Values(self._known.load))
 
-    def _take(self, line: Line) -> None:
+    def take(self, line: Line) -> None:
+        """Read one line."""
+        if self._known.quoting.search(line.text):
+            return
         if line.level in ("INFO", "DEBUG"):
             self._follow(line)
             self._search(self._info_signs, line)
@@ -181,6 +202,8 @@ class _Reader:
 
     def _search(self, signs: tuple[Sign, ...], line: Line) -> bool:
         for sign in signs:
+            if self._now.ready_at and sign.symptom in _AT_START:
+                continue
             if match := sign.pattern.search(line.text):
                 self._note(sign.symptom, known_values(match, self._known.flags), line)
                 return True
@@ -267,7 +290,11 @@ def _strange(text: str, line: int) -> Diagnosis:
     )
 
 
+# Later a request met them: a picture that is not there. Of json_broken the catalogue knows that by itself.
+_AT_START = libraries.GENERAL - {"json_broken"}
 _TOLD: tuple[Weight, ...] = ("ends", "follows", "refuses", "harms")
-_ENGINE = re.compile(r"vllm|sglang|server_args=ServerArgs")
 _RANK = re.compile(r"(?:TP|rank=?)\d+")
-_CONSEQUENCE = re.compile(r"(?:\w+\.)*(?:KeyboardInterrupt|SystemExit|CancelledError|GeneratorExit|BrokenPipeError)\b")
+_CONSEQUENCE = re.compile(
+    r"Exception in ASGI application|"
+    r"(?:\w+\.)*(?:KeyboardInterrupt|SystemExit|CancelledError|GeneratorExit|BrokenPipeError)\b"
+)

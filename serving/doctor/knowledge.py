@@ -1,7 +1,8 @@
 """Bring together what the engines' modules know of their logs, for one engine or for all; adds nothing of its own."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from ..capacity.planning import EngineName
 from ..engines import libraries, mistral_messages
@@ -16,11 +17,14 @@ from ..startfacts import Telltale
 class Knowledge:
     """What to look for in a log."""
 
-    engine: EngineName
+    engine: EngineName | None
+    """None: nobody knows whose log it is."""
     signs: tuple[Sign, ...]
     """In the order in which they are tried; a line is what the first that fits says."""
     death: re.Pattern[str]
     """Lines that say only that the engine ended."""
+    quoting: re.Pattern[str]
+    """Lines that hold what a user or the model said."""
     banner: re.Pattern[str]
     ready: re.Pattern[str]
     stopped: re.Pattern[str]
@@ -34,6 +38,7 @@ VLLM = Knowledge(
     engine="vllm",
     signs=(*vllm_failures.SIGNS, *mistral_messages.SIGNS, *libraries.SIGNS, *vllm_failures.FIELD_SIGNS),
     death=vllm_failures.DEATH,
+    quoting=vllm_log.QUOTING,
     banner=vllm_log.BANNER,
     ready=vllm_log.READY,
     stopped=vllm_log.STOPPED,
@@ -45,6 +50,7 @@ SGLANG = Knowledge(
     engine="sglang",
     signs=(*sglang_log.SIGNS, *mistral_messages.SIGNS, *libraries.SIGNS),
     death=sglang_log.DEATH,
+    quoting=sglang_log.QUOTING,
     banner=sglang_log.BANNER,
     ready=sglang_log.READY,
     stopped=sglang_log.STOPPED,
@@ -52,8 +58,36 @@ SGLANG = Knowledge(
     load=sglang_log.LOAD,
     flags=sglang_log.FLAGS,
 )
+_NOBODYS = replace(
+    VLLM,
+    engine=None,
+    signs=tuple(sign for sign in VLLM.signs if sign.symptom not in libraries.GENERAL),
+    start=(),
+    load=(),
+)
+"""A few lines of an engine, or the log of another program."""
+
+# Also the form of vLLM's lines, and what its help says where the program is called by its module.
+_ENGINE = re.compile(
+    r"(?P<sglang>(?i:sglang)|server_args=ServerArgs|usage: launch_server\.py)|(?i:vllm)|EngineCore|APIServer pid=|"
+    r"(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[\S+:\d+\] |\{chat,complete,serve,"
+)
 
 
-def knowledge_of(engine: EngineName) -> Knowledge:
-    """Choose what is known of one engine."""
-    return SGLANG if engine == "sglang" else VLLM
+def recognise(lines: Iterable[str]) -> EngineName | None:
+    """Tell whose log it is by the first line that shows it; None: none does."""
+    found = next((found for line in lines if (found := _ENGINE.search(line))), None)
+    if found is None:
+        return None
+    return "sglang" if found["sglang"] else "vllm"
+
+
+def knowledge_of(engine: EngineName | None) -> Knowledge:
+    """Choose what is known of one engine; None: what can be no other program's words."""
+    match engine:
+        case "vllm":
+            return VLLM
+        case "sglang":
+            return SGLANG
+        case None:
+            return _NOBODYS

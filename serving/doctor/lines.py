@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Level = Literal["", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -15,6 +15,8 @@ class Line:
 
     number: int
     """In the log, from 1."""
+    source: str
+    """Of several containers' logs in one: whose line it is, `engine-0-1`. Empty: the log is of one."""
     process: str
     """Who speaks, as the prefix names it: `Worker_TP3`, `TP0`. Empty: the prefix does not say, or there is none."""
     level: Level
@@ -32,7 +34,7 @@ def read_lines(lines: Iterable[str]) -> Iterator[Line]:
 
 
 def _read(number: int, text: str) -> Line:
-    text = _inside(text)
+    source, text = _inside(text)
     process = ""
     level: Level = ""
     while found := _PROCESS.match(text):
@@ -43,20 +45,26 @@ def _read(number: int, text: str) -> Line:
         process, text = found["process"] or process, text[found.end() :]
     if found := _LEVEL.match(text):
         level, text = _LEVELS[found["level"] or found["letter"] or found["plain"]], text[found.end() :]
-    return Line(number=number, process=process, level=level, text=text.rstrip())
+    return Line(number=number, source=source, process=process, level=level, text=text.rstrip())
 
 
-def _inside(text: str) -> str:
+class _Inside(NamedTuple):
+    source: str
+    text: str
+
+
+def _inside(text: str) -> _Inside:
     """Take off what a container runtime or a journal puts before each line."""
+    source = ""
     if text.startswith('{"log":'):
         text = _docker_json(text)
     # A time stamp may stand before the name of a container, and after it.
     for _ in range(3):
-        shorter = _AROUND.sub("", text, count=1)
-        if shorter == text:
+        found = _AROUND.match(text)
+        if found is None:
             break
-        text = shorter
-    return text
+        source, text = found["pod"] or found["service"] or source, text[found.end() :]
+    return _Inside(source, text)
 
 
 def _docker_json(text: str) -> str:
@@ -70,8 +78,8 @@ _ANSI = re.compile(r"(?:\x1b|\u2190|\^\[)\[[0-9;?]*[A-Za-z]")
 _STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 _AROUND = re.compile(
     rf"^(?:{_STAMP} (?:std(?:out|err) [FP] )?"  # docker logs -t, Kubernetes (CRI)
-    r"|\[pod/[^\]]+\] "  # kubectl logs --prefix
-    r"|[\w.-]+\s* \| "  # docker compose logs
+    r"|\[pod/(?P<pod>[^\]]+)\] "  # kubectl logs --prefix
+    r"|(?P<service>[\w.-]+)\s* \| "  # docker compose logs
     r"|(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]+ [\w@.:\\-]+\[\d+\]: )"  # journalctl
 )
 # `(EngineCore_DP0 pid=7) `, `(VllmWorker rank=5 pid=7) `; Ray adds `, ip=10.0.0.2`.

@@ -112,6 +112,9 @@ _BUILD: tuple[Sign, ...] = (
     sign("file_missing", r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<file>[^']+)'"),
 )
 
+GENERAL = frozenset({"file_missing", "module_missing", "no_permission", "no_network", "json_broken", "template_error"})
+"""Symptoms whose words any program says, of anything: they mean what is known of them only while an engine starts."""
+
 CHAT_ANSWERED = re.compile(r'"POST \S*/v1/chat/completions HTTP/[\d.]+" (?P<status>\d{3})')
 """How uvicorn, the HTTP server of both engines, notes a chat request that it has answered."""
 

@@ -21,7 +21,7 @@ Remedy = Literal[
     "key",
 ]
 
-_FIXES: Mapping[tuple[Remedy, ServerKind], str] = MappingProxyType(
+FIXES: Mapping[tuple[Remedy, ServerKind], str] = MappingProxyType(
     {
         ("tool_parser", "vllm"): "Start vLLM with --enable-auto-tool-choice and the model's own --tool-call-parser; "
         "for Mistral: --tool-call-parser mistral --tokenizer-mode mistral.",
@@ -75,7 +75,7 @@ class Known:
 
 def fix(remedy: Remedy, kind: ServerKind) -> str:
     """Word what mends it."""
-    return _FIXES[remedy, kind]
+    return FIXES[remedy, kind]
 
 
 def known_refusal(reason: str) -> Known | None:
@@ -99,7 +99,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Known], ...] = (
         re.compile(r"requires (--enable-auto-tool-choice and )?--tool-call-parser"),
         Known(
             why="the server was started without a tool parser",
-            fix=_FIXES["tool_parser", "vllm"],
+            fix=FIXES["tool_parser", "vllm"],
         ),
     ),
     (

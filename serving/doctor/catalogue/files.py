@@ -40,12 +40,13 @@ FILES: dict[str, Symptom] = {
         when_ready="tool_parsing",
     ),
     "config_unreadable": Symptom(
-        title=("The model has no config.json that vLLM understands",),
+        title=("The model has no config.json that the engine understands",),
         cause=("It was read in the Hugging Face layout.",),
         fix=(
             "If the folder holds params.json and consolidated*.safetensors: `--config-format mistral --load-format "
             "mistral --tokenizer-mode mistral`",
         ),
+        sglang_fix=("Fetch the Hugging Face layout, config.json with it, which SGLang reads the model's shape from.",),
         weight="ends",
     ),
     "tokenizer_missing": Symptom(
@@ -140,12 +141,14 @@ FILES: dict[str, Symptom] = {
         title=("The tokenizer has no chat template",),
         cause=("The model was read in the Hugging Face layout, and that layout holds no template.",),
         fix=("For a Mistral model: `--tokenizer-mode mistral`, which needs none.",),
+        sglang_fix=("Give the model's own template with `--chat-template FILE`.",),
         weight="refuses",
     ),
     "template_error": Symptom(
         title=("The chat template failed",),
         cause=("It says: {what}",),
         fix=("For a Mistral model: `--tokenizer-mode mistral`, and no `--chat-template`.",),
+        sglang_fix=("Leave `--chat-template` out, or give the model's own; then look at what the messages hold.",),
         weight="refuses",
         again=False,
     ),

@@ -84,7 +84,7 @@ MEMORY: dict[str, Symptom] = {
             "Lower `--max-num-batched-tokens` or `--gpu-memory-utilization`, or give more GPUs "
             "(`--tensor-parallel-size`). What fits is told beforehand by: agent plan",
         ),
-        sglang_fix=("Lower `--mem-fraction-static` or `--chunked-prefill-size`, or give more GPUs (`--tp`).",),
+        sglang_fix=("Lower `--mem-fraction-static` or `--chunked-prefill-size`, or give more GPUs (`--tp-size`).",),
         weight="ends",
         when_ready="oom_under_load",
     ),
@@ -145,7 +145,7 @@ MEMORY: dict[str, Symptom] = {
             "SGLang may use {fraction} of the GPU for weights and cache, and the weights alone take that.",
             "SGLang's share of the GPU for weights and cache is taken up by the weights.",
         ),
-        fix=("Start with `--mem-fraction-static 0.85 --context-length 32768`, or give more GPUs (`--tp`).",),
+        fix=("Start with `--mem-fraction-static 0.85 --context-length 32768`, or give more GPUs (`--tp-size`).",),
         weight="ends",
     ),
     "sglang_graphs": Symptom(
@@ -171,7 +171,7 @@ MEMORY: dict[str, Symptom] = {
     "sglang_retract": Symptom(
         title=("Requests were set back: the KV cache is too small for the load",),
         cause=("The cache was full, and {n} requests at once were taken out of it and computed again later.",),
-        fix=("Lower `--max-running-requests`, cap the context (`--context-length`), or give more GPUs (`--tp`).",),
+        fix=("Lower `--max-running-requests`, cap the context (`--context-length`), or give more GPUs (`--tp-size`).",),
         weight="harms",
         again=False,
     ),

@@ -115,7 +115,11 @@ REQUESTS: dict[str, Symptom] = {
     "effort": Symptom(
         title=("The reasoning effort {value} is not one of this model",),
         cause=("It knows {allowed}.", "This model knows none and high."),
-        fix=('Send `reasoning_effort` none or high; or map it: `--reasoning-effort-map \'{{"{value}": "high"}}\'`',),
+        fix=(
+            "Send `reasoning_effort` none or high; or map it, from vLLM 0.33 on: `--reasoning-effort-map "
+            '\'{{"{value}": "high"}}\'`',
+        ),
+        sglang_fix=("Send `reasoning_effort` none or high.",),
         weight="refuses",
         again=False,
     ),

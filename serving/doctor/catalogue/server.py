@@ -33,6 +33,10 @@ SERVER: dict[str, Symptom] = {
             "Start with `--tokenizer-mode mistral --tool-call-parser mistral`, raise `max_tokens`, and if it was "
             "rare ask again; then check the server: agent doctor --url URL",
         ),
+        sglang_fix=(
+            "Start with `--tool-call-parser mistral`, raise `max_tokens`, and if it was rare ask again; then check the "
+            "server: agent doctor --url URL",
+        ),
         weight="refuses",
         again=False,
     ),

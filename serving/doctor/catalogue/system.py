@@ -52,7 +52,7 @@ SYSTEM: dict[str, Symptom] = {
     "fp8_unsupported": Symptom(
         title=("This GPU cannot compute in FP8",),
         cause=("FP8 came with compute capability 8.9 (Ada, Hopper).",),
-        fix=("Take H100, H200, B200 or L40S; for the cache alone: leave `--kv-cache-dtype fp8` out.",),
+        fix=("Take H100, H200, B200 or L40S; for the cache alone: leave `--kv-cache-dtype` out.",),
         weight="ends",
     ),
     "gpu_broken": Symptom(
@@ -66,6 +66,9 @@ SYSTEM: dict[str, Symptom] = {
         title=("A computation on the GPU failed",),
         cause=("CUDA says: {what}. It is told late, so the line that raised it is not where it happened.",),
         fix=("Start again. If it comes back, `CUDA_LAUNCH_BLOCKING=1` shows where; try `--enforce-eager`.",),
+        sglang_fix=(
+            "Start again. If it comes back, `CUDA_LAUNCH_BLOCKING=1` shows where; try `--disable-cuda-graph`.",
+        ),
         weight="ends",
         again=False,
     ),
@@ -140,6 +143,7 @@ SYSTEM: dict[str, Symptom] = {
         title=("The disk is full",),
         cause=("The system refused to write: no space left.",),
         fix=("Free space (`df -h`), or let weights and caches lie elsewhere: `HF_HOME`, `VLLM_CACHE_ROOT`, `TMPDIR`.",),
+        sglang_fix=("Free space (`df -h`), or let weights and caches lie elsewhere: `HF_HOME`, `TMPDIR`.",),
         weight="ends",
     ),
     "too_many_files": Symptom(
@@ -158,6 +162,7 @@ SYSTEM: dict[str, Symptom] = {
         title=("A file may not be read or written: {file}", "A file may not be read or written"),
         cause=("The engine's user has not the right.",),
         fix=("Give it the right, or let the caches lie elsewhere: `HF_HOME`, `VLLM_CACHE_ROOT`.",),
+        sglang_fix=("Give it the right, or let the caches lie elsewhere: `HF_HOME`.",),
         weight="ends",
     ),
     "no_compiler": Symptom(
@@ -182,6 +187,7 @@ SYSTEM: dict[str, Symptom] = {
         title=("Compiling the model failed",),
         cause=("torch.compile or a kernel's build ended with an error; what it says stands below in the log.",),
         fix=("Remove the old results (`rm -r ~/.cache/vllm/torch_compile_cache`); else start with `--enforce-eager`.",),
+        sglang_fix=("Start without `--enable-torch-compile`, or with `--disable-cuda-graph`.",),
         weight="ends",
         again=False,
     ),

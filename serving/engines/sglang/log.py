@@ -32,6 +32,9 @@ READY = re.compile(r"The server is fired up and ready to roll!")
 STOPPED = re.compile(r"^Shutting down|Gracefully exiting")
 """Somebody ends the server; errors that follow are of no account."""
 
+QUOTING = re.compile(r"^(?:Receive(?: OpenAI)?|Finish): obj=")
+"""A line that may hold what a user or the model said. Source: utils/request_logger.py."""
+
 BANNER = re.compile(r"server_args=ServerArgs\(")
 """The first words of a start."""
 
@@ -113,7 +116,7 @@ DEATH = re.compile(
 
 FLAGS = (
     *("--model-path", "--tokenizer-path", "--host", "--port", "--api-key", "--served-model-name", "--context-length"),
-    *("--tp", "--tp-size", "--dp-size", "--pp-size", "--dtype", "--quantization", "--kv-cache-dtype", "--load-format"),
+    *("--tp-size", "--dp-size", "--pp-size", "--dtype", "--quantization", "--kv-cache-dtype", "--load-format"),
     *("--mem-fraction-static", "--max-running-requests", "--max-total-tokens", "--chunked-prefill-size", "--page-size"),
     *("--tool-call-parser", "--reasoning-parser", "--chat-template", "--enable-metrics", "--log-level"),
     *(

@@ -181,4 +181,5 @@ FLAGS = (
     *("--enable-log-requests", "--disable-log-stats", "--enable-server-load-tracking", "--enable-sleep-mode"),
     *("--reasoning-effort-map", "--tool-strict-level", "--structured-outputs-config", "--async-scheduling"),
 )
-"""Flags that people give, to find the one that was meant. Source: `vllm serve --help=all`, 0.32.0, 2026-11-23."""
+"""Flags that people give, to find the one that was meant. Source: `vllm serve --help=all`, 0.32.0, 2026-11-23;
+`--reasoning-effort-map` is of 0.33.0."""

@@ -31,7 +31,10 @@ READY = re.compile(r"Starting vLLM server on |Application startup complete")
 STOPPED = re.compile(r"\[shutdown\] API server: shutdown triggered|^Shutting down")
 """Somebody ends the server; errors that follow are of no account."""
 
-BANNER = re.compile(r" version \d\S*$|vLLM API server version \d")
+QUOTING = re.compile(r"^(?:Received request|Generated response|Request \S+ (?:details|JSON body))\b")
+"""A line that may hold what a user or the model said. Source: entrypoints/serve/utils/request_logger.py."""
+
+BANNER = re.compile(r"█ +version \d\S*$|^vLLM API server version \d")
 """The first words of a start."""
 
 START: tuple[Telltale, ...] = (
