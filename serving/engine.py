@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -19,6 +20,7 @@ from .places import state_dir
 from .pocket import MODEL_NAME
 from .progress import OnDetail, OnProgress, Phase, Progress
 from .readiness.interpreter import FindPython, cpu_python, gpu_python
+from .readiness.versions import installed_versions, refuse_known, version_problems
 from .running.death import EngineDied
 from .running.detached import start_detached
 from .running.launch import Launch, launch_of
@@ -96,7 +98,8 @@ class Engine:
             silence_s: how long the engine may say nothing while it starts, seconds.
 
         Raises:
-            EngineError: it runs already, could not be installed, or did not come up. Nothing is left running.
+            EngineError: it runs already, could not be installed, is known to break with the packages beside it, or did
+                not come up. Nothing is left running.
         """
         if self._record is not None:
             raise EngineError(
@@ -109,14 +112,10 @@ class Engine:
         def begin(launch: Launch) -> ServerRecord:
             if keep:
                 return start_detached(launch, inherited=self._environ, on_progress=report.progress, silence_s=silence_s)
-            self._running = EngineProcess(launch, self._environ)
-            try:
-                return _record_of(
-                    launch, self._running, self._running.wait_until_ready(report.detail, silence_s=silence_s)
-                )
-            except BaseException:
-                self._running = None
-                raise
+            running = EngineProcess(launch, self._environ)
+            record = _record_of(launch, running, running.wait_until_ready(report.detail, silence_s=silence_s))
+            self._running = running
+            return record
 
         record = self._started(begin, report.detail, fit=fit)
         self._learn(record)
@@ -192,7 +191,8 @@ class Engine:
         summary = read_summary(record.engine, Path(record.log))
         if self._plan is not None and summary is not None and summary.version and summary.kv_tokens:
             facts = MeasuredStart(engine_version=summary.version, kv_cache_tokens=summary.kv_tokens)
-            record_start(facts, self._plan.request, state_dir(self._environ))
+            with suppress(OSError):  # No server that runs is ended because its figures cannot be kept.
+                record_start(facts, self._plan.request, state_dir(self._environ))
 
     def _launch(self, tell: OnDetail) -> Launch:
         python = self._python
@@ -200,6 +200,8 @@ class Engine:
             python = gpu_python(self._command.engine, self._environ)
         elif not isinstance(python, Path):
             python = python(lambda detail: tell("installing", detail))
+        _refuse_unknown_key(self._command, self._environ)
+        refuse_known(version_problems(installed_versions(python), self._command), python)
         return launch_of(self._command, python=python, state=state_dir(self._environ))
 
 
@@ -233,6 +235,21 @@ def pocket_engine(port: int | None = None, *, environ: Mapping[str, str] | None 
         python=lambda tell: cpu_python(values, tell),
         environ=environ,
     )
+
+
+def _refuse_unknown_key(command: EngineCommand, environ: Mapping[str, str]) -> None:
+    """Let no engine take a key from our environment that none of our requests would show.
+
+    Source: vLLM 0.32.0, entrypoints/serve/middleware/register.py:33, read 2026-11.
+    """
+    has_own = any(variable.secret_file is not None for variable in command.environment)
+    if command.engine == "vllm" and environ.get("VLLM_API_KEY") and not has_own:
+        raise EngineError(
+            "Cannot start the engine: VLLM_API_KEY is set, and no key file is given.",
+            cause="vLLM would ask every request for that key, and nothing here would know it.",
+            do="Unset VLLM_API_KEY, or put the key into a file and name that: --api-key-file FILE, or "
+            "ServeOptions(api_key_file=...).",
+        )
 
 
 def _record_of(launch: Launch, engine: EngineProcess, max_model_len: int) -> ServerRecord:

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
+from serving.capacity.calibration import calibration_path
 from serving.capacity.planner import plan
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
+from serving.places import state_dir
 from serving.running.death import EngineDied
+from serving.running.postmortem import read_summary
 from serving.running.process_group import free_port, identify, is_alive, spawn, stop_group
 from serving.running.record import read_record
 from serving.running.watchdog import Watchdog
@@ -132,6 +135,90 @@ def test_an_engine_that_refuses_the_first_request_is_not_ready(tmp_path: Path, e
     assert left_running(tmp_path) == []
 
 
+def test_an_engine_that_dies_in_the_middle_of_its_first_answer_is_told_as_dead(tmp_path: Path, engine_python: Path):
+    engine = pocket_engine(environ=an_environ(tmp_path, engine_python, "cuts"))
+
+    with pytest.raises(EngineDied) as caught:
+        engine.start()
+
+    assert caught.value.cause == "IncompleteRead(1 bytes read, 99 more expected)"
+    assert left_running(tmp_path) == []
+
+
+def test_another_server_at_the_port_is_not_taken_for_the_engine(tmp_path: Path, engine_python: Path):
+    environ = an_environ(tmp_path, engine_python)
+    with pocket_engine(environ=environ) as first:
+        url = first.start().base_url
+        with pytest.raises(EngineError) as caught:
+            pocket_engine(int(url.removesuffix("/v1").rpartition(":")[2]), environ=environ).start()
+        assert len(left_running(tmp_path)) == 2
+
+    assert str(caught.value) == (
+        f"Cannot start the engine: another server answers at {url.removesuffix('/v1')}/health already.\n"
+        "Now:   Use that one, end it, or take another port."
+    )
+
+
+def test_versions_that_are_known_to_break_are_refused_before_anything_starts(tmp_path: Path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho \'{"vllm": "0.32.0", "mistral_common": "1.13.1", "transformers": "5.19.0"}\'\n')
+    python.chmod(0o755)
+
+    with pytest.raises(EngineError) as caught:
+        pocket_engine(environ=an_environ(tmp_path, python)).start()
+
+    assert caught.value.what == (
+        "vLLM 0.32.0 with mistral_common 1.13.1: the server would start, and then refuse every chat request."
+    )
+    assert caught.value.do == f'{python} -m pip install "mistral_common>=1.11.6,<1.13"'
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_key_of_the_environment_that_no_request_would_show_is_refused(tmp_path: Path, engine_python: Path):
+    environ = {**an_environ(tmp_path, engine_python), "VLLM_API_KEY": "s3cr3t"}
+
+    with pytest.raises(EngineError) as caught:
+        pocket_engine(environ=environ).start()
+
+    assert str(caught.value) == (
+        "Cannot start the engine: VLLM_API_KEY is set, and no key file is given.\n"
+        "Cause: vLLM would ask every request for that key, and nothing here would know it.\n"
+        "Now:   Unset VLLM_API_KEY, or put the key into a file and name that: --api-key-file FILE, or "
+        "ServeOptions(api_key_file=...)."
+    )
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_server_runs_also_where_its_figures_cannot_be_kept(tmp_path: Path, engine_python: Path):
+    says = tmp_path / "says"
+    says.write_text(
+        "INFO 11-23 15:47:18 [core.py:1] Initializing a V1 LLM engine (v0.32.0) with config: model='/m'\n"
+        "INFO 11-23 15:47:18 [kv_cache_utils.py:1] CPU KV cache size: 16,384 tokens, "
+        "Maximum concurrency for 8,192 tokens per request: 2.00x\n"
+    )
+    engine_python.write_text(f'#!/bin/sh\n[ "$2" = -c ] || cat {says}\nexec {sys.executable} {FAKE} "$@"\n')
+    calibration_path(tmp_path / "state" / "tramontane").mkdir(parents=True)
+
+    with pocket_engine(environ=an_environ(tmp_path, engine_python)) as engine:
+        record = engine.start()
+        assert read_summary("vllm", Path(record.log)) is not None
+        assert len(left_running(tmp_path)) == 2
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch):
+    def no_such_user(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", no_such_user)
+    with pytest.raises(EngineError) as caught:
+        state_dir({"XDG_STATE_HOME": "relative"})
+    assert str(caught.value) == (
+        "There is no home folder: HOME is not set, and this user has none.\n"
+        "Now:   Set HOME, or let XDG_STATE_HOME name a folder that you may write to."
+    )
+
+
 def test_a_start_that_falls_silent_is_given_up(tmp_path: Path, engine_python: Path):
     engine = pocket_engine(environ=an_environ(tmp_path, engine_python, "silent"))
 
@@ -184,7 +271,8 @@ def test_a_program_that_cannot_be_run_is_told_as_such(tmp_path: Path):
     with pytest.raises(EngineError) as caught:
         pocket_engine(environ=an_environ(tmp_path, tmp_path / "python")).start()
 
-    assert caught.value.what == f"Cannot start the engine: '{tmp_path}/python' cannot be run."
+    assert caught.value.what == f"Cannot ask '{tmp_path}/python' for the versions of its packages."
+    assert not (tmp_path / "state").exists()
 
 
 def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_path: Path, engine_python: Path):

@@ -7,7 +7,9 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from serving import ServerRecord, current_server, stop_server
+import pytest
+
+from serving import EngineError, ServerRecord, current_server, stop_server
 from serving.running.process_group import identify
 from serving.running.record import read_record, write_record
 
@@ -107,11 +109,43 @@ def test_a_file_that_is_not_a_record_of_this_version_is_no_record(tmp_path: Path
         '"x"',
         json.dumps({**known, "version": 2}),
         '{"version": 1}',
+        *(
+            json.dumps({**known, key: value})
+            for key, value in (
+                ("pid", "1"),
+                ("pid", None),
+                ("pid", True),
+                ("start_ticks", 1.5),
+                ("log", ["/log"]),
+                ("state", "asleep"),
+                ("engine", "llama"),
+                ("started_at", "yesterday"),
+                ("started_at", "2026-11-23T16:00:00"),
+            )
+        ),
     ):
         (tmp_path / "server.json").write_text(text)
 
         assert read_record(tmp_path) is None
     assert read_record(tmp_path / "missing") is None
+
+
+def test_a_server_of_another_user_is_not_said_to_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError
+
+    record = of_this_process()
+    write_record(record, tmp_path)
+    monkeypatch.setattr("os.kill", refuse)
+
+    with pytest.raises(EngineError) as caught:
+        stop_server(record, tmp_path)
+
+    assert str(caught.value) == (
+        f"Cannot stop pocket at http://127.0.0.1:8123/v1: process {os.getpid()} is another user's.\n"
+        "Now:   Let that user end it: agent serve stop."
+    )
+    assert read_record(tmp_path) == record
 
 
 def test_another_servers_record_is_not_forgotten_with_ours(tmp_path: Path):

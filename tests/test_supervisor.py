@@ -1,5 +1,6 @@
 """Supervision: when an engine that died is started again, and what is left when who watches over it is killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from serving.running.marks import end_marked, mark_environment, marked, new_mark
 from serving.running.process_group import free_port, identify
 from serving.running.record import ServerRecord, current_server, left_behind, read_record, stop_server, write_record
 from serving.running.restarts import Death, GiveUp, Restart, RestartPolicy, decide
+from serving.running.signals import ended_by_signals
 from serving.running.supervisor import Patience, Supervisor
 
 FAKE = Path(__file__).parent / "data" / "fake_engine.py"
@@ -282,7 +284,8 @@ def test_the_killed_servers_workers_are_ended_by_stop(tmp_path: Path):
 
 
 DETACHED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job ignores it.
 from pathlib import Path
 from serving.running.detached import start_detached
 from serving.running.launch import Launch
@@ -326,6 +329,87 @@ def test_a_kept_server_is_started_again_and_stopped_for_good_by_its_record(tmp_p
     assert left_running(tmp_path) == []
     assert identify(record.supervisor_pid) is None
     assert read_record(tmp_path / "state") is None
+
+
+def processes_of(tmp_path: Path) -> list[str]:
+    """Number all processes, engine or not, that have the home of `an_environ`."""
+    wanted = f"HOME={tmp_path}".encode()
+    return [folder.name for folder in Path("/proc").glob("[0-9]*") if wanted in environment_of(folder)]
+
+
+def environment_of(folder: Path) -> list[bytes]:
+    with contextlib.suppress(OSError):
+        return (folder / "environ").read_bytes().split(b"\0")
+    return []
+
+
+def test_who_is_interrupted_before_the_supervisor_has_said_a_word_takes_it_along(tmp_path: Path):
+    with subprocess.Popen(
+        [sys.executable, "-c", DETACHED], stdin=subprocess.PIPE, text=True, env=an_environ(tmp_path),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as starting:  # fmt: skip
+        assert starting.stdin is not None
+        assert starting.stderr is not None
+        starting.stdin.write(a_launch(tmp_path).to_json())
+        starting.stdin.close()
+        until(lambda: len(processes_of(tmp_path)) > 1)
+        starting.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in starting.stderr.read()
+
+    until(lambda: not processes_of(tmp_path))
+    assert read_record(tmp_path / "state") is None
+
+
+def test_a_second_interrupt_while_it_stops_leaves_no_worker_and_no_record(tmp_path: Path):
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        supervisor = a_supervisor(tmp_path, mode="stubborn").__enter__()
+        supervisor.start()
+        signal.setitimer(signal.ITIMER_REAL, 0.5)  # It hears no SIGTERM, so its stop takes longer.
+        with pytest.raises(KeyboardInterrupt):
+            supervisor.__exit__(None, None, None)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    assert left_running(tmp_path) == []
+    assert read_record(tmp_path / "state") is None
+
+
+def test_nohup_keeps_what_sighup_would_end():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals(signal.SIGTERM, signal.SIGHUP):
+            signal.raise_signal(signal.SIGHUP)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_state_dir_that_cannot_be_written_is_named(tmp_path: Path):
+    launch = a_launch(tmp_path)
+    launch.folder.write_text("a file")
+    for begin in (
+        lambda: a_supervisor(tmp_path).__enter__(),
+        lambda: start_detached(launch, inherited=an_environ(tmp_path), on_progress=lambda _: None),
+        launch.new_log,
+    ):
+        with pytest.raises(EngineError) as caught:
+            begin()
+        cause = "Not a directory" if begin == launch.new_log else "File exists"
+        assert str(caught.value) == (
+            f"Cannot write to '{tmp_path}/state', where the server is recorded and its log is kept.\n"
+            f"Cause: {cause}\n"
+            "Now:   Free some space there, or let XDG_STATE_HOME name a folder that you may write to."
+        )
+
+
+def test_a_python_named_from_here_is_found_from_the_folder_where_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    command = engine_command(plan("pocket", gpus="cpu", max_model_len=4096), ServeOptions())
+    assert launch_of(command, python=Path("python"), state=tmp_path).command[0] == f"{tmp_path}/python"
 
 
 def test_a_kept_server_that_dies_at_its_start_tells_who_waits(tmp_path: Path):
@@ -373,6 +457,6 @@ def test_only_the_last_logs_are_kept(tmp_path: Path):
         log.touch()
         os.utime(log, (age, age))
 
-    launch.new_log()
+    new = launch.new_log()
 
-    assert sorted(launch.logs.iterdir()) == logs[1:]
+    assert sorted(launch.logs.iterdir()) == [*logs[1:], new]

@@ -97,7 +97,7 @@ def is_taken(host: str, port: int) -> bool:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((host, port))
-        except OSError:
+        except (OSError, OverflowError):  # The latter: there is no port of that number.
             return True
     return False
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import EngineError
+from ..places import writing_to
 from .marks import end_marked
 from .record import ServerRecord, current_server, forget_record, left_behind, read_record
 
@@ -22,10 +23,12 @@ def only_server(state: Path) -> Generator[int]:
         How many processes were left and have been ended; they carried the mark of the recorded server.
 
     Raises:
-        EngineError: a server runs here, or is being started.
+        EngineError: a server runs here, or is being started, or the folder cannot be written.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "server.lock").open("w", encoding="utf-8") as lock:
+    with writing_to(state):
+        state.mkdir(parents=True, exist_ok=True)
+        lock = (state / "server.lock").open("w", encoding="utf-8")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -17,11 +17,11 @@ from typing import Any, NoReturn
 
 from ..doctor.records import Diagnosis
 from ..errors import EngineError
+from ..places import writing_to
 from ..progress import OnProgress, Progress
 from .death import EngineDied
 from .launch import Launch
 from .process import SILENCE_S
-from .process_group import ProcessId, stop_owner
 from .record import ServerRecord
 from .signals import ended_by_signals
 from .supervisor import Patience, Supervisor
@@ -44,8 +44,10 @@ def start_detached(
     Raises:
         EngineError: one runs here already, or it did not come up. Nothing is left running.
     """
-    launch.folder.mkdir(parents=True, exist_ok=True)
-    with (launch.folder / "supervisor.log").open("wb") as said:
+    with writing_to(launch.folder):
+        launch.folder.mkdir(parents=True, exist_ok=True)
+        supervisor_log = (launch.folder / "supervisor.log").open("wb")
+    with supervisor_log as said:
         child = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, _ROOT, str(silence_s)],
             env=dict(inherited),
@@ -58,40 +60,39 @@ def start_detached(
         )
     assert child.stdin is not None
     assert child.stdout is not None
-    try:
-        with child:  # It leaves the supervisor behind and ends at once.
+    with child:  # It leaves the supervisor behind and ends at once.
+        try:
             with suppress(BrokenPipeError):  # It ended at once; why is in its log.
                 child.stdin.write(launch.to_json())
                 child.stdin.close()
             return _listen(child.stdout, on_progress)
-    except EOFError as error:
-        raise EngineError(
-            "The supervisor ended before the server was ready.",
-            cause=(launch.folder / "supervisor.log").read_text(encoding="utf-8", errors="replace").strip()[-2000:],
-            do="Start again.",
-        ) from error
+        except EOFError as error:
+            raise EngineError(
+                "The supervisor ended before the server was ready.",
+                cause=(launch.folder / "supervisor.log").read_text(encoding="utf-8", errors="replace").strip()[-2000:],
+                do="Start again.",
+            ) from error
+        except BaseException:  # KeyboardInterrupt too: who gives up waiting does not want the server any more.
+            # By its group, which is there before the supervisor can tell its own number. The number stays taken until
+            # the child is waited for.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGTERM)
+            for _ in child.stdout:  # Nobody else writes to it: it closes when the supervisor has ended.
+                pass
+            raise
 
 
-def _listen(told_lines: Iterable[str], on_progress: OnProgress) -> ServerRecord:
+def _listen(told: Iterable[str], on_progress: OnProgress) -> ServerRecord:
     """Follow what the supervisor tells until it says how the start went.
 
     Raises:
         EngineError: as the supervisor says.
         EOFError: it ended without a word.
     """
-    told = iter(told_lines)
-    first = next(told, None)
-    if first is None:
-        raise EOFError
-    supervisor = ProcessId(**json.loads(first))
-    try:
-        for line in told:
-            record = _understand(json.loads(line), on_progress)
-            if record is not None:
-                return record
-    except BaseException:  # KeyboardInterrupt too: who gives up waiting does not want the server any more.
-        stop_owner(supervisor)
-        raise
+    for line in told:
+        record = _understand(json.loads(line), on_progress)
+        if record is not None:
+            return record
     raise EOFError
 
 
@@ -128,8 +129,6 @@ def _supervise(launch: Launch, *, silence_s: float) -> NoReturn:
         on_progress=lambda progress: _tell({"progress": asdict(progress)}),
         patience=Patience(silence_s=silence_s),
     )
-    record = supervisor.record
-    _tell({"pid": record.supervisor_pid, "start_ticks": record.supervisor_start_ticks})
     with supervisor:
         _tell({"ready": asdict(supervisor.start())})
         supervisor.watch()

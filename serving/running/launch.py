@@ -10,6 +10,7 @@ from typing import Any, cast
 from ..capacity.planning import EngineName
 from ..engines.command import EngineCommand
 from ..keyfile import read_key
+from ..places import writing_to
 from .marks import mark_environment, new_mark
 
 LOGS_KEPT = 10
@@ -43,11 +44,18 @@ class Launch:
     """The file with the key that requests need. None: they need none."""
 
     def new_log(self) -> Path:
-        """Name the log of a start that begins now, and remove the oldest logs."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        for old in sorted(self.logs.glob("*.log"), key=lambda log: log.stat().st_mtime)[: -LOGS_KEPT + 1]:
-            old.unlink(missing_ok=True)
-        return self.logs / f"{self.engine}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.log"
+        """Make the log of a start that begins now, and remove the oldest logs.
+
+        Raises:
+            EngineError: the folder cannot be written.
+        """
+        log = self.logs / f"{self.engine}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.log"
+        with writing_to(self.folder):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            for old in sorted(self.logs.glob("*.log"), key=lambda log: log.stat().st_mtime)[: -LOGS_KEPT + 1]:
+                old.unlink(missing_ok=True)
+            log.touch()
+        return log
 
     def variables(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """Put together all variables of the process.
@@ -93,7 +101,8 @@ def launch_of(command: EngineCommand, *, python: Path, state: Path) -> Launch:
     secrets = {item.name: item.secret_file for item in command.environment if item.secret_file is not None}
     return Launch(
         engine=command.engine,
-        command=(str(python), *command.module, *command.arguments),
+        # It starts in another folder. Not resolved: what a link in an environment leads to lacks its packages.
+        command=(str(python.absolute()), *command.module, *command.arguments),
         environment={item.name: item.value for item in command.environment if item.secret_file is None},
         secrets=secrets,
         folder=state,

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from typing import Any, cast
 
 from ..errors import EngineError
@@ -42,24 +43,25 @@ class EngineProcess:
             inherited: the variables that it gets besides its own.
 
         Raises:
-            EngineError: the program cannot be run, or a key cannot be read.
+            EngineError: the program cannot be run, a key or the log's folder cannot be used, or the port is another
+                server's.
         """
         self._launch = launch
-        self.log = launch.new_log()
-        environment = launch.variables(inherited)
-        try:
-            self._child = spawn(launch.command, environment=environment, folder=launch.folder, log=self.log)
-        except OSError as error:
-            raise EngineError(
-                f"Cannot start the engine: {launch.command[0]!r} cannot be run.",
-                cause=str(error),
-                do="Is it an interpreter with vLLM? Check --python, or TRAMONTANE_ENGINE_PYTHON if it is set.",
-            ) from error
         self._stopped = False
+        if self.healthy():
+            # It would be taken for ours, and be shown our key.
+            raise EngineError(
+                f"Cannot start the engine: another server answers at {launch.health_url} already.",
+                cause="",
+                do="Use that one, end it, or take another port.",
+            )
+        environment = launch.variables(inherited)
+        self.log = launch.new_log()
         try:
+            self._child = self._spawn(environment)
             self.process = identify(self._child.pid) or ProcessId(pid=self._child.pid, start_ticks=0)
             self._watchdog = Watchdog(self.process, launch.mark)
-        except BaseException:  # Nobody would know of it.
+        except BaseException:  # KeyboardInterrupt too: nobody would know of the process.
             end_marked(launch.mark)
             raise
 
@@ -96,7 +98,7 @@ class EngineProcess:
         try:
             with _direct().open(self._launch.health_url, timeout=_HEALTH_S) as reply:
                 return bool(reply.status == 200)
-        except OSError:  # URLError is one; so is a connection that is refused or reset.
+        except (OSError, HTTPException):  # URLError is an OSError; so is a connection that is refused or reset.
             return False
 
     def died(self, what: str, *, cause: str = "") -> EngineDied:
@@ -118,9 +120,24 @@ class EngineProcess:
             ran = stop_group(self.process, reap=self._child)
             # A worker that made a group of its own is not in ours.
             end_marked(self._launch.mark)
+        except BaseException:  # A second Ctrl-C means: at once.
+            end_marked(self._launch.mark, term_s=0.0)
+            self.wait_for_end(_POLL_S)  # It is killed; only reaped it is gone.
+            raise
         finally:
             self._watchdog.dismiss()
         return ran
+
+    def _spawn(self, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        launch = self._launch
+        try:
+            return spawn(launch.command, environment=environment, folder=launch.folder, log=self.log)
+        except OSError as error:
+            raise EngineError(
+                f"Cannot start the engine: {launch.command[0]!r} cannot be run.",
+                cause=str(error),
+                do="Is it an interpreter with vLLM? Check --python, or TRAMONTANE_ENGINE_PYTHON if it is set.",
+            ) from error
 
     def _wait_for_health(self, on_detail: OnDetail, silence_s: float) -> None:
         facts = self._log_facts()
@@ -165,10 +182,10 @@ class EngineProcess:
         try:
             self._ask(url, json.dumps(body).encode())
             return _max_model_len(self._ask(f"{self._launch.base_url}/models", None))
-        except OSError as error:
-            is_reply = isinstance(error, urllib.error.HTTPError)
-            said = error.read().decode(errors="replace")[:500] if is_reply else str(error)
-            raise self.died(f"The engine listens, but its first request to {url} failed.", cause=said) from error
+        except (OSError, HTTPException) as error:  # An engine that dies in the middle of its answer is the latter.
+            raise self.died(
+                f"The engine listens, but its first request to {url} failed.", cause=_said(error)
+            ) from error
 
     def _ask(self, url: str, data: bytes | None) -> bytes:
         request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
@@ -176,6 +193,14 @@ class EngineProcess:
             request.add_header("Authorization", f"Bearer {read_key(self._launch.api_key_file)}")
         with _direct().open(request, timeout=_ANSWER_S) as reply:
             return cast("bytes", reply.read())
+
+
+def _said(error: Exception) -> str:
+    """Read what a server says of the request that it refused; of any other failure take the error's own words."""
+    try:
+        return error.read().decode(errors="replace")[:500] if isinstance(error, urllib.error.HTTPError) else str(error)
+    except (OSError, HTTPException):
+        return str(error)
 
 
 def _max_model_len(models: bytes) -> int:

@@ -48,7 +48,7 @@ def is_alive(process: ProcessId) -> bool:
 
 def free_port(host: str = "127.0.0.1") -> int:
     """Ask the system for a port that nobody listens on now."""
-    with socket.socket() as asked:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as asked:
         asked.bind((host, 0))
         return int(asked.getsockname()[1])
 

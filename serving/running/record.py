@@ -19,11 +19,13 @@ import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from ..capacity.planning import EngineName
-from ..places import state_dir
+from ..errors import EngineError
+from ..places import state_dir, writing_to
 from .marks import end_marked, marked
 from .process_group import ProcessId, is_alive, stop_group, stop_owner
 
@@ -76,12 +78,17 @@ def record_path(state: Path) -> Path:
 
 
 def write_record(record: ServerRecord, state: Path) -> None:
-    """Replace the record's file as a whole; the folder is made if need be."""
+    """Replace the record's file as a whole; the folder is made if need be.
+
+    Raises:
+        EngineError: the folder cannot be written.
+    """
     path = record_path(state)
-    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f"{path.name}.{os.getpid()}")
-    half.write_text(json.dumps({"version": _VERSION, **asdict(record)}, indent=1) + "\n", encoding="utf-8")
-    half.replace(path)
+    with writing_to(state):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(json.dumps({"version": _VERSION, **asdict(record)}, indent=1) + "\n", encoding="utf-8")
+        half.replace(path)
 
 
 def read_record(state: Path | None = None) -> ServerRecord | None:
@@ -101,9 +108,23 @@ def read_record(state: Path | None = None) -> ServerRecord | None:
         return None
     known = {field.name for field in fields(ServerRecord)}
     try:
-        return ServerRecord(**{name: value for name, value in values.items() if name in known})
+        record = ServerRecord(**{name: value for name, value in values.items() if name in known})
     except TypeError:
         return None
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: ServerRecord) -> bool:
+    """Tell whether each value is of its kind: the file may have been written by hand."""
+    numbers = ("pid", "start_ticks", "max_model_len", "supervisor_pid", "supervisor_start_ticks", "restarts")
+    if not all(type(value) is (int if name in numbers else str) for name, value in asdict(record).items()):
+        return False
+    try:
+        started = datetime.fromisoformat(record.started_at) if record.started_at else None
+    except ValueError:
+        return False
+    has_zone = started is None or started.tzinfo is not None
+    return has_zone and record.state in get_args(ServerState) and record.engine in get_args(EngineName)
 
 
 def current_server(state: Path | None = None) -> ServerRecord | None:
@@ -137,7 +158,17 @@ def stop_server(record: ServerRecord, state: Path | None = None) -> bool:
 
     Returns:
         Whether anything of it still ran.
+
+    Raises:
+        EngineError: it belongs to another user, who alone may end it. The record stays.
     """
+    for process in (_supervisor(record), _leader(record)):
+        if is_alive(process) and not _may_be_ended(process):
+            raise EngineError(
+                f"Cannot stop {record.model} at {record.base_url}: process {process.pid} is another user's.",
+                cause="",
+                do="Let that user end it: agent serve stop.",
+            )
     # The supervisor first: it would start the engine again. Asked to end, it ends its engine, and then itself.
     ran = record.supervisor_pid not in (0, os.getpid()) and stop_owner(_supervisor(record))
     ran = stop_group(_leader(record)) or ran
@@ -154,6 +185,16 @@ def forget_record(record: ServerRecord, state: Path) -> None:
     if found is not None and (found.mark or found.pid) == (record.mark or record.pid):
         with contextlib.suppress(FileNotFoundError):
             record_path(state).unlink()
+
+
+def _may_be_ended(process: ProcessId) -> bool:
+    try:
+        os.kill(process.pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
 
 
 def _leader(record: ServerRecord) -> ProcessId:

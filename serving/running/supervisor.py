@@ -131,11 +131,13 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._held:
-            if self._engine is not None:
-                self._engine.stop()
-            end_marked(self._launch.mark)  # An interrupt may come between the process and our knowing of it.
-            if self._record.state != "failed":
-                forget_record(self._record, self._launch.folder)
+            try:
+                if self._engine is not None:
+                    self._engine.stop()
+            finally:  # Also at a second Ctrl-C.
+                end_marked(self._launch.mark)  # An interrupt may come between the process and our knowing of it.
+                if self._record.state != "failed":
+                    forget_record(self._record, self._launch.folder)
 
     def _start_once(self) -> None:
         """Start the process and wait for its first answer; the record goes along."""

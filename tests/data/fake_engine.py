@@ -1,7 +1,8 @@
 """Stands in for `python -m vllm…`: the flags are those of `vllm serve`, the log lines vLLM's; MODE says how it fails.
 
-"" serves; "dies" and "silent" never become ready; "small" dies of a context above 4096; "refuses" the first request;
-"stubborn" hears no SIGTERM; "once" dies at its second start. While the file named by SICK exists, /health answers 503.
+"" serves; "dies" and "silent" never become ready; "small" dies of a context above 4096; "refuses" the first request,
+"cuts" its answer to it and dies; "stubborn" hears no SIGTERM; "once" dies at its second start. While the file named by
+SICK exists, /health answers 503.
 """
 
 import json
@@ -26,6 +27,7 @@ with pids.open("a") as written:
 
 
 def end(*_: object) -> None:
+    os.write(1, b"(APIServer pid=1) INFO 11-23 15:47:18 [launcher.py:1] Shutting down\n")
     worker.kill()
     worker.wait()
     os._exit(0)
@@ -60,6 +62,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         wanted = os.environ.get("VLLM_API_KEY")
+        if mode == "cuts":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+            os._exit(1)
         if wanted and self.headers["Authorization"] != f"Bearer {wanted}":
             self.answer(401, {"error": "Unauthorized"})
         else:
