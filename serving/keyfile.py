@@ -17,6 +17,8 @@ def read_key(file: Path) -> str:
     """
     try:
         mode = file.stat().st_mode
+        if stat.S_ISFIFO(mode):  # A shell's <(...) is one. We read it more than once, also at a restart.
+            raise _no_key(file, "it is a pipe, which can be read only once")
         text = file.read_text(encoding="ascii")
     except OSError as error:
         raise EngineError(

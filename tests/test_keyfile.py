@@ -1,5 +1,6 @@
 """A key comes from a file that nobody else can read, and no error quotes it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_a_missing_file_and_a_folder_are_named_with_the_reason(tmp_path: Path):
         f"Cannot read the key file '{tmp_path}'.\n"
         "Cause: Is a directory\n"
         "Now:   Name a file that holds the key and that you may read."
+    )
+
+
+def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path):
+    os.mkfifo(tmp_path / "key", mode=0o600)
+
+    assert message(tmp_path / "key") == (
+        f"Cannot use the key file '{tmp_path}/key': it is a pipe, which can be read only once.\n"
+        "Now:   Put the key into it, as its only line, without a space."
     )
 
 
