@@ -111,6 +111,15 @@ def test_a_kept_server_is_started_shown_read_and_stopped(home: Path, capsys: pyt
     assert capsys.readouterr().out == NONE * 2
 
 
+@pytest.fixture
+def no_nohup() -> Iterator[None]:
+    """Let SIGHUP end what is started here, though these tests themselves may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("no_nohup")
 def test_in_the_foreground_it_serves_until_the_signal_and_leaves_nothing(home: Path):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with subprocess.Popen(
@@ -232,14 +241,83 @@ def test_a_failed_server_is_told_with_its_reason_until_it_is_stopped(home: Path,
 def test_followed_logs_go_on_in_the_log_of_the_next_start_and_end_with_the_server(home: Path):
     assert main(["serve", "pocket", "--keep"]) == 0
     first = recorded(home)
-    command = [sys.executable, "-m", "agent", "serve", "logs", "-f", "-n", "0"]
+    command = [sys.executable, "-m", "agent", "serve", "logs", "-f", "-n", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
-        os.kill(first.pid, signal.SIGKILL)
-        until(lambda: recorded(home).restarts == 1 and recorded(home).state == "ready")
         assert following.stdout is not None
         assert "Starting to load model" in following.stdout.readline()
+        os.kill(first.pid, signal.SIGKILL)
+        assert "Starting to load model" in following.stdout.readline()
+        until(lambda: recorded(home).restarts == 1 and recorded(home).state == "ready")
         main(["serve", "stop"])
-        assert following.wait(timeout=10) == 0
+        assert "Shutting down" in following.stdout.read()
+        assert following.wait(timeout=30) == 0
+
+
+def test_a_log_that_no_engine_has_begun_is_empty(home: Path, capsys: pytest.CaptureFixture[str]):
+    write_record(a_dead_one(log=""), state(home))
+    assert main(["serve", "logs", "-f"]) == 0
+    assert main(["serve", "status"]) == 1
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out == (
+        "m at http://127.0.0.1:1/v1: gone, with whoever watched over it\n"
+        "  no log yet\n"
+        "m at http://127.0.0.1:1/v1: gone, with whoever watched over it\n"
+    )
+
+
+def test_doctor_says_that_the_recorded_server_is_gone_as_well_as_what_its_log_says(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    log = home / "vllm.log"
+    log.write_text("(APIServer pid=1) INFO 11-23 15:47:18 [launcher.py:1] Shutting down\n")
+    write_record(a_dead_one(log=str(log)), state(home))
+
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "m at http://127.0.0.1:1/v1: gone, with whoever watched over it",
+        f"{log}: Nothing wrong found in 1 line.",
+    ]
+    assert main(["doctor", "--json"]) == 1
+    told = capsys.readouterr()
+    assert told.err == "m at http://127.0.0.1:1/v1: gone, with whoever watched over it\n"
+    assert json.loads(told.out)["log"] == str(log)
+
+
+def test_doctor_asks_nothing_of_a_server_that_is_being_started(home: Path, capsys: pytest.CaptureFixture[str]):
+    me = identify(os.getpid())
+    assert me is not None
+    starting = replace(
+        a_dead_one(log=""), state="starting", pid=0, supervisor_pid=me.pid, supervisor_start_ticks=me.start_ticks
+    )
+    write_record(starting, state(home))
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out == "m at http://127.0.0.1:1/v1: starting\n"
+
+
+def a_dead_one(*, log: str) -> ServerRecord:
+    return ServerRecord(
+        base_url="http://127.0.0.1:1/v1", model="m", engine="vllm", pid=999_999_999, start_ticks=1,
+        started_at="2026-11-23T16:00:00+00:00", log=log, max_model_len=1,
+    )  # fmt: skip
+
+
+def test_a_port_that_cannot_be_is_told_as_one_that_may_not_be_used(capsys: pytest.CaptureFixture[str]):
+    assert main(["serve", "pocket", "--port", "70000"]) == 2
+    assert capsys.readouterr().err == (
+        "agent: Cannot start pocket: port 70000 of 127.0.0.1 is taken, or may not be used.\n"
+        "Now:   Give another one: --port N. Without --port a free one is taken.\n"
+    )
+
+
+def test_an_address_that_is_not_of_this_machine_is_told(home: Path, capsys: pytest.CaptureFixture[str]):
+    key = home / "key"
+    key.write_text("k\n")
+    key.chmod(0o600)
+    assert main(["serve", "pocket", "--host", "192.0.2.1", "--api-key-file", str(key)]) == 2  # RFC 5737: nobody's.
+    assert capsys.readouterr().err == (
+        "agent: Cannot start pocket: port 8000 of 192.0.2.1 is taken, or may not be used.\n"
+        "Now:   Give another one: --port N. Without --port a free one is taken.\n"
+    )
 
 
 def test_a_run_finds_the_key_of_the_recorded_server_by_itself(home: Path):

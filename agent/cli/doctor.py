@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 _EPILOG = """\
@@ -41,9 +42,10 @@ def _examine_recorded(args: argparse.Namespace) -> int:
     """Examine the server that runs here, or ran here last: its log, and itself if it lives."""
     from serving import EngineError
     from serving.keyfile import read_key
-    from serving.running.record import current_server, read_record
+    from serving.running.record import is_there, read_record
 
     from .doctor_log import examine_log
+    from .serve_status import headline
 
     record = read_record()
     if record is None:
@@ -52,9 +54,12 @@ def _examine_recorded(args: argparse.Namespace) -> int:
             cause="",
             do="Name a log or a server: agent doctor --log FILE, or agent doctor --url URL",
         )
-    found = examine_log(record.log, engine=record.engine, as_json=args.json)
-    if current_server() is None:
-        return found
+    is_up = record.state == "ready" and is_there(record)
+    if not is_up:
+        print(headline(record), file=sys.stderr if args.json else sys.stdout)
+    found = examine_log(record.log, engine=record.engine, as_json=args.json) if record.log else 0
+    if not is_up:
+        return max(found, 0 if record.state == "starting" and is_there(record) else 1)
     from .doctor_url import probe_url
 
     if record.api_key_file and args.api_key_env is None:

@@ -98,7 +98,10 @@ def _free_port(host: str) -> int:
     from serving.readiness.machine import is_taken
     from serving.running.process_group import free_port
 
-    return free_port(host) if is_taken(host, _USUAL_PORT) else _USUAL_PORT
+    if is_taken(host, _USUAL_PORT):
+        with suppress(OSError):  # This machine has no such address: the preflight says so.
+            return free_port(host)
+    return _USUAL_PORT
 
 
 def _python(args: argparse.Namespace, plan: Plan, show: OnProgress) -> Path | EngineError:
@@ -130,7 +133,11 @@ def _known_python(args: argparse.Namespace, plan: Plan) -> Path | None:
 
 
 def _keep(engine: Engine, view: ProgressView, *, fit: bool) -> int:
-    record = engine.start(view.show, keep=True, fit=fit)
+    from serving.running.signals import ended_by_signals
+
+    # Not by SIGHUP: when the terminal is closed the start goes on without us.
+    with ended_by_signals(signal.SIGTERM):
+        record = engine.start(view.show, keep=True, fit=fit)
     print(f"{record.model} answers at {record.base_url} (process {record.pid}, log {record.log}).")
     print("`agent run` finds it by itself. It is started again if it dies; end it with: agent serve stop")
     return 0

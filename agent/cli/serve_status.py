@@ -9,6 +9,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,16 +31,15 @@ def status() -> int:
         print(NONE)
         return 1
     there = is_there(record)
-    state = record.state if there or record.state == "failed" else "gone, with whoever watched over it"
-    since = f" since {_since(record.started_at)}" if record.state == "ready" and there else ""
-    print(f"{record.model} at {record.base_url}: {state}{since}")
+    print(headline(record))
     for line in filter(None, (_doing(record), _live(record) if there else "", _restarts(record))):
         print(f"  {line}")
     left = left_behind(record)
     if left:
         pids = ", ".join(str(process.pid) for process in left)
         print(f"  still running: processes {pids} of its engine. End them: agent serve stop")
-    print(f"  {_processes(record)}log {record.log}" if there else f"  log {record.log}")
+    log = f"log {record.log}" if record.log else "no log yet"
+    print(f"  {_processes(record)}{log}" if there else f"  {log}")
     return 0 if there and record.state == "ready" else 1
 
 
@@ -64,20 +64,16 @@ def logs(*, lines: int, follow: bool) -> int:
     if record is None:
         print(NONE, file=sys.stderr)
         return 1
-    for text in _tail(Path(record.log), lines):
-        print(text, end="")
-    if not follow:
-        return 0
-    read = _Follower(Path(record.log))
-    while record is not None:
-        for text in read.new():
-            print(text, end="", flush=True)
-        # It has another log after each restart.
-        read.go_to(Path(record.log))
-        if not is_there(record):
-            break
+    read = _Follower(record.log)
+    for text in deque(read.new(record.log), maxlen=max(lines, 0)):
+        print(text, end="", flush=True)
+    there = follow
+    while there:
         threading.Event().wait(_FOLLOW_S)  # A file cannot be waited for.
-        record = read_record()
+        record = read_record() or record
+        there = is_there(record)  # Before the log is read: what it says last belongs to it.
+        for text in read.new(record.log):
+            print(text, end="", flush=True)
     return 0
 
 
@@ -100,30 +96,36 @@ class Live:
 
 
 class _Follower:
-    """Reads what is added to a file."""
+    """Reads a server's log, and later what was added to it."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._at = path.stat().st_size if path.exists() else 0
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._at = 0
 
-    def new(self) -> Iterator[str]:
-        if not self._path.exists():
+    def new(self, file: str) -> Iterator[str]:
+        """Read the rest of the log, and the whole of `file` if the server has another one after a restart."""
+        yield from self._added()
+        if file != self._file:
+            self._file, self._at = file, 0
+            yield from self._added()
+
+    def _added(self) -> Iterator[str]:
+        if not Path(self._file).is_file():  # An engine that is about to start has none, and old ones are removed.
             return
-        with self._path.open(encoding="utf-8", errors="replace") as log:
+        with Path(self._file).open(encoding="utf-8", errors="replace") as log:
             log.seek(self._at)
             yield from log
             self._at = log.tell()
 
-    def go_to(self, path: Path) -> None:
-        if path != self._path:
-            self._path, self._at = path, 0
 
+def headline(record: ServerRecord) -> str:
+    """Say in one line which server is recorded, and whether it is there."""
+    from serving.running.record import is_there
 
-def _tail(log: Path, lines: int) -> list[str]:
-    if not log.exists():
-        return []
-    with log.open(encoding="utf-8", errors="replace") as read:
-        return list(deque(read, maxlen=max(lines, 0)))
+    there = is_there(record)
+    state = record.state if there or record.state == "failed" else "gone, with whoever watched over it"
+    since = f" since {_since(record.started_at)}" if record.started_at and state == "ready" else ""
+    return f"{record.model} at {record.base_url}: {state}{since}"
 
 
 def _since(started_at: str) -> str:
@@ -154,7 +156,7 @@ def _live(record: ServerRecord) -> str:
     try:
         with opener.open(f"{record.base_url.removesuffix('/v1')}/metrics", timeout=_METRICS_S) as reply:
             metrics = parse_metrics(reply.read().decode(errors="replace"))
-    except (OSError, ValueError):
+    except (OSError, HTTPException, ValueError):
         return ""
     if metrics.running is None:
         return ""
