@@ -192,16 +192,18 @@ def test_a_key_of_the_environment_that_no_request_would_show_is_refused(tmp_path
 def test_a_server_runs_also_where_its_figures_cannot_be_kept(tmp_path: Path, engine_python: Path):
     says = tmp_path / "says"
     says.write_text(
-        "INFO 11-23 15:47:18 [core.py:1] Initializing a V1 LLM engine (v0.32.0) with config: model='/m'\n"
-        "INFO 11-23 15:47:18 [kv_cache_utils.py:1] CPU KV cache size: 16,384 tokens, "
+        "(APIServer pid=1) INFO 11-23 15:47:18 [api_utils.py:347]  █  version 0.32.0\n"
+        "(EngineCore pid=2) INFO 11-23 15:47:18 [kv_cache_utils.py:1] GPU KV cache size: 16,384 tokens, "
         "Maximum concurrency for 8,192 tokens per request: 2.00x\n"
     )
     engine_python.write_text(f'#!/bin/sh\n[ "$2" = -c ] || cat {says}\nexec {sys.executable} {FAKE} "$@"\n')
     calibration_path(tmp_path / "state" / "tramontane").mkdir(parents=True)
 
-    with pocket_engine(environ=an_environ(tmp_path, engine_python)) as engine:
-        record = engine.start()
-        assert read_summary("vllm", Path(record.log)) is not None
+    planned = plan("mistralai/Mistral-Medium-3.5-128B", gpus="h200:4", max_model_len=8192)
+    with Engine(planned, python=engine_python, environ=an_environ(tmp_path, engine_python)) as engine:
+        summary = read_summary("vllm", Path(engine.start().log))
+        assert summary is not None
+        assert (summary.version, summary.kv_tokens) == ("0.32.0", 16_384)
         assert len(left_running(tmp_path)) == 2
 
 

@@ -109,6 +109,7 @@ def test_a_file_that_is_not_a_record_of_this_version_is_no_record(tmp_path: Path
         '"x"',
         json.dumps({**known, "version": 2}),
         '{"version": 1}',
+        "[" * 100_000,
         *(
             json.dumps({**known, key: value})
             for key, value in (

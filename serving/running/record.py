@@ -99,7 +99,7 @@ def read_record(state: Path | None = None) -> ServerRecord | None:
     """
     try:
         found: Any = json.loads(record_path(state or state_dir()).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
         return None
