@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite, isnan
+from math import isfinite
 from typing import Literal
 
 
@@ -63,8 +63,9 @@ def _values(text: str) -> _Values:
     try:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if not isnan(sample.value):  # it stands for: nothing to say
-                    values.setdefault(sample.name, []).append(sample.value)
+                found = values.setdefault(sample.name, [])
+                if isfinite(sample.value):  # what is no number stands for: nothing to say
+                    found.append(sample.value)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError):
         # The parser reports a foreign text in all these ways; what it has read before is not to be trusted either.
         return {}
@@ -117,8 +118,9 @@ def _sglang(values: _Values) -> EngineMetrics:
 def _sum(values: _Values, *names: str) -> int | None:
     """Add up the first of the names that is there."""
     name = next((name for name in names if name in values), "")
-    finite = [value for value in values.get(name, ()) if isfinite(value)]
-    return int(sum(finite)) if finite else None
+    found = values.get(name)
+    total = sum(found) if found else None
+    return int(total) if total is not None and isfinite(total) else None
 
 
 def _highest(values: _Values, name: str) -> float | None:

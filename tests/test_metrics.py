@@ -129,3 +129,14 @@ def test_a_text_that_is_no_metrics_says_nothing():
 @given(st.text() | st.text(alphabet='vllm:num_{}="\\# \n0.9e', max_size=80).map(lambda text: "vllm:" + text))
 def test_no_text_is_too_odd(text: str):
     assert parse_metrics(text).engine in {"vllm", "sglang", "unknown"}
+
+
+def test_counts_whose_sum_is_no_number_any_more_count_as_absent():
+    text = 'vllm:prompt_tokens_total{engine="0"} 1e308\nvllm:prompt_tokens_total{engine="1"} 1e308\n'
+
+    assert parse_metrics(text) == EngineMetrics(engine="vllm")
+
+
+def test_a_share_without_end_is_not_shown():
+    assert parse_metrics("vllm:kv_cache_usage_perc +Inf\n") == EngineMetrics(engine="vllm")
+    assert parse_metrics("sglang:cache_hit_rate +Inf\n") == EngineMetrics(engine="sglang")

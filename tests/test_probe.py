@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -20,9 +24,9 @@ from serving.metrics import EngineMetrics, parse_metrics
 from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, calls, probe, read_cache, recall, surroundings
 from serving.probe import texts as judges
 from serving.probe.cache import cache_path, write_cache
-from serving.probe.reading import NoReply, SeenCall, SeenReply, read_chat
+from serving.probe.reading import NoReply, SeenCall, SeenReply, brief, read_chat
 from serving.probe.records import Exchange, ProbeRequest
-from serving.probe.transport import HttpTransport
+from serving.probe.transport import HttpTransport, read_events
 
 Json = dict[str, Any]
 Change = Callable[[Json, Json], Answer]
@@ -692,6 +696,67 @@ def test_an_engine_that_words_the_same_call_otherwise_is_not_called_broken():
     streamed = said(tool_calls=[call("write_file", path="a", content="c")])
 
     assert calls.judge_streamed(whole, streamed, "vllm").verdict == "unknown"
+
+
+def test_a_model_that_calls_in_one_way_and_talks_in_the_other_is_not_called_a_broken_server():
+    called, talked = said(tool_calls=[call("write_file", path="a", content="b")]), said(content="I cannot.")
+    lost = said(content='[TOOL_CALLS]write_file[ARGS]{"path": "a"}')
+    cut = said(tool_calls=[{"function": {"name": "write_file", "arguments": '{"path'}}], finish="length")
+
+    assert calls.judge_streamed(called, talked, "vllm").verdict == "unknown"
+    assert calls.judge_streamed(talked, called, "vllm").verdict == "unknown"
+    assert calls.judge_streamed(called, cut, "vllm").verdict == "unknown"
+    assert calls.judge_streamed(called, lost, "vllm").verdict == "broken"
+    assert calls.judge_streamed(called, said(content=""), "vllm").verdict == "broken"
+
+
+def test_a_server_that_keeps_only_longer_prompts_is_not_told_to_switch_its_cache_on():
+    usage = {"prompt_tokens": 330, "prompt_tokens_details": {"cached_tokens": 0}}
+    none = Exchange(status=200, body={"choices": [{"message": {"content": "q"}}], "usage": usage})
+    quiet = EngineMetrics(engine="unknown")
+
+    assert surroundings.judge_prefix_cache(none, quiet, quiet, "generic").verdict == "unknown"
+    assert surroundings.judge_prefix_cache(none, quiet, quiet, "vllm").verdict == "broken"
+
+
+@pytest.mark.parametrize("status", [302, 404, 429, 500, 503])
+def test_a_server_that_answers_otherwise_without_a_key_is_not_said_to_ask_for_none(status: int):
+    result = surroundings.judge_key("http://10.0.0.7:8000/v1", Exchange(status=status), None, "vllm")
+
+    assert (result.verdict, result.detail) == ("unknown", f"answered with HTTP {status}")
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 100 Continue\r\n\r\n", b"X"], ids=["continues", "trickles"])
+def test_a_server_that_never_ends_its_headers_does_not_hold_up_the_probe(head: bytes):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def talk() -> None:
+            peer, _ = listening.accept()
+            with peer, suppress(OSError):
+                while True:
+                    peer.sendall(head)
+                    threading.Event().wait(0.01)
+
+        threading.Thread(target=talk, daemon=True).start()
+        ask = HttpTransport(api_key="", ends_at=time.monotonic() + 0.5)
+        exchange = ask(ProbeRequest(method="GET", url=f"http://127.0.0.1:{listening.getsockname()[1]}/"))
+
+    assert exchange.status is None
+    assert exchange.failure.startswith("no whole reply within 0.")
+
+
+def test_a_line_break_of_unicode_in_a_streamed_text_ends_no_event():
+    event = {"choices": [{"delta": {"content": "one\u2028two\x85three"}, "finish_reason": "stop"}]}
+    sent = f"data: {json.dumps(event, ensure_ascii=False)}\r\n\r\ndata: [DONE]\n\n".encode()
+
+    reply = read_chat(read_events(200, sent.decode()))
+
+    assert isinstance(reply, SeenReply)
+    assert reply.content == "one\u2028two\x85three"
+
+
+def test_what_a_server_says_cannot_steer_the_terminal():
+    assert brief("\x1b[2Jgone \ud800\nnext") == "?[2Jgone ? next"
 
 
 @pytest.mark.parametrize(

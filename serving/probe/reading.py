@@ -80,8 +80,9 @@ def error_text(body: object) -> str:
 
 
 def brief(value: object, limit: int = 300) -> str:
-    """Show a value on one line, cut to `limit` characters."""
-    text = " ".join(str(value).split())
+    """Show a value on one line, cut to `limit` characters, without what a terminal would obey."""
+    line = " ".join(str(value).split())
+    text = "".join(sign if sign.isprintable() else "?" for sign in line)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
