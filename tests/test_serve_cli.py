@@ -135,6 +135,33 @@ def test_in_the_foreground_it_serves_until_the_signal_and_leaves_nothing(home: P
         assert read_record(state(home)) is None
 
 
+def test_who_ends_the_command_that_waits_for_a_kept_server_ends_its_start(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MODE", "silent")
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", "serve", "pocket", "--keep"], stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stderr is not None
+        assert any("loading weights" in line for line in waiting.stderr)
+        waiting.terminate()
+        assert waiting.wait(timeout=60) == 130
+    assert left_running(home) == []
+    assert read_record(state(home)) is None
+
+
+def test_who_waits_for_a_kept_server_is_told_that_it_was_stopped(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MODE", "silent")
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", "serve", "pocket", "--keep"], stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stderr is not None
+        assert any("loading weights" in line for line in waiting.stderr)
+        assert main(["serve", "stop"]) == 0
+        assert waiting.stderr.read() == (
+            "agent: The server was ended from elsewhere.\nNow:   Start again if nobody meant to.\n"
+        )
+        assert waiting.wait(timeout=60) == 2
+
+
 def test_a_start_that_runs_out_of_memory_names_the_command_that_fits(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -48,6 +48,13 @@ def test_missing_shards_are_known_by_the_index(tmp_path: Path):
     assert (found.missing, found.there_bytes, found.needed_bytes) == (("consolidated-2.safetensors",), 10, 90)
 
 
+def test_an_index_that_is_cut_off_counts_no_more_than_the_names_of_the_shards(tmp_path: Path):
+    folder = a_snapshot(tmp_path, "params.json", "tekken.json", "consolidated-00001-of-00002.safetensors")
+    for text in ('{"weight_map": {"a"', "version https://git-lfs.github.com/spec/v1", '["a"]', '{"weight_map": 1}'):
+        (folder / "consolidated.safetensors.index.json").write_text(text)
+        assert found_in(tmp_path).missing == ("consolidated-00002-of-00002.safetensors",)
+
+
 def test_missing_shards_are_known_by_the_names_of_the_others_and_a_broken_link_is_missing(tmp_path: Path):
     folder = a_snapshot(tmp_path, "params.json", "tekken.json", "consolidated-00001-of-00003.safetensors")
     (folder / "consolidated-00002-of-00003.safetensors").symlink_to(tmp_path / "nowhere")

@@ -77,8 +77,6 @@ def _plan(args: argparse.Namespace) -> Plan:
     if args.model == POCKET:
         # As pocket_engine has it: compiling takes a minute at each start and gains nothing at this size.
         args.enforce_eager, args.max_num_seqs = True, args.max_num_seqs or str(POCKET_REQUESTS)
-    elif args.model and Path(args.model).is_dir():
-        args.model = str(Path(args.model).resolve())  # The engine stands in another folder.
     gpus = gpus_of(args, os.environ)
     if gpus is None:
         raise EngineError(

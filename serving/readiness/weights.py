@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -132,8 +133,8 @@ def _snapshot(repository: Path) -> Path | None:
 def _shards(folder: Path, stem: str, there: Set[str]) -> set[str]:
     """List the files that make up the whole: by the index, or by their names, or a single one."""
     index = folder / f"{stem}.safetensors.index.json"
-    if index.is_file():
-        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # There is none, or it is cut off.
+        return {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
     for name in there:
         numbered = re.fullmatch(r"(.*-)(\d+)(-of-)(\d+)(\.safetensors)", name)
         if numbered:

@@ -118,7 +118,8 @@ def main() -> NoReturn:
         except EngineError as error:
             _tell({"failed": _told(error)})
         except KeyboardInterrupt:
-            pass
+            ended = EngineError("The server was ended from elsewhere.", cause="", do="Start again if nobody meant to.")
+            _tell({"failed": _told(ended)})  # Once it is ready nobody listens.
     sys.exit(0)
 
 
