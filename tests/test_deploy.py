@@ -154,6 +154,43 @@ def test_a_container_reads_the_key_from_its_file_and_passes_the_words_on_untouch
     assert run_wrapped(entry, words, tmp_path) == (words, "the-key")
 
 
+@pytest.mark.parametrize("target", ["compose", "kubernetes", "router"])
+def test_an_empty_key_file_starts_no_engine_that_asks_nobody_for_a_key(target: Target, tmp_path: Path):
+    key = tmp_path / "VLLM_API_KEY"
+    key.write_text("\n")
+    files = {str(file.path): file.text for file in render(target, MEDIUM, DeployOptions(api_key_file=key)).files}
+    if target == "router":
+        started = ["/bin/sh", "-c", files["engine-0.sh"]]
+    else:
+        entry = (
+            yaml.safe_load(files["compose.yaml"])["services"]["engine-0"]["entrypoint"]
+            if target == "compose"
+            else list(yaml.safe_load_all(files["engine.yaml"]))[-1]["spec"]["template"]["spec"]["containers"][0][
+                "command"
+            ]
+        )
+        started = [undollared(word).replace("/run/secrets", str(tmp_path)) for word in entry] + ["echo", "started"]
+
+    ended = subprocess.run(started, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode != 0, ended.stdout) == (True, "")
+    assert "VLLM_API_KEY: its file is empty" in ended.stderr
+
+
+def test_images_that_no_registry_has_are_not_pushed_but_told_of():
+    told = render("kubernetes", MEDIUM, options("kubernetes"))
+    own = render("kubernetes", MEDIUM, replace(options("kubernetes"), engine_image="r/e:1", router_image="r/r:1"))
+
+    assert told.commands[:2] == (
+        "docker build -t tramontane-engine:vllm-0.33.0 -f Dockerfile.engine .",
+        "docker build -t tramontane-router:0.1.17 -f Dockerfile.router .",
+    )
+    assert [note for note in told.notes if note not in own.notes] == [
+        "A cluster pulls images from a registry: push those that were built to yours, and write their names there into "
+        "engine.yaml and router.yaml."
+    ]
+
+
 def test_the_images_are_pinned_and_keep_mistral_common_below_the_version_that_breaks_vllm():
     files = rendered("compose")
     assert files["Dockerfile.engine"].splitlines()[2:] == [
@@ -286,7 +323,8 @@ def test_a_unit_starts_the_words_of_the_planned_command_whatever_the_name(name: 
     words = systemd_words(line)
     assert words[:4] == [
         *("/bin/sh", "-c"),
-        'VLLM_API_KEY="$(cat "$CREDENTIALS_DIRECTORY/VLLM_API_KEY")" && export VLLM_API_KEY && exec "$@"',
+        'VLLM_API_KEY="$(cat "$CREDENTIALS_DIRECTORY/VLLM_API_KEY")" && : "${VLLM_API_KEY:?its file is empty}" && '
+        'export VLLM_API_KEY && exec "$@"',
         "sh",
     ]
     made = engine_command(wanted, ServeOptions(port=8000, api_key_file=KEY))
@@ -365,12 +403,12 @@ def test_on_nodes_each_engine_is_open_to_the_router_and_asks_for_the_key():
     assert "CUDA_VISIBLE_DEVICES" not in files["node1.sh"]
     assert 'set -- "$@" --worker-urls http://node1:8000 http://node2:8000' in files["router.sh"]
     assert deployment.commands == (
-        "ssh -t node1 sh < node1.sh",
-        "ssh -t node2 sh < node2.sh",
+        "scp node1.sh node1: && ssh -t node1 sh node1.sh",
+        "scp node2.sh node2: && ssh -t node2 sh node2.sh",
         "./router.sh",
         "AGENT_API_KEY=\"$(cat '/etc/tramontane/api key')\" agent run task.yaml --base-url http://127.0.0.1:30000/v1",
     )
-    assert deployment.notes[2:] == (
+    assert deployment.notes[3:] == (
         "vLLM asks for the key below /v1 only: let a firewall allow nobody but the router's machine to reach the "
         "engines.",
     )

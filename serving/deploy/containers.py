@@ -11,6 +11,8 @@ from .routing import REQUIREMENT
 
 SECRETS = "/run/secrets"
 """Where secrets lie as files in the container, each named like its variable."""
+EMPTY = "its file is empty"
+"""What a shell says of a secret of no letters, and ends: an engine whose key is empty asks nobody for one."""
 CACHE = "/root/.cache"
 """Where vLLM and the Hugging Face client of the image keep what they fetched and compiled."""
 
@@ -59,7 +61,9 @@ def with_secrets(names: Sequence[str], folder: str) -> tuple[str, ...]:
         names: of the variables, and of the files.
         folder: where the files are; a shell replaces its variables.
     """
-    reading = "".join(f'{name}="$(cat "{folder}/{name}")" && export {name} && ' for name in names)
+    reading = "".join(
+        f'{name}="$(cat "{folder}/{name}")" && : "${{{name}:?{EMPTY}}}" && export {name} && ' for name in names
+    )
     return ("/bin/sh", "-c", f'{reading}exec "$@"', "sh")
 
 

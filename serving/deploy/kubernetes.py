@@ -16,16 +16,22 @@ ROUTER = "tramontane-router"
 _KEYS = "tramontane"
 """The object that holds the key."""
 _GIB = 2**30
+_NOTE_ON_IMAGES = (
+    "A cluster pulls images from a registry: push those that were built to yours, and write their names there into "
+    "engine.yaml and router.yaml."
+)
 
 
 def kubernetes(job: Job) -> Deployment:
     """Render the manifests and the Dockerfiles of their images."""
+    built = containers.dockerfiles(job.options)
     files = (
         RenderedFile(path=PurePosixPath("engine.yaml"), text=_engine(job)),
         RenderedFile(path=PurePosixPath("router.yaml"), text=_router(job)),
-        *containers.dockerfiles(job.options),
+        *built,
     )
-    return Deployment(files=files, commands=_commands(job), notes=routing_notes(job.options))
+    notes = (*([_NOTE_ON_IMAGES] if built else ()), *routing_notes(job.options))
+    return Deployment(files=files, commands=_commands(job), notes=notes)
 
 
 def _engine(job: Job) -> str:
@@ -157,7 +163,7 @@ def _secret_names(job: Job) -> tuple[str, ...]:
 def _commands(job: Job) -> tuple[str, ...]:
     port = job.options.router_port
     builds = [
-        f"docker build -t {quote(image)} -f {file.path} . && docker push {quote(image)}"
+        f"docker build -t {quote(image)} -f {file.path} ."
         for file in containers.dockerfiles(job.options)
         for image in [job.options.engine_image if "engine" in file.path.name else job.options.router_image]
     ]

@@ -4,9 +4,12 @@ from pathlib import PurePosixPath
 from shlex import quote
 
 from ..engines.command import Flag
+from .containers import EMPTY
 from .quoting import comment
 from .records import Deployment, Job, RenderedFile, Replica
 from .routing import REQUIREMENT, routing_notes, run_command
+
+_NOTE = "Each script stays in the foreground: give each a terminal of its own."
 
 
 def scripts(job: Job) -> Deployment:
@@ -16,7 +19,7 @@ def scripts(job: Job) -> Deployment:
         for replica in job.replicas
     )
     router = RenderedFile(path=PurePosixPath("router.sh"), text=_router(job), mode=0o755)
-    return Deployment(files=(*engines, router), commands=_commands(job), notes=routing_notes(job.options))
+    return Deployment(files=(*engines, router), commands=_commands(job), notes=(_NOTE, *routing_notes(job.options)))
 
 
 def _engine(job: Job, replica: Replica) -> str:
@@ -39,7 +42,11 @@ def _engine(job: Job, replica: Replica) -> str:
             lines.append(f"export {variable.name}={quote(variable.value)}")
         else:
             # Two commands: `export` would hide that the file cannot be read.
-            lines += [f'{variable.name}="$(cat {quote(str(variable.secret_file))})"', f"export {variable.name}"]
+            lines += [
+                f'{variable.name}="$(cat {quote(str(variable.secret_file))})"',
+                f': "${{{variable.name}:?{EMPTY}}}"',
+                f"export {variable.name}",
+            ]
     return _script(lines, replica.command.program, replica.command.flags)
 
 
@@ -62,8 +69,9 @@ def _words(words: tuple[str, ...]) -> str:
 def _commands(job: Job) -> tuple[str, ...]:
     def start(replica: Replica) -> str:
         script = f"{replica.place.name}.sh"
-        # `ssh -t`: ending ssh ends the engine too.
-        return f"ssh -t {replica.place.name} sh < {script}" if job.options.nodes else f"./{script}"
+        # With a terminal, ending ssh ends the engine too; there is none where ssh reads a file.
+        node = replica.place.name
+        return f"scp {script} {node}: && ssh -t {node} sh {script}" if job.options.nodes else f"./{script}"
 
     return (
         *(start(replica) for replica in job.replicas),
