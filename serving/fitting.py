@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from .capacity.advice import SHORTEST_USEFUL
 from .capacity.planner import decide
 from .capacity.planning import Change, Plan
 from .doctor.records import Diagnosis
@@ -41,16 +42,18 @@ def nearest_fit(plan: Plan, diagnosis: Diagnosis, summary: StartSummary | None) 
         return None
     longest = _LONGEST.search(diagnosis.evidence)
     tokens = _whole_blocks(int(longest[1]), plan) if longest else 0
-    if tokens:
-        return _capped(plan, tokens)
+    capped = _capped(plan, tokens) if tokens else None
+    if tokens >= min(SHORTEST_USEFUL, plan.request.max_model_len // 2):
+        return capped
     if summary is None or summary.available_kv_gib is None:
         # It did not come to a measurement. Then it needs more than was thought likely.
         other = plan.activation_bytes.high
     else:
-        other = plan.requested_bytes - plan.weights_bytes - int(summary.available_kv_gib * 2**30)
+        # Printed with two decimals: half of the last one less is there for certain.
+        other = plan.requested_bytes - plan.weights_bytes - int((summary.available_kv_gib - 0.005) * 2**30)
     changes = decide(replace(plan.request, other_bytes=max(0, other)), lambda _: None).changes
     if not changes:
-        return None
+        return capped
     # What was found here is no wish of the user: the next start measures anew.
     return replace(changes[0], request=replace(changes[0].request, other_bytes=plan.request.other_bytes))
 

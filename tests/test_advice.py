@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from serving.capacity.hardware import GIB
-from serving.capacity.planner import plan
+from serving.capacity.hardware import GIB, Gpu, GpuSet, parse_gpus
+from serving.capacity.planner import find_model, plan
 from serving.capacity.planning import Plan
 
 NO_IMAGES = ("do without images: the vision tower is not loaded", "--language-model-only")
@@ -145,7 +145,7 @@ def test_every_change_starts_and_holds_what_was_asked(gpus: str, weights: str, c
 
 
 def test_fewer_sequences_are_advised_where_sampling_makes_the_peak():
-    found = plan(gpus="h100:4", weights="bf16", max_model_len=8192, max_num_seqs=4096, max_num_batched_tokens=2048)
+    found = plan(gpus="h100:4", weights="bf16", max_model_len=8192, max_num_seqs=4096, max_num_batched_tokens=4096)
     assert found.starts == "unsure"
     assert changes(found)[0] == (
         "take the weights in FP8: about half the bytes",
@@ -160,3 +160,33 @@ def test_a_given_cache_that_is_too_small_is_advised_to_be_larger():
     (change,) = found.changes
     again = plan("pocket", gpus="cpu", max_model_len=8192, concurrency=100, kv_cache_memory_bytes=3_146_219_520)
     assert (again.request, again.concurrency >= 100) == (change.request, True)
+
+
+def test_no_smaller_pass_is_advised_than_it_has_requests():
+    model = replace(find_model("mistralai/Mistral-Medium-3.5-128B"), vocab_size=1024)
+    found = plan(model, gpus="h100:2", max_model_len=32768, max_num_seqs=3000)
+    assert changes(found)[0][1] == "--kv fp8 --language-model-only --max-num-batched-tokens 4096"
+
+
+def here(name: str, count: int) -> GpuSet:
+    gpu = Gpu(name=name, title=name, memory_bytes=80 * GIB, bandwidth_bytes_s=3.3e12, compute_capability=(9, 0))
+    return GpuSet(gpu=gpu, count=count, measured=True)
+
+
+def test_idle_gpus_of_this_machine_are_taken_before_any_is_rented_and_stay_measured():
+    found = plan(gpus=here("h100", 4), tensor_parallel_size=2, max_model_len=131_072, other_bytes=4 * GIB)
+    change = next(change for change in found.changes if change.what.startswith("spread"))
+    assert (change.what, change.option) == ("spread it over 4 GPUs of this kind", "--tensor-parallel-size 4")
+    assert change.request.gpus == found.request.gpus
+
+
+def test_more_gpus_of_a_known_kind_are_planned_by_the_catalogue():
+    found = plan(gpus=here("h100", 2), max_model_len=131_072, other_bytes=4 * GIB)
+    change = next(change for change in found.changes if change.what.startswith("spread"))
+    assert change.option == "--gpus h100:4 --tensor-parallel-size 4"
+    assert change.request.gpus == parse_gpus("h100:4")
+
+
+def test_more_gpus_of_a_kind_that_no_command_can_name_are_not_advised():
+    found = plan(gpus=here("h100-pcie", 2), max_model_len=131_072, other_bytes=4 * GIB)
+    assert [change.option for change in found.changes if "h100" in change.option] == []

@@ -127,3 +127,16 @@ def test_a_file_that_cannot_be_read_is_as_none_and_is_written_anew(tmp_path: Pat
     assert lookup(REQUEST, tmp_path) is None
     record_start(PRINTED, REQUEST, tmp_path)
     assert lookup(REQUEST, tmp_path) is not None
+
+
+@pytest.mark.parametrize("edited", ["4 GiB", None, 1.5, True, [1]])
+def test_a_start_that_somebody_edited_is_passed_over_and_the_others_are_kept(tmp_path: Path, edited: object):
+    record_start(PRINTED, REQUEST, tmp_path)
+    other = replace(REQUEST, enforce_eager=True)
+    record_start(PRINTED, other, tmp_path)
+    path = calibration_path(tmp_path)
+    kept = json.loads(path.read_text())
+    kept["starts"][0]["other_bytes"] = edited
+    path.write_text(json.dumps(kept))
+    assert lookup(REQUEST, tmp_path) is None
+    assert lookup(other, tmp_path) is not None

@@ -29,8 +29,23 @@ def test_the_engine_s_own_estimate_counts_most_down_to_whole_blocks():
 def test_without_an_estimate_the_measured_room_is_planned_anew_and_not_kept():
     change = nearest_fit(PLANNED, diagnosed("kv_too_small"), measured(9.0))
     assert change is not None
-    # 9 GiB hold 53,611 tokens of 180,224 bytes; one block stays empty.
-    assert (change.option, change.request.other_bytes) == ("--context 53600", None)
+    # Printed are two decimals. 8.995 GiB hold 53,589 tokens of 180,224 bytes; one block stays empty.
+    assert (change.option, change.request.other_bytes) == ("--context 53568", None)
+
+
+def test_a_context_that_no_agent_can_work_with_is_no_fit():
+    said = "larger than the available KV cache memory. the estimated maximum model length is 569."
+    change = nearest_fit(PLANNED, diagnosed("kv_too_small", said), measured(0.1))
+    assert change is not None
+    assert change.option.startswith("--kv fp8 --language-model-only")
+
+
+def test_a_short_context_is_better_than_nothing():
+    alone = plan("pocket", gpus="cpu", max_model_len=8192, kv_cache_memory_bytes=10**9)
+    said = "the estimated maximum model length is 384."
+    change = nearest_fit(alone, diagnosed("kv_too_small", said), None)
+    assert change is not None
+    assert change.option == "--context 384"
 
 
 def test_no_room_at_all_takes_more_than_a_shorter_context():

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from serving import EngineError
 from serving.capacity.modelfolder import read_draft, read_model
 from serving.capacity.models import DraftShape, ModelShape, WeightBytes
+from serving.capacity.planner import find_model
 from serving.pocket import model_dir
 
 SIZES = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I32": 4}
@@ -52,6 +54,10 @@ def folder(path: Path, config: dict[str, object], name: str = "params.json") -> 
     path.mkdir(exist_ok=True)
     (path / name).write_text(json.dumps(config))
     return path
+
+
+MODEL = replace(find_model("pocket"), num_kv_heads=2, head_dim=16)
+"""For which a draft of the shape above could propose."""
 
 
 def error(path: Path) -> str:
@@ -179,7 +185,7 @@ def test_a_draft_takes_no_embedding_of_its_own(tmp_path: Path):
             "norm.weight": ("BF16", [64]),
         },
     )
-    assert read_draft(path) == DraftShape(
+    assert read_draft(path, MODEL) == DraftShape(
         name=str(path),
         num_layers=2,
         weights=WeightBytes(sharded=64 * 128, replicated=128),
@@ -190,7 +196,7 @@ def test_a_draft_takes_no_embedding_of_its_own(tmp_path: Path):
 
 def test_a_draft_without_weights_is_counted_with_its_joining_matrix(tmp_path: Path):
     attention = 64 * (64 + 64) + 2 * 64 * 32
-    assert read_draft(folder(tmp_path / "draft", PARAMS)).weights == WeightBytes(
+    assert read_draft(folder(tmp_path / "draft", PARAMS), MODEL).weights == WeightBytes(
         sharded=2 * (2 * (attention + 3 * 64 * 128) + 2 * 64 * 64),
         replicated=2 * 5 * 64,
         kv_projections=2 * 2 * 2 * 64 * 32,
@@ -199,7 +205,7 @@ def test_a_draft_without_weights_is_counted_with_its_joining_matrix(tmp_path: Pa
 
 def test_a_draft_that_is_not_there():
     with pytest.raises(EngineError) as caught:
-        read_draft(Path("eagel"))
+        read_draft(Path("eagel"), MODEL)
     assert str(caught.value) == (
         "There is no draft 'eagel'.\n"
         "Now:   Give `eagle` for the published draft of the model, or the folder of a draft."
@@ -263,7 +269,7 @@ def test_weights_that_are_packed(tmp_path: Path):
     write_tensors(path / "consolidated.safetensors", {"layers.0.attention.wq.weight": ("U8", [64, 32])})
     assert error(path) == (
         f"The weights in {str(path)!r} are U8.\n"
-        "Cause: They are packed to fewer than eight bits; a plan knows FP8 and BF16.\n"
+        "Cause: A plan knows FP8 and BF16.\n"
         "Now:   Start the engine without a plan: it says itself how many tokens its KV cache holds."
     )
 
@@ -323,3 +329,140 @@ def test_a_header_that_is_no_header(tmp_path: Path):
         "Cause: its header cannot be read (KeyError).\n"
         "Now:   Download it again; an interrupted download and a Git LFS pointer look like this."
     )
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b'{"a": {"dtype": "BF16", "shape": [4], "data_offsets": [100, 0]}}', "ValueError"),
+        (b'{"a": {"dtype": "BF16", "shape": [4], "data_offsets": [-8, 0]}}', "ValueError"),
+        (b'{"a": {"dtype": "BF16", "shape": [4], "data_offsets": [0, Infinity]}}', "ValueError"),
+        (b'{"a": {"dtype": "F32", "shape": ["4", "4"], "data_offsets": [0, 0]}}', "ValueError"),
+        (b'{"a": {"dtype": "F32", "shape": [-4, 4], "data_offsets": [0, 0]}}', "ValueError"),
+        (b'{"a":' * 100_000, "RecursionError"),
+    ],
+    ids=lambda value: "",
+)
+def test_a_header_whose_numbers_cannot_be_is_not_counted(tmp_path: Path, header: bytes, said: str):
+    path = folder(tmp_path / "bad", PARAMS)
+    file = path / "consolidated.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header)
+    assert error(path) == (
+        f"{file} is not a whole safetensors file.\n"
+        f"Cause: its header cannot be read ({said}).\n"
+        "Now:   Download it again; an interrupted download and a Git LFS pointer look like this."
+    )
+
+
+def test_a_link_of_the_cache_whose_content_was_deleted(tmp_path: Path):
+    path = folder(tmp_path / "snapshot", PARAMS)
+    file = path / "consolidated.safetensors"
+    file.symlink_to(tmp_path / "blobs" / "0123")
+    assert error(path) == (
+        f"{file} is not a whole safetensors file.\n"
+        "Cause: it cannot be read: No such file or directory.\n"
+        "Now:   Download it again; an interrupted download and a Git LFS pointer look like this."
+    )
+
+
+def test_a_part_without_the_others_is_not_taken_for_the_whole(tmp_path: Path):
+    path = folder(tmp_path / "part", CONFIG, "config.json")
+    write_tensors(path / "model-00001-of-00002.safetensors", {"a.weight": ("BF16", [4, 4])})
+    assert error(path) == (
+        f"The weights in {str(path)!r} are not complete.\n"
+        "Cause: model-00002-of-00002.safetensors is not there, though the others count it.\n"
+        "Now:   Download the folder again; what is there already is kept."
+    )
+
+
+def test_an_adapter_beside_what_the_index_names_is_not_counted(tmp_path: Path):
+    path = folder(tmp_path / "tuned", CONFIG, "config.json")
+    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a.weight": "model.safetensors"}}))
+    write_tensors(path / "model.safetensors", {"a.weight": ("BF16", [4, 4])})
+    write_tensors(path / "adapter_model.safetensors", {"b.weight": ("BF16", [4, 4])})
+    assert read_model(path).weights == {"bf16": WeightBytes(sharded=32, replicated=0)}
+
+
+@pytest.mark.parametrize("key", ["text_config", "vision_config", "quantization_config", "multimodal"])
+def test_a_part_of_a_configuration_that_is_no_object(tmp_path: Path, key: str):
+    path = folder(tmp_path / "odd", CONFIG | {key: "fp8"}, "config.json")
+    assert error(path) == (
+        f"{path / 'config.json'} does not describe a model that can be planned.\n"
+        f"Cause: `{key}` is 'fp8'; an object is needed.\n"
+        "Now:   Download the file again, or give the name of a known model."
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "cause"),
+    [
+        ({"num_experts": "8"}, "It has experts"),
+        ({"layer_types": 5}, "Not all of its layers attend to the whole context"),
+        # Nemotron-H and Falcon-H1: most layers keep a state in place of keys and values.
+        ({"hybrid_override_pattern": "M-M*"}, "Not all of its layers attend to the whole context"),
+        ({"mamba_d_ssm": 3072}, "Not all of its layers attend to the whole context"),
+    ],
+)
+def test_layers_that_keep_a_state_are_not_counted_as_attention(tmp_path: Path, more: dict[str, object], cause: str):
+    path = folder(tmp_path / "other", CONFIG | more, "config.json")
+    assert error(path).splitlines()[1] == (
+        f"Cause: {cause}; a plan counts dense models with full attention only, and would be wrong here."
+    )
+
+
+def test_embeddings_that_the_language_part_says_are_tied_are_counted_once(tmp_path: Path):
+    tied = folder(tmp_path / "tied", {"text_config": CONFIG | {"tie_word_embeddings": True}}, "config.json")
+    whole = folder(tmp_path / "whole", {"text_config": CONFIG}, "config.json")
+    embedding = 2 * 1000 * 64
+    assert read_model(whole).weights["bf16"].total() - read_model(tied).weights["bf16"].total() == embedding
+
+
+def test_weights_quantised_otherwise_are_not_counted_as_bf16_where_none_are_there(tmp_path: Path):
+    path = folder(tmp_path / "awq", CONFIG | {"quantization_config": {"quant_method": "awq"}}, "config.json")
+    assert error(path) == (
+        f"The weights that {path / 'config.json'} describes cannot be counted.\n"
+        "Cause: They are quantised, not to plain FP8, and none are there whose bytes could be read.\n"
+        "Now:   Download the weights: a plan reads their bytes from the headers."
+    )
+
+
+def test_a_vision_tower_spelt_otherwise_is_counted_from_its_weights(tmp_path: Path):
+    # As Qwen2.5-VL has it, which says `depth` for the number of layers.
+    path = folder(tmp_path / "vl", CONFIG | {"vision_config": {"depth": 32, "hidden_size": 8}}, "config.json")
+    write_tensors(
+        path / "model.safetensors",
+        {"model.norm.weight": ("BF16", [64]), "visual.blocks.0.attn.qkv.weight": ("BF16", [24, 8])},
+    )
+    found = read_model(path)
+    assert found.sees_images
+    assert found.weights == {"bf16": WeightBytes(sharded=0, replicated=128, vision_sharded=384)}
+
+
+def test_only_a_params_json_may_leave_the_longest_context_out(tmp_path: Path):
+    without = {key: value for key, value in CONFIG.items() if key != "max_position_embeddings"}
+    mistral = {key: value for key, value in PARAMS.items() if key != "max_position_embeddings"}
+    assert read_model(folder(tmp_path / "mistral", mistral)).max_position == 128_000
+    assert error(folder(tmp_path / "hf", without, "config.json")).splitlines()[1] == (
+        "Cause: `max_position_embeddings` or `max_seq_len` is missing; a positive number is needed."
+    )
+
+
+def test_a_draft_with_other_keys_and_values_than_the_model_is_not_counted_as_if_it_had_them(tmp_path: Path):
+    path = folder(tmp_path / "draft", PARAMS | {"n_kv_heads": 4})
+    with pytest.raises(EngineError) as caught:
+        read_draft(path, MODEL)
+    assert str(caught.value) == (
+        f"The draft {str(path)!r} is not planned beside pocket.\n"
+        "Cause: Its layers keep 4 KV heads of 16, the model's 2 of 16; a plan counts drafts whose keys and values are "
+        "as large as the model's.\n"
+        "Now:   Give a draft that was made for this model, or leave --draft out."
+    )
+
+
+def test_a_folder_is_named_by_its_whole_path_so_that_another_of_that_name_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder(tmp_path / "pocket", PARAMS)
+    monkeypatch.chdir(tmp_path)
+    assert read_model(Path("pocket")).name == str(tmp_path / "pocket")
+    assert read_draft(Path("pocket"), MODEL).name == str(tmp_path / "pocket")

@@ -35,7 +35,7 @@ def test_the_draft_shares_embedding_and_output_with_its_target():
     assert eagle() == DraftShape(
         name="mistralai/Mistral-Medium-3.5-128B-EAGLE",
         num_layers=2,
-        weights=WeightBytes(sharded=3_070_230_528, replicated=0),
+        weights=WeightBytes(sharded=3_070_230_528, replicated=0, kv_projections=2 * 2 * 12288 * 1024),
         num_speculative_tokens=3,
         max_model_len=65536,
     )

@@ -1,11 +1,17 @@
 """`agent plan` as people type it: what it prints, its JSON, its exit codes, and what it says to wrong options."""
 
 import argparse
+import io
 import json
+import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from agent.cli import main
 from agent.cli.plan_options import add_plan_arguments, options_of, plan_from
@@ -14,8 +20,11 @@ from agent.events import Replied
 from agent.journal import Journal
 from agent.messages import Reply, Usage
 from serving import EngineError
+from serving.capacity.advice import fits
 from serving.capacity.calibration import MeasuredStart, record_start
+from serving.capacity.catalogue import MEDIUM, SMALL
 from serving.capacity.hardware import GIB
+from serving.capacity.planner import find_draft, find_model, plan
 
 PLANS = Path(__file__).parent / "data" / "plans"
 
@@ -152,12 +161,80 @@ def test_the_whole_plan_as_one_json_object(capsys: pytest.CaptureFixture[str]):
         "--gpus h200:4 --context 8k --gpu-memory-utilization 0.9 --kv-cache-memory-bytes 8GiB",
         "--gpus h200:4 --context 8k --other-gib 4.5",
         "pocket --context 2k",
+        "--gpus cpu --context 8k",
+        "--gpus h200:4 --context 8k --other-gib 4.123456789",
+        "--gpus h200:4 --context 8k --gpu-memory-utilization 0.00001",
+        "--gpus h200:4 --context 8k --concurrency 1000000 --max-num-batched-tokens 4k",
     ],
 )
 def test_the_options_spelt_from_a_plan_give_the_same_plan(line: str):
     first = plan_from(parsed(line), {"CUDA_VISIBLE_DEVICES": ""})
     again = plan_from(parsed(shlex.join(options_of(first.request))), {"CUDA_VISIBLE_DEVICES": ""})
     assert again == first
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    gpus=st.sampled_from(["h100:1", "h100:2", "h200:2", "a100-40:4", "l40s:6", "rtx4090:8", "b200:16", "cpu"]),
+    model=st.sampled_from([MEDIUM, SMALL]),
+    max_model_len=st.sampled_from([None, 1, 8192, 20_000, 131_072]),
+    concurrency=st.sampled_from([None, 1, 8, 5000]),
+    weights=st.sampled_from([None, "bf16", "fp8"]),
+    kv_cache_dtype=st.sampled_from(["auto", "fp8"]),
+    engine=st.sampled_from(["vllm", "sglang"]),
+    gpu_memory_utilization=st.floats(0.01, 1),
+    max_num_batched_tokens=st.sampled_from([64, 2048, 16384]),
+    max_num_seqs=st.sampled_from([None, 1, 64, 2048]),
+    language_model_only=st.booleans(),
+    block_size=st.sampled_from([None, 32]),
+    kv_cache_memory_bytes=st.sampled_from([None, 123_456_789]),
+    other_bytes=st.none() | st.integers(0, 8 * GIB),
+)
+def test_every_change_starts_and_its_command_asks_for_exactly_it(model: str, **options: Any):
+    try:
+        found = plan(model, draft="eagle" if model == MEDIUM else None, **options)
+    except EngineError:
+        assume(False)
+        raise
+    for request in (found.request, *(change.request for change in found.changes)):
+        again = plan_from(parsed(shlex.join(options_of(request))), os.environ)
+        assert again.request == request
+        assert request == found.request or fits(again)
+
+
+def test_a_folder_called_as_the_shipped_model_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "pocket"
+    folder.mkdir()
+    (folder / "config.json").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    found = plan_from(parsed("./pocket --gpus h100:1 --context 4k"), {})
+    assert options_of(found.request) == (str(folder), "--gpus", "h100:1", "--context", "4096")
+
+
+def test_a_draft_of_one_s_own_is_named_also_where_one_is_published(tmp_path: Path):
+    draft = replace(find_draft("eagle", find_model(MEDIUM)), name=str(tmp_path))
+    request = plan(gpus="h200:4", max_model_len=8192, draft=draft).request
+    assert options_of(request) == ("--gpus", "h200:4", "--context", "8192", "--draft", str(tmp_path))
+
+
+CONFIG = (
+    '{"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, '
+    '"vocab_size": 1024, "max_position_embeddings": 8192}'
+)
+
+
+def test_a_folder_whose_name_the_terminal_cannot_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "modèle"
+    folder.mkdir()
+    (folder / "config.json").write_text(CONFIG)
+    written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", written)
+    assert main(["plan", str(folder), "--gpus", "h100:1", "--context", "4k"]) == 0
+    assert main(["plan", str(folder), "--gpus", "h100:1", "--context", "4k", "--json"]) == 0
+    written.seek(0)
+    text, _, found = written.read().rstrip("\n").rpartition("\n")
+    assert text.startswith("mod\\xe8le in BF16 starts on 1 x NVIDIA H100 80GB SXM: ")
+    assert json.loads(found)["request"]["model"] == str(folder)
 
 
 def test_a_change_can_be_pasted(capsys: pytest.CaptureFixture[str]):
@@ -257,8 +334,8 @@ def test_a_journal_that_is_not_there(capsys: pytest.CaptureFixture[str]):
         ),
         (
             "--gpus h100:8 --tensor-parallel-size 3",
-            "Mistral Medium 3.5 128B cannot be split over 3 GPUs: it has 96 "
-            "heads and 8 KV heads.\nNow:   Give --tensor-parallel-size one of 1, 2, 4, 8, 16.",
+            "Mistral Medium 3.5 128B cannot be split over 3 GPUs: it has 96 heads, 8 KV heads and an MLP of "
+            "28672.\nNow:   Give --tensor-parallel-size one of 1, 2, 4, 8, 16.",
         ),
         (
             "--gpus h100:2 --tensor-parallel-size 4",
@@ -276,6 +353,16 @@ def test_a_journal_that_is_not_there(capsys: pytest.CaptureFixture[str]):
             "mistralai/Mistral-Small-3.2-24B-Instruct-2506 --gpus h100:4 --draft eagle",
             "No EAGLE draft of Mistral Small 3.2 24B is known.\n"
             "Now:   Leave --draft out, or give the folder of one: --draft FOLDER.",
+        ),
+        (
+            "--gpus cpu:4",
+            "--gpus 'cpu:4': a machine counts as one CPU.\nNow:   Give --gpus cpu.",
+        ),
+        (
+            "'' --gpus h100:4",
+            "The model '' is not known, and no folder of that name is here.\n"
+            "Now:   Known: mistralai/Mistral-Medium-3.5-128B, mistralai/Mistral-Small-3.2-24B-Instruct-2506, pocket. "
+            "Any other dense model can be planned from the folder it was downloaded to.",
         ),
         ("pocket --weights fp8", "pocket has no weights in fp8.\nNow:   Take --weights bf16."),
     ],

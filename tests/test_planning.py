@@ -1,9 +1,14 @@
 """The plan's arithmetic against the figures worked out from the engine's source, cell by cell."""
 
+import struct
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from serving import EngineError
 from serving.capacity.hardware import GIB
-from serving.capacity.planner import plan
+from serving.capacity.planner import find_model, plan
 
 # Predicted tokens for Mistral Medium 3.5 128B in FP8 with its vision tower, BF16 KV cache, 4 GiB beside weights and KV
 # cache, and 79.11, 139.81 and 178.35 GiB as the engine sees H100, H200 and B200, for a context of 262,144 tokens.
@@ -192,3 +197,63 @@ def test_more_gpus_than_kv_heads_repeat_them():
         "More than 8 GPUs are more than one machine: a copy on each behind a router serves more (agent deploy).",
         "Beyond its 8 KV heads more GPUs save weights, but no KV cache: heads repeat.",
     )
+
+
+def refusal(**options: object) -> str:
+    with pytest.raises(EngineError) as caught:
+        plan(**{"gpus": "h100:8", "max_model_len": 32768, **options})
+    return str(caught.value)
+
+
+def test_a_model_is_not_split_where_its_mlp_cannot_be():
+    # As Llama 2 13B: 40 heads could be shared by five GPUs, 13824 rows cannot.
+    model = replace(find_model("pocket"), num_heads=40, num_kv_heads=40, intermediate_size=13824, vocab_size=32000)
+    assert plan(model, gpus="h100:5", max_model_len=8192).request.tensor_parallel_size == 4
+    assert refusal(model=model, max_model_len=8192, tensor_parallel_size=5) == (
+        "pocket cannot be split over 5 GPUs: it has 40 heads, 40 KV heads and an MLP of 13824.\n"
+        "Now:   Give --tensor-parallel-size one of 1, 2, 4, 8."
+    )
+
+
+def test_more_requests_in_a_pass_than_tokens_are_refused_as_the_engine_would():
+    assert refusal(max_num_seqs=4096, max_num_batched_tokens=2048) == (
+        "--max-num-seqs 4096 is more than the 2048 tokens of one pass, and every request computes one at the least.\n"
+        "Now:   Give at most 2048, or more --max-num-batched-tokens."
+    )
+
+
+def test_many_requests_at_once_are_not_all_computed_in_one_pass():
+    assert plan(gpus="h100:8", max_model_len=8192, concurrency=10**6).request.max_num_seqs == 16384
+    assert plan(gpus="h100:8", max_model_len=8192, max_num_batched_tokens=64).request.max_num_seqs == 64
+
+
+def test_a_block_that_no_kernel_takes_is_refused():
+    assert refusal(block_size=24) == "--block-size 24 suits no kernel of vLLM.\nNow:   Give a multiple of 16."
+    assert plan(gpus="h100:8", max_model_len=8192, block_size=24, engine="sglang").starts == "yes"
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("tensor_parallel_size", "--tensor-parallel-size"),
+        ("max_model_len", "--context"),
+        ("concurrency", "--concurrency"),
+        ("max_num_batched_tokens", "--max-num-batched-tokens"),
+        ("max_num_seqs", "--max-num-seqs"),
+        ("block_size", "--block-size"),
+        ("kv_cache_memory_bytes", "--kv-cache-memory-bytes"),
+    ],
+)
+@pytest.mark.parametrize("number", [0, -5])
+def test_a_program_s_zero_is_not_taken_for_nothing_given(name: str, option: str, number: int):
+    assert refusal(**{name: number}) == f"{option} {number} is not a whole number above 0.\nNow:   Give 1 or more."
+
+
+def test_weights_that_are_less_than_the_embedding_give_no_bound(tmp_path: Path):
+    header = b'{"norm.weight": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}'
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    (tmp_path / "config.json").write_text(
+        '{"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, '
+        '"vocab_size": 1000, "max_position_embeddings": 8192}'
+    )
+    assert plan(str(tmp_path), gpus="h100", max_model_len=8192).decode_tokens_s_bound is None

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from serving import EngineError
     from serving.capacity.hardware import GpuSet
+    from serving.capacity.models import ModelShape
     from serving.capacity.planning import Plan, PlanRequest
+
+
+POCKET = "pocket"
+"""The shipped model, which is planned for the CPU."""
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +86,7 @@ def gpus_of(args: argparse.Namespace, environ: Mapping[str, str]) -> GpuSet | No
 
     if args.gpus is not None:
         return parse_gpus(args.gpus)
-    return parse_gpus("cpu") if args.model == "pocket" else gpus_here(environ)
+    return parse_gpus("cpu") if args.model == POCKET else gpus_here(environ)
 
 
 def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) -> Plan:
@@ -106,7 +111,7 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
         raise _refusal("--context and --context-of both say how long the context is.", "Give one of them.")
     state = state_dir(environ)
     made = plan(
-        args.model or MEDIUM,
+        MEDIUM if args.model is None else args.model,
         gpus=gpus,
         tensor_parallel_size=_count("--tensor-parallel-size", args.tensor_parallel_size),
         max_model_len=seen.needed if seen else _count("--context", args.context),
@@ -131,13 +136,15 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
 
 def options_of(request: PlanRequest) -> tuple[str, ...]:
     """Spell a request as words of the command line, so that the same plan comes out; what is usual is left out."""
-    from serving.capacity.catalogue import MEDIUM
+    from serving.capacity.catalogue import draft_for
     from serving.capacity.hardware import GIB
     from serving.capacity.planner import usual_block_size, usual_cache_bytes, usual_sequences
     from serving.capacity.splitting import widest_split
 
     model, gpus = request.model, request.gpus
-    draft = request.draft and ("eagle" if model.name == MEDIUM else request.draft.name)
+    draft = request.draft and ("eagle" if request.draft == draft_for(model) else request.draft.name)
+    usual_share = type(request).gpu_memory_utilization
+    sequences = usual_sequences(request.concurrency, request.max_num_batched_tokens)
     given: tuple[tuple[str, object, object], ...] = (
         ("--concurrency", request.concurrency, 1),
         ("--engine", request.engine, "vllm"),
@@ -146,16 +153,19 @@ def options_of(request: PlanRequest) -> tuple[str, ...]:
         ("--draft", draft, None),
         ("--language-model-only", request.language_model_only, False),
         ("--tensor-parallel-size", request.tensor_parallel_size, widest_split(model, gpus.count)),
-        ("--gpu-memory-utilization", request.gpu_memory_utilization, type(request).gpu_memory_utilization),
+        ("--gpu-memory-utilization", _plain(request.gpu_memory_utilization), _plain(usual_share)),
         ("--max-num-batched-tokens", request.max_num_batched_tokens, type(request).max_num_batched_tokens),
-        ("--max-num-seqs", request.max_num_seqs, usual_sequences(request.concurrency)),
+        ("--max-num-seqs", request.max_num_seqs, sequences),
         ("--enforce-eager", request.enforce_eager, False),
         ("--block-size", request.block_size, usual_block_size(request.engine, gpus)),
         ("--kv-cache-memory-bytes", request.kv_cache_memory_bytes, usual_cache_bytes(gpus)),
-        ("--other-gib", request.other_bytes and f"{request.other_bytes / GIB:g}", None),
+        ("--other-gib", None if request.other_bytes is None else _plain(request.other_bytes / GIB), None),
     )
-    named = () if model.name == MEDIUM else ("pocket",) if model.title == "pocket" else (model.name,)
-    where = () if gpus.measured or gpus.gpu.name == "cpu" else ("--gpus", f"{gpus.gpu.name}:{gpus.count}")
+    named = _named(model)
+    if gpus.gpu.name == "cpu":
+        where = () if named == (POCKET,) else ("--gpus", "cpu")
+    else:
+        where = () if gpus.measured else ("--gpus", f"{gpus.gpu.name}:{gpus.count}")
     rest = [
         word
         for option, value, usual in given
@@ -165,8 +175,26 @@ def options_of(request: PlanRequest) -> tuple[str, ...]:
     return (*named, *where, "--context", str(request.max_model_len), *rest)
 
 
+def _named(model: ModelShape) -> tuple[str, ...]:
+    """Name the model as it is given; nothing for the default."""
+    from serving.capacity.catalogue import MEDIUM
+    from serving.capacity.planner import find_model
+
+    if model.name == MEDIUM:
+        return ()
+    # A folder may have the same name as the shipped model.
+    return (POCKET,) if model.title == POCKET and model == find_model(POCKET) else (model.name,)
+
+
+def _plain(number: float) -> str:
+    """Spell a number so that it is read back exactly, and without an exponent."""
+    from decimal import Decimal
+
+    return format(Decimal(repr(number)), "f").removesuffix(".0")
+
+
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-_COUNT = re.compile(r"(\d{1,15})([kmg]?)(?:i?b)?", re.IGNORECASE)
+_COUNT = re.compile(r"(\d{1,18})([kmg]?)(?:i?b)?", re.IGNORECASE)
 
 
 def _count(option: str, text: str | None) -> int | None:
@@ -190,7 +218,7 @@ def _gib(option: str, text: str | None) -> int | None:
 
 
 def _decimal(option: str, text: str, do: str) -> float:
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,9})?|\.\d{1,9}", text.strip()):
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,40})?|\.\d{1,40}", text.strip()):
         raise _refusal(f"{option} {text!r} is not a number.", do)
     return float(text)
 

@@ -71,7 +71,8 @@ def _verdict(plan: Plan, style: Style) -> str:
     holds = f"the KV cache holds {plan.kv_tokens:,} tokens, {plan.concurrency:.2f} requests of {length} at once."
     if plan.starts == "yes":
         return f"{name} starts on {where}: {holds}"
-    missing = f"{_gib(plan.missing_bytes)} GiB per GPU are missing for one request of {length} tokens"
+    per = " per GPU" if gpu.memory_bytes else ""
+    missing = f"{_gib(plan.missing_bytes)} GiB{per} are missing for one request of {length} tokens"
     if plan.starts == "no":
         return f"{name} does not start on {where}: {missing}."
     if plan.missing_bytes:

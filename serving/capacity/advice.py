@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .catalogue import known_models
+from .hardware import GpuSet, known_gpus
 from .kvcache import KvCache
 from .planning import Change, Plan, PlanRequest
 from .splitting import widest_split
@@ -11,7 +12,7 @@ from .splitting import widest_split
 Sizer = Callable[[PlanRequest], Plan]
 """Works out a request without changes and notes."""
 
-_SHORTEST_USEFUL = 8192
+SHORTEST_USEFUL = 8192
 """Tokens of context below which a cap is not worth naming: an agent's prompt, tools and first results take this."""
 
 _HIGHEST_UTILIZATION = 0.92
@@ -70,7 +71,7 @@ def _capped(plan: Plan, size: Sizer) -> Change | None:
     )
     for_all = cache.num_blocks // request.concurrency * request.block_size
     length = min(cache.longest(request.max_model_len), for_all)
-    if length < _SHORTEST_USEFUL:
+    if length < SHORTEST_USEFUL:
         return None
     shorter = replace(request, max_model_len=length)
     if not fits(size(shorter)):
@@ -135,7 +136,7 @@ def _no_draft(request: PlanRequest) -> Iterator[Change]:
 
 def _smaller_passes(request: PlanRequest) -> Iterator[Change]:
     for tokens in (8192, 4096, 2048):
-        if tokens < request.max_num_batched_tokens:
+        if request.max_num_seqs <= tokens < request.max_num_batched_tokens:
             yield Change(
                 request=replace(request, max_num_batched_tokens=tokens),
                 what=f"compute {tokens:,} tokens in one pass: a smaller peak, a slower first token of long prompts",
@@ -166,14 +167,22 @@ def _higher_utilization(request: PlanRequest) -> Iterator[Change]:
 def _more_gpus(request: PlanRequest) -> Iterator[Change]:
     if not request.gpus.gpu.memory_bytes:
         return  # the CPU, of which there is one
+    # GPUs that are not here cannot be measured: they are planned for by what the catalogue says of their kind.
+    kind = next((gpu for gpu in known_gpus() if gpu.name == request.gpus.gpu.name), None)
     for count in (2, 4, 8):  # more is more than one machine
         size = widest_split(request.model, count)
-        if size > request.tensor_parallel_size:
-            more = replace(request.gpus, count=max(count, request.gpus.count), measured=False)
+        if size <= request.tensor_parallel_size:
+            continue
+        split = f"--tensor-parallel-size {size}"
+        what = f"spread it over {size} GPUs of this kind"
+        if count <= request.gpus.count:
+            yield Change(request=replace(request, tensor_parallel_size=size), what=what, option=split)
+        elif kind is not None:
+            more = GpuSet(gpu=kind, count=count, measured=False)
             yield Change(
                 request=replace(request, gpus=more, tensor_parallel_size=size),
-                what=f"spread it over {count} GPUs of this kind",
-                option=f"--gpus {request.gpus.gpu.name}:{more.count} --tensor-parallel-size {size}",
+                what=what,
+                option=f"--gpus {kind.name}:{count} {split}",
             )
 
 

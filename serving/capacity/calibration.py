@@ -118,9 +118,10 @@ def _read(state: Path) -> list[_Start]:
         found: Any = json.loads(calibration_path(state).read_text(encoding="utf-8"))
         if found["version"] != _VERSION:
             return []
-        return [_Start(**start) for start in cast("list[dict[str, Any]]", found["starts"])]
-    except (OSError, ValueError, KeyError, TypeError):
+        starts = [_Start(**start) for start in cast("list[dict[str, Any]]", found["starts"])]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
+    return [start for start in starts if type(start.other_bytes) is int]  # somebody may have edited it
 
 
 def _write(starts: list[_Start], state: Path) -> None:

@@ -70,7 +70,11 @@ def draft_for(model: ModelShape) -> DraftShape | None:
         num_layers=2,
         # Two layers of the target's dimensions and `eagle_linear` 24576 -> 12288, all FP8 and all split over the GPUs
         # (vLLM 0.32.0, model_executor/models/mistral_eagle.py); embedding and output matrix are the target's.
-        weights=WeightBytes(sharded=_MEDIUM_TEXT.linears // 88 * 2 + 2 * 12288 * 12288, replicated=0),
+        weights=WeightBytes(
+            sharded=_MEDIUM_TEXT.linears // 88 * 2 + 2 * 12288 * 12288,
+            replicated=0,
+            kv_projections=_MEDIUM_TEXT.kv_projections // 88 * 2,
+        ),
         # Both as its card starts it: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B-EAGLE, read 2026-11.
         num_speculative_tokens=3,
         max_model_len=65536,

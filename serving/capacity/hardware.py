@@ -68,7 +68,10 @@ def parse_gpus(text: str) -> GpuSet:
         raise EngineError(
             f"--gpus {text!r}: {number!r} is not a number of GPUs.", cause="", do=f"Give 1 to 999, as {kind}:4."
         )
-    return GpuSet(gpu=known[kind], count=int(number) if colon else 1, measured=False)
+    count = int(number) if colon else 1
+    if kind == _CPU.name and count > 1:
+        raise EngineError(f"--gpus {text!r}: a machine counts as one CPU.", cause="", do="Give --gpus cpu.")
+    return GpuSet(gpu=known[kind], count=count, measured=False)
 
 
 _CPU = Gpu(name="cpu", title="CPU", memory_bytes=0, bandwidth_bytes_s=0, compute_capability=(0, 0))

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ..errors import EngineError
 from .dimensions import TextDimensions, VisionDimensions
+from .models import WeightFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +17,12 @@ class ModelConfig:
 
     path: Path
     text: TextDimensions
-    vision: VisionDimensions | None
-    """None: it sees no images."""
+    vision: "Part | None"
+    """The vision tower's, not yet read: each family spells it differently. None: it sees no images."""
     max_position: int
     """Tokens."""
-    fp8: bool
-    """True: it announces FP8 matrices."""
+    announced: WeightFormat | None
+    """The format of the matrices. None: one of which only the weights themselves tell the bytes."""
 
     @property
     def mistral_format(self) -> bool:
@@ -42,40 +43,85 @@ def read_config(folder: Path) -> ModelConfig:
             cause=f"It has neither {_MISTRAL} nor {_HUGGING_FACE}.",
             do="Give the folder that the model was downloaded to, or its name on the Hugging Face Hub.",
         )
-    whole = _json_object(path)
-    text = cast("Mapping[str, Any]", whole.get("text_config") or whole)
+    whole = Part(path, _json_object(path))
+    text = whole.part("text_config") or whole
     _refuse_what_cannot_be_counted(path, text)
-    reader = _Reader(path, text)
-    vision = whole.get("vision_config") or whole.get("vision_encoder") or _nested_vision(whole)
-    quantization = cast("Mapping[str, Any]", whole.get("quantization") or whole.get("quantization_config") or {})
-    hidden, heads = reader.number("dim", "hidden_size"), reader.number("n_heads", "num_attention_heads")
+    multimodal = whole.part("multimodal")
+    hidden, heads = text.number("dim", "hidden_size"), text.number("n_heads", "num_attention_heads")
+    tied = [part.get(key) for part in (text, whole) for key in ("tied_embeddings", "tie_word_embeddings")]
     return ModelConfig(
         path=path,
         text=TextDimensions(
             hidden_size=hidden,
-            num_layers=reader.number("n_layers", "num_hidden_layers"),
+            num_layers=text.number("n_layers", "num_hidden_layers"),
             num_heads=heads,
-            num_kv_heads=reader.number("n_kv_heads", "num_key_value_heads", default=heads),
-            head_dim=reader.number("head_dim", default=hidden // heads),
-            intermediate_size=reader.number("hidden_dim", "intermediate_size"),
-            vocab_size=reader.number("vocab_size"),
-            tied_embeddings=bool(text.get("tied_embeddings") or whole.get("tie_word_embeddings")),
+            num_kv_heads=text.number("n_kv_heads", "num_key_value_heads", default=heads),
+            head_dim=text.number("head_dim", default=hidden // heads),
+            intermediate_size=text.number("hidden_dim", "intermediate_size"),
+            vocab_size=text.number("vocab_size"),
+            tied_embeddings=bool(next((said for said in tied if said is not None), False)),
         ),
-        vision=_vision(path, cast("Mapping[str, Any]", vision)) if vision else None,
+        vision=whole.part("vision_config", "vision_encoder")
+        or (multimodal.part("vision_encoder_args") if multimodal else None),
         # 128,000 is what vLLM takes where params.json has none: transformers_utils/config.py, 0.32.0.
-        max_position=reader.number("max_position_embeddings", "max_seq_len", default=128_000),
-        fp8=quantization.get("qformat_weight") == "fp8_e4m3" or quantization.get("quant_method") == "fp8",
+        max_position=text.number(
+            "max_position_embeddings", "max_seq_len", default=128_000 if path.name == _MISTRAL else None
+        ),
+        announced=_announced(whole.part("quantization", "quantization_config")),
     )
 
 
-class _Reader:
-    """Takes numbers from one JSON object by either format's key."""
+def read_vision(part: "Part") -> VisionDimensions:
+    """Read a vision tower's dimensions.
+
+    Raises:
+        EngineError: it is not spelt as Mistral's are.
+    """
+    return VisionDimensions(
+        hidden_size=part.number("hidden_size"),
+        num_layers=part.number("num_hidden_layers"),
+        intermediate_size=part.number("intermediate_size"),
+        patch_size=part.number("patch_size", default=14),
+        merge=part.number("spatial_merge_size", default=2),
+    )
+
+
+class Part:
+    """One JSON object of a configuration, of which values are taken by either format's key."""
 
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        """Hold what stands in the file at `path`."""
         self._path = path
         self._values = values
 
+    def get(self, key: str) -> object:
+        """Take a value as it is; None: it is not there."""
+        return self._values.get(key)
+
+    def names(self, beginnings: tuple[str, ...]) -> bool:
+        """Tell whether there is a key with one of these beginnings."""
+        return any(key.startswith(beginnings) for key in self._values)
+
+    def part(self, *keys: str) -> "Part | None":
+        """Take the first of these objects that is there.
+
+        Raises:
+            EngineError: it is no object.
+        """
+        key = next((key for key in keys if self._values.get(key)), None)
+        if key is None:
+            return None
+        found: Any = self._values[key]
+        if not isinstance(found, dict):
+            raise _unreadable(self._path, f"`{key}` is {found!r}; an object is needed")
+        return Part(self._path, cast("Mapping[str, Any]", found))
+
     def number(self, *keys: str, default: int | None = None) -> int:
+        """Take the first of these numbers that is there.
+
+        Raises:
+            EngineError: it is no number above 0, or none is there and there is no default.
+        """
         found: Any = next((self._values[key] for key in keys if self._values.get(key) is not None), default)
         if not isinstance(found, int) or isinstance(found, bool) or found < 1:
             said = "is missing" if found is None else f"is {found!r}"
@@ -91,37 +137,34 @@ _HUGGING_FACE = "config.json"
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
-def _refuse_what_cannot_be_counted(path: Path, text: Mapping[str, Any]) -> None:
+# Layers with a state in place of keys and values: Mamba's, as Nemotron-H, Falcon-H1 and Jamba mix them in.
+_STATE = ("mamba_", "ssm_", "hybrid_override_pattern")
+
+
+def _refuse_what_cannot_be_counted(path: Path, text: Part) -> None:
     """Refuse what would be planned wrongly: experts, latent attention, layers that see a part of the context."""
-    layers = set(cast("list[str]", text.get("layer_types") or []))
-    if text.get("moe") or any((text.get(key) or 0) > 1 for key in _EXPERTS):
+    if text.get("moe") or any(text.get(key) not in (None, 0, 1) for key in _EXPERTS):
         raise _not_counted(path, "It has experts")
     if text.get("kv_lora_rank") or text.get("qk_nope_head_dim"):
         raise _not_counted(path, "Its attention keeps latent vectors")
-    if (text.get("sliding_window") and text.get("use_sliding_window", True)) or layers - {"full_attention"}:
+    window = text.get("sliding_window") and text.get("use_sliding_window") in (None, True)
+    layers: Any = text.get("layer_types") or []
+    whole = isinstance(layers, list) and set(map(str, cast("list[object]", layers))) <= {"full_attention"}
+    if window or not whole or text.names(_STATE):
         raise _not_counted(path, "Not all of its layers attend to the whole context")
 
 
-def _nested_vision(whole: Mapping[str, Any]) -> object:
-    inner: Any = whole.get("multimodal")
-    return cast("Mapping[str, Any]", inner).get("vision_encoder_args") if isinstance(inner, dict) else None
-
-
-def _vision(path: Path, values: Mapping[str, Any]) -> VisionDimensions:
-    reader = _Reader(path, values)
-    return VisionDimensions(
-        hidden_size=reader.number("hidden_size"),
-        num_layers=reader.number("num_hidden_layers"),
-        intermediate_size=reader.number("intermediate_size"),
-        patch_size=reader.number("patch_size", default=14),
-        merge=reader.number("spatial_merge_size", default=2),
-    )
+def _announced(quantization: Part | None) -> WeightFormat | None:
+    if quantization is None:
+        return "bf16"
+    fp8 = quantization.get("qformat_weight") == "fp8_e4m3" or quantization.get("quant_method") == "fp8"
+    return "fp8" if fp8 else None
 
 
 def _json_object(path: Path) -> Mapping[str, Any]:
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, str(error)) from error
     if not isinstance(found, dict):
         raise _unreadable(path, f"it holds a {type(found).__name__}, not an object")

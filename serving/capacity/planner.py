@@ -63,7 +63,7 @@ def plan(
         engine: whose arithmetic.
         gpu_memory_utilization: share of each GPU's total memory, above 0 and at most 1.
         max_num_batched_tokens: tokens of one pass.
-        max_num_seqs: None: 128, or `concurrency` if that is more.
+        max_num_seqs: None: 128, or `concurrency` if that is more, but no more than tokens of one pass.
         language_model_only: True: the vision tower is not loaded.
         enforce_eager: True: no CUDA graphs.
         block_size: None: the engine's default.
@@ -76,13 +76,14 @@ def plan(
     """
     shape = find_model(model) if isinstance(model, str) else model
     here = parse_gpus(gpus) if isinstance(gpus, str) else gpus
-    asked = concurrency or 1
+    asked = 1 if concurrency is None else concurrency
+    usual = usual_sequences(asked, max_num_batched_tokens)
     request = PlanRequest(
         model=shape,
         gpus=here,
-        tensor_parallel_size=tensor_parallel_size or widest_split(shape, here.count),
-        max_model_len=max_model_len or shape.max_position,
-        max_num_seqs=max_num_seqs or usual_sequences(asked),
+        tensor_parallel_size=widest_split(shape, here.count) if tensor_parallel_size is None else tensor_parallel_size,
+        max_model_len=shape.max_position if max_model_len is None else max_model_len,
+        max_num_seqs=usual if max_num_seqs is None else max_num_seqs,
         weights=weights or next(iter(shape.weights)),
         draft=find_draft(draft, shape) if isinstance(draft, str) else draft,
         kv_cache_dtype=kv_cache_dtype,
@@ -91,9 +92,9 @@ def plan(
         max_num_batched_tokens=max_num_batched_tokens,
         language_model_only=language_model_only,
         enforce_eager=enforce_eager,
-        block_size=block_size or usual_block_size(engine, here),
+        block_size=usual_block_size(engine, here) if block_size is None else block_size,
         concurrency=asked,
-        kv_cache_memory_bytes=kv_cache_memory_bytes or usual_cache_bytes(here),
+        kv_cache_memory_bytes=usual_cache_bytes(here) if kv_cache_memory_bytes is None else kv_cache_memory_bytes,
         other_bytes=other_bytes,
     )
     refuse_impossible(request)
@@ -115,9 +116,9 @@ def decide(request: PlanRequest, measured: Measured) -> Plan:
     return replace(found, changes=advise(found, size), notes=notes_on(found, size))
 
 
-def usual_sequences(concurrency: int) -> int:
-    """Choose `max_num_seqs` where nothing is asked."""
-    return max(_SEQUENCES, concurrency)
+def usual_sequences(concurrency: int, max_num_batched_tokens: int) -> int:
+    """Choose `max_num_seqs` where nothing is asked; a pass computes a token of each at the least."""
+    return min(max(_SEQUENCES, concurrency), max_num_batched_tokens)
 
 
 def usual_block_size(engine: EngineName, gpus: GpuSet) -> int:
@@ -140,11 +141,11 @@ def find_model(name: str) -> ModelShape:
     """
     if name == pocket.MODEL_NAME:
         folder = pocket.model_dir()
-        return replace(read_model(folder), title=pocket.MODEL_NAME, max_position=pocket.MAX_MODEL_LEN)
+        return replace(read_model(folder), title=name, max_position=pocket.MAX_MODEL_LEN)
     known = {key.lower(): model for model in known_models() for key in (model.name, model.name.partition("/")[2])}
     if name.lower() in known:
         return known[name.lower()]
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return read_model(Path(name))
     close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     hint = f"Did you mean {known[close[0]].name}? " if close else ""
@@ -163,7 +164,7 @@ def find_draft(name: str, model: ModelShape) -> DraftShape:
         EngineError: it is neither.
     """
     if name != "eagle":
-        return read_draft(Path(name))
+        return read_draft(Path(name), model)
     draft = draft_for(model)
     if draft is None:
         raise _refusal(
@@ -177,8 +178,10 @@ def refuse_impossible(request: PlanRequest) -> None:
     """Refuse what no engine would take.
 
     Raises:
-        EngineError: weights that do not exist, a split that the heads do not allow, a context beyond the model's.
+        EngineError: weights that do not exist, a split that the model does not allow, a context beyond the model's, a
+            number that cannot be.
     """
+    _refuse_numbers(request)
     model, split = request.model, request.tensor_parallel_size
     if request.weights not in model.weights:
         raise _refusal(
@@ -192,8 +195,8 @@ def refuse_impossible(request: PlanRequest) -> None:
     if not can_split(model, split):
         allowed = ", ".join(str(size) for size in range(1, 17) if can_split(model, size))
         raise _refusal(
-            f"{model.title} cannot be split over {split} GPUs: it has {model.num_heads} heads and {model.num_kv_heads} "
-            "KV heads.",
+            f"{model.title} cannot be split over {split} GPUs: it has {model.num_heads} heads, {model.num_kv_heads} "
+            f"KV heads and an MLP of {model.intermediate_size}.",
             f"Give --tensor-parallel-size one of {allowed}.",
         )
     if request.max_model_len > model.max_position:
@@ -206,6 +209,30 @@ def refuse_impossible(request: PlanRequest) -> None:
             f"--gpu-memory-utilization {request.gpu_memory_utilization} is no share of a GPU.",
             "Give more than 0 and at most 1; 0.85 is the default.",
         )
+
+
+def _refuse_numbers(request: PlanRequest) -> None:
+    for option, number in (
+        ("--tensor-parallel-size", request.tensor_parallel_size),
+        ("--context", request.max_model_len),
+        ("--concurrency", request.concurrency),
+        ("--max-num-batched-tokens", request.max_num_batched_tokens),
+        ("--max-num-seqs", request.max_num_seqs),
+        ("--block-size", request.block_size),
+        ("--kv-cache-memory-bytes", request.kv_cache_memory_bytes),
+    ):
+        if number is not None and number < 1:
+            raise _refusal(f"{option} {number} is not a whole number above 0.", "Give 1 or more.")
+    # vLLM 0.32.0, config/scheduler.py, `verify_max_model_len`.
+    if request.engine == "vllm" and request.max_num_seqs > request.max_num_batched_tokens:
+        raise _refusal(
+            f"--max-num-seqs {request.max_num_seqs} is more than the {request.max_num_batched_tokens} tokens of one "
+            "pass, and every request computes one at the least.",
+            f"Give at most {request.max_num_batched_tokens}, or more --max-num-batched-tokens.",
+        )
+    # vLLM 0.32.0, v1/attention/backends, `get_supported_kernel_block_sizes`.
+    if request.engine == "vllm" and request.gpus.gpu.memory_bytes and request.block_size % 16:
+        raise _refusal(f"--block-size {request.block_size} suits no kernel of vLLM.", "Give a multiple of 16.")
 
 
 def _refusal(what: str, do: str) -> EngineError:

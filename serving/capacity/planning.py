@@ -163,6 +163,8 @@ def decode_bound(request: PlanRequest, context_tokens: int) -> float | None:
     text = model.weights[request.weights].per_gpu(split, model.num_kv_heads, language_model_only=True)
     read = text - model.vocab_size * model.hidden_size * _BF16_BYTES // split
     read += context_tokens * _bytes_per_token(request)
+    if read <= 0:
+        return None  # the folder holds less than its configuration says
     draft = request.draft
     if draft is None or context_tokens > draft.max_model_len:
         return gpu.bandwidth_bytes_s / read

@@ -7,8 +7,9 @@ the object; then the tensors' bytes at the offsets that the object names.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..errors import EngineError
 
@@ -37,17 +38,20 @@ def read_tensors(files: Sequence[Path]) -> tuple[Tensor, ...]:
 
 
 def _tensors(path: Path) -> list[Tensor]:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(_LONGEST_HEADER_BYTES, size - 8):
-            raise _broken(path, f"it has {size:,} bytes, and its header should have {length:,}")
-        try:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, SEEK_END)
+            file.seek(0)
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(_LONGEST_HEADER_BYTES, size - 8):
+                raise _broken(path, f"it has {size:,} bytes, and its header should have {length:,}")
             header: Any = json.loads(file.read(length))
-            header.pop("__metadata__", None)
-            found = [_tensor(name, entry) for name, entry in header.items()]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise _broken(path, f"its header cannot be read ({type(error).__name__})") from error
+        header.pop("__metadata__", None)
+        found = [_tensor(name, entry) for name, entry in header.items()]
+    except OSError as error:  # a link of the client's cache whose content was deleted, too
+        raise _broken(path, f"it cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _broken(path, f"its header cannot be read ({type(error).__name__})") from error
     # The offsets run from 0 on and leave no gaps: the format says so.
     whole = 8 + length + sum(tensor.num_bytes for tensor in found)
     if size < whole:
@@ -56,8 +60,11 @@ def _tensors(path: Path) -> list[Tensor]:
 
 
 def _tensor(name: str, entry: dict[str, Any]) -> Tensor:
-    start, end = cast("list[int]", entry["data_offsets"])
-    return Tensor(name=name, dtype=str(entry["dtype"]), shape=tuple(entry["shape"]), num_bytes=int(end) - int(start))
+    start, end = entry["data_offsets"]
+    shape = tuple(entry["shape"])
+    if not all(isinstance(number, int) and number >= 0 for number in (start, end - start, *shape)):
+        raise ValueError(name)
+    return Tensor(name=name, dtype=str(entry["dtype"]), shape=shape, num_bytes=end - start)
 
 
 def _broken(path: Path, cause: str) -> EngineError:

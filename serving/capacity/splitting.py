@@ -1,18 +1,20 @@
-"""Know over how many GPUs a model can be split; decides by its heads alone."""
+"""Know over how many GPUs a model can be split; decides by its dimensions alone."""
 
 from .models import ModelShape
 
 
 def widest_split(model: ModelShape, count: int) -> int:
-    """Find the most of these GPUs that can share the model's heads."""
+    """Find the most of these GPUs that can share the model."""
     return max(size for size in range(1, count + 1) if can_split(model, size))
 
 
 def can_split(model: ModelShape, size: int) -> bool:
-    """Tell whether so many GPUs can share the model's heads.
+    """Tell whether so many GPUs can share the model.
 
-    Source: vLLM 0.32.0, config/model.py, `verify_with_parallel_config` (heads), and QKVParallelLinear of
-    model_executor/layers/linear.py (KV heads are split evenly or repeated evenly).
+    Source: vLLM 0.32.0, config/model.py, `verify_with_parallel_config` (heads), QKVParallelLinear (KV heads are split
+    evenly or repeated evenly) and MergedColumnParallelLinear (the MLP) of model_executor/layers/linear.py, and
+    VocabParallelEmbedding of vocab_parallel_embedding.py beside it (the vocabulary, filled up to 64 entries).
     """
-    heads = model.num_kv_heads
-    return model.num_heads % size == 0 and (heads % size == 0 or size % heads == 0)
+    heads, vocabulary = model.num_kv_heads, -(-model.vocab_size // 64) * 64
+    shared = (model.num_heads, model.intermediate_size, vocabulary)
+    return all(number % size == 0 for number in shared) and (heads % size == 0 or size % heads == 0)
