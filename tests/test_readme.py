@@ -1,13 +1,19 @@
 """The README's examples run, and its task is the one that is shipped."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
 from agent import load_task
+from agent.cli import COMMANDS, main
+from agent.events import Replied
+from agent.journal import Journal
+from agent.messages import Reply, Usage
 from agent.testing import ScriptedModel, calls, says
+from serving.probe import TITLES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -39,7 +45,36 @@ def test_a_python_example_of_the_readme_runs(
 
 
 def test_every_command_the_readme_shows_exists():
-    from agent.cli import COMMANDS
-
     shown = set(re.findall(r"(?:^|[;`] ?)agent ([a-z]+)", "\n".join(fenced("sh")), flags=re.MULTILINE))
     assert shown == set(COMMANDS)
+
+
+def test_every_command_of_the_readme_that_needs_no_gpu_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-model").symlink_to(ROOT / "serving" / "pocket" / "model")
+    (tmp_path / "key").touch(mode=0o600)
+    (tmp_path / "key").write_text("k" * 20)
+    past = Journal(tmp_path / ".local/state/tramontane/runs/RUN")
+    usage = Usage(prompt_tokens=9000, completion_tokens=300)
+    past.write(Replied(step=0, rung=0, reply=Reply(usage=usage), max_tokens=4096, wire_bytes=1, elapsed_s=1.0))
+    past.close()
+    lines = [line for text in fenced("sh") for line in text.splitlines()]
+    shown = [line for line in lines if re.match(r"agent (plan|deploy)|agent serve .*--dry-run", line)]
+    assert len(shown) == 8
+
+    for line in shown:
+        words = [word.replace("~", str(tmp_path)) for word in shlex.split(line, comments=True)]
+        assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+
+
+def test_the_number_of_checks_is_that_of_the_probe(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["doctor", "--help"])
+
+    told = f"{len(TITLES)} small checks"
+    assert told in " ".join(README.split())
+    assert told in " ".join(capsys.readouterr().out.split())

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--log", metavar="FILE", help="An engine's log, also gzipped; - reads standard input.")
-    what.add_argument("--url", metavar="URL", help="A running server: about fifteen checks of what it can do.")
+    what.add_argument("--url", metavar="URL", help="A running server: 19 small checks of what it can do.")
     parser.add_argument("--engine", choices=["vllm", "sglang"], help="Whose log it is (default: it is recognised).")
     parser.add_argument("--api-key-env", metavar="NAME", help="The variable that holds the server's key.")
     parser.add_argument("--model", metavar="NAME", help="Which of the server's models to ask (default: its first).")
