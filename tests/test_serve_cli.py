@@ -23,7 +23,7 @@ from agent.cli.serve import add_arguments
 from serving import ServerRecord, current_server
 from serving.progress import Progress
 from serving.running.marks import mark_environment, new_mark
-from serving.running.process_group import identify
+from serving.running.process_group import free_port, identify
 from serving.running.record import read_record, write_record
 
 FAKE = Path(__file__).parent / "data" / "fake_engine.py"
@@ -47,6 +47,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     main(["serve", "stop"])
     assert left_running(tmp_path) == []
+
+
+def pocket() -> list[str]:
+    """Serve at a port of our own: at the usual one any other program of this machine may come in between."""
+    return ["serve", "pocket", "--port", str(free_port())]
 
 
 def state(home: Path) -> Path:
@@ -73,7 +78,7 @@ def recorded(home: Path) -> ServerRecord:
 
 
 def test_a_kept_server_is_started_shown_read_and_stopped(home: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["serve", "pocket", "--keep"]) == 0
+    assert main([*pocket(), "--keep"]) == 0
     record = recorded(home)
     started = capsys.readouterr()
     assert started.out == (
@@ -98,7 +103,7 @@ def test_a_kept_server_is_started_shown_read_and_stopped(home: Path, capsys: pyt
     assert main(["serve", "logs", "-n", "1"]) == 0
     assert "Starting to load model /m...\n" in capsys.readouterr().out
 
-    assert main(["serve", "pocket", "--keep"]) == 2
+    assert main([*pocket(), "--keep"]) == 2
     assert capsys.readouterr().err == (
         f"agent: Cannot start pocket: a server runs here already, 'pocket' at {record.base_url} (ready).\n"
         "Now:   Use that one, or end it first: agent serve stop.\n"
@@ -122,9 +127,7 @@ def no_nohup() -> Iterator[None]:
 @pytest.mark.usefixtures("no_nohup")
 def test_in_the_foreground_it_serves_until_the_signal_and_leaves_nothing(home: Path):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with subprocess.Popen(
-            [sys.executable, "-m", "agent", "serve", "pocket"], stderr=subprocess.PIPE, text=True
-        ) as serving:
+        with subprocess.Popen([sys.executable, "-m", "agent", *pocket()], stderr=subprocess.PIPE, text=True) as serving:
             assert serving.stderr is not None
             assert any("Ctrl-C ends it." in line for line in serving.stderr)
             assert (recorded(home).state, recorded(home).supervisor_pid) == ("ready", serving.pid)
@@ -138,7 +141,7 @@ def test_in_the_foreground_it_serves_until_the_signal_and_leaves_nothing(home: P
 def test_who_ends_the_command_that_waits_for_a_kept_server_ends_its_start(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MODE", "silent")
     with subprocess.Popen(
-        [sys.executable, "-m", "agent", "serve", "pocket", "--keep"], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "agent", *pocket(), "--keep"], stderr=subprocess.PIPE, text=True
     ) as waiting:
         assert waiting.stderr is not None
         assert any("loading weights" in line for line in waiting.stderr)
@@ -151,7 +154,7 @@ def test_who_ends_the_command_that_waits_for_a_kept_server_ends_its_start(home: 
 def test_who_waits_for_a_kept_server_is_told_that_it_was_stopped(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MODE", "silent")
     with subprocess.Popen(
-        [sys.executable, "-m", "agent", "serve", "pocket", "--keep"], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "agent", *pocket(), "--keep"], stderr=subprocess.PIPE, text=True
     ) as waiting:
         assert waiting.stderr is not None
         assert any("loading weights" in line for line in waiting.stderr)
@@ -166,7 +169,7 @@ def test_a_start_that_runs_out_of_memory_names_the_command_that_fits(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("MODE", "small")
-    assert main(["serve", "pocket"]) == 2
+    assert main(pocket()) == 2
     told = capsys.readouterr().err
     assert told[told.index("agent: ") :].splitlines()[0] == (
         "agent: The engine ended during its start with exit status 1."
@@ -184,7 +187,7 @@ def test_with_fit_it_is_started_on_the_nearest_plan(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("MODE", "small")
-    assert main(["serve", "pocket", "--keep", "--fit"]) == 0
+    assert main([*pocket(), "--keep", "--fit"]) == 0
     assert recorded(home).max_model_len == 4096
     assert "Now with the nearest that fits: cap the context at 4,096 tokens" in capsys.readouterr().err
 
@@ -266,7 +269,7 @@ def test_a_failed_server_is_told_with_its_reason_until_it_is_stopped(home: Path,
 
 
 def test_followed_logs_go_on_in_the_log_of_the_next_start_and_end_with_the_server(home: Path):
-    assert main(["serve", "pocket", "--keep"]) == 0
+    assert main([*pocket(), "--keep"]) == 0
     first = recorded(home)
     command = [sys.executable, "-m", "agent", "serve", "logs", "-f", "-n", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
@@ -354,7 +357,7 @@ def test_a_run_finds_the_key_of_the_recorded_server_by_itself(home: Path):
     key = home / "key"
     key.write_text("s3cret\n")
     key.chmod(0o600)
-    assert main(["serve", "pocket", "--keep", "--api-key-file", str(key)]) == 0
+    assert main([*pocket(), "--keep", "--api-key-file", str(key)]) == 0
     found = find_endpoint(Wanted(base_url=None, model=None), TaskModel(), os.environ)
     assert found is not None
     assert (found.base_url, found.api_key) == (recorded(home).base_url, "s3cret")
