@@ -51,7 +51,7 @@ def nearest_fit(plan: Plan, diagnosis: Diagnosis, summary: StartSummary | None) 
     else:
         # Printed with two decimals: half of the last one less is there for certain.
         other = plan.requested_bytes - plan.weights_bytes - int((summary.available_kv_gib - 0.005) * 2**30)
-    changes = decide(replace(plan.request, other_bytes=max(0, other)), lambda _: None).changes
+    changes = decide(replace(plan.request, other_bytes=other), lambda _: None).changes
     if not changes:
         return capped
     # What was found here is no wish of the user: the next start measures anew.

@@ -190,3 +190,12 @@ def test_more_gpus_of_a_known_kind_are_planned_by_the_catalogue():
 def test_more_gpus_of_a_kind_that_no_command_can_name_are_not_advised():
     found = plan(gpus=here("h100-pcie", 2), max_model_len=131_072, other_bytes=4 * GIB)
     assert [change.option for change in found.changes if "h100" in change.option] == []
+
+
+def test_a_cap_where_the_start_is_unsure_starts_by_the_highest_estimate():
+    found = plan(gpus="h100:4", max_model_len=262_144, gpu_memory_utilization=0.7)
+    assert found.starts != "yes"
+    change = found.changes[0]
+    assert change.what.startswith("cap the context at ")
+    again = plan(gpus="h100:4", max_model_len=change.request.max_model_len, gpu_memory_utilization=0.7)
+    assert (again.starts, again.activation_bytes.low < again.activation_bytes.high) == ("yes", True)

@@ -140,3 +140,23 @@ def test_a_start_that_somebody_edited_is_passed_over_and_the_others_are_kept(tmp
     path.write_text(json.dumps(kept))
     assert lookup(REQUEST, tmp_path) is None
     assert lookup(other, tmp_path) is not None
+
+
+def test_no_more_than_the_last_200_starts_are_kept(tmp_path: Path):
+    calibration_path(tmp_path).write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "starts": [
+                    {"configuration": {"model": str(number)}, "engine_version": "0.33.0", "other_bytes": number}
+                    for number in range(200)
+                ],
+            }
+        )
+    )
+    record_start(PRINTED, REQUEST, tmp_path)
+    kept = json.loads(calibration_path(tmp_path).read_text())["starts"]
+    assert [start["configuration"]["model"] for start in kept] == [
+        *(str(number) for number in range(1, 200)),
+        REQUEST.model.name,
+    ]

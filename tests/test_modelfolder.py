@@ -466,3 +466,15 @@ def test_a_folder_is_named_by_its_whole_path_so_that_another_of_that_name_is_not
     monkeypatch.chdir(tmp_path)
     assert read_model(Path("pocket")).name == str(tmp_path / "pocket")
     assert read_draft(Path("pocket"), MODEL).name == str(tmp_path / "pocket")
+
+
+def test_scales_of_fp8_blocks_stay_in_fp32(tmp_path: Path):
+    path = folder(tmp_path / "blocks", CONFIG | {"quantization_config": {"quant_method": "fp8"}}, "config.json")
+    write_tensors(
+        path / "model.safetensors",
+        {
+            "model.layers.0.mlp.up_proj.weight": ("F8_E4M3", [256, 256]),
+            "model.layers.0.mlp.up_proj.weight_scale_inv": ("F32", [2, 2]),
+        },
+    )
+    assert read_model(path).weights == {"fp8": WeightBytes(sharded=256 * 256 + 16, replicated=0)}

@@ -290,8 +290,8 @@ def test_the_context_that_past_runs_needed(tmp_path: Path):
     )
 
 
-def test_a_journal_without_a_reply(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    path = journal(tmp_path / "empty")
+def test_a_journal_without_a_reply_that_was_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = journal(tmp_path / "empty", (0, 50))
     assert complaint(f"--gpus h100:4 --context-of {path}", capsys) == (
         f"agent: No reply in {path} says how many tokens it took. Give the journal of a run that got an answer; "
         "`agent runs` lists runs, and each folder holds a journal.jsonl.\n"

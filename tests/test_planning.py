@@ -257,3 +257,8 @@ def test_weights_that_are_less_than_the_embedding_give_no_bound(tmp_path: Path):
         '"vocab_size": 1000, "max_position_embeddings": 8192}'
     )
     assert plan(str(tmp_path), gpus="h100", max_model_len=8192).decode_tokens_s_bound is None
+
+
+def test_a_smaller_model_that_does_not_start_either_is_not_named():
+    assert not any("Is 128B needed?" in note for note in plan(gpus="rtx4090:1", max_model_len=8192).notes)
+    assert any("Is 128B needed?" in note for note in plan(gpus="h100:1", max_model_len=8192).notes)
