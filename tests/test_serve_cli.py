@@ -169,7 +169,8 @@ def test_a_start_that_runs_out_of_memory_names_the_command_that_fits(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("MODE", "small")
-    assert main(pocket()) == 2
+    serve = [*pocket(), "--keep"]
+    assert main(serve) == 2
     told = capsys.readouterr().err
     assert told[told.index("agent: ") :].splitlines()[0] == (
         "agent: The engine ended during its start with exit status 1."
@@ -178,7 +179,7 @@ def test_a_start_that_runs_out_of_memory_names_the_command_that_fits(
     assert f"Log:   {log}\n" in told
     assert told.endswith(
         "       The nearest that fits: cap the context at 4,096 tokens:\n"
-        "       agent serve pocket --context 4096 --max-num-seqs 8 --enforce-eager\n"
+        f"       agent serve pocket --context 4096 --max-num-seqs 8 --enforce-eager --port {serve[3]} --keep\n"
         "       Or let it be tried at once: --fit\n"
     )
 

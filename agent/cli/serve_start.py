@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .command_view import render
 from .plan_options import gpus_of, options_of, plan_on
 from .progress import ProgressView, progress_view
+from .serve import USUAL_HOST
 from .serve_status import Live
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def start(args: argparse.Namespace) -> int:
         try:
             return begin(engine, view, fit=args.fit)
         except EngineDied as error:
-            raise _with_nearest_fit(engine, error) from error
+            raise _with_nearest_fit(engine, error, _where(args)) from error
 
 
 def _plan(args: argparse.Namespace) -> Plan:
@@ -158,14 +159,26 @@ def _stay(engine: Engine, view: ProgressView, *, fit: bool) -> int:
     return 0 if "ready" in told else 130
 
 
-def _with_nearest_fit(engine: Engine, error: EngineDied) -> EngineError:
-    """Add the command that would fit."""
+def _where(args: argparse.Namespace) -> tuple[str, ...]:
+    """Repeat what was said of where and how it runs."""
+    said = (
+        ("--host", args.host if args.host != USUAL_HOST else None),
+        ("--port", args.port),
+        ("--api-key-file", args.api_key_file),
+        ("--python", args.python),
+    )
+    words = (word for flag, value in said if value for word in (flag, str(value)))
+    return (*words, *(("--keep",) if args.keep else ()))
+
+
+def _with_nearest_fit(engine: Engine, error: EngineDied, where: tuple[str, ...]) -> EngineError:
+    """Add the command that would fit; `where`: its words that the plan does not know."""
     from serving import EngineError
 
     change = engine.nearest_fit(error)
     if change is None:
         return error
-    command = shlex.join(("agent", "serve", *options_of(change.request)))
+    command = shlex.join(("agent", "serve", *options_of(change.request), *where))
     return EngineError(
         error.what,
         cause=error.cause,
