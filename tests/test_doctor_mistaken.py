@@ -115,6 +115,28 @@ def test_what_one_request_met_is_no_failure_of_the_start(error: str):
     assert (diagnosis.symptom, diagnosis.evidence) == ("unknown", error)
 
 
+def test_a_warning_of_a_start_that_goes_on_is_not_what_ended_it():
+    warned = "(APIServer pid=1) WARNING 11-23 10:00:01 [hub.py:1] Retrying: Name or service not known\n"
+    went_on = "(Worker pid=3) INFO 11-23 10:00:05 [loader.py:1] Loading weights took 3.1 seconds\n"
+
+    assert symptoms(BEGUN + warned + went_on) == []
+
+
+@pytest.mark.parametrize(
+    "error", ["starlette.requests.ClientDisconnect", "asyncio.exceptions.CancelledError: Cancelled"]
+)
+def test_a_client_that_went_away_is_no_error_of_the_server(error: str):
+    failed = f"""\
+(APIServer pid=1) ERROR:    Exception in ASGI application
+(APIServer pid=1) Traceback (most recent call last):
+(APIServer pid=1)   File "routing.py", line 3, in app
+(APIServer pid=1)     await body()
+(APIServer pid=1) {error}
+"""
+
+    assert symptoms(BEGUN + READY + failed + ANSWERED) == []
+
+
 def test_the_log_of_another_web_server_is_not_taken_for_vllms(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     log = tmp_path / "web.log"
     log.write_text(

@@ -202,9 +202,9 @@ class _Reader:
 
     def _search(self, signs: tuple[Sign, ...], line: Line) -> bool:
         for sign in signs:
-            if self._now.ready_at and sign.symptom in _AT_START:
-                continue
-            if match := sign.pattern.search(line.text):
+            goes_on = line.level == "WARNING" and CATALOGUE[sign.symptom].weight == "ends"
+            in_request = self._now.ready_at and sign.symptom in _AT_START
+            if not goes_on and not in_request and (match := sign.pattern.search(line.text)):
                 self._note(sign.symptom, known_values(match, self._known.flags), line)
                 return True
         return False
@@ -296,5 +296,5 @@ _TOLD: tuple[Weight, ...] = ("ends", "follows", "refuses", "harms")
 _RANK = re.compile(r"(?:TP|rank=?)\d+")
 _CONSEQUENCE = re.compile(
     r"Exception in ASGI application|"
-    r"(?:\w+\.)*(?:KeyboardInterrupt|SystemExit|CancelledError|GeneratorExit|BrokenPipeError)\b"
+    r"(?:\w+\.)*(?:ClientDisconnect|KeyboardInterrupt|SystemExit|CancelledError|GeneratorExit|BrokenPipeError)\b"
 )
