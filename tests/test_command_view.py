@@ -142,6 +142,12 @@ def test_without_a_key_nothing_is_started(tmp_path: Path, content: str | None):
     assert not (tmp_path / "started").exists()
 
 
+def test_a_name_of_several_lines_becomes_no_command():
+    shown = render(made(model="m\ntouch evil"))
+
+    assert shown.startswith("# m touch evil at http://127.0.0.1:8000/v1\n(\n")
+
+
 def test_the_variables_do_not_stay_in_the_shell_that_it_was_pasted_into(tmp_path: Path):
     text = render(made(program=("true",), flags=(), environment=(made().environment[0],)))
 

@@ -411,6 +411,7 @@ def test_on_nodes_each_engine_is_open_to_the_router_and_asks_for_the_key():
     assert deployment.notes[3:] == (
         "vLLM asks for the key below /v1 only: let a firewall allow nobody but the router's machine to reach the "
         "engines.",
+        "The files that are named (of keys, and folders of weights) have to lie at the same place on each machine.",
     )
 
 

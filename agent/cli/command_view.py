@@ -30,7 +30,8 @@ def render(command: EngineCommand, *, python: Path | None = None) -> str:
     flags = [_Line(shlex.join(flag.words), flag.reason) for flag in command.flags]
     return "\n".join(
         [
-            f"# {command.model} at {command.base_url}",
+            # One line: what follows a line break in a name would be a command.
+            " ".join(f"# {command.model} at {command.base_url}".split()),
             "(",
             *_commented(variables, indent="  "),
             "  flags=(",

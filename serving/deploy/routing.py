@@ -19,8 +19,9 @@ _NOTES = (
     "Whoever reaches the router may add and remove engines, with or without a key: keep it on 127.0.0.1, or let a "
     "proxy pass on /v1 and nothing else.",
 )
-_NOTE_ON_NODES = (
-    "vLLM asks for the key below /v1 only: let a firewall allow nobody but the router's machine to reach the engines."
+_NOTES_ON_NODES = (
+    "vLLM asks for the key below /v1 only: let a firewall allow nobody but the router's machine to reach the engines.",
+    "The files that are named (of keys, and folders of weights) have to lie at the same place on each machine.",
 )
 
 _POLICIES = {
@@ -34,7 +35,7 @@ _POLICIES = {
 
 def routing_notes(options: DeployOptions) -> tuple[str, ...]:
     """Say what a person should know of engines behind this router."""
-    return (*_NOTES, _NOTE_ON_NODES) if options.nodes else _NOTES
+    return (*_NOTES, *_NOTES_ON_NODES) if options.nodes else _NOTES
 
 
 def run_command(options: DeployOptions) -> str:
