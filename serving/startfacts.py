@@ -19,6 +19,19 @@ class StartFact:
     """One line for people."""
 
 
+Opening = tuple[re.Pattern[str], Phase, str]
+"""What a line looks like, the phase it opens, and what to say of it; `{name}` stands for a group of the pattern."""
+
+
+def fact_of(line: str, openings: Iterable[Opening]) -> StartFact | None:
+    """Read one line; None: it says nothing about how far a start is."""
+    for pattern, phase, detail in openings:
+        found = pattern.search(line)
+        if found:
+            return StartFact(phase=phase, detail=detail.format(**found.groupdict()))
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class StartSummary:
     """What a whole log tells of the engine's last start; of several ranks the one that has the least room.

@@ -79,7 +79,7 @@ SHAPES: list[dict[str, Any]] = [
 ]
 OPTIONS = (
     ServeOptions(),
-    ServeOptions(host="::1", port=9000, served_model_name="medium", download_dir=Path("/weights")),
+    ServeOptions(host="::1", port=9000, served_model_name="medium"),
     ServeOptions(host="0.0.0.0", api_key_file=Path("/keys/key")),
 )
 

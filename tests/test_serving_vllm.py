@@ -98,13 +98,10 @@ def test_how_the_server_is_reached_is_taken_from_the_options():
         port=9000,
         served_model_name="medium",
         api_key_file=Path("/keys/key"),
-        download_dir=Path("/weights"),
     )
     made = command(options)
 
-    assert made.arguments[:8] == (
-        *("--host", "::", "--port", "9000", "--served-model-name", "medium", "--download-dir", "/weights"),
-    )
+    assert made.arguments[:6] == ("--host", "::", "--port", "9000", "--served-model-name", "medium")
     assert (made.model, made.base_url) == ("medium", "http://[::1]:9000/v1")
     assert made.environment[0] == Variable(
         name="VLLM_API_KEY",
@@ -212,7 +209,7 @@ def test_a_plan_for_the_cpu_names_no_gpu_and_keeps_to_its_own_packages():
 
 def test_every_flag_and_variable_has_a_reason_of_one_line_and_no_remote_code_is_trusted():
     many = command(
-        ServeOptions(served_model_name="m", api_key_file=Path("key"), download_dir=Path("w")),
+        ServeOptions(served_model_name="m", api_key_file=Path("key")),
         draft="eagle",
         kv_cache_dtype="fp8",
         kv_cache_memory_bytes=10**10,

@@ -82,7 +82,7 @@ def test_a_given_cache_is_given_in_tokens():
     + [{"model": SMALL, "weights": "fp8", "language_model_only": False}, {"gpus": "b200:8", "max_model_len": 262144}],
 )
 def test_every_flag_is_one_that_sglang_has_with_a_value_it_takes(changes: dict[str, Any]):
-    made = command(ServeOptions(served_model_name="m", download_dir=Path("/weights")), **changes)
+    made = command(ServeOptions(served_model_name="m"), **changes)
 
     for flag in made.flags:
         name, *values = flag.words

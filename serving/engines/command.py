@@ -21,8 +21,6 @@ class ServeOptions:
     """What requests call the model. None: the model's own name."""
     api_key_file: Path | None = None
     """A file that holds the key and nothing else. None: no key; then `host` must be of the loopback range."""
-    download_dir: Path | None = None
-    """Where weights are kept. None: the engine's default."""
 
     @property
     def root_url(self) -> str:

@@ -38,8 +38,6 @@ def address_flags(options: ServeOptions) -> tuple[Flag, ...]:
     ]
     if options.served_model_name is not None:
         flags.append(Flag(words=("--served-model-name", options.served_model_name), reason="what requests call it"))
-    if options.download_dir is not None:
-        flags.append(Flag(words=("--download-dir", str(options.download_dir)), reason="where weights are kept"))
     return tuple(flags)
 
 

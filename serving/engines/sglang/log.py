@@ -7,18 +7,13 @@ managers/tokenizer_manager.py, entrypoints/engine.py, observability), 2026-11. N
 import re
 from collections.abc import Iterable
 
-from ...progress import Phase
-from ...startfacts import StartFact, StartSummary, Telltale, summarize, telltale
+from ...startfacts import Opening, StartFact, StartSummary, Telltale, fact_of, summarize, telltale
 from ..signs import Sign, sign
 
 
 def read_start_line(line: str) -> StartFact | None:
     """Read one line of SGLang's log; None: it says nothing about how far the start is."""
-    for pattern, phase, detail in _PHASES:
-        found = pattern.search(line)
-        if found:
-            return StartFact(phase=phase, detail=detail.format(**found.groupdict()))
-    return None
+    return fact_of(line, _PHASES)
 
 
 def start_summary(lines: Iterable[str]) -> StartSummary | None:
@@ -60,7 +55,7 @@ LOAD: tuple[Telltale, ...] = (
 """Values of the load; the groups are fields of `LoadSummary`."""
 
 # (what the line looks like, the phase it opens, what to say).
-_PHASES: tuple[tuple[re.Pattern[str], Phase, str], ...] = (
+_PHASES: tuple[Opening, ...] = (
     (re.compile(r"server_args=ServerArgs\("), "importing", "SGLang: reading the settings"),
     (
         re.compile(r"Load weight begin\. avail mem=(?P<gb>[\d.]+) GB"),

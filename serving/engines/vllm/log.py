@@ -7,17 +7,12 @@ v1/metrics/loggers.py), 2026-11; what a CPU can produce was seen in logs of 0.32
 import re
 from collections.abc import Iterable
 
-from ...progress import Phase
-from ...startfacts import StartFact, StartSummary, Telltale, summarize, telltale
+from ...startfacts import Opening, StartFact, StartSummary, Telltale, fact_of, summarize, telltale
 
 
 def read_start_line(line: str) -> StartFact | None:
     """Read one line of vLLM's log; None: it says nothing about how far the start is."""
-    for pattern, phase, detail in _PHASES:
-        found = pattern.search(line)
-        if found:
-            return StartFact(phase=phase, detail=detail.format(**found.groupdict()))
-    return None
+    return fact_of(line, _PHASES)
 
 
 def start_summary(lines: Iterable[str]) -> StartSummary | None:
@@ -91,7 +86,7 @@ LOAD: tuple[Telltale, ...] = (
 """Values of the load; the groups are fields of `LoadSummary`."""
 
 # (what the line looks like, the phase it opens, what to say). Seen in vLLM 0.32.0 on the CPU, 0.33 by its source.
-_PHASES: tuple[tuple[re.Pattern[str], Phase, str], ...] = (
+_PHASES: tuple[Opening, ...] = (
     (re.compile(r"version (?P<version>\d\S*)$"), "importing", "vLLM {version}: reading the settings"),
     (re.compile(r"Resolved architecture: (?P<arch>\w+)"), "importing", "{arch}: starting the engine's process"),
     (re.compile(r"Initializing a V1 LLM engine"), "importing", "starting the worker"),
