@@ -306,3 +306,13 @@ def test_an_installer_that_says_much_is_shown_a_line_in_five_seconds(capsys: pyt
         "    10.0 s  installing: package 10",
         "    11.5 s  importing: vLLM",
     ]
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_internal_error(tmp_path: Path):
+    task = tmp_path / "prüfung.yaml"
+    task.write_text("name: first\nprompt: Say hello.\n", encoding="utf-8")
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "agent", "validate", task.name]
+    told = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout == "pr\\xfcfung.yaml: the task 'first' is valid (no tools).\n"

@@ -7,7 +7,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol, cast
+from io import TextIOWrapper
+from typing import Protocol, TextIO, cast
 
 
 class Command(Protocol):
@@ -46,6 +47,7 @@ Exit codes of `agent run`: 0 verified or finished, 1 verification failed, 2 wron
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; `argv` None: the process's own arguments."""
+    _show_any_letter(sys.stdout)
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(arguments[0] if arguments and arguments[0] in COMMANDS else None)
     args = parser.parse_args(arguments)
@@ -63,6 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the last word: whatever happened becomes one message
         return _last_word(error)
+
+
+def _show_any_letter(stream: TextIO) -> None:
+    """Let a letter that the terminal does not know, as in a file's name, be written as its number."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

@@ -59,12 +59,9 @@ def _show(plans: list[Plan], args: argparse.Namespace, *, compare: bool) -> None
         found = [plan_object(plan) for plan in plans]
         print(json.dumps({"plans": found} if compare else found[0]))
         return
-    encoding = sys.stdout.encoding or "ascii"
     style = Style(
         width=max(40, min(shutil.get_terminal_size().columns, 100)),  # the table is wider than that anyway
-        unicode="utf" in encoding.lower(),
+        unicode="utf" in (sys.stdout.encoding or "ascii").lower(),
         color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
     )
-    text = comparison_text(plans, style) if compare else plan_text(plans[0], style)
-    # A folder may have a name that the terminal cannot show.
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    print(comparison_text(plans, style) if compare else plan_text(plans[0], style))
