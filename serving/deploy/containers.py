@@ -14,11 +14,11 @@ SECRETS = "/run/secrets"
 EMPTY = "its file is empty"
 """What a shell says of a secret of no letters, and ends: an engine whose key is empty asks nobody for one."""
 CACHE = "/root/.cache"
-"""Where vLLM and the Hugging Face client of the image keep what they fetched and compiled."""
+"""Where vLLM and the Hugging Face client of the image, which runs as its root, keep what they fetched and compiled."""
 
 _ENGINE_DOCKERFILE = """\
 # vLLM's own image with one pin. vLLM 0.33.0 accepts every mistral_common from 1.11.6 on, but 1.13 made an argument
-# required that vLLM does not pass: every chat request with the mistral tool parser would end with HTTP 500.
+# required that vLLM does not pass: every chat request with the mistral tool parser is answered with HTTP 400.
 FROM vllm/vllm-openai:v0.33.0
 RUN uv pip install --system 'mistral_common[image]>=1.11.6,<1.13'
 """
