@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +18,7 @@ from .escalation import Ladder
 from .events import Event, Resumed, RunEnded, RunStarted
 from .finalresult import result_tool
 from .history import History
-from .journal import JOURNAL_NAME, Journal, JournalLost, read_journal, started
+from .journal import JOURNAL_NAME, Journal, JournalLost, read_journal, run_folder, started
 from .limits import Limits
 from .loading import load_tools
 from .messages import Image, UserMessage
@@ -34,7 +31,7 @@ from .state import RunState
 from .surroundings import Surroundings
 from .task import Task, task_environment
 from .taskfile import task_adapter
-from .taskparts import Verify
+from .taskparts import Verify, check_copy
 from .toolbox import Toolbox
 from .toolspec import Tool, ToolContext
 from .wire import Request
@@ -56,12 +53,17 @@ class Agent:
     limits: Limits = field(default_factory=Limits, kw_only=True)
     verify: Verify | None = field(default=None, kw_only=True)
     """None: the run ends as `finished` when the model says that it is done."""
+    verify_env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
+    """What the verification finds in its environment beside `env`; no tool sees it."""
     result: type[BaseModel] | Mapping[str, JsonValue] | None = field(default=None, kw_only=True)
     """The form of a structured result: a pydantic model, or the JSON Schema of an object. None: the answer is text."""
     workspace: str | Path | None = field(default=None, kw_only=True)
     """The folder the tools work in. None: the current one, which is then never put back to an earlier state."""
     create_workspace: bool = field(default=False, kw_only=True)
     """True: a run makes the workspace when it is missing."""
+    copy_workspace: bool = field(default=False, kw_only=True)
+    """True: a run works in a fresh copy, `workspace` in its own folder, and leaves the workspace itself alone. The copy
+    goes with the run where no journal is kept."""
     state: object = field(default=None, kw_only=True)
     """What tools find as `context.state`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
@@ -70,6 +72,9 @@ class Agent:
     """Folder that gets one folder per run, with its journal. None: no journal is kept."""
     task: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue], kw_only=True)
     """Written into the journal, so that the run can be resumed from it alone."""
+
+    def __post_init__(self) -> None:
+        check_copy(copy=self.copy_workspace, create=self.create_workspace)
 
     @classmethod
     def from_task(cls, task: Task, model: Model, *, environ: Mapping[str, str], runs: Path | None = None) -> Agent:
@@ -91,9 +96,11 @@ class Agent:
             ladder=task.escalation,
             limits=task.budgets,
             verify=task.verify,
+            verify_env=task.verify_env(),
             result=task.output_schema(),
             workspace=task.workspace_folder(),
             create_workspace=task.workspace.create,
+            copy_workspace=task.workspace.copy,
             env=task_environment(task, environ),
             runs=runs,
             task=task_adapter().dump_python(task, mode="json"),
@@ -113,11 +120,12 @@ class Agent:
         """
         message = UserMessage(content=prompt, images=tuple(images))
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        async with self.model.open(session=name) as connection, self._folder(name) as folder:
-            first = await self._first_event(connection, name, folder, message)
-            state = RunState(first, self._profile(first.model))
-            journal = Journal(folder) if self.runs is not None else None
-            return await self._drive(connection, state, first, journal, observe)
+        async with self.model.open(session=name) as connection:
+            with run_folder(self.runs, name) as folder:
+                first = await self._first_event(connection, name, folder, message)
+                state = RunState(first, self._profile(first.model))
+                journal = Journal(folder) if self.runs is not None else None
+                return await self._drive(connection, state, first, journal, observe)
 
     async def resume(self, folder: Path, *, observe: Observer | None = None) -> Outcome:
         """Go on with the run of this folder, from its journal.
@@ -135,7 +143,7 @@ class Agent:
         events = list(read_journal(journal))
         first = started(tuple(events), journal)
         toolbox = self.toolbox()
-        if first.tools_digest != _digest(toolbox):
+        if first.tools_digest != toolbox.digest:
             msg = (
                 f"Run {first.run!r} was made with other tools ({', '.join(first.tools)}). Resume it with the same "
                 "ones, or start the task anew."
@@ -213,6 +221,7 @@ class Agent:
             clock=lambda: before_s + time.monotonic() - began,
             sleep=asyncio.sleep,
             verify=self.verify,
+            verify_env=self.verify_env,
             wants_result=self.result is not None,
             snapshot=None if first.snapshot is None else Snapshot(tree=Path(first.snapshot)),
             patience_s=self.model.patience_s,
@@ -246,8 +255,11 @@ class Agent:
         ladder = self.ladder or profile.ladder
         toolbox = self.toolbox()
         workspace = Workspace(self.workspace or Path.cwd(), create=self.create_workspace)
+        if self.copy_workspace:
+            workspace = await asyncio.to_thread(workspace.copy, folder / "workspace")
         snapshot: Snapshot | NoSnapshot = NoSnapshot(reason="")
-        may_restore = any(rung.fresh_context for rung in ladder.rungs) and self.workspace is not None
+        is_ours = self.workspace is not None or self.copy_workspace
+        may_restore = any(rung.fresh_context for rung in ladder.rungs) and is_ours
         if may_restore and not all(tool.read_only for tool in toolbox):
             snapshot = await asyncio.to_thread(workspace.snapshot, folder / "snapshot")
         return RunStarted(
@@ -261,22 +273,13 @@ class Agent:
             ladder=ladder,
             limits=self.limits,
             tools=toolbox.names,
-            tools_digest=_digest(toolbox),
+            tools_digest=toolbox.digest,
             system=self.system,
             prompt=prompt,
             workspace=str(workspace.path),
             snapshot=str(snapshot.tree) if isinstance(snapshot, Snapshot) else None,
             note=snapshot.reason if isinstance(snapshot, NoSnapshot) else "",
         )
-
-    @asynccontextmanager
-    async def _folder(self, name: str) -> AsyncGenerator[Path]:
-        """The run's own folder; a temporary one when no journal is kept, since the snapshot needs a place."""
-        if self.runs is not None:
-            yield self.runs / name
-            return
-        with tempfile.TemporaryDirectory(prefix="tramontane-") as folder:
-            yield Path(folder)
 
     def _profile(self, model: str) -> Profile:
         return self.model.profile or profile_for(model)
@@ -292,7 +295,3 @@ class Agent:
                 msg = f"{item!r} is not a tool. Decorate the function with @tool."
                 raise ConfigError(msg)
         return Toolbox([*self.tools, *([] if self.result is None else [result_tool(self.result)])])
-
-
-def _digest(toolbox: Toolbox) -> str:
-    return hashlib.sha256(toolbox.definitions).hexdigest()

@@ -28,6 +28,9 @@ class Spent:
         """Prompt and output tokens together."""
         return self.prompt_tokens + self.output_tokens
 
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
+
     def after_reply(self, usage: Usage | None) -> Spent:
         """Return what is spent after one more reply; a reply without usage counts as a step only."""
         usage = usage or Usage()

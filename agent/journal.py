@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -176,6 +178,21 @@ def runs_folder(environ: Mapping[str, str]) -> Path:
         return Path(environ["AGENT_RUNS_DIR"])
     state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".local" / "state")
     return Path(state) / "tramontane" / "runs"
+
+
+@contextmanager
+def run_folder(runs: Path | None, name: str) -> Generator[Path]:
+    """Give a run's own folder, which may not exist yet.
+
+    Args:
+        runs: folder of all runs. None: no journal is kept; the folder is a temporary one, since copies need a place.
+        name: of the run.
+    """
+    if runs is not None:
+        yield runs / name
+        return
+    with tempfile.TemporaryDirectory(prefix="tramontane-") as folder:
+        yield Path(folder)
 
 
 def find_run(runs: Path, name: str) -> Path:

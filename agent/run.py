@@ -202,7 +202,7 @@ class Run:
         found = await verify(
             wanted.command,
             workspace=self._around.context.workspace,
-            env=self._around.context.env,
+            env={**self._around.context.env, **self._around.verify_env},
             timeout_s=wanted.timeout_s,
         )
         self._around.record(

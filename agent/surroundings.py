@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .events import Event
@@ -29,6 +29,8 @@ class Surroundings:
     """Seconds since the run began, pauses between two processes left out."""
     sleep: Callable[[float], Awaitable[None]]
     verify: Verify | None = None
+    verify_env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the verification sees beside the environment of the tools."""
     wants_result: bool = False
     """True: the run ends with a call of `final_result`, not with text."""
     snapshot: Snapshot | None = None

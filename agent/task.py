@@ -38,6 +38,9 @@ from .templates import VARIABLE_NAME, fill, placeholders
 MAX_INPUT_BYTES = 256 * 1024
 """Of one file that is put under the prompt, of a prompt file, and of a schema file."""
 
+TASK_DIR = "AGENT_TASK_DIR"
+"""Variable that tells the verification, and nothing else, where the task file lies."""
+
 SMALLEST_TASK = "prompt: Write the word hello into hello.txt.\ntools: [write_file]"
 
 Texts = Annotated[
@@ -77,7 +80,8 @@ class Task:
     budgets: WrittenLimits = field(default_factory=Limits)
     """Bounds of the run; null: no limit of that kind."""
     verify: ShortVerify = None
-    """The command that decides whether the task is done; left out, the model's word is taken."""
+    """The command that decides whether the task is done; left out, the model's word is taken. It alone finds the
+    folder of the task file in $AGENT_TASK_DIR."""
     output: TaskOutput = field(default_factory=TaskOutput)
     """The form of the final answer, and where it goes."""
     env: Texts = field(default_factory=dict[str, str])
@@ -98,9 +102,9 @@ class Task:
                 msg = f"The variable {name!r} cannot stand in {{{{ }}}}. Use letters, digits and _ in its name."
                 raise ConfigError(msg, key=f"vars.{name}")
         for name in self.env:
-            check_variable_name(name, key=f"env.{name}")
+            _check_variable(name, key=f"env.{name}")
         for index, name in enumerate(self.env_from):
-            check_variable_name(name, key=f"env_from[{index}]")
+            _check_variable(name, key=f"env_from[{index}]")
         for limit in fields(self.budgets):
             check_positive(cast("float | None", getattr(self.budgets, limit.name)), key=f"budgets.{limit.name}")
 
@@ -173,6 +177,8 @@ class Task:
             return folder
         if folder.exists():
             msg = f"The workspace {str(folder)!r} is not a folder. Name the folder that the run may change."
+        elif self.workspace.copy:
+            msg = f"The workspace {str(folder)!r} does not exist. Name the folder that the run gets a copy of."
         else:
             msg = (
                 f"The workspace {str(folder)!r} does not exist. Make the folder, or let the run make it: "
@@ -197,6 +203,10 @@ class Task:
             ConfigError: a {{name}} has no value.
         """
         return {name: self._filled(value, key=f"env.{name}") for name, value in self.env.items()}
+
+    def verify_env(self) -> dict[str, str]:
+        """Return what the verification alone finds in its environment: it may use files that the model is not shown."""
+        return {TASK_DIR: str(self.directory.absolute())}
 
     def _filled_prompt(self) -> str:
         if self.prompt_file is None:
@@ -237,6 +247,13 @@ def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
 
 # Nothing that may hold a secret: a tool's output goes to the model, and from there anywhere.
 _SAFE = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "USER"})
+
+
+def _check_variable(name: str, *, key: str) -> None:
+    check_variable_name(name, key=key)
+    if name == TASK_DIR:
+        msg = f"`{key}`: {TASK_DIR} is set by the run itself, for `verify` alone. Choose another name."
+        raise ConfigError(msg, key=key)
 
 
 def _read_text(path: Path, *, key: str) -> str:

@@ -47,6 +47,12 @@ class TaskWorkspace:
     """Relative to the task file."""
     create: bool = False
     """Make the folder when it is missing."""
+    copy: bool = False
+    """Work in a fresh copy of the folder, which is kept with the run; the folder itself is not touched. Left out of
+    the copy are histories such as .git, installed packages and caches."""
+
+    def __post_init__(self) -> None:
+        check_copy(copy=self.copy, create=self.create)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +139,20 @@ def check_positive(value: float | None, *, key: str) -> None:
     if value is not None and value <= 0:
         msg = f"`{key}` must be more than 0, got {value:g}. Give a larger number."
         raise ConfigError(msg, key=key)
+
+
+def check_copy(*, copy: bool, create: bool) -> None:
+    """Accept a workspace that is copied, or made when it is missing, or neither.
+
+    Raises:
+        ConfigError: both.
+    """
+    if copy and create:
+        msg = (
+            "A workspace cannot have both `copy` and `create`: a folder that the run makes is empty, so there is "
+            "nothing to copy. Keep `copy` for a folder that is there, `create` for one that is not."
+        )
+        raise ConfigError(msg, key="workspace")
 
 
 def check_variable_name(name: str, *, key: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,11 @@ class Toolbox:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._tools)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the definitions: equal for equal toolboxes."""
+        return hashlib.sha256(self.definitions).hexdigest()
 
     def get(self, name: str) -> Tool | None:
         """Return the tool of exactly this name."""

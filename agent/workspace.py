@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,6 +105,28 @@ class Workspace:
         except OSError as error:
             return NoSnapshot(reason=f"{error.strerror}: {error.filename}")
         return Snapshot(tree=into)
+
+    def copy(self, into: Path) -> Workspace:
+        """Return a copy of the workspace, which leaves out what a snapshot leaves out.
+
+        Args:
+            into: as for `snapshot`.
+
+        Raises:
+            ConfigError: it is too large or cannot be copied; nothing of the copy stays.
+        """
+        was_there = into.exists()
+        taken = self.snapshot(into)
+        if isinstance(taken, Snapshot):
+            return Workspace(taken.tree, exclude=self._exclude)
+        if not was_there:
+            shutil.rmtree(into, ignore_errors=True)
+        if into.absolute().is_relative_to(self.path):
+            advice = "Set AGENT_RUNS_DIR to a folder elsewhere, or name a smaller folder."
+        else:
+            advice = "Name a folder with only what the run needs, or let it work in the folder itself, without a copy."
+        msg = f"The workspace {str(self.path)!r} cannot be copied: {taken.reason}. {advice}"
+        raise ConfigError(msg, key="workspace")
 
     def restore(self, snapshot: Snapshot) -> Restored:
         """Put the tree back as it was; files with the same content are not written again.

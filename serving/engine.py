@@ -221,16 +221,22 @@ class _Report:
         self.detail(progress.phase, progress.detail)
 
 
-def pocket_engine(port: int | None = None, *, environ: Mapping[str, str] | None = None) -> Engine:
+def pocket_engine(
+    port: int | None = None, *, draft: str | None = None, environ: Mapping[str, str] | None = None
+) -> Engine:
     """Prepare the pocket model on this machine's CPU; nothing starts before `Engine.start`.
 
     Args:
         port: where it listens on 127.0.0.1. None: a port that is free now.
+        draft: `eagle`: speculative decoding with the shipped draft; or the folder of one. None: without.
         environ: None: this process's own environment.
+
+    Raises:
+        EngineError: there is no such draft, or not for this model.
     """
     values = os.environ if environ is None else environ
     return Engine(
-        plan(MODEL_NAME, gpus="cpu", max_num_seqs=POCKET_REQUESTS, enforce_eager=True),
+        plan(MODEL_NAME, gpus="cpu", max_num_seqs=POCKET_REQUESTS, enforce_eager=True, draft=draft),
         options=ServeOptions(port=port or free_port(), served_model_name=MODEL_NAME),
         python=lambda tell: cpu_python(values, tell),
         environ=environ,

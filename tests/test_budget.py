@@ -87,3 +87,10 @@ def test_a_limit_that_is_reached_stays_reached(name: str, allowed: int):
         found = exceeded(limits, Spent(**{field: allowed + more}))
         assert found is not None
         assert found.limit == name
+
+
+def test_what_two_runs_spent_is_added_up_field_by_field():
+    one = Spent(steps=1, tool_calls=2, prompt_tokens=3, cached_tokens=4, output_tokens=5, reasoning_tokens=6, wall_s=7)
+    assert one + Spent(steps=10, wall_s=0.5) == Spent(
+        steps=11, tool_calls=2, prompt_tokens=3, cached_tokens=4, output_tokens=5, reasoning_tokens=6, wall_s=7.5
+    )

@@ -237,7 +237,7 @@ def test_an_unknown_run_is_named(capsys: pytest.CaptureFixture[str]):
 
 def test_resume_takes_no_task(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["run", str(task), "--resume", "last"]) == 2
-    text = "agent: --resume goes on with a run and its own task. Give no task file with it.\n"
+    text = "agent: --resume goes on with a run and its own task. Give no task file or folder with it.\n"
     assert capsys.readouterr().err == text
 
 

@@ -112,6 +112,15 @@ def test_short_forms_and_defaults(tmp_path: Path):
     )
 
 
+def test_a_workspace_may_be_copied(tmp_path: Path):
+    (tmp_path / "project").mkdir()
+
+    task = load_task(write(tmp_path, "prompt: hi\nworkspace: {path: project, copy: true}\n"))
+
+    assert task.workspace == TaskWorkspace(path="project", copy=True)
+    assert task.verify_env() == {"AGENT_TASK_DIR": str(tmp_path)}
+
+
 def test_the_smallest_task_is_legal_in_python_too():
     assert Task(prompt="hi").rendered_prompt() == "hi"
 
@@ -296,6 +305,20 @@ REFUSALS = {
     "prompt: a\nworkspace: nowhere": (
         "task.yaml:2: The workspace 'DIR/nowhere' does not exist. Make the folder, or let the run make it: "
         "workspace: {path: nowhere, create: true}."
+    ),
+    "prompt: a\nworkspace: {path: nowhere, copy: true}": (
+        "task.yaml:2: The workspace 'DIR/nowhere' does not exist. Name the folder that the run gets a copy of."
+    ),
+    "prompt: a\nworkspace: {path: ., copy: true, create: true}": (
+        "task.yaml:2: A workspace cannot have both `copy` and `create`: a folder that the run makes is empty, so there "
+        "is nothing to copy. Keep `copy` for a folder that is there, `create` for one that is not."
+    ),
+    "prompt: a\nenv:\n  AGENT_TASK_DIR: /x\n": (
+        "task.yaml:3: `env.AGENT_TASK_DIR`: AGENT_TASK_DIR is set by the run itself, for `verify` alone. Choose "
+        "another name."
+    ),
+    "prompt: a\nenv_from: [AGENT_TASK_DIR]": (
+        "task.yaml:2: `env_from[0]`: AGENT_TASK_DIR is set by the run itself, for `verify` alone. Choose another name."
     ),
     "prompt: a\nworkspace: task.yaml": (
         "task.yaml:2: The workspace 'task.yaml' is not a folder. Name the folder that the run may change."

@@ -41,7 +41,8 @@ _EPILOG = """\
 Start here: agent run examples/first_task/task.yaml
 
 Exit codes of `agent run`: 0 verified or finished, 1 verification failed, 2 wrong task, configuration or endpoint,
-3 budget used up, 4 stuck, 130 interrupted.
+3 budget used up, 4 stuck, 130 interrupted. Of a folder of tasks: 0 all verified or finished, 1 not all, 2 and 130 as
+for one.
 """
 
 

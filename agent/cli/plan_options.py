@@ -43,7 +43,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--kv", choices=["auto", "fp8"], default="auto", help="Format of the KV cache (default auto: BF16)."
     )
-    how.add_argument("--draft", metavar="eagle", help="Speculative decoding: the published draft, or a folder.")
+    how.add_argument("--draft", metavar="eagle", help="Speculative decoding: the model's own draft, or a folder.")
     how.add_argument("--language-model-only", action="store_true", help="Do without images.")
     how.add_argument("--tensor-parallel-size", metavar="N", help="GPUs that share one copy (default: all).")
     how.add_argument("--gpu-memory-utilization", metavar="SHARE", help="Of each GPU (default 0.85).")
@@ -136,13 +136,12 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
 
 def options_of(request: PlanRequest) -> tuple[str, ...]:
     """Spell a request as words of the command line, so that the same plan comes out; what is usual is left out."""
-    from serving.capacity.catalogue import draft_for
     from serving.capacity.hardware import GIB
-    from serving.capacity.planner import usual_block_size, usual_cache_bytes, usual_sequences
+    from serving.capacity.planner import own_draft, usual_block_size, usual_cache_bytes, usual_sequences
     from serving.capacity.splitting import widest_split
 
     model, gpus = request.model, request.gpus
-    draft = request.draft and ("eagle" if request.draft == draft_for(model) else request.draft.name)
+    draft = request.draft and ("eagle" if request.draft == own_draft(model) else request.draft.name)
     usual_share = type(request).gpu_memory_utilization
     sequences = usual_sequences(request.concurrency, request.max_num_batched_tokens)
     given: tuple[tuple[str, object, object], ...] = (

@@ -59,7 +59,7 @@ def plan(
         concurrency: requests of the whole `max_model_len` to hold at once. None: one, and four to choose a context.
         weights: None: as shipped.
         kv_cache_dtype: `auto`: two bytes per number.
-        draft: `eagle`: the model's published draft; or the folder of one. None: no speculative decoding.
+        draft: `eagle`: the model's own draft; or the folder of one. None: no speculative decoding.
         engine: whose arithmetic.
         gpu_memory_utilization: share of each GPU's total memory, above 0 and at most 1.
         max_num_batched_tokens: tokens of one pass.
@@ -158,20 +158,28 @@ def find_model(name: str) -> ModelShape:
 
 
 def find_draft(name: str, model: ModelShape) -> DraftShape:
-    """Find the published draft of a model by `eagle`, or read one from its folder.
+    """Find the draft that was made for a model by `eagle`, or read one from its folder.
 
     Raises:
         EngineError: it is neither.
     """
     if name != "eagle":
         return read_draft(Path(name), model)
-    draft = draft_for(model)
+    draft = own_draft(model)
     if draft is None:
         raise _refusal(
             f"No EAGLE draft of {model.title} is known.",
             "Leave --draft out, or give the folder of one: --draft FOLDER.",
         )
     return draft
+
+
+def own_draft(model: ModelShape) -> DraftShape | None:
+    """Find the draft that was made for a model: the published one, or the pocket model's; None: there is none."""
+    if model.name == str(pocket.model_dir().resolve()):
+        folder = pocket.draft_dir()
+        return read_draft(folder, model) if folder.is_dir() else None
+    return draft_for(model)
 
 
 def refuse_impossible(request: PlanRequest) -> None:

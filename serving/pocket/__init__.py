@@ -12,3 +12,8 @@ MAX_MODEL_LEN = 8192
 def model_dir() -> Path:
     """Name the folder with params.json, consolidated.safetensors and tekken.json."""
     return Path(__file__).parent / "model"
+
+
+def draft_dir() -> Path:
+    """Name the folder with params.json and consolidated.safetensors of its draft, for speculative decoding."""
+    return Path(__file__).parent / "draft"

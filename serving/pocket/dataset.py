@@ -10,6 +10,7 @@ from .exchange import Arguments, Exchange, Turn
 from .scenarios import FINAL, exchange, nudged, summarised, verification_failed, without_tools
 
 Effort = Literal["none", "high"]
+_EFFORTS: tuple[Effort, ...] = ("none", "high")
 Message = dict[str, Any]
 
 
@@ -45,13 +46,39 @@ def sample(rng: Random, own: Sequence[Arguments], system_prompt: str) -> Sample:
         around = rng.random()
         exchanges.append(summarised(rng, asked) if around < 0.04 else nudged(rng, asked) if around < 0.07 else asked)
         exchanges += [again] if again else []
+    effort = rng.choice(_EFFORTS)
     if rng.random() < 0.03:
-        tools, exchanges = None, [without_tools(asked) for asked in exchanges]
-    else:
-        tools = _offered(rng, own, exchanges) or None
+        bare = [without_tools(asked) for asked in exchanges]
+        return _laid_out(rng, bare, effort, _some_system(rng, system_prompt, 55), None)
+    return sample_of(rng, exchanges, own, system_prompt, effort=effort, usual=55)
+
+
+def sample_of(
+    rng: Random,
+    exchanges: Sequence[Exchange],
+    own: Sequence[Arguments],
+    system_prompt: str,
+    *,
+    effort: Effort,
+    usual: int,
+) -> Sample:
+    """Lay exchanges out as one conversation.
+
+    Args:
+        rng: all chance.
+        exchanges: what is said in it.
+        own: definitions of the project's tools, in their usual order.
+        system_prompt: the project's default.
+        effort: the one of its last request.
+        usual: weight of the default system prompt; all others together have 45.
+    """
+    tools = _offered(rng, own, exchanges) or None
+    return _laid_out(rng, exchanges, effort, _some_system(rng, system_prompt, usual), tools)
+
+
+def _some_system(rng: Random, system_prompt: str, usual: int) -> str:
     systems = [system_prompt, "", _blurred(rng, system_prompt), "You are a helpful assistant."]
-    system = rng.choices(systems, [55, 20, 15, 10])[0]
-    return _laid_out(rng, exchanges, rng.choice(["none", "high"]), system, tools)
+    return rng.choices(systems, [usual, 20, 15, 10])[0]
 
 
 def reply_message(turn: Turn, first_call: int, *, thinks: bool) -> Message:

@@ -11,7 +11,7 @@ Tensor = Any
 Weights = dict[str, Tensor]
 """Tensors by their name in the checkpoint."""
 
-SHAPE: dict[str, int] = {"dim": 192, "n_layers": 5, "head_dim": 32, "hidden_dim": 512, "n_heads": 6, "n_kv_heads": 6}
+SHAPE: dict[str, int] = {"dim": 256, "n_layers": 8, "head_dim": 32, "hidden_dim": 512, "n_heads": 8, "n_kv_heads": 8}
 PARAMS: dict[str, Any] = {
     **SHAPE, "rope_theta": 1e6, "norm_eps": 1e-5, "vocab_size": OWN_TOKENS + SPECIAL_TOKENS, "tied_embeddings": False,
     "max_position_embeddings": 262144, "dtype": "bfloat16",

@@ -1,8 +1,8 @@
 """Stands in for `python -m vllm…`: the flags are those of `vllm serve`, the log lines vLLM's; MODE says how it fails.
 
-"" serves; "dies" and "silent" never become ready; "small" dies of a context above 4096; "refuses" the first request,
-"cuts" its answer to it and dies; "stubborn" hears no SIGTERM; "once" dies at its second start. While the file named by
-SICK exists, /health answers 503.
+"" serves; "chats" answers as a model does; "dies" and "silent" never become ready; "small" dies of a context above
+4096; "refuses" the first request, "cuts" its answer to it and dies; "stubborn" hears no SIGTERM; "once" dies at its
+second start. While the file named by SICK exists, /health answers 503.
 """
 
 import json
@@ -57,7 +57,8 @@ class Handler(BaseHTTPRequestHandler):
                 200, "vllm:num_requests_running{} 2\nvllm:num_requests_waiting{} 1\nvllm:kv_cache_usage_perc{} 0.25\n"
             )
         else:
-            self.answer(200, {"data": [{"id": "m", "max_model_len": int(flags.get("--max-model-len", 0))}]})
+            card = {"id": flags.get("--served-model-name", "m"), "object": "model", "owned_by": "fake"}
+            self.answer(200, {"data": [{**card, "max_model_len": int(flags.get("--max-model-len", 0))}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -67,12 +68,16 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(1)
         if wanted and self.headers["Authorization"] != f"Bearer {wanted}":
             self.answer(401, {"error": "Unauthorized"})
+        elif mode == "chats":
+            message = {"role": "assistant", "content": "Done."}
+            self.answer(200, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
         else:
             self.answer(400 if mode == "refuses" else 200, {"asked": body, "error": "no force_tool_names"})
 
     def answer(self, status: int, value: Any) -> None:
         data = (value if isinstance(value, str) else json.dumps(value)).encode()
         self.send_response(status)
+        self.send_header("Content-Type", "text/plain" if isinstance(value, str) else "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -1,0 +1,153 @@
+"""Write the conversations that the pocket model learns from as tokens: what the tools and pytest really said in them."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from agent.prompts import SYSTEM_PROMPT
+
+from .dataset import Sample, sample, sample_of
+from .exchange import Exchange
+from .network import PARAMS
+from .tekken import SPECIAL_TOKENS
+from .world import wording
+from .world.desk import Desk, definitions
+from .world.projects import project
+from .world.reckoning import reckoning
+from .world.repairs import Story, healthy
+from .world.running import Runner
+
+MAX_TOKENS = 4096
+"""Longer conversations are left out."""
+
+
+def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
+    """Make up conversations without an end, of the training's names and bodies only; True: it holds code."""
+    rng, own = Random(seed), list(definitions().values())
+    with Runner() as runner:
+        while True:
+            exchanges = _story(rng, runner)
+            if exchanges is not None:
+                for effort in ("none", "high"):
+                    yield sample_of(rng, exchanges, _usual_tools(rng, own), SYSTEM_PROMPT, effort=effort, usual=300), True
+            if rng.random() < 0.55:
+                yield sample(rng, own, SYSTEM_PROMPT), False
+            if rng.random() < 0.45:
+                some = [reckoning(rng) for _ in range(rng.choice([1, 2, 3]))]
+                effort = rng.choice(("none", "high", "high"))
+                yield sample_of(rng, some, own, SYSTEM_PROMPT, effort=effort, usual=100), True
+
+
+def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, seconds: float, shown: int) -> str:
+    """Write conversations as arrays `tokens`, `learn` (bits), `lengths` and `code`; say how many.
+
+    Args:
+        vocabulary: the tekken.json.
+        out: the .npz to write.
+        count: of conversations, at most.
+        seed: another one makes other conversations.
+        seconds: to go on for, at most.
+        shown: how many are printed to standard error, with what is learned of them.
+    """
+    import numpy as np  # only here: the training's machine need not have it to import the rest
+    from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+
+    tokenizer: Any = _tokenizer(MistralTokenizer, vocabulary)
+    tokens: list[Any] = []
+    learn: list[Any] = []
+    lengths: list[int] = []
+    codes: list[bool] = []
+    started = time.monotonic()
+    for made, code in samples(seed):
+        ids, mask = encoded(tokenizer, made)
+        if len(ids) > MAX_TOKENS:
+            continue
+        if len(lengths) < shown:
+            _show(tokenizer, ids, mask)
+        tokens.append(np.array(ids, dtype=np.uint16))
+        learn.append(np.packbits(np.array(mask, dtype=bool)))
+        lengths.append(len(ids))
+        codes.append(code)
+        if len(lengths) % 1000 == 0:
+            print(f"{len(lengths)} in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        if len(lengths) >= count or time.monotonic() - started > seconds:
+            break
+    arrays = {"tokens": np.concatenate(tokens), "learn": np.concatenate(learn)}
+    np.savez_compressed(out, **arrays, lengths=np.array(lengths, dtype=np.int32), code=np.array(codes, dtype=bool))
+    size = out.stat().st_size / 1e6
+    return f"{len(lengths)} conversations, {sum(lengths)} tokens, longest {max(lengths)}, {size:.1f} MB"
+
+
+def encoded(tokenizer: Any, made: Sample) -> tuple[list[int], list[bool]]:
+    """Return a conversation's tokens, and which of them the model learns to say."""
+    from mistral_common.protocol.instruct.request import ChatCompletionRequest
+
+    special = tokenizer.instruct_tokenizer.tokenizer.get_special_token
+    begins, ends = {special("[/INST]"), special("[/TOOL_RESULTS]")}, {special("[INST]"), special("[TOOL_RESULTS]")}
+    end = special("</s>")
+    whole: Any = ChatCompletionRequest  # the type of its messages is told from what is given
+    request = whole(messages=made.messages, tools=made.tools, reasoning_effort=made.effort)
+    ids: list[int] = tokenizer.encode_chat_completion(request).tokens
+    ids = ids if ids[-1] == end else [*ids, end]
+    mask, on, reply = list[bool](), False, 0
+    for token in ids:
+        on = on and token not in ends
+        mask.append(on and made.learned[reply])
+        on = on or token in begins
+        if token == end and on:
+            on, reply = False, reply + 1
+    assert reply == len(made.learned), "every reply ends once"
+    return ids, mask
+
+
+def write_pieces(vocabulary: Path, out: Path) -> str:
+    """Write the pieces that words are made of, and those of them that no fixed text uses; say how many."""
+    import numpy as np
+    from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+
+    raw: Any = _tokenizer(MistralTokenizer, vocabulary).instruct_tokenizer.tokenizer
+    here = Path(__file__).parent
+    sources = ["scenarios.py", "workspace_scenarios.py", "world/wording.py"]
+    texts = [(here / name).read_text(encoding="utf-8") for name in sources]
+    texts += [SYSTEM_PROMPT, json.dumps(definitions()), wording.PRINTED]
+    fixed = {token for text in texts for token in raw.encode(text, bos=False, eos=False)}
+    meant = {token for token in raw.encode(wording.PRINTED, bos=False, eos=False)}
+    ranks = range(SPECIAL_TOKENS, PARAMS["vocab_size"])
+    pieces = [token for token in ranks if re.fullmatch("[a-z]+", raw.id_to_piece(token)) and token not in meant]
+    movable = [token for token in pieces if token not in fixed and len(raw.id_to_piece(token)) > 1]
+    np.savez(out, pieces=np.array(pieces), movable=np.array(movable))
+    return f"{len(pieces)} pieces, {len(movable)} of them movable"
+
+
+def _story(rng: Random, runner: Runner) -> Sequence[Exchange] | None:
+    made = project(rng, "train")
+    desk = Desk(runner, made)
+    try:
+        return healthy(rng, desk, made) if rng.random() < 0.02 else Story(rng, desk, made).tell()
+    finally:
+        desk.close()
+
+
+def _usual_tools(rng: Random, own: Sequence[Any]) -> list[Any]:
+    """Offer the tools as task files do most of the time: those that a repair needs, in this order."""
+    if rng.random() < 0.3:
+        return list(own)
+    by_name = {tool["function"]["name"]: tool for tool in own}
+    return [by_name[name] for name in ("run_shell", "read_file", "edit_file", "search")]
+
+
+def _tokenizer(loader: Any, vocabulary: Path) -> Any:
+    from mistral_common.protocol.instruct.validator import ValidationMode
+
+    return loader.from_file(str(vocabulary), mode=ValidationMode.finetuning)
+
+
+def _show(tokenizer: Any, ids: Sequence[int], mask: Sequence[bool]) -> None:
+    raw = tokenizer.instruct_tokenizer.tokenizer
+    taught = [token for token, on in zip(ids, mask, strict=True) if on]
+    print(len(ids), repr(raw.decode(ids)), "\n->", raw.decode(taught), file=sys.stderr)

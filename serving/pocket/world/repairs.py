@@ -1,0 +1,294 @@
+"""Make up conversations in which a bug is found and repaired: every result in them is what the tools really said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from ..exchange import Call, Exchange, Turn
+from .bugs import HELD_OUT, Change, LineEdit, changes, line_edit
+from .desk import Desk
+from .projects import Example, Project, outcomes
+from .wording import EARLY, GAVE_UP, NOTHING_TO_DO, REASONS, done, prompt
+
+MOST_TRIES = 3
+"""Repairs that fail before the model says so."""
+_MOST_TRACE_CHARS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A call with a wrong value, as a failing test shows it."""
+
+    example: Example
+    got: object
+
+    def words(self, function: str) -> str:
+        """Name the call, as in `total(3, 4)`."""
+        return f"{function}({', '.join(map(repr, self.example.arguments))})"
+
+
+class Story:
+    """Plays one project's repair; which detours it takes is decided at the start."""
+
+    def __init__(self, rng: Random, desk: Desk, project: Project) -> None:
+        self._rng = rng
+        self._desk = desk
+        self._project = project
+        self._source = project.faulty
+        self._wrong_line: LineEdit | None = None
+        self._turns: list[Turn] = []
+        self._exchanges: list[Exchange] = []
+        self._user = prompt(rng, project.command)
+
+    def tell(self) -> tuple[Exchange, ...] | None:
+        """Play it. None: a detour led nowhere, or a step is too hard to reckon."""
+        rng = self._rng
+        if rng.random() < 0.07 and not self._earlier_attempt():
+            return None
+        failure = self._look()
+        if failure is None:
+            return None
+        if rng.random() < 0.06:
+            failure = self._handed_in(EARLY, learned=False)
+        wrong = rng.choices([0, 1, 2, MOST_TRIES], weights=[62, 26, 8, 4])[0]
+        for attempt in range(wrong):
+            if failure is None:
+                return None
+            failure = self._fail(failure, last=attempt == MOST_TRIES - 1)
+        if failure is None or not self._repair(failure):
+            return None
+        self._turns += [self._tests("I should run the tests again."), self._says(done(self._project))]
+        self._exchanges.append(Exchange(user=self._user, turns=tuple(self._turns)))
+        return tuple(self._exchanges)
+
+    # The parts of a story.
+
+    def _look(self) -> Failure | None:
+        """Run the tests, find the module and read it."""
+        project = self._project
+        failure = self._failure()
+        self._turns.append(self._tests("I should run the tests."))
+        if failure is None:
+            return None
+        fact = f"{failure.words(project.function)} is {failure.got!r}, not {failure.example.value!r}."
+        if self._rng.random() < 0.05:
+            self._turns.append(self._refused(fact))
+        if "/" in project.path:
+            find = {"pattern": f"def {project.function}"}
+            self._turns.append(self._does(f"{fact} I should find {project.function}.", "search", find))
+            fact = f"It is in {project.path}."
+        self._turns.append(self._does(f"{fact} I should read {project.path}.", "read_file", {"path": project.path}))
+        return failure
+
+    def _refused(self, fact: str) -> Turn:
+        """A call that the harness does not let through."""
+        path = self._project.path
+        name, arguments = self._rng.choice(
+            [
+                ("read", {"path": path}), ("raed_file", {"path": path}), ("open_file", {"path": path}),
+                ("read_file", {"file": path}), ("read_file", {}), ("read_file", {"path": path, "start_line": 0}),
+                ("search", {"query": self._project.function}), ("run_shell", {"cmd": self._project.command}),
+            ]
+        )  # fmt: skip
+        return replace(self._does(fact, name, dict(arguments)), learned=False)
+
+    def _fail(self, failure: Failure, *, last: bool) -> Failure | None:
+        """Make a repair that does not help; what fails then."""
+        chosen = self._wrong_change(failure)
+        if chosen is None or not self._back_to_the_line(chosen):
+            return None
+        edit = line_edit(self._source, chosen.source)
+        steps = self._steps(chosen.source, failure)
+        if edit is None or steps is None:
+            return None
+        think = f"{self._now(failure)} Try {edit.new.strip()}: {steps}. Yes."
+        self._edit(think, chosen.source, learned=False)
+        self._wrong_line = line_edit(chosen.source, self._project.faulty)
+        after = self._failure()
+        if after is None:
+            return None
+        self._turns.append(self._tests("I should run the tests again."))
+        return self._handed_in(GAVE_UP, learned=True) if last else after
+
+    def _handed_in(self, text: str, *, learned: bool) -> Failure | None:
+        """End with the bug still there, and be told so; what the hidden tests show."""
+        self._turns.append(replace(self._says(text), learned=learned))
+        self._exchanges.append(Exchange(user=self._user, turns=tuple(self._turns)))
+        self._turns = []
+        self._user = self._desk.verification(len(self._exchanges))
+        return self._failure(hidden=True)
+
+    def _repair(self, failure: Failure) -> bool:
+        """Think, and repair; False: it is too hard to think through."""
+        project = self._project
+        if not self._back_to_the_line(None):
+            return False
+        edit = line_edit(self._source, project.correct)
+        steps = self._steps(project.correct, failure)
+        if edit is None or steps is None or self._now(failure) == "":
+            return False
+        tries = self._tries(failure, edit)
+        think = f"{self._now(failure)}{tries} Try {edit.new.strip()}: {steps}. Yes."
+        if self._rng.random() < 0.08:
+            self._miss(think, edit)
+        self._edit(think, project.correct, learned=True)
+        return True
+
+    def _earlier_attempt(self) -> bool:
+        """Let an attempt fail before the conversation begins, and tell of it as a fresh context does."""
+        failure = self._look()
+        for _ in range(self._rng.choice([1, 2])):
+            failure = None if failure is None else self._fail(failure, last=False)
+        if failure is None:
+            return False
+        calls = [call for turn in self._turns for call in turn.calls]
+        told = self._desk.summary(calls, self._rng.choice(REASONS))
+        self._user = f"{self._user}\n\n{told}"
+        self._turns, self._source, self._wrong_line = [], self._project.faulty, None
+        self._desk.begin_again()
+        return True
+
+    # One step.
+
+    def _says(self, text: str) -> Turn:
+        return Turn(think="The tests pass." if text == done(self._project) else "I have no other idea.", text=text)
+
+    def _tests(self, think: str) -> Turn:
+        return Turn(think=think, calls=(self._desk.tests(self._project.command),))
+
+    def _does(self, think: str, name: str, arguments: dict[str, object]) -> Turn:
+        return Turn(think=think, calls=(self._desk.call(name, arguments),))
+
+    def _edit(self, think: str, source: str, *, learned: bool) -> None:
+        arguments = unique_edit(self._desk.text(), self._project.with_source(source))
+        assert arguments is not None, "the sources differ in one line"
+        turn = self._does(think, "edit_file", {"path": self._project.path, **arguments})
+        self._turns.append(replace(turn, learned=learned))
+        self._desk.put(source)
+        self._source = source
+
+    def _back_to_the_line(self, chosen: Change | None) -> bool:
+        """Undo the last repair if the next one is at another place; False: that is not possible in one step."""
+        wanted = self._project.correct if chosen is None else chosen.source
+        if self._wrong_line is None or line_edit(self._source, wanted) is not None:
+            return True
+        if chosen is not None and line_edit(self._project.faulty, wanted) is None:
+            return False
+        self._edit("That did not help. I should put the line back.", self._project.faulty, learned=True)
+        self._wrong_line = None
+        return True
+
+    def _miss(self, think: str, edit: LineEdit) -> None:
+        """Name a text that is not there, or comes twice."""
+        text, old = self._desk.text(), edit.old.strip()
+        if text.count(old) < 2:
+            old = self._rng.choice([old.replace(" ", "  ", 1), f"{old}:", old.replace("return", "returns"), f" {old} "])
+        if text.count(old) == 1 or old == edit.new.strip():
+            return
+        arguments: dict[str, object] = {"path": self._project.path, "old": old, "new": edit.new.strip()}
+        self._turns.append(replace(self._does(think, "edit_file", arguments), learned=False))
+
+    # What is known.
+
+    def _failure(self, *, hidden: bool = False) -> Failure | None:
+        project = self._project
+        examples = project.checked if hidden else project.visible
+        values = outcomes([self._source, project.partner], project.function, examples)
+        for example, value in zip(examples, values, strict=True):
+            if value != example.value or type(value) is not type(example.value):
+                return None if isinstance(value, str) else Failure(example=example, got=value)
+        return None
+
+    def _steps(self, source: str, failure: Failure) -> str | None:
+        found = self._project.worked_out(source, failure.example.arguments)
+        return None if found is None or len(found[0]) > _MOST_TRACE_CHARS else found[0]
+
+    def _now(self, failure: Failure) -> str:
+        steps = self._steps(self._source, failure)
+        wanted = f"{failure.words(self._project.function)} must be {failure.example.value!r}."
+        return f"{wanted} Now {steps}." if steps is not None else ""
+
+    def _tries(self, failure: Failure, right: LineEdit) -> str:
+        """Think of some changes that do not give the value, most of them at the right line."""
+        count = self._rng.choices([0, 1, 2, 3], weights=[45, 28, 17, 10])[0]
+        words = ""
+        for change in self._rivals(right.line)[: 3 * count]:
+            edit, found = line_edit(self._source, change.source), None
+            if edit is not None:
+                found = self._project.worked_out(change.source, failure.example.arguments)
+            if edit is None or found is None or found[1] == failure.example.value or count == 0:
+                continue
+            if len(found[0]) > _MOST_TRACE_CHARS // 2:
+                continue
+            words += f" Try {edit.new.strip()}: {found[0]}. No."
+            count -= 1
+        return words
+
+    def _rivals(self, line: int) -> list[Change]:
+        found = [one for one in self._repairs(self._source) if one.source != self._project.correct]
+        self._rng.shuffle(found)
+
+        def far(change: Change) -> bool:
+            edit = line_edit(self._source, change.source)
+            return edit is None or (edit.line != line and self._rng.random() < 0.8)
+
+        return sorted(found, key=far)
+
+    def _wrong_change(self, failure: Failure) -> Change | None:
+        """Choose a change that leaves something wrong; most that come to mind give the value that is wanted."""
+        project = self._project
+        if self._wrong_line is not None and self._rng.random() < 0.5:
+            base = project.faulty
+        else:
+            base = self._source
+        found = [one for one in self._repairs(base) if one.source not in {project.faulty, project.correct}]
+        self._rng.shuffle(found)
+        fooling = [one for one in found if self._value(one.source, failure.example) == failure.example.value]
+        for change in [*fooling, *found]:
+            if project.wrong_values(change.source):
+                return change
+        return None
+
+    def _repairs(self, source: str) -> list[Change]:
+        """Return what could come to mind as a repair: nobody takes a `return` away, or an addition out of a loop."""
+
+        def mends(change: Change) -> bool:
+            edit = line_edit(source, change.source)
+            if change.kind == "missing_return":
+                return edit is not None and edit.new.lstrip().startswith("return")
+            if change.kind == "early_return":
+                return edit is not None and len(edit.new) < len(edit.old)
+            return change.kind != "lost_accumulation" or (edit is not None and "+=" in edit.new)
+
+        return [one for one in changes(source) if one.kind not in HELD_OUT and mends(one)]
+
+    def _value(self, source: str, example: Example) -> object:
+        return outcomes([source, self._project.partner], self._project.function, [example])[0]
+
+
+def healthy(rng: Random, desk: Desk, project: Project) -> tuple[Exchange, ...]:
+    """Find that there is nothing to repair."""
+    desk.put(project.correct)
+    turns = (
+        Turn(think="I should run the tests.", calls=(desk.tests(project.command),)),
+        Turn(think="The tests pass.", text=NOTHING_TO_DO),
+    )
+    return (Exchange(user=prompt(rng, project.command), turns=turns),)
+
+
+def unique_edit(before: str, after: str) -> dict[str, object] | None:
+    """Return `old` and `new` for edit_file: the changed line, with as many lines around as make it unique."""
+    edit = line_edit(before, after)
+    if edit is None:
+        return None
+    lines = before.split("\n")
+    pairs = [(edit.old.strip(), edit.new.strip()), (edit.old, edit.new)]
+    for above, below in ((1, 0), (0, 1), (2, 0), (1, 1), (2, 1), (3, 1)):
+        head, tail = lines[max(0, edit.line - above) : edit.line], lines[edit.line + 1 : edit.line + 1 + below]
+        pairs.append(tuple("\n".join([*head, line, *tail]).strip() for line in (edit.old, edit.new)))  # type: ignore[arg-type]
+    return next(({"old": old, "new": new} for old, new in pairs if old != new and before.count(old) == 1), None)
+
+
+def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
+    """Return all calls of a conversation."""
+    return [call for exchange in exchanges for turn in exchange.turns for call in turn.calls]

@@ -1,0 +1,197 @@
+"""Work a call of a small function out step by step, in words; refuses numbers that are hard to reckon with."""
+
+import ast
+import copy
+from collections.abc import Mapping
+from typing import Any, cast
+
+MAX_NUMBER = 120
+MAX_PARTS = 40
+
+
+class TooHardError(Exception):
+    """Raised when a step needs a large number, or there are too many steps."""
+
+
+def trace(functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[object, ...]) -> tuple[str, object]:
+    """Return the steps in words, and the value; an exception's name stands for a value that is none.
+
+    Args:
+        functions: every function that may be called, by name.
+        name: the one that is called.
+        arguments: integers and lists of integers.
+
+    Raises:
+        TooHardError: nobody should reckon so far by hand.
+    """
+    worker = _Worker(functions)
+    try:
+        value = worker.call(name, arguments)
+    except (IndexError, ZeroDivisionError, UnboundLocalError) as error:
+        value = type(error).__name__
+        worker.parts.append(value)
+    except RecursionError as error:
+        raise TooHardError from error
+    return "; ".join(worker.parts), value
+
+
+class _Returned(Exception):  # noqa: N818 - not an error: a function's way to end
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self.value = value
+
+
+class _Worker:
+    def __init__(self, functions: Mapping[str, ast.FunctionDef]) -> None:
+        self.parts: list[str] = []
+        self._functions = functions
+        self._depth = 0
+
+    def call(self, name: str, arguments: tuple[object, ...]) -> object:
+        whole = self._functions[name]
+        names = dict(zip((arg.arg for arg in whole.args.args), arguments, strict=True))
+        self._depth += 1
+        if self._depth > 8:
+            raise TooHardError
+        try:
+            self._run(whole.body, names)
+        except _Returned as returned:
+            return returned.value
+        finally:
+            self._depth -= 1
+        self._say("None")
+        return None
+
+    def _say(self, part: str) -> None:
+        self.parts.append(part)
+        if len(self.parts) > MAX_PARTS:
+            raise TooHardError
+
+    def _run(self, body: list[ast.stmt], names: dict[str, object]) -> None:
+        for statement in body:
+            match statement:
+                case ast.Return(value=ast.expr() as value):
+                    raise _Returned(self._value(value, names, ""))
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    names[name] = self._value(value, names, f"{name} = ")
+                case ast.AugAssign(target=ast.Name(id=name), op=op, value=value):
+                    whole = ast.BinOp(left=ast.Name(id=name, ctx=ast.Load()), op=op, right=value)
+                    names[name] = self._value(whole, names, f"{name} = ")
+                case ast.If(test=test, body=inner):
+                    if self._value(test, names, ""):
+                        self._run(inner, names)
+                case ast.For(target=ast.Name(id=name), iter=over, body=inner):
+                    for item in self._items(over, names):
+                        names[name] = item
+                        self._say(f"{name} = {item}")
+                        self._run(inner, names)
+                case ast.Expr(value=value):
+                    self._value(value, names, "")
+                case _:
+                    raise TooHardError
+
+    def _items(self, over: ast.expr, names: Mapping[str, object]) -> list[int]:
+        if isinstance(over, ast.Name):
+            return cast("list[int]", names[over.id])
+        bounds = [cast("int", self._value(arg, names, "")) for arg in cast("ast.Call", over).args]
+        return list(range(*bounds))
+
+    def _value(self, expression: ast.expr, names: Mapping[str, object], before: str) -> object:
+        """Reduce an expression to its value, saying each step."""
+        node: ast.expr = _Filling(names).visit(copy.deepcopy(expression))
+        steps = [_text(node)]
+        while not _is_value(node):
+            place = _innermost(node)
+            if isinstance(place, ast.Call) and cast("ast.Name", place.func).id in self._functions:
+                self._say(before + " = ".join(steps))
+                arguments = tuple(ast.literal_eval(arg) for arg in place.args)
+                found = self.call(cast("ast.Name", place.func).id, arguments)
+                node, steps = _replaced(node, place, _literal(found)), []
+            else:
+                node = _replaced(node, place, _reduced(place))
+            steps.append(_text(node))
+        self._say(before + " = ".join(steps))
+        value: object = ast.literal_eval(node)
+        if isinstance(value, int) and abs(value) > MAX_NUMBER:
+            raise TooHardError
+        return value
+
+
+class _Filling(ast.NodeTransformer):
+    """Puts values in the place of names."""
+
+    def __init__(self, names: Mapping[str, object]) -> None:
+        self._names = names
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - ast's own naming
+        node.args = [self.visit(arg) for arg in node.args]
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - ast's own naming
+        if node.id not in self._names:
+            raise UnboundLocalError
+        return _literal(self._names[node.id])
+
+
+def _literal(value: object) -> ast.expr:
+    return ast.parse(repr(value), mode="eval").body
+
+
+def _text(node: ast.expr) -> str:
+    return ast.unparse(node)
+
+
+def _is_value(node: ast.AST) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.operand, ast.Constant)
+    if isinstance(node, ast.List):
+        return True
+    return isinstance(node, ast.Constant)
+
+
+def _innermost(node: ast.expr) -> ast.expr:
+    """Return the leftmost part whose own parts are all values."""
+    for child in _parts(node):
+        if not _is_value(child):
+            return _innermost(child)
+    return node
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    match node:
+        case ast.BinOp(left=left, right=right):
+            return [left, right]
+        case ast.Compare(left=left, comparators=right):
+            return [left, *right]
+        case ast.BoolOp(values=values):
+            return values
+        case ast.Call(args=args):
+            return args
+        case ast.Subscript(value=value, slice=index):
+            return [value, index]
+        case ast.UnaryOp(operand=operand):
+            return [operand]
+        case _:
+            raise TooHardError
+
+
+def _reduced(place: ast.expr) -> ast.expr:
+    if isinstance(place, ast.Call) and cast("ast.Name", place.func).id == "sum":
+        items = cast("ast.List", place.args[0]).elts
+        total = items[0]
+        for item in items[1:]:
+            total = ast.BinOp(left=total, op=ast.Add(), right=item)
+        return total
+    code = compile(ast.fix_missing_locations(ast.Expression(copy.deepcopy(place))), "", "eval")
+    value: Any = eval(code, {"__builtins__": {"min": min, "max": max, "len": len}})  # noqa: S307 - a made-up expression
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        raise TooHardError
+    return _literal(value)
+
+
+def _replaced(whole: ast.expr, place: ast.expr, by: ast.expr) -> ast.expr:
+    class Swap(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> Any:
+            return by if node is place else self.generic_visit(node)
+
+    return Swap().visit(whole)

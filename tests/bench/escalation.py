@@ -1,0 +1,272 @@
+"""Measure what escalating the reasoning effort on failure is worth: every arm on every task, on a real engine.
+
+    python tests/bench/escalation.py TASKS --records runs.jsonl --seeds 1,2,3 --faults 0,0.1,0.3 --fault-limit 40
+    python tests/bench/escalation.py --records runs.jsonl --report report.md
+
+TASKS holds a folder `NNNN_kind` per task, with `task.yaml`, `project/` and `hidden/`. Each run writes one line to the
+records; started again, the bench goes on with the runs that are missing. Without --base-url it starts the pocket model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import secrets
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from escalation_report import report
+from escalation_runs import Arm, Bench, Job, Wanted, arm_from_file, arms_of, ladders_as_json, read_tasks, schedule
+from escalation_stats import RECORD, SETUP, Record, Setup
+
+from agent import AgentError, Endpoint, Limits, RunFailed
+from agent.profiles import profile_for
+
+ARMS = "none,high,ladder,reask"
+MOST_ERRORS = 5
+"""In a row: such runs failed by no fault of the model's. They are made again at the next start."""
+
+
+def main() -> int:
+    """Run what is missing, then write the report if one is wanted."""
+    args = _arguments()
+    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C does, so that the engine is stopped too
+    log = RecordFile(args.records)
+    if args.tasks is not None:
+        try:
+            _measure(args, log)
+        except KeyboardInterrupt:
+            print(f"\nInterrupted. {len(log.records)} runs are in {args.records}.", file=sys.stderr)
+            return 130
+        except (AgentError, ExceptionGroup) as error:
+            first = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            if not isinstance(first, AgentError):
+                raise
+            print(f"Stopped: {first}\n{len(log.records)} runs are in {args.records}.", file=sys.stderr)
+            return 2
+    if args.report is not None:
+        if not log.setups or not log.records:
+            print(f"There is no run in {args.records}, so there is nothing to report.", file=sys.stderr)
+            return 2
+        args.report.write_text(report(log.setups, log.records), encoding="utf-8")
+    return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("tasks", type=Path, nargs="?", help="folder of tasks; left out: only the report is written")
+    parser.add_argument("--records", type=Path, default=Path("escalation.jsonl"), help="where the runs are written")
+    parser.add_argument("--report", type=Path, help="write a Markdown report of all records to this file")
+    parser.add_argument(
+        "--base-url", type=lambda text: text.rstrip("/"), help="a running engine, such as http://127.0.0.1:8000/v1"
+    )
+    parser.add_argument("--arms", default=ARMS, help=f"of {ARMS}, and others as NAME=FILE.yaml (default: all four)")
+    parser.add_argument("--seeds", default="1", type=_numbers(int), help="such as 1,2,3; temperature 0 uses the first")
+    parser.add_argument("--faults", default="0", type=_numbers(float), help="rates, such as 0,0.1,0.3 (default: 0)")
+    parser.add_argument("--limit", type=int, help="how many tasks (default: all)")
+    parser.add_argument("--fault-limit", type=int, help="how many of them meet faults (default: all)")
+    parser.add_argument("--concurrency", type=int, default=4, help="runs at once (default: 4)")
+    parser.add_argument("--steps", type=int, default=30, help="requests per run (default: 30)")
+    return parser.parse_args()
+
+
+def _numbers(kind: type[int] | type[float]) -> Any:
+    def numbers(text: str) -> list[int | float]:
+        return list(dict.fromkeys(kind(part) for part in text.split(",")))
+
+    return numbers
+
+
+@dataclass(kw_only=True)
+class RecordFile:
+    """The lines of all runs so far, and where the next ones go."""
+
+    path: Path
+    setups: list[Setup]
+    records: list[Record]
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.setups, self.records = path, [], []
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            path.write_text(whole, encoding="utf-8")  # the last start was killed while it wrote
+        for line in whole.splitlines():
+            data = json.loads(line)
+            if data.pop("record") == "setup":
+                self.setups.append(SETUP.validate_python(data))
+            else:
+                self.records.append(RECORD.validate_python(data))
+
+    def add(self, item: Setup | Record) -> None:
+        """Write one line, so that it is there whatever comes next."""
+        if isinstance(item, Setup):
+            self.setups.append(item)
+            data = {"record": "setup", **SETUP.dump_python(item, mode="json")}
+        else:
+            self.records.append(item)
+            data = {"record": "run", **RECORD.dump_python(item, mode="json")}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(data, ensure_ascii=False) + "\n")
+
+    def refuse_others(self, setup: Setup) -> None:
+        """End the program if these records were measured on something else; differences in load are allowed."""
+        for earlier in self.setups:
+            for name in ("model", "model_digest", "engine", "steps"):
+                was, now = getattr(earlier, name), getattr(setup, name)
+                if was != now:
+                    sys.exit(f"{self.path} was measured with {name} {was!r}, not {now!r}. Name another --records.")
+            for arm in earlier.arms.keys() & setup.arms.keys():
+                if earlier.arms[arm] != setup.arms[arm]:
+                    sys.exit(f"{self.path} has another ladder for the arm {arm!r}. Rename it, or the --records.")
+
+
+def _measure(args: argparse.Namespace, log: RecordFile) -> None:
+    with ExitStack() as stack:
+        url = args.base_url or _start_pocket(stack)
+        served = _get(f"{url}/models")["data"][0]
+        profile = profile_for(served["id"])
+        endpoint = Endpoint(url, patience_s=60.0)
+        known = arms_of(profile)
+        arms = [_arm(name, known) for name in args.arms.split(",")]
+        tasks = read_tasks(args.tasks)[: args.limit]
+        if not tasks:
+            sys.exit(f"There is no */task.yaml in {args.tasks}. Name the folder that holds the tasks.")
+        setup = _setup(args, served, endpoint.base_url, arms)
+        log.refuse_others(setup)
+        wanted = Wanted(seeds=args.seeds, fault_rates=args.faults, fault_tasks=args.fault_limit)
+        done = {record.key for record in log.records if record.status != "error"}
+        jobs = [job for job in schedule(tasks, arms, wanted, profile) if job.key not in done]
+        print(f"{len(jobs)} runs to make, {len(done)} are there.", file=sys.stderr)
+        if not jobs:
+            return
+        log.add(setup)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        bench = Bench(model=endpoint, limits=Limits(steps=args.steps), scratch=scratch, salt=secrets.token_hex(8))
+        asyncio.run(_run_all(bench, jobs, log, args.concurrency))
+
+
+def _start_pocket(stack: ExitStack) -> str:
+    from serving import pocket_engine  # a report, or a run against another engine, needs none of it
+
+    print("Starting the pocket model on the CPU (about 45 s on two cores).", file=sys.stderr)
+    record = stack.enter_context(pocket_engine()).start()
+    if os.getsid(record.pid) != os.getsid(0):
+        # The engine spins on every core, and Linux shares these out by session: a test run of 0.2 s took 4 s beside it.
+        # An own `nice` counts only within a session, this one between them (sched(7), autogroup).
+        with suppress(OSError):
+            Path(f"/proc/{record.pid}/autogroup").write_text("10", encoding="ascii")
+    return record.base_url
+
+
+def _arm(name: str, known: dict[str, Arm]) -> Arm:
+    title, is_file, path = name.partition("=")
+    if is_file:
+        return arm_from_file(title, Path(path))
+    if name not in known:
+        sys.exit(f"There is no arm {name!r}. Known: {', '.join(known)}; others are given as NAME=FILE.yaml.")
+    return known[name]
+
+
+def _setup(args: argparse.Namespace, served: dict[str, Any], base_url: str, arms: Iterable[Arm]) -> Setup:
+    told = args.tasks / "tasks.json"
+    about = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
+    held_out = about.pop("held_out_kinds", [])
+    return Setup(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=served["id"],
+        model_digest=_digest(Path(served.get("root") or "")),
+        engine=_get(f"{base_url.removesuffix('/v1')}/version")["version"],
+        python=platform.python_version(),
+        cores=len(os.sched_getaffinity(0)),
+        load_average=os.getloadavg()[0],
+        concurrency=args.concurrency,
+        steps=args.steps,
+        arms=ladders_as_json(arms),
+        held_out_kinds=tuple(held_out),
+        tasks={name: value for name, value in about.items() if isinstance(value, str | int | float)},
+    )
+
+
+def _digest(folder: Path) -> str:
+    """Name the weights, if the folder that the engine names is one of this machine."""
+    files = sorted(folder.glob("*.safetensors")) if folder.is_absolute() else []
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16] if files else "unknown"
+
+
+def _get(url: str) -> Any:
+    # A proxy in the environment cannot reach the loopback address of this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=30) as reply:
+        return json.load(reply)
+
+
+async def _run_all(bench: Bench, jobs: Sequence[Job], log: RecordFile, concurrency: int) -> None:
+    async with bench.model.open() as connection:
+        await connection.served()  # brings the client, 0.4 s that belong to no run
+    waiting = iter(jobs)
+    progress = Progress(left=list(jobs), concurrency=concurrency)
+
+    async def work() -> None:
+        for job in waiting:
+            record = await bench.run(job)
+            log.add(record)
+            progress.tell(job, record)
+            if [one.status for one in log.records[-MOST_ERRORS:]] == ["error"] * MOST_ERRORS:
+                reason = f"{record.reason} ({MOST_ERRORS} in a row: look at the engine, then start again)"
+                raise RunFailed("error", reason)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(work())
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Says what was done, and how long the rest will take if its arms go on as they did."""
+
+    left: list[Job]
+    concurrency: int
+    took: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    done: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def tell(self, job: Job, record: Record) -> None:
+        self.left.remove(job)
+        self.done += 1
+        self.took.setdefault(record.arm, []).append(record.wall_s)
+        usual = statistics.fmean(one for found in self.took.values() for one in found)
+        means = {arm: statistics.fmean(found) for arm, found in self.took.items()}
+        left_s = sum(means.get(other.arm.name, usual) for other in self.left) / self.concurrency
+        print(
+            f"[{self.done}/{self.done + len(self.left)}] {job}: {record.status}, {record.requests} requests, "
+            f"{record.output_tokens} tokens, {record.wall_s:.1f} s; about {left_s / 60:.0f} min left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

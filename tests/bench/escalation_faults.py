@@ -1,0 +1,193 @@
+"""Stand between a run and its model: give each request its seed, and damage replies by a plan; the model is real.
+
+A damaged call is what a model, or a server without a grammar, could have sent: JSON that breaks off or lacks a quote, a
+tool's name that is nearly right, an argument's name that is nearly right, a value of the wrong type; a quarter each.
+The decisions hang on seed, task and step alone, so all arms meet the same ones, and the faults at a rate of 0.1 are
+among those at 0.3. The reply to a re-ask is never damaged: there the grammar holds the model to names and schema, so
+none of these faults can happen (a cut by max_tokens can, and is left to the model).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, fields, replace
+from random import Random
+from typing import Any, Literal, cast, get_args
+
+from agent.messages import RawCall, Reply
+from agent.model import Connection, Model, Served, TokenCount
+from agent.profiles import Profile
+from agent.wire import Request
+
+FaultKind = Literal["bad_json", "wrong_tool", "wrong_argument", "wrong_type"]
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultPlan:
+    """Which replies of a run are damaged."""
+
+    rate: float
+    """Probability for each reply that holds a call, 0 to 1."""
+    seed: int
+    task: str
+
+    def at(self, step: int) -> Damage | None:
+        """Decide about one step; None: the reply stays as it is."""
+        rng = Random(f"fault/{self.seed}/{self.task}/{step}")
+        if rng.random() >= self.rate:
+            return None
+        return Damage(kind=rng.choice(FAULT_KINDS), seed=rng.getrandbits(32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """What is done to one reply."""
+
+    kind: FaultKind
+    seed: int
+    """Decides which call of several, and where."""
+
+    def to(self, reply: Reply) -> Reply:
+        """Return the reply with one of its calls damaged; its usage stays."""
+        rng = Random(self.seed)
+        at = rng.randrange(len(reply.tool_calls))
+        broken = _BROKEN_BY[self.kind](reply.tool_calls[at], rng)
+        return replace(reply, tool_calls=(*reply.tool_calls[:at], broken, *reply.tool_calls[at + 1 :]))
+
+
+def _bad_json(call: RawCall, rng: Random) -> RawCall:
+    text = call.arguments
+    quotes = [at for at, letter in enumerate(text) if letter == '"' and not _is_escaped(text, at)]
+    if quotes and rng.random() < 0.5:
+        at = rng.choice(quotes)
+        return replace(call, arguments=text[:at] + text[at + 1 :])
+    return replace(call, arguments=text[: rng.randrange(1, max(2, len(text.rstrip())))])
+
+
+def _is_escaped(text: str, at: int) -> bool:
+    before = text[:at]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
+def _wrong_tool(call: RawCall, rng: Random) -> RawCall:
+    # Neither other case nor a dash: those the loop takes for the same name.
+    names = [f"{call.name}s", "_".join(reversed(call.name.split("_"))), call.name.replace("_", "")]
+    return replace(call, name=rng.choice([name for name in names if name != call.name]))
+
+
+def _wrong_argument(call: RawCall, rng: Random) -> RawCall:
+    arguments = _object(call)
+    if not arguments:
+        return _wrong_tool(call, rng)
+    wrong = rng.choice(list(arguments))
+    near = wrong[:-1] if wrong.endswith("s") else f"{wrong}s"
+    return _with(call, {near if name == wrong else name: value for name, value in arguments.items()})
+
+
+def _wrong_type(call: RawCall, rng: Random) -> RawCall:
+    arguments = _object(call)
+    if not arguments:
+        return _wrong_tool(call, rng)
+    name = rng.choice(list(arguments))
+    value = arguments[name]
+    return _with(call, {**arguments, name: True if isinstance(value, list | dict) else [value]})
+
+
+_BROKEN_BY = {
+    "bad_json": _bad_json,
+    "wrong_tool": _wrong_tool,
+    "wrong_argument": _wrong_argument,
+    "wrong_type": _wrong_type,
+}
+
+
+def _object(call: RawCall) -> dict[str, Any]:
+    """Return the arguments; empty if there are none, or the model itself broke them."""
+    try:
+        value = json.loads(call.arguments)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _with(call: RawCall, arguments: dict[str, Any]) -> RawCall:
+    return replace(call, arguments=json.dumps(arguments, ensure_ascii=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeededRequest(Request):
+    """A request with two more fields of vLLM: the seed of its sampling, and whose cached prefixes it may find."""
+
+    seed: int
+    cache_salt: str
+    """Prefixes are shared only between requests of equal salt, so no arm finds what another one put into the cache."""
+
+    def encode(self, *, stream: bool) -> bytes:
+        """Return the body."""
+        more = json.dumps({"seed": self.seed, "cache_salt": self.cache_salt}).encode()
+        return super().encode(stream=stream)[:-1] + b"," + more[1:]
+
+
+@dataclass(kw_only=True)
+class TrialModel:
+    """The model of one run: the real one, asked with the run's seed, its replies damaged by the plan."""
+
+    model: Model
+    plan: FaultPlan
+    cache_salt: str
+    damaged: Counter[FaultKind] = field(default_factory=Counter["FaultKind"])
+    """What was done so far."""
+    _requests: int = 0
+    _steps: int = 0
+
+    @property
+    def base_url(self) -> str:
+        return self.model.base_url
+
+    @property
+    def profile(self) -> Profile | None:
+        return self.model.profile
+
+    @property
+    def patience_s(self) -> float:
+        return self.model.patience_s
+
+    @property
+    def first_wait_s(self) -> float:
+        return self.model.first_wait_s
+
+    @asynccontextmanager
+    async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
+        async with self.model.open(session=session) as connection:
+            self._connection = connection
+            yield self
+
+    async def served(self) -> Served:
+        return await self._connection.served()
+
+    async def count(self, request: Request) -> TokenCount | None:
+        return await self._connection.count(request)
+
+    async def ask(self, request: Request) -> Reply:
+        reply = await self._connection.ask(self._seeded(request))
+        self._requests += 1
+        if request.force_tool is not None or request.tool_choice == "required" or request.json_schema is not None:
+            return reply  # held to the schema: a re-ask, which is no step of its own
+        self._steps += 1
+        damage = self.plan.at(self._steps) if reply.tool_calls else None
+        if damage is None:
+            return reply
+        self.damaged[damage.kind] += 1
+        return damage.to(reply)
+
+    def _seeded(self, request: Request) -> SeededRequest:
+        # One seed for all requests would give each the same draws, and so would one seed for all tasks.
+        name = f"{self.plan.seed}/{self.plan.task}/{self._requests}"
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
+        values = {item.name: getattr(request, item.name) for item in fields(request)}
+        return SeededRequest(**values, seed=seed, cache_salt=self.cache_salt)

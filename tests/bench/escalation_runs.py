@@ -1,0 +1,299 @@
+"""The arms of the escalation bench, its tasks and their order, and one run of one task; writes no file of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import yaml
+from escalation_faults import FaultPlan, TrialModel
+from escalation_stats import Record
+from pydantic import JsonValue, TypeAdapter
+
+from agent import Agent, ConfigError, Ladder, Limits, Rung, Task, load_task
+from agent.escalation import Trigger
+from agent.events import (
+    CallEnded,
+    EffortSwitched,
+    Event,
+    Repaired,
+    Replied,
+    Requested,
+    Triggered,
+    TurnTaken,
+    VerifyEnded,
+)
+from agent.model import Model
+from agent.profiles import Profile
+from agent.taskparts import MergedLadder
+
+LADDER: TypeAdapter[Ladder | None] = TypeAdapter(MergedLadder)
+CACHES = frozenset({"__pycache__", ".pytest_cache"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One way to run every task."""
+
+    name: str
+    ladder: Ladder
+
+    def is_sampled(self, profile: Profile) -> bool:
+        """Tell whether chance plays a part, so that more than one seed says more than one."""
+        used = [profile.sampling.get(rung.effort) or profile.sampling[None] for rung in self.ladder.rungs]
+        return any(sampling.temperature != 0 for sampling in used)
+
+
+def arms_of(profile: Profile) -> dict[str, Arm]:
+    """Return the arms that need no file."""
+    patient = patience(profile.ladder)
+    none, high = Rung(effort="none"), Rung(effort="high")
+    ladders = {
+        "none": Ladder(rungs=(none,), triggers=patient),
+        "high": Ladder(rungs=(high,), triggers=patient),
+        "ladder": profile.ladder,
+        "reask": Ladder(rungs=(none, Rung(effort="none", constrained=True)), triggers=patient),
+    }
+    return {name: Arm(name=name, ladder=ladder) for name, ladder in ladders.items()}
+
+
+def patience(ladder: Ladder) -> Mapping[Trigger, int]:
+    """Return the thresholds of an arm that has nowhere to climb: as many failures as the whole ladder would take.
+
+    With the ladder's own, its first broken call would end it as stuck, its first failed verification as failed. How
+    often it may hand in its work is left to `attempts`, which is the same for all.
+    """
+    rungs = sum(not rung.constrained for rung in ladder.rungs)
+    return {trigger: rungs * count for trigger, count in ladder.triggers.items() if trigger != "verify_failed"}
+
+
+def arm_from_file(name: str, path: Path) -> Arm:
+    """Read the `escalation:` of a YAML file.
+
+    Raises:
+        ConfigError: there is none.
+        ValidationError: it is no ladder.
+    """
+    read: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    found = cast("dict[str, object]", read).get("escalation") if isinstance(read, dict) else None
+    ladder = LADDER.validate_json(json.dumps(found), strict=True)
+    if ladder is None:
+        msg = f"{str(path)!r} holds no `escalation:`. Write the ladder below it, as in a task."
+        raise ConfigError(msg)
+    return Arm(name=name, ladder=ladder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchTask:
+    """One project with one bug."""
+
+    name: str
+    bug_kind: str
+    digest: str
+    """SHA-256 over its files, 12 digits: another content is another task."""
+    task: Task
+    project: Path
+
+
+def read_tasks(folder: Path) -> list[BenchTask]:
+    """Read all tasks of a folder, in the order of their names."""
+    return [_read_task(path.parent) for path in sorted(folder.glob("*/task.yaml"))]
+
+
+def _read_task(folder: Path) -> BenchTask:
+    task = load_task(folder / "task.yaml")
+    if task.verify is None:
+        msg = f"The task {folder.name!r} has no `verify`, so nobody can tell whether a run of it succeeded. Add one."
+        raise ConfigError(msg)
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not CACHES & set(path.parts)):
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
+    return BenchTask(
+        name=folder.name,
+        bug_kind=folder.name.partition("_")[2] or "unknown",
+        digest=digest.hexdigest()[:12],
+        task=task,
+        project=task.workspace_folder(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to make."""
+
+    task: BenchTask
+    arm: Arm
+    seed: int
+    fault_rate: float
+
+    @property
+    def key(self) -> tuple[str, str, str, int, float]:
+        return (self.task.name, self.task.digest, self.arm.name, self.seed, self.fault_rate)
+
+    def __str__(self) -> str:
+        faults = f" faults {self.fault_rate:g}" if self.fault_rate else ""
+        return f"{self.task.name} {self.arm.name} seed {self.seed}{faults}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be measured."""
+
+    seeds: Sequence[int]
+    fault_rates: Sequence[float]
+    fault_tasks: int | None
+    """How many tasks meet faults. None: all."""
+
+
+def schedule(tasks: Sequence[BenchTask], arms: Sequence[Arm], wanted: Wanted, profile: Profile) -> Iterator[Job]:
+    """Yield all jobs, task by task, each task with another arm first, so that every arm meets the same load.
+
+    First those without faults. Those with faults run with the first seed only: it also decides the faults, and another
+    task tells more than another seed.
+    """
+    for at, task in enumerate(tasks):
+        for seed in wanted.seeds:
+            for arm in _rotated(arms, at):
+                if seed == wanted.seeds[0] or arm.is_sampled(profile):
+                    yield Job(task=task, arm=arm, seed=seed, fault_rate=0.0)
+    for at, task in enumerate(tasks[: wanted.fault_tasks]):
+        for rate in wanted.fault_rates:
+            if rate > 0:
+                for arm in _rotated(arms, at):
+                    yield Job(task=task, arm=arm, seed=wanted.seeds[0], fault_rate=rate)
+
+
+def _rotated(arms: Sequence[Arm], by: int) -> Iterable[Arm]:
+    start = by % len(arms)
+    return (*arms[start:], *arms[:start])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What all runs share."""
+
+    model: Model
+    limits: Limits
+    scratch: Path
+    """Gets a folder per run, which is gone when the run is over."""
+    salt: str
+    """Different at each start, so that no run finds prefixes of one that was broken off."""
+
+    async def run(self, job: Job) -> Record:
+        """Run one task once, in a copy of its project.
+
+        Raises:
+            ConfigError: the task is wrong.
+            EndpointError: the server could not be reached for its first answer.
+        """
+        task = job.task.task
+        plan = FaultPlan(rate=job.fault_rate, seed=job.seed, task=job.task.name)
+        # Tasks of one arm share the prefix of system prompt and tools, as on a server of their own.
+        shared = f"{self.salt} {job.arm.name} {job.seed} {job.fault_rate}"
+        model = TrialModel(model=self.model, plan=plan, cache_salt=_digest(shared))
+        folder = self.scratch / _digest(repr(job.key))
+        workspace = folder / "project"
+        await asyncio.to_thread(shutil.copytree, job.task.project, workspace, ignore=shutil.ignore_patterns(*CACHES))
+        try:
+            agent = Agent.from_task(task, model, environ=environment())
+            agent = replace(agent, workspace=workspace, copy_workspace=False, create_workspace=False)
+            agent = replace(agent, ladder=job.arm.ladder, limits=self.limits, env={**QUICK, **agent.env})
+            seen = Seen()
+            began = time.monotonic()
+            outcome = await agent.run(task.rendered_prompt(), images=task.images(), observe=seen.observe)
+            wall_s = time.monotonic() - began
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        spent = outcome.usage
+        return Record(
+            task=job.task.name,
+            bug_kind=job.task.bug_kind,
+            task_digest=job.task.digest,
+            arm=job.arm.name,
+            seed=job.seed,
+            fault_rate=job.fault_rate,
+            status=outcome.outcome,
+            reason=outcome.reason.partition("\n")[0][:200],
+            output_tokens=spent.output_tokens,
+            reasoning_tokens=spent.reasoning_tokens,
+            prompt_tokens=spent.prompt_tokens,
+            cached_tokens=spent.cached_tokens,
+            tool_calls=spent.tool_calls,
+            faults=dict(model.damaged),
+            wall_s=round(wall_s, 3),
+            climbs=dict(seen.climbs),
+            **{name: round(value, 3) for name, value in seen.counts.items()},
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+"""For tasks that do not say otherwise. Without plugins pytest starts in half the time. A .pyc is taken for that of an
+edited file if the size stayed and the second too: a quick run's second edit would be tested as its first."""
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment with this Python first, so that `python -m pytest` is ours."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
+
+
+COUNTED = (
+    "requests", "reasks", "cured", "effort_switches", "switch_prefilled_tokens", "verifications", "repaired",
+    "engine_s", "tools_s", "verify_s",
+)  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """Counts what a run does, event by event."""
+
+    counts: dict[str, int | float] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    climbs: Counter[str] = field(default_factory=Counter[str])
+    _reasked: bool = False
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case Requested():
+                self._add("requests")
+                self._add("reasks", event.reask)
+                self._reasked = event.reask
+            case Replied():
+                self._add("engine_s", event.elapsed_s)
+            case TurnTaken() if self._reasked:
+                self._add("cured", not event.faults)
+                self._reasked = False
+            case Repaired():
+                self._add("repaired")
+            case CallEnded():
+                self._add("tools_s", event.elapsed_s)
+            case VerifyEnded():
+                self._add("verifications")
+                self._add("verify_s", event.elapsed_s)
+            case EffortSwitched():
+                self._add("effort_switches")
+                self._add("switch_prefilled_tokens", event.prefilled_tokens)
+            case Triggered(action="climb"):
+                self.climbs[event.trigger] += 1
+            case _:
+                pass
+
+    def _add(self, name: str, by: float = 1) -> None:
+        self.counts[name] += by
+
+
+def ladders_as_json(arms: Iterable[Arm]) -> dict[str, JsonValue]:
+    """Return each arm's ladder, for the records."""
+    return {arm.name: LADDER.dump_python(arm.ladder, mode="json") for arm in arms}
