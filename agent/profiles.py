@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .escalation import Ladder, Rung
 from .messages import Effort
 
-ProfileName = Literal["mistral", "generic"]
+ProfileName = Literal["mistral", "pocket", "generic"]
 
 SchemaField = Literal["structured_outputs", "response_format"]
 """The request field that holds a text to a JSON schema: vLLM's own, or OpenAI's."""
@@ -75,6 +75,15 @@ MISTRAL = Profile(
     takes_effort=True,
 )
 
+# Our own tiny model: made for exact work, and so small that each draw at a higher temperature costs it right tokens
+# (tests/bench/escalation.py); what it says is short.
+POCKET = replace(
+    MISTRAL,
+    name="pocket",
+    sampling=dict.fromkeys(("none", "high", None), Sampling(temperature=0.0)),
+    reply_tokens={"none": 512, "high": 1_536, None: 512},
+)
+
 GENERIC = Profile(
     name="generic",
     sampling={None: Sampling(temperature=0.0)},
@@ -85,15 +94,19 @@ GENERIC = Profile(
     takes_effort=False,
 )
 
-# The family whose tokenizer (v15) renders reasoning effort, and our own pocket model, which shares it.
-_MISTRAL_V15 = re.compile(r"mistral-medium-3[.-]5|mistral-small-4|(^|/)pocket", re.IGNORECASE)
+# The family whose tokenizer (v15) renders reasoning effort; our own pocket model shares it.
+_MISTRAL_V15 = re.compile(r"mistral-medium-3[.-]5|mistral-small-4", re.IGNORECASE)
+_POCKET = re.compile(r"(^|/)pocket", re.IGNORECASE)
+_BY_NAME: Mapping[ProfileName, Profile] = {profile.name: profile for profile in (MISTRAL, POCKET, GENERIC)}
 
 
 def profile_for(model: str) -> Profile:
     """Return the profile of a served model, by its name; `GENERIC` for every name we do not know."""
+    if _POCKET.search(model):
+        return POCKET
     return MISTRAL if _MISTRAL_V15.search(model) else GENERIC
 
 
 def named_profile(name: ProfileName) -> Profile:
     """Return the profile that a task asks for by name."""
-    return MISTRAL if name == "mistral" else GENERIC
+    return _BY_NAME[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.profiles import GENERIC, MISTRAL, Profile, Sampling, named_profile, profile_for
+from agent.profiles import GENERIC, MISTRAL, POCKET, Profile, Sampling, named_profile, profile_for
 
 
 @pytest.mark.parametrize(
@@ -13,8 +13,8 @@ from agent.profiles import GENERIC, MISTRAL, Profile, Sampling, named_profile, p
         ("mistralai/Mistral-Medium-3.5-128B", MISTRAL),
         ("mistral-medium-3-5", MISTRAL),
         ("/models/Mistral-Small-4-24B", MISTRAL),
-        ("pocket", MISTRAL),
-        ("tramontane/pocket-1", MISTRAL),
+        ("pocket", POCKET),
+        ("tramontane/pocket-1", POCKET),
         ("mistralai/Mistral-Medium-3.1", GENERIC),
         ("Mistral-7B-Instruct-v0.3", GENERIC),
         ("Qwen/Qwen3-32B", GENERIC),

@@ -1,17 +1,16 @@
-"""Write the conversations that the pocket model learns from as tokens: what the tools and pytest really said in them."""
+"""Write the conversations that the pocket model learns from as tokens; the tools and pytest really ran for them."""
 
 import json
 import re
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from agent.prompts import SYSTEM_PROMPT
 
-from .dataset import Sample, sample, sample_of
+from .dataset import EFFORTS, Sample, sample, sample_of
 from .exchange import Exchange
 from .network import PARAMS
 from .tekken import SPECIAL_TOKENS
@@ -21,6 +20,11 @@ from .world.projects import project
 from .world.reckoning import reckoning
 from .world.repairs import Story, healthy
 from .world.running import Runner
+
+Tokenizer = Any
+"""A MistralTokenizer: mistral_common is only there where the tokens are made."""
+Loader = Any
+Say = Callable[[str], None]
 
 MAX_TOKENS = 4096
 """Longer conversations are left out."""
@@ -33,17 +37,20 @@ def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
         while True:
             exchanges = _story(rng, runner)
             if exchanges is not None:
-                for effort in ("none", "high"):
-                    yield sample_of(rng, exchanges, _usual_tools(rng, own), SYSTEM_PROMPT, effort=effort, usual=300), True
+                for effort in EFFORTS:
+                    yield (
+                        sample_of(rng, exchanges, _usual_tools(rng, own), SYSTEM_PROMPT, effort=effort, usual=300),
+                        True,
+                    )
             if rng.random() < 0.55:
                 yield sample(rng, own, SYSTEM_PROMPT), False
             if rng.random() < 0.45:
                 some = [reckoning(rng) for _ in range(rng.choice([1, 2, 3]))]
-                effort = rng.choice(("none", "high", "high"))
+                effort = rng.choice((*EFFORTS, "high"))
                 yield sample_of(rng, some, own, SYSTEM_PROMPT, effort=effort, usual=100), True
 
 
-def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, seconds: float, shown: int) -> str:
+def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, say: Say, shown: int = 0) -> str:
     """Write conversations as arrays `tokens`, `learn` (bits), `lengths` and `code`; say how many.
 
     Args:
@@ -51,8 +58,8 @@ def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, seconds:
         out: the .npz to write.
         count: of conversations, at most.
         seed: another one makes other conversations.
-        seconds: to go on for, at most.
-        shown: how many are printed to standard error, with what is learned of them.
+        say: is told how far it is, and the text of what is shown.
+        shown: how many are shown, with what is learned of them.
     """
     import numpy as np  # only here: the training's machine need not have it to import the rest
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
@@ -68,22 +75,29 @@ def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, seconds:
         if len(ids) > MAX_TOKENS:
             continue
         if len(lengths) < shown:
-            _show(tokenizer, ids, mask)
+            taught = [token for token, on in zip(ids, mask, strict=True) if on]
+            decode = tokenizer.instruct_tokenizer.tokenizer.decode
+            say(f"{len(ids)} tokens: {decode(ids)!r}\n-> {decode(taught)}")
         tokens.append(np.array(ids, dtype=np.uint16))
         learn.append(np.packbits(np.array(mask, dtype=bool)))
         lengths.append(len(ids))
         codes.append(code)
         if len(lengths) % 1000 == 0:
-            print(f"{len(lengths)} in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-        if len(lengths) >= count or time.monotonic() - started > seconds:
+            say(f"{len(lengths)} in {time.monotonic() - started:.0f} s")
+        if len(lengths) >= count:
             break
-    arrays = {"tokens": np.concatenate(tokens), "learn": np.concatenate(learn)}
-    np.savez_compressed(out, **arrays, lengths=np.array(lengths, dtype=np.int32), code=np.array(codes, dtype=bool))
+    np.savez_compressed(
+        out,
+        tokens=np.concatenate(tokens),
+        learn=np.concatenate(learn),
+        lengths=np.array(lengths, dtype=np.int32),
+        code=np.array(codes, dtype=bool),
+    )
     size = out.stat().st_size / 1e6
     return f"{len(lengths)} conversations, {sum(lengths)} tokens, longest {max(lengths)}, {size:.1f} MB"
 
 
-def encoded(tokenizer: Any, made: Sample) -> tuple[list[int], list[bool]]:
+def encoded(tokenizer: Tokenizer, made: Sample) -> tuple[list[int], list[bool]]:
     """Return a conversation's tokens, and which of them the model learns to say."""
     from mistral_common.protocol.instruct.request import ChatCompletionRequest
 
@@ -94,15 +108,33 @@ def encoded(tokenizer: Any, made: Sample) -> tuple[list[int], list[bool]]:
     request = whole(messages=made.messages, tools=made.tools, reasoning_effort=made.effort)
     ids: list[int] = tokenizer.encode_chat_completion(request).tokens
     ids = ids if ids[-1] == end else [*ids, end]
-    mask, on, reply = list[bool](), False, 0
-    for token in ids:
+    mask, on, reply, first = list[bool](), False, 0, 0
+    for at, token in enumerate(ids):
         on = on and token not in ends
         mask.append(on and made.learned[reply])
-        on = on or token in begins
+        if token in begins:
+            on, first = True, at + 1
         if token == end and on:
+            _forget(tokenizer, ids, mask, first, made.guesses[reply])
             on, reply = False, reply + 1
     assert reply == len(made.learned), "every reply ends once"
     return ids, mask
+
+
+def _forget(tokenizer: Tokenizer, ids: Sequence[int], mask: list[bool], first: int, guesses: Sequence[str]) -> None:
+    """Take the tokens of wrong guesses, in the reply that begins at `first`, off what is learned."""
+    piece = tokenizer.instruct_tokenizer.tokenizer.id_to_piece
+    starts, text = list[int](), ""
+    for token in ids[first : len(mask)]:
+        starts.append(len(text))
+        text += piece(token)
+    place = 0
+    for guess in guesses:
+        place = text.index(guess, place)
+        for at, start in enumerate(starts):
+            if place <= start < place + len(guess):
+                mask[first + at] = False
+        place += len(guess)
 
 
 def write_pieces(vocabulary: Path, out: Path) -> str:
@@ -116,7 +148,7 @@ def write_pieces(vocabulary: Path, out: Path) -> str:
     texts = [(here / name).read_text(encoding="utf-8") for name in sources]
     texts += [SYSTEM_PROMPT, json.dumps(definitions()), wording.PRINTED]
     fixed = {token for text in texts for token in raw.encode(text, bos=False, eos=False)}
-    meant = {token for token in raw.encode(wording.PRINTED, bos=False, eos=False)}
+    meant = set(raw.encode(wording.PRINTED, bos=False, eos=False))
     ranks = range(SPECIAL_TOKENS, PARAMS["vocab_size"])
     pieces = [token for token in ranks if re.fullmatch("[a-z]+", raw.id_to_piece(token)) and token not in meant]
     movable = [token for token in pieces if token not in fixed and len(raw.id_to_piece(token)) > 1]
@@ -141,13 +173,7 @@ def _usual_tools(rng: Random, own: Sequence[Any]) -> list[Any]:
     return [by_name[name] for name in ("run_shell", "read_file", "edit_file", "search")]
 
 
-def _tokenizer(loader: Any, vocabulary: Path) -> Any:
+def _tokenizer(loader: Loader, vocabulary: Path) -> Tokenizer:
     from mistral_common.protocol.instruct.validator import ValidationMode
 
     return loader.from_file(str(vocabulary), mode=ValidationMode.finetuning)
-
-
-def _show(tokenizer: Any, ids: Sequence[int], mask: Sequence[bool]) -> None:
-    raw = tokenizer.instruct_tokenizer.tokenizer
-    taught = [token for token, on in zip(ids, mask, strict=True) if on]
-    print(len(ids), repr(raw.decode(ids)), "\n->", raw.decode(taught), file=sys.stderr)

@@ -10,7 +10,7 @@ from .exchange import Arguments, Exchange, Turn
 from .scenarios import FINAL, exchange, nudged, summarised, verification_failed, without_tools
 
 Effort = Literal["none", "high"]
-_EFFORTS: tuple[Effort, ...] = ("none", "high")
+EFFORTS: tuple[Effort, ...] = ("none", "high")
 Message = dict[str, Any]
 
 
@@ -21,6 +21,8 @@ class Sample:
     messages: list[Message]
     learned: list[bool]
     """One for each assistant message."""
+    guesses: list[tuple[str, ...]]
+    """One for each assistant message: parts of its reasoning that are not learned."""
     tools: list[Arguments] | None
     """Definitions. None: the request offers no tools."""
     effort: Effort
@@ -46,7 +48,7 @@ def sample(rng: Random, own: Sequence[Arguments], system_prompt: str) -> Sample:
         around = rng.random()
         exchanges.append(summarised(rng, asked) if around < 0.04 else nudged(rng, asked) if around < 0.07 else asked)
         exchanges += [again] if again else []
-    effort = rng.choice(_EFFORTS)
+    effort = rng.choice(EFFORTS)
     if rng.random() < 0.03:
         bare = [without_tools(asked) for asked in exchanges]
         return _laid_out(rng, bare, effort, _some_system(rng, system_prompt, 55), None)
@@ -125,18 +127,18 @@ def _laid_out(
     changed = rng.randint(0, count - 1) if rng.random() < (0.25 if effort == "high" else 0.1) else 0
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     learned: list[bool] = []
+    guesses: list[tuple[str, ...]] = []
     calls = 0
     for asked in exchanges:
         messages.append({"role": "user", "content": asked.user})
         for turn in asked.turns:
             usual = len(learned) >= changed
-            messages += [
-                reply_message(turn, calls, thinks=usual == (effort == "high")),
-                *result_messages(turn, calls),
-            ]
+            thinks = usual == (effort == "high")
+            messages += [reply_message(turn, calls, thinks=thinks), *result_messages(turn, calls)]
             learned.append(turn.learned and usual)
+            guesses.append(turn.guesses if thinks else ())
             calls += len(turn.calls)
-    return Sample(messages=messages, learned=learned, tools=tools, effort=effort)
+    return Sample(messages=messages, learned=learned, guesses=guesses, tools=tools, effort=effort)
 
 
 def _offered(rng: Random, own: Sequence[Arguments], exchanges: Sequence[Exchange]) -> list[Arguments]:

@@ -24,6 +24,8 @@ class Turn:
     """The reasoning at effort high."""
     calls: tuple[Call, ...] = ()
     text: str = ""
+    guesses: tuple[str, ...] = ()
+    """Parts of `think`, in their order, that turn out wrong: the model is taught what they come to, not to say them."""
     learned: bool = True
     """False: a mistake that stands in the history; the model is not taught to make it."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .corpus import write_tokens
-from .network import PARAMS
+from .network import PARAMS, Module, Tensor
 
 _ROUND = 128
 """Batches are as long as their longest conversation, rounded up to a multiple of this many tokens."""
@@ -30,14 +30,14 @@ def _work(vocabulary: Path, folder: Path, per_shard: int, seed: int, number: int
         half = folder / f"{number:02d}-{turn:04d}.half.npz"
         count = per_shard // 4 if turn == 0 else per_shard  # the first ones soon, so that the training can begin
         chance = (seed * 1_000 + number) * 10_000 + turn
-        write_tokens(vocabulary, half, count=count, seed=chance, seconds=1e9, shown=0)
+        write_tokens(vocabulary, half, count=count, seed=chance, say=lambda _: None)
         half.rename(folder / f"{number:02d}-{turn:04d}.npz")
 
 
 class Pool:
     """All conversations so far, on the device of the training."""
 
-    def __init__(self, torch: Any, device: str, folder: Path, pieces: Path, *, batch_tokens: int, seed: int) -> None:
+    def __init__(self, torch: Module, device: str, folder: Path, pieces: Path, *, batch_tokens: int, seed: int) -> None:
         import numpy as np
 
         self._np, self._torch, self._device = np, torch, device
@@ -71,7 +71,7 @@ class Pool:
         fresh = list(range(before, len(self._index)))
         if fresh:
             # What is new comes first, with as many of the others.
-            old = self._rng.integers(0, before, len(fresh)).tolist() if before else []
+            old: list[int] = self._rng.integers(0, before, len(fresh)).tolist() if before else []
             self._queue = self._batches([*fresh, *old])
         return len(fresh)
 
@@ -138,7 +138,7 @@ class Pool:
             x = self._reworded(x, code)
         return x, learn
 
-    def _reworded(self, x: Any, code: Any) -> Any:
+    def _reworded(self, x: Tensor, code: Tensor) -> Tensor:
         """Exchange pieces of made-up words for others, the same way in all of a conversation.
 
         Without this the model copies only the names it was trained on. Where there is code the pieces change places

@@ -59,6 +59,7 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
     weights = initial_weights(torch, device)
     if begin:
         weights = {k: w.to(device).float().requires_grad_() for k, w in load_file(begin).items()}
+    pool.refresh()
     while len(pool) < 60 * workers:
         time.sleep(1)
         pool.refresh()
@@ -171,14 +172,27 @@ def main():
     if given.command == "vocabulary":
         make_vocabulary(given.out)
     elif given.command == "show":
-        print(write_tokens(
-            model_dir() / "tekken.json", Path("/dev/null"), count=given.count, seed=given.seed, seconds=60, shown=given.count
-        ))
+        print(
+            write_tokens(
+                model_dir() / "tekken.json",
+                Path("/dev/null"),
+                count=given.count,
+                seed=given.seed,
+                say=print,
+                shown=given.count,
+            )
+        )
     elif given.command == "measure":
         ask(given.base_url, given.count, given.seed)
     else:
         fit(
-            given.out, given.vocabulary, given.seconds, given.seed, given.workers, given.batch_tokens, given.peak,
+            given.out,
+            given.vocabulary,
+            given.seconds,
+            given.seed,
+            given.workers,
+            given.batch_tokens,
+            given.peak,
             given.begin,
         )
 

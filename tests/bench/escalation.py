@@ -23,7 +23,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -168,13 +168,7 @@ def _start_pocket(stack: ExitStack) -> str:
     from serving import pocket_engine  # a report, or a run against another engine, needs none of it
 
     print("Starting the pocket model on the CPU (about 45 s on two cores).", file=sys.stderr)
-    record = stack.enter_context(pocket_engine()).start()
-    if os.getsid(record.pid) != os.getsid(0):
-        # The engine spins on every core, and Linux shares these out by session: a test run of 0.2 s took 4 s beside it.
-        # An own `nice` counts only within a session, this one between them (sched(7), autogroup).
-        with suppress(OSError):
-            Path(f"/proc/{record.pid}/autogroup").write_text("10", encoding="ascii")
-    return record.base_url
+    return stack.enter_context(pocket_engine()).start().base_url
 
 
 def _arm(name: str, known: dict[str, Arm]) -> Arm:

@@ -2,7 +2,7 @@
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -120,37 +120,54 @@ class _Scope:
             self.special[id(inner)] = kind
 
 
-def _replacements(node: ast.AST, scope: _Scope) -> Iterator[tuple[BugKind, dict[str, object]]]:
-    special = scope.special.get(id(node))
+_Put = tuple[BugKind, dict[str, object]]
+"""A kind of bug, and the fields of a node that make it."""
+
+
+def _replacements(node: ast.AST, scope: _Scope) -> Iterator[_Put]:
     if isinstance(node, ast.Subscript):
         for value in (0, 1, -1, -2):
             yield "wrong_index", {"slice": _number(value)}
-    elif isinstance(node, ast.Call):
-        yield from _of_call(node, scope)
-    elif special == "wrong_index":
-        return
-    elif isinstance(node, ast.BinOp):
-        for op in _ARITHMETIC.get(type(node.op), ()):
-            if special != "off_by_one":
-                yield "operator", {"op": op()}
-        if isinstance(node.op, ast.Sub | ast.FloorDiv) and special != "off_by_one":
-            yield "swapped_operands", {"left": node.right, "right": node.left}
-    elif isinstance(node, ast.AugAssign):
-        for op in _ARITHMETIC.get(type(node.op), ()):
-            yield "operator", {"op": op()}
-    elif isinstance(node, ast.Compare):
-        yield from _of_comparison(type(node.ops[0]))
-    elif isinstance(node, ast.BoolOp):
+    elif scope.special.get(id(node)) != "wrong_index":  # an index is changed as a whole
+        yield from _of_expression(node, scope)
+
+
+def _of_expression(node: ast.AST, scope: _Scope) -> Iterator[_Put]:
+    match node:
+        case ast.Call():
+            yield from _of_call(node, scope)
+        case ast.BinOp() | ast.AugAssign() | ast.BoolOp():
+            yield from _of_operation(node, scope)
+        case ast.Compare():
+            yield from _of_comparison(type(node.ops[0]))
+        case ast.Name(id=name, ctx=ast.Load()) if name in scope.numbers:
+            for other in _others(scope.numbers, name):
+                yield "wrong_variable", {"id": other}
+        case ast.Constant(value=int() as value):
+            yield from _of_constant(value, scope.special.get(id(node)))
+        case _:
+            return
+
+
+def _others(names: Sequence[str], name: str) -> list[str]:
+    return [other for other in names if other != name]
+
+
+def _of_operation(node: ast.BinOp | ast.AugAssign | ast.BoolOp, scope: _Scope) -> Iterator[_Put]:
+    if isinstance(node, ast.BoolOp):
         yield "wrong_boolean", {"op": ast.Or() if isinstance(node.op, ast.And) else ast.And()}
-    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in scope.numbers:
-        for name in scope.numbers:
-            if name != node.id:
-                yield "wrong_variable", {"id": name}
-    elif isinstance(node, ast.Constant) and special != "off_by_one":
-        yield from _of_constant(int(cast("int", node.value)), special)
+        return
+    if scope.special.get(id(node)) == "off_by_one":
+        return
+    for op in _ARITHMETIC.get(type(node.op), ()):
+        yield "operator", {"op": op()}
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.FloorDiv):
+        yield "swapped_operands", {"left": node.right, "right": node.left}
 
 
-def _of_constant(value: int, special: BugKind | None) -> Iterator[tuple[BugKind, dict[str, object]]]:
+def _of_constant(value: int, special: BugKind | None) -> Iterator[_Put]:
+    if special == "off_by_one":
+        return
     if special == "wrong_start":
         steps = [other for other in (0, 1, 2, value + 1, value - 1) if other >= 0]
     else:
@@ -160,7 +177,7 @@ def _of_constant(value: int, special: BugKind | None) -> Iterator[tuple[BugKind,
             yield special or "wrong_constant", {"value": other}
 
 
-def _of_comparison(sign: type[ast.cmpop]) -> Iterator[tuple[BugKind, dict[str, object]]]:
+def _of_comparison(sign: type[ast.cmpop]) -> Iterator[_Put]:
     if sign in _BOUNDARY:
         yield "comparison", {"ops": [_BOUNDARY[sign]()]}
     yield "inverted_condition", {"ops": [_NEGATED[sign]()]}
@@ -168,7 +185,7 @@ def _of_comparison(sign: type[ast.cmpop]) -> Iterator[tuple[BugKind, dict[str, o
         yield "reversed_comparison", {"ops": [_REVERSED[sign]()]}
 
 
-def _of_call(node: ast.Call, scope: _Scope) -> Iterator[tuple[BugKind, dict[str, object]]]:
+def _of_call(node: ast.Call, scope: _Scope) -> Iterator[_Put]:
     name = cast("ast.Name", node.func)
     if name.id in _BUILTIN and (len(node.args) == 1 or name.id in {"min", "max"}):
         yield "wrong_builtin", {"func": ast.Name(id=_BUILTIN[name.id], ctx=ast.Load())}

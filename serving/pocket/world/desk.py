@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from agent.calls import InvalidCall, check, feedback
 from agent.context import summary
@@ -32,7 +31,6 @@ class Desk:
         self._project = project
         self._toolbox = Toolbox(OWN_TOOLS)
         self._loop = asyncio.new_event_loop()
-        self._passed: dict[int, str] = {}
         self.folder = runner.put(project.files)
 
     def close(self) -> None:
@@ -52,9 +50,15 @@ class Desk:
         """Return the module with the bug as it is now."""
         return (self.folder / self._project.path).read_text(encoding="utf-8")
 
-    def tests(self, command: str) -> Call:
-        """Run the tests; the result is worded as run_shell words it."""
-        printed, code = self._runner.pytest(self.folder)
+    def tests(self, command: str, *, passing: bool) -> Call:
+        """Run the tests; the result is worded as run_shell words it.
+
+        Args:
+            command: as the model gives it.
+            passing: they are known to pass; of so many tests that is run and printed once.
+        """
+        count = sum(text.count("def test_") for path, text in self._project.files.items() if "test_" in path)
+        printed, code = self._runner.pytest(self.folder, known=f"{count} tests" if passing else "")
         return Call(name="run_shell", arguments={"command": command}, result=_shown(printed, code))
 
     def call(self, name: str, arguments: Arguments) -> Call:

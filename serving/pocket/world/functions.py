@@ -13,6 +13,7 @@ Kind = Literal["int", "ints"]
 Family = Literal[
     "plain", "two_steps", "branches", "truth", "loop", "counting", "recursion", "item", "builtin", "calling"
 ]  # fmt: skip
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Function:
     """True: only for small numbers, since it counts."""
 
 
-def function(rng: Random, names: Names, families: Sequence[Family] = get_args(Family)) -> Function:
+def function(rng: Random, names: Names, families: Sequence[Family] = FAMILIES) -> Function:
     """Make up one function of one of these families; they come as often as their weights say."""
     weights = [_FAMILIES[family][1] for family in families]
     return _FAMILIES[rng.choices(families, weights=weights)[0]][0](rng, names)
@@ -52,6 +53,10 @@ def shape(source: str) -> str:
 
 
 _BUILTINS = frozenset({"range", "len", "sum", "min", "max"})
+
+
+def _ints(names: Sequence[str]) -> tuple[Kind, ...]:
+    return tuple("int" for _ in names)
 
 
 def _built(
@@ -100,7 +105,7 @@ def _condition(rng: Random, left: str, right: str) -> str:
 def _plain(rng: Random, names: Names) -> Function:
     variables = [names.variable() for _ in range(rng.choice([1, 2, 2, 2, 3]))]
     body = f"return {_expression(rng, _leaves(rng, variables, (4, 4, 1)))}"
-    return _built(names.function(), variables, ["int"] * len(variables), [body])
+    return _built(names.function(), variables, _ints(variables), [body])
 
 
 def _two_steps(rng: Random, names: Names) -> Function:
@@ -109,7 +114,7 @@ def _two_steps(rng: Random, names: Names) -> Function:
     first = _expression(rng, _leaves(rng, variables, (4, 2)))
     second = _expression(rng, _leaves(rng, [between, *variables[:1]] if rng.random() < 0.5 else [between], (2, 3)))
     return _built(
-        names.function(), variables, ["int"] * len(variables), [f"{between} = {first}", f"return {second}"]
+        names.function(), variables, _ints(variables), [f"{between} = {first}", f"return {second}"]
     )  # fmt: skip
 
 
@@ -124,7 +129,7 @@ def _branches(rng: Random, names: Names) -> Function:
 
     one, two = value(), value()
     lines = [f"if {_condition(rng, left, right)}:", f"    return {one}", f"return {two}"]
-    return _built(names.function(), variables, ["int"] * len(variables), lines)
+    return _built(names.function(), variables, _ints(variables), lines)
 
 
 def _truth(rng: Random, names: Names) -> Function:
@@ -136,7 +141,7 @@ def _truth(rng: Random, names: Names) -> Function:
         two = _condition(rng, variables[1], _constant(rng))
     joined = rng.choice([f"{one} and {two}", f"{one} or {two}"])
     body = joined if len(variables) > 1 or rng.random() < 0.6 else one
-    return _built(names.function(), variables, ["int"] * len(variables), [f"return {body}"])
+    return _built(names.function(), variables, _ints(variables), [f"return {body}"])
 
 
 def _loop(rng: Random, names: Names) -> Function:

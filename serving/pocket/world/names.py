@@ -1,5 +1,7 @@
 """Make up names for functions, variables and modules from two vocabularies that share nothing; all chance is given."""
 
+import builtins
+import keyword
 from copy import copy
 from random import Random
 from typing import Literal, Self
@@ -36,6 +38,7 @@ class Names:
 
     def __init__(self, rng: Random, split: Split) -> None:
         self._rng = rng
+        self._made_up = split == "train"
         self._words = _WORDS[split].split()
         rng.shuffle(self._words)
         self._letters = _LETTERS.split() if split == "train" else []
@@ -51,13 +54,13 @@ class Names:
 
     def variable(self) -> str:
         """Name a variable: a letter where the vocabulary has letters, or a word or two."""
-        if self._letters and self._rng.random() < 0.45:
+        if self._letters and self._rng.random() < 0.35:
             return self._letters.pop()
         return self._compound([7, 1])
 
     def folder(self) -> str:
         """Name a folder."""
-        return self._words.pop()
+        return self._word()
 
     def copy(self) -> Self:
         """Return names that go on from here, for an attempt that may fail."""
@@ -67,7 +70,31 @@ class Names:
 
     def _compound(self, weights: list[int]) -> str:
         count = self._rng.choices(range(1, len(weights) + 1), weights=weights)[0]
-        return "_".join(self._words.pop() for _ in range(count))
+        return "_".join(self._word() for _ in range(count))
+
+    def _word(self) -> str:
+        # A hundred words are soon known by heart. Only names that are new each time teach to copy any name.
+        while self._made_up and self._rng.random() < 0.7:
+            word = _pronounceable(self._rng)
+            if word not in _TAKEN:
+                return word
+        return self._words.pop()
+
+
+def _pronounceable(rng: Random) -> str:
+    if rng.random() < 0.2:
+        return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 7)))
+    odd = rng.randint(0, 1)
+    letters = [
+        rng.choice("aeiou" if place % 2 == odd else "bcdfghklmnprstvwzbdlmnrst") for place in range(rng.randint(3, 8))
+    ]
+    if rng.random() < 0.4:
+        letters.insert(rng.randrange(len(letters)), rng.choice("lnrst"))
+    return "".join(letters)
+
+
+_TAKEN = frozenset(keyword.kwlist) | set(dir(builtins)) | set(_WORDS["test"].split()) | set(_WORDS["train"].split())
+"""Words with a meaning, those of the tests, and those that come from the list."""
 
 
 def shared_words() -> set[str]:

@@ -1,21 +1,17 @@
-"""Put functions into modules with tests, one of them with a bug that exactly one kind of repair cures; runs no tests."""
+"""Put functions into modules with tests, one of them with a bug that one change of a line repairs; runs no tests."""
 
-import ast
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, get_args
 
 from .bugs import BUG_KINDS, HELD_OUT, BugKind, Change, LineEdit, changes, line_edit
-from .functions import Family, Function, Kind, function, shape
+from .examples import Arguments, Example, differing, hidden_of, letters_of, outcomes, parsed, pool_of, visible_of
+from .functions import FAMILIES, Family, Function, function, shape
 from .names import Names, Split
-from .tracing import MAX_NUMBER, TooHardError, trace
+from .tracing import TooHardError, trace
 
-_POOL = 32
 _LEAST_POOL = 5
-_MOST_LETTERS = 260
-_MOST_HIDDEN = 8
 _TEST_PART = 8
 """One shape of a body in so many belongs to the test split."""
 
@@ -25,20 +21,11 @@ _FITTING: Mapping[BugKind, tuple[Family, ...]] = {
     "reversed_comparison": ("branches", "truth", "loop"), "exchanged_branches": ("branches",),
     "off_by_one": ("counting",), "wrong_base_case": ("recursion",), "wrong_index": ("item",),
     "wrong_builtin": ("builtin",), "swapped_arguments": ("calling",), "wrong_boolean": ("truth",),
-    "wrong_start": ("loop", "counting"), "early_return": ("loop", "counting"), "lost_accumulation": ("loop", "counting"),
+    "wrong_start": ("loop", "counting"), "early_return": ("loop", "counting"),
+    "lost_accumulation": ("loop", "counting"),
 }  # fmt: skip
 
-_ALONE: tuple[Family, ...] = tuple(family for family in get_args(Family) if family != "calling")
-
-Arguments = tuple[Any, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """One call and what it must give."""
-
-    arguments: Arguments
-    value: object
+_ALONE: tuple[Family, ...] = tuple(family for family in FAMILIES if family != "calling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +69,7 @@ class Project:
     def worked_out(self, source: str, arguments: Arguments) -> tuple[str, object] | None:
         """Return the steps of a call in words, and its value. None: it is too hard."""
         try:
-            return trace(_parsed([source, self.partner]), self.function, arguments)
+            return trace(parsed([source, self.partner]), self.function, arguments)
         except TooHardError:
             return None
 
@@ -99,10 +86,10 @@ def project(rng: Random, split: Split, kind: BugKind | None = None) -> Project:
         split: whose names and bodies it is made of; `train` has no bug that is held out.
         kind: its bug. None: any.
     """
-    wanted = kind or rng.choice([one for one in BUG_KINDS if split == "test" or one not in HELD_OUT])
+    wanted: BugKind = kind or rng.choice([one for one in BUG_KINDS if split == "test" or one not in HELD_OUT])
     while True:
         names = Names(rng, split)
-        made = function(rng, names, _FITTING.get(wanted, get_args(Family)))
+        made = function(rng, names, _FITTING.get(wanted, FAMILIES))
         if _split_of(made) != split:
             continue
         seeded = _seeded(rng, made, wanted)
@@ -110,28 +97,9 @@ def project(rng: Random, split: Split, kind: BugKind | None = None) -> Project:
             return _laid_out(rng, split, names, made, seeded)
 
 
-def outcomes(sources: Sequence[str], name: str, examples: Sequence[Example]) -> list[object]:
-    """Return what each call gives, an exception's name if it raises one."""
-    space: dict[str, Any] = {"__builtins__": {"range": range, "len": len, "sum": sum, "min": min, "max": max}}
-    exec("\n".join(sources), space)  # noqa: S102 - our own made-up functions
-    return [_outcome(space[name], example.arguments) for example in examples]
-
-
-def _outcome(called: Callable[..., object], arguments: Arguments) -> object:
-    try:
-        return called(*arguments)
-    except Exception as error:  # noqa: BLE001 - a made-up bug may raise anything
-        return type(error).__name__
-
-
 def _split_of(made: Function) -> Split:
     sources = [made.source, *([made.helper.source] if made.helper else [])]
     return "test" if any(zlib.crc32(shape(one).encode()) % _TEST_PART == 0 for one in sources) else "train"
-
-
-def _parsed(sources: Sequence[str]) -> dict[str, ast.FunctionDef]:
-    nodes = [node for source in sources for node in ast.parse(source).body]
-    return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +121,7 @@ def _seeded(rng: Random, made: Function, kind: BugKind) -> _Seeded | None:
         return None
     change = rng.choice(found)
     other = partner.source if partner else ""
-    pool = _pool(rng, made, [broken.source, other])
+    pool = pool_of(rng, made, [broken.source, other])
     if len(pool) < _LEAST_POOL:
         return None
 
@@ -161,100 +129,21 @@ def _seeded(rng: Random, made: Function, kind: BugKind) -> _Seeded | None:
         return outcomes([source, other], made.name, pool)
 
     got = values(change.source)
-    wrong = _differing(pool, got)
+    wrong = differing(pool, got)
     if len(wrong) < 2 or any(isinstance(value, str) for value in got):
         return None
-    rivals = [_differing(pool, values(one.source)) for one in changes(change.source)]
+    rivals = [differing(pool, values(one.source)) for one in changes(change.source)]
     rivals = [rival for rival in rivals if rival]  # what is right everywhere is a repair, however it is written
-    easy = {at: _steps([change.source, other], made.name, pool[at]) for at in wrong}
-    visible = _visible(rng, pool, easy, rivals)
+    easy = {at: letters_of([change.source, other], made.name, pool[at]) for at in wrong}
+    visible = visible_of(rng, pool, easy, rivals)
     if visible is None:
         return None
-    hidden = _hidden(rng, pool, wrong, rivals)
+    hidden = hidden_of(rng, pool, wrong, rivals)
     correct = broken.source
     return _Seeded(
         change=change, correct=correct, partner=other, visible=tuple(pool[at] for at in visible),
         hidden=tuple(pool[at] for at in hidden),
     )  # fmt: skip
-
-
-def _steps(sources: Sequence[str], name: str, example: Example) -> int:
-    """Return how many letters it takes to work a call out; 0: it is too hard."""
-    try:
-        return len(trace(_parsed(sources), name, example.arguments)[0])
-    except TooHardError:
-        return 0
-
-
-def _pool(rng: Random, made: Function, sources: Sequence[str]) -> list[Example]:
-    """Make up calls whose values a person could reckon."""
-    calls = [tuple(_argument(rng, kind, small=made.small) for kind in made.kinds) for _ in range(_POOL)]
-    calls = list({repr(call): call for call in calls}.values())
-    values = outcomes(sources, made.name, [Example(arguments=call, value=None) for call in calls])
-    pairs = zip(calls, values, strict=True)
-    return [Example(arguments=call, value=value) for call, value in pairs if _easy(value)]
-
-
-def _easy(value: object) -> bool:
-    return isinstance(value, int) and abs(value) <= MAX_NUMBER
-
-
-def _argument(rng: Random, kind: Kind, *, small: bool) -> object:
-    if kind == "ints":
-        return [rng.randint(0, 9) for _ in range(rng.choice([2, 3, 3, 4]))]
-    return rng.randint(0, 6) if small else rng.randint(0, 12)
-
-
-def _differing(pool: Sequence[Example], values: Sequence[object]) -> set[int]:
-    """Return where the values are wrong: True and 1 are not the same."""
-    return {
-        at
-        for at, (example, value) in enumerate(zip(pool, values, strict=True))
-        if value != example.value or type(value) is not type(example.value)
-    }
-
-
-def _visible(
-    rng: Random, pool: Sequence[Example], easy: Mapping[int, int], rivals: Sequence[set[int]]
-) -> list[int] | None:
-    """Choose one to four calls, of which the first wrong one tells the repair from all rivals, or nearly.
-
-    Args:
-        rng: all chance.
-        pool: the calls to choose from.
-        easy: where the bug shows, with the letters it takes to work the call out; 0: that is too hard.
-        rivals: where each change that is no repair is wrong.
-    """
-    possible = [at for at, letters in easy.items() if 0 < letters <= _MOST_LETTERS]
-    if not possible:
-        return None
-    telling = min(possible, key=lambda at: (sum(at not in rival for rival in rivals), easy[at] // 40, rng.random()))
-    left = [rival for rival in rivals if telling not in rival]
-    if len(left) > 2:
-        return None
-    chosen = [telling]
-    for rival in left:
-        if not rival & set(chosen):
-            chosen.append(rng.choice(sorted(rival)))
-    right = [at for at in range(len(pool)) if at not in easy]
-    if right and rng.random() < 0.4:
-        chosen.insert(0, rng.choice(right))
-    rest = [at for at in range(len(pool)) if at not in chosen]
-    if rest and len(chosen) < 3 and rng.random() < 0.4:
-        chosen.append(rng.choice(rest))
-    return chosen if len(chosen) <= 4 else None
-
-
-def _hidden(rng: Random, pool: Sequence[Example], wrong: set[int], rivals: Sequence[set[int]]) -> list[int]:
-    """Choose calls until every rival is caught by one."""
-    chosen = [rng.choice(sorted(wrong))]
-    for rival in rivals:
-        if not rival & set(chosen):
-            chosen.append(rng.choice(sorted(rival)))
-    rest = [at for at in range(len(pool)) if at not in chosen]
-    while len(chosen) < _MOST_HIDDEN and rest:
-        chosen.append(rest.pop())
-    return chosen
 
 
 def _laid_out(rng: Random, split: Split, names: Names, made: Function, seeded: _Seeded) -> Project:
@@ -299,7 +188,7 @@ def _healthy(rng: Random, split: Split, names: Names) -> tuple[Names, Function, 
         made = function(rng, left, _ALONE)
         if _split_of(made) != split:
             continue
-        pool = _pool(rng, made, [made.source])
+        pool = pool_of(rng, made, [made.source])
         if len(pool) > 2:
             return left, made, pool[: rng.choice([1, 1, 2])]
 

@@ -1,9 +1,9 @@
 """Make up questions that need no tool: what a call of a function gives; the reasoning works it out step by step."""
 
-import ast
 from random import Random
 
 from ..exchange import Exchange, Turn
+from .examples import parsed
 from .functions import function
 from .names import Names
 from .tracing import TooHardError, trace
@@ -22,14 +22,13 @@ def reckoning(rng: Random) -> Exchange:
     while True:
         made = function(rng, Names(rng, "train"))
         sources = [made.source, *([made.helper.source] if made.helper else [])]
-        parsed = {node.name: node for source in sources for node in ast.parse(source).body}  # type: ignore[attr-defined]
         most = 4 if made.small else 12
         arguments = tuple(
             rng.randint(0, most) if kind == "int" else [rng.randint(0, 9) for _ in range(rng.randint(2, 4))]
             for kind in made.kinds
         )
         try:
-            steps, value = trace(parsed, made.name, arguments)
+            steps, value = trace(parsed(sources), made.name, arguments)
         except TooHardError:
             continue
         if isinstance(value, str) or len(steps) > _MOST_CHARS:

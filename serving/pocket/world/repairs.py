@@ -1,13 +1,13 @@
 """Make up conversations in which a bug is found and repaired: every result in them is what the tools really said."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from ..exchange import Call, Exchange, Turn
+from ..exchange import Exchange, Turn
 from .bugs import HELD_OUT, Change, LineEdit, changes, line_edit
 from .desk import Desk
-from .projects import Example, Project, outcomes
+from .examples import Example, outcomes
+from .projects import Project
 from .wording import EARLY, GAVE_UP, NOTHING_TO_DO, REASONS, done, prompt
 
 MOST_TRIES = 3
@@ -35,7 +35,6 @@ class Story:
         self._desk = desk
         self._project = project
         self._source = project.faulty
-        self._wrong_line: LineEdit | None = None
         self._turns: list[Turn] = []
         self._exchanges: list[Exchange] = []
         self._user = prompt(rng, project.command)
@@ -57,7 +56,7 @@ class Story:
             failure = self._fail(failure, last=attempt == MOST_TRIES - 1)
         if failure is None or not self._repair(failure):
             return None
-        self._turns += [self._tests("I should run the tests again."), self._says(done(self._project))]
+        self._turns += [self._tests("I should run the tests again.", passing=True), self._says(done(self._project))]
         self._exchanges.append(Exchange(user=self._user, turns=tuple(self._turns)))
         return tuple(self._exchanges)
 
@@ -74,7 +73,7 @@ class Story:
         if self._rng.random() < 0.05:
             self._turns.append(self._refused(fact))
         if "/" in project.path:
-            find = {"pattern": f"def {project.function}"}
+            find: dict[str, object] = {"pattern": f"def {project.function}"}
             self._turns.append(self._does(f"{fact} I should find {project.function}.", "search", find))
             fact = f"It is in {project.path}."
         self._turns.append(self._does(f"{fact} I should read {project.path}.", "read_file", {"path": project.path}))
@@ -83,19 +82,19 @@ class Story:
     def _refused(self, fact: str) -> Turn:
         """A call that the harness does not let through."""
         path = self._project.path
-        name, arguments = self._rng.choice(
-            [
-                ("read", {"path": path}), ("raed_file", {"path": path}), ("open_file", {"path": path}),
-                ("read_file", {"file": path}), ("read_file", {}), ("read_file", {"path": path, "start_line": 0}),
-                ("search", {"query": self._project.function}), ("run_shell", {"cmd": self._project.command}),
-            ]
-        )  # fmt: skip
-        return replace(self._does(fact, name, dict(arguments)), learned=False)
+        bad: list[tuple[str, dict[str, object]]] = [
+            ("read", {"path": path}), ("raed_file", {"path": path}), ("open_file", {"path": path}),
+            ("read_file", {"file": path}), ("read_file", {}), ("read_file", {"path": path, "start_line": 0}),
+            ("search", {"query": self._project.function}), ("run_shell", {"cmd": self._project.command}),
+        ]  # fmt: skip
+        name, arguments = self._rng.choice(bad)
+        return replace(self._does(fact, name, arguments), learned=False)
 
     def _fail(self, failure: Failure, *, last: bool) -> Failure | None:
         """Make a repair that does not help; what fails then."""
+        self._put_back()
         chosen = self._wrong_change(failure)
-        if chosen is None or not self._back_to_the_line(chosen):
+        if chosen is None:
             return None
         edit = line_edit(self._source, chosen.source)
         steps = self._steps(chosen.source, failure)
@@ -103,7 +102,6 @@ class Story:
             return None
         think = f"{self._now(failure)} Try {edit.new.strip()}: {steps}. Yes."
         self._edit(think, chosen.source, learned=False)
-        self._wrong_line = line_edit(chosen.source, self._project.faulty)
         after = self._failure()
         if after is None:
             return None
@@ -121,17 +119,17 @@ class Story:
     def _repair(self, failure: Failure) -> bool:
         """Think, and repair; False: it is too hard to think through."""
         project = self._project
-        if not self._back_to_the_line(None):
-            return False
+        self._put_back()
         edit = line_edit(self._source, project.correct)
         steps = self._steps(project.correct, failure)
         if edit is None or steps is None or self._now(failure) == "":
             return False
         tries = self._tries(failure, edit)
-        think = f"{self._now(failure)}{tries} Try {edit.new.strip()}: {steps}. Yes."
-        if self._rng.random() < 0.08:
+        told = "".join(f"{guess} {steps}. No." for guess, steps in tries)
+        think = f"{self._now(failure)}{told} Try {edit.new.strip()}: {steps}. Yes."
+        if self._rng.random() < 0.1:
             self._miss(think, edit)
-        self._edit(think, project.correct, learned=True)
+        self._edit(think, project.correct, learned=True, guesses=tuple(guess for guess, _ in tries))
         return True
 
     def _earlier_attempt(self) -> bool:
@@ -144,7 +142,7 @@ class Story:
         calls = [call for turn in self._turns for call in turn.calls]
         told = self._desk.summary(calls, self._rng.choice(REASONS))
         self._user = f"{self._user}\n\n{told}"
-        self._turns, self._source, self._wrong_line = [], self._project.faulty, None
+        self._turns, self._source = [], self._project.faulty
         self._desk.begin_again()
         return True
 
@@ -153,38 +151,34 @@ class Story:
     def _says(self, text: str) -> Turn:
         return Turn(think="The tests pass." if text == done(self._project) else "I have no other idea.", text=text)
 
-    def _tests(self, think: str) -> Turn:
-        return Turn(think=think, calls=(self._desk.tests(self._project.command),))
+    def _tests(self, think: str, *, passing: bool = False) -> Turn:
+        return Turn(think=think, calls=(self._desk.tests(self._project.command, passing=passing),))
 
     def _does(self, think: str, name: str, arguments: dict[str, object]) -> Turn:
         return Turn(think=think, calls=(self._desk.call(name, arguments),))
 
-    def _edit(self, think: str, source: str, *, learned: bool) -> None:
+    def _edit(self, think: str, source: str, *, learned: bool, guesses: tuple[str, ...] = ()) -> None:
         arguments = unique_edit(self._desk.text(), self._project.with_source(source))
         assert arguments is not None, "the sources differ in one line"
         turn = self._does(think, "edit_file", {"path": self._project.path, **arguments})
-        self._turns.append(replace(turn, learned=learned))
+        self._turns.append(replace(turn, learned=learned, guesses=guesses))
         self._desk.put(source)
         self._source = source
 
-    def _back_to_the_line(self, chosen: Change | None) -> bool:
-        """Undo the last repair if the next one is at another place; False: that is not possible in one step."""
-        wanted = self._project.correct if chosen is None else chosen.source
-        if self._wrong_line is None or line_edit(self._source, wanted) is not None:
-            return True
-        if chosen is not None and line_edit(self._project.faulty, wanted) is None:
-            return False
-        self._edit("That did not help. I should put the line back.", self._project.faulty, learned=True)
-        self._wrong_line = None
-        return True
+    def _put_back(self) -> None:
+        """Undo a repair that did not help, so that one change is always enough."""
+        if self._source != self._project.faulty:
+            self._edit("That did not help. I should put the line back.", self._project.faulty, learned=True)
 
     def _miss(self, think: str, edit: LineEdit) -> None:
         """Name a text that is not there, or comes twice."""
         text, old = self._desk.text(), edit.old.strip()
         if text.count(old) < 2:
-            old = self._rng.choice([old.replace(" ", "  ", 1), f"{old}:", old.replace("return", "returns"), f" {old} "])
-        if text.count(old) == 1 or old == edit.new.strip():
+            changed = [f"{old}:", old.replace("return", "returns"), f" {old} ", edit.new.strip(), edit.new.strip()]
+            old = self._rng.choice(changed)
+        if text.count(old) == 1:
             return
+        # Most often it is the new text that is given for the old one.
         arguments: dict[str, object] = {"path": self._project.path, "old": old, "new": edit.new.strip()}
         self._turns.append(replace(self._does(think, "edit_file", arguments), learned=False))
 
@@ -208,21 +202,18 @@ class Story:
         wanted = f"{failure.words(self._project.function)} must be {failure.example.value!r}."
         return f"{wanted} Now {steps}." if steps is not None else ""
 
-    def _tries(self, failure: Failure, right: LineEdit) -> str:
-        """Think of some changes that do not give the value, most of them at the right line."""
-        count = self._rng.choices([0, 1, 2, 3], weights=[45, 28, 17, 10])[0]
-        words = ""
+    def _tries(self, failure: Failure, right: LineEdit) -> list[tuple[str, str]]:
+        """Think of some changes that do not give the value, most of them at the right line; each with its steps."""
+        count = self._rng.choices([0, 1, 2, 3], weights=[40, 30, 20, 10])[0]
+        found: list[tuple[str, str]] = []
         for change in self._rivals(right.line)[: 3 * count]:
-            edit, found = line_edit(self._source, change.source), None
-            if edit is not None:
-                found = self._project.worked_out(change.source, failure.example.arguments)
-            if edit is None or found is None or found[1] == failure.example.value or count == 0:
+            edit = line_edit(self._source, change.source)
+            steps = self._project.worked_out(change.source, failure.example.arguments)
+            if edit is None or steps is None or steps[1] == failure.example.value:
                 continue
-            if len(found[0]) > _MOST_TRACE_CHARS // 2:
-                continue
-            words += f" Try {edit.new.strip()}: {found[0]}. No."
-            count -= 1
-        return words
+            if len(steps[0]) <= _MOST_TRACE_CHARS // 2 and len(found) < count:
+                found.append((f" Try {edit.new.strip()}:", steps[0]))
+        return found
 
     def _rivals(self, line: int) -> list[Change]:
         found = [one for one in self._repairs(self._source) if one.source != self._project.correct]
@@ -237,11 +228,7 @@ class Story:
     def _wrong_change(self, failure: Failure) -> Change | None:
         """Choose a change that leaves something wrong; most that come to mind give the value that is wanted."""
         project = self._project
-        if self._wrong_line is not None and self._rng.random() < 0.5:
-            base = project.faulty
-        else:
-            base = self._source
-        found = [one for one in self._repairs(base) if one.source not in {project.faulty, project.correct}]
+        found = [one for one in self._repairs(self._source) if one.source != project.correct]
         self._rng.shuffle(found)
         fooling = [one for one in found if self._value(one.source, failure.example) == failure.example.value]
         for change in [*fooling, *found]:
@@ -270,7 +257,7 @@ def healthy(rng: Random, desk: Desk, project: Project) -> tuple[Exchange, ...]:
     """Find that there is nothing to repair."""
     desk.put(project.correct)
     turns = (
-        Turn(think="I should run the tests.", calls=(desk.tests(project.command),)),
+        Turn(think="I should run the tests.", calls=(desk.tests(project.command, passing=True),)),
         Turn(think="The tests pass.", text=NOTHING_TO_DO),
     )
     return (Exchange(user=prompt(rng, project.command), turns=turns),)
@@ -282,13 +269,8 @@ def unique_edit(before: str, after: str) -> dict[str, object] | None:
     if edit is None:
         return None
     lines = before.split("\n")
-    pairs = [(edit.old.strip(), edit.new.strip()), (edit.old, edit.new)]
+    pairs = [[edit.old.strip(), edit.new.strip()], [edit.old, edit.new]]
     for above, below in ((1, 0), (0, 1), (2, 0), (1, 1), (2, 1), (3, 1)):
         head, tail = lines[max(0, edit.line - above) : edit.line], lines[edit.line + 1 : edit.line + 1 + below]
-        pairs.append(tuple("\n".join([*head, line, *tail]).strip() for line in (edit.old, edit.new)))  # type: ignore[arg-type]
+        pairs.append(["\n".join([*head, line, *tail]).strip() for line in (edit.old, edit.new)])
     return next(({"old": old, "new": new} for old, new in pairs if old != new and before.count(old) == 1), None)
-
-
-def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
-    """Return all calls of a conversation."""
-    return [call for exchange in exchanges for turn in exchange.turns for call in turn.calls]

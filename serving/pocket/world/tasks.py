@@ -1,6 +1,6 @@
 """Write projects with unseen bugs as task folders, for examples and for measuring; refuses a folder that is not empty.
 
-    python -m serving.pocket.world.tasks OUT --count 300 --seed 7
+python -m serving.pocket.world.tasks OUT --count 300 --seed 7
 """
 
 import argparse
@@ -37,7 +37,7 @@ def write_tasks(out: Path, *, count: int, seed: int, split: Split = "test") -> N
         msg = f"{out} is not empty. Name a folder that is empty or new."
         raise FileExistsError(msg)
     rng = Random(seed)
-    kinds = [kind for kind in BUG_KINDS if split == "test" or kind not in HELD_OUT]
+    kinds: list[BugKind] = [kind for kind in BUG_KINDS if split == "test" or kind not in HELD_OUT]
     for number in range(count):
         kind = kinds[number % len(kinds)]
         write_task(out / f"{number + 1:04d}_{kind}", project(rng, split, kind), prompt(rng, "python -m pytest -q"))

@@ -35,7 +35,7 @@ def trace(functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[
     return "; ".join(worker.parts), value
 
 
-class _Returned(Exception):  # noqa: N818 - not an error: a function's way to end
+class _Returned(Exception):
     def __init__(self, value: object) -> None:
         super().__init__()
         self.value = value
@@ -123,11 +123,11 @@ class _Filling(ast.NodeTransformer):
     def __init__(self, names: Mapping[str, object]) -> None:
         self._names = names
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - ast's own naming
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         node.args = [self.visit(arg) for arg in node.args]
         return node
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - ast's own naming
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id not in self._names:
             raise UnboundLocalError
         return _literal(self._names[node.id])
@@ -191,7 +191,7 @@ def _reduced(place: ast.expr) -> ast.expr:
 
 def _replaced(whole: ast.expr, place: ast.expr, by: ast.expr) -> ast.expr:
     class Swap(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> Any:
+        def visit(self, node: ast.AST) -> ast.AST:
             return by if node is place else self.generic_visit(node)
 
-    return Swap().visit(whole)
+    return cast("ast.expr", Swap().visit(whole))

@@ -25,8 +25,8 @@ REASONS = (
     "nothing on the rung below is left to try.",
 )  # fmt: skip
 PRINTED = (
-    "FAILURES short test summary info FAILED AssertionError assert where passed failed exit code None True False and or "
-    "is not in def return for if range len sum min max from import Try No Yes Now must be test tests"
+    "FAILURES short test summary info FAILED AssertionError assert where passed failed exit code None True False and "
+    "or is not in def return for if range len sum min max from import Try No Yes Now must be test tests"
 )
 """Words of Python, of pytest and of the reasoning, which mean what they say."""
 
