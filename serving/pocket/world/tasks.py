@@ -58,11 +58,6 @@ def write_task(folder: Path, made: Project, asked: str) -> None:
     (folder / "task.yaml").write_text(text, encoding="utf-8")
 
 
-def kind_of(folder: Path) -> BugKind:
-    """Tell the kind of bug from the name of a task's folder."""
-    return next(kind for kind in BUG_KINDS if folder.name.endswith(f"_{kind}"))
-
-
 def main() -> None:
     """Write the folder that is named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
