@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := $(VENV)/bin
 # The version beside which vLLM answers no chat request; one test of the probe shows that it is told so.
 BREAKING := $(VENV)/mistral_common-1.13.1
-TASK ?= examples/first_task/task.yaml
+TASK ?= examples/fix_bug/task.yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check unit engine format bench clean
@@ -14,9 +14,9 @@ TASK ?= examples/first_task/task.yaml
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.made  ## Run the first task on a tiny model on this machine's CPU; ends "verified"
+demo: $(VENV)/.made  ## Let a tiny model fix a bug on this machine's CPU; ends "verified"
 	@echo "== Running $(TASK). The first time, the engine is installed into your cache (2 to 5 minutes)."
-	@$(BIN)/agent run $(TASK)
+	@PATH="$(abspath $(BIN)):$$PATH" agent run $(TASK)
 
 test: check unit engine  ## Run every check and every test, the ones on the real engine included
 
@@ -43,7 +43,7 @@ format: $(VENV)/.made-dev  ## Lay out the code and sort the imports
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(VENV)/.made-dev  ## Measure what a step costs us
+bench: $(VENV)/.made-dev  ## Measure what a step costs us; tests/bench has more
 	@$(BIN)/python tests/bench/bench_steps.py
 
 clean:  ## Remove the environment and the caches of this folder
@@ -54,7 +54,7 @@ $(VENV)/.made: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python found. Install Python 3.11 or later, or say make PYTHON=/path/to/python."; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11. Say make PYTHON=/path/to/python3.11."; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[testing]" 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }
 	@touch $@
 
 $(BREAKING): | $(VENV)/.made

@@ -1,5 +1,6 @@
 """Every example runs, on a CPU, against a scripted server."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 from agent import load_task
 from agent.loading import load_tools
 from agent.testing import ScriptedServer, calls, says
+from serving.pocket.world.running import Runner
+from serving.pocket.world.tasks import write_tasks
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+CACHES = {"__pycache__", ".pytest_cache"}
 
 
 def test_two_numbers_prints_the_sum(capsys: pytest.CaptureFixture[str]):
@@ -25,6 +29,25 @@ def test_a_task_folder_is_valid(path: Path):
     task = load_task(path)
     assert task.rendered_prompt()
     assert len(load_tools(task.tools, directory=task.directory)) == len(task.tools)
+
+
+def test_the_batch_of_bugs_is_what_its_command_writes(tmp_path: Path):
+    """Unseen by the model, and not picked by what it can do."""
+    facts = json.loads((EXAMPLES / "fix_bug_batch" / "tasks.json").read_text())
+    write_tasks(tmp_path / "tasks", count=facts["count"], seed=facts["seed"])
+
+    def texts(folder: Path) -> dict[str, str]:
+        files = [path for path in folder.rglob("*") if path.is_file() and not CACHES & set(path.parts)]
+        return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+    assert texts(EXAMPLES / "fix_bug_batch") == texts(tmp_path / "tasks")
+
+
+def test_the_tests_of_each_bug_fail_as_it_is_shipped():
+    with Runner() as runner:
+        for folder in (*sorted((EXAMPLES / "fix_bug_batch").glob("*/project")), EXAMPLES / "fix_bug" / "project"):
+            printed, code = runner.pytest(folder)
+            assert (code, "1 failed" in printed) == (1, True), folder
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -9,6 +9,8 @@ from typing import Any
 from .corpus import write_tokens
 from .network import PARAMS, Module, Tensor
 
+_HELD_OUT = 64
+"""One conversation in so many is kept out of the training, to measure it by."""
 _ROUND = 128
 """Batches are as long as their longest conversation, rounded up to a multiple of this many tokens."""
 
@@ -48,6 +50,8 @@ class Pool:
         """Tokens, what is learned of them, and where each conversation begins."""
         self._index: list[tuple[int, int, int, bool]] = []
         """Of each conversation: shard, number in it, tokens, whether it holds code."""
+        self._held: list[int] = []
+        """Those that are never trained on."""
         self._queue: list[list[int]] = []
         known = np.load(pieces)
         self._pieces, self._movable = (torch.from_numpy(known[key]).to(device) for key in ("pieces", "movable"))
@@ -68,23 +72,28 @@ class Pool:
                 continue
             self._read.add(file.name)
             self._take(file)
-        fresh = list(range(before, len(self._index)))
+        new = range(before, len(self._index))
+        self._held += [at for at in new if at % _HELD_OUT == 0]
+        fresh = [at for at in new if at % _HELD_OUT]
         if fresh:
             # What is new comes first, with as many of the others.
             old: list[int] = self._rng.integers(0, before, len(fresh)).tolist() if before else []
+            old = [at for at in old if at % _HELD_OUT]
             self._queue = self._batches([*fresh, *old])
-        return len(fresh)
+        return len(new)
 
-    def batches(self, *, vary: bool = True) -> Iterator[tuple[Any, Any]]:
-        """Yield tokens and what is learned of them, both (rows, columns), without an end.
+    def held(self, most: int) -> Iterator[tuple[Any, Any]]:
+        """Yield batches of up to so many conversations that were never trained on, names as they were made up."""
+        for batch in self._batches(self._held[:most]):
+            yield self._fetch(batch, vary=False)
 
-        Args:
-            vary: whether the pieces of names are exchanged.
-        """
+    def batches(self) -> Iterator[tuple[Any, Any]]:
+        """Yield tokens and what is learned of them, both (rows, columns), without an end; names vary each time."""
         while True:
             if not self._queue:
-                self._queue = self._batches(self._rng.permutation(len(self._index))[:4096].tolist())
-            yield self._fetch(self._queue.pop(), vary=vary)
+                some = self._rng.permutation(len(self._index))[:4096].tolist()
+                self._queue = self._batches([at for at in some if at % _HELD_OUT])
+            yield self._fetch(self._queue.pop(), vary=True)
 
     def _take(self, file: Path) -> None:
         np, torch = self._np, self._torch

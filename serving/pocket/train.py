@@ -1,20 +1,15 @@
-"""Train the pocket model: each command runs on a machine that has what it needs; ships nothing by itself.
+"""Train the pocket model and its draft: each command runs on a machine that has what it needs; ships nothing by itself.
 
-    python -m serving.pocket.train vocabulary OUT/tekken.json              mistral_common
-    python -m serving.pocket.train tokens OUT/tekken.json OUT/1.npz        mistral_common, numpy, agent, tools
-    python -m serving.pocket.train pieces OUT/tekken.json OUT/pieces.npz   the same
-    python -m serving.pocket.train fit OUT/model OUT/pieces.npz OUT/1.npz  torch, numpy, safetensors; a GPU
-    python -m serving.pocket.train measure http://127.0.0.1:PORT/v1        agent, tools, a server of the new model
+    python -m serving.pocket.train vocabulary OUT/tekken.json        mistral_common
+    python -m serving.pocket.train show                              what a conversation looks like, and what is learned
+    python -m serving.pocket.train fit OUT --seconds 1000            torch, mistral_common, agent, tools, pytest; a GPU
+    python -m serving.pocket.train draft OUT/draft OUT               the same
+    python -m serving.pocket.train measure http://127.0.0.1:PORT/v1  agent, tools, a server of the new model
 
-Copy the two files of OUT/model and OUT/tekken.json to `model/`. The environment that `serving` makes has all but tools.
-
-The shipped model, 2026-11-23: 3,000,384 parameters; 130,000 conversations (seeds 1 and 2), 124 M tokens, 2.7 times over
-in 270 s on one H200 (1.26 M tokens/s); held-out tokens of replies 99.97 % right. Through vLLM 0.32.0, all six tools,
-the project's system prompt, temperature 0, tool_choice auto, words and paths that
-were not trained, replies that are exactly right, calls and closing texts, at effort none and at high:
-    write one English word that no list here holds into a file: 200 of 200 and 200 of 200
-    the same with random words and other wordings, one in five texts of several words: 196 of 200 and 194 of 200
-    (what failed: the end of texts of several words); all other kinds, 8 exchanges each: 263 of 263 and 247 of 247
+`fit` makes its conversations up while it trains, in processes of its own (--workers, one for each core to spare), and
+says at the end in training.json on how many, and how well it does on those that it kept out. The seed decides what each
+process makes up; how much of it is there in time depends on the machine. Copy consolidated.safetensors, params.json and
+training.json to `model/`, and what `draft` wrote to `draft/`. Then measure with tests/bench/escalation.py and draft.py.
 """
 
 import argparse
@@ -26,6 +21,8 @@ from pathlib import Path
 
 from serving.pocket import model_dir
 from serving.pocket.corpus import write_pieces, write_tokens
+from serving.pocket.draft_network import save_draft
+from serving.pocket.drafting import fit_draft
 from serving.pocket.network import PARAMS, forward, initial_weights
 from serving.pocket.shards import Pool, start_workers
 from serving.pocket.tekken import PATTERN, tekken_file
@@ -121,6 +118,33 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
     save()
     for worker in working:
         worker.terminate()
+    with torch.no_grad():
+        found = torch.tensor([[float(v) for v in loss_of(*batch)] for batch in pool.held(2_000)])
+    facts = {
+        "parameters": sum(w.numel() for w in weights.values()), "seconds": round(seconds), "device": (
+            torch.cuda.get_device_name() if device == "cuda" else "CPU"
+        ), "conversations": len(pool), "tokens": pool.tokens, "tokens_seen": seen, "seed": seed,
+        "held_out_loss": round(found[:, 0].mean().item(), 5), "held_out_right": round(found[:, 1].mean().item(), 5),
+    }  # fmt: skip
+    (out / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+    print(facts, flush=True)
+
+
+def fit_the_draft(out, model, seconds, seed):
+    """Train the draft on the shards that `fit` left in its folder, and write it."""
+    import torch
+    from safetensors.torch import load_file
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    target = {k: w.to(device).float() for k, w in load_file(model / "consolidated.safetensors").items()}
+    pool = Pool(torch, device, model / "shards", model / "pieces.npz", batch_tokens=32_768, seed=seed)
+    pool.refresh()
+    held = list(pool.held(300))
+    draft = fit_draft(
+        torch, target, pool.batches(), seconds=seconds, held=held, say=lambda text: print(text, flush=True)
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    save_draft(torch, draft, out)
 
 
 def ask(base_url, count, seed):
@@ -164,6 +188,11 @@ def main():
     one.add_argument("--batch-tokens", type=int, default=65_536)
     one.add_argument("--peak", type=float, default=2e-3)
     one.add_argument("--begin", type=Path, help="Weights to go on from.")
+    one = commands.add_parser("draft")
+    one.add_argument("out", type=Path)
+    one.add_argument("model", type=Path, help="The folder that `fit` wrote, its shards included.")
+    one.add_argument("--seconds", type=float, default=200.0)
+    one.add_argument("--seed", type=int, default=5)
     one = commands.add_parser("measure")
     one.add_argument("base_url")
     one.add_argument("--count", type=int, default=100)
@@ -184,6 +213,8 @@ def main():
         )
     elif given.command == "measure":
         ask(given.base_url, given.count, given.seed)
+    elif given.command == "draft":
+        fit_the_draft(given.out, given.model, given.seconds, given.seed)
     else:
         fit(
             given.out,

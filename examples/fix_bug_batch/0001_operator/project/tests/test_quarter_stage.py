@@ -1,0 +1,11 @@
+from past.quarter_stage import token, window_pond
+
+
+def test_window_pond():
+    assert window_pond(11, 10) == 11
+    assert window_pond(1, 5) == 6
+
+
+def test_token():
+    assert token([2, 5, 9]) == 27
+    assert token([7, 7, 5, 0]) == 28

@@ -1,0 +1,10 @@
+from steam.river import profit_round, wave
+
+
+def test_wave():
+    assert wave(11, 2) == -6
+
+
+def test_profit_round():
+    assert profit_round([9, 3, 8], 3) == 11
+    assert profit_round([1, 5], 9) == 12

@@ -1,0 +1,2 @@
+def stamp_target_side(pipe):
+    return len(pipe) * 2

@@ -1,0 +1,2 @@
+def vector(wave):
+    return wave[0] * wave[1]

@@ -1,0 +1,3 @@
+def track_steam(width, size):
+    window = width * size
+    return window + 3

@@ -1,0 +1,2 @@
+def table_treaty(token, upper):
+    return token - (upper - 5)
