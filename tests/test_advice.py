@@ -156,9 +156,9 @@ def test_fewer_sequences_are_advised_where_sampling_makes_the_peak():
 
 def test_a_given_cache_that_is_too_small_is_advised_to_be_larger():
     found = plan("pocket", gpus="cpu", max_model_len=8192, concurrency=100)
-    assert changes(found) == [("give the KV cache 3,146,219,520 bytes", "--kv-cache-memory-bytes 3146219520")]
+    assert changes(found) == [("give the KV cache 6,711,934,976 bytes", "--kv-cache-memory-bytes 6711934976")]
     (change,) = found.changes
-    again = plan("pocket", gpus="cpu", max_model_len=8192, concurrency=100, kv_cache_memory_bytes=3_146_219_520)
+    again = plan("pocket", gpus="cpu", max_model_len=8192, concurrency=100, kv_cache_memory_bytes=6_711_934_976)
     assert (again.request, again.concurrency >= 100) == (change.request, True)
 
 

@@ -16,7 +16,7 @@ from agent import Agent, Endpoint, ToolContext, tool
 from agent.cli import main
 from agent.cli.capabilities import with_capabilities
 from agent.cli.doctor_url import probe_url
-from agent.profiles import GENERIC, MISTRAL, Surface
+from agent.profiles import GENERIC, POCKET, Surface
 from agent.testing import Answer, Received, ScriptedServer, calls, says
 from agent.testing.faults import http_error
 from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, write_cache
@@ -122,7 +122,7 @@ def test_what_a_probe_found_refused_is_told_to_the_endpoint(environ: dict[str, s
         endpoint = with_capabilities(Endpoint(server.url), environ)
 
     profile = replace(
-        MISTRAL,
+        POCKET,
         takes_effort=False,
         replay_reasoning=False,
         surface=Surface(strict=False, required=False, named=False, schema_field=None, counts_tokens=False),

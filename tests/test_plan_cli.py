@@ -253,8 +253,8 @@ def test_a_context_may_be_given_in_thousands_of_1024(text: str, tokens: int):
 def test_the_pocket_model_is_planned_for_the_cpu():
     found = plan_from(parsed("pocket"), {})
     assert (found.request.gpus.gpu.name, found.request.block_size, found.request.max_model_len) == ("cpu", 128, 8192)
-    # What the engine prints for it: `CPU KV cache size: 279,552 tokens, Maximum concurrency for 8,192 … 34.12x`.
-    assert (found.kv_tokens, round(found.concurrency, 2)) == (279_552, 34.12)
+    # What the engine prints for it: `CPU KV cache size: 131,072 tokens, Maximum concurrency for 8,192 … 16.00x`.
+    assert (found.kv_tokens, round(found.concurrency, 2)) == (131_072, 16.0)
 
 
 def test_a_measured_start_is_used_by_later_plans(tmp_path: Path):
