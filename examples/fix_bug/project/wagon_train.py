@@ -1,0 +1,2 @@
+def quarter(treaty):
+    return treaty[1] + treaty[-1]
