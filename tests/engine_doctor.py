@@ -134,7 +134,7 @@ def test_a_port_in_use_is_named(python: Path, folder: Path):
 
 
 def test_too_small_a_cache_is_named_above_the_general_lines(python: Path, folder: Path):
-    log = serve(python, folder, (*PARSER, "--max-model-len", "8192", "--kv-cache-memory-bytes", "2M"), kv_gib=None)
+    log = serve(python, folder, (*PARSER, "--max-model-len", "8192", "--kv-cache-memory-bytes", "4M"), kv_gib=None)
 
     (diagnosis,) = diagnose(log)
 

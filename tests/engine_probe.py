@@ -104,10 +104,19 @@ def test_a_sound_engine_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         assert main(["doctor", "--url", url, "--api-key-env", "KEY_OF_THIS_TEST"]) == 0
         report = read_cache(url, tmp_path / "tramontane")
 
-    assert "\n18 works, 1 not offered; " in capsys.readouterr().out
+    told = capsys.readouterr().out
     assert report is not None
 
-    assert verdicts(report) == {**dict.fromkeys(TITLES, "works"), "speculative": "not_offered"}
+    # The pocket model was not taught to answer in JSON without a tool: if it finds no end there, the engine is not to
+    # blame, and the probe says `unknown`.
+    found = dict(verdicts(report))
+    without_end = found["json_schema"] == "unknown"
+    assert found == {
+        **dict.fromkeys(TITLES, "works"),
+        "speculative": "not_offered",
+        **({"json_schema": "unknown"} if without_end else {}),
+    }
+    assert ("\n17 works, 1 not offered, 1 unknown; " if without_end else "\n18 works, 1 not offered; ") in told
     assert (report.kind, report.version, report.model) == ("vllm", "0.32.0", MODEL_NAME)
     assert report.window_tokens == MAX_MODEL_LEN
     able = report.capabilities

@@ -103,7 +103,7 @@ def test_a_killed_engine_comes_back_and_one_killed_with_its_keepers_leaves_nothi
 def test_an_engine_that_runs_out_of_memory_starts_on_the_nearest_plan_that_fits(tmp_path: Path):
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     told: list[Progress] = []
-    with an_engine(environ, kv_cache_memory_bytes=16 * 2**20) as engine:
+    with an_engine(environ, kv_cache_memory_bytes=34 * 2**20) as engine:
         record = engine.start(told.append, fit=True)
         body = {"model": "pocket", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}
         request = urllib.request.Request(
