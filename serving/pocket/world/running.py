@@ -29,9 +29,6 @@ class Runner:
         memory = Path("/dev/shm")  # noqa: S108 - its own folder in there is made here
         self.folder = Path(tempfile.mkdtemp(prefix="world-", dir=memory if memory.is_dir() else None))
         self._passed: dict[str, str] = {}
-        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        os.environ["COLUMNS"] = "80"
-        sys.dont_write_bytecode = True
         assert self.pytest(self.put({"test_one.py": "def test_one():\n    assert 1 == 2\n"}))[1] == 1, "it fails"
         gc.collect()
         gc.freeze()  # what pytest has loaded stays: a collection need not look at it each time
@@ -82,14 +79,19 @@ def _run(folder: Path, modules: Path) -> tuple[str, int]:
 @contextlib.contextmanager
 def _inside(folder: Path, modules: Path) -> Generator[None]:
     """Work in a folder, and forget afterwards what was imported from it."""
-    before, path = Path.cwd(), list(sys.path)
+    before, path, environ, writes = Path.cwd(), list(sys.path), dict(os.environ), sys.dont_write_bytecode
     os.chdir(folder)
+    os.environ.update({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80"})
     sys.path.insert(0, str(modules))
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
         os.chdir(before)
         sys.path[:] = path
+        os.environ.clear()
+        os.environ.update(environ)
+        sys.dont_write_bytecode = writes
         roots = (str(folder), str(modules))
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
