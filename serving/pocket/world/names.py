@@ -2,6 +2,7 @@
 
 import builtins
 import keyword
+import sys
 from copy import copy
 from random import Random
 from typing import Literal, Self
@@ -39,8 +40,10 @@ class Names:
     def __init__(self, rng: Random, split: Split) -> None:
         self._rng = rng
         self._made_up = split == "train"
-        self._words = _WORDS[split].split()
-        rng.shuffle(self._words)
+        words = _WORDS[split].split()
+        rng.shuffle(words)
+        # A folder `trace` would lose to the standard library's module, and a module `queue` would win over it.
+        self._words = [word for word in words if word not in sys.stdlib_module_names]
         self._letters = _LETTERS.split() if split == "train" else []
         rng.shuffle(self._letters)
 
@@ -93,7 +96,13 @@ def _pronounceable(rng: Random) -> str:
     return "".join(letters)
 
 
-_TAKEN = frozenset(keyword.kwlist) | set(dir(builtins)) | set(_WORDS["test"].split()) | set(_WORDS["train"].split())
+_TAKEN = (
+    frozenset(keyword.kwlist)
+    | sys.stdlib_module_names
+    | set(dir(builtins))
+    | set(_WORDS["test"].split())
+    | set(_WORDS["train"].split())
+)
 """Words with a meaning, those of the tests, and those that come from the list."""
 
 

@@ -1,4 +1,4 @@
-from trace.town_second import pixel_wall
+from treaty.town_second import pixel_wall
 
 
 def test_pixel_wall():

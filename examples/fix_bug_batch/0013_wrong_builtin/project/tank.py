@@ -7,5 +7,5 @@ def refund_path_parcel(price, road):
     return max(price, road) * 5
 
 
-def pressure_signal(tide, station, treaty):
+def pressure_pencil(tide, station, treaty):
     return tide - treaty - station

@@ -1,8 +1,8 @@
-from tank import past_wagon, pressure_signal, refund_path_parcel
+from tank import past_wagon, pressure_pencil, refund_path_parcel
 
 
-def test_pressure_signal():
-    assert pressure_signal(12, 0, 10) == 2
+def test_pressure_pencil():
+    assert pressure_pencil(12, 0, 10) == 2
 
 
 def test_past_wagon():

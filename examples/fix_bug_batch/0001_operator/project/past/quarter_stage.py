@@ -1,4 +1,4 @@
-def token(width):
+def wall(width):
     return max(width) * len(width)
 
 

@@ -1,4 +1,4 @@
-from past.quarter_stage import token, window_pond
+from past.quarter_stage import wall, window_pond
 
 
 def test_window_pond():
@@ -6,6 +6,6 @@ def test_window_pond():
     assert window_pond(1, 5) == 6
 
 
-def test_token():
-    assert token([2, 5, 9]) == 27
-    assert token([7, 7, 5, 0]) == 28
+def test_wall():
+    assert wall([2, 5, 9]) == 27
+    assert wall([7, 7, 5, 0]) == 28

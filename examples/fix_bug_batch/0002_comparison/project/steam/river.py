@@ -1,5 +1,5 @@
-def wave(voltage, trace_path):
-    return 3 + (trace_path - voltage)
+def summer(voltage, path_surplus):
+    return 3 + (path_surplus - voltage)
 
 
 def profit_round(track, team):

@@ -1,8 +1,8 @@
-from steam.river import profit_round, wave
+from steam.river import profit_round, summer
 
 
-def test_wave():
-    assert wave(11, 2) == -6
+def test_summer():
+    assert summer(11, 2) == -6
 
 
 def test_profit_round():

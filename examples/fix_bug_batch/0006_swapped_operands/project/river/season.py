@@ -1,6 +1,6 @@
-def round_steam(pole, trace):
-    volume = pole - trace
-    return volume + 2
+def steam_treaty(pole, volume):
+    round = pole - volume
+    return round + 2
 
 
 def ratio_profit(village, spring):

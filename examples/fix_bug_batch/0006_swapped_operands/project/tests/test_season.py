@@ -1,8 +1,8 @@
-from river.season import ratio_profit, round_steam
+from river.season import ratio_profit, steam_treaty
 
 
-def test_round_steam():
-    assert round_steam(10, 6) == 6
+def test_steam_treaty():
+    assert steam_treaty(10, 6) == 6
 
 
 def test_ratio_profit():

@@ -1,4 +1,4 @@
-from trace.town_second import pixel_wall, tree
+from treaty.town_second import pixel_wall, prize
 
 
 def test_pixel_wall():
@@ -7,5 +7,5 @@ def test_pixel_wall():
     assert pixel_wall(3) == 12
 
 
-def test_tree():
-    assert tree(0) == 5
+def test_prize():
+    assert prize(0) == 5

@@ -1,2 +1,0 @@
-def tower_sector(trace_span):
-    return trace_span[0] + trace_span[1]

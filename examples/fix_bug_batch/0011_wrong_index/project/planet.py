@@ -1,2 +1,0 @@
-def stamp_target_side(pipe):
-    return len(pipe) * 2

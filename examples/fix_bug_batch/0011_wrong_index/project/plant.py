@@ -1,2 +1,0 @@
-def vector(wave):
-    return wave[0] * wave[1]

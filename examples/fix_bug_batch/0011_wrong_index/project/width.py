@@ -1,0 +1,2 @@
+def plant(vector):
+    return vector[0] * vector[1]

@@ -1,0 +1,2 @@
+def target_side_planet(stamp):
+    return len(stamp) * 2

@@ -1,2 +1,0 @@
-def sector(planet_second, queue):
-    return planet_second <= 3 and queue >= 8

@@ -1,0 +1,2 @@
+def shape_river(table, treaty):
+    return table - (treaty - 5)

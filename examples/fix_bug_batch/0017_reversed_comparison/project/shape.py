@@ -1,2 +1,0 @@
-def table_treaty(token, upper):
-    return token - (upper - 5)

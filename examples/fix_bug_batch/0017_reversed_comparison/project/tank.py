@@ -1,2 +1,0 @@
-def ring_water(river_pupil):
-    return river_pupil[-2] * river_pupil[1]
