@@ -20,20 +20,14 @@ FAKE = Path(__file__).parent / "data" / "fake_engine.py"
 TASK = """\
 prompt: Write {{word}} into hello.txt.
 vars: {word: hello}
-workspace: {path: work, create: true}
+workspace: {path: room, create: true}
 tools: [write_file]
 env: {WORD: "{{word}}"}
 verify: {command: 'test "$(cat hello.txt)" = "$WORD"', attempts: 1}
 """
 
 
-@pytest.fixture(autouse=True)
-def _own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Nothing of the user's own state or environment is seen."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("AGENT_BASE_URL", raising=False)
-    monkeypatch.delenv("AGENT_RUNS_DIR", raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_machine")
 
 
 def folder_of(**tasks: str) -> Path:
@@ -72,7 +66,7 @@ def test_tasks_run_in_order_and_each_keeps_its_story(capsys: pytest.CaptureFixtu
     ]
     for name, line in zip(("apple", "fig", "pear"), lines.splitlines(), strict=False):
         assert main(["show", line.split("  rung")[0].split()[-1]]) == 0
-        assert f"workspace: {Path.cwd()}/tasks/{name}/work" in capsys.readouterr().out
+        assert f"workspace: {Path.cwd()}/tasks/{name}/room" in capsys.readouterr().out
 
 
 def test_a_task_that_fails_stops_no_other(capsys: pytest.CaptureFixture[str]):
@@ -135,7 +129,7 @@ def test_a_folder_that_holds_a_task_is_that_task(capsys: pytest.CaptureFixture[s
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", "tasks/b", "--base-url", server.url]) == 0
     assert capsys.readouterr().out.startswith("run 2")
-    assert Path("tasks/b/work/hello.txt").exists()
+    assert Path("tasks/b/room/hello.txt").exists()
 
 
 MEET = '''\
@@ -167,7 +161,7 @@ def test_two_jobs_run_two_tasks_at_once(capsys: pytest.CaptureFixture[str]):
 
 
 def test_tasks_that_share_a_workspace_do_not_run_at_once(capsys: pytest.CaptureFixture[str]):
-    shared = TASK.replace("{path: work, create: true}", "../shared")
+    shared = TASK.replace("{path: room, create: true}", "../shared")
     folder_of(a=shared, b=shared.replace("../shared", "../shared/inner"), c=shared)
     Path("tasks/shared/inner").mkdir(parents=True)
     with ScriptedServer(writes("hello") * 6) as server:
@@ -184,7 +178,7 @@ def test_tasks_that_share_a_workspace_do_not_run_at_once(capsys: pytest.CaptureF
 def test_a_run_that_cannot_begin_is_told_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    folder_of(a=TASK, b=TASK.replace("path: work, create", "path: project, copy"), c=TASK)
+    folder_of(a=TASK, b=TASK.replace("path: room, create", "path: project, copy"), c=TASK)
     Path("tasks/b/project").mkdir()
     monkeypatch.setenv("AGENT_RUNS_DIR", str(tmp_path / "tasks" / "b" / "project" / "runs"))
     with ScriptedServer(writes("hello") * 2) as server:

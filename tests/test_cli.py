@@ -25,13 +25,7 @@ verify: {command: 'test "$(cat hello.txt)" = "$WORD"', attempts: 1}
 """
 
 
-@pytest.fixture(autouse=True)
-def _own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Nothing of the user's own state or environment is seen."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("AGENT_BASE_URL", raising=False)
-    monkeypatch.delenv("AGENT_RUNS_DIR", raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_machine")
 
 
 @pytest.fixture

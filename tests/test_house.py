@@ -21,7 +21,7 @@ LONGEST_MODULE = 300
 # One flat list of records, which would not read better in two places.
 LONGER = {"agent/events.py": 360}
 # Waivers of the linters and of the type checker in the shipped code; the number may only fall.
-MOST_WAIVERS = 12
+MOST_WAIVERS = 10
 
 
 def name_of(path: Path) -> str:

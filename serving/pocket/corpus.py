@@ -2,8 +2,8 @@
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,7 +24,6 @@ from .world.running import Runner
 Tokenizer = Any
 """A MistralTokenizer: mistral_common is only there where the tokens are made."""
 Loader = Any
-Say = Callable[[str], None]
 
 MAX_TOKENS = 4096
 """Longer conversations are left out."""
@@ -50,7 +49,7 @@ def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
                 yield sample_of(rng, some, own, SYSTEM_PROMPT, effort=effort, usual=100), True
 
 
-def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, say: Say, shown: int = 0) -> str:
+def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int) -> str:
     """Write conversations as arrays `tokens`, `learn` (bits), `lengths` and `code`; say how many.
 
     Args:
@@ -58,8 +57,6 @@ def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, say: Say
         out: the .npz to write.
         count: of conversations, at most.
         seed: another one makes other conversations.
-        say: is told how far it is, and the text of what is shown.
-        shown: how many are shown, with what is learned of them.
     """
     import numpy as np  # only here: the training's machine need not have it to import the rest
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
@@ -69,21 +66,14 @@ def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, say: Say
     learn: list[Any] = []
     lengths: list[int] = []
     codes: list[bool] = []
-    started = time.monotonic()
     for made, code in samples(seed):
         ids, mask = encoded(tokenizer, made)
         if len(ids) > MAX_TOKENS:
             continue
-        if len(lengths) < shown:
-            taught = [token for token, on in zip(ids, mask, strict=True) if on]
-            decode = tokenizer.instruct_tokenizer.tokenizer.decode
-            say(f"{len(ids)} tokens: {decode(ids)!r}\n-> {decode(taught)}")
         tokens.append(np.array(ids, dtype=np.uint16))
         learn.append(np.packbits(np.array(mask, dtype=bool)))
         lengths.append(len(ids))
         codes.append(code)
-        if len(lengths) % 1000 == 0:
-            say(f"{len(lengths)} in {time.monotonic() - started:.0f} s")
         if len(lengths) >= count:
             break
     np.savez_compressed(
@@ -95,6 +85,18 @@ def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int, say: Say
     )
     size = out.stat().st_size / 1e6
     return f"{len(lengths)} conversations, {sum(lengths)} tokens, longest {max(lengths)}, {size:.1f} MB"
+
+
+def shown(vocabulary: Path, *, count: int, seed: int) -> Iterator[str]:
+    """Yield the text of so many conversations, and below each what is learned of it."""
+    from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+
+    tokenizer: Any = _tokenizer(MistralTokenizer, vocabulary)
+    decode = tokenizer.instruct_tokenizer.tokenizer.decode
+    for made, _ in islice(samples(seed), count):
+        ids, mask = encoded(tokenizer, made)
+        taught = [token for token, on in zip(ids, mask, strict=True) if on]
+        yield f"{len(ids)} tokens: {decode(ids)}\n-> {decode(taught)}"
 
 
 def encoded(tokenizer: Tokenizer, made: Sample) -> tuple[list[int], list[bool]]:

@@ -32,7 +32,7 @@ def _work(vocabulary: Path, folder: Path, per_shard: int, seed: int, number: int
         half = folder / f"{number:02d}-{turn:04d}.half.npz"
         count = per_shard // 4 if turn == 0 else per_shard  # the first ones soon, so that the training can begin
         chance = (seed * 1_000 + number) * 10_000 + turn
-        write_tokens(vocabulary, half, count=count, seed=chance, say=lambda _: None)
+        write_tokens(vocabulary, half, count=count, seed=chance)
         half.rename(folder / f"{number:02d}-{turn:04d}.npz")
 
 

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from serving.pocket import model_dir
-from serving.pocket.corpus import write_pieces, write_tokens
+from serving.pocket.corpus import shown, write_pieces
 from serving.pocket.draft_network import save_draft
 from serving.pocket.drafting import fit_draft
 from serving.pocket.network import PARAMS, forward, initial_weights
@@ -201,16 +201,8 @@ def main():
     if given.command == "vocabulary":
         make_vocabulary(given.out)
     elif given.command == "show":
-        print(
-            write_tokens(
-                model_dir() / "tekken.json",
-                Path("/dev/null"),
-                count=given.count,
-                seed=given.seed,
-                say=print,
-                shown=given.count,
-            )
-        )
+        for text in shown(model_dir() / "tekken.json", count=given.count, seed=given.seed):
+            print(text)
     elif given.command == "measure":
         ask(given.base_url, given.count, given.seed)
     elif given.command == "draft":

@@ -95,7 +95,8 @@ class Desk:
         for number, call in enumerate(calls):
             made = ToolCall(id=f"call{number:05d}", name=call.name, arguments=json.dumps(call.arguments))
             messages.append(AssistantMessage(content="", tool_calls=(made,)))
-            messages.append(ToolResult(tool_call_id=made.id, name=call.name, content=call.result, status="ok"))
+            status = "error" if call.result.startswith("Error: ") else "ok"
+            messages.append(ToolResult(tool_call_id=made.id, name=call.name, content=call.result, status=status))
         return summary(messages, reason=reason, restored=True)
 
 
