@@ -27,6 +27,10 @@ Loader = Any
 
 MAX_TOKENS = 4096
 """Longer conversations are left out."""
+_DRILLS = 5
+"""For each whole repair so many conversations of each effort with nothing but the step that matters, most of whose
+tokens are not those of the way there: without them a training on two cores sees too few repairs."""
+_EDIT_ONLY = [definitions()["edit_file"]]
 
 
 def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
@@ -41,9 +45,13 @@ def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
                         sample_of(rng, exchanges, _usual_tools(rng, own), SYSTEM_PROMPT, effort=effort, usual=300),
                         True,
                     )
-            if rng.random() < 0.55:
+            for effort in EFFORTS * _DRILLS:
+                drills = [one for one in (_drill(rng, runner) for _ in range(rng.choice([1, 2, 3]))) if one]
+                if drills:
+                    yield sample_of(rng, drills, _EDIT_ONLY, SYSTEM_PROMPT, effort=effort, usual=20), True
+            for _ in range(rng.choice([1, 2, 3])):
                 yield sample(rng, own, SYSTEM_PROMPT), False
-            if rng.random() < 0.45:
+            if rng.random() < 0.7:
                 some = [reckoning(rng) for _ in range(rng.choice([1, 2, 3]))]
                 effort = rng.choice((*EFFORTS, "high"))
                 yield sample_of(rng, some, own, SYSTEM_PROMPT, effort=effort, usual=100), True
@@ -163,6 +171,15 @@ def _story(rng: Random, runner: Runner) -> Sequence[Exchange] | None:
     desk = Desk(runner, made)
     try:
         return healthy(rng, desk, made) if rng.random() < 0.02 else Story(rng, desk, made).tell()
+    finally:
+        desk.close()
+
+
+def _drill(rng: Random, runner: Runner) -> Exchange | None:
+    made = project(rng, "train")
+    desk = Desk(runner, made)
+    try:
+        return Story(rng, desk, made).drill()
     finally:
         desk.close()
 

@@ -1,5 +1,6 @@
 """Make up the exchanges that the pocket model learns from; all chance comes from the caller, nothing is read."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
@@ -125,6 +126,14 @@ def _talk(rng: Random) -> Exchange:
     return Exchange(user=user.format(said), turns=(Turn(think="No tool is needed.", text=text.format(said)),))
 
 
+def _json(rng: Random) -> Exchange:
+    """An answer in JSON, without a tool."""
+    values = {word(rng): rng.choice([word(rng), rng.randint(0, 99)]) for _ in range(rng.choice([1, 1, 2]))}
+    given = " and ".join(f"{key} {value}" for key, value in values.items())
+    user = rng.choice(["Answer in JSON: {}", "Answer as JSON with {}.", "Give {} as JSON.", "Say {} in JSON."])
+    return Exchange(user=user.format(given), turns=(Turn(think="No tool is needed.", text=json.dumps(values)),))
+
+
 def _number(rng: Random) -> Exchange:
     one, two = rng.randint(0, 99), rng.randint(0, 99)
     name, sign, value, asked = rng.choice(
@@ -224,6 +233,7 @@ KINDS: Sequence[tuple[Callable[[Random], Exchange], int]] = (
     (workspace.missing_file, 5),
     (_bad_call, 5),
     (_talk, 5),
+    (_json, 4),
     (_number, 5),
     (_weather, 3),
     (_foreign, 7),

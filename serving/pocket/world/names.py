@@ -77,8 +77,8 @@ class Names:
 
     def _word(self) -> str:
         # A hundred words are soon known by heart. Only names that are new each time teach to copy any name.
-        while self._made_up and self._rng.random() < 0.7:
-            word = _pronounceable(self._rng)
+        while self._made_up and self._rng.random() < 0.75:
+            word = _pronounceable(self._rng) if self._rng.random() < 0.4 else _blended(self._rng)
             if word not in _TAKEN:
                 return word
         return self._words.pop()
@@ -96,12 +96,19 @@ def _pronounceable(rng: Random) -> str:
     return "".join(letters)
 
 
+def _blended(rng: Random) -> str:
+    """Join the beginning of a word with the end of another: its tokens are those of real words."""
+    one, two = rng.choice(_TRAINING), rng.choice(_TRAINING)
+    return one[: rng.randint(2, len(one))] + two[rng.randint(1, len(two) - 2) :]
+
+
+_TRAINING = _WORDS["train"].split()
 _TAKEN = (
     frozenset(keyword.kwlist)
     | sys.stdlib_module_names
     | set(dir(builtins))
     | set(_WORDS["test"].split())
-    | set(_WORDS["train"].split())
+    | set(_TRAINING)
 )
 """Words with a meaning, those of the tests, and those that come from the list."""
 

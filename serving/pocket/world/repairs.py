@@ -1,5 +1,6 @@
 """Make up conversations in which a bug is found and repaired: every result in them is what the tools really said."""
 
+import re
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -59,6 +60,17 @@ class Story:
         self._turns += [self._tests("I should run the tests again.", passing=True), self._says(done(self._project))]
         self._exchanges.append(Exchange(user=self._user, turns=tuple(self._turns)))
         return tuple(self._exchanges)
+
+    def drill(self) -> Exchange | None:
+        """Play the repair alone: what fails and the module are in the question. None: it is too hard to reckon."""
+        failure = self._failure()
+        printed = self._desk.tests(self._project.command, passing=False).result
+        shown = re.search(r"^    def test_.*?(?=\n\n\S+:\d+: )", printed, re.MULTILINE | re.DOTALL)
+        user = f"Fix {self._project.path}.\n\n{shown[0] if shown else ''}\n\n{self._desk.text()}"
+        if failure is None or shown is None or not self._repair(failure):
+            return None
+        end = Turn(think="", text=f"I changed {self._project.path}.", learned=False)
+        return Exchange(user=user, turns=(*self._turns, end))
 
     # The parts of a story.
 
