@@ -84,7 +84,10 @@ def before_feedback(ladder: Ladder, position: Position, trigger: Trigger) -> Dec
 
 
 def failed(ladder: Ladder, position: Position, trigger: Trigger) -> Decision:
-    """Count one failure; climb when its threshold is reached, stop at the top."""
+    """Count one failure; climb when its threshold is reached, stop at the top.
+
+    At the top a failed verification is no reason to stop: how often a run may hand in its work, `attempts` says.
+    """
     counts = {**position.counts, trigger: position.counts.get(trigger, 0) + 1}
     counted = replace(position, counts=MappingProxyType(counts), good_steps=0)
     threshold = ladder.triggers.get(trigger)
@@ -92,7 +95,7 @@ def failed(ladder: Ladder, position: Position, trigger: Trigger) -> Decision:
         return Decision(position=counted, action=Stay())
     above = [index for index in range(position.rung + 1, len(ladder.rungs)) if not ladder.rungs[index].constrained]
     if not above:
-        return Decision(position=counted, action=Stop(trigger=trigger))
+        return Decision(position=counted, action=Stay() if trigger == "verify_failed" else Stop(trigger=trigger))
     pinned = position.pinned or trigger == "verify_failed" or ladder.rungs[above[0]].fresh_context
     return _moved(ladder, replace(counted, pinned=pinned), above[0])
 

@@ -183,8 +183,7 @@ class Run:
             case Saying():
                 self._say(due.text)
             case Stopping():
-                status: Status = "verify_failed" if due.trigger == "verify_failed" else "stuck"
-                self._end(status, f"nothing on the ladder is left to try after {due.trigger}: {due.reason}")
+                self._end("stuck", f"nothing on the ladder is left to try after {due.trigger}: {due.reason}")
             case _:
                 assert_never(due)
 

@@ -68,7 +68,9 @@ def test_each_trigger_climbs_at_its_threshold_and_stays_below_it(trigger: Trigge
 def test_from_high_every_trigger_leads_to_a_fresh_context_and_from_there_to_the_end(trigger: Trigger):
     often = [trigger] * DEFAULT.triggers[trigger]
     assert fail(DEFAULT, AT_HIGH, *often).action == TO_FRESH
-    assert fail(DEFAULT, AT_TOP, *often).action == Stop(trigger=trigger)
+    # How often work may be handed in is not the ladder's to say.
+    end = Stay() if trigger == "verify_failed" else Stop(trigger=trigger)
+    assert fail(DEFAULT, AT_TOP, *often).action == end
 
 
 def test_failures_of_different_kinds_are_counted_apart():
@@ -249,7 +251,7 @@ LADDERS = st.builds(
 
 @given(ladder=LADDERS, triggers=st.lists(st.sampled_from(TRIGGERS), min_size=1))
 def test_a_run_of_failures_only_stops_within_a_bound(ladder: Ladder, triggers: list[Trigger]):
-    counted = [trigger for trigger in triggers if trigger in ladder.triggers]
+    counted = [trigger for trigger in triggers if trigger in ladder.triggers and trigger != "verify_failed"]
     bound = sum(ladder.triggers.values()) * len(ladder.rungs) + 1
     position, steps = BOTTOM, 0
     while counted:

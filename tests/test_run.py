@@ -170,6 +170,17 @@ async def test_a_verification_that_never_passes_ends_the_run_with_its_last_outpu
     assert outcome.reason == "the verification failed 2 times; its last output:\nbroken"
 
 
+async def test_at_the_top_of_the_ladder_the_attempts_that_are_left_are_still_given(tmp_path: Path):
+    model = ScriptedModel([says("Done.")] * 3)
+    verify = Verify(command="false", attempts=3)
+
+    outcome = await Agent(
+        model, workspace=tmp_path, env=ENV, verify=verify, ladder=Ladder(rungs=(Rung(effort="high"),))
+    ).run("Mend it.")
+
+    assert (outcome.outcome, len(model.bodies)) == ("verify_failed", 3)
+
+
 @pytest.mark.parametrize(
     ("cached", "expected"),
     [
