@@ -22,6 +22,7 @@ from agent.wire import Request
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 
+from escalation import MARK, write_report
 from escalation_faults import FAULT_KINDS, Damage, FaultKind, FaultPlan, TrialModel
 from escalation_report import report
 from escalation_runs import Bench, Job, Wanted, arm_from_file, arms_of, patience, read_tasks, schedule
@@ -337,3 +338,13 @@ def test_the_report_is_made_of_the_records_alone():
     assert "| `ladder` | 2 | 0 | 1 | 1 | verify_failed 1 |" in lines
     assert "| `none` | 1 | 100.0% | 0.0% | 100 | 100 | 1.00 |" in lines
     assert "Damage done in all: bad_json 1." in lines
+
+
+def test_a_report_leaves_alone_what_a_card_says_above_it(tmp_path: Path):
+    plain, card = tmp_path / "report.md", tmp_path / "CARD.md"
+    card.write_text(f"# The model\n\nBy hand.\n\n{MARK}\n\nold\n")
+    for _ in range(2):
+        write_report(plain, "new\n")
+        write_report(card, "new\n")
+    assert plain.read_text() == "new\n"
+    assert card.read_text() == f"# The model\n\nBy hand.\n\n{MARK}\n\nnew\n"

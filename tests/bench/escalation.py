@@ -37,6 +37,7 @@ from agent import AgentError, Endpoint, Limits, RunFailed
 from agent.profiles import profile_for
 
 ARMS = "none,high,ladder,reask"
+MARK = "<!-- what follows is written by a program -->"
 MOST_ERRORS = 5
 """In a row: such runs failed by no fault of the model's. They are made again at the next start."""
 
@@ -62,8 +63,14 @@ def main() -> int:
         if not log.setups or not log.records:
             print(f"There is no run in {args.records}, so there is nothing to report.", file=sys.stderr)
             return 2
-        args.report.write_text(report(log.setups, log.records), encoding="utf-8")
+        write_report(args.report, report(log.setups, log.records))
     return 0
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write a report; what a file says before the line `MARK` stays, as in a model's card."""
+    before, found, _ = (path.read_text(encoding="utf-8") if path.exists() else "").partition(MARK)
+    path.write_text(f"{before}{MARK}\n\n{text}" if found else text, encoding="utf-8")
 
 
 def _interrupt(_number: int, _frame: object) -> None:
@@ -74,7 +81,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tasks", type=Path, nargs="?", help="folder of tasks; left out: only the report is written")
     parser.add_argument("--records", type=Path, default=Path("escalation.jsonl"), help="where the runs are written")
-    parser.add_argument("--report", type=Path, help="write a Markdown report of all records to this file")
+    parser.add_argument(
+        "--report", type=Path, help=f"write a Markdown report of all records to this file; what is above {MARK} stays"
+    )
     parser.add_argument(
         "--base-url", type=lambda text: text.rstrip("/"), help="a running engine, such as http://127.0.0.1:8000/v1"
     )

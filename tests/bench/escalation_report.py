@@ -27,7 +27,7 @@ from escalation_stats import (
 
 BASELINES = ("high", "none")
 NOT_SHOWN = """\
-## What this does not show
+### What this does not show
 
 - It is one model on one machine, and the model is a tiny one made for such tasks: what a large model gains from
   thinking may be more or less, and the share of tasks that it solves without decides what a ladder can save.
@@ -70,7 +70,7 @@ def report(setups: Sequence[Setup], records: Sequence[Record]) -> str:
 
 def _head(setup: Setup, starts: int, records: Sequence[Record]) -> Iterator[str]:
     seeds = {arm: sorted({record.seed for record in records if record.arm == arm}) for arm in _arms(records)}
-    yield "# What escalation on failure is worth"
+    yield "## What escalation on failure is worth"
     yield ""
     yield f"{len(records)} runs of {len({record.task for record in records})} tasks, {setup.date[:10]}."
     yield ""
@@ -107,7 +107,7 @@ def _section(rate: float, records: Sequence[Record], setup: Setup) -> Iterator[s
     tasks = {record.task for record in records}
     kept = {record.task for found in arms.values() for record in found}
     yield ""
-    yield "## Without faults" if not rate else f"## With {rate:.0%} of the calls damaged"
+    yield "### Without faults" if not rate else f"### With {rate:.0%} of the calls damaged"
     yield ""
     if not kept:
         yield f"No task was finished by every arm yet ({len(tasks)} were begun)."
@@ -264,7 +264,7 @@ def _faults(rates: Sequence[float], records: Sequence[Record]) -> Iterator[str]:
         runs.setdefault((record.arm, record.task, record.seed), {})[record.fault_rate] = record
     whole = [found for found in runs.values() if len(found) == len(rates)]
     yield ""
-    yield "## The same tasks and seeds at every rate of faults"
+    yield "### The same tasks and seeds at every rate of faults"
     yield ""
     head = ["arm", "runs", *(f"verified at {rate:.0%}" for rate in rates)]
     head += [*(f"output tokens at {rate:.0%}" for rate in rates), f"damaged per run at {rates[-1]:.0%}"]
