@@ -68,8 +68,9 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
             hidden = forward(torch, functional, weights, x)[:, :-1]
             at = wanted != -100
             logits = functional.linear(hidden[at], weights["output.weight"])
-        right = (logits.argmax(-1) == wanted[at]).float().mean()
-        return functional.cross_entropy(logits.float(), wanted[at]), right
+        count = at.sum().clamp(min=1)  # of a batch that ends with the first reply of a new effort nothing is learned
+        right = (logits.argmax(-1) == wanted[at]).sum() / count
+        return functional.cross_entropy(logits.float(), wanted[at], reduction="sum") / count, right
 
     def save():
         save_file(
