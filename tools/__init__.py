@@ -7,8 +7,16 @@ __all__ = ["BUILTIN_TOOLS"]
 
 BUILTIN_TOOLS: Mapping[str, str] = MappingProxyType(
     {
+        "debug_evaluate": "tools.debugger:debug_evaluate",
+        "debug_look": "tools.debugger:debug_look",
+        "debug_resume": "tools.debugger:debug_resume",
+        "debug_start": "tools.debugger:debug_start",
+        "debug_stop": "tools.debugger:debug_stop",
         "edit_file": "tools.files:edit_file",
+        "find_definition": "tools.code:find_definition",
+        "find_references": "tools.code:find_references",
         "list_files": "tools.files:list_files",
+        "outline": "tools.code:outline",
         "read_file": "tools.files:read_file",
         "read_test_report": "tools.testing_tools:read_test_report",
         "run_shell": "tools.shell:run_shell",
