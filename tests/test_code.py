@@ -95,7 +95,9 @@ async def test_a_definition_is_found_by_name_alone_or_by_where_it_stands(shop: P
 
 async def test_references_are_those_of_the_name_meant(shop: Path):
     assert await called(find_references, shop, name="lines", path="stock.py", line=6) == (
-        "shop.py:12: return count(self.lines)\nstock.py:10: return path.join(\"a\", str(shelf.lines))\nstock.py:6: self.lines = []"
+        "shop.py:12: return count(self.lines)\n"
+        'stock.py:10: return path.join("a", str(shelf.lines))\n'
+        "stock.py:6: self.lines = []"
     )
 
 

@@ -128,11 +128,22 @@ async def test_what_cannot_be_done_is_said_with_what_can(context: ToolContext[An
     assert await called(debug_stop, context) == "The program is ended."
 
 
-async def test_a_program_that_never_stops_is_paused_where_it_is(context: ToolContext[Any]):
-    (context.workspace / "main.py").write_text("count = 0\nwhile True:\n    count += 1\n")
+async def test_a_program_that_never_stops_is_paused_where_it_is_and_can_be_ended(context: ToolContext[Any]):
+    (context.workspace / "main.py").write_text(
+        "import os\nopen('pid', 'w').write(str(os.getpid()))\ncount = 0\nwhile True:\n    count += 1\n"
+    )
     paused = await called(debug_start, context, program="main.py", timeout_s=1)
     assert paused.startswith("Stopped: no stop within 1 s, so it was paused.\n#0 <module> at main.py:")
     assert "\n  count = " in paused
+    await called(debug_stop, context)
+    await until_gone(int((context.workspace / "pid").read_text()))
+
+
+async def until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
+        assert time.monotonic() < deadline, "the debugged program is still there"
+        await asyncio.sleep(0.02)
 
 
 async def test_the_end_of_the_run_ends_the_program(workspace: Path):
@@ -144,7 +155,4 @@ async def test_the_end_of_the_run_ends_the_program(workspace: Path):
     (result,) = [message for message in outcome.messages if isinstance(message, ToolResult)]
     assert isinstance(result.content, str)
     assert result.content.startswith("Stopped: breakpoint.")
-    pid, deadline = int((workspace / "pid").read_text()), time.monotonic() + 5
-    while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
-        assert time.monotonic() < deadline, "the debugged program is still there"
-        await asyncio.sleep(0.02)
+    await until_gone(int((workspace / "pid").read_text()))

@@ -131,7 +131,8 @@ async def test_a_file_that_cannot_be_imported_is_an_error_with_its_reason(projec
 
 async def test_a_run_that_dies_or_hangs_names_the_test(project: Path):
     (project / "test_code.py").write_text(
-        "import os, signal, time\n\ndef test_fine():\n    pass\n\ndef test_dies():\n    os.kill(os.getpid(), signal.SIGSEGV)\n\n"
+        "import os, signal, time\n\ndef test_fine():\n    pass\n\n"
+        "def test_dies():\n    os.kill(os.getpid(), signal.SIGSEGV)\n\n"
         "def test_hangs():\n    time.sleep(60)\n"
     )
     assert await called(run_tests, context(project), tests=["test_code.py::test_fine", "test_code.py::test_dies"]) == (

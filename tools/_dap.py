@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from ._process import kill_session
 
 MAX_MESSAGE_BYTES = 20_000_000
 _END_S = 2.0
@@ -98,8 +98,7 @@ class Adapter:
 
     async def aclose(self) -> None:
         """End the adapter and all that it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        kill_session(self._process.pid)
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_S):
                 await self._process.wait()

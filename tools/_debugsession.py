@@ -1,4 +1,4 @@
-"""One debugged program: started, stopped, looked into and ended through debugpy's adapter; words nothing for a model."""
+"""One debugged program: started, stopped, looked into and ended through debugpy's adapter."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,7 +108,8 @@ class DebugSession:
             "program": program[0], "args": list(program[1:]),
         }  # fmt: skip
         try:
-            self._adapter = await Adapter.start([python, str(_adapter_folder())], folder=context.workspace, env=context.env)
+            argv = [python, str(_adapter_folder())]
+            self._adapter = await Adapter.start(argv, folder=context.workspace, env=context.env)
             about = {"adapterID": "debugpy", "clientID": "agent", "linesStartAt1": True, "pathFormat": "path"}
             await self._adapter.ask("initialize", about, timeout_s=START_S)
             launch = {
@@ -218,7 +220,7 @@ class DebugSession:
             Place(
                 id=one["id"],
                 name=one["name"].removesuffix(" (Current frame)"),
-                path=(one.get("source") or {}).get("path") or "",
+                path=str(one["source"]["path"] or "") if one.get("source") else "",
                 line=one["line"],
             )
             for one in found["stackFrames"]
@@ -258,9 +260,9 @@ class DebugSession:
 
 
 def _adapter_folder() -> Path:
-    try:
-        import debugpy  # an extra; its folder runs in any Python, so the workspace's own need not have it
-    except ImportError as error:
-        msg = 'This tool needs debugpy, which is not installed: pip install "tramontane[coding]". Use run_shell meanwhile.'
-        raise ToolError(msg) from error
-    return Path(debugpy.__file__).parent / "adapter"
+    # An extra; its folder runs in any Python, so the workspace's own need not have it.
+    spec = find_spec("debugpy")
+    if spec is None or spec.origin is None:
+        msg = 'This tool needs debugpy, which is not installed: pip install "tramontane[coding]". Print values instead.'
+        raise ToolError(msg)
+    return Path(spec.origin).parent / "adapter"

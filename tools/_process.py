@@ -95,10 +95,7 @@ async def run_to_end(
             async with asyncio.timeout(timeout_s):
                 code = await process.wait()
     finally:
-        # Also on cancellation. Children that are left keep the group's number taken; with none left it is free, but
-        # the system gives a number out again only after all the others.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_session(process.pid)  # also on cancellation
         await process.wait()
         await asyncio.wait({reading}, timeout=DRAIN_S)
         reading.cancel()
@@ -116,6 +113,31 @@ async def _read(read_end: int, output: Output) -> None:
             output.add(data)
     finally:
         transport.close()
+
+
+def kill_session(leader: int) -> None:
+    """Kill what was started in a session of its own, and its children, those with process groups of their own too.
+
+    Children that are left keep the number taken; with none left it is free, but the system gives a number out again
+    only after all the others. A child that made itself a session is not found.
+    """
+    for pid in _members(leader):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _members(session: int) -> list[int]:
+    """Return the processes of a session; none where there is no /proc."""
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            # proc_pid_stat(5), read 2026-11: behind the name, which may hold anything, stand state,
+            # parent, group, session.
+            if int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[3]) == session:
+                found.append(int(folder.name))
+    return found
 
 
 def ended(code: int) -> str:

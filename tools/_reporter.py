@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 REPORT_ENV = "TRAMONTANE_TEST_REPORT"
 """Environment variable that holds the absolute path of the report."""
@@ -19,23 +22,23 @@ _MOST_LOCALS = 12
 _MOST_CHARS = 2_000
 
 
-def pytest_collection_finish(session: Any) -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Write how many tests there are."""
     _write(event="collected", count=len(session.items))
 
 
-def pytest_collectreport(report: Any) -> None:
+def pytest_collectreport(report: pytest.CollectReport) -> None:
     """Write down a file that could not be imported, or holds no valid test."""
     if report.failed:
         _write(event="broken", id=report.nodeid, text=_cut(str(report.longreprtext)))
 
 
-def pytest_runtest_logstart(nodeid: str, location: Any) -> None:
+def pytest_runtest_logstart(nodeid: str, location: object) -> None:
     """Write which test is under way, so that it can be named if the interpreter dies in it."""
     _write(event="start", id=nodeid)
 
 
-def pytest_runtest_logreport(report: Any) -> None:
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Write one phase of a test; of the phases that passed, only that of the test itself."""
     if report.passed and report.when != "call":
         return
@@ -56,7 +59,7 @@ def pytest_runtest_logreport(report: Any) -> None:
     )
 
 
-def _failure(longrepr: Any) -> dict[str, Any]:
+def _failure(longrepr: object) -> dict[str, object]:
     """Take the exception's text and its frames, the outermost first; a longrepr may also be mere text."""
     crash, traceback = getattr(longrepr, "reprcrash", None), getattr(longrepr, "reprtraceback", None)
     if crash is None or traceback is None:
@@ -64,7 +67,7 @@ def _failure(longrepr: Any) -> dict[str, Any]:
     return {"message": _cut(crash.message), "frames": [_frame(entry) for entry in traceback.reprentries]}
 
 
-def _frame(entry: Any) -> dict[str, Any]:
+def _frame(entry: object) -> dict[str, object]:
     place, shown = getattr(entry, "reprfileloc", None), getattr(entry, "reprlocals", None)
     # Below the line that was running stand markers of its part, and the exception's text.
     lines = [line for line in getattr(entry, "lines", []) if line.strip("~^ ") and not line.startswith("E ")]
@@ -77,7 +80,7 @@ def _frame(entry: Any) -> dict[str, Any]:
     }
 
 
-def _printed(report: Any) -> str:
+def _printed(report: pytest.TestReport) -> str:
     return "\n".join(text.rstrip() for title, text in report.sections if title.startswith("Captured std"))
 
 
@@ -85,7 +88,7 @@ def _cut(text: str, most: int = _MOST_CHARS) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
-def _write(**facts: Any) -> None:
+def _write(**facts: object) -> None:
     # Opened anew each time: the workers of pytest-xdist end without a word, and a killed process loses nothing.
     with Path(os.environ[REPORT_ENV]).open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts) + "\n")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -13,16 +14,36 @@ from agent import ToolContext, ToolError, tool
 
 from . import _paths, _texts
 
-if TYPE_CHECKING:
-    from jedi import Project, Script
-    from jedi.api.classes import BaseName
-
 MOST_FOUND = 60
 MAX_CODE_BYTES = 2_000_000
 _MOST_CHARS = 160
 
 Context = ToolContext[Any]
 Line = Annotated[int, Field(ge=1, description="A line where the name stands.")]
+
+
+class _Name(Protocol):
+    """A name that jedi found, which has no types of its own (0.20)."""
+
+    module_path: Path | None
+    """Absolute. None: a builtin."""
+    line: int | None
+    name: str
+    full_name: str | None
+
+    def get_line_code(self) -> str:
+        """Return the line it stands in."""
+        ...
+
+    def is_definition(self) -> bool:
+        """Say whether it is defined there."""
+        ...
+
+
+class _Project(Protocol):
+    def search(self, string: str, *, all_scopes: bool) -> Iterator[_Name]:
+        """Return all names in the workspace that are called so."""
+        ...
 
 
 @tool(read_only=True)
@@ -48,7 +69,7 @@ def find_definition(context: Context, name: str, path: str = "", line: Line | No
     if not path:
         return _answer(context, [found for found in _named(context, name) if found.is_definition()], name, "defined")
     script, row, column = _place(context, name, path, line)
-    found = script.goto(row, column, follow_imports=True, follow_builtin_imports=True)
+    found: list[_Name] = script.goto(row, column, follow_imports=True, follow_builtin_imports=True)
     return _answer(context, found, name, "defined")
 
 
@@ -56,7 +77,8 @@ def find_definition(context: Context, name: str, path: str = "", line: Line | No
 def find_references(context: Context, name: str, path: str, line: Line) -> str:
     """Find where the Python name that stands at this line is used, in the whole workspace."""
     script, row, column = _place(context, name, path, line)
-    return _answer(context, script.get_references(row, column, include_builtins=False), name, "used")
+    found: list[_Name] = script.get_references(row, column, include_builtins=False)
+    return _answer(context, found, name, "used")
 
 
 def _read(context: Context, path: str) -> tuple[_paths.Inside, str]:
@@ -90,7 +112,7 @@ def _entry(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, signatur
     return _cut(f"{'  ' * depth}{first}-{node.end_lineno}: {marks}{signature}{f'  # {about}' if about else ''}")
 
 
-def _place(context: Context, name: str, path: str, line: int | None) -> tuple[Script, int, int]:
+def _place(context: Context, name: str, path: str, line: int | None) -> tuple[Any, int, int]:
     """Find the column of a name in its line; jedi wants lines from 1, columns from 0."""
     shown, text = _read(context, path)
     lines = _texts.lines_of(text)
@@ -99,7 +121,8 @@ def _place(context: Context, name: str, path: str, line: int | None) -> tuple[Sc
     for number in numbers:
         column = _column(lines[number - 1], last) if number <= len(lines) else -1
         if column >= 0:
-            return _jedi().Script(text, path=context.workspace / shown, project=_project(context)), number, column
+            project = _project(context)
+            return import_module("jedi").Script(text, path=context.workspace / shown, project=project), number, column
     where = f"line {line} of " if line is not None else ""
     near = [str(at) for at, row in enumerate(lines, 1) if _column(row, last) >= 0][:10]
     advice = f"It stands in line {', '.join(near)}." if near else "Copy it from the file."
@@ -116,14 +139,14 @@ def _column(line: str, name: str) -> int:
     return -1
 
 
-def _named(context: Context, name: str) -> list[BaseName]:
+def _named(context: Context, name: str) -> list[_Name]:
     if not name.replace(".", "").isidentifier():
         msg = f"{name!r} is no Python name. Give one such as total or Order.total, or use search for other texts."
         raise ToolError(msg)
     return list(_project(context).search(name, all_scopes=True))
 
 
-def _answer(context: Context, found: Sequence[BaseName], name: str, done: str) -> str:
+def _answer(context: Context, found: Sequence[_Name], name: str, done: str) -> str:
     lines = sorted({_described(context.workspace, one) for one in found})
     if not lines:
         msg = f'Nothing was found where "{name}" is {done}. Try search, which finds any text.'
@@ -132,7 +155,7 @@ def _answer(context: Context, found: Sequence[BaseName], name: str, done: str) -
     return "\n".join(lines[:MOST_FOUND]) + more
 
 
-def _described(workspace: Path, found: BaseName) -> str:
+def _described(workspace: Path, found: _Name) -> str:
     path = found.module_path
     if path is None or not path.is_relative_to(workspace):
         return f"outside the workspace: {found.full_name or found.name}"
@@ -144,14 +167,11 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}..."
 
 
-def _project(context: Context) -> Project:
-    return _jedi().Project(context.workspace, load_unsafe_extensions=False)
-
-
-def _jedi() -> Any:
+def _project(context: Context) -> _Project:
     try:
-        import jedi  # an extra, and 0.1 s that other tools need not wait for
+        jedi = import_module("jedi")  # an extra, and 0.1 s that other tools need not wait for
     except ImportError as error:
         msg = 'This tool needs jedi, which is not installed: pip install "tramontane[coding]". Use search meanwhile.'
         raise ToolError(msg) from error
-    return jedi
+    project: _Project = jedi.Project(context.workspace, load_unsafe_extensions=False)
+    return project

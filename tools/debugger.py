@@ -1,4 +1,4 @@
-"""Run a test or a script under a debugger, stop, look, evaluate, step: tools of one session, which ends with the run."""
+"""Run a test or a script under a debugger, stop, look, evaluate, step; the one session ends with the run."""
 
 from __future__ import annotations
 

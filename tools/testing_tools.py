@@ -1,4 +1,4 @@
-"""Run the tests of the workspace, or read another runner's report, and answer with what failed, where and with which values."""
+"""Run the tests of the workspace, or read another runner's report; answer with what failed, where and why."""
 
 from __future__ import annotations
 
