@@ -67,6 +67,9 @@ class Changes:
                 before[path], lost = None, path
             else:
                 lost = path if found is not None and len(found) > MAX_KEPT_BYTES else lost
+        if lost is not None and len(after) > 1:
+            msg = f'"{lost}" cannot be kept while it is changed together with others. Change it with a command.'
+            raise ToolError(msg)
         written: list[_paths.Inside] = []
         try:
             for path, data in after.items():

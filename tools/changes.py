@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths, _texts
-from ._changes import Changes, content
+from ._changes import MAX_KEPT_BYTES, Changes, content
 from ._editing import edited, parsed_diff, patched
 
 Context = ToolContext[Any]
-MAX_TEXT_BYTES = 20_000_000
 
 
 class Edit(BaseModel):
@@ -59,9 +58,9 @@ def apply_diff(context: Context, diff: str) -> str:
             msg = f'The diff makes "{path}", which is there already. Give the diff from what it holds now.'
             raise ToolError(msg)
         if one.path and known is None:
-            msg = f'There is no "{path}" in the workspace, so the diff does not fit. Call list_files to see what there is.'
+            msg = f'There is no "{path}" in the workspace, so the diff does not fit. See what there is with list_files.'
             raise ToolError(msg)
-        changed = _encoded(patched(_texts.decoded(known or b"", path), one, path))
+        changed = _encoded(patched(_decoded(known or b"", path), one, path))
         if one.new_path and one.new_path != one.path and one.path:
             after[_paths.inside(context.workspace, one.new_path)] = changed
             changed = None
@@ -81,9 +80,12 @@ def undo_change(context: Context) -> str:
 
 def _text(context: Context, path: _paths.Inside) -> str:
     with _paths.open_file(context.workspace, path) as file:
-        data = file.read(MAX_TEXT_BYTES + 1)
-    if len(data) > MAX_TEXT_BYTES:
-        msg = f'"{path}" is larger than {MAX_TEXT_BYTES:,} bytes. Change it with a command.'
+        return _decoded(file.read(MAX_KEPT_BYTES + 1), path)
+
+
+def _decoded(data: bytes, path: _paths.Inside) -> str:
+    if len(data) > MAX_KEPT_BYTES:
+        msg = f'"{path}" is larger than {MAX_KEPT_BYTES:,} bytes. Change it with a command.'
         raise ToolError(msg)
     return _texts.decoded(data, path)
 
