@@ -20,10 +20,13 @@ BUILTIN_TOOLS: Mapping[str, str] = MappingProxyType(
         "list_files": "tools.files:list_files",
         "outline": "tools.code:outline",
         "read_file": "tools.files:read_file",
+        "read_process": "tools.processes:read_process",
         "read_test_report": "tools.testing_tools:read_test_report",
         "run_shell": "tools.shell:run_shell",
         "run_tests": "tools.testing_tools:run_tests",
         "search": "tools.search:search",
+        "start_process": "tools.processes:start_process",
+        "stop_process": "tools.processes:stop_process",
         "undo_change": "tools.changes:undo_change",
         "write_file": "tools.files:write_file",
     }

@@ -9,6 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent import ToolError
@@ -49,70 +50,110 @@ class Output:
         return head.decode("utf-8", "replace") + middle + tail.decode("utf-8", "replace")
 
 
-async def run_to_end(
-    argv: Sequence[str], *, folder: Path, env: Mapping[str, str], timeout_s: float, output: Output
-) -> int | None:
-    """Run a program in a session of its own, without input, and return its exit code; None: killed at the deadline.
+class Process:
+    """A program in a session of its own, without input; whoever started it ends it."""
 
-    Args:
-        argv: the program and its arguments.
-        folder: where it runs.
-        env: its whole environment.
-        timeout_s: seconds until it is killed.
-        output: takes in what it writes, both streams as they come.
+    def __init__(self, process: asyncio.subprocess.Process, read_end: int) -> None:
+        self._process = process
+        self.output = Output()
+        """Takes in both streams as they come; may be replaced by a new one at any time."""
+        self._reading = asyncio.create_task(self._read(read_end))
+
+    @classmethod
+    async def start(cls, argv: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> Process:
+        """Start a program.
+
+        Args:
+            argv: the program and its arguments.
+            folder: where it runs.
+            env: its whole environment.
+
+        Raises:
+            ToolError: it could not be started.
+        """
+        # A pipe of our own: asyncio's would keep process.wait() waiting for as long as any child holds it open (3.11).
+        read_end, write_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                cwd=folder,
+                env=dict(env),
+                start_new_session=True,
+            )
+        except BaseException as error:
+            os.close(read_end)
+            if not isinstance(error, OSError):
+                raise
+            long = error.errno == errno.E2BIG
+            advice = (
+                "Write a script with write_file and run that."
+                if long
+                else "No command can run now: say so in your answer."
+            )
+            msg = f"The command could not be started: {error.strerror or error}. {advice}"
+            raise ToolError(msg) from error
+        finally:
+            os.close(write_end)
+        return cls(process, read_end)
+
+    async def wait(self, timeout_s: float) -> int | None:
+        """Wait for its end and return the exit code, negative for a signal. None: it still runs."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                return await self._process.wait()
+        return None
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM to its process group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+
+    async def end(self) -> int:
+        """Kill it with all its children, read what they still had to say, and return its exit code."""
+        kill_session(self._process.pid)
+        code = await self._process.wait()
+        await asyncio.wait({self._reading}, timeout=DRAIN_S)
+        self._reading.cancel()
+        return code
+
+    async def _read(self, read_end: int) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
+        )
+        try:
+            while data := await reader.read(65_536):
+                self.output.add(data)
+        finally:
+            transport.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A program that ran to its end, or to its deadline."""
+
+    code: int | None
+    """Negative for a signal. None: killed at the deadline."""
+    output: str
+
+
+async def run_to_end(argv: Sequence[str], *, folder: Path, env: Mapping[str, str], timeout_s: float) -> Ran:
+    """Run a program in a session of its own; it and its children are gone afterwards, also on cancellation.
 
     Raises:
         ToolError: it could not be started.
     """
-    # A pipe of our own: asyncio's would keep process.wait() waiting for as long as any child holds it open (3.11).
-    read_end, write_end = os.pipe()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=write_end,
-            stderr=write_end,
-            cwd=folder,
-            env=dict(env),
-            start_new_session=True,
-        )
-    except BaseException as error:
-        os.close(read_end)
-        if not isinstance(error, OSError):
-            raise
-        long = error.errno == errno.E2BIG
-        advice = (
-            "Write a script with write_file and run that." if long else "No command can run now: say so in your answer."
-        )
-        msg = f"The command could not be started: {error.strerror or error}. {advice}"
-        raise ToolError(msg) from error
-    finally:
-        os.close(write_end)
-    reading = asyncio.create_task(_read(read_end, output))
+    process = await Process.start(argv, folder=folder, env=env)
     code: int | None = None
     try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                code = await process.wait()
+        code = await process.wait(timeout_s)
     finally:
-        kill_session(process.pid)  # also on cancellation
-        await process.wait()
-        await asyncio.wait({reading}, timeout=DRAIN_S)
-        reading.cancel()
-    return code
-
-
-async def _read(read_end: int, output: Output) -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
-    )
-    try:
-        while data := await reader.read(65_536):
-            output.add(data)
-    finally:
-        transport.close()
+        await process.end()
+    return Ran(code=code, output=process.output.text())
 
 
 def kill_session(leader: int) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from agent import ToolContext, ToolError, tool
 
-from ._process import Output, ended, run_to_end
+from ._process import ended, run_to_end
 from ._sandbox import shell_argv
 
 MAX_TIMEOUT_S = 600
@@ -22,15 +22,12 @@ async def run_shell(
     if "\0" in command:
         msg = "The command holds a NUL character, which no command can. Send it without."
         raise ToolError(msg)
-    output = Output()
-    code = await run_to_end(
-        shell_argv(command), folder=context.workspace, env=context.env, timeout_s=timeout_s, output=output
-    )
-    text = output.text()
-    if code is None:
+    ran = await run_to_end(shell_argv(command), folder=context.workspace, env=context.env, timeout_s=timeout_s)
+    text = ran.output
+    if ran.code is None:
         so_far = f" Output so far:\n{text}" if text else " It had written nothing."
         msg = f"The command did not end within {timeout_s} s and was killed; what it had done stays done.{so_far}"
         raise ToolError(msg)
-    if code == 0:
+    if ran.code == 0:
         return text or "(no output, exit code 0)"
-    return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{ended(code)}"
+    return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{ended(ran.code)}"

@@ -12,7 +12,7 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths
-from ._process import Output, ended, run_to_end
+from ._process import ended, run_to_end
 from ._reporter import REPORT_ENV
 from ._testreport import Outcome, Report, from_junit, from_plugin, told
 
@@ -55,7 +55,6 @@ async def run_tests(
     if python is None:
         msg = "There is no `python` on the PATH of this run, so pytest cannot be run. Say so in your answer."
         raise ToolError(msg)
-    output = Output()
     with tempfile.TemporaryDirectory(prefix="tests-") as name:
         folder = Path(name)
         shutil.copyfile(Path(__file__).with_name("_reporter.py"), folder / f"{_PLUGIN}.py")
@@ -63,14 +62,14 @@ async def run_tests(
         env = {**context.env, "PYTHONPATH": ":".join(path), REPORT_ENV: str(folder / "report.jsonl")}
         env["PYTHONDONTWRITEBYTECODE"] = "1"  # a .pyc is taken for that of a file edited within the same second
         argv = [python, "-m", "pytest", "-q", "-p", _PLUGIN, "--tb=short", "--showlocals", "--no-header", *tests]
-        code = await run_to_end(argv, folder=context.workspace, env=env, timeout_s=timeout_s, output=output)
+        ran = await run_to_end(argv, folder=context.workspace, env=env, timeout_s=timeout_s)
         report_file = folder / "report.jsonl"
         text = report_file.read_text(encoding="utf-8") if report_file.exists() else ""
     report = from_plugin(text, context.workspace.resolve())
-    if code not in {0, 1} and not report.cases:
-        raise ToolError(_no_report(code, output.text(), timeout_s, report.running))
+    if ran.code not in {0, 1} and not report.cases:
+        raise ToolError(_no_report(ran.code, ran.output, timeout_s, report.running))
     answer = context.kept.get(_LastRun).compared(report)
-    return f"{answer}\n\n{_cut_short(code, timeout_s, report.running)}".rstrip()
+    return f"{answer}\n\n{_cut_short(ran.code, timeout_s, report.running)}".rstrip()
 
 
 @tool(read_only=True)
