@@ -1,4 +1,4 @@
-"""Start commands that go on beside the run, such as servers: look at what they print, stop them; all end with the run."""
+"""Start commands that go on beside the run, such as servers; read what they print, stop them."""
 
 from __future__ import annotations
 
