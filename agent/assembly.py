@@ -212,10 +212,11 @@ class Agent:
             if observe is not None:
                 observe(event)
 
+        context = ToolContext(workspace=Path(first.workspace), state=self.state, env=self.env)
         around = Surroundings(
             connection=connection,
             toolbox=self.toolbox(),
-            context=ToolContext(workspace=Path(first.workspace), state=self.state, env=self.env),
+            context=context,
             record=record,
             sync=journal.sync if journal is not None else lambda: None,
             clock=lambda: before_s + time.monotonic() - began,
@@ -234,6 +235,7 @@ class Agent:
                 raise ConfigError(str(error)) from error
             ended = await Run(state, around).drive()
         finally:
+            await context.kept.aclose()
             if journal is not None:
                 journal.close()
         return Outcome(

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import cast
 
+from .arguments import JsonObject
 from .errors import ConfigError
 from .nearest import did_you_mean
 from .taskparts import ToolUse
@@ -31,6 +32,8 @@ class AvailableTool:
     """First line of what the model reads."""
     read_only: bool
     exclusive: bool
+    parameters: JsonObject
+    """JSON Schema of its arguments."""
 
 
 def load_tools(references: Iterable[str | ToolUse], *, directory: Path) -> tuple[Tool, ...]:
@@ -63,6 +66,7 @@ def available_tools() -> tuple[AvailableTool, ...]:
                 description=tool.description.partition("\n")[0],
                 read_only=tool.read_only,
                 exclusive=tool.exclusive,
+                parameters=tool.parameters,
             )
         )
     return tuple(listed)

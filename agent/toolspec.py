@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from .arguments import Arguments, JsonObject, ModelArguments
 from .errors import ConfigError
+from .kept import Kept
 from .schema import plain_schema
 from .threads import in_thread
 
@@ -38,6 +39,8 @@ class ToolContext(Generic[StateT]):
     """The object given as `Agent(..., state=...)`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment for the commands that a tool starts; the whole of it."""
+    kept: Kept = field(default_factory=Kept)
+    """What tools remember from call to call; its end is that of the run."""
 
 
 ToolBody = Callable[[Any, "ToolContext[Any]"], Awaitable[object]]

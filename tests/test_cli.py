@@ -202,9 +202,10 @@ def test_schema_prints_a_json_schema(capsys: pytest.CaptureFixture[str]):
 
 def test_tools_lists_the_ready_tools_and_prints_one_whole(capsys: pytest.CaptureFixture[str]):
     assert main(["tools"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[:6]] == [
-        "edit_file", "list_files", "read_file", "run_shell", "search", "write_file",
-    ]  # fmt: skip
+    listed = [line.split()[0] for line in capsys.readouterr().out.partition("\n\n")[0].splitlines()]
+    assert main(["tools", "--json"]) == 0
+    assert [tool["name"] for tool in json.loads(capsys.readouterr().out)] == listed
+    assert {"edit_file", "list_files", "read_file", "run_shell", "search", "write_file"} < set(listed)
     assert main(["tools", "write_file"]) == 0
     assert json.loads(capsys.readouterr().out)["function"]["name"] == "write_file"
 

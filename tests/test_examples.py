@@ -1,14 +1,17 @@
 """Every example runs, on a CPU, against a scripted server."""
 
 import json
+import os
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
-from agent import load_task
+from agent import Agent, load_task
 from agent.loading import load_tools
-from agent.testing import ScriptedServer, calls, says
+from agent.messages import ToolResult
+from agent.testing import ScriptedModel, ScriptedServer, calls, says
 from serving.pocket.world.running import Runner
 from serving.pocket.world.tasks import write_tasks
 
@@ -50,6 +53,35 @@ def test_the_tests_of_each_bug_fail_as_it_is_shipped():
             files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.py")}
             printed, code = runner.pytest(runner.put(files))
             assert (code, "1 failed" in printed) == (1, True), folder
+
+
+async def test_the_debugger_shows_what_the_code_does_not(tmp_path: Path):
+    """The steps a capable model takes, by script; the debugger, the program and the verification are real."""
+    task = load_task(EXAMPLES / "debug_crash" / "task.yaml")
+    model = ScriptedModel(
+        [
+            calls(("debug_start", {"program": "agenda.py", "arguments": ["tasks.json.gz"]})),
+            calls(("debug_look", {"frame": 1})),
+            calls(
+                (
+                    "debug_evaluate",
+                    {"expression": '[t["due"] for t in tasks if day_of_year(t["due"])[0] is None]', "frame": 0},
+                )
+            ),
+            calls(("edit_file", {"path": "agenda.py", "old": "name == month", "new": "name == month.capitalize()"})),
+            calls(("run_shell", {"command": "python agenda.py tasks.json.gz | grep -n -i 'sep 17'"})),
+            says("Months in other letters are understood now."),
+        ]
+    )
+    environ = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath])}
+    agent = Agent.from_task(task, model, environ=environ, runs=tmp_path)
+    outcome = await agent.run(task.rendered_prompt())
+
+    assert outcome.outcome == "verified", outcome.reason
+    results = [str(message.content) for message in outcome.messages if isinstance(message, ToolResult)]
+    assert results[0].startswith("Stopped: TypeError: '<' not supported between instances of")
+    assert "#0 in_order at agenda.py:16\n#1 main at agenda.py:22\n" in results[0]
+    assert results[2] == "['mar 3', 'SEP 17']"
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

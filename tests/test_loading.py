@@ -262,6 +262,7 @@ def test_available_tools_are_listed_with_their_first_line():
             description=load_tools(["run_shell"], directory=Path())[0].description.partition("\n")[0],
             read_only=False,
             exclusive=True,
+            parameters=load_tools(["run_shell"], directory=Path())[0].parameters,
         )
         in listed
     )

@@ -1,5 +1,8 @@
 """The README's examples run, and its task is the one that is shipped."""
 
+import contextlib
+import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -71,6 +74,22 @@ def test_every_command_of_the_readme_that_needs_no_gpu_does_what_it_says(
         assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
 
 
+def tool_table(told: str) -> str:
+    """Lay out what `agent tools --json` prints: an argument in brackets may be left out."""
+    lines = ["| tool | arguments | what it does |", "|---|---|---|"]
+    for tool in json.loads(told):
+        properties, needed = tool["parameters"]["properties"], tool["parameters"].get("required", [])
+        shown = ", ".join(f"`{name}`" if name in needed else f"`[{name}]`" for name in properties)
+        lines.append(f"| `{tool['name']}` | {shown} | {tool['description']} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_tools_is_what_the_command_says(capsys: pytest.CaptureFixture[str]):
+    """If it is not: python tests/test_readme.py."""
+    assert main(["tools", "--json"]) == 0
+    assert tool_table(capsys.readouterr().out) == README.partition("<!-- tools -->")[2].partition("<!--")[0].strip()
+
+
 def test_the_number_of_checks_is_that_of_the_probe(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["doctor", "--help"])
@@ -78,3 +97,17 @@ def test_the_number_of_checks_is_that_of_the_probe(capsys: pytest.CaptureFixture
     told = f"{len(TITLES)} small checks"
     assert told in " ".join(README.split())
     assert told in " ".join(capsys.readouterr().out.split())
+
+
+def rewrite() -> None:
+    """Put the table into the README."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main(["tools", "--json"])
+    before, mark, rest = README.partition("<!-- tools -->\n")
+    after = rest[rest.index("<!-- /tools -->") :]
+    (ROOT / "README.md").write_text(f"{before}{mark}{tool_table(printed.getvalue())}\n{after}")
+
+
+if __name__ == "__main__":
+    rewrite()

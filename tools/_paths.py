@@ -113,6 +113,39 @@ def write_whole(workspace: Path, relative: Inside, data: bytes) -> None:
         os.close(spot.folder)
 
 
+def exists(workspace: Path, relative: Inside) -> bool:
+    """Say whether there is anything at the path.
+
+    Raises:
+        ToolError: it may not be reached.
+    """
+    try:
+        os.close(open_beneath(workspace, relative, getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK)))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        refuse(workspace, relative, error)
+    return True
+
+
+def remove(workspace: Path, relative: Inside) -> None:
+    """Remove a file, or a link itself.
+
+    Raises:
+        ToolError: there is none, or it may not be removed.
+    """
+    try:
+        spot = find_beneath(workspace, relative, to_write=True)
+    except OSError as error:
+        refuse(workspace, relative, error)
+    try:
+        os.unlink(spot.name, dir_fd=spot.folder)
+    except OSError as error:
+        refuse(workspace, relative, error)
+    finally:
+        os.close(spot.folder)
+
+
 def list_folder(workspace: Path, relative: Inside) -> Listing:
     """List one folder; links are named, not followed.
 

@@ -11,6 +11,8 @@ from pydantic import Field
 from agent import Image, ToolContext, ToolError, tool
 
 from . import _paths, _texts
+from ._changes import Changes
+from ._editing import edited
 
 MAX_ENTRIES = 200
 MAX_DEPTH = 4
@@ -73,6 +75,7 @@ def read_file(
     media_type = _picture_type(data)
     if media_type:
         return _picture(data, shown, media_type)
+    context.kept.get(Changes).saw(shown, data)
     return _part(_text(data, shown), shown, start_line, line_count)
 
 
@@ -81,7 +84,9 @@ def write_file(context: Context, path: str, content: str) -> str:
     """Write a whole text file; replaces what was there."""
     shown = _paths.inside(context.workspace, path)
     data = _encoded(content, "content")
-    _paths.write_whole(context.workspace, shown, data)
+    changes = context.kept.get(Changes)
+    changes.check_unchanged(context.workspace, shown)
+    changes.apply(context.workspace, {shown: data})
     return f"Wrote {_counted(len(data), 'byte', 'bytes')} to {shown}."
 
 
@@ -89,27 +94,12 @@ def write_file(context: Context, path: str, content: str) -> str:
 def edit_file(context: Context, path: str, old: str, new: str) -> str:
     """Replace text in a file; old must occur exactly once."""
     shown = _paths.inside(context.workspace, path)
-    if not old:
-        msg = "old is empty. Give the exact text to replace, or use write_file to write a whole file."
-        raise ToolError(msg)
-    if old == new:
-        msg = "old and new are the same, so nothing would change. Give the text that should stand there instead as new."
-        raise ToolError(msg)
     with _paths.open_file(context.workspace, shown) as file:
         data = file.read(MAX_TEXT_BYTES + 1)
     _encoded(new, "new")
-    text = _text(data, shown)
-    mark = _texts.BOM if text.startswith(_texts.BOM) else ""
-    text, old, new = text[len(mark) :], old.removeprefix(mark), new.removeprefix(mark)
-    if _only_crlf(text) and "\r" not in old:
-        # Models write \n; in a file whose every line ends in \r\n that can mean one thing only.
-        old, new = old.replace("\n", "\r\n"), new.replace("\r\n", "\n").replace("\n", "\r\n")
-    found = _texts.places(text, old)
-    if len(found) != 1:
-        raise ToolError(_missed(text, old, shown, found))
-    changed = text[: found[0]] + new + text[found[0] + len(old) :]
-    _paths.write_whole(context.workspace, shown, (mark + changed).encode())
-    return f"Edited {shown}: {_span(changed, found[0], len(new))}."
+    done = edited(_text(data, shown), old, new, shown)
+    context.kept.get(Changes).apply(context.workspace, {shown: done.text.encode()})
+    return f"Edited {shown}: {done.place}."
 
 
 def _counted(number: int, one: str, many: str) -> str:
@@ -186,36 +176,3 @@ def _encoded(text: str, name: str) -> bytes:
     except UnicodeEncodeError as error:
         msg = f"{name} holds half a character (a lone surrogate) at position {error.start + 1}. Send it whole."
         raise ToolError(msg) from error
-
-
-def _only_crlf(text: str) -> bool:
-    return "\r\n" in text and text.count("\n") == text.count("\r\n")
-
-
-def _span(text: str, start: int, length: int) -> str:
-    first = _texts.line_at(text, start)
-    last = _texts.line_at(text, max(start, start + length - 1))
-    return f"line {first}" if first == last else f"lines {first}-{last}"
-
-
-def _missed(text: str, old: str, shown: str, found: list[int]) -> str:
-    if found:
-        numbers = [str(_texts.line_at(text, place)) for place in found[:20]]
-        etc = ", ..." if len(found) > len(numbers) else ""
-        return (
-            f'old occurs {len(found)} times in "{shown}", at lines {", ".join(numbers)}{etc}. '
-            "Add surrounding lines to make it unique."
-        )
-    near = _texts.nearest(text, old)
-    if near is None:
-        return (
-            f'old does not occur in "{shown}", and nothing there resembles it. Read the file and copy the text exactly.'
-        )
-    only = f"It differs only in {near.difference}. " if near.difference else ""
-    lines = "\n".join(f"{near.line + index}: {_shown_line(line)}" for index, line in enumerate(near.lines[:20]))
-    return f'old does not occur in "{shown}". {only}Copy the text exactly. The most similar lines there:\n{lines}'
-
-
-def _shown_line(line: str) -> str:
-    r"""Return the line without its end, but with a visible \r, cut to a bearable length."""
-    return line.removesuffix("\n").replace("\r", "\\r")[:300]

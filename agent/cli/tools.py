@@ -8,6 +8,7 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of `agent tools`."""
     parser.add_argument("name", nargs="?", help="Print this tool's definition; also ./file.py:name.")
+    parser.add_argument("--json", action="store_true", help="Print the tools as JSON: name, description, parameters.")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -22,6 +23,19 @@ def main(args: argparse.Namespace) -> int:
             print(json.dumps(tool.definition(), indent=2, ensure_ascii=False))
         return 0
     listed = available_tools()
+    if args.json:
+        told = [
+            {
+                "name": item.name,
+                "description": item.description,
+                "read_only": item.read_only,
+                "exclusive": item.exclusive,
+                "parameters": item.parameters,
+            }
+            for item in listed
+        ]
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+        return 0
     width = max(len(item.name) for item in listed)
     for item in listed:
         flags = "read-only" if item.read_only else "exclusive" if item.exclusive else ""

@@ -1,0 +1,117 @@
+"""Code knowledge: outlines, definitions and references, as short as a model wants them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent import Tool, ToolContext, ToolError
+from tools.code import find_definition, find_references, outline
+
+SHOP = '''\
+"""A small shop."""
+from functools import cache
+
+from stock import Shelf
+
+
+class Order(Shelf):
+    """What somebody wants."""
+
+    @property
+    def total(self) -> int:
+        return count(self.lines)
+
+
+@cache
+def count(lines, /, *, least: int = 0) -> int:
+    return len(lines) + least
+
+
+if True:
+    async def later(): ...
+'''
+STOCK = """\
+from os import path
+
+
+class Shelf:
+    def __init__(self):
+        self.lines = []
+
+
+def refill(shelf: Shelf) -> str:
+    return path.join("a", str(shelf.lines))
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "stock.py").write_text(STOCK)
+    return tmp_path
+
+
+async def called(tool: Tool, workspace: Path, **arguments: object) -> str:
+    """Return what the tool returns, or the text of its ToolError after `!`."""
+    try:
+        value = tool.arguments.check(json.dumps(arguments))
+        return str(await tool.body(value, ToolContext(workspace=workspace, state=None)))
+    except ToolError as error:
+        return f"!{error}"
+
+
+async def test_an_outline_has_lines_signatures_and_first_sentences(shop: Path):
+    assert await called(outline, shop, path="shop.py") == (
+        "shop.py, 21 lines: A small shop.\n"
+        "7-12: class Order(Shelf)  # What somebody wants.\n"
+        "  10-12: @property def total(self) -> int\n"
+        "15-17: @cache def count(lines, /, *, least: int=0) -> int\n"
+        "21-21: async def later()"
+    )
+    (shop / "shop.py").write_text("x = 1\n")
+    assert await called(outline, shop, path="shop.py") == "shop.py, 1 lines\n(nothing is defined)"
+
+
+async def test_what_cannot_be_parsed_is_named_with_its_line(shop: Path):
+    (shop / "shop.py").write_text("def f(:\n")
+    assert await called(outline, shop, path="shop.py") == (
+        '!"shop.py" is not valid Python at line 1: invalid syntax. Read that part with read_file.'
+    )
+
+
+async def test_a_definition_is_found_by_name_alone_or_by_where_it_stands(shop: Path):
+    assert await called(find_definition, shop, name="refill") == "stock.py:9: def refill(shelf: Shelf) -> str:"
+    assert await called(find_definition, shop, name="Shelf", path="shop.py", line=7) == "stock.py:4: class Shelf:"
+    assert await called(find_definition, shop, name="count", path="shop.py") == (
+        "shop.py:16: def count(lines, /, *, least: int = 0) -> int:"
+    )
+    assert await called(find_definition, shop, name="path.join", path="stock.py", line=10) == (
+        "outside the workspace: os.path.join"
+    )
+
+
+async def test_references_are_those_of_the_name_meant(shop: Path):
+    assert await called(find_references, shop, name="lines", path="stock.py", line=6) == (
+        "shop.py:12: return count(self.lines)\n"
+        'stock.py:10: return path.join("a", str(shelf.lines))\n'
+        "stock.py:6: self.lines = []"
+    )
+
+
+async def test_what_is_not_there_is_said_with_where_it_is(shop: Path):
+    assert await called(find_references, shop, name="count", path="shop.py", line=1) == (
+        '!"count" does not stand in line 1 of "shop.py". It stands in line 12, 16.'
+    )
+    assert await called(find_definition, shop, name="cou", path="shop.py") == (
+        '!"cou" does not stand in "shop.py". Copy it from the file.'
+    )
+    assert await called(find_definition, shop, name="nowhere") == (
+        '!Nothing was found where "nowhere" is defined. Try search, which finds any text.'
+    )
+    assert await called(find_definition, shop, name="a b") == (
+        "!'a b' is no Python name. Give one such as total or Order.total, or use search for other texts."
+    )
+    assert (await called(find_definition, shop, name="x", path="../x.py")).startswith('!"../x.py" is outside')

@@ -1,0 +1,158 @@
+"""The debugger as tools, over the real debugpy: stops, stacks, values, steps, and an end in every case."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from agent import Agent, Tool, ToolContext, ToolError
+from agent.messages import ToolResult
+from agent.testing import ScriptedModel, calls, says
+from tools.debugger import debug_evaluate, debug_look, debug_resume, debug_start, debug_stop
+
+ENV = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+MEAN = """\
+def mean(numbers):
+    total = 0
+    for number in numbers:
+        total += number
+    return total / len(numbers)
+"""
+TESTS = """\
+from calc import mean
+
+
+def test_two():
+    assert mean([1, 2]) == 1.5
+
+
+def test_none():
+    assert mean([]) == 0
+"""
+MAIN = """\
+import sys
+from calc import mean
+
+print("mean of", sys.argv[1:])
+print(mean([int(word) for word in sys.argv[1:]]))
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    for name, text in (("calc.py", MEAN), ("test_calc.py", TESTS), ("main.py", MAIN)):
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest_asyncio.fixture
+async def context(workspace: Path) -> AsyncIterator[ToolContext[Any]]:
+    context = ToolContext[Any](workspace=workspace, state=None, env=ENV)
+    yield context
+    await context.kept.aclose()
+
+
+async def called(tool: Tool, context: ToolContext[Any], **arguments: object) -> str:
+    """Return what the tool returns, or the text of its ToolError after `!`."""
+    try:
+        return str(await tool.body(tool.arguments.check(json.dumps(arguments)), context))
+    except ToolError as error:
+        return f"!{error}"
+
+
+async def test_a_test_stops_where_its_exception_leaves_the_code(context: ToolContext[Any]):
+    assert await called(debug_start, context, program="test_calc.py::test_none") == (
+        "Stopped: ZeroDivisionError: division by zero.\n"
+        "#0 mean at calc.py:5\n"
+        "#1 test_none at test_calc.py:9\n"
+        "  2:     total = 0\n"
+        "  3:     for number in numbers:\n"
+        "  4:         total += number\n"
+        "> 5:     return total / len(numbers)\n"
+        "variables:\n"
+        "  numbers = []\n"
+        "  total = 0"
+    )
+    assert await called(debug_evaluate, context, expression="len(numbers) or 'nothing'") == "'nothing'"
+    ended = await called(debug_resume, context)
+    assert ended.startswith("The program ended with exit code 1, without another stop.\nprinted:\n")
+
+
+async def test_a_script_stops_at_a_condition_and_goes_on_line_by_line(context: ToolContext[Any]):
+    stopped = await called(
+        debug_start, context, program="main.py", arguments=["4", "5"], breakpoints=["calc.py:4 if number == 5"]
+    )
+    assert stopped.startswith("Stopped: breakpoint.\n#0 mean at calc.py:4\n#1 <module> at main.py:5\n")
+    assert stopped.endswith("  number = 5\n  numbers = [4, 5]\n  total = 4\nprinted:\n  mean of ['4', '5']")
+    assert await called(debug_look, context, frame=1) == (
+        "#1 <module> at main.py:5\n  2: from calc import mean\n  3: \n"
+        '  4: print("mean of", sys.argv[1:])\n> 5: print(mean([int(word) for word in sys.argv[1:]]))\n'
+        "variables:\n  sys = <module 'sys' (built-in)>"
+    )
+    assert "\n  total = 9" in await called(debug_resume, context, how="over")
+    assert "#0 <module> at main.py" in await called(debug_resume, context, how="out")
+    assert await called(debug_resume, context) == (
+        "The program ended with exit code 0, without another stop.\nprinted:\n  4.5"
+    )
+    assert await called(debug_resume, context) == "!No program is being debugged. Start one with debug_start."
+
+
+async def test_what_cannot_be_done_is_said_with_what_can(context: ToolContext[Any]):
+    for arguments, answer in (
+        ({"program": "gone.py"}, 'There is no "gone.py"'),
+        ({"program": "../x.py"}, '"../x.py" is outside'),
+        ({"program": "main.py", "breakpoints": ["calc.py"]}, "'calc.py' is no breakpoint."),
+        ({"program": "main.py", "breakpoints": ["calc.py:99"]}, '"calc.py" has 6 lines'),
+    ):
+        assert (await called(debug_start, context, **arguments)).startswith(f"!{answer}")
+    assert await called(debug_look, context) == (
+        "!The program is not standing still. Stop it first: debug_start with a breakpoint, or debug_resume."
+    )
+    await called(debug_start, context, program="main.py", arguments=["4"], breakpoints=["calc.py:4"])
+    assert await called(debug_evaluate, context, expression="nothing") == (
+        "!The debugger answers: NameError: name 'nothing' is not defined"
+    )
+    assert await called(debug_look, context, frame=9) == (
+        "!There is no frame 9: they are numbered 0 to 1, the innermost first."
+    )
+    assert await called(debug_stop, context) == "The program is ended."
+    assert await called(debug_stop, context) == "The program is ended."
+
+
+async def test_a_program_that_never_stops_is_paused_where_it_is_and_can_be_ended(context: ToolContext[Any]):
+    (context.workspace / "main.py").write_text(
+        "import os\nopen('pid', 'w').write(str(os.getpid()))\ncount = 0\nwhile True:\n    count += 1\n"
+    )
+    paused = await called(debug_start, context, program="main.py", timeout_s=1)
+    assert paused.startswith("Stopped: no stop within 1 s, so it was paused.\n#0 <module> at main.py:")
+    assert "\n  count = " in paused
+    await called(debug_stop, context)
+    await until_gone(int((context.workspace / "pid").read_text()))
+
+
+async def until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
+        assert time.monotonic() < deadline, "the debugged program is still there"
+        await asyncio.sleep(0.02)
+
+
+async def test_the_end_of_the_run_ends_the_program(workspace: Path):
+    (workspace / "main.py").write_text("import os\nopen('pid', 'w').write(str(os.getpid()))\nx = 1\n")
+    start = ("debug_start", {"program": "main.py", "breakpoints": ["main.py:3"]})
+    outcome = await Agent(
+        ScriptedModel([calls(start), says("Seen.")]), tools=[debug_start], workspace=workspace, env=ENV
+    ).run("Look.")
+    (result,) = [message for message in outcome.messages if isinstance(message, ToolResult)]
+    assert isinstance(result.content, str)
+    assert result.content.startswith("Stopped: breakpoint.")
+    await until_gone(int((workspace / "pid").read_text()))

@@ -1,0 +1,98 @@
+"""Change several places at once, apply a diff, undo: every call changes all that it names, or nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent import ToolContext, ToolError, tool
+
+from . import _paths, _texts
+from ._changes import MAX_KEPT_BYTES, Changes, content
+from ._editing import edited, parsed_diff, patched
+
+Context = ToolContext[Any]
+
+
+class Edit(BaseModel):
+    """One replacement."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str
+    old: str
+    """Must occur exactly once, after the edits before it."""
+    new: str
+
+
+@tool(exclusive=True)
+def edit_files(context: Context, edits: Annotated[tuple[Edit, ...], Field(min_length=1)]) -> str:
+    """Replace several texts, in one or more files; if one does not fit, nothing is changed."""
+    texts: dict[_paths.Inside, str] = {}
+    told: list[str] = []
+    for number, edit in enumerate(edits, 1):
+        path = _paths.inside(context.workspace, edit.path)
+        if path not in texts:
+            texts[path] = _text(context, path)
+        try:
+            done = edited(texts[path], edit.old, edit.new, path)
+        except ToolError as error:
+            msg = f"Edit {number} of {len(edits)} does not fit, so nothing was changed. {error}"
+            raise ToolError(msg) from error
+        texts[path] = done.text
+        told.append(f"{path}: {done.place}")
+    after = {path: _encoded(text) for path, text in texts.items()}
+    context.kept.get(Changes).apply(context.workspace, after)
+    return f"Edited {'; '.join(told)}."
+
+
+@tool(exclusive=True)
+def apply_diff(context: Context, diff: str) -> str:
+    """Apply a unified diff; makes and removes files too. If one hunk does not fit, nothing is changed."""
+    after: dict[_paths.Inside, bytes | None] = {}
+    for one in parsed_diff(diff):
+        path = _paths.inside(context.workspace, one.path or one.new_path)
+        known = after[path] if path in after else content(context.workspace, path)
+        if one.path == "" and known is not None:
+            msg = f'The diff makes "{path}", which is there already. Give the diff from what it holds now.'
+            raise ToolError(msg)
+        if one.path and known is None:
+            msg = f'There is no "{path}" in the workspace, so the diff does not fit. See what there is with list_files.'
+            raise ToolError(msg)
+        changed = _encoded(patched(_decoded(known or b"", path), one, path))
+        if one.new_path and one.new_path != one.path and one.path:
+            after[_paths.inside(context.workspace, one.new_path)] = changed
+            changed = None
+        after[path] = changed if one.new_path else None
+    context.kept.get(Changes).apply(context.workspace, after)
+    made = [f"{'removed' if data is None else 'wrote'} {path}" for path, data in after.items()]
+    return f"Applied: {', '.join(made)}."
+
+
+@tool(exclusive=True)
+def undo_change(context: Context) -> str:
+    """Undo the last change that a tool made to files; call it again for the one before."""
+    last = context.kept.get(Changes).undo(context.workspace)
+    told = [f"{path} {'is gone again' if data is None else 'is as it was'}" for path, data in last.before.items()]
+    return f"Undone: {', '.join(told)}."
+
+
+def _text(context: Context, path: _paths.Inside) -> str:
+    with _paths.open_file(context.workspace, path) as file:
+        return _decoded(file.read(MAX_KEPT_BYTES + 1), path)
+
+
+def _decoded(data: bytes, path: _paths.Inside) -> str:
+    if len(data) > MAX_KEPT_BYTES:
+        msg = f'"{path}" is larger than {MAX_KEPT_BYTES:,} bytes. Change it with a command.'
+        raise ToolError(msg)
+    return _texts.decoded(data, path)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        msg = f"The new text holds half a character (a lone surrogate) at position {error.start + 1}. Send it whole."
+        raise ToolError(msg) from error
