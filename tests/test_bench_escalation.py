@@ -323,6 +323,7 @@ def test_the_report_is_made_of_the_records_alone():
         run_of("0002_reversed", "none", status="verify_failed"),
         run_of("0001_operator", "ladder"),
         run_of("0002_reversed", "ladder", output_tokens=500, climbs={"verify_failed": 1}),
+        run_of("0003_gone", "none", status="error"),
         run_of("0001_operator", "none", fault_rate=0.3, faults={"bad_json": 1}, status="stuck"),
     ]
     lines = report([setup], records).splitlines()

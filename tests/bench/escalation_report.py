@@ -53,9 +53,9 @@ def report(setups: Sequence[Setup], records: Sequence[Record]) -> str:
 
     Args:
         setups: one per start of the bench; the last speaks for the machine.
-        records: of all runs; of those with equal keys the last counts.
+        records: of all runs; of those with equal keys the last counts, and none that failed by no fault of the model's.
     """
-    latest = list({record.key: record for record in records}.values())
+    latest = list({record.key: record for record in records if record.status != "error"}.values())
     named = list(dict.fromkeys(arm for setup in setups for arm in setup.arms))
     latest.sort(key=lambda record: named.index(record.arm) if record.arm in named else len(named))
     rates = sorted({record.fault_rate for record in latest})
