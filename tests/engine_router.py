@@ -134,7 +134,7 @@ async def test_a_run_stays_with_one_engine_and_finishes_on_the_other_when_that_i
 
 async def stays_with_one_engine_and_the_next_goes_to_the_other(routed: Routed, tmp_path: Path) -> None:
     homes: list[str] = []
-    for word in ("first", "second"):
+    for word in ("second", "third"):
         answered, cached = routed.count(ANSWERED), routed.count(CACHED)
         outcome = await run_task(routed, tmp_path / word, word)
         assert outcome.outcome == "verified"
@@ -171,9 +171,9 @@ async def finishes_on_the_other_when_its_engine_is_killed(routed: Routed, tmp_pa
         return await run_task(routed, tmp_path / word, word, stop_its_engine)
 
     # A run goes where the fewest are: if the first one is with the engine that we leave alone, the second is not.
-    outcome = await run("third")
+    outcome = await run("fourth")
     if not accidents:
-        outcome = await run("fourth")
+        outcome = await run("apple")
     accidents[0].join()
 
     assert outcome.outcome == "verified"
