@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,16 +229,15 @@ class Agent:
             patience_s=self.model.patience_s,
             first_wait_s=self.model.first_wait_s,
         )
-        try:
+        async with AsyncExitStack() as ending:
+            if journal is not None:
+                ending.callback(journal.close)
+            ending.push_async_callback(context.kept.aclose)
             try:
                 record(opening)
             except JournalLost as error:
                 raise ConfigError(str(error)) from error
             ended = await Run(state, around).drive()
-        finally:
-            await context.kept.aclose()
-            if journal is not None:
-                journal.close()
         return Outcome(
             outcome=ended.status,
             reason=ended.reason,

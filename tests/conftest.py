@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import sys
+import time
 import urllib.request
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from agent import Endpoint
+    from agent import Endpoint, Tool, ToolContext
     from agent.messages import Reply
     from agent.model import Connection, Served, TokenCount
     from agent.profiles import Profile
@@ -150,6 +152,50 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
         record = start()
         port = urlsplit(record.base_url).port
         yield LiveEngine(base_url=record.base_url, model=record.model, pid=record.pid, start_again=lambda: start(port))
+
+
+class Called(Protocol):
+    """Calls a tool with arguments as a model writes them, and returns the text that comes back."""
+
+    async def __call__(self, tool: Tool, context: ToolContext[Any], /, **arguments: object) -> str:
+        """Return what the tool returns, or the text of its ToolError after `!`."""
+        ...
+
+
+@pytest.fixture
+def called() -> Called:
+    """Call tools without a run."""
+    from agent import ToolError
+
+    async def call(tool: Tool, context: ToolContext[Any], /, **arguments: object) -> str:
+        try:
+            return str(await tool.body(tool.arguments.check(json.dumps(arguments)), context))
+        except ToolError as error:
+            return f"!{error}"
+
+    return call
+
+
+UntilGone = Callable[[Path], Awaitable[None]]
+
+
+@pytest.fixture
+def until_gone() -> UntilGone:
+    """Wait until the process whose number a file holds is dead; a zombie that nobody has collected counts as dead."""
+
+    def is_gone(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+        except FileNotFoundError:
+            return True
+
+    async def wait(pid_file: Path) -> None:
+        deadline = time.monotonic() + 5
+        while not all(is_gone(int(pid)) for pid in pid_file.read_text().split()):
+            assert time.monotonic() < deadline, "the process is still there"
+            await asyncio.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture

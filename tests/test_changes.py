@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent import Tool, ToolContext, ToolError
+from agent import ToolContext
 from tools._changes import MAX_KEPT_BYTES
 from tools.changes import apply_diff, edit_files, undo_change
 from tools.files import edit_file, read_file, write_file
+
+if TYPE_CHECKING:
+    from conftest import Called
 
 
 @pytest.fixture
@@ -21,19 +23,11 @@ def context(tmp_path: Path) -> ToolContext[Any]:
     return ToolContext(workspace=tmp_path, state=None)
 
 
-async def called(tool: Tool, context: ToolContext[Any], **arguments: object) -> str:
-    """Return what the tool returns, or the text of its ToolError after `!`."""
-    try:
-        return str(await tool.body(tool.arguments.check(json.dumps(arguments)), context))
-    except ToolError as error:
-        return f"!{error}"
-
-
 def held(context: ToolContext[Any]) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(context.workspace.iterdir()) if path.is_file()}
 
 
-async def test_several_edits_are_made_in_their_order(context: ToolContext[Any]):
+async def test_several_edits_are_made_in_their_order(context: ToolContext[Any], called: Called):
     edits = [
         {"path": "a.py", "old": "two", "new": "2\n2b"},
         {"path": "b.py", "old": "1", "new": "10"},
@@ -43,7 +37,7 @@ async def test_several_edits_are_made_in_their_order(context: ToolContext[Any]):
     assert held(context) == {"a.py": "one\n2\ntwo and a half\nthree\n", "b.py": "x = 10\n"}
 
 
-async def test_one_edit_that_does_not_fit_leaves_everything_as_it_was(context: ToolContext[Any]):
+async def test_one_edit_that_does_not_fit_leaves_everything_as_it_was(context: ToolContext[Any], called: Called):
     before = held(context)
     edits = [{"path": "b.py", "old": "1", "new": "10"}, {"path": "a.py", "old": "four", "new": "4"}]
     assert (await called(edit_files, context, edits=edits)).startswith(
@@ -52,7 +46,7 @@ async def test_one_edit_that_does_not_fit_leaves_everything_as_it_was(context: T
     assert held(context) == before
 
 
-async def test_a_file_that_cannot_be_written_leaves_the_others_as_they_were(context: ToolContext[Any]):
+async def test_a_file_that_cannot_be_written_leaves_the_others_as_they_were(context: ToolContext[Any], called: Called):
     (context.workspace / ".git").mkdir()
     (context.workspace / ".git" / "config").write_text("[core]\n")
     before = held(context)
@@ -82,7 +76,7 @@ Some words before it.
 """
 
 
-async def test_a_diff_changes_makes_and_removes_files_and_is_undone_as_one(context: ToolContext[Any]):
+async def test_a_diff_changes_makes_and_removes_files_and_is_undone_as_one(context: ToolContext[Any], called: Called):
     """The counts in its first header are wrong, as models write them."""
     before = held(context)
     assert await called(apply_diff, context, diff=DIFF) == "Applied: wrote a.py, wrote new/c.py, removed b.py."
@@ -98,9 +92,13 @@ async def test_a_diff_changes_makes_and_removes_files_and_is_undone_as_one(conte
     )
 
 
-async def test_a_rename_moves_the_content(context: ToolContext[Any]):
+async def test_a_rename_moves_the_content(context: ToolContext[Any], called: Called):
     diff = "--- a/b.py\n+++ b/c.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
     assert await called(apply_diff, context, diff=diff) == "Applied: wrote c.py, removed b.py."
+    diff = "--- a/c.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 2\n+x = 3\n"
+    assert await called(apply_diff, context, diff=diff) == (
+        '!The diff moves a file to "a.py", which is there already. Remove that one first, or edit both.'
+    )
     assert held(context) == {"a.py": "one\ntwo\nthree\n", "c.py": "x = 2\n"}
 
 
@@ -113,7 +111,7 @@ async def test_a_rename_moves_the_content(context: ToolContext[Any]):
     ],
 )
 async def test_the_line_in_the_header_decides_between_equal_places(
-    context: ToolContext[Any], text: str, line: int, result: str
+    context: ToolContext[Any], text: str, line: int, result: str, called: Called
 ):
     (context.workspace / "a.py").write_bytes(text.encode())
     diff = f"--- a/a.py\n+++ b/a.py\n@@ -{line},2 +{line},2 @@\n a\n-b\n+B\n"
@@ -150,18 +148,20 @@ async def test_the_line_in_the_header_decides_between_equal_places(
         ),
     ],
 )
-async def test_a_diff_that_does_not_fit_changes_nothing_and_says_why(context: ToolContext[Any], diff: str, answer: str):
+async def test_a_diff_that_does_not_fit_changes_nothing_and_says_why(
+    context: ToolContext[Any], diff: str, answer: str, called: Called
+):
     before = held(context)
     assert await called(apply_diff, context, diff=diff) == f"!{answer}"
     assert held(context) == before
 
 
-async def test_a_diff_cannot_lead_out(context: ToolContext[Any]):
+async def test_a_diff_cannot_lead_out(context: ToolContext[Any], called: Called):
     diff = "--- /dev/null\n+++ b/../out.py\n@@ -0,0 +1 @@\n+a\n"
     assert (await called(apply_diff, context, diff=diff)).startswith('!"../out.py" is outside the workspace')
 
 
-async def test_what_changed_since_it_was_read_is_not_written_over(context: ToolContext[Any]):
+async def test_what_changed_since_it_was_read_is_not_written_over(context: ToolContext[Any], called: Called):
     await called(read_file, context, path="a.py")
     (context.workspace / "a.py").write_text("somebody else's\n")
     assert await called(write_file, context, path="a.py", content="mine\n") == (
@@ -172,7 +172,7 @@ async def test_what_changed_since_it_was_read_is_not_written_over(context: ToolC
     assert await called(write_file, context, path="a.py", content="mine too\n") == "Wrote 9 bytes to a.py."
 
 
-async def test_the_last_change_is_undone_but_not_over_what_came_after(context: ToolContext[Any]):
+async def test_the_last_change_is_undone_but_not_over_what_came_after(context: ToolContext[Any], called: Called):
     await called(edit_file, context, path="a.py", old="two", new="2")
     await called(write_file, context, path="new.py", content="n\n")
     assert await called(undo_change, context) == "Undone: new.py is gone again."
@@ -182,7 +182,7 @@ async def test_the_last_change_is_undone_but_not_over_what_came_after(context: T
     )
 
 
-async def test_what_was_too_large_to_keep_is_not_undone(context: ToolContext[Any]):
+async def test_what_was_too_large_to_keep_is_not_undone(context: ToolContext[Any], called: Called):
     await called(edit_file, context, path="b.py", old="1", new="2")
     with (context.workspace / "big").open("wb") as file:
         file.truncate(MAX_KEPT_BYTES + 1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent import Tool, ToolContext, ToolError
+from agent import ToolContext
 from tools.code import find_definition, find_references, outline
+
+if TYPE_CHECKING:
+    from conftest import Called
 
 SHOP = '''\
 """A small shop."""
@@ -48,22 +51,13 @@ def refill(shelf: Shelf) -> str:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Path:
+def shop(tmp_path: Path) -> ToolContext[Any]:
     (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "stock.py").write_text(STOCK)
-    return tmp_path
+    return ToolContext(workspace=tmp_path, state=None)
 
 
-async def called(tool: Tool, workspace: Path, **arguments: object) -> str:
-    """Return what the tool returns, or the text of its ToolError after `!`."""
-    try:
-        value = tool.arguments.check(json.dumps(arguments))
-        return str(await tool.body(value, ToolContext(workspace=workspace, state=None)))
-    except ToolError as error:
-        return f"!{error}"
-
-
-async def test_an_outline_has_lines_signatures_and_first_sentences(shop: Path):
+async def test_an_outline_has_lines_signatures_and_first_sentences(shop: ToolContext[Any], called: Called):
     assert await called(outline, shop, path="shop.py") == (
         "shop.py, 21 lines: A small shop.\n"
         "7-12: class Order(Shelf)  # What somebody wants.\n"
@@ -71,18 +65,18 @@ async def test_an_outline_has_lines_signatures_and_first_sentences(shop: Path):
         "15-17: @cache def count(lines, /, *, least: int=0) -> int\n"
         "21-21: async def later()"
     )
-    (shop / "shop.py").write_text("x = 1\n")
+    (shop.workspace / "shop.py").write_text("x = 1\n")
     assert await called(outline, shop, path="shop.py") == "shop.py, 1 lines\n(nothing is defined)"
 
 
-async def test_what_cannot_be_parsed_is_named_with_its_line(shop: Path):
-    (shop / "shop.py").write_text("def f(:\n")
+async def test_what_cannot_be_parsed_is_named_with_its_line(shop: ToolContext[Any], called: Called):
+    (shop.workspace / "shop.py").write_text("def f(:\n")
     assert await called(outline, shop, path="shop.py") == (
         '!"shop.py" is not valid Python at line 1: invalid syntax. Read that part with read_file.'
     )
 
 
-async def test_a_definition_is_found_by_name_alone_or_by_where_it_stands(shop: Path):
+async def test_a_definition_is_found_by_name_alone_or_by_where_it_stands(shop: ToolContext[Any], called: Called):
     assert await called(find_definition, shop, name="refill") == "stock.py:9: def refill(shelf: Shelf) -> str:"
     assert await called(find_definition, shop, name="Shelf", path="shop.py", line=7) == "stock.py:4: class Shelf:"
     assert await called(find_definition, shop, name="count", path="shop.py") == (
@@ -93,7 +87,7 @@ async def test_a_definition_is_found_by_name_alone_or_by_where_it_stands(shop: P
     )
 
 
-async def test_references_are_those_of_the_name_meant(shop: Path):
+async def test_references_are_those_of_the_name_meant(shop: ToolContext[Any], called: Called):
     assert await called(find_references, shop, name="lines", path="stock.py", line=6) == (
         "shop.py:12: return count(self.lines)\n"
         'stock.py:10: return path.join("a", str(shelf.lines))\n'
@@ -101,7 +95,7 @@ async def test_references_are_those_of_the_name_meant(shop: Path):
     )
 
 
-async def test_what_is_not_there_is_said_with_where_it_is(shop: Path):
+async def test_what_is_not_there_is_said_with_where_it_is(shop: ToolContext[Any], called: Called):
     assert await called(find_references, shop, name="count", path="shop.py", line=1) == (
         '!"count" does not stand in line 1 of "shop.py". It stands in line 12, 16.'
     )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
-from agent import Agent, Tool, ToolContext, ToolError
+from agent import Agent, ToolContext
 from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 from tools.debugger import debug_evaluate, debug_look, debug_resume, debug_start, debug_stop
+
+if TYPE_CHECKING:
+    from conftest import Called, UntilGone
 
 ENV = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 MEAN = """\
@@ -61,15 +61,7 @@ async def context(workspace: Path) -> AsyncIterator[ToolContext[Any]]:
     await context.kept.aclose()
 
 
-async def called(tool: Tool, context: ToolContext[Any], **arguments: object) -> str:
-    """Return what the tool returns, or the text of its ToolError after `!`."""
-    try:
-        return str(await tool.body(tool.arguments.check(json.dumps(arguments)), context))
-    except ToolError as error:
-        return f"!{error}"
-
-
-async def test_a_test_stops_where_its_exception_leaves_the_code(context: ToolContext[Any]):
+async def test_a_test_stops_where_its_exception_leaves_the_code(context: ToolContext[Any], called: Called):
     assert await called(debug_start, context, program="test_calc.py::test_none") == (
         "Stopped: ZeroDivisionError: division by zero.\n"
         "#0 mean at calc.py:5\n"
@@ -87,7 +79,7 @@ async def test_a_test_stops_where_its_exception_leaves_the_code(context: ToolCon
     assert ended.startswith("The program ended with exit code 1, without another stop.\nprinted:\n")
 
 
-async def test_a_script_stops_at_a_condition_and_goes_on_line_by_line(context: ToolContext[Any]):
+async def test_a_script_stops_at_a_condition_and_goes_on_line_by_line(context: ToolContext[Any], called: Called):
     stopped = await called(
         debug_start, context, program="main.py", arguments=["4", "5"], breakpoints=["calc.py:4 if number == 5"]
     )
@@ -106,12 +98,12 @@ async def test_a_script_stops_at_a_condition_and_goes_on_line_by_line(context: T
     assert await called(debug_resume, context) == "!No program is being debugged. Start one with debug_start."
 
 
-async def test_what_cannot_be_done_is_said_with_what_can(context: ToolContext[Any]):
+async def test_what_cannot_be_done_is_said_with_what_can(context: ToolContext[Any], called: Called):
     for arguments, answer in (
         ({"program": "gone.py"}, 'There is no "gone.py"'),
         ({"program": "../x.py"}, '"../x.py" is outside'),
         ({"program": "main.py", "breakpoints": ["calc.py"]}, "'calc.py' is no breakpoint."),
-        ({"program": "main.py", "breakpoints": ["calc.py:99"]}, '"calc.py" has 6 lines'),
+        ({"program": "main.py", "breakpoints": ["calc.py:99"]}, '"calc.py" has 5 lines'),
     ):
         assert (await called(debug_start, context, **arguments)).startswith(f"!{answer}")
     assert await called(debug_look, context) == (
@@ -128,7 +120,9 @@ async def test_what_cannot_be_done_is_said_with_what_can(context: ToolContext[An
     assert await called(debug_stop, context) == "The program is ended."
 
 
-async def test_a_program_that_never_stops_is_paused_where_it_is_and_can_be_ended(context: ToolContext[Any]):
+async def test_a_program_that_never_stops_is_paused_where_it_is_and_can_be_ended(
+    context: ToolContext[Any], called: Called, until_gone: UntilGone
+):
     (context.workspace / "main.py").write_text(
         "import os\nopen('pid', 'w').write(str(os.getpid()))\ncount = 0\nwhile True:\n    count += 1\n"
     )
@@ -136,17 +130,10 @@ async def test_a_program_that_never_stops_is_paused_where_it_is_and_can_be_ended
     assert paused.startswith("Stopped: no stop within 1 s, so it was paused.\n#0 <module> at main.py:")
     assert "\n  count = " in paused
     await called(debug_stop, context)
-    await until_gone(int((context.workspace / "pid").read_text()))
+    await until_gone(context.workspace / "pid")
 
 
-async def until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
-        assert time.monotonic() < deadline, "the debugged program is still there"
-        await asyncio.sleep(0.02)
-
-
-async def test_the_end_of_the_run_ends_the_program(workspace: Path):
+async def test_the_end_of_the_run_ends_the_program(workspace: Path, until_gone: UntilGone):
     (workspace / "main.py").write_text("import os\nopen('pid', 'w').write(str(os.getpid()))\nx = 1\n")
     start = ("debug_start", {"program": "main.py", "breakpoints": ["main.py:3"]})
     outcome = await Agent(
@@ -155,4 +142,4 @@ async def test_the_end_of_the_run_ends_the_program(workspace: Path):
     (result,) = [message for message in outcome.messages if isinstance(message, ToolResult)]
     assert isinstance(result.content, str)
     assert result.content.startswith("Stopped: breakpoint.")
-    await until_gone(int((workspace / "pid").read_text()))
+    await until_gone(workspace / "pid")

@@ -9,11 +9,15 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent import ToolContext, ToolError
 from tools.shell import run_shell
+
+if TYPE_CHECKING:
+    from conftest import UntilGone
 
 ENV = {"PATH": os.defpath + ":/usr/bin:/bin", "GREETING": "hello"}
 
@@ -25,22 +29,6 @@ async def shell(workspace: Path, **arguments: object) -> str:
         return str(await run_shell.body(value, ToolContext(workspace=workspace, state=None, env=ENV)))
     except ToolError as error:
         return f"!{error}"
-
-
-def is_gone(pid_file: Path) -> bool:
-    """Say whether the process is dead; a zombie that nobody has collected yet counts as dead."""
-    pid = int(pid_file.read_text())
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
-    except FileNotFoundError:
-        return True
-
-
-async def until_gone(pid_file: Path) -> None:
-    deadline = time.monotonic() + 2
-    while not is_gone(pid_file):
-        assert time.monotonic() < deadline, "the process is still there"
-        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +67,9 @@ async def test_an_unknown_command_is_left_to_the_shell_to_explain(tmp_path: Path
     assert answer.endswith("\nexit code 127")
 
 
-async def test_a_command_that_takes_too_long_is_killed_and_its_output_shown(tmp_path: Path) -> None:
+async def test_a_command_that_takes_too_long_is_killed_and_its_output_shown(
+    tmp_path: Path, until_gone: UntilGone
+) -> None:
     started = time.monotonic()
     answer = await shell(tmp_path, command="echo $$ > pid; echo begun; sleep 60 | sleep 60", timeout_s=1)
     assert answer == (
@@ -89,14 +79,14 @@ async def test_a_command_that_takes_too_long_is_killed_and_its_output_shown(tmp_
     await until_gone(tmp_path / "pid")
 
 
-async def test_a_silent_command_that_takes_too_long_is_said_to_be_silent(tmp_path: Path) -> None:
+async def test_a_silent_command_that_takes_too_long_is_said_to_be_silent(tmp_path: Path, until_gone: UntilGone) -> None:
     assert await shell(tmp_path, command="trap '' TERM; sleep 60 & echo $! > pid; wait", timeout_s=1) == (
         "!The command did not end within 1 s and was killed; what it had done stays done. It had written nothing."
     )
     await until_gone(tmp_path / "pid")
 
 
-async def test_a_background_process_ends_with_its_command(tmp_path: Path) -> None:
+async def test_a_background_process_ends_with_its_command(tmp_path: Path, until_gone: UntilGone) -> None:
     started = time.monotonic()
     assert await shell(tmp_path, command="sleep 60 & echo $! > pid; echo done") == "done\n"
     assert time.monotonic() - started < 2
@@ -114,7 +104,7 @@ async def test_a_daemon_that_holds_the_pipe_does_not_hold_us_up(tmp_path: Path) 
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
-async def test_cancelling_the_call_kills_the_command(tmp_path: Path) -> None:
+async def test_cancelling_the_call_kills_the_command(tmp_path: Path, until_gone: UntilGone) -> None:
     call = asyncio.create_task(shell(tmp_path, command="sleep 60 & echo $! > part; mv part pid; wait"))
     while not (tmp_path / "pid").exists():
         await asyncio.sleep(0.01)

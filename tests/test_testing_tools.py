@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent import Tool, ToolContext, ToolError
+from agent import ToolContext
 from tools.testing_tools import read_test_report, run_tests
+
+if TYPE_CHECKING:
+    from conftest import Called
 
 ENV = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
@@ -67,14 +69,6 @@ def context(workspace: Path, env: dict[str, str] = ENV) -> ToolContext[Any]:
     return ToolContext(workspace=workspace, state=None, env=env)
 
 
-async def called(tool: Tool, context: ToolContext[Any], **arguments: object) -> str:
-    """Return what the tool returns, or the text of its ToolError after `!`."""
-    try:
-        return str(await tool.body(tool.arguments.check(json.dumps(arguments)), context))
-    except ToolError as error:
-        return f"!{error}"
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "code_of.py").write_text(CODE)
@@ -82,7 +76,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_what_failed_is_told_with_its_place_and_its_values(project: Path):
+async def test_what_failed_is_told_with_its_place_and_its_values(project: Path, called: Called):
     assert await called(run_tests, context(project)) == (
         "2 failed, 1 error, 1 passed, 1 skipped, 1 xfailed.\n"
         "\n"
@@ -107,7 +101,7 @@ async def test_what_failed_is_told_with_its_place_and_its_values(project: Path):
     )
 
 
-async def test_what_changed_since_the_last_run_is_told(project: Path):
+async def test_what_changed_since_the_last_run_is_told(project: Path, called: Called):
     around = context(project)
     first = await called(run_tests, around, tests=["test_code.py::test_even", "test_code.py::test_odd"])
     assert first.startswith("1 failed, 1 passed.\n\nFAILED")
@@ -122,29 +116,36 @@ async def test_what_changed_since_the_last_run_is_told(project: Path):
     assert "still fail: test_code.py::test_odd." in await called(run_tests, around, tests=["test_code.py::test_odd"])
 
 
-async def test_a_file_that_cannot_be_imported_is_an_error_with_its_reason(project: Path):
+async def test_a_file_that_cannot_be_imported_is_an_error_with_its_reason(project: Path, called: Called):
     (project / "test_code.py").write_text("from code_of import nothing\n")
     answer = await called(run_tests, context(project))
     assert answer.startswith("1 error.\n\nERROR test_code.py\n")
     assert "cannot import name 'nothing' from 'code_of'" in answer
 
 
-async def test_a_run_that_dies_or_hangs_names_the_test(project: Path):
+async def test_a_run_that_dies_or_hangs_names_the_test(project: Path, called: Called):
     (project / "test_code.py").write_text(
-        "import os, signal, time\n\ndef test_fine():\n    pass\n\n"
-        "def test_dies():\n    os.kill(os.getpid(), signal.SIGSEGV)\n\n"
-        "def test_hangs():\n    time.sleep(60)\n"
+        "import os, signal\n\ndef test_fine():\n    pass\n\n"
+        "def test_dies():\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
     )
     assert await called(run_tests, context(project), tests=["test_code.py::test_fine", "test_code.py::test_dies"]) == (
-        "1 passed.\n\nThe run died (exit code 139 (killed by SIGSEGV)) while test_code.py::test_dies was running."
+        "1 passed.\n\nThe run broke off (exit code 139 (killed by SIGSEGV)) while test_code.py::test_dies was running."
     )
+    (project / "test_code.py").write_text(
+        "import os, pytest\n\n@pytest.fixture\ndef leaves():\n    yield\n    os._exit(0)\n\n"
+        "def test_leaves(leaves):\n    pass\n"
+    )
+    assert await called(run_tests, context(project)) == (
+        "1 passed.\n\nThe run broke off (exit code 0) while test_code.py::test_leaves was running."
+    )
+    (project / "test_code.py").write_text("import time\n\ndef test_hangs():\n    time.sleep(60)\n")
     assert await called(run_tests, context(project), tests=["test_code.py::test_hangs"], timeout_s=2) == (
         "!The run did not end within 2 s and was killed while test_code.py::test_hangs was running. Give fewer tests, "
         "or a larger timeout_s."
     )
 
 
-async def test_what_is_no_test_is_refused_with_what_to_give(project: Path):
+async def test_what_is_no_test_is_refused_with_what_to_give(project: Path, called: Called):
     assert await called(run_tests, context(project), tests=["-x"]) == (
         "!'-x' is no test. Give files, folders or ids such as test_a.py::test_b, not options."
     )
@@ -153,13 +154,13 @@ async def test_what_is_no_test_is_refused_with_what_to_give(project: Path):
         "!pytest found no test. Give the file of the tests, or look for them with list_files."
     )
     missing = await called(run_tests, context(project), tests=["test_gone.py"])
-    assert re.match(r"!pytest ran no test \(exit code 4\)\. It printed:\n.*test_gone\.py", missing, re.DOTALL)
+    assert re.match(r"!The run broke off \(exit code 4\)\. It printed:\n.*test_gone\.py", missing, re.DOTALL)
     assert await called(run_tests, context(project, {"PATH": str(project)})) == (
-        "!There is no `python` on the PATH of this run, so pytest cannot be run. Say so in your answer."
+        "!There is no `python` on the PATH of this run. Say so in your answer."
     )
 
 
-async def test_a_report_of_another_runner_is_read(tmp_path: Path):
+async def test_a_report_of_another_runner_is_read(tmp_path: Path, called: Called):
     (tmp_path / "report.xml").write_text(
         '<testsuites><testsuite name="a"><testcase classname="math" name="adds"/>'
         '<testcase classname="math" name="halves"><failure message="expected 2">at math.js:3</failure>'
@@ -182,7 +183,7 @@ async def test_a_report_of_another_runner_is_read(tmp_path: Path):
         ),
     ],
 )
-async def test_what_is_no_report_is_said_to_be_none(tmp_path: Path, text: str, why: str):
+async def test_what_is_no_report_is_said_to_be_none(tmp_path: Path, text: str, why: str, called: Called):
     (tmp_path / "report.xml").write_text(text)
     assert await called(read_test_report, context(tmp_path), path="report.xml") == (
         f'!"report.xml" is no JUnit XML report: {why}. Let the test runner write one, then give its path.'

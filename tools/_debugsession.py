@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from agent import ToolContext, ToolError
 
 from ._dap import Adapter, AdapterGone, Body, Refused
+from ._process import python_of
 
 ASK_S = 20.0
 START_S = 60.0
@@ -98,12 +98,7 @@ class DebugSession:
             ToolError: there is no Python or no debugger, or it did not start.
         """
         await self.aclose()
-        python = shutil.which("python", path=context.env.get("PATH")) or shutil.which(
-            "python3", path=context.env.get("PATH")
-        )
-        if python is None:
-            msg = "There is no `python` on the PATH of this run, so nothing can be debugged. Say so in your answer."
-            raise ToolError(msg)
+        python = python_of(context.env)
         what = {"module": program[1], "args": list(program[2:])} if program[0] == "-m" else {
             "program": program[0], "args": list(program[1:]),
         }  # fmt: skip

@@ -87,7 +87,7 @@ def parsed_diff(text: str) -> list[FileDiff]:
     lines = text.replace("\r\n", "\n").split("\n")
     at = 0
     while at < len(lines):
-        if lines[at].startswith("--- ") and at + 1 < len(lines) and lines[at + 1].startswith("+++ "):
+        if _begins_file(lines, at):
             before, after = _path(lines[at]), _path(lines[at + 1])
             hunks, at = _hunks(lines, at + 2)
             if not hunks:

@@ -1,8 +1,8 @@
 """A pytest plugin that writes what happened as JSON lines; runs in any Python, so it imports nothing of ours.
 
 Loaded by `-p`, in whatever interpreter the workspace's tests run in; the file to write is named by `REPORT_ENV`.
-Each line is an object with `event`: `collected` (count), `start` (id), `result` (id, phase, outcome, seconds, message,
-frames, printed), `broken` (id, text: a file that could not be collected).
+Each line is an object with `event`: `start` and `end` (id), `result` (id, phase, outcome, message, frames, printed),
+`broken` (id, text: a file that could not be collected).
 """
 
 from __future__ import annotations
@@ -22,11 +22,6 @@ _MOST_LOCALS = 12
 _MOST_CHARS = 2_000
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write how many tests there are."""
-    _write(event="collected", count=len(session.items))
-
-
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """Write down a file that could not be imported, or holds no valid test."""
     if report.failed:
@@ -36,6 +31,11 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 def pytest_runtest_logstart(nodeid: str, location: object) -> None:
     """Write which test is under way, so that it can be named if the interpreter dies in it."""
     _write(event="start", id=nodeid)
+
+
+def pytest_runtest_logfinish(nodeid: str, location: object) -> None:
+    """Write that a test is over, its teardown included."""
+    _write(event="end", id=nodeid)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -53,7 +53,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         id=report.nodeid,
         phase=report.when,
         outcome=outcome,
-        seconds=report.duration,
         printed=_cut(_printed(report)) if report.failed else "",
         **found,
     )

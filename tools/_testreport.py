@@ -130,7 +130,7 @@ class _FrameLine(BaseModel):
 class _Line(BaseModel):
     """A line of our plugin's report."""
 
-    event: Literal["collected", "start", "broken", "result"]
+    event: Literal["start", "end", "broken", "result"]
     id: str = ""
     phase: Literal["setup", "call", "teardown"] = "call"
     outcome: Outcome = "passed"
@@ -147,11 +147,12 @@ def from_plugin(text: str, workspace: Path) -> Report:
         line = _Line.model_validate_json(raw)
         if line.event == "start":
             report.running = line.id
+        elif line.event == "end":
+            report.running = ""
         elif line.event == "broken":
             found[line.id] = Case(name=line.id or "(collection)", outcome="error", message=line.text)
         elif line.event == "result":
             case = _case(line, workspace)
-            report.running = ""
             if line.id not in found or case.outcome in BAD:
                 found[line.id] = case
     report.cases = list(found.values())

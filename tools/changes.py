@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -60,6 +61,8 @@ def apply_diff(context: Context, diff: str) -> str:
         if one.path and known is None:
             msg = f'There is no "{path}" in the workspace, so the diff does not fit. See what there is with list_files.'
             raise ToolError(msg)
+        if one.path and one.new_path not in {"", one.path}:
+            _check_free(context, after, one.new_path)
         changed = _encoded(patched(_decoded(known or b"", path), one, path))
         if one.new_path and one.new_path != one.path and one.path:
             after[_paths.inside(context.workspace, one.new_path)] = changed
@@ -76,6 +79,13 @@ def undo_change(context: Context) -> str:
     last = context.kept.get(Changes).undo(context.workspace)
     told = [f"{path} {'is gone again' if data is None else 'is as it was'}" for path, data in last.before.items()]
     return f"Undone: {', '.join(told)}."
+
+
+def _check_free(context: Context, after: Mapping[_paths.Inside, bytes | None], path: str) -> None:
+    to = _paths.inside(context.workspace, path)
+    if (after[to] if to in after else content(context.workspace, to)) is not None:
+        msg = f'The diff moves a file to "{to}", which is there already. Remove that one first, or edit both.'
+        raise ToolError(msg)
 
 
 def _text(context: Context, path: _paths.Inside) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -40,6 +41,18 @@ class _Name(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """A name in a file."""
+
+    script: Any
+    """The file, as jedi's `Script`."""
+    line: int
+    """From 1."""
+    column: int
+    """From 0."""
+
+
 class _Project(Protocol):
     def search(self, string: str, *, all_scopes: bool) -> Iterator[_Name]:
         """Return all names in the workspace that are called so."""
@@ -68,16 +81,16 @@ def find_definition(context: Context, name: str, path: str = "", line: Line | No
     """Find where a Python name is defined; with path and line, the one meant there, else all in the workspace."""
     if not path:
         return _answer(context, [found for found in _named(context, name) if found.is_definition()], name, "defined")
-    script, row, column = _place(context, name, path, line)
-    found: list[_Name] = script.goto(row, column, follow_imports=True, follow_builtin_imports=True)
+    place = _place(context, name, path, line)
+    found: list[_Name] = place.script.goto(place.line, place.column, follow_imports=True, follow_builtin_imports=True)
     return _answer(context, found, name, "defined")
 
 
 @tool(read_only=True)
 def find_references(context: Context, name: str, path: str, line: Line) -> str:
     """Find where the Python name that stands at this line is used, in the whole workspace."""
-    script, row, column = _place(context, name, path, line)
-    found: list[_Name] = script.get_references(row, column, include_builtins=False)
+    place = _place(context, name, path, line)
+    found: list[_Name] = place.script.get_references(place.line, place.column, include_builtins=False)
     return _answer(context, found, name, "used")
 
 
@@ -112,8 +125,8 @@ def _entry(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, signatur
     return _cut(f"{'  ' * depth}{first}-{node.end_lineno}: {marks}{signature}{f'  # {about}' if about else ''}")
 
 
-def _place(context: Context, name: str, path: str, line: int | None) -> tuple[Any, int, int]:
-    """Find the column of a name in its line; jedi wants lines from 1, columns from 0."""
+def _place(context: Context, name: str, path: str, line: int | None) -> _Place:
+    """Find the column of a name in its line."""
     shown, text = _read(context, path)
     lines = _texts.lines_of(text)
     numbers = [line] if line is not None else range(1, len(lines) + 1)
@@ -122,7 +135,8 @@ def _place(context: Context, name: str, path: str, line: int | None) -> tuple[An
         column = _column(lines[number - 1], last) if number <= len(lines) else -1
         if column >= 0:
             project = _project(context)
-            return import_module("jedi").Script(text, path=context.workspace / shown, project=project), number, column
+            script = import_module("jedi").Script(text, path=context.workspace / shown, project=project)
+            return _Place(script=script, line=number, column=column)
     where = f"line {line} of " if line is not None else ""
     near = [str(at) for at, row in enumerate(lines, 1) if _column(row, last) >= 0][:10]
     advice = f"It stands in line {', '.join(near)}." if near else "Copy it from the file."

@@ -88,7 +88,7 @@ def _breakpoint(context: Context, text: str) -> Breakpoint:
         raise ToolError(msg)
     shown = _paths.inside(context.workspace, path)
     with _paths.open_file(context.workspace, shown) as file:
-        count = file.read(20_000_000).count(b"\n") + 1
+        count = sum(1 for _ in file)
     if int(line) > count:
         msg = f'"{shown}" has {count} lines, so there can be no breakpoint at line {line}.'
         raise ToolError(msg)

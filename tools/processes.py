@@ -43,9 +43,6 @@ class _Started:
 @tool(exclusive=True, timeout_s=MAX_WAIT_S + 30.0)
 async def start_process(context: Context, command: str, wait_s: WaitS = 2) -> str:
     """Start a shell command that goes on in the background, such as a server; shows what it prints at first."""
-    if "\0" in command:
-        msg = "The command holds a NUL character, which no command can. Send it without."
-        raise ToolError(msg)
     started = context.kept.get(_Started)
     if len(started.running) >= MOST_RUNNING:
         msg = f"{MOST_RUNNING} processes are running already. End one with stop_process."

@@ -12,7 +12,7 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths
-from ._process import ended, run_to_end
+from ._process import ended, python_of, run_to_end
 from ._reporter import REPORT_ENV
 from ._testreport import Outcome, Report, from_junit, from_plugin, told
 
@@ -20,8 +20,9 @@ MAX_TIMEOUT_S = 1_800
 MAX_REPORT_BYTES = 20_000_000
 _PLUGIN = "tramontane_test_report"
 _MOST_OUTPUT_CHARS = 4_000
-# What pytest's exit codes mean (pytest.ExitCode, version 9.2); 0 and 1 are told by the tests themselves.
-_NOTHING_RAN, _USAGE, _INTERNAL, _INTERRUPTED = 5, 4, 3, 2
+# pytest.ExitCode, version 9.2. Passed and failed are told by the tests, a file that cannot be collected by its error.
+_TOLD = frozenset({0, 1, 2})
+_NOTHING_RAN = 5
 
 
 class _LastRun:
@@ -49,12 +50,7 @@ async def run_tests(
     if wrong := next((name for name in tests if name.startswith("-") or "\0" in name), None):
         msg = f"{wrong!r} is no test. Give files, folders or ids such as test_a.py::test_b, not options."
         raise ToolError(msg)
-    python = shutil.which("python", path=context.env.get("PATH")) or shutil.which(
-        "python3", path=context.env.get("PATH")
-    )
-    if python is None:
-        msg = "There is no `python` on the PATH of this run, so pytest cannot be run. Say so in your answer."
-        raise ToolError(msg)
+    python = python_of(context.env)
     with tempfile.TemporaryDirectory(prefix="tests-") as name:
         folder = Path(name)
         shutil.copyfile(Path(__file__).with_name("_reporter.py"), folder / f"{_PLUGIN}.py")
@@ -66,7 +62,7 @@ async def run_tests(
         report_file = folder / "report.jsonl"
         text = report_file.read_text(encoding="utf-8") if report_file.exists() else ""
     report = from_plugin(text, context.workspace.resolve())
-    if ran.code not in {0, 1} and not report.cases:
+    if ran.code != 0 and not report.cases:
         raise ToolError(_no_report(ran.code, ran.output, timeout_s, report.running))
     answer = context.kept.get(_LastRun).compared(report)
     return f"{answer}\n\n{_cut_short(ran.code, timeout_s, report.running)}".rstrip()
@@ -93,8 +89,8 @@ def _cut_short(code: int | None, timeout_s: int, running: str) -> str:
     at = f" while {running} was running" if running else ""
     if code is None:
         return f"The run did not end within {timeout_s} s and was killed{at}. Give fewer tests, or a larger timeout_s."
-    if code < 0:
-        return f"The run died ({ended(code)}){at}."
+    if running or code not in _TOLD:
+        return f"The run broke off ({ended(code)}){at}."
     return ""
 
 
@@ -103,6 +99,6 @@ def _no_report(code: int | None, printed: str, timeout_s: int, running: str) -> 
         return "pytest is not installed for the `python` of this run. Install it, or run the tests with run_shell."
     if code == _NOTHING_RAN:
         return "pytest found no test. Give the file of the tests, or look for them with list_files."
-    reason = _cut_short(code, timeout_s, running) or f"pytest ran no test ({ended(code or 0)})."
+    reason = _cut_short(code, timeout_s, running) or "pytest ran no test."
     tail = printed.strip()[-_MOST_OUTPUT_CHARS:]
     return f"{reason} It printed:\n{tail}" if tail else reason

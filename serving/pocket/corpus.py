@@ -28,14 +28,14 @@ Loader = Any
 MAX_TOKENS = 4096
 """Longer conversations are left out."""
 _DRILLS = 5
-"""For each whole repair so many conversations of each effort with nothing but the step that matters, most of whose
-tokens are not those of the way there: without them a training on two cores sees too few repairs."""
-_EDIT_ONLY = [definitions()["edit_file"]]
+"""For each whole repair so many conversations of each effort that hold nothing but the edit: nine tenths of a whole
+one are the way there, so without them a training on two cores sees too few repairs."""
 
 
 def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
     """Make up conversations without an end, of the training's names and bodies only; True: it holds code."""
     rng, own = Random(seed), list(definitions().values())
+    edit_only = [definitions()["edit_file"]]
     with Runner() as runner:
         while True:
             exchanges = _story(rng, runner)
@@ -48,7 +48,7 @@ def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
             for effort in EFFORTS * _DRILLS:
                 drills = [one for one in (_drill(rng, runner) for _ in range(rng.choice([1, 2, 3]))) if one]
                 if drills:
-                    yield sample_of(rng, drills, _EDIT_ONLY, SYSTEM_PROMPT, effort=effort, usual=20), True
+                    yield sample_of(rng, drills, edit_only, SYSTEM_PROMPT, effort=effort, usual=20), True
             for _ in range(rng.choice([1, 2, 3])):
                 yield sample(rng, own, SYSTEM_PROMPT), False
             if rng.random() < 0.7:
