@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .limits import Limits
     from .messages import Image
     from .outcome import Outcome
+    from .sandbox import CommandLimits, Launch, Rules, Sandbox, find_sandbox
     from .schematool import tool_from_schema
     from .task import Task
     from .taskfile import load_task
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "AgentError",
+    "CommandLimits",
     "ConfigError",
     "Endpoint",
     "EndpointError",
@@ -38,15 +40,19 @@ __all__ = [
     "EndpointUnreadable",
     "Image",
     "Ladder",
+    "Launch",
     "Limits",
     "Outcome",
+    "Rules",
     "RunFailed",
     "Rung",
+    "Sandbox",
     "Task",
     "Tool",
     "ToolContext",
     "ToolError",
     "Verify",
+    "find_sandbox",
     "load_task",
     "tool",
     "tool_from_schema",
@@ -55,16 +61,21 @@ __all__ = [
 # pydantic takes 0.1 s, jsonschema and yaml 0.05 s each: `agent --help` pays for none, a tool file only for pydantic.
 _HOMES = {
     "Agent": "assembly",
+    "CommandLimits": "sandbox",
     "Endpoint": "endpoint",
     "Image": "messages",
     "Ladder": "escalation",
+    "Launch": "sandbox",
     "Limits": "limits",
     "Outcome": "outcome",
+    "Rules": "sandbox",
     "Rung": "escalation",
+    "Sandbox": "sandbox",
     "Task": "task",
     "Tool": "toolspec",
     "ToolContext": "toolspec",
     "Verify": "taskparts",
+    "find_sandbox": "sandbox",
     "load_task": "taskfile",
     "tool": "toolspec",
     "tool_from_schema": "schematool",

@@ -28,6 +28,7 @@ from .outcome import Outcome
 from .profiles import Profile, profile_for
 from .prompts import SYSTEM_PROMPT
 from .run import Run
+from .sandbox import Rules, Sandbox, find_sandbox
 from .state import RunState
 from .surroundings import Surroundings
 from .task import Task, task_environment
@@ -56,6 +57,10 @@ class Agent:
     """None: the run ends as `finished` when the model says that it is done."""
     verify_env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
     """What the verification finds in its environment beside `env`; no tool sees it."""
+    verify_read: Sequence[Path] = field(default=(), kw_only=True)
+    """Absolute; files and folders that the verification may read beside the workspace."""
+    sandbox: Sandbox | None = field(default=None, kw_only=True)
+    """What isolates commands. None: bubblewrap where it runs, else Landlock, without network."""
     result: type[BaseModel] | Mapping[str, JsonValue] | None = field(default=None, kw_only=True)
     """The form of a structured result: a pydantic model, or the JSON Schema of an object. None: the answer is text."""
     workspace: str | Path | None = field(default=None, kw_only=True)
@@ -90,14 +95,18 @@ class Agent:
         Raises:
             ConfigError: a tool cannot be loaded, or something that the task names is not there.
         """
+        tools = load_tools(task.tools, directory=task.directory)
+        starts_commands = task.verify is not None or any(tool.commands for tool in tools)
         return cls(
             model,
-            tools=load_tools(task.tools, directory=task.directory),
+            tools=tools,
             system=task.system or SYSTEM_PROMPT,
             ladder=task.escalation,
             limits=task.budgets,
             verify=task.verify,
             verify_env=task.verify_env(),
+            verify_read=(task.directory.absolute(),),
+            sandbox=task.found_sandbox() if starts_commands else Sandbox(),
             result=task.output_schema(),
             workspace=task.workspace_folder(),
             create_workspace=task.workspace.create,
@@ -213,7 +222,9 @@ class Agent:
             if observe is not None:
                 observe(event)
 
-        context = ToolContext(workspace=Path(first.workspace), state=self.state, env=self.env)
+        context = ToolContext(
+            workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=self._sandbox()
+        )  # fmt: skip
         around = Surroundings(
             connection=connection,
             toolbox=self.toolbox(),
@@ -224,6 +235,7 @@ class Agent:
             sleep=asyncio.sleep,
             verify=self.verify,
             verify_env=self.verify_env,
+            verify_read=self.verify_read,
             wants_result=self.result is not None,
             snapshot=None if first.snapshot is None else Snapshot(tree=Path(first.snapshot)),
             patience_s=self.model.patience_s,
@@ -281,7 +293,16 @@ class Agent:
             workspace=str(workspace.path),
             snapshot=str(snapshot.tree) if isinstance(snapshot, Snapshot) else None,
             note=snapshot.reason if isinstance(snapshot, NoSnapshot) else "",
+            sandbox=str(self._sandbox()) if self._starts_commands() else "",
         )
+
+    def _starts_commands(self) -> bool:
+        return self.verify is not None or any(tool.commands for tool in self.tools)
+
+    def _sandbox(self) -> Sandbox:
+        if self.sandbox is not None or not self._starts_commands():
+            return self.sandbox or Sandbox()
+        return find_sandbox("auto", Rules())
 
     def _profile(self, model: str) -> Profile:
         return self.model.profile or profile_for(model)

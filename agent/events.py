@@ -45,6 +45,8 @@ class RunStarted:
     """Folder of the workspace's copy. None: none was made."""
     note: str = ""
     """Why there is no snapshot."""
+    sandbox: str = ""
+    """What isolates commands, in words; empty: the run starts none."""
     kind: Literal["run_started"] = "run_started"
 
 

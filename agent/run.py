@@ -203,6 +203,8 @@ class Run:
             workspace=self._around.context.workspace,
             env={**self._around.context.env, **self._around.verify_env},
             timeout_s=wanted.timeout_s,
+            sandbox=self._around.context.sandbox,
+            read=self._around.verify_read,
         )
         self._around.record(
             VerifyEnded(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .events import Event
@@ -31,6 +32,8 @@ class Surroundings:
     verify: Verify | None = None
     verify_env: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the verification sees beside the environment of the tools."""
+    verify_read: Sequence[Path] = ()
+    """Absolute; what it may read beside the workspace."""
     wants_result: bool = False
     """True: the run ends with a call of `final_result`, not with text."""
     snapshot: Snapshot | None = None

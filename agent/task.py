@@ -18,16 +18,19 @@ from .errors import ConfigError
 from .limits import Limits
 from .messages import Image
 from .nearest import did_you_mean
+from .sandbox import Rules, Sandbox, find_sandbox
 from .taskparts import (
     CONFIG,
     MergedLadder,
     ShortModel,
+    ShortSandbox,
     ShortTool,
     ShortVerify,
     ShortWorkspace,
     TaskInputs,
     TaskModel,
     TaskOutput,
+    TaskSandbox,
     TaskWorkspace,
     WrittenLimits,
     check_positive,
@@ -82,6 +85,8 @@ class Task:
     verify: ShortVerify = None
     """The command that decides whether the task is done; left out, the model's word is taken. It alone finds the
     folder of the task file in $AGENT_TASK_DIR."""
+    sandbox: ShortSandbox = field(default_factory=TaskSandbox)
+    """What isolates commands; `none` has to be said."""
     output: TaskOutput = field(default_factory=TaskOutput)
     """The form of the final answer, and where it goes."""
     env: Texts = field(default_factory=dict[str, str])
@@ -185,6 +190,22 @@ class Task:
                 f"workspace: {{path: {self.workspace.path}, create: true}}."
             )
         raise ConfigError(msg, key="workspace")
+
+    def found_sandbox(self) -> Sandbox:
+        """Return what isolates the commands of this task on this machine.
+
+        Raises:
+            ConfigError: this machine does not have it, or a path that it names is not there.
+        """
+        wanted = self.sandbox
+        places: dict[str, tuple[Path, ...]] = {}
+        for key in ("read", "write"):
+            named = [self.path(name) for name in cast("tuple[str, ...]", getattr(wanted, key))]
+            if missing := next((path for path in named if not path.exists()), None):
+                msg = f"`sandbox.{key}` names {str(missing)!r}, which does not exist. Make it, or take it off the list."
+                raise ConfigError(msg, key=f"sandbox.{key}")
+            places[key] = tuple(named)
+        return find_sandbox(wanted.use, Rules(network=wanted.network, limits=wanted.limits, **places))
 
     def _check_prompt(self) -> None:
         if self.prompt is not None and self.prompt_file is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, ClassVar, cast
 from urllib.parse import urlsplit
@@ -16,11 +16,12 @@ from .errors import ConfigError
 from .escalation import Ladder
 from .limits import Limits
 from .profiles import ProfileName
+from .sandbox import CommandLimits, Wanted
 
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 SHORT_FORMS: Mapping[str, str] = MappingProxyType(
-    {"workspace": "path", "model": "name", "tools": "use", "verify": "command"}
+    {"workspace": "path", "model": "name", "tools": "use", "verify": "command", "sandbox": "use"}
 )
 """Key of a task to the field that plain text in its place stands for."""
 
@@ -116,6 +117,24 @@ class Verify:
             raise ConfigError(msg, key="verify.command")
         check_positive(self.timeout_s, key="verify.timeout_s")
         check_positive(self.attempts, key="verify.attempts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSandbox:
+    """What isolates the commands of tools and of `verify`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    use: Wanted = "auto"
+    """`auto`: bubblewrap where it runs, else Landlock, else the run does not begin. `none`: nothing isolates them."""
+    network: bool = False
+    """Commands reach the network."""
+    read: tuple[str, ...] = ()
+    """Files and folders outside the workspace that commands may read; relative to the task file."""
+    write: tuple[str, ...] = ()
+    """The same, to change."""
+    limits: CommandLimits = field(default_factory=CommandLimits)
+    """Bounds of each command."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +254,7 @@ ShortWorkspace = Annotated[
 ]
 ShortModel = Annotated[TaskModel, BeforeValidator(_expand("model"), json_schema_input_type=str | TaskModel)]
 ShortTool = Annotated[ToolUse, BeforeValidator(_expand("tools"), json_schema_input_type=str | ToolUse)]
+ShortSandbox = Annotated[TaskSandbox, BeforeValidator(_expand("sandbox"), json_schema_input_type=str | TaskSandbox)]
 ShortVerify = Annotated[Verify | None, BeforeValidator(_expand("verify"), json_schema_input_type=str | Verify | None)]
 MergedLadder = Annotated[Ladder | None, BeforeValidator(_merge_thresholds, json_schema_input_type=Ladder | None)]
 WrittenLimits = Annotated[Limits, BeforeValidator(_expand_budgets, json_schema_input_type=Limits)]

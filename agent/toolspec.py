@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints, overload
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 from .arguments import Arguments, JsonObject, ModelArguments
 from .errors import ConfigError
 from .kept import Kept
+from .sandbox import Launch, Sandbox
 from .schema import plain_schema
 from .threads import in_thread
 
@@ -41,6 +43,23 @@ class ToolContext(Generic[StateT]):
     """Environment for the commands that a tool starts; the whole of it."""
     kept: Kept = field(default_factory=Kept)
     """What tools remember from call to call; its end is that of the run."""
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    """What isolates the commands that a tool starts."""
+
+    def launch(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
+        write: Sequence[Path] = (),
+    ) -> AbstractContextManager[Launch]:  # fmt: skip
+        """Prepare a command that runs isolated in the workspace; start what it gives inside this context.
+
+        Args:
+            argv: the command and its arguments.
+            env: its whole environment. None: that of the run.
+            read: absolute; files and folders outside the workspace that it needs.
+            write: the same, to change.
+        """
+        environment = self.env if env is None else env
+        return self.sandbox.launch(argv, workspace=self.workspace, env=environment, read=read, write=write)
 
 
 ToolBody = Callable[[Any, "ToolContext[Any]"], Awaitable[object]]
@@ -62,6 +81,8 @@ class Tool:
     """True: running it twice changes nothing."""
     exclusive: bool = False
     """True: never runs at the same time as another call."""
+    commands: bool = False
+    """True: it starts commands, by `ToolContext.launch`; a run with it begins only where they can be isolated."""
     timeout_s: float = DEFAULT_TIMEOUT_S
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
     """Longer results keep their head and tail; the whole is written to a file."""
@@ -89,6 +110,7 @@ def tool(
     name: str | None = None,
     read_only: bool = False,
     exclusive: bool = False,
+    commands: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
 ) -> Callable[[ToolSource], Tool]: ...
@@ -99,6 +121,7 @@ def tool(
     name: str | None = None,
     read_only: bool = False,
     exclusive: bool = False,
+    commands: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
 ) -> Tool | Callable[[ToolSource], Tool]:
@@ -113,6 +136,7 @@ def tool(
         name: what the model calls it; the function's name, or the model's in snake_case, when None.
         read_only: running it twice changes nothing.
         exclusive: it never runs at the same time as another call.
+        commands: it starts commands, by `ToolContext.launch`.
         timeout_s: seconds after which the call is given up.
         output_limit_chars: longer results keep their head and tail.
 
@@ -134,6 +158,7 @@ def tool(
             body=made.body,
             read_only=read_only,
             exclusive=exclusive,
+            commands=commands,
             timeout_s=timeout_s,
             output_limit_chars=output_limit_chars,
         )

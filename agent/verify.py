@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from .sandbox import Sandbox
 
 HEAD_BYTES = 4_000
 TAIL_BYTES = 12_000
@@ -32,7 +34,10 @@ class Verification:
     timed_out: bool = False
 
 
-async def verify(command: str, *, workspace: Path, env: Mapping[str, str], timeout_s: float) -> Verification:
+async def verify(
+    command: str, *, workspace: Path, env: Mapping[str, str], timeout_s: float, sandbox: Sandbox,
+    read: Sequence[Path] = (),
+) -> Verification:  # fmt: skip
     """Run a shell command in the workspace; it and all that it started are gone when this returns or is cancelled.
 
     Args:
@@ -40,6 +45,8 @@ async def verify(command: str, *, workspace: Path, env: Mapping[str, str], timeo
         workspace: where it runs.
         env: its whole environment.
         timeout_s: seconds after which it is killed.
+        sandbox: what isolates it, since it runs what the model wrote.
+        read: absolute; what it may read beside the workspace.
     """
     loop = asyncio.get_running_loop()
     start_s = loop.time()
@@ -50,17 +57,17 @@ async def verify(command: str, *, workspace: Path, env: Mapping[str, str], timeo
     exit_code: int | None = None
     try:
         try:
-            process = await asyncio.create_subprocess_exec(
-                "/bin/sh",
-                "-c",
-                command,
-                cwd=workspace,
-                env=dict(env),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
-                start_new_session=True,
-            )
+            with sandbox.launch(["/bin/sh", "-c", command], workspace=workspace, env=env, read=read) as launch:
+                process = await asyncio.create_subprocess_exec(
+                    *launch.argv,
+                    cwd=workspace,
+                    env=dict(launch.env),
+                    pass_fds=launch.pass_fds,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=write_end,
+                    stderr=write_end,
+                    start_new_session=True,
+                )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             text = f"The command could not be started in {workspace}: {reason}."

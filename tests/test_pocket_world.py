@@ -175,15 +175,19 @@ def test_a_story_ends_with_tests_that_pass_and_wrong_guesses_are_not_taught():
             if story is None:
                 continue
             told += 1
-            assert text == made.with_source(made.correct)
-            *_, tests, answer = story[-1].turns
+            *_, edit, tests, answer = story[-1].turns
+            if text != made.with_source(made.correct):  # found by searching: another way to write it
+                assert "I should try all in order." in edit.think
             assert " passed in " in tests.calls[0].result
             assert "failed" not in tests.calls[0].result
             assert answer.text == f"I fixed {made.function} in {made.path}. The tests pass now."
             for turn in (turn for exchange in story for turn in exchange.turns if turn.guesses):
                 guessed += 1
                 assert all(f"{guess} " in turn.think for guess in turn.guesses)
-                assert turn.think.count(". No.") == len(turn.guesses)
+                assert len(turn.guesses) == 1
+                assert re.search(
+                    r"\. No\. I should try all in order\. .*( Yes\.| None of them\.)$", turn.think, re.DOTALL
+                )
     assert told > 20
     assert guessed > 3
 

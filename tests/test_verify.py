@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from agent import Sandbox
 from agent.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, verify
 
 ENV = {"PATH": os.environ["PATH"]}
 
 
 async def run(command: str, workspace: Path, *, timeout_s: float = 20.0, env: dict[str, str] | None = None):
-    return await verify(command, workspace=workspace, env=ENV | (env or {}), timeout_s=timeout_s)
+    return await verify(command, workspace=workspace, env=ENV | (env or {}), timeout_s=timeout_s, sandbox=Sandbox())
 
 
 def ended(pid: int) -> bool:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from agent import Launch
 
 from ._process import kill_session
 
@@ -40,19 +42,20 @@ class Adapter:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, argv: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> Adapter:
+    async def start(cls, launch: Launch, *, folder: Path) -> Adapter:
         """Start an adapter in a session of its own.
 
         Raises:
             OSError: it could not be started.
         """
         process = await asyncio.create_subprocess_exec(
-            *argv,
+            *launch.argv,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=folder,
-            env=dict(env),
+            env=dict(launch.env),
+            pass_fds=launch.pass_fds,
             start_new_session=True,
             limit=MAX_MESSAGE_BYTES,
         )

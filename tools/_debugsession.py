@@ -104,14 +104,16 @@ class DebugSession:
         }  # fmt: skip
         try:
             argv = [python, str(_adapter_folder())]
-            self._adapter = await Adapter.start(argv, folder=context.workspace, env=context.env)
+            with context.launch(argv, read=[_adapter_folder().parents[1]]) as launch:
+                self._adapter = await Adapter.start(launch, folder=context.workspace)
+                env = dict(launch.env)
             about = {"adapterID": "debugpy", "clientID": "agent", "linesStartAt1": True, "pathFormat": "path"}
             await self._adapter.ask("initialize", about, timeout_s=START_S)
-            launch = {
-                **what, "python": [python], "cwd": str(context.workspace), "env": dict(context.env),
+            settings = {
+                **what, "python": [python], "cwd": str(context.workspace), "env": env,
                 "console": "internalConsole", "justMyCode": True, "redirectOutput": True, "subProcess": False,
             }  # fmt: skip
-            launched = self._adapter.send("launch", launch)
+            launched = self._adapter.send("launch", settings)
             await self._until_ready(launched, breakpoints)
             async with asyncio.timeout(START_S):
                 await launched

@@ -8,12 +8,12 @@ import os
 import shutil
 import signal
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import ToolError
+from agent import Launch, ToolError
 
 HEAD_BYTES = 600_000
 TAIL_BYTES = 400_000
@@ -61,13 +61,12 @@ class Process:
         self._reading = asyncio.create_task(self._read(read_end))
 
     @classmethod
-    async def start(cls, argv: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> Process:
+    async def start(cls, prepared: AbstractContextManager[Launch], *, folder: Path) -> Process:
         """Start a program.
 
         Args:
-            argv: the program and its arguments.
+            prepared: what `ToolContext.launch` returned.
             folder: where it runs.
-            env: its whole environment.
 
         Raises:
             ToolError: it could not be started.
@@ -75,15 +74,17 @@ class Process:
         # A pipe of our own: asyncio's would keep process.wait() waiting for as long as any child holds it open (3.11).
         read_end, write_end = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
-                cwd=folder,
-                env=dict(env),
-                start_new_session=True,
-            )
+            with prepared as launch:
+                process = await asyncio.create_subprocess_exec(
+                    *launch.argv,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=write_end,
+                    stderr=write_end,
+                    cwd=folder,
+                    env=dict(launch.env),
+                    pass_fds=launch.pass_fds,
+                    start_new_session=True,
+                )
         except BaseException as error:
             os.close(read_end)
             if not isinstance(error, OSError):
@@ -142,13 +143,13 @@ class Ran:
     output: str
 
 
-async def run_to_end(argv: Sequence[str], *, folder: Path, env: Mapping[str, str], timeout_s: float) -> Ran:
+async def run_to_end(prepared: AbstractContextManager[Launch], *, folder: Path, timeout_s: float) -> Ran:
     """Run a program in a session of its own; it and its children are gone afterwards, also on cancellation.
 
     Raises:
         ToolError: it could not be started.
     """
-    process = await Process.start(argv, folder=folder, env=env)
+    process = await Process.start(prepared, folder=folder)
     code: int | None = None
     try:
         code = await process.wait(timeout_s)

@@ -28,7 +28,7 @@ Breakpoints = Annotated[
 ]
 
 
-@tool(exclusive=True, timeout_s=MAX_TIMEOUT_S + 120.0)
+@tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 120.0)
 async def debug_start(
     context: Context,
     program: Annotated[str, Field(description="A script such as main.py, or a test such as test_a.py::test_b.")],

@@ -10,7 +10,7 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from ._process import Output, Process, ended
-from ._sandbox import shell_argv
+from ._shellwords import shell_argv
 
 MOST_RUNNING = 8
 MAX_WAIT_S = 300
@@ -40,14 +40,14 @@ class _Started:
             await self.running.popitem()[1].end()
 
 
-@tool(exclusive=True, timeout_s=MAX_WAIT_S + 30.0)
+@tool(exclusive=True, commands=True, timeout_s=MAX_WAIT_S + 30.0)
 async def start_process(context: Context, command: str, wait_s: WaitS = 2) -> str:
     """Start a shell command that goes on in the background, such as a server; shows what it prints at first."""
     started = context.kept.get(_Started)
     if len(started.running) >= MOST_RUNNING:
         msg = f"{MOST_RUNNING} processes are running already. End one with stop_process."
         raise ToolError(msg)
-    process = await Process.start(shell_argv(command), folder=context.workspace, env=context.env)
+    process = await Process.start(context.launch(shell_argv(command)), folder=context.workspace)
     started.last += 1
     started.running[started.last] = process
     return await _told(started, started.last, wait_s)

@@ -9,17 +9,18 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from ._process import ended, run_to_end
-from ._sandbox import shell_argv
+from ._shellwords import shell_argv
 
 MAX_TIMEOUT_S = 600
 
 
-@tool(exclusive=True, timeout_s=MAX_TIMEOUT_S + 30.0)
+@tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 30.0)
 async def run_shell(
     context: ToolContext[Any], command: str, timeout_s: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_S)] = 60
 ) -> str:
     """Run a shell command in the workspace; background processes end with it."""
-    ran = await run_to_end(shell_argv(command), folder=context.workspace, env=context.env, timeout_s=timeout_s)
+    launch = context.launch(shell_argv(command))
+    ran = await run_to_end(launch, folder=context.workspace, timeout_s=timeout_s)
     text = ran.output
     if ran.code is None:
         so_far = f" Output so far:\n{text}" if text else " It had written nothing."

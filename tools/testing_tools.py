@@ -38,7 +38,7 @@ class _LastRun:
         return text
 
 
-@tool(exclusive=True, timeout_s=MAX_TIMEOUT_S + 30.0)
+@tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 30.0)
 async def run_tests(
     context: ToolContext[Any],
     tests: Annotated[
@@ -58,7 +58,8 @@ async def run_tests(
         env = {**context.env, "PYTHONPATH": ":".join(path), REPORT_ENV: str(folder / "report.jsonl")}
         env["PYTHONDONTWRITEBYTECODE"] = "1"  # a .pyc is taken for that of a file edited within the same second
         argv = [python, "-m", "pytest", "-q", "-p", _PLUGIN, "--tb=short", "--showlocals", "--no-header", *tests]
-        ran = await run_to_end(argv, folder=context.workspace, env=env, timeout_s=timeout_s)
+        launch = context.launch(argv, env=env, write=[folder])
+        ran = await run_to_end(launch, folder=context.workspace, timeout_s=timeout_s)
         report_file = folder / "report.jsonl"
         text = report_file.read_text(encoding="utf-8") if report_file.exists() else ""
     report = from_plugin(text, context.workspace.resolve())

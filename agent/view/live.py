@@ -112,6 +112,8 @@ class LiveView:
             f"tools: {', '.join(event.tools) or 'none'}",
             f"workspace: {event.workspace}",
         ]
+        if event.sandbox:
+            lines.append(f"sandbox: {event.sandbox}")
         if event.note:
             lines.append(self._paint(f"no snapshot of the workspace: {event.note}", _YELLOW))
         return [*lines, *self._block("task", event.prompt.content)]

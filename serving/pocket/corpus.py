@@ -27,7 +27,7 @@ Loader = Any
 
 MAX_TOKENS = 4096
 """Longer conversations are left out."""
-_DRILLS = 5
+_DRILLS = 3
 """For each whole repair so many conversations of each effort that hold nothing but the edit: nine tenths of a whole
 one are the way there, so without them a training on two cores sees too few repairs."""
 
@@ -46,7 +46,8 @@ def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
                         True,
                     )
             for effort in EFFORTS * _DRILLS:
-                drills = [one for one in (_drill(rng, runner) for _ in range(rng.choice([1, 2, 3]))) if one]
+                made = (_drill(rng, runner, dead_ends=effort == "high") for _ in range(rng.choice([1, 2, 3])))
+                drills = [one for one in made if one]
                 if drills:
                     yield sample_of(rng, drills, edit_only, SYSTEM_PROMPT, effort=effort, usual=20), True
             for _ in range(rng.choice([1, 2, 3])):
@@ -175,11 +176,12 @@ def _story(rng: Random, runner: Runner) -> Sequence[Exchange] | None:
         desk.close()
 
 
-def _drill(rng: Random, runner: Runner) -> Exchange | None:
+def _drill(rng: Random, runner: Runner, *, dead_ends: bool) -> Exchange | None:
     made = project(rng, "train")
     desk = Desk(runner, made)
+    story = Story(rng, desk, made)
     try:
-        return Story(rng, desk, made).drill()
+        return story.dead_end() if dead_ends and rng.random() < 0.15 else story.drill()
     finally:
         desk.close()
 

@@ -124,7 +124,7 @@ def _laid_out(
 ) -> Sample:
     count = sum(len(asked.turns) for asked in exchanges)
     # A run may change its effort on the way: then older replies lack their reasoning, or still have it.
-    changed = rng.randint(0, count - 1) if rng.random() < (0.25 if effort == "high" else 0.1) else 0
+    changed = rng.randint(0, count - 1) if rng.random() < (0.4 if effort == "high" else 0.1) else 0
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     learned: list[bool] = []
     guesses: list[tuple[str, ...]] = []

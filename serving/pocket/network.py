@@ -53,12 +53,23 @@ def initial_weights(torch: Module, device: str) -> Weights:
     return weights
 
 
-def forward(torch: Module, functional: Module, weights: Weights, x: Tensor) -> Tensor:
-    """Run the model of params.json in the layout of Mistral's consolidated files: rotary pairs lie side by side."""
+def forward(
+    torch: Module, functional: Module, weights: Weights, x: Tensor, positions: Tensor | None = None
+) -> Tensor:  # fmt: skip
+    """Run the model of params.json in the layout of Mistral's consolidated files: rotary pairs lie side by side.
+
+    Args:
+        torch: the package.
+        functional: its `nn.functional`.
+        weights: all of them, by name.
+        x: tokens (rows, columns).
+        positions: of the tokens, in the same shape. None: from 0 on.
+    """
     heads, size, eps = SHAPE["n_heads"], SHAPE["head_dim"], PARAMS["norm_eps"]
     rows, columns = x.shape
     turns = 1.0 / PARAMS["rope_theta"] ** (torch.arange(0, size, 2, device=x.device).float() / size)
-    angle = torch.outer(torch.arange(columns, device=x.device).float(), turns)
+    places = torch.arange(columns, device=x.device)[None] if positions is None else positions
+    angle = places[:, None, :, None].float() * turns
     cos, sin = angle.cos(), angle.sin()
 
     def rotate(q: Tensor) -> Tensor:
@@ -86,3 +97,17 @@ def forward(torch: Module, functional: Module, weights: Weights, x: Tensor) -> T
             gate * functional.linear(y, weights[f"{at}feed_forward.w3.weight"]), weights[f"{at}feed_forward.w2.weight"]
         )
     return norm(h, "norm.weight")
+
+
+def spread(torch: Module, x: Tensor, longest: int) -> Tensor:
+    """Return positions (rows, columns) that leave a gap somewhere in half of the rows.
+
+    So the model meets distances as in a conversation of `longest` tokens while it reads short ones, as in PoSE
+    (arXiv 2309.10400). Past the distances that it was trained on it says nothing but noise.
+    """
+    rows, columns = x.shape
+    gap = torch.randint(0, max(1, longest - columns), (rows, 1), device=x.device)
+    cut = torch.randint(0, columns, (rows, 1), device=x.device)
+    at = torch.arange(columns, device=x.device).expand(rows, columns)
+    here = (torch.rand(rows, 1, device=x.device) < 0.5) & (at >= cut)
+    return at + torch.where(here, gap, 0)

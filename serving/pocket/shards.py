@@ -150,15 +150,15 @@ class Pool:
     def _reworded(self, x: Tensor, code: Tensor) -> Tensor:
         """Exchange pieces of made-up words for others, the same way in all of a conversation.
 
-        Without this the model copies only the names it was trained on. Where there is code the pieces change places
-        among themselves, so that two names never become one; elsewhere any piece may come.
+        Without this the model copies only the names it was trained on. Where there is code each piece becomes another
+        one, so that two names never become one; elsewhere any piece may come.
         """
         torch, rows, count = self._torch, len(x), len(self._movable)
         table = torch.arange(PARAMS["vocab_size"], device=self._device).repeat(rows, 1)
         here = torch.rand(rows, 1, device=self._device) < 0.75
         any_piece = self._pieces[torch.randint(len(self._pieces), (rows, count), device=self._device)]
         swapped = torch.where(torch.rand(rows, count, device=self._device) < 0.5, any_piece, self._movable[None])
-        placed = self._movable[torch.rand(rows, count, device=self._device).argsort(1)]
+        placed = self._pieces[torch.rand(rows, len(self._pieces), device=self._device).argsort(1)[:, :count]]
         other = torch.where(code[:, None], placed, swapped)
         table[:, self._movable] = torch.where(here, other, self._movable[None])
         return table.gather(1, x)

@@ -19,11 +19,11 @@ import random
 import time
 from pathlib import Path
 
-from serving.pocket import model_dir
+from serving.pocket import MAX_MODEL_LEN, model_dir
 from serving.pocket.corpus import shown, write_pieces
 from serving.pocket.draft_network import save_draft
 from serving.pocket.drafting import fit_draft
-from serving.pocket.network import PARAMS, forward, initial_weights
+from serving.pocket.network import PARAMS, forward, initial_weights, spread
 from serving.pocket.shards import Pool, start_workers
 from serving.pocket.tekken import PATTERN, tekken_file
 from serving.pocket.world.desk import definitions
@@ -62,10 +62,10 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
         pool.refresh()
     print("parameters", sum(w.numel() for w in weights.values()), "conversations", len(pool), flush=True)
 
-    def loss_of(x, learn):
+    def loss_of(x, learn, positions=None):
         wanted = torch.where(learn, x, -100)[:, 1:]
         with torch.autocast(device, torch.bfloat16):
-            hidden = forward(torch, functional, weights, x)[:, :-1]
+            hidden = forward(torch, functional, weights, x, positions)[:, :-1]
             at = wanted != -100
             logits = functional.linear(hidden[at], weights["output.weight"])
         count = at.sum().clamp(min=1)  # of a batch that ends with the first reply of a new effort nothing is learned
@@ -96,7 +96,7 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
         for group in optimiser.param_groups:
             group["lr"] = rate
         x, learn = next(batches)
-        loss, right = loss_of(x, learn)
+        loss, right = loss_of(x, learn, spread(torch, x, MAX_MODEL_LEN))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)

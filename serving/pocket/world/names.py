@@ -40,6 +40,7 @@ class Names:
     def __init__(self, rng: Random, split: Split) -> None:
         self._rng = rng
         self._made_up = split == "train"
+        self._given: set[str] = set()
         words = _WORDS[split].split()
         rng.shuffle(words)
         # A folder `trace` would lose to the standard library's module, and a module `queue` would win over it.
@@ -68,7 +69,7 @@ class Names:
     def copy(self) -> Self:
         """Return names that go on from here, for an attempt that may fail."""
         other = copy(self)
-        other._words, other._letters = list(self._words), list(self._letters)
+        other._words, other._letters, other._given = list(self._words), list(self._letters), set(self._given)
         return other
 
     def _compound(self, weights: list[int]) -> str:
@@ -79,7 +80,8 @@ class Names:
         # A hundred words are soon known by heart. Only names that are new each time teach to copy any name.
         while self._made_up and self._rng.random() < 0.75:
             word = _pronounceable(self._rng) if self._rng.random() < 0.4 else _blended(self._rng)
-            if word not in _TAKEN:
+            if word not in _TAKEN and word not in self._given:
+                self._given.add(word)
                 return word
         return self._words.pop()
 

@@ -1,19 +1,22 @@
 """Make up conversations in which a bug is found and repaired: every result in them is what the tools really said."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
 from ..exchange import Exchange, Turn
 from .bugs import HELD_OUT, Change, LineEdit, changes, line_edit
 from .desk import Desk
-from .examples import Example, outcomes
+from .examples import Example, differing, outcomes, parsed
 from .projects import Project
+from .tracing import attempt
 from .wording import EARLY, GAVE_UP, NOTHING_TO_DO, REASONS, done, prompt
 
-MOST_TRIES = 3
-"""Repairs that fail before the model says so."""
+MOST_TRIES = 4
+"""Repairs that fail in one story."""
 _MOST_TRACE_CHARS = 300
+_MOST_SEARCH_CHARS = 3_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,13 @@ class Failure:
         return f"{function}({', '.join(map(repr, self.example.arguments))})"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Searched:
+    told: str
+    source: str | None
+    """The function that gives the value. None: no change does."""
+
+
 class Story:
     """Plays one project's repair; which detours it takes is decided at the start."""
 
@@ -36,6 +46,8 @@ class Story:
         self._desk = desk
         self._project = project
         self._source = project.faulty
+        self._tried: list[str] = []
+        """Sources that were edited in and did not help."""
         self._turns: list[Turn] = []
         self._exchanges: list[Exchange] = []
         self._user = prompt(rng, project.command)
@@ -43,14 +55,14 @@ class Story:
     def tell(self) -> tuple[Exchange, ...] | None:
         """Play it. None: a detour led nowhere, or a step is too hard to reckon."""
         rng = self._rng
-        if rng.random() < 0.07 and not self._earlier_attempt():
+        if rng.random() < 0.15 and not self._earlier_attempt():
             return None
         failure = self._look()
         if failure is None:
             return None
         if rng.random() < 0.06:
-            failure = self._handed_in(EARLY, learned=False)
-        wrong = rng.choices([0, 1, 2, MOST_TRIES], weights=[62, 26, 8, 4])[0]
+            failure = self._handed_in(EARLY)
+        wrong = rng.choices(range(MOST_TRIES + 1), weights=[46, 26, 15, 8, 5])[0]
         for attempt in range(wrong):
             if failure is None:
                 return None
@@ -63,14 +75,32 @@ class Story:
 
     def drill(self) -> Exchange | None:
         """Play the repair alone: what fails and the module are in the question. None: it is too hard to reckon."""
-        failure = self._failure()
-        printed = self._desk.tests(self._project.command, passing=False).result
-        shown = re.search(r"^    def test_.*?(?=\n\n\S+:\d+: )", printed, re.MULTILINE | re.DOTALL)
-        user = f"Fix {self._project.path}.\n\n{shown[0] if shown else ''}\n\n{self._desk.text()}"
-        if failure is None or shown is None or not self._repair(failure):
+        failure, user = self._failure(), self._question()
+        if failure is None or not user or not self._repair(failure):
             return None
         end = Turn(think="", text=f"I changed {self._project.path}.", learned=False)
         return Exchange(user=user, turns=(*self._turns, end))
+
+    def dead_end(self) -> Exchange | None:
+        """Play the search where no one change is enough, asked as in `drill`. None: one is, or it takes too long."""
+        others = [one.source for one in self._repairs(self._source) if one.source != self._project.correct]
+        if not others:
+            return None
+        self._source = self._rng.choice(others)
+        self._desk.put(self._source)
+        failure, user = self._failure(), self._question()
+        guess = self._guess(failure, line=1) if failure is not None else None
+        searched = self._search(failure) if failure is not None else None
+        if failure is None or guess is None or searched is None or searched.source is not None or not user:
+            return None
+        think = f"{self._looking(failure, guess)}{searched.told} None of them."
+        return Exchange(user=user, turns=(Turn(think=think, text=GAVE_UP, guesses=guess[:1]),))
+
+    def _question(self) -> str:
+        """Ask for a repair with all that there is to know. Empty: pytest shows it in another way."""
+        printed = self._desk.tests(self._project.command, passing=False).result
+        shown = re.search(r"^    def test_.*?(?=\n\n\S+:\d+: )", printed, re.MULTILINE | re.DOTALL)
+        return f"Fix {self._project.path}.\n\n{shown[0]}\n\n{self._desk.text()}" if shown else ""
 
     # The parts of a story.
 
@@ -114,15 +144,16 @@ class Story:
             return None
         think = f"{self._now(failure)} Try {edit.new.strip()}: {steps}. Yes."
         self._edit(think, chosen.source, learned=False)
+        self._tried.append(chosen.source)
         after = self._failure()
         if after is None:
             return None
         self._turns.append(self._tests("I should run the tests again."))
-        return self._handed_in(GAVE_UP, learned=True) if last else after
+        return self._handed_in(GAVE_UP) if last else after
 
-    def _handed_in(self, text: str, *, learned: bool) -> Failure | None:
-        """End with the bug still there, and be told so; what the hidden tests show."""
-        self._turns.append(replace(self._says(text), learned=learned))
+    def _handed_in(self, text: str) -> Failure | None:
+        """End with the bug still there, and be told so, which is not to be learned; what the hidden tests show."""
+        self._turns.append(replace(self._says(text), learned=False))
         self._exchanges.append(Exchange(user=self._user, turns=tuple(self._turns)))
         self._turns = []
         self._user = self._desk.verification(len(self._exchanges))
@@ -136,12 +167,16 @@ class Story:
         steps = self._steps(project.correct, failure)
         if edit is None or steps is None or self._now(failure) == "":
             return False
-        tries = self._tries(failure, edit)
-        told = "".join(f"{guess} {steps}. No." for guess, steps in tries)
-        think = f"{self._now(failure)}{told} Try {edit.new.strip()}: {steps}. Yes."
+        guess = self._guess(failure, line=edit.line) if self._rng.random() < 0.5 else None
+        searched = self._search(failure) if guess else None
+        if guess and searched and searched.source is not None:
+            think, source = f"{self._looking(failure, guess)}{searched.told}", searched.source
+        else:
+            think, source = f"{self._now(failure)} Try {edit.new.strip()}: {steps}. Yes.", project.correct
+            guess = None
         if self._rng.random() < 0.1:
             self._miss(think, edit)
-        self._edit(think, project.correct, learned=True, guesses=tuple(guess for guess, _ in tries))
+        self._edit(think, source, learned=True, guesses=guess[:1] if guess else ())
         return True
 
     def _earlier_attempt(self) -> bool:
@@ -214,18 +249,57 @@ class Story:
         wanted = f"{failure.words(self._project.function)} must be {failure.example.value!r}."
         return f"{wanted} Now {steps}." if steps is not None else ""
 
-    def _tries(self, failure: Failure, right: LineEdit) -> list[tuple[str, str]]:
-        """Think of some changes that do not give the value, most of them at the right line; each with its steps."""
-        count = self._rng.choices([0, 1, 2, 3], weights=[40, 30, 20, 10])[0]
-        found: list[tuple[str, str]] = []
-        for change in self._rivals(right.line)[: 3 * count]:
+    def _looking(self, failure: Failure, guess: tuple[str, str]) -> str:
+        return f"{self._now(failure)}{guess[0]} {guess[1]}. No. I should try all in order."
+
+    def _guess(self, failure: Failure, *, line: int) -> tuple[str, str] | None:
+        """Think of a change that does not give the value, most often at this line; with its steps."""
+        for change in self._rivals(line):
             edit = line_edit(self._source, change.source)
             steps = self._project.worked_out(change.source, failure.example.arguments)
-            if edit is None or steps is None or steps[1] == failure.example.value:
+            if edit is None or steps is None or change.source in self._tried:
                 continue
-            if len(steps[0]) <= _MOST_TRACE_CHARS // 2 and len(found) < count:
-                found.append((f" Try {edit.new.strip()}:", steps[0]))
-        return found
+            if steps[1] != failure.example.value and len(steps[0]) <= _MOST_TRACE_CHARS // 2:
+                return f" Try {edit.new.strip()}:", steps[0]
+        return None
+
+    def _search(self, failure: Failure) -> _Searched | None:
+        """Try change by change, each line in turn, up to one that gives the value.
+
+        Each step follows from the one before, so that all of it can be taught. None: what gives the value first is
+        wrong elsewhere, or it takes too long.
+        """
+        told, line, wanted = "", "", failure.example.value
+        for old, edit, sources in self._in_order():
+            if old != line:
+                told, line = f"{told} Line {old.strip()}", old
+            told += f" Try {edit.new.strip()}:"
+            if sources[0] in self._tried:
+                told += " tried. No."
+                continue
+            steps, value = attempt(parsed(sources), self._project.function, failure.example.arguments)
+            if value == wanted and type(value) is type(wanted):
+                return _Searched(told=f"{told} {steps}. Yes.", source=sources[0]) if self._helps(sources) else None
+            told += f" {steps}. No."
+            if len(told) > _MOST_SEARCH_CHARS:
+                return None
+        return _Searched(told=told, source=None)
+
+    def _helps(self, sources: list[str]) -> bool:
+        project = self._project
+        examples = (*project.visible, *project.checked)
+        values = outcomes(sources, project.function, examples)
+        return sources[1] == project.partner and not differing(examples, values)
+
+    def _in_order(self) -> Iterator[tuple[str, LineEdit, list[str]]]:
+        """Yield each change as old line, edit and both sources: the tested function first, from its first word on."""
+        pair = [self._source, self._project.partner]
+        places = [0, 1] if f"def {self._project.function}(" in self._source else [1, 0]
+        for place in places if self._project.partner else [0]:
+            edits = [(line_edit(pair[place], one.source), one.source) for one in self._repairs(pair[place])]
+            known = [(edit, source) for edit, source in edits if edit is not None]
+            for edit, source in sorted(known, key=lambda one: (one[0].line, _same_words(one[0]))):
+                yield edit.old, edit, [source, pair[1]] if place == 0 else [pair[0], source]
 
     def _rivals(self, line: int) -> list[Change]:
         found = [one for one in self._repairs(self._source) if one.source != self._project.correct]
@@ -240,6 +314,8 @@ class Story:
     def _wrong_change(self, failure: Failure) -> Change | None:
         """Choose a change that leaves something wrong; most that come to mind give the value that is wanted."""
         project = self._project
+        if self._tried and self._rng.random() < 0.3:  # the same once more, as happens: it has to get out of that too
+            return Change(kind=project.kind, source=self._tried[-1])
         found = [one for one in self._repairs(self._source) if one.source != project.correct]
         self._rng.shuffle(found)
         fooling = [one for one in found if self._value(one.source, failure.example) == failure.example.value]
@@ -286,3 +362,11 @@ def unique_edit(before: str, after: str) -> dict[str, object] | None:
         head, tail = lines[max(0, edit.line - above) : edit.line], lines[edit.line + 1 : edit.line + 1 + below]
         pairs.append(["\n".join([*head, line, *tail]).strip() for line in (edit.old, edit.new)])
     return next(({"old": old, "new": new} for old, new in pairs if old != new and before.count(old) == 1), None)
+
+
+def _same_words(edit: LineEdit) -> int:
+    """Count the words and signs before the first that differs; of changes at one place the likelier ones come first."""
+    old, new = (re.findall(r"\w+|[<>=!]+|[*/]+|.", line) for line in (edit.old, edit.new))
+    return next(
+        (at for at, (one, two) in enumerate(zip(old, new, strict=False)) if one != two), min(len(old), len(new))
+    )

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 MAX_NUMBER = 120
 MAX_PARTS = 40
+_MOST_CALLS = 8
+TOO_HARD = "too hard"
 
 
 class TooHardError(Exception):
@@ -24,14 +26,25 @@ def trace(functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[
     Raises:
         TooHardError: nobody should reckon so far by hand.
     """
+    steps, value = attempt(functions, name, arguments)
+    if value is TOO_HARD:
+        raise TooHardError
+    return steps, value
+
+
+def attempt(
+    functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[object, ...]
+) -> tuple[str, object]:  # fmt: skip
+    """Return the steps in words and the value as `trace` does; steps as far as they go and TOO_HARD if it is that."""
     worker = _Worker(functions)
     try:
         value = worker.call(name, arguments)
-    except (IndexError, ZeroDivisionError, UnboundLocalError) as error:
+    except (IndexError, ZeroDivisionError, UnboundLocalError, TypeError) as error:
         value = type(error).__name__
         worker.parts.append(value)
-    except RecursionError as error:
-        raise TooHardError from error
+    except (TooHardError, RecursionError):
+        value = TOO_HARD
+        worker.parts.append(value)
     return "; ".join(worker.parts), value
 
 
@@ -45,22 +58,29 @@ class _Worker:
     def __init__(self, functions: Mapping[str, ast.FunctionDef]) -> None:
         self.parts: list[str] = []
         self._functions = functions
-        self._depth = 0
+        self._called: list[tuple[str, tuple[object, ...]]] = []
 
     def call(self, name: str, arguments: tuple[object, ...]) -> object:
+        self._refuse_endless(name, arguments)
         whole = self._functions[name]
         names = dict(zip((arg.arg for arg in whole.args.args), arguments, strict=True))
-        self._depth += 1
-        if self._depth > 8:
-            raise TooHardError
+        self._called.append((name, arguments))
         try:
             self._run(whole.body, names)
         except _Returned as returned:
             return returned.value
         finally:
-            self._depth -= 1
+            self._called.pop()
         self._say("None")
         return None
+
+    def _refuse_endless(self, name: str, arguments: tuple[object, ...]) -> None:
+        """Give up where a function calls itself with a number that does not fall, or that fell below zero."""
+        if not self._called or self._called[-1][0] != name:
+            return
+        before, now = cast("int", self._called[-1][1][0]), cast("int", arguments[0])
+        if now >= before or now < -1 or len(self._called) >= _MOST_CALLS:
+            raise TooHardError
 
     def _say(self, part: str) -> None:
         self.parts.append(part)

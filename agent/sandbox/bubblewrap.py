@@ -1,0 +1,112 @@
+"""Build the bubblewrap command line in which a command sees the workspace, the programs it needs, and little else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from .rules import Rules
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
+"""Programs and their settings; all that is not named here or in the rules does not exist for the command: homes, /run
+with the sockets of services, /var, other disks."""
+_SECRETS = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab",
+            "/etc/machine-id")  # fmt: skip
+_SECRET_FOLDERS = ("/etc/ssh", "/etc/ssl/private", "/etc/sudoers.d", "/etc/kubernetes", "/etc/NetworkManager",
+                   "/etc/wireguard")  # fmt: skip
+_ID = 65534
+"""The user `nobody` inside; outside it stays whoever started it, so that what it writes belongs to the workspace's
+owner."""
+
+
+def command_line(argv: Sequence[str], *, program: str, workspace: Path, env: Mapping[str, str], rules: Rules,
+                 filter_fd: int | None) -> list[str]:  # fmt: skip
+    """Return the whole command line.
+
+    Start it with `env` as its environment: what bubblewrap itself was started with can be read in /proc/1/environ, also
+    by a command whose own environment was cleared.
+
+    Args:
+        argv: the command and its arguments.
+        program: bubblewrap.
+        workspace: the folder that it runs in, and the only one it may change.
+        env: its whole environment; what its PATH names can be run.
+        rules: what else is let through.
+        filter_fd: open file with the system call filter. None: there is none for this machine.
+    """
+    line = [
+        program, "--unshare-user", "--uid", str(_ID), "--gid", str(_ID), "--unshare-ipc", "--unshare-pid",
+        "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent",
+        "--cap-drop", "ALL",
+    ]  # fmt: skip
+    if not rules.network:
+        line.append("--unshare-net")
+    line += [*_system(), "--proc", "/proc", "--dev", "/dev"]
+    for folder in ("/tmp", "/var/tmp", "/run", "/dev/shm"):  # noqa: S108 - private ones, which end with the command
+        line += ["--size", str(rules.temporary_bytes), "--tmpfs", folder]
+    shown = [*programs_of(env), *rules.read]
+    for path in sorted({path for path in shown if path.exists() and not _is_system(path)}):
+        line += ["--ro-bind", str(path), str(path)]
+    for path in (workspace, *rules.write):
+        line += ["--bind", str(path), str(path)]
+    line += [*_kept_from(workspace), "--chdir", str(workspace)]
+    if filter_fd is not None:
+        line += ["--seccomp", str(filter_fd)]
+    return [*line, "--", *rules.limits.command_line(), *argv]
+
+
+def programs_of(env: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the folders that hold the programs of a PATH and their libraries, as an environment of Python does."""
+    for name in env.get("PATH", "").split(os.pathsep):
+        folder = Path(name)
+        if not folder.is_absolute() or not folder.is_dir():
+            continue
+        yield from _with_libraries(folder)
+        for python in (folder / "python", folder / "python3"):
+            if python.is_symlink() and python.exists():
+                # A virtual environment leads to an interpreter elsewhere, by steps that all have to be there.
+                yield from _with_libraries(python.readlink().parent if python.readlink().is_absolute() else folder)
+                yield from _with_libraries(python.resolve().parent)
+
+
+def _with_libraries(folder: Path) -> Iterator[Path]:
+    if folder.name == "shims":  # pyenv: scripts that look for the program elsewhere in its folder
+        yield folder.parent
+        return
+    yield folder
+    if folder.name in {"bin", "sbin"}:
+        # Not all of what lies beside it: beside ~/.local/bin there are keyrings.
+        yield from (folder.parent / name for name in ("lib", "lib64", "libexec", "include", "pyvenv.cfg"))
+
+
+def _system() -> Iterator[str]:
+    for name in _SYSTEM:
+        path = Path(name)
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), name)
+        elif path.exists():
+            yield from ("--ro-bind", name, name)
+    for name in _SECRETS:
+        if Path(name).is_file():
+            yield from ("--ro-bind", os.devnull, name)
+    for name in _SECRET_FOLDERS:
+        if Path(name).is_dir():
+            yield from ("--tmpfs", name)
+
+
+def _is_system(path: Path) -> bool:
+    return any(path == Path(name) or Path(name) in path.parents for name in _SYSTEM)
+
+
+def _kept_from(workspace: Path) -> Iterator[str]:
+    # Its hooks and settings are run by whoever uses git there later, outside of the sandbox.
+    git = workspace / ".git"
+    if git.exists() and not git.is_symlink():
+        yield from ("--ro-bind", str(git), str(git))
+
+
+def found() -> str | None:
+    """Return the path of bubblewrap. None: it is not installed."""
+    return shutil.which("bwrap")

@@ -1,0 +1,54 @@
+"""What a sandboxed command may do beyond its workspace, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandLimits:
+    """Bounds of one command, each of them for every process of it; 0: none."""
+
+    processes: int = 512
+    """At once. It does not bind a command that was started by root: those are counted, see `Sandbox.processes`."""
+    memory_mb: int = 8_000
+    """Address space."""
+    file_mb: int = 2_000
+    """The largest file that it may write."""
+    cpu_s: int = 900
+
+    def command_line(self) -> tuple[str, ...]:
+        """Return the beginning of a command line that sets them (prlimit of util-linux)."""
+        flags = {
+            "nproc": self.processes,
+            "as": self.memory_mb * MB,
+            "fsize": self.file_mb * MB,
+            "cpu": self.cpu_s,
+        }
+        return ("prlimit", *(f"--{name}={value}" for name, value in flags.items() if value), "--core=0", "--")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """What a command may reach."""
+
+    network: bool = False
+    read: tuple[Path, ...] = ()
+    """Absolute; files and folders it may read beside the workspace and the programs."""
+    write: tuple[Path, ...] = ()
+    """Absolute; files and folders it may change beside the workspace."""
+    limits: CommandLimits = field(default_factory=CommandLimits)
+    temporary_bytes: int = 2_000 * MB
+    """How much /tmp and its like hold, each."""
+
+    def words(self) -> Iterator[str]:
+        """Say what is let through."""
+        yield "network allowed" if self.network else "no network"
+        if self.read:
+            yield f"reads {', '.join(map(str, self.read))}"
+        if self.write:
+            yield f"writes {', '.join(map(str, self.write))}"

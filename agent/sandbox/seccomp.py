@@ -1,0 +1,118 @@
+"""Write the system call filter of sandboxed commands as a BPF program; loads nothing by itself."""
+
+from __future__ import annotations
+
+import errno
+import platform
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+# Numbers of system calls: x86-64 from arch/x86/entry/syscalls/syscall_64.tbl, arm64 from scripts/syscall.tbl
+# (Linux 6.18); 0: the machine has no such call.
+_REFUSED: Mapping[str, tuple[int, int]] = {
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
+    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "move_mount": (429, 429),
+    "open_tree": (428, 428), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432),
+    "fspick": (433, 433), "mount_setattr": (442, 442), "unshare": (272, 97), "setns": (308, 268),
+    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105), "finit_module": (313, 273),
+    "delete_module": (176, 106), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89),
+    "syslog": (103, 116), "open_by_handle_at": (304, 265), "quotactl": (179, 60),
+}  # fmt: skip
+# What a C library tries first and does without; their arguments lie behind a pointer, where no filter sees them.
+_ABSENT: Mapping[str, tuple[int, int]] = {"clone3": (435, 435), "openat2": (437, 437)}
+# With set-user-ID or set-group-ID in the mode, by the argument that holds it.
+_MODES: Mapping[str, tuple[int, int, int]] = {
+    "chmod": (90, 0, 1), "fchmod": (91, 52, 1), "fchmodat": (268, 53, 2), "fchmodat2": (452, 452, 2),
+    "creat": (85, 0, 1), "open": (2, 0, 2), "openat": (257, 56, 3), "mknod": (133, 0, 1), "mknodat": (259, 33, 2),
+}  # fmt: skip
+_SET_ID = 0o6000
+_CLONE = (56, 220)
+_CLONE_NEWUSER = 0x1000_0000
+_SOCKET = (41, 198)
+_FAMILIES = (1, 2, 10, 16)
+"""AF_UNIX, then AF_INET, AF_INET6, AF_NETLINK; no others, such as AF_VSOCK, which reaches the machine's host."""
+_IOCTL = (16, 29)
+_TIOCSTI = 0x5412
+"""Types into the terminal (asm-generic/ioctls.h)."""
+_AUDIT_ARCH = (0xC000_003E, 0xC000_00B7)
+_X32 = 0x4000_0000
+
+# linux/bpf_common.h, linux/seccomp.h
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
+_NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
+
+MACHINES: Mapping[str, int] = {"x86_64": 0, "aarch64": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    code: int
+    value: int
+    on: int | None = None
+    """What is returned where the test holds. None: go on."""
+    unless: int | None = None
+    """The same where it does not hold."""
+    skip: int = 0
+    """How many steps are left out where the test does not hold."""
+
+
+def program(machine: str | None = None, *, internet: bool = True) -> bytes:
+    """Return the filter as an array of `struct sock_filter`.
+
+    Args:
+        machine: as `uname -m` says it. None: this one.
+        internet: sockets of IPv4 and IPv6 can be made. Where the command has a network of its own they do no harm.
+
+    Raises:
+        KeyError: no filter is known for it; see `MACHINES`.
+    """
+    column = MACHINES[machine or platform.machine()]
+    return _assembled(_steps(column, _FAMILIES if internet else _FAMILIES[:1]))
+
+
+def _steps(column: int, families: Sequence[int]) -> list[_Step]:
+    refused, absent = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
+    steps = [
+        _Step(code=_LOAD, value=_ARCH_AT),
+        _Step(code=_EQUAL, value=_AUDIT_ARCH[column], unless=_KILL),
+        _Step(code=_LOAD, value=_NUMBER_AT),
+    ]
+    if column == 0:
+        steps.append(_Step(code=_AT_LEAST, value=_X32, on=refused))
+    steps += [_Step(code=_EQUAL, value=numbers[column], on=refused) for numbers in _REFUSED.values()]
+    steps += [_Step(code=_EQUAL, value=numbers[column], on=absent) for numbers in _ABSENT.values()]
+    for *numbers, argument in _MODES.values():
+        if numbers[column]:
+            steps += _on_argument(numbers[column], argument, [_Step(code=_ANY_BIT, value=_SET_ID, on=refused)])
+    steps += _on_argument(_CLONE[column], 0, [_Step(code=_ANY_BIT, value=_CLONE_NEWUSER, on=refused)])
+    steps += _on_argument(_IOCTL[column], 1, [_Step(code=_EQUAL, value=_TIOCSTI, on=refused)])
+    known = [_Step(code=_EQUAL, value=family, on=_ALLOW) for family in families]
+    steps += _on_argument(_SOCKET[column], 0, [*known, _Step(code=_RETURN, value=_ERRNO | errno.EAFNOSUPPORT)])
+    return [*steps, _Step(code=_RETURN, value=_ALLOW)]
+
+
+def _on_argument(number: int, argument: int, tests: Sequence[_Step]) -> list[_Step]:
+    """Look at the low half of one argument of one call; then the number is there again."""
+    load = _Step(code=_LOAD, value=_ARGUMENTS_AT + 8 * argument)
+    again = _Step(code=_LOAD, value=_NUMBER_AT)
+    return [_Step(code=_EQUAL, value=number, skip=len(tests) + 2), load, *tests, again]
+
+
+def _assembled(steps: Sequence[_Step]) -> bytes:
+    ends = sorted({value for step in steps for value in (step.on, step.unless) if value is not None})
+    place = {value: len(steps) + at for at, value in enumerate(ends)}
+    found = bytearray()
+    for at, step in enumerate(steps):
+        jumps = [
+            0 if end is None else place[end] - at - 1 for end in (step.on, step.unless)
+        ]  # fmt: skip
+        if step.skip:
+            jumps[1] = step.skip
+        found += struct.pack("=HBBI", step.code, *jumps, step.value)
+    for value in ends:
+        found += struct.pack("=HBBI", _RETURN, 0, 0, value)
+    return bytes(found)
