@@ -33,8 +33,10 @@ _INSTALL = (
 )
 _HIDDEN_HOME = "/tmp"  # noqa: S108 - the private one inside the sandbox
 # What programs expect of a system; Landlock hides the rest.
-_LANDLOCK_READ = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix/store", "/proc", "/sys/devices/system",
-                  "/dev/random", "/dev/urandom")  # fmt: skip
+_LANDLOCK_READ = (
+    *(name for name in bubblewrap.SYSTEM if name != "/etc"), "/proc", "/sys/devices/system", "/dev/random",
+    "/dev/urandom",
+)  # fmt: skip
 _LANDLOCK_WRITE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
 
 
@@ -112,7 +114,7 @@ def find_sandbox(wanted: Wanted, rules: Rules) -> Sandbox:
     if wanted != "bubblewrap" and sys.platform == "linux" and landlock.abi() >= _LEAST_ABI:
         return Sandbox(isolation="landlock", rules=rules, note=missing)
     if wanted == "landlock":
-        msg = f"`sandbox: landlock` needs Linux 6.7 or later with Landlock switched on, and this machine has none. {_INSTALL}"
+        msg = f"`sandbox: landlock` needs Linux 6.7 or later with Landlock switched on; this is not one. {_INSTALL}"
         raise ConfigError(msg, key="sandbox")
     msg = f"Commands cannot be isolated on this machine: {missing}. {_INSTALL}"
     raise ConfigError(msg, key="sandbox")
@@ -180,7 +182,12 @@ def _under_landlock(argv: Sequence[str], *, workspace: Path, env: Mapping[str, s
     }  # fmt: skip
     filtered = platform.machine() in seccomp.MACHINES
     told = {
-        "read": [*_LANDLOCK_READ, *map(str, bubblewrap.programs_of(env)), *map(str, rules.read)],
+        "read": [
+            *_LANDLOCK_READ,
+            *bubblewrap.open_settings(),
+            *map(str, bubblewrap.programs_of(env)),
+            *map(str, rules.read),
+        ],
         "write": [*_LANDLOCK_WRITE, str(workspace), str(temporary), *map(str, rules.write)],
         "network": rules.network,
         "limits": {name: value for name, value in values.items() if value or name == "RLIMIT_CORE"},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .rules import Rules
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
 """Programs and their settings; all that is not named here or in the rules does not exist for the command: homes, /run
 with the sockets of services, /var, other disks."""
 _SECRETS = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab",
@@ -82,7 +82,7 @@ def _with_libraries(folder: Path) -> Iterator[Path]:
 
 
 def _system() -> Iterator[str]:
-    for name in _SYSTEM:
+    for name in SYSTEM:
         path = Path(name)
         if path.is_symlink():
             yield from ("--symlink", str(path.readlink()), name)
@@ -97,7 +97,7 @@ def _system() -> Iterator[str]:
 
 
 def _is_system(path: Path) -> bool:
-    return any(path == Path(name) or Path(name) in path.parents for name in _SYSTEM)
+    return any(path == Path(name) or Path(name) in path.parents for name in SYSTEM)
 
 
 def _kept_from(workspace: Path) -> Iterator[str]:
@@ -105,6 +105,13 @@ def _kept_from(workspace: Path) -> Iterator[str]:
     git = workspace / ".git"
     if git.exists() and not git.is_symlink():
         yield from ("--ro-bind", str(git), str(git))
+
+
+def open_settings() -> Iterator[str]:
+    """Yield what lies in /etc but the secrets."""
+    for path in sorted(Path("/etc").iterdir()):
+        if str(path) not in _SECRETS and str(path) not in _SECRET_FOLDERS:
+            yield str(path)
 
 
 def found() -> str | None:

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import resource
+import stat
 import struct
 import sys
 
@@ -52,7 +53,7 @@ def restrict(read: list[str], write: list[str], *, network: bool) -> None:
             opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue
-        allowed = access & files if os.path.isdir(path) else access & files & _FILES_ONLY
+        allowed = access & files if stat.S_ISDIR(os.fstat(opened).st_mode) else access & files & _FILES_ONLY
         _checked(_libc().syscall(_ADD, rules, _PATH_BENEATH, struct.pack("=Qi", allowed, opened), 0))
         os.close(opened)
     _checked(_libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

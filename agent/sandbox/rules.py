@@ -14,8 +14,8 @@ class CommandLimits:
     """Bounds of one command, each of them for every process of it; 0: none."""
 
     processes: int = 512
-    """At once. It does not bind a command that was started by root: those are counted, see `Sandbox.processes`."""
-    memory_mb: int = 8_000
+    """At once. No such bound holds for root, nor under Landlock."""
+    memory_mb: int = 16_000
     """Address space."""
     file_mb: int = 2_000
     """The largest file that it may write."""

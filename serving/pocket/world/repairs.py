@@ -10,13 +10,14 @@ from .bugs import HELD_OUT, Change, LineEdit, changes, line_edit
 from .desk import Desk
 from .examples import Example, differing, outcomes, parsed
 from .projects import Project
-from .tracing import attempt
+from .tracing import steps_of
 from .wording import EARLY, GAVE_UP, NOTHING_TO_DO, REASONS, done, prompt
 
 MOST_TRIES = 4
 """Repairs that fail in one story."""
 _MOST_TRACE_CHARS = 300
 _MOST_SEARCH_CHARS = 3_000
+_WORDS = re.compile(r"\w+|[<>=!]+|[*/]+|.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +278,7 @@ class Story:
             if sources[0] in self._tried:
                 told += " tried. No."
                 continue
-            steps, value = attempt(parsed(sources), self._project.function, failure.example.arguments)
+            steps, value = steps_of(parsed(sources), self._project.function, failure.example.arguments)
             if value == wanted and type(value) is type(wanted):
                 return _Searched(told=f"{told} {steps}. Yes.", source=sources[0]) if self._helps(sources) else None
             told += f" {steps}. No."
@@ -366,7 +367,6 @@ def unique_edit(before: str, after: str) -> dict[str, object] | None:
 
 def _same_words(edit: LineEdit) -> int:
     """Count the words and signs before the first that differs; of changes at one place the likelier ones come first."""
-    old, new = (re.findall(r"\w+|[<>=!]+|[*/]+|.", line) for line in (edit.old, edit.new))
-    return next(
-        (at for at, (one, two) in enumerate(zip(old, new, strict=False)) if one != two), min(len(old), len(new))
-    )
+    old, new = (_WORDS.findall(line) for line in (edit.old, edit.new))
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((at for at, (one, two) in pairs if one != two), min(len(old), len(new)))

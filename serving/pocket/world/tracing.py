@@ -26,13 +26,13 @@ def trace(functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[
     Raises:
         TooHardError: nobody should reckon so far by hand.
     """
-    steps, value = attempt(functions, name, arguments)
+    steps, value = steps_of(functions, name, arguments)
     if value is TOO_HARD:
         raise TooHardError
     return steps, value
 
 
-def attempt(
+def steps_of(
     functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[object, ...]
 ) -> tuple[str, object]:  # fmt: skip
     """Return the steps in words and the value as `trace` does; steps as far as they go and TOO_HARD if it is that."""
