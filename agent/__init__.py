@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .task import Task
     from .taskfile import load_task
     from .taskparts import Verify
-    from .toolspec import Tool, ToolContext, tool
+    from .toolcontext import ToolContext
+    from .toolspec import Tool, tool
 
 __all__ = [
     "Agent",
@@ -73,7 +74,7 @@ _HOMES = {
     "Sandbox": "sandbox",
     "Task": "task",
     "Tool": "toolspec",
-    "ToolContext": "toolspec",
+    "ToolContext": "toolcontext",
     "Verify": "taskparts",
     "find_sandbox": "sandbox",
     "load_task": "taskfile",

@@ -19,7 +19,7 @@ from .escalation import Ladder
 from .events import Event, Resumed, RunEnded, RunStarted
 from .finalresult import result_tool
 from .history import History
-from .journal import JOURNAL_NAME, Journal, JournalLost, read_journal, run_folder, started
+from .journal import JOURNAL_NAME, Journal, JournalLost, run_folder
 from .limits import Limits
 from .loading import load_tools
 from .messages import Image, UserMessage
@@ -27,6 +27,7 @@ from .model import Connection, Model, TokenCount
 from .outcome import Outcome
 from .profiles import Profile, profile_for
 from .prompts import SYSTEM_PROMPT
+from .replay import replayed
 from .run import Run
 from .sandbox import Rules, Sandbox, find_sandbox
 from .state import RunState
@@ -35,7 +36,8 @@ from .task import Task, task_environment
 from .taskfile import task_adapter
 from .taskparts import Verify, check_copy
 from .toolbox import Toolbox
-from .toolspec import Tool, ToolContext
+from .toolcontext import ToolContext
+from .toolspec import Tool
 from .wire import Request
 from .workspace import NoSnapshot, Snapshot, Workspace
 
@@ -56,9 +58,7 @@ class Agent:
     verify: Verify | None = field(default=None, kw_only=True)
     """None: the run ends as `finished` when the model says that it is done."""
     verify_env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
-    """What the verification finds in its environment beside `env`; no tool sees it."""
-    verify_read: Sequence[Path] = field(default=(), kw_only=True)
-    """Absolute; files and folders that the verification may read beside the workspace."""
+    """What the verification finds in its environment beside `env`, and may read where it is a path; no tool does."""
     sandbox: Sandbox | None = field(default=None, kw_only=True)
     """What isolates commands. None: bubblewrap where it runs, else Landlock, without network."""
     result: type[BaseModel] | Mapping[str, JsonValue] | None = field(default=None, kw_only=True)
@@ -96,7 +96,7 @@ class Agent:
             ConfigError: a tool cannot be loaded, or something that the task names is not there.
         """
         tools = load_tools(task.tools, directory=task.directory)
-        starts_commands = task.verify is not None or any(tool.commands for tool in tools)
+        commands = task.verify is not None or any(tool.commands for tool in tools)
         return cls(
             model,
             tools=tools,
@@ -105,8 +105,7 @@ class Agent:
             limits=task.budgets,
             verify=task.verify,
             verify_env=task.verify_env(),
-            verify_read=(task.directory.absolute(),),
-            sandbox=task.found_sandbox() if starts_commands else Sandbox(),
+            sandbox=task.found_sandbox() if commands else None,
             result=task.output_schema(),
             workspace=task.workspace_folder(),
             create_workspace=task.workspace.create,
@@ -149,23 +148,8 @@ class Agent:
                 its workspace is gone.
             EndpointError: the server could not be reached for its first answer.
         """
-        journal = folder / JOURNAL_NAME
-        events = list(read_journal(journal))
-        first = started(tuple(events), journal)
-        toolbox = self.toolbox()
-        if first.tools_digest != toolbox.digest:
-            msg = (
-                f"Run {first.run!r} was made with other tools ({', '.join(first.tools)}). Resume it with the same "
-                "ones, or start the task anew."
-            )
-            raise ConfigError(msg)
-        Workspace(first.workspace)
-        state = RunState(first, self._profile(first.model))
-        for event in events[1:]:
-            state.apply(event)
-        if state.ended is not None and state.ended.status in {"verified", "finished"}:
-            msg = f"Run {first.run!r} is over: it ended as {state.ended.status!r}. There is nothing to resume."
-            raise ConfigError(msg)
+        state = replayed(folder / JOURNAL_NAME, self.toolbox(), self._profile)
+        first = state.started
         async with self.model.open(session=first.run) as connection:
             await connection.served()
             resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits)
@@ -222,9 +206,8 @@ class Agent:
             if observe is not None:
                 observe(event)
 
-        context = ToolContext(
-            workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=self._sandbox()
-        )  # fmt: skip
+        sandbox = self._sandbox() or Sandbox()
+        context = ToolContext(workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=sandbox)
         around = Surroundings(
             connection=connection,
             toolbox=self.toolbox(),
@@ -235,7 +218,6 @@ class Agent:
             sleep=asyncio.sleep,
             verify=self.verify,
             verify_env=self.verify_env,
-            verify_read=self.verify_read,
             wants_result=self.result is not None,
             snapshot=None if first.snapshot is None else Snapshot(tree=Path(first.snapshot)),
             patience_s=self.model.patience_s,
@@ -293,16 +275,14 @@ class Agent:
             workspace=str(workspace.path),
             snapshot=str(snapshot.tree) if isinstance(snapshot, Snapshot) else None,
             note=snapshot.reason if isinstance(snapshot, NoSnapshot) else "",
-            sandbox=str(self._sandbox()) if self._starts_commands() else "",
+            sandbox=str(self._sandbox() or ""),
         )
 
-    def _starts_commands(self) -> bool:
-        return self.verify is not None or any(tool.commands for tool in self.tools)
-
-    def _sandbox(self) -> Sandbox:
-        if self.sandbox is not None or not self._starts_commands():
-            return self.sandbox or Sandbox()
-        return find_sandbox("auto", Rules())
+    def _sandbox(self) -> Sandbox | None:
+        """Return what isolates commands. None: the run starts none."""
+        if self.verify is None and not any(tool.commands for tool in self.tools):
+            return None
+        return self.sandbox or find_sandbox("auto", Rules())
 
     def _profile(self, model: str) -> Profile:
         return self.model.profile or profile_for(model)

@@ -16,7 +16,8 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from .errors import ToolError
 from .messages import Image, ToolCall, ToolResult, ToolStatus
-from .toolspec import Tool, ToolContext
+from .toolcontext import ToolContext
+from .toolspec import Tool
 
 NO_OUTPUT = "(no output)"
 # How long a tool that was given up may take to clean up after itself, such as killing its processes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, assert_never
 
 from . import ladder as climbing
@@ -204,7 +205,7 @@ class Run:
             env={**self._around.context.env, **self._around.verify_env},
             timeout_s=wanted.timeout_s,
             sandbox=self._around.context.sandbox,
-            read=self._around.verify_read,
+            read=[Path(value) for value in self._around.verify_env.values() if value.startswith("/")],
         )
         self._around.record(
             VerifyEnded(

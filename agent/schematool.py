@@ -13,7 +13,8 @@ from pydantic import JsonValue
 
 from .arguments import Issue, JsonObject
 from .errors import ConfigError
-from .toolspec import DEFAULT_OUTPUT_CHARS, DEFAULT_TIMEOUT_S, Tool, ToolContext, described, legal_name
+from .toolcontext import ToolContext
+from .toolspec import DEFAULT_OUTPUT_CHARS, DEFAULT_TIMEOUT_S, Tool, described, legal_name
 
 
 def tool_from_schema(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from .events import Event
 from .model import Connection
 from .taskparts import Verify
 from .toolbox import Toolbox
-from .toolspec import ToolContext
+from .toolcontext import ToolContext
 from .workspace import Snapshot
 
 
@@ -31,9 +30,7 @@ class Surroundings:
     sleep: Callable[[float], Awaitable[None]]
     verify: Verify | None = None
     verify_env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What the verification sees beside the environment of the tools."""
-    verify_read: Sequence[Path] = ()
-    """Absolute; what it may read beside the workspace."""
+    """What the verification sees beside the environment of the tools, and may read where it is a path."""
     wants_result: bool = False
     """True: the run ends with a call of `final_result`, not with text."""
     snapshot: Snapshot | None = None

@@ -215,16 +215,21 @@ def _is_link_local(host: str) -> bool:
 
 def _expand(key: str) -> Callable[[object], object]:
     field = SHORT_FORMS[key]
-    return lambda value: {field: value} if isinstance(value, str) else value
+    return lambda value: {field: value} if isinstance(value, str) else _with_tuples(value)
+
+
+def _with_tuples(value: object) -> object:
+    # After a validator in Python, pydantic's strict mode takes no list for a tuple, not even from JSON.
+    if not isinstance(value, dict):
+        return value
+    given = cast("dict[str, object]", value)
+    return {key: tuple(cast("list[object]", item)) if isinstance(item, list) else item for key, item in given.items()}
 
 
 def _merge_thresholds(value: object) -> object:
     if not isinstance(value, dict):
         return value
-    given = cast("dict[str, object]", value)
-    if isinstance(rungs := given.get("rungs"), list):
-        # After a validator in Python, pydantic's strict mode takes no list for a tuple, not even from JSON.
-        given = {**given, "rungs": tuple(cast("list[object]", rungs))}
+    given = cast("dict[str, object]", _with_tuples(cast("object", value)))
     if isinstance(triggers := given.get("triggers"), dict):
         merged = {**Ladder().triggers, **cast("dict[str, object]", triggers)}
         given = {**given, "triggers": {key: count for key, count in merged.items() if count is not None}}

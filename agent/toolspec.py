@@ -5,11 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints, overload
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints, overload
 
 import docstring_parser
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
@@ -18,49 +16,14 @@ from pydantic.fields import FieldInfo
 
 from .arguments import Arguments, JsonObject, ModelArguments
 from .errors import ConfigError
-from .kept import Kept
-from .sandbox import Launch, Sandbox
 from .schema import plain_schema
 from .threads import in_thread
+from .toolcontext import ToolContext
 
 # mistral_common refuses every other name, in the tool list and in the history (its request validator, version 1.12).
 NAME_RULE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 DEFAULT_TIMEOUT_S = 120.0
 DEFAULT_OUTPUT_CHARS = 16_000
-
-StateT = TypeVar("StateT")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolContext(Generic[StateT]):
-    """What a tool may know beyond its arguments; a parameter with this annotation is hidden from the model."""
-
-    workspace: Path
-    """The folder the run works in; absolute, exists."""
-    state: StateT
-    """The object given as `Agent(..., state=...)`."""
-    env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Environment for the commands that a tool starts; the whole of it."""
-    kept: Kept = field(default_factory=Kept)
-    """What tools remember from call to call; its end is that of the run."""
-    sandbox: Sandbox = field(default_factory=Sandbox)
-    """What isolates the commands that a tool starts."""
-
-    def launch(
-        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
-        write: Sequence[Path] = (),
-    ) -> AbstractContextManager[Launch]:  # fmt: skip
-        """Prepare a command that runs isolated in the workspace; start what it gives inside this context.
-
-        Args:
-            argv: the command and its arguments.
-            env: its whole environment. None: that of the run.
-            read: absolute; files and folders outside the workspace that it needs.
-            write: the same, to change.
-        """
-        environment = self.env if env is None else env
-        return self.sandbox.launch(argv, workspace=self.workspace, env=environment, read=read, write=write)
-
 
 ToolBody = Callable[[Any, "ToolContext[Any]"], Awaitable[object]]
 

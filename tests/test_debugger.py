@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from agent import Agent, ToolContext
+from agent import Agent, Sandbox, ToolContext
 from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 from tools.debugger import debug_evaluate, debug_look, debug_resume, debug_start, debug_stop
@@ -137,7 +137,11 @@ async def test_the_end_of_the_run_ends_the_program(workspace: Path, until_gone: 
     (workspace / "main.py").write_text("import os\nopen('pid', 'w').write(str(os.getpid()))\nx = 1\n")
     start = ("debug_start", {"program": "main.py", "breakpoints": ["main.py:3"]})
     outcome = await Agent(
-        ScriptedModel([calls(start), says("Seen.")]), tools=[debug_start], workspace=workspace, env=ENV
+        ScriptedModel([calls(start), says("Seen.")]),
+        tools=[debug_start],
+        workspace=workspace,
+        env=ENV,
+        sandbox=Sandbox(),
     ).run("Look.")
     (result,) = [message for message in outcome.messages if isinstance(message, ToolResult)]
     assert isinstance(result.content, str)

@@ -15,7 +15,8 @@ import agent.loading
 from agent.errors import ConfigError
 from agent.loading import AvailableTool, available_tools, load_tools
 from agent.taskparts import ToolUse
-from agent.toolspec import Tool, ToolContext
+from agent.toolcontext import ToolContext
+from agent.toolspec import Tool
 
 HOUSE = Path(agent.loading.__file__).resolve().parent.parent
 

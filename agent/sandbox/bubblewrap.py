@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from .rules import Rules
@@ -43,9 +44,9 @@ def command_line(argv: Sequence[str], *, program: str, workspace: Path, env: Map
     ]  # fmt: skip
     if not rules.network:
         line.append("--unshare-net")
-    line += [*_system(), "--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/tmp", "/var/tmp", "/run", "/dev/shm"):  # noqa: S108 - private ones, which end with the command
-        line += ["--size", str(rules.temporary_bytes), "--tmpfs", folder]
+    line += [*_system(), "--proc", "/proc", *_kernel_settings(), "--dev", "/dev"]
+    for parts in (("tmp",), ("var", "tmp"), ("run",), ("dev", "shm")):
+        line += ["--size", str(rules.temporary_bytes), "--tmpfs", str(Path("/", *parts))]
     shown = [*programs_of(env), *rules.read]
     for path in sorted({path for path in shown if path.exists() and not _is_system(path)}):
         line += ["--ro-bind", str(path), str(path)]
@@ -57,18 +58,35 @@ def command_line(argv: Sequence[str], *, program: str, workspace: Path, env: Map
     return [*line, "--", *rules.limits.command_line(), *argv]
 
 
-def programs_of(env: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the folders that hold the programs of a PATH and their libraries, as an environment of Python does."""
-    for name in env.get("PATH", "").split(os.pathsep):
+def programs_of(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the folders that hold the programs of a PATH and their libraries, as an environment of Python does."""
+    return _programs_on(env.get("PATH", ""))
+
+
+@lru_cache(maxsize=16)
+def _programs_on(path: str) -> tuple[Path, ...]:
+    found: dict[Path, None] = {}
+    for name in path.split(os.pathsep):
         folder = Path(name)
         if not folder.is_absolute() or not folder.is_dir():
             continue
-        yield from _with_libraries(folder)
+        found |= dict.fromkeys(_with_libraries(folder))
         for python in (folder / "python", folder / "python3"):
             if python.is_symlink() and python.exists():
                 # A virtual environment leads to an interpreter elsewhere, by steps that all have to be there.
-                yield from _with_libraries(python.readlink().parent if python.readlink().is_absolute() else folder)
-                yield from _with_libraries(python.resolve().parent)
+                step = python.readlink().parent
+                found |= dict.fromkeys([*_with_libraries(folder / step), *_with_libraries(python.resolve().parent)])
+        found |= dict.fromkeys(_editable(folder.parent))
+    return tuple(found)
+
+
+def _editable(prefix: Path) -> Iterator[Path]:
+    """Yield the folders whose packages an environment of Python uses where they lie."""
+    for file in prefix.glob("lib/python3*/site-packages/*.pth"):
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            path = Path(line)
+            if path.is_absolute() and path.is_dir():
+                yield path
 
 
 def _with_libraries(folder: Path) -> Iterator[Path]:
@@ -94,6 +112,16 @@ def _system() -> Iterator[str]:
     for name in _SECRET_FOLDERS:
         if Path(name).is_dir():
             yield from ("--tmpfs", name)
+
+
+def _kernel_settings() -> Iterator[str]:
+    # They belong to root, as the command does where root started it.
+    for name in ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi"):
+        if Path(name).is_dir():
+            yield from ("--ro-bind", name, name)
+    for name in ("/proc/sysrq-trigger", "/proc/kcore", "/proc/timer_list"):
+        if Path(name).exists():
+            yield from ("--ro-bind", os.devnull, name)
 
 
 def _is_system(path: Path) -> bool:

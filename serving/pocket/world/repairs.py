@@ -1,23 +1,20 @@
 """Make up conversations in which a bug is found and repaired: every result in them is what the tools really said."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
 from ..exchange import Exchange, Turn
-from .bugs import HELD_OUT, Change, LineEdit, changes, line_edit
+from .bugs import LineEdit, line_edit
 from .desk import Desk
-from .examples import Example, differing, outcomes, parsed
+from .examples import Example, outcomes
+from .ideas import Ideas
 from .projects import Project
-from .tracing import steps_of
 from .wording import EARLY, GAVE_UP, NOTHING_TO_DO, REASONS, done, prompt
 
 MOST_TRIES = 4
 """Repairs that fail in one story."""
 _MOST_TRACE_CHARS = 300
-_MOST_SEARCH_CHARS = 3_000
-_WORDS = re.compile(r"\w+|[<>=!]+|[*/]+|.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +29,6 @@ class Failure:
         return f"{function}({', '.join(map(repr, self.example.arguments))})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Searched:
-    told: str
-    source: str | None
-    """The function that gives the value. None: no change does."""
-
-
 class Story:
     """Plays one project's repair; which detours it takes is decided at the start."""
 
@@ -46,6 +36,7 @@ class Story:
         self._rng = rng
         self._desk = desk
         self._project = project
+        self._ideas = Ideas(rng, project)
         self._source = project.faulty
         self._tried: list[str] = []
         """Sources that were edited in and did not help."""
@@ -84,14 +75,14 @@ class Story:
 
     def dead_end(self) -> Exchange | None:
         """Play the search where no one change is enough, asked as in `drill`. None: one is, or it takes too long."""
-        others = [one.source for one in self._repairs(self._source) if one.source != self._project.correct]
+        others = [one.source for one in self._ideas.repairs(self._source) if one.source != self._project.correct]
         if not others:
             return None
         self._source = self._rng.choice(others)
         self._desk.put(self._source)
         failure, user = self._failure(), self._question()
-        guess = self._guess(failure, line=1) if failure is not None else None
-        searched = self._search(failure) if failure is not None else None
+        guess = self._ideas.guess(self._source, failure.example, self._tried, line=1) if failure is not None else None
+        searched = self._ideas.search(self._source, failure.example, self._tried) if failure is not None else None
         if failure is None or guess is None or searched is None or searched.source is not None or not user:
             return None
         think = f"{self._looking(failure, guess)}{searched.told} None of them."
@@ -136,7 +127,7 @@ class Story:
     def _fail(self, failure: Failure, *, last: bool) -> Failure | None:
         """Make a repair that does not help; what fails then."""
         self._put_back()
-        chosen = self._wrong_change(failure)
+        chosen = self._ideas.wrong_change(self._source, failure.example, self._tried)
         if chosen is None:
             return None
         edit = line_edit(self._source, chosen.source)
@@ -168,8 +159,12 @@ class Story:
         steps = self._steps(project.correct, failure)
         if edit is None or steps is None or self._now(failure) == "":
             return False
-        guess = self._guess(failure, line=edit.line) if self._rng.random() < 0.5 else None
-        searched = self._search(failure) if guess else None
+        guess = (
+            self._ideas.guess(self._source, failure.example, self._tried, line=edit.line)
+            if self._rng.random() < 0.5
+            else None
+        )
+        searched = self._ideas.search(self._source, failure.example, self._tried) if guess else None
         if guess and searched and searched.source is not None:
             think, source = f"{self._looking(failure, guess)}{searched.told}", searched.source
         else:
@@ -253,94 +248,6 @@ class Story:
     def _looking(self, failure: Failure, guess: tuple[str, str]) -> str:
         return f"{self._now(failure)}{guess[0]} {guess[1]}. No. I should try all in order."
 
-    def _guess(self, failure: Failure, *, line: int) -> tuple[str, str] | None:
-        """Think of a change that does not give the value, most often at this line; with its steps."""
-        for change in self._rivals(line):
-            edit = line_edit(self._source, change.source)
-            steps = self._project.worked_out(change.source, failure.example.arguments)
-            if edit is None or steps is None or change.source in self._tried:
-                continue
-            if steps[1] != failure.example.value and len(steps[0]) <= _MOST_TRACE_CHARS // 2:
-                return f" Try {edit.new.strip()}:", steps[0]
-        return None
-
-    def _search(self, failure: Failure) -> _Searched | None:
-        """Try change by change, each line in turn, up to one that gives the value.
-
-        Each step follows from the one before, so that all of it can be taught. None: what gives the value first is
-        wrong elsewhere, or it takes too long.
-        """
-        told, line, wanted = "", "", failure.example.value
-        for old, edit, sources in self._in_order():
-            if old != line:
-                told, line = f"{told} Line {old.strip()}", old
-            told += f" Try {edit.new.strip()}:"
-            if sources[0] in self._tried:
-                told += " tried. No."
-                continue
-            steps, value = steps_of(parsed(sources), self._project.function, failure.example.arguments)
-            if value == wanted and type(value) is type(wanted):
-                return _Searched(told=f"{told} {steps}. Yes.", source=sources[0]) if self._helps(sources) else None
-            told += f" {steps}. No."
-            if len(told) > _MOST_SEARCH_CHARS:
-                return None
-        return _Searched(told=told, source=None)
-
-    def _helps(self, sources: list[str]) -> bool:
-        project = self._project
-        examples = (*project.visible, *project.checked)
-        values = outcomes(sources, project.function, examples)
-        return sources[1] == project.partner and not differing(examples, values)
-
-    def _in_order(self) -> Iterator[tuple[str, LineEdit, list[str]]]:
-        """Yield each change as old line, edit and both sources: the tested function first, from its first word on."""
-        pair = [self._source, self._project.partner]
-        places = [0, 1] if f"def {self._project.function}(" in self._source else [1, 0]
-        for place in places if self._project.partner else [0]:
-            edits = [(line_edit(pair[place], one.source), one.source) for one in self._repairs(pair[place])]
-            known = [(edit, source) for edit, source in edits if edit is not None]
-            for edit, source in sorted(known, key=lambda one: (one[0].line, _same_words(one[0]))):
-                yield edit.old, edit, [source, pair[1]] if place == 0 else [pair[0], source]
-
-    def _rivals(self, line: int) -> list[Change]:
-        found = [one for one in self._repairs(self._source) if one.source != self._project.correct]
-        self._rng.shuffle(found)
-
-        def far(change: Change) -> bool:
-            edit = line_edit(self._source, change.source)
-            return edit is None or (edit.line != line and self._rng.random() < 0.8)
-
-        return sorted(found, key=far)
-
-    def _wrong_change(self, failure: Failure) -> Change | None:
-        """Choose a change that leaves something wrong; most that come to mind give the value that is wanted."""
-        project = self._project
-        if self._tried and self._rng.random() < 0.3:  # the same once more, as happens: it has to get out of that too
-            return Change(kind=project.kind, source=self._tried[-1])
-        found = [one for one in self._repairs(self._source) if one.source != project.correct]
-        self._rng.shuffle(found)
-        fooling = [one for one in found if self._value(one.source, failure.example) == failure.example.value]
-        for change in [*fooling, *found]:
-            if project.wrong_values(change.source):
-                return change
-        return None
-
-    def _repairs(self, source: str) -> list[Change]:
-        """Return what could come to mind as a repair: nobody takes a `return` away, or an addition out of a loop."""
-
-        def mends(change: Change) -> bool:
-            edit = line_edit(source, change.source)
-            if change.kind == "missing_return":
-                return edit is not None and edit.new.lstrip().startswith("return")
-            if change.kind == "early_return":
-                return edit is not None and len(edit.new) < len(edit.old)
-            return change.kind != "lost_accumulation" or (edit is not None and "+=" in edit.new)
-
-        return [one for one in changes(source) if one.kind not in HELD_OUT and mends(one)]
-
-    def _value(self, source: str, example: Example) -> object:
-        return outcomes([source, self._project.partner], self._project.function, [example])[0]
-
 
 def healthy(rng: Random, desk: Desk, project: Project) -> tuple[Exchange, ...]:
     """Find that there is nothing to repair."""
@@ -363,10 +270,3 @@ def unique_edit(before: str, after: str) -> dict[str, object] | None:
         head, tail = lines[max(0, edit.line - above) : edit.line], lines[edit.line + 1 : edit.line + 1 + below]
         pairs.append(["\n".join([*head, line, *tail]).strip() for line in (edit.old, edit.new)])
     return next(({"old": old, "new": new} for old, new in pairs if old != new and before.count(old) == 1), None)
-
-
-def _same_words(edit: LineEdit) -> int:
-    """Count the words and signs before the first that differs; of changes at one place the likelier ones come first."""
-    old, new = (_WORDS.findall(line) for line in (edit.old, edit.new))
-    pairs = enumerate(zip(old, new, strict=False))
-    return next((at for at, (one, two) in pairs if one != two), min(len(old), len(new)))

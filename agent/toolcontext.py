@@ -1,0 +1,45 @@
+"""What a tool may know beyond its arguments: the workspace, the caller's state, how to start commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from .kept import Kept
+from .sandbox import Launch, Sandbox
+
+StateT = TypeVar("StateT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolContext(Generic[StateT]):
+    """What a tool may know beyond its arguments; a parameter with this annotation is hidden from the model."""
+
+    workspace: Path
+    """The folder the run works in; absolute, exists."""
+    state: StateT
+    """The object given as `Agent(..., state=...)`."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Environment for the commands that a tool starts; the whole of it."""
+    kept: Kept = field(default_factory=Kept)
+    """What tools remember from call to call; its end is that of the run."""
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    """What isolates the commands that a tool starts."""
+
+    def launch(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
+        write: Sequence[Path] = (),
+    ) -> AbstractContextManager[Launch]:  # fmt: skip
+        """Prepare a command that runs isolated in the workspace; start what it gives inside this context.
+
+        Args:
+            argv: the command and its arguments.
+            env: its whole environment. None: that of the run.
+            read: absolute; files and folders outside the workspace that it needs.
+            write: the same, to change.
+        """
+        environment = self.env if env is None else env
+        return self.sandbox.launch(argv, workspace=self.workspace, env=environment, read=read, write=write)

@@ -1,0 +1,492 @@
+"""Attacks on the machine by shell commands: each wins with the isolation off, and is contained with it on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from agent import ConfigError, Rules, Sandbox, find_sandbox
+from agent.sandbox import CommandLimits, Isolation, bubblewrap, landlock, seccomp
+
+SECRET = "canary-5d1f0c"
+ROOT = os.geteuid() == 0
+PYTHON = str(Path(sys.executable).parent)
+SMALL = CommandLimits(processes=64, memory_mb=600, file_mb=20, cpu_s=20)
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """A workspace, what lies beside it, and what listens on this machine."""
+
+    workspace: Path
+    outside: Path
+    home: Path
+    victim: subprocess.Popen[bytes]
+    port: int
+    sockets: Path
+    reached: list[str] = field(default_factory=list[str])
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return {
+            "PATH": f"{PYTHON}:{os.defpath}", "HOME": str(self.home), "OUT": str(self.outside), "VICTIM":
+            str(self.victim.pid), "PORT": str(self.port), "SOCKETS": str(self.sockets),
+        }  # fmt: skip
+
+    def run(self, sandbox: Sandbox, command: str, *, timeout_s: float = 30.0) -> str:
+        with sandbox.launch(["/bin/bash", "-c", command], workspace=self.workspace, env=self.env) as launch:
+            ran = subprocess.run(
+                launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, cwd=self.workspace, timeout=timeout_s,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            )  # fmt: skip
+        return ran.stdout.decode(errors="replace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """A command, and how it is seen that it won."""
+
+    name: str
+    command: str
+    won: Callable[[Scene, str], bool]
+    wins_in: tuple[Isolation, ...] = ()
+    """Where it is known to win nevertheless."""
+    root_only: bool = False
+    """True: with no isolation it wins for root alone."""
+
+
+def _said(_: Scene, said: str) -> bool:
+    return SECRET in said
+
+
+def _pwned(_: Scene, said: str) -> bool:
+    return "PWNED" in said
+
+
+def _touched(name: str) -> Callable[[Scene, str], bool]:
+    return lambda scene, _: (scene.outside / name).exists()
+
+
+def _changed(scene: Scene, _: str) -> bool:
+    return (scene.outside / "file").read_text() != "as it was"
+
+
+def _in_workspace(name: str, holds: str) -> Callable[[Scene, str], bool]:
+    return lambda scene, _: holds in (scene.workspace / name).read_text()
+
+
+def _py(code: str) -> str:
+    return f"python - <<'E'\n{code}\nE"
+
+
+_FILL = "head -c 60000000 /dev/zero > big; [ $(stat -c %s big) -gt 40000000 ] && echo PWNED"
+
+ATTACKS: Sequence[Attack] = (
+    Attack(name="write outside", command="echo x > $OUT/new", won=_touched("new")),
+    Attack(name="overwrite outside", command="echo x > $OUT/file", won=_changed),
+    Attack(name="append outside", command="echo x >> $OUT/file", won=_changed),
+    Attack(name="truncate outside", command="truncate -s 0 $OUT/file", won=_changed),
+    Attack(name="delete outside", command="rm -rf $OUT/folder", won=lambda s, _: not (s.outside / "folder").exists()),
+    Attack(name="rename outside", command="mv $OUT/file $OUT/moved", won=_touched("moved")),
+    Attack(name="move out of the workspace", command="echo x > n; mv n $OUT/moved", won=_touched("moved")),
+    Attack(
+        name="dotfile at home",
+        command="echo x > ~/.bashrc; echo x > $OUT/../home/.bashrc",
+        won=lambda s, _: (s.home / ".bashrc").exists(),
+    ),
+    Attack(name="secret at home", command="cat $OUT/../home/.netrc", won=_said),
+    Attack(name="secret by a deep path", command="cat ../../../../../../../../../../$OUT/secret", won=_said),
+    Attack(name="secret by a symbolic link", command="ln -s $OUT/secret s; cat s", won=_said),
+    Attack(name="secret by /proc/self/root", command="cat /proc/self/root/$OUT/secret", won=_said),
+    Attack(name="write through a linked folder", command="ln -s $OUT d; echo x > d/new", won=_touched("new")),
+    Attack(name="hard link, then write", command="ln $OUT/file h && echo x > h", won=_changed),
+    Attack(
+        name="tar with absolute paths",
+        command=('mkdir -p t; echo x > t/new; tar -cPf a.tar --transform "s|^t|$OUT|" t/new; tar -xPf a.tar'),
+        won=_touched("new"),
+    ),
+    Attack(name="environment of another process", command="tr '\\0' '\\n' < /proc/$VICTIM/environ", won=_said),
+    Attack(
+        name="memory of another process", command="head -c 1 /proc/$VICTIM/maps | grep -q . && echo PWNED", won=_pwned
+    ),
+    Attack(
+        name="command line of another process",
+        command="cat /proc/*/cmdline | tr '\\0' ' '",
+        won=_said,
+        wins_in=("landlock",),
+    ),
+    Attack(
+        name="kill another process", command="kill -9 $VICTIM; sleep 0.2", won=lambda s, _: s.victim.poll() is not None
+    ),
+    Attack(name="TCP to the machine", command="exec 3<>/dev/tcp/127.0.0.1/$PORT && cat <&3", won=_said),
+    Attack(
+        name="TCP from Python",
+        command=_py(
+            "import os,socket\nprint(socket.create_connection(('127.0.0.1',int(os.environ['PORT']))).recv(99))"
+        ),
+        won=_said,
+    ),
+    Attack(
+        name="UDP to the machine",
+        command=_py(
+            "import os,socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+            "s.sendto(b'udp',('127.0.0.1',int(os.environ['PORT'])))"
+            "\ns.settimeout(2)\nprint(s.recv(99))"
+        ),
+        won=_said,
+    ),
+    Attack(
+        name="unix socket",
+        command=_py(
+            "import os,socket\ns=socket.socket(socket.AF_UNIX)\ns.connect(os.environ['SOCKETS']+'/s')\n"
+            "print(s.recv(99))"
+        ),
+        won=_said,
+        wins_in=("landlock",),
+    ),
+    Attack(
+        name="abstract unix socket",
+        command=_py(
+            "import os,socket\ns=socket.socket(socket.AF_UNIX)\n"
+            f"s.connect('\\0{SECRET[:6]}'+os.environ['PORT'])\nprint(s.recv(99))"
+        ),
+        won=_said,
+    ),
+    Attack(name="vsock", command=_py("import socket\nsocket.socket(40, 1)\nprint('PWNED')"), won=_pwned),
+    Attack(
+        name="packet socket",
+        command=_py("import socket\nsocket.socket(17, 3)\nprint('PWNED')"),
+        won=_pwned,
+        root_only=True,
+    ),
+    Attack(
+        name="daemon that stays",
+        command=("setsid -f bash -c 'sleep 1; touch left; sleep 30' > /dev/null 2>&1; true"),
+        won=lambda s, _: _within(2.0, s.workspace / "left"),
+        wins_in=("landlock",),
+    ),
+    Attack(name="too much memory", command=_py("b = bytearray(1_500_000_000)\nprint('PWNED', len(b))"), won=_pwned),
+    Attack(
+        name="too large a file",
+        command=_FILL,
+        won=_pwned,
+    ),
+    Attack(
+        name="limits raised again",
+        command=f"ulimit -f unlimited; {_FILL}",
+        won=_pwned,
+    ),
+    Attack(name="temporary folder of the machine", command="cat /tmp/tramontane-$PORT", won=_said),
+    Attack(
+        name="shared memory of the machine",
+        command="echo x > /dev/shm/$PORT",
+        won=lambda s, _: Path(f"/dev/shm/{s.port}").exists(),
+    ),
+    Attack(name="set-user-ID file", command="cp /bin/true s; chmod 4755 s; [ -u s ] && echo PWNED", won=_pwned),
+    Attack(
+        name="set-user-ID file by open",
+        command=_py(
+            "import os\nos.umask(0)\nos.close(os.open('s', os.O_CREAT|os.O_WRONLY, 0o4755))\n"
+            "print('PWNED' if os.stat('s').st_mode & 0o4000 else '')"
+        ),
+        won=_pwned,
+    ),
+    Attack(
+        name="git hook",
+        command="echo x > .git/hooks/pre-commit",
+        won=lambda s, _: (s.workspace / ".git/hooks/pre-commit").exists(),
+        wins_in=("landlock",),
+    ),
+    Attack(
+        name="git settings",
+        command="echo '[core] fsmonitor=evil' >> .git/config",
+        won=_in_workspace(".git/config", "evil"),
+        wins_in=("landlock",),
+    ),
+    Attack(
+        name="another .git",
+        command="mv .git old && mkdir .git && echo evil > .git/config",
+        won=_in_workspace(".git/config", "evil"),
+        wins_in=("landlock",),
+    ),
+    Attack(
+        name="kernel settings", command=": >> /proc/sys/kernel/core_pattern && echo PWNED", won=_pwned, root_only=True
+    ),
+    Attack(
+        name="shadow",
+        command="head -c 4 /etc/shadow | grep -q : && echo PWNED; grep -q '^root:' /etc/shadow && echo PWNED",
+        won=_pwned,
+        root_only=True,
+    ),
+    Attack(
+        name="mount", command="mkdir -p m; mount -t tmpfs none m && echo PWNED; umount m", won=_pwned, root_only=True
+    ),
+    Attack(name="new user namespace", command="unshare -Ur true && echo PWNED", won=_pwned),
+    Attack(
+        name="io_uring",
+        command=_py(
+            "import ctypes\nlibc=ctypes.CDLL(None,use_errno=True)\nr=libc.syscall(425,1,0)\n"
+            "print('PWNED' if ctypes.get_errno()!=1 else '')"
+        ),
+        won=_pwned,
+    ),
+    Attack(name="kernel log", command="dmesg > /dev/null && echo PWNED", won=_pwned, root_only=True),
+    Attack(
+        name="host name",
+        command="hostname evil-$PORT; hostname",
+        won=lambda s, _: socket.gethostname() == f"evil-{s.port}",
+        root_only=True,
+    ),
+)
+
+
+def _within(seconds: float, path: Path) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not path.exists():
+        time.sleep(0.05)
+    return path.exists()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    outside, home, workspace = tmp_path / "outside", tmp_path / "home", tmp_path / "ws"
+    for folder in (outside / "folder", home, workspace / ".git/hooks"):
+        folder.mkdir(parents=True)
+    (outside / "file").write_text("as it was")
+    (outside / "secret").write_text(SECRET)
+    (home / ".netrc").write_text(SECRET)
+    (workspace / ".git/config").write_text("[core]\n")
+    victim = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)", SECRET], env={"TOKEN": SECRET}
+    )  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        port = cast("int", tcp.getsockname()[1])
+        udp.bind(("127.0.0.1", port))
+        sockets = Path(f"/run/tramontane-{port}") if ROOT else tmp_path
+        sockets.mkdir(exist_ok=True)
+        places: list[socket.socket] = [tcp]
+        for name in (str(sockets / "s"), f"\0{SECRET[:6]}{port}"):
+            place = socket.socket(socket.AF_UNIX)
+            place.bind(name)
+            place.listen()
+            places.append(place)
+        for place in places:
+            threading.Thread(target=_greet, args=(place,), daemon=True).start()
+        threading.Thread(target=_echo, args=(udp,), daemon=True).start()
+        found = Scene(
+            workspace=workspace, outside=outside, home=home, victim=victim, port=port, sockets=sockets
+        )  # fmt: skip
+        name, temporary = socket.gethostname(), Path(f"/tmp/tramontane-{port}")
+        temporary.write_text(SECRET)
+        yield found
+        temporary.unlink()
+        if ROOT and socket.gethostname() != name:
+            socket.sethostname(name)
+        for place in places:
+            place.close()
+    victim.kill()
+    victim.wait()
+    Path(f"/dev/shm/{port}").unlink(missing_ok=True)
+    if ROOT:
+        shutil.rmtree(sockets)
+
+
+def _greet(place: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = place.accept()
+        except OSError:
+            return
+        connection.sendall(SECRET.encode())
+        connection.close()
+
+
+def _echo(place: socket.socket) -> None:
+    try:
+        _, sender = place.recvfrom(99)
+        place.sendto(SECRET.encode(), sender)
+    except OSError:
+        return
+
+
+def _sandbox(isolation: Isolation) -> Sandbox:
+    if isolation == "none":
+        return Sandbox()
+    try:
+        return find_sandbox(isolation, Rules(limits=SMALL))
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_with_the_isolation_off_the_attack_wins(scene: Scene, attack: Attack):
+    if attack.root_only and not ROOT:
+        pytest.skip("it needs root even without isolation")
+    assert attack.won(scene, scene.run(Sandbox(), attack.command))
+
+
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_with_the_isolation_on_it_is_contained(scene: Scene, attack: Attack, isolation: Isolation):
+    said = scene.run(_sandbox(isolation), attack.command)
+    assert attack.won(scene, said) == (isolation in attack.wins_in), said
+
+
+_LAUNCHER = r"""
+import subprocess, sys
+from pathlib import Path
+from agent import Rules, find_sandbox
+sandbox = find_sandbox(sys.argv[1], Rules())
+env = {"PATH": "/usr/bin:/bin"}
+command = r"tr '\0' '\n' < /proc/$PPID/environ; tr '\0' '\n' < /proc/1/environ; env; true"
+with sandbox.launch(["/bin/bash", "-c", command], workspace=Path.cwd(), env=env) as launch:
+    subprocess.run(launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, check=True)
+"""
+
+
+@pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
+def test_the_agents_own_environment_is_hidden(tmp_path: Path, isolation: Isolation):
+    _sandbox(isolation)
+    line = [sys.executable, "-c", _LAUNCHER, isolation]
+    ran = subprocess.run(line, env={**os.environ, "TOKEN": SECRET}, cwd=tmp_path, capture_output=True, check=False)
+    assert "PATH=" in ran.stdout.decode(), ran.stderr.decode()
+    assert (SECRET in ran.stdout.decode()) == (isolation == "none")
+
+
+CONTROLS: Mapping[str, str] = {
+    "write and read": "echo hi > a && grep -q hi a",
+    "python": "python -c 'import json, ssl, sqlite3'",
+    "python of a virtual environment": "python -c 'import pytest, pydantic'",
+    "subprocess and threads": _py(
+        "import subprocess, threading\nsubprocess.run(['true'], check=True)\n"
+        "t = threading.Thread(target=print)\nt.start()\nt.join()"
+    ),
+    "tests": "printf 'def test_a():\n    assert 1\n' > test_a.py && python -m pytest -q -p no:cacheprovider",
+    "git": "git --version && git -c safe.directory='*' init -q sub && cd sub && echo x > a && git add a",
+    "temporary files": "f=$(mktemp) && echo x > $f && python -c 'import tempfile; tempfile.TemporaryFile()'",
+    "pipes": "find . -name '*.py' | sort | wc -l && diff <(echo a) <(echo a)",
+    "devices": "echo x > /dev/null && head -c 4 /dev/urandom | wc -c",
+    "asyncio subprocess": _py(
+        "import asyncio\nasync def f():\n    p = await asyncio.create_subprocess_exec('true')\n    await p.wait()\n"
+        "asyncio.run(f())"
+    ),
+    "change the mode": "echo x > a && chmod 755 a && ./a; [ -x a ]",
+    "home": "cd && echo x > note && grep -q x ~/note",
+    "multiprocessing": "python -c 'import multiprocessing as m; m.Lock()'",
+    "loopback": _py(
+        "import socket\ns = socket.create_server(('127.0.0.1', 0))\nc = socket.create_connection(s.getsockname())"
+    ),
+}
+NOT_UNDER_LANDLOCK = {"multiprocessing", "loopback"}
+"""It has no network and no shared memory of its own to offer, so that there is none."""
+
+
+@pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
+@pytest.mark.parametrize("name", CONTROLS)
+def test_what_is_harmless_works(scene: Scene, name: str, isolation: Isolation):
+    said = scene.run(_sandbox(isolation), f"{CONTROLS[name]}\necho code $?")
+    works = not (isolation == "landlock" and name in NOT_UNDER_LANDLOCK)
+    assert said.endswith("code 0\n") == works, said
+
+
+def test_a_network_that_is_allowed_is_there(scene: Scene):
+    for isolation in ("bubblewrap", "landlock"):
+        sandbox = replace(_sandbox(isolation), rules=Rules(network=True))
+        assert SECRET in scene.run(sandbox, "exec 3<>/dev/tcp/127.0.0.1/$PORT && cat <&3")
+
+
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+def test_what_the_rules_name_can_be_read_or_changed(scene: Scene, isolation: Isolation):
+    readable = replace(_sandbox(isolation), rules=Rules(read=(scene.outside,)))
+    assert SECRET in scene.run(readable, "cat $OUT/secret; echo x > $OUT/new")
+    assert not (scene.outside / "new").exists()
+    scene.run(replace(_sandbox(isolation), rules=Rules(write=(scene.outside,))), "echo x > $OUT/new")
+    assert (scene.outside / "new").exists()
+
+
+def test_a_fork_bomb_ends_with_its_command(scene: Scene):
+    sandbox = _sandbox("bubblewrap")
+    with sandbox.launch(["/bin/bash", "-c", "f() { sleep 20 & }; for i in $(seq 300); do f; done; wait"],
+                        workspace=scene.workspace, env=scene.env) as launch:  # fmt: skip
+        process = subprocess.Popen(
+            launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, cwd=scene.workspace, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    time.sleep(1.0)
+    here = _processes("sleep")
+    assert here > 30
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert _within_seconds(3.0, lambda: _processes("sleep") < here - 30)
+
+
+def _processes(name: str) -> int:
+    return sum(1 for path in Path("/proc").glob("[0-9]*/comm") if _comm(path) == name)
+
+
+def _comm(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _within_seconds(seconds: float, holds: Callable[[], bool]) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not holds():
+        time.sleep(0.05)
+    return holds()
+
+
+def test_where_nothing_isolates_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agent.sandbox._why_no_bubblewrap", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(landlock, "abi", lambda: 0)
+    with pytest.raises(
+        ConfigError, match=r"cannot be isolated.*not installed.*apt-get install bubblewrap.*sandbox: none"
+    ):
+        find_sandbox("auto", Rules())
+    with pytest.raises(ConfigError, match="bubblewrap is not installed"):
+        find_sandbox("bubblewrap", Rules())
+    with pytest.raises(ConfigError, match=r"needs Linux 6\.7"):
+        find_sandbox("landlock", Rules())
+    assert find_sandbox("none", Rules()).isolation == "none"
+
+
+def test_without_bubblewrap_landlock_takes_its_place_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agent.sandbox._why_no_bubblewrap", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(landlock, "abi", lambda: 7)
+    found = find_sandbox("auto", Rules())
+    assert found.isolation == "landlock"
+    assert str(found).endswith("(bubblewrap is not installed)")
+
+
+def test_programs_beside_home_folders_are_let_through_but_not_the_home(tmp_path: Path):
+    for name in (".local/bin", ".local/share/keyrings", "bin"):
+        (tmp_path / name).mkdir(parents=True)
+    shown = set(bubblewrap.programs_of({"PATH": f"{tmp_path}/.local/bin:{tmp_path}/bin:relative:"}))
+    assert tmp_path / ".local/bin" in shown
+    assert tmp_path not in shown
+    assert tmp_path / ".local" not in shown
+
+
+@pytest.mark.parametrize("machine", list(seccomp.MACHINES))
+def test_the_filter_is_whole_and_its_jumps_stay_inside(machine: str):
+    program = seccomp.program(machine)
+    steps = [program[at : at + 8] for at in range(0, len(program), 8)]
+    assert len(program) % 8 == 0
+    for at, step in enumerate(steps):
+        if step[0] & 7 == 5:  # a jump
+            assert at + 1 + max(step[2], step[3]) < len(steps)
+    assert steps[-1][0] == 6
