@@ -81,7 +81,7 @@ POCKET = replace(
     MISTRAL,
     name="pocket",
     sampling=dict.fromkeys(("none", "high", None), Sampling(temperature=0.0)),
-    reply_tokens={"none": 512, "high": 1_536, None: 512},
+    reply_tokens={"none": 512, "high": 2_048, None: 512},
 )
 
 GENERIC = Profile(

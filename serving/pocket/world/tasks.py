@@ -20,7 +20,7 @@ prompt: {prompt}
 model: pocket
 workspace: {{path: project, copy: true}}       # the run works in a copy, so it can be run again
 tools: [run_shell, read_file, edit_file, search]
-env: {{PYTHONDONTWRITEBYTECODE: "1", PYTEST_DISABLE_PLUGIN_AUTOLOAD: "1"}}
+env: {{PYTHONDONTWRITEBYTECODE: "1", PYTEST_DISABLE_PLUGIN_AUTOLOAD: "1", PYTEST_ADDOPTS: "-p no:cacheprovider"}}
 verify: {verify}
 budgets: {{steps: 40}}
 """
