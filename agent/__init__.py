@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .limits import Limits
     from .messages import Image
     from .outcome import Outcome
+    from .permissions import Permission
     from .sandbox import CommandLimits, Launch, Rules, Sandbox, find_sandbox
     from .schematool import tool_from_schema
     from .task import Task
@@ -44,6 +45,7 @@ __all__ = [
     "Launch",
     "Limits",
     "Outcome",
+    "Permission",
     "Rules",
     "RunFailed",
     "Rung",
@@ -69,6 +71,7 @@ _HOMES = {
     "Launch": "sandbox",
     "Limits": "limits",
     "Outcome": "outcome",
+    "Permission": "permissions",
     "Rules": "sandbox",
     "Rung": "escalation",
     "Sandbox": "sandbox",

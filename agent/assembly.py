@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 from pydantic import BaseModel, JsonValue
 
@@ -25,6 +24,7 @@ from .loading import load_tools
 from .messages import Image, UserMessage
 from .model import Connection, Model, TokenCount
 from .outcome import Outcome
+from .permissions import DESTRUCTIVE, Approve, Permission
 from .profiles import Profile, profile_for
 from .prompts import SYSTEM_PROMPT
 from .replay import replayed
@@ -61,12 +61,16 @@ class Agent:
     """What the verification finds in its environment beside `env`, and may read where it is a path; no tool does."""
     sandbox: Sandbox | None = field(default=None, kw_only=True)
     """What isolates commands. None: bubblewrap where it runs, else Landlock, without network."""
+    permissions: Sequence[Permission] = field(default=(), kw_only=True)
+    """Which calls are allowed, asked of a person, or denied; the first rule that fits decides."""
+    approve: Approve | None = field(default=None, kw_only=True)
+    """Asks a person about a call. None: nobody is there, so that `ask` is a denial."""
     result: type[BaseModel] | Mapping[str, JsonValue] | None = field(default=None, kw_only=True)
     """The form of a structured result: a pydantic model, or the JSON Schema of an object. None: the answer is text."""
     workspace: str | Path | None = field(default=None, kw_only=True)
-    """The folder the tools work in. None: the current one, which is then never put back to an earlier state."""
+    """The folder the tools work in; made by a run if it is missing and `create_workspace` is true. None: the current
+    one, which is then never put back to an earlier state."""
     create_workspace: bool = field(default=False, kw_only=True)
-    """True: a run makes the workspace when it is missing."""
     copy_workspace: bool = field(default=False, kw_only=True)
     """True: a run works in a fresh copy, `workspace` in its own folder, and leaves the workspace itself alone. The copy
     goes with the run where no journal is kept."""
@@ -106,6 +110,7 @@ class Agent:
             verify=task.verify,
             verify_env=task.verify_env(),
             sandbox=task.found_sandbox() if commands else None,
+            permissions=task.permissions,
             result=task.output_schema(),
             workspace=task.workspace_folder(),
             create_workspace=task.workspace.create,
@@ -149,8 +154,7 @@ class Agent:
             EndpointError: the server could not be reached for its first answer.
         """
         state = replayed(folder / JOURNAL_NAME, self.toolbox(), self._profile)
-        first = state.started
-        async with self.model.open(session=first.run) as connection:
+        async with self.model.open(session=state.started.run) as connection:
             await connection.served()
             resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits)
             return await self._drive(connection, state, resumed, Journal(folder), observe)
@@ -191,8 +195,7 @@ class Agent:
         observe: Observer | None,
     ) -> Outcome:
         first = state.started
-        before_s = state.spent.wall_s
-        began = time.monotonic()
+        before_s, began = state.spent.wall_s, time.monotonic()
 
         def record(event: Event) -> None:
             if journal is not None:
@@ -218,6 +221,8 @@ class Agent:
             sleep=asyncio.sleep,
             verify=self.verify,
             verify_env=self.verify_env,
+            permissions=(*self.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ())),
+            approve=self.approve,
             wants_result=self.result is not None,
             snapshot=None if first.snapshot is None else Snapshot(tree=Path(first.snapshot)),
             patience_s=self.model.patience_s,
@@ -280,9 +285,8 @@ class Agent:
 
     def _sandbox(self) -> Sandbox | None:
         """Return what isolates commands. None: the run starts none."""
-        if self.verify is None and not any(tool.commands for tool in self.tools):
-            return None
-        return self.sandbox or find_sandbox("auto", Rules())
+        commands = self.verify is not None or any(tool.commands for tool in self.tools)
+        return (self.sandbox or find_sandbox("auto", Rules())) if commands else None
 
     def _profile(self, model: str) -> Profile:
         return self.model.profile or profile_for(model)
@@ -293,8 +297,4 @@ class Agent:
         Raises:
             ConfigError: one of them is not a tool, or two have the same name.
         """
-        for item in cast("Iterable[object]", self.tools):
-            if not isinstance(item, Tool):
-                msg = f"{item!r} is not a tool. Decorate the function with @tool."
-                raise ConfigError(msg)
         return Toolbox([*self.tools, *([] if self.result is None else [result_tool(self.result)])])

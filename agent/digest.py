@@ -78,15 +78,15 @@ def _answer(replied: Replied, text: str, *events: Event) -> Take:
 
 def _truncated(state: RunState, replied: Replied, reading: Truncated) -> Refuse:
     what = "while reasoning" if reading.in_reasoning else "in a call" if reading.in_call else "in the text"
-    had_all_it_wanted = replied.max_tokens >= state.reply_tokens
+    may_grow = replied.max_tokens >= state.reply_tokens and state.growth < state.profile.growths
     text = prompts.CUT_OFF_WHILE_REASONING if reading.in_reasoning else prompts.CUT_OFF
     return _refuse(
         replied,
         "truncated",
         f"the reply was cut off {what} after {replied.max_tokens} tokens",
         # The same request with more room is enough, as long as there is more.
-        "" if had_all_it_wanted else text.format(max_tokens=replied.max_tokens),
-        grow=had_all_it_wanted,
+        "" if may_grow else text.format(max_tokens=replied.max_tokens),
+        grow=may_grow,
     )
 
 

@@ -13,7 +13,7 @@ from .errors import ConfigError
 Effort = Literal["none", "high"]
 """Reasoning effort of Mistral Medium 3.5: it takes these two values and no other (model card, read 2026-11)."""
 
-ToolStatus = Literal["ok", "error", "invalid", "timeout", "interrupted", "duplicate"]
+ToolStatus = Literal["ok", "error", "invalid", "timeout", "interrupted", "duplicate", "denied"]
 """How a call ended: `invalid` was never run, `interrupted` may have run in part, `duplicate`: see its twin."""
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "unknown"]

@@ -59,6 +59,8 @@ class Profile:
     """False: `reasoning_effort` is never sent."""
     surface: Surface = Surface()
     """What the server in question takes."""
+    growths: int = 2
+    """How often a reply that was cut is given four times the room, before the model is told to be shorter."""
 
 
 MISTRAL = Profile(
@@ -82,6 +84,10 @@ POCKET = replace(
     name="pocket",
     sampling=dict.fromkeys(("none", "high", None), Sampling(temperature=0.0)),
     reply_tokens={"none": 512, "high": 2_048, None: 512},
+    # The longest search that it was taught takes 1,900 tokens; what is longer goes round in circles.
+    growths=0,
+    # Three such searches would fill its window.
+    replay_reasoning=False,
 )
 
 GENERIC = Profile(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+
+from pydantic import JsonValue
 
 from . import prompts
 from .budget import Exceeded
 from .calls import canonical
-from .events import CallEnded, CallStarted
+from .events import CallEnded, CallStarted, Noticed
 from .execute import execute
 from .messages import ToolCall, ToolResult
+from .permissions import Asked, decide, denial
 from .state import RunState
 from .surroundings import Surroundings
 
@@ -58,6 +62,12 @@ async def _run(call: ToolCall, state: RunState, around: Surroundings) -> None:
         return
     tool = around.toolbox.get(call.name)
     assert tool is not None, "a taken call names a tool"
+    if denied := await _denied(call, around):
+        result = ToolResult(tool_call_id=call.id, name=call.name, content=denied, status="denied")
+        # It has a print, so that the same call again counts as repeated.
+        ended = CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=_fingerprint(call, result))
+        around.record(ended)
+        return
     value = tool.arguments.check(call.arguments)
     around.record(CallStarted(step=state.step, tool_call_id=call.id, tool=call.name, arguments=call.arguments))
     if not tool.read_only:
@@ -77,6 +87,21 @@ async def _run(call: ToolCall, state: RunState, around: Surroundings) -> None:
             traceback=execution.traceback or "",
         )
     )
+
+
+async def _denied(call: ToolCall, around: Surroundings) -> str:
+    """Return what the model is told about a call that it may not make; empty: it may."""
+    arguments: dict[str, JsonValue] = json.loads(call.arguments)
+    rule = decide(around.permissions, call.name, arguments)
+    if rule is None:
+        return ""
+    if rule.do == "deny":
+        return denial(rule, asked="no")
+    if around.approve is None:
+        return denial(rule, asked="nobody")
+    allowed = await around.approve(Asked(tool=call.name, arguments=arguments, why=rule.why))
+    around.record(Noticed(text=f"{call.name}: a person {'allowed' if allowed else 'did not allow'} {call.arguments}"))
+    return "" if allowed else denial(rule, asked="refused")
 
 
 def _fingerprint(call: ToolCall, result: ToolResult) -> str:

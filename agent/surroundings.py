@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .events import Event
 from .model import Connection
+from .permissions import Approve, Permission
 from .taskparts import Verify
 from .toolbox import Toolbox
 from .toolcontext import ToolContext
@@ -31,6 +32,10 @@ class Surroundings:
     verify: Verify | None = None
     verify_env: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the verification sees beside the environment of the tools, and may read where it is a path."""
+    permissions: Sequence[Permission] = ()
+    """Rules for calls; the first that fits decides."""
+    approve: Approve | None = None
+    """Asks a person. None: nobody is there."""
     wants_result: bool = False
     """True: the run ends with a call of `final_result`, not with text."""
     snapshot: Snapshot | None = None

@@ -18,6 +18,7 @@ from .errors import ConfigError
 from .limits import Limits
 from .messages import Image
 from .nearest import did_you_mean
+from .permissions import Permission
 from .sandbox import Rules, Sandbox, find_sandbox
 from .taskparts import (
     CONFIG,
@@ -87,6 +88,9 @@ class Task:
     folder of the task file in $AGENT_TASK_DIR."""
     sandbox: ShortSandbox = field(default_factory=TaskSandbox)
     """What isolates commands; `none` has to be said."""
+    permissions: tuple[Permission, ...] = ()
+    """Which calls are allowed, asked of a person, or denied; the first rule that fits decides. With `sandbox: none`
+    destructive commands are asked about, unless a rule says otherwise."""
     output: TaskOutput = field(default_factory=TaskOutput)
     """The form of the final answer, and where it goes."""
     env: Texts = field(default_factory=dict[str, str])

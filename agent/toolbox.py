@@ -21,7 +21,10 @@ class Toolbox:
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools: dict[str, Tool] = {}
-        for tool in tools:
+        for tool in cast("Iterable[object]", tools):
+            if not isinstance(tool, Tool):
+                msg = f"{tool!r} is not a tool. Decorate the function with @tool."
+                raise ConfigError(msg)
             if tool.name in self._tools:
                 msg = f"Two tools are named {tool.name!r}. Rename one: @tool(name=...)."
                 raise ConfigError(msg)

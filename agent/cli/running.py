@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ..assembly import Agent
@@ -22,6 +23,7 @@ from ..task import Task
 from ..taskfile import load_task, recorded_task
 from ..taskparts import TaskModel
 from ..view.live import LiveView
+from .approval import at_terminal
 from .discovery import Wanted, endpoint_at, find_endpoint
 from .dry_run import dry_run
 from .progress import ProgressLines
@@ -140,6 +142,7 @@ def _run(task: Task, args: argparse.Namespace, folder: Path | None) -> int:
 
 def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, folder: Path | None) -> int:
     agent = Agent.from_task(task, endpoint, environ=os.environ, runs=runs_folder(os.environ))
+    agent = replace(agent, approve=at_terminal())
     observe = _json_lines if args.json else LiveView(sys.stdout).show
     if folder is None:
         prompt, images = task.rendered_prompt(), task.images()

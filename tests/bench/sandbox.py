@@ -1,0 +1,67 @@
+"""Measure what isolation costs a command: `true`, a shell, and a start of Python, without and with it, in turn.
+
+    .venv/bin/python tests/bench/sandbox.py [--rounds 40]
+
+Wall time from the start of the process to its end, medians and quartiles in ms; the last column is the difference of
+the medians to no isolation. Other load on the machine moves all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from agent import ConfigError, Rules, Sandbox, find_sandbox
+from agent.sandbox import Isolation
+
+COMMANDS = {"true": ["true"], "bash -c": ["bash", "-c", "cd . && true"], "python -c": ["python", "-c", "0"]}
+ISOLATIONS: tuple[Isolation, ...] = ("none", "bubblewrap", "landlock")
+
+
+def main() -> int:
+    """Print a table as Markdown."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=40, help="of each command (default: 40)")
+    rounds = parser.parse_args().rounds
+    sandboxes: dict[str, Sandbox] = {}
+    for isolation in ISOLATIONS:
+        try:
+            sandboxes[isolation] = find_sandbox(isolation, Rules())
+        except ConfigError as error:
+            print(f"{isolation} is left out: {error}", file=sys.stderr)
+    env = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"}
+    taken: dict[tuple[str, str], list[float]] = {(c, i): [] for c in COMMANDS for i in sandboxes}
+    with tempfile.TemporaryDirectory() as folder:
+        for at in range(rounds + 3):
+            for command, argv in COMMANDS.items():
+                for isolation, sandbox in sandboxes.items():
+                    spent = _timed(sandbox, argv, Path(folder), env)
+                    if at >= 3:  # what comes first fills the caches
+                        taken[command, isolation].append(spent)
+    print(f"{rounds} rounds, load average {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}\n")
+    print("| command | isolation | ms, median | quartiles | more than none |\n|---|---|---:|---:|---:|")
+    for (command, isolation), values in taken.items():
+        low, middle, high = statistics.quantiles(values, n=4)
+        more = middle - statistics.median(taken[command, "none"])
+        print(f"| `{command}` | {isolation} | {middle:.1f} | {low:.1f} to {high:.1f} | {more:+.1f} |")
+    return 0
+
+
+def _timed(sandbox: Sandbox, argv: list[str], folder: Path, env: dict[str, str]) -> float:
+    began = time.perf_counter()
+    with sandbox.launch(argv, workspace=folder, env=env) as launch:
+        subprocess.run(
+            launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, cwd=folder, check=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+    return (time.perf_counter() - began) * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main())
