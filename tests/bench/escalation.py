@@ -45,7 +45,9 @@ MOST_ERRORS = 5
 def main() -> int:
     """Run what is missing, then write the report if one is wanted."""
     args = _arguments()
-    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C does, so that the engine is stopped too
+    # A shell starts what it puts into the background with SIGINT ignored; SIGTERM does as Ctrl-C, and stops the engine.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
     log = RecordFile(args.records)
     if args.tasks is not None:
         try:
