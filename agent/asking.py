@@ -15,6 +15,7 @@ from .context import LIKELY_BYTES_PER_TOKEN, MIN_REPLY_TOKENS, reply_room
 from .errors import EndpointError, EndpointRejected
 from .escalation import Rung
 from .events import Replied, Requested, Retried
+from .markers import restored
 from .messages import RawCall, Reply
 from .retry import retrying
 from .state import RunState
@@ -84,7 +85,7 @@ class Asker:
         replied = Replied(
             step=step,
             rung=self._state.position.rung,
-            reply=reply,
+            reply=restored(reply),
             max_tokens=room,
             wire_bytes=self._state.history.wire_bytes,
             elapsed_s=round(self._around.clock() - began, 4),

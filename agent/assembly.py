@@ -260,8 +260,7 @@ class Agent:
             workspace = await asyncio.to_thread(workspace.copy, folder / "workspace")
         snapshot: Snapshot | NoSnapshot = NoSnapshot(reason="")
         is_ours = self.workspace is not None or self.copy_workspace
-        may_restore = any(rung.fresh_context for rung in ladder.rungs) and is_ours
-        if may_restore and not all(tool.read_only for tool in toolbox):
+        if is_ours and not all(tool.read_only for tool in toolbox):  # for a fresh attempt, `agent diff`, `agent undo`
             snapshot = await asyncio.to_thread(workspace.snapshot, folder / "snapshot")
         return RunStarted(
             run=name,

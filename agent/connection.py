@@ -34,6 +34,10 @@ SESSION_HEADER = "X-Session-ID"
 """The first header that vllm-router looks at for a session (0.1.17, docs/load_balancing); engines ignore it."""
 
 
+CONNECT_S = 15.0
+"""For a connection to be taken; a machine whose processors are all busy takes seconds even for one to itself."""
+
+
 @asynccontextmanager
 async def connect(endpoint: Endpoint, *, session: str | None = None) -> AsyncGenerator[HttpConnection]:
     """Open a client for the endpoint, and close it at the end of the block unless the endpoint brought its own."""
@@ -44,7 +48,7 @@ async def connect(endpoint: Endpoint, *, session: str | None = None) -> AsyncGen
         api_key=endpoint.api_key,
         max_retries=0,
         default_headers={} if session is None else {SESSION_HEADER: session},
-        timeout=openai.Timeout(endpoint.first_byte_timeout_s + 30.0, connect=5.0),
+        timeout=openai.Timeout(endpoint.first_byte_timeout_s + 30.0, connect=CONNECT_S),
         http_client=endpoint.http_client,
     )
     try:
@@ -168,8 +172,10 @@ async def _await(url: str, step: Awaitable[ResultT], deadline_s: float, phase: s
     try:
         async with asyncio.timeout(deadline_s):
             return await step
-    except (TimeoutError, openai.APITimeoutError) as error:  # APITimeoutError is a kind of APIConnectionError
+    except TimeoutError as error:
         raise EndpointTimeout(url=url, waited_s=deadline_s, phase=phase) from error
+    except openai.APITimeoutError as error:  # its deadline for reading lies behind ours, so it is that for connecting
+        raise EndpointUnreachable(f"it took no connection within {CONNECT_S:g} s", url=url) from error
     except openai.APIConnectionError as error:
         raise EndpointUnreachable(_cause(error), url=url) from error
     except openai.APIStatusError as error:

@@ -202,14 +202,11 @@ class Task:
             ConfigError: this machine does not have it, or a path that it names is not there.
         """
         wanted = self.sandbox
-        places: dict[str, tuple[Path, ...]] = {}
-        for key in ("read", "write"):
-            named = [self.path(name) for name in cast("tuple[str, ...]", getattr(wanted, key))]
-            if missing := next((path for path in named if not path.exists()), None):
-                msg = f"`sandbox.{key}` names {str(missing)!r}, which does not exist. Make it, or take it off the list."
-                raise ConfigError(msg, key=f"sandbox.{key}")
-            places[key] = tuple(named)
-        return find_sandbox(wanted.use, Rules(network=wanted.network, limits=wanted.limits, **places))
+        read, write = (tuple(map(self.path, names)) for names in (wanted.read, wanted.write))
+        if missing := next((path for path in (*read, *write) if not path.exists()), None):
+            msg = f"`sandbox` names {str(missing)!r}, which does not exist. Make it, or take it off the list."
+            raise ConfigError(msg, key="sandbox")
+        return find_sandbox(wanted.use, Rules(network=wanted.network, read=read, write=write, limits=wanted.limits))
 
     def _check_prompt(self) -> None:
         if self.prompt is not None and self.prompt_file is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from .markers import hide
 from .messages import (
     AssistantMessage,
     Effort,
@@ -90,9 +91,9 @@ def encode_message(message: Message, *, reasoning_field: ReasoningField | None) 
         case SystemMessage():
             return _dump({"role": "system", "content": message.content})
         case UserMessage():
-            return _dump({"role": "user", "content": _content(message.content, message.images)})
+            return _dump({"role": "user", "content": _content(hide(message.content), message.images)})
         case ToolResult():
-            return _dump({"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content})
+            return _dump({"role": "tool", "tool_call_id": message.tool_call_id, "content": hide(message.content)})
         case AssistantMessage():
             return _dump(_assistant(message, reasoning_field))
 

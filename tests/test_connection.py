@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import repeat
@@ -414,3 +415,18 @@ async def test_an_endpoint_opens_with_the_default_client_and_does_not_show_its_k
     assert "secret" not in repr(endpoint)
     assert server.requests[0].headers["authorization"] == "Bearer secret"
     assert openai.__version__.split(".")[0] >= "3"
+
+
+async def test_a_connection_that_is_not_taken_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.connection.CONNECT_S", 0.3)
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # what the kernel takes on its own, and then no more
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        async with connect(Endpoint(url, model="m")) as connection:
+            with pytest.raises(EndpointUnreachable, match=r"it took no connection within 0\.3 s"):
+                await connection.served()

@@ -31,6 +31,8 @@ COMMANDS = {
     "tools": "List the ready tools",
     "runs": "List the runs on this machine",
     "show": "Tell the story of a run",
+    "diff": "Show what a run changed in its workspace",
+    "undo": "Put a run's workspace back to what it was before",
     "plan": "Say what fits on which GPUs, and what would mend it",
     "serve": "Start, find or stop a model server on this machine",
     "doctor": "Say what is wrong with a server, from its log or by asking it",

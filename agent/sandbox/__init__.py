@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from json import dumps
@@ -75,7 +75,7 @@ class Sandbox:
     def launch(
         self, argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], read: Sequence[Path] = (),
         write: Sequence[Path] = (),
-    ) -> Iterator[Launch]:  # fmt: skip
+    ) -> Generator[Launch]:  # fmt: skip
         """Prepare a command: start it inside this context; it may end after it.
 
         Args:
@@ -152,7 +152,7 @@ def _why_no_bubblewrap() -> str:
 
 
 @contextlib.contextmanager
-def _filter_file() -> Iterator[int | None]:
+def _filter_file() -> Generator[int | None]:
     """Open a file with the system call filter; bubblewrap reads it to its end. None: no filter for this machine."""
     if platform.machine() not in seccomp.MACHINES:
         yield None

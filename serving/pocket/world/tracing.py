@@ -222,11 +222,22 @@ def _computed(place: ast.expr) -> object:
             raise TooHardError
 
 
+def _whole(one: int, two: int) -> int:
+    return one // two
+
+
+def _both(one: object, two: object) -> object:
+    return one and two
+
+
+def _either(one: object, two: object) -> object:
+    return one or two
+
+
 _OPERATORS: Mapping[type[ast.AST], Callable[..., object]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: _whole,
     ast.Mod: operator.mod, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.USub: operator.neg, ast.And: lambda one, two: one and two,
-    ast.Or: lambda one, two: one or two,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.USub: operator.neg, ast.And: _both, ast.Or: _either,
 }  # fmt: skip
 _BUILTINS: Mapping[str, Callable[..., object]] = {"min": min, "max": max, "len": len}
 

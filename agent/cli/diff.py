@@ -1,0 +1,28 @@
+"""`agent diff`: what a run changed in its workspace."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `agent diff`."""
+    parser.add_argument("run", help="The run's name, a beginning of it, or `last`.")
+    parser.add_argument("--names", action="store_true", help="Print only the paths, each with what happened to it.")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command."""
+    import os
+
+    from ..journal import runs_folder
+    from ..view.journaled import workspace_of
+
+    changed = workspace_of(runs_folder(os.environ), args.run)
+    # As much as a terminal's memory holds; who wants more has --names, and the files.
+    changes = changed.workspace.diff(changed.snapshot, max_chars=1_000_000)
+    for change in changes:
+        print(f"{change.kind:8} {change.path}" if args.names or change.diff.startswith("[") else change.diff)
+    if not changes:
+        print(f"Nothing differs from what run {changed.run} began with.")
+    return 0

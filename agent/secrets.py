@@ -1,0 +1,22 @@
+"""Take secrets out of text before the model, the journal or a report gets it: the values, wherever they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_NAME = re.compile(r"key|token|secret|passw|credential|auth|private|dsn|_url$", re.IGNORECASE)
+_LEAST_CHARS = 8
+"""Shorter values would take ordinary words out of every text."""
+
+
+def secrets_in(env: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables of an environment that are secrets, as their names say."""
+    return {name: value for name, value in env.items() if _NAME.search(name) and len(value.strip()) >= _LEAST_CHARS}
+
+
+def redacted(text: str, secrets: Mapping[str, str]) -> str:
+    """Return the text with `[secret NAME]` for each value; the longest first, since one may hold another."""
+    for name, value in sorted(secrets.items(), key=lambda pair: -len(pair[1])):
+        text = text.replace(value.strip(), f"[secret {name}]")
+    return text

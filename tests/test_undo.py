@@ -1,0 +1,77 @@
+"""What a run changed, and putting it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent import Agent
+from agent.cli import main
+from agent.testing import ScriptedModel, calls, says
+from tools.files import list_files, write_file
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "ws"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.txt").write_text("one\ntwo\n")
+    (folder / "sub/b.txt").write_text("same\n")
+    return folder
+
+
+@pytest.fixture
+def changed(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that changed one file and made another; the folder of all runs."""
+    runs = tmp_path / "runs"
+    monkeypatch.setenv("AGENT_RUNS_DIR", str(runs))
+    edit = ("write_file", {"path": "a.txt", "content": "one\nTWO\n"})
+    model = ScriptedModel([calls(edit, ("write_file", {"path": "n", "content": "x\n"})), says("Done.")])
+    Agent(model, tools=[write_file], workspace=workspace, runs=runs).run_sync("Change it.")
+    return runs
+
+
+def test_diff_shows_each_change(changed: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["diff", "last"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("--- a/a.txt\n+++ b/a.txt\n")
+    assert "-two\n+TWO\n" in printed
+    assert "+++ b/n" in printed
+    assert "b.txt" not in printed
+
+    assert main(["diff", "last", "--names"]) == 0
+    assert capsys.readouterr().out == "changed  a.txt\nadded    n\n"
+
+
+def test_undo_puts_everything_back_and_keeps_what_was_there(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["undo", "last", "--yes"]) == 0
+    assert (workspace / "a.txt").read_text() == "one\ntwo\n"
+    assert not (workspace / "n").exists()
+    assert "2 paths put back" in capsys.readouterr().out
+    (kept,) = changed.glob("*/before-undo-*")
+    assert (kept / "a.txt").read_text() == "one\nTWO\n"
+    assert main(["diff", "last"]) == 0
+    assert capsys.readouterr().out.startswith("Nothing differs from what run ")
+
+
+def test_undo_asks_and_without_a_terminal_does_nothing(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["undo", "last"]) == 2
+    assert "no terminal to ask at. Say --yes." in capsys.readouterr().err
+    assert (workspace / "n").exists()
+
+
+def test_a_run_that_changes_nothing_has_nothing_to_undo(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    runs = tmp_path / "runs"
+    monkeypatch.setenv("AGENT_RUNS_DIR", str(runs))
+    model = ScriptedModel([calls(("list_files", {})), says("Done.")])
+    Agent(model, tools=[list_files], workspace=workspace, runs=runs).run_sync("Look.")
+    for command in (["diff", "last"], ["undo", "last", "--yes"]):
+        assert main(command) == 2
+        assert "Nothing is known of what was there before run" in capsys.readouterr().err
