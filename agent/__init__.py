@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .schematool import tool_from_schema
     from .task import Task
     from .taskfile import load_task
-    from .taskparts import Verify
+    from .taskparts import McpServer, Verify
     from .toolcontext import ToolContext
     from .toolspec import Tool, tool
 
@@ -44,6 +44,7 @@ __all__ = [
     "Ladder",
     "Launch",
     "Limits",
+    "McpServer",
     "Outcome",
     "Permission",
     "Rules",
@@ -78,6 +79,7 @@ _HOMES = {
     "Task": "task",
     "Tool": "toolspec",
     "ToolContext": "toolcontext",
+    "McpServer": "taskparts",
     "Verify": "taskparts",
     "find_sandbox": "sandbox",
     "load_task": "taskfile",

@@ -20,7 +20,7 @@ from .finalresult import result_tool
 from .history import History
 from .journal import JOURNAL_NAME, Journal, JournalLost, run_folder
 from .limits import Limits
-from .loading import load_tools
+from .loading import load_mcp_tools, load_tools
 from .messages import Image, UserMessage
 from .model import Connection, Model, TokenCount
 from .outcome import Outcome
@@ -99,7 +99,7 @@ class Agent:
         Raises:
             ConfigError: a tool cannot be loaded, or something that the task names is not there.
         """
-        tools = load_tools(task.tools, directory=task.directory)
+        tools = load_tools(task.tools, directory=task.directory) + load_mcp_tools(task.mcp, directory=task.directory)
         commands = task.verify is not None or any(tool.commands for tool in tools)
         return cls(
             model,

@@ -16,7 +16,7 @@ from typing import cast
 from .arguments import JsonObject
 from .errors import ConfigError
 from .nearest import did_you_mean
-from .taskparts import ToolUse
+from .taskparts import McpServer, ToolUse
 from .toolspec import Tool
 
 
@@ -48,6 +48,17 @@ def load_tools(references: Iterable[str | ToolUse], *, directory: Path) -> tuple
     """
     loader = _Loader(directory=directory)
     return tuple(tool for reference in references for tool in loader.tools(reference))
+
+
+def load_mcp_tools(servers: Mapping[str, McpServer], *, directory: Path) -> tuple[Tool, ...]:
+    """Load the tools of MCP servers.
+
+    Raises:
+        ConfigError: a server does not answer, or a tool of it cannot be used.
+    """
+    if not servers:
+        return ()
+    return cast("tuple[Tool, ...]", importlib.import_module(f"{SHIPPED}.mcp").mcp_tools(servers, directory))
 
 
 def available_tools() -> tuple[AvailableTool, ...]:

@@ -22,6 +22,7 @@ from .permissions import Permission
 from .sandbox import Rules, Sandbox, find_sandbox
 from .taskparts import (
     CONFIG,
+    McpServer,
     MergedLadder,
     ShortModel,
     ShortSandbox,
@@ -79,6 +80,8 @@ class Task:
     """Which model is asked, and where."""
     tools: tuple[ShortTool, ...] = ()
     """What the model may call."""
+    mcp: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
+    """Servers whose tools the model may call too; the names of the tools begin with the server's."""
     escalation: MergedLadder = None
     """How the run asks again, and harder, after failures; left out, the ladder of the model's profile."""
     budgets: WrittenLimits = field(default_factory=Limits)

@@ -138,6 +138,30 @@ class TaskSandbox:
 
 
 @dataclass(frozen=True, kw_only=True)
+class McpServer:
+    """A server of the Model Context Protocol, whose tools the run gets. It is not isolated."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    command: tuple[str, ...] = ()
+    """Program and arguments of a server that is started for the run, in the task file's folder."""
+    url: str = ""
+    """Address of a server that runs already (Streamable HTTP), in place of `command`."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables for the command, beside a few such as PATH and HOME."""
+    tools: tuple[str, ...] = ()
+    """Only these tools, in this order; left out, all of them."""
+    timeout_s: float = 60.0
+    """Seconds for each call."""
+
+    def __post_init__(self) -> None:
+        if bool(self.command) == bool(self.url):
+            msg = "An MCP server needs `command` (a list) or `url`, and not both."
+            raise ConfigError(msg, key="mcp")
+        check_positive(self.timeout_s, key="mcp.timeout_s")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskOutput:
     """The final answer: its form and its place."""
 
