@@ -7,6 +7,7 @@ import json
 import os
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,9 @@ from tools import BUILTIN_TOOLS
 from tools.files import edit_file, list_files, read_file, write_file
 from tools.search import search
 from tools.shell import run_shell
+
+if TYPE_CHECKING:
+    from conftest import Called
 
 
 async def call(tool: Tool, workspace: Path, **arguments: object) -> object:
@@ -292,3 +296,20 @@ async def test_an_edit_changes_its_place_and_not_a_byte_elsewhere(
     assert middle.replace("\r\n", "\n") == new.replace("\r\n", "\n").removeprefix(
         "\ufeff" if before[:1] == "\ufeff" else ""
     )
+
+
+async def test_what_gitignore_names_is_left_out_and_counted(tmp_path: Path, called: Called):
+    for name in ("a.py", "b.log", "build/out.txt", "src/c.py", "src/keep.log", "src/gen/d.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("needle\n")
+    (tmp_path / ".gitignore").write_text("*.log\nbuild/\n")
+    (tmp_path / "src/.gitignore").write_text("!keep.log\n/gen\n")
+    context = ToolContext(workspace=tmp_path, state=None)
+    listed = await called(list_files, context)
+    assert listed.startswith("[3 entries that .gitignore names left out]\n")
+    assert "keep.log" in listed
+    assert not any(name in listed for name in ("b.log", "build", "gen/"))
+    found = await called(search, context, pattern="needle")
+    assert sorted(line.partition(":")[0] for line in found.splitlines()) == ["a.py", "src/c.py", "src/keep.log"]
+    assert "out.txt" in await called(list_files, context, path="build"), "what is asked for by name is shown"
+    assert "build/out.txt" in await called(search, context, pattern="needle", path="build")

@@ -13,6 +13,7 @@ from agent import Image, ToolContext, ToolError, tool
 from . import _paths, _texts
 from ._changes import Changes
 from ._editing import edited
+from ._ignored import Ignored
 
 MAX_ENTRIES = 200
 MAX_DEPTH = 4
@@ -29,6 +30,7 @@ def list_files(context: Context, path: str = ".") -> str:
     """List the files and folders below a folder, with sizes."""
     top = _paths.inside(context.workspace, path)
     lines = {top: ""}
+    ignored = Ignored(context.workspace, top)
     waiting = deque([(top, 1)])
     # Breadth first: when the room runs out, it is the deep folders that stay closed.
     while waiting:
@@ -43,7 +45,12 @@ def list_files(context: Context, path: str = ".") -> str:
                 raise
             lines[folder] += " (cannot be read)"
             continue
-        entries = [entry for entry in listing.entries if entry.name != ".git"]
+        entries = [
+            entry
+            for entry in listing.entries
+            if entry.name != ".git"
+            and not ignored.leaves_out(_paths.below(folder, entry.name), is_folder=entry.kind == "folder")
+        ]
         count = f"{'' if listing.complete else 'more than '}{_counted(len(entries), 'entry', 'entries')}"
         if folder != top and (depth > MAX_DEPTH or len(lines) + len(entries) > MAX_ENTRIES):
             lines[folder] += f" ({count}, not shown)"
@@ -56,6 +63,8 @@ def list_files(context: Context, path: str = ".") -> str:
             if entry.kind == "folder":
                 waiting.append((relative, depth + 1))
     head = lines.pop(top)
+    if ignored.count:
+        head += f"[{_counted(ignored.count, 'entry', 'entries')} that .gitignore names left out]\n"
     # By parts, so that a folder stands right before what it holds.
     ordered = sorted(lines, key=lambda relative: relative.split("/"))
     return head + "\n".join(lines[relative] for relative in ordered) or "(an empty folder)"

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from agent import ToolContext, ToolError, tool
 
 from . import _matcher, _paths, _texts
+from ._ignored import Ignored
 
 TIMEOUT_S = 10.0
 MAX_ENTRIES = 50_000
@@ -86,6 +87,7 @@ def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[_paths.Inside]:
         yield top
         return
     waiting = [top]
+    ignored = Ignored(workspace, top)
     while waiting and not sent.full:
         folder = waiting.pop()
         try:
@@ -101,6 +103,8 @@ def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[_paths.Inside]:
         for entry in listing.entries:
             sent.entries += 1
             relative = _paths.below(folder, entry.name)
+            if ignored.leaves_out(relative, is_folder=entry.kind == "folder"):
+                continue
             if entry.kind == "folder" and entry.name != ".git":
                 folders.append(relative)
             elif entry.kind == "file":
