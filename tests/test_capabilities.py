@@ -49,6 +49,7 @@ class Stubborn:
 
     refuses: frozenset[str]
     refused: list[str] = field(default_factory=list[str])
+    forgot: bool = False
 
     def answer(self, received: Received) -> Answer:
         body = received.json
@@ -73,7 +74,9 @@ class Stubborn:
         name = choice["function"]["name"] if isinstance(choice, dict) else function["name"]
         arguments = {"path": function["parameters"]["properties"]["path"].get("enum", ["out/word.txt"])[0]}
         in_a_run = body["messages"][0]["role"] == "system"
-        if name == "write_file" and not (in_a_run and body["messages"][-1]["role"] == "user" and choice == "auto"):
+        if name == "write_file" and in_a_run and choice == "auto" and not self.forgot:
+            self.forgot = True
+        elif name == "write_file":
             arguments["content"] = "quixotic"
         return calls((name, arguments), reasoning="I should call.")
 

@@ -147,3 +147,10 @@ async def test_the_end_of_the_run_ends_the_program(workspace: Path, until_gone: 
     assert isinstance(result.content, str)
     assert result.content.startswith("Stopped: breakpoint.")
     await until_gone(workspace / "pid")
+
+
+async def test_under_landlock_it_says_what_it_lacks(workspace: Path, called: Called):
+    context = ToolContext(workspace=workspace, state=None, env=ENV, sandbox=Sandbox(isolation="landlock"))
+    said = await called(debug_start, context, program="main.py")
+    assert said.startswith("!The debugger talks to the program over a loopback network")
+    assert "bubblewrap" in said

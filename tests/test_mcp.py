@@ -178,6 +178,6 @@ def test_servers_stand_in_the_task(folder: Path, stdio: McpServer):
 
 
 def test_without_the_package_the_error_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tools.mcp.find_spec", lambda _name: None)
+    monkeypatch.setattr(sys.modules[mcp_tools.__module__], "find_spec", {}.get)
     with pytest.raises(ConfigError, match=r"pip install \"tramontane\[mcp\]\""):
         mcp_tools({"demo": McpServer(url="http://127.0.0.1:9/mcp")}, folder)

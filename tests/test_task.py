@@ -207,8 +207,8 @@ model: {timeout_s: 3}
 workspace: [a]
 """
     keys = (
-        "version, name, prompt, prompt_file, system, vars, inputs, workspace, model, tools, escalation, budgets, "
-        "verify, sandbox, output, env, env_from"
+        "version, name, prompt, prompt_file, system, vars, inputs, workspace, model, tools, mcp, escalation, "
+        "budgets, verify, sandbox, permissions, output, env, env_from"
     )
     assert refusal(tmp_path, text) == (
         "task.yaml:1: Unknown key `promt`. Did you mean `prompt`?\n"

@@ -98,6 +98,12 @@ class DebugSession:
             ToolError: there is no Python or no debugger, or it did not start.
         """
         await self.aclose()
+        if context.sandbox.isolation == "landlock" and not context.sandbox.rules.network:
+            msg = (
+                "The debugger talks to the program over a loopback network, which commands do not have here: they "
+                "are isolated by Landlock. Print values instead; with bubblewrap installed it works."
+            )
+            raise ToolError(msg)
         python = python_of(context.env)
         what = {"module": program[1], "args": list(program[2:])} if program[0] == "-m" else {
             "program": program[0], "args": list(program[1:]),
