@@ -156,7 +156,8 @@ class Agent:
         state = replayed(folder / JOURNAL_NAME, self.toolbox(), self._profile)
         async with self.model.open(session=state.started.run) as connection:
             await connection.served()
-            resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits)
+            told = str(self._sandbox() or "")
+            resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits, sandbox=told)
             return await self._drive(connection, state, resumed, Journal(folder), observe)
 
     def run_sync(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:

@@ -290,6 +290,8 @@ class Resumed:
     """Seconds the run had taken before."""
     limits: Limits | None = None
     """The bounds from now on. None: as before."""
+    sandbox: str = ""
+    """What isolates commands from now on, in words; it may be another machine. Empty: the run starts none."""
     kind: Literal["resumed"] = "resumed"
 
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_NAME = re.compile(r"key|token|secret|passw|credential|auth|private|dsn|_url$", re.IGNORECASE)
+_NAME = re.compile(
+    r"(^|_)(api_?key|access_?key|key|token|secret|password|passwd|passphrase|credentials?|auth|dsn)(_|\d|$)",
+    re.IGNORECASE,
+)
+_LOGIN = re.compile(r"^\w+://[^/@\s]*:[^/@\s]+@")
+"""An address that holds a password."""
 _LEAST_CHARS = 8
 """Shorter values would take ordinary words out of every text."""
 
 
 def secrets_in(env: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the variables of an environment that are secrets, as their names say."""
-    return {name: value for name, value in env.items() if _NAME.search(name) and len(value.strip()) >= _LEAST_CHARS}
+    """Return the variables of an environment that are secrets, as their names say, or a password in an address."""
+    return {
+        name: value
+        for name, value in env.items()
+        if len(value.strip()) >= _LEAST_CHARS and (_NAME.search(name) or _LOGIN.search(value))
+    }
 
 
 def redacted(text: str, secrets: Mapping[str, str]) -> str:

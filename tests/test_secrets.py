@@ -15,6 +15,9 @@ CANARY = "canary-93ab71cc"
 def test_variables_are_secrets_by_their_names_and_only_if_long_enough():
     env = {"API_KEY": CANARY, "GITHUB_TOKEN": "abc", "PATH": "/usr/bin:/bin", "DB_PASSWORD": "hunter2hunter2"}
     assert secrets_in(env) == {"API_KEY": CANARY, "DB_PASSWORD": "hunter2hunter2"}
+    innocent = {"GIT_AUTHOR_NAME": "Jane Example", "KEYBOARD_LAYOUT": "de-latin1", "BASE_URL": "http://127.0.0.1:8000"}
+    assert secrets_in(innocent) == {}
+    assert secrets_in({"DATABASE_URL": "postgres://me:pw@db/x"}).keys() == {"DATABASE_URL"}
 
 
 def test_of_two_secrets_the_longer_one_is_taken_first():

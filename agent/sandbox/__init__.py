@@ -176,11 +176,8 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 
 def _under_landlock(argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], rules: Rules) -> Launch:
     temporary = Path(_temporary().name)
-    limits = rules.limits
-    values = {
-        "RLIMIT_AS": limits.memory_mb * 1_000_000, "RLIMIT_FSIZE": limits.file_mb * 1_000_000,
-        "RLIMIT_CPU": limits.cpu_s, "RLIMIT_CORE": 0,
-    }  # fmt: skip
+    # A limit of processes would count all that the user runs, not those of the command.
+    limits = {f"RLIMIT_{name}": value for name, value in rules.limits.by_name().items() if name != "NPROC"}
     filtered = platform.machine() in seccomp.MACHINES
     told = {
         "read": [
@@ -191,8 +188,9 @@ def _under_landlock(argv: Sequence[str], *, workspace: Path, env: Mapping[str, s
         ],
         "write": [*_LANDLOCK_WRITE, str(workspace), str(temporary), *map(str, rules.write)],
         "network": rules.network,
-        "limits": {name: value for name, value in values.items() if value or name == "RLIMIT_CORE"},
+        "limits": limits,
         "filter": seccomp.program(internet=rules.network).hex() if filtered else "",
     }
-    line = [sys.executable, "-I", "-S", landlock.__file__, dumps(told), *argv]
+    program = shutil.which(argv[0], path=env.get("PATH", os.defpath)) or argv[0]
+    line = [sys.executable, "-I", "-S", landlock.__file__, dumps(told), program, *argv[1:]]
     return Launch(argv=line, env={**env, "HOME": str(temporary), "TMPDIR": str(temporary)})

@@ -1,9 +1,10 @@
 """Run a command under Landlock and a system call filter: a program of its own, since no thread may be there before it.
 
-    python -I -S landlock.py RULES COMMAND ARGUMENT...
+    python -I -S landlock.py RULES PROGRAM ARGUMENT...
 
-RULES is JSON: `read` and `write` (lists of paths), `network` (true or false), `limits` (resource name to value). It
-needs no other module of the project, so that it starts in a few milliseconds.
+RULES is JSON: `read` and `write` (lists of paths), `network` (true or false), `limits` (resource name to value),
+`filter` (a BPF program in hexadecimal digits). PROGRAM is a path: afterwards the standard library that would look for it
+may be out of reach. It needs no other module of the project, so that it starts in a few milliseconds.
 """
 
 import ctypes
@@ -37,17 +38,12 @@ def restrict(read: list[str], write: list[str], *, network: bool) -> None:
     """Take from this process, and all that it starts, every file but these, and the network.
 
     Raises:
-        OSError: the kernel does not have it.
+        OSError: the kernel does not have it, or not version 4.
     """
     version = abi()
-    if version < 1:
-        raise OSError("this kernel has no Landlock")
-    files = _READ | _WRITE
-    files |= _REFER * (version >= 2) | _TRUNCATE * (version >= 3) | _IOCTL_DEV * (version >= 5)
-    attributes = struct.pack(
-        "=QQQ", files, _TCP if version >= 4 and not network else 0, _SCOPES if version >= 6 else 0
-    )  # fmt: skip
-    attributes = attributes[: 8 if version < 4 else 16 if version < 6 else 24]
+    files = _READ | _WRITE | _REFER | _TRUNCATE | (_IOCTL_DEV if version >= 5 else 0)
+    # A kernel before version 6 knows no scopes, and refuses what is longer than it knows.
+    attributes = struct.pack("=QQQ", files, 0 if network else _TCP, _SCOPES)[: 24 if version >= 6 else 16]
     rules = _checked(_libc().syscall(_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0))
     for path, access in [*((path, _READ) for path in read), *((path, files) for path in write)]:
         try:
@@ -101,7 +97,10 @@ def main() -> None:
     restrict(rules["read"], rules["write"], network=rules["network"])
     if rules["filter"]:
         load_filter(bytes.fromhex(rules["filter"]))
-    os.execvpe(sys.argv[2], sys.argv[2:], os.environ)  # noqa: S606 - it is what this program is for
+    try:
+        os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - it becomes the command, whose words no shell may read again
+    except OSError as error:
+        sys.exit(f"{sys.argv[2]}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +22,21 @@ class CommandLimits:
     """The largest file that it may write."""
     cpu_s: int = 900
 
+    def by_name(self) -> dict[str, int]:
+        """Return each bound by the name of its resource, as in RLIMIT_AS; none is above what this process may have."""
+        wanted = {
+            "NPROC": self.processes, "AS": self.memory_mb * MB, "FSIZE": self.file_mb * MB, "CPU": self.cpu_s,
+        }  # fmt: skip
+        found = {"CORE": 0}
+        for name, value in wanted.items():
+            _, most = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))
+            if value:
+                found[name] = value if most == resource.RLIM_INFINITY else min(value, most)
+        return found
+
     def command_line(self) -> tuple[str, ...]:
         """Return the beginning of a command line that sets them (prlimit of util-linux)."""
-        flags = {
-            "nproc": self.processes,
-            "as": self.memory_mb * MB,
-            "fsize": self.file_mb * MB,
-            "cpu": self.cpu_s,
-        }
-        return ("prlimit", *(f"--{name}={value}" for name, value in flags.items() if value), "--core=0", "--")
+        return ("prlimit", *(f"--{name.lower()}={value}" for name, value in self.by_name().items()), "--")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

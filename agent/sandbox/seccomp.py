@@ -26,8 +26,12 @@ _ABSENT: Mapping[str, tuple[int, int]] = {"clone3": (435, 435), "openat2": (437,
 # With set-user-ID or set-group-ID in the mode, by the argument that holds it.
 _MODES: Mapping[str, tuple[int, int, int]] = {
     "chmod": (90, 0, 1), "fchmod": (91, 52, 1), "fchmodat": (268, 53, 2), "fchmodat2": (452, 452, 2),
-    "creat": (85, 0, 1), "open": (2, 0, 2), "openat": (257, 56, 3), "mknod": (133, 0, 1), "mknodat": (259, 33, 2),
+    "creat": (85, 0, 1), "mknod": (133, 0, 1), "mknodat": (259, 33, 2),
 }  # fmt: skip
+# The same where the argument before it says that a file is made; else nobody has set the mode, and it holds anything.
+_MODES_IF_MADE: Mapping[str, tuple[int, int, int]] = {"open": (2, 0, 2), "openat": (257, 56, 3)}
+_MAKES_A_FILE = 0o100 | 0o20_000_000
+"""O_CREAT, and the bit of O_TMPFILE that is no other flag's (asm-generic/fcntl.h)."""
 _SET_ID = 0o6000
 _CLONE = (56, 220)
 _CLONE_NEWUSER = 0x1000_0000
@@ -88,6 +92,12 @@ def _steps(column: int, families: Sequence[int]) -> list[_Step]:
     for *numbers, argument in _MODES.values():
         if numbers[column]:
             steps += _on_argument(numbers[column], argument, [_Step(code=_ANY_BIT, value=_SET_ID, on=refused)])
+    for *numbers, argument in _MODES_IF_MADE.values():
+        if numbers[column]:
+            mode = _Step(code=_LOAD, value=_ARGUMENTS_AT + 8 * argument)
+            tests = [mode, _Step(code=_ANY_BIT, value=_SET_ID, on=refused)]
+            made = _Step(code=_ANY_BIT, value=_MAKES_A_FILE, skip=len(tests))
+            steps += _on_argument(numbers[column], argument - 1, [made, *tests])
     steps += _on_argument(_CLONE[column], 0, [_Step(code=_ANY_BIT, value=_CLONE_NEWUSER, on=refused)])
     steps += _on_argument(_IOCTL[column], 1, [_Step(code=_EQUAL, value=_TIOCSTI, on=refused)])
     known = [_Step(code=_EQUAL, value=family, on=_ALLOW) for family in families]

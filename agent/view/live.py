@@ -63,7 +63,8 @@ class LiveView:
             case RunStarted():
                 return self._started(event)
             case Resumed():
-                return [self._paint(f"resumed, {event.wall_s:.0f} s were used before", _DIM)]
+                told = [f"sandbox: {event.sandbox}"] if event.sandbox else []
+                return [self._paint(f"resumed, {event.wall_s:.0f} s were used before", _DIM), *told]
             case Requested():
                 return self._requested(event)
             case Retried():
