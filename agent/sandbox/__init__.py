@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from ..errors import ConfigError
 from . import bubblewrap, landlock, seccomp
-from .rules import CommandLimits, Rules
+from .rules import CommandLimits, Rules, resource_limits
 
 __all__ = ["CommandLimits", "Isolation", "Launch", "Rules", "Sandbox", "Wanted", "find_sandbox"]
 
@@ -177,7 +177,7 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 def _under_landlock(argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], rules: Rules) -> Launch:
     temporary = Path(_temporary().name)
     # A limit of processes would count all that the user runs, not those of the command.
-    limits = {f"RLIMIT_{name}": value for name, value in rules.limits.by_name().items() if name != "NPROC"}
+    limits = {f"RLIMIT_{name}": value for name, value in resource_limits(rules.limits).items() if name != "NPROC"}
     filtered = platform.machine() in seccomp.MACHINES
     told = {
         "read": [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from .rules import Rules
+from .rules import Rules, resource_limits
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
 """Programs and their settings; all that is not named here or in the rules does not exist for the command: homes, /run
@@ -55,7 +55,8 @@ def command_line(argv: Sequence[str], *, program: str, workspace: Path, env: Map
     line += [*_kept_from(workspace), "--chdir", str(workspace)]
     if filter_fd is not None:
         line += ["--seccomp", str(filter_fd)]
-    return [*line, "--", *rules.limits.command_line(), *argv]
+    bounds = [f"--{name.lower()}={value}" for name, value in resource_limits(rules.limits).items()]
+    return [*line, "--", "prlimit", *bounds, "--", *argv]  # prlimit of util-linux
 
 
 def programs_of(env: Mapping[str, str]) -> tuple[Path, ...]:

@@ -22,22 +22,6 @@ class CommandLimits:
     """The largest file that it may write."""
     cpu_s: int = 900
 
-    def by_name(self) -> dict[str, int]:
-        """Return each bound by the name of its resource, as in RLIMIT_AS; none is above what this process may have."""
-        wanted = {
-            "NPROC": self.processes, "AS": self.memory_mb * MB, "FSIZE": self.file_mb * MB, "CPU": self.cpu_s,
-        }  # fmt: skip
-        found = {"CORE": 0}
-        for name, value in wanted.items():
-            _, most = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))
-            if value:
-                found[name] = value if most == resource.RLIM_INFINITY else min(value, most)
-        return found
-
-    def command_line(self) -> tuple[str, ...]:
-        """Return the beginning of a command line that sets them (prlimit of util-linux)."""
-        return ("prlimit", *(f"--{name.lower()}={value}" for name, value in self.by_name().items()), "--")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
@@ -59,3 +43,16 @@ class Rules:
             yield f"reads {', '.join(map(str, self.read))}"
         if self.write:
             yield f"writes {', '.join(map(str, self.write))}"
+
+
+def resource_limits(limits: CommandLimits) -> dict[str, int]:
+    """Return each bound by the name of its resource, as in RLIMIT_AS; none is above what this process may have."""
+    wanted = {
+        "NPROC": limits.processes, "AS": limits.memory_mb * MB, "FSIZE": limits.file_mb * MB, "CPU": limits.cpu_s,
+    }  # fmt: skip
+    found = {"CORE": 0}
+    for name, value in wanted.items():
+        _, most = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))
+        if value:
+            found[name] = value if most == resource.RLIM_INFINITY else min(value, most)
+    return found
