@@ -3,8 +3,8 @@
     python -I -S landlock.py RULES PROGRAM ARGUMENT...
 
 RULES is JSON: `read` and `write` (lists of paths), `network` (true or false), `limits` (resource name to value),
-`filter` (a BPF program in hexadecimal digits). PROGRAM is a path: afterwards the standard library that would look for it
-may be out of reach. It needs no other module of the project, so that it starts in a few milliseconds.
+`filter` (a BPF program in hexadecimal digits). PROGRAM is a path: afterwards the standard library that would look for
+it may be out of reach. It needs no other module of the project, so that it starts in a few milliseconds.
 """
 
 import ctypes
