@@ -50,7 +50,7 @@ def test_undo_puts_everything_back_and_keeps_what_was_there(
     assert main(["undo", "last", "--yes"]) == 0
     assert (workspace / "a.txt").read_text() == "one\ntwo\n"
     assert not (workspace / "n").exists()
-    assert "2 paths put back" in capsys.readouterr().out
+    assert "Put back: 2. What was there is in " in capsys.readouterr().out
     (kept,) = changed.glob("*/before-undo-*")
     assert (kept / "a.txt").read_text() == "one\nTWO\n"
     assert main(["diff", "last"]) == 0

@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
         msg = f"Nothing was put back: what is there now could not be kept first: {copied.reason}."
         raise ConfigError(msg)
     restored = found.workspace.restore(found.snapshot)
-    print(f"{len(restored.changed)} paths put back. What was there is in {kept}.")
+    print(f"Put back: {len(restored.changed)}. What was there is in {kept}.")
     if restored.kept:
         print(f"Not put back, since something that is never touched is in them: {', '.join(restored.kept)}")
     return 0
