@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agent import Tool
 from serving import pocket_engine
 from serving.places import cache_dir
 from serving.readiness.install import ensure_installed
@@ -70,7 +71,7 @@ def ask(url: str, word: str) -> tuple[list[int], list[int]]:
     body: dict[str, Any] = {
         "model": "pocket",
         "messages": [{"role": "user", "content": f"Write the word {word} into the file out/{word}.txt."}],
-        "tools": [read_file.definition(), write_file.definition()],
+        "tools": [unheld(read_file), unheld(write_file)],
         "temperature": 0,
         "max_tokens": 200,
         "return_token_ids": True,
@@ -81,6 +82,12 @@ def ask(url: str, word: str) -> tuple[list[int], list[int]]:
     with urllib.request.urlopen(request, timeout=120) as reply:
         found = json.load(reply)
     return found["prompt_token_ids"], found["choices"][0]["token_ids"]
+
+
+def unheld(tool: Tool) -> dict[str, Any]:
+    """Return a tool without `strict`: the grammar would take drafts that it forbids away before they are counted."""
+    definition: dict[str, Any] = tool.definition()
+    return {**definition, "function": {k: v for k, v in definition["function"].items() if k != "strict"}}
 
 
 def counts(url: str) -> list[int]:
@@ -114,7 +121,7 @@ def test_the_network_that_is_trained_is_the_one_that_vllm_runs(drafted: Drafted)
     assert done.returncode == 0, done.stderr
     drafts, *accepted = json.loads(done.stdout)
 
-    ties = 3 + drafts // 40  # 5 of 97 with the weights and the draft of 2026-11-28
+    ties = 3 + drafts // 50
     assert abs(drafted.drafts - drafts) <= ties
     # vLLM counts what was right behind a reply's last token too, once a reply and place.
     for ours, theirs in zip(accepted, drafted.accepted, strict=True):
