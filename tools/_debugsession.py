@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,10 @@ START_S = 60.0
 MOST_FRAMES = 40
 MOST_VARIABLES = 40
 _PRINTED_CHARS = 20_000
+_QUIET_S = 0.2
+"""A program that stands still has written all that it will when nothing came for so long."""
+_COLLECT_S = 2.0
+"""What a program that it started goes on to write is left for the next answer after so long."""
 
 Step = Literal["continue", "over", "into", "out"]
 _COMMANDS: Mapping[Step, str] = {"continue": "continue", "over": "next", "into": "stepIn", "out": "stepOut"}
@@ -142,13 +147,13 @@ class DebugSession:
 
     async def wait(self, timeout_s: float) -> Stopped | Over | None:
         """Wait until the program stops or ends. None: neither within `timeout_s` seconds."""
-        adapter, exit_code = self._running(), None
+        adapter, exit_code, stop = self._running(), None, None
         try:
             async with asyncio.timeout(timeout_s):
-                while True:
+                while stop is None:
                     name, body = await adapter.event()
-                    if name == "output" and body.get("category") in {"stdout", "stderr"}:
-                        self._printed.append(body["output"])
+                    if name == "output":
+                        self._keep(body)
                     elif name == "thread" and not self._thread:
                         self._thread = body["threadId"]
                     elif name == "exited":
@@ -156,11 +161,14 @@ class DebugSession:
                     elif name == "terminated":
                         break
                     elif name == "stopped":
-                        return await self._stopped(body)
+                        stop = body
         except TimeoutError:
             return None
         except AdapterGone:
             pass
+        if stop is not None:
+            await self._collect_output(adapter)
+            return await self._stopped(stop)
         await self.aclose()
         return Over(exit_code=exit_code)
 
@@ -234,6 +242,20 @@ class DebugSession:
         # debugpy adds a remark in brackets to the name (1.8.22).
         kind = str(told["exceptionId"]).partition("(note:")[0].strip()
         return Stopped(reason="exception", error=f"{kind}: {told.get('description') or ''}".removesuffix(": "))
+
+    async def _collect_output(self, adapter: Adapter) -> None:
+        # What the program wrote comes another way than the news that it stopped, and often later.
+        with suppress(TimeoutError, AdapterGone):
+            async with asyncio.timeout(_COLLECT_S):
+                while True:
+                    async with asyncio.timeout(_QUIET_S):
+                        name, body = await adapter.event()
+                    if name == "output":
+                        self._keep(body)
+
+    def _keep(self, output: Body) -> None:
+        if output.get("category") in {"stdout", "stderr"}:
+            self._printed.append(output["output"])
 
     def _place(self, frame: int) -> Place:
         if not self.frames:
