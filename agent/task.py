@@ -189,8 +189,8 @@ class Task:
             return folder
         if folder.exists():
             msg = f"The workspace {str(folder)!r} is not a folder. Name the folder that the run may change."
-        elif self.workspace.copy:
-            msg = f"The workspace {str(folder)!r} does not exist. Name the folder that the run gets a copy of."
+        elif (mode := self.workspace.mode) in {"copy", "worktree"}:
+            msg = f"The workspace {str(folder)!r} does not exist. Name the folder that the run gets a {mode} of."
         else:
             msg = (
                 f"The workspace {str(folder)!r} does not exist. Make the folder, or let the run make it: "

@@ -17,6 +17,7 @@ from .escalation import Ladder
 from .limits import Limits
 from .profiles import ProfileName
 from .sandbox import CommandLimits, Wanted
+from .workspace import WorkspaceMode
 
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -51,9 +52,26 @@ class TaskWorkspace:
     copy: bool = False
     """Work in a fresh copy of the folder, which is kept with the run; the folder itself is not touched. Left out of
     the copy are histories such as .git, installed packages and caches."""
+    worktree: bool = False
+    """Work in a git worktree of the folder's repository, which is kept with the run: what is committed, on no branch.
+    Nothing else of the repository is touched."""
 
     def __post_init__(self) -> None:
-        check_copy(copy=self.copy, create=self.create)
+        if self.create + self.copy + self.worktree > 1:
+            msg = (
+                "A workspace can have only one of `create`, `copy` and `worktree`. Keep `copy` or `worktree` for a "
+                "folder that is there, `create` for one that is not."
+            )
+            raise ConfigError(msg, key="workspace")
+
+    @property
+    def mode(self) -> WorkspaceMode:
+        """What a run does with the folder."""
+        if self.worktree:
+            return "worktree"
+        if self.copy:
+            return "copy"
+        return "create" if self.create else "in_place"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,20 +200,6 @@ def check_positive(value: float | None, *, key: str) -> None:
     if value is not None and value <= 0:
         msg = f"`{key}` must be more than 0, got {value:g}. Give a larger number."
         raise ConfigError(msg, key=key)
-
-
-def check_copy(*, copy: bool, create: bool) -> None:
-    """Accept a workspace that is copied, or made when it is missing, or neither.
-
-    Raises:
-        ConfigError: both.
-    """
-    if copy and create:
-        msg = (
-            "A workspace cannot have both `copy` and `create`: a folder that the run makes is empty, so there is "
-            "nothing to copy. Keep `copy` for a folder that is there, `create` for one that is not."
-        )
-        raise ConfigError(msg, key="workspace")
 
 
 def check_variable_name(name: str, *, key: str) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from .errors import ConfigError
 from .filetree import Entry, make_accessible, place_file, remove, same_content, scan, set_facts, walk
@@ -20,6 +21,9 @@ EXCLUDED = frozenset(
 
 # Rebuilt by whoever wants them, so that they need not keep alive a folder that restore removes.
 _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
+
+WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
+"""What a run does with its folder; see `Agent.workspace_mode`."""
 
 MAX_FILES = 20_000
 MAX_BYTES = 512 * 1024 * 1024

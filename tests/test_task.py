@@ -310,8 +310,8 @@ REFUSALS = {
         "task.yaml:2: The workspace 'DIR/nowhere' does not exist. Name the folder that the run gets a copy of."
     ),
     "prompt: a\nworkspace: {path: ., copy: true, create: true}": (
-        "task.yaml:2: A workspace cannot have both `copy` and `create`: a folder that the run makes is empty, so there "
-        "is nothing to copy. Keep `copy` for a folder that is there, `create` for one that is not."
+        "task.yaml:2: A workspace can have only one of `create`, `copy` and `worktree`. Keep `copy` or "
+        "`worktree` for a folder that is there, `create` for one that is not."
     ),
     "prompt: a\nenv:\n  AGENT_TASK_DIR: /x\n": (
         "task.yaml:3: `env.AGENT_TASK_DIR`: AGENT_TASK_DIR is set by the run itself, for `verify` alone. Choose "

@@ -1,0 +1,106 @@
+"""Open the folder a run works in: as it is, made, or a copy or git worktree of it that leaves it alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ConfigError
+from .workspace import Workspace, WorkspaceMode
+
+_TIMEOUT_S = 300.0
+"""A checkout of a large repository takes minutes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The folder that a run works in."""
+
+    workspace: Workspace
+    worktree: str = ""
+    """What it was checked out from, and what is not in it; empty: it is no worktree."""
+    ours: bool = True
+    """It may be put back to an earlier state; the current folder, if none was named, may not."""
+
+
+def open_workspace(path: str | Path | None, mode: WorkspaceMode, fresh: Path, *, kept: bool) -> Opened:
+    """Return the folder that a run works in.
+
+    Args:
+        path: the folder that the caller named. None: the current one.
+        mode: what to do with it.
+        fresh: where a copy or worktree is made; does not exist yet.
+        kept: `fresh` stays when the run has ended.
+
+    Raises:
+        ConfigError: it is not there, or cannot be copied or checked out.
+    """
+    workspace = Workspace(path or Path.cwd(), create=mode == "create")
+    if mode == "copy":
+        return Opened(workspace=workspace.copy(fresh))
+    if mode != "worktree":
+        return Opened(workspace=workspace, ours=path is not None)
+    if not kept:
+        msg = "A worktree is kept with its run. Give the agent a folder for its runs, or let it work in a copy."
+        raise ConfigError(msg, key="workspace")
+    return _add_worktree(workspace.path, fresh)
+
+
+def _add_worktree(folder: Path, into: Path) -> Opened:
+    """Check out what is committed, on no branch, and return the same folder there."""
+    top, inside = Path(_git(folder, "rev-parse", "--show-toplevel")), _git(folder, "rev-parse", "--show-prefix")
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no").splitlines()
+    # A hook is the repository's own program; nothing in a repository is run before the sandbox is there.
+    _git(folder, "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
+    path = into / inside
+    if not path.is_dir():
+        _git(folder, "worktree", "remove", "--force", str(into))
+        msg = f"{str(folder)!r} is not committed, so it would not be in the worktree. Commit it, or use `copy: true`."
+        raise ConfigError(msg, key="workspace")
+    about = f"a worktree of {top} at {_git(folder, 'rev-parse', '--short', 'HEAD')}"
+    if changed:
+        number = f"{len(changed)} uncommitted {'change' if len(changed) == 1 else 'changes'}"
+        about += f", without its {number}"
+    return Opened(workspace=Workspace(path), worktree=about)
+
+
+def beside_worktree(folder: Path, worktree: Path) -> tuple[Path, ...]:
+    """Return what commands in a worktree must be able to read: the repository's history, and the whole checkout.
+
+    Args:
+        folder: that the caller named, in the repository.
+        worktree: the same folder in the worktree.
+
+    Raises:
+        ConfigError: it is in no repository, or git is not there.
+    """
+    # Asked of the repository: a file in the worktree says so too, but the model may have written it.
+    inside = Path(_git(folder, "rev-parse", "--show-prefix"))
+    history = (folder / _git(folder, "rev-parse", "--git-common-dir")).resolve()
+    return (history, worktree.parents[len(inside.parts) - 1]) if inside.parts else (history,)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # Where a hook of git starts a run, GIT_DIR and its like name that repository.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", timeout=_TIMEOUT_S, check=True,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        msg = "`worktree` needs git, which is not installed. Install it, or use `copy: true`."
+        raise ConfigError(msg, key="workspace") from error
+    except subprocess.TimeoutExpired as error:
+        msg = f"git did not answer within {_TIMEOUT_S:g} s in {str(folder)!r}. Use `copy: true`."
+        raise ConfigError(msg, key="workspace") from error
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        msg = (
+            f"No worktree can be made of {str(folder)!r}. git says: {said}. Name a folder of a repository that has a "
+            "commit, or use `copy: true`."
+        )
+        raise ConfigError(msg, key="workspace") from error
+    return done.stdout.rstrip("\n")
