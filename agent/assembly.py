@@ -33,14 +33,15 @@ from .run import Run
 from .sandbox import Rules, Sandbox, find_sandbox
 from .state import RunState
 from .surroundings import Surroundings
-from .task import Task, task_environment
+from .task import Task
+from .taskenv import starts_commands, task_environment, task_sandbox, task_secrets
 from .taskfile import task_adapter
 from .taskparts import Verify
 from .toolbox import Toolbox
 from .toolcontext import ToolContext
 from .toolspec import Tool
 from .wire import Request
-from .workspace import NoSnapshot, Snapshot, WorkspaceMode
+from .workspace import Snapshot, WorkspaceMode
 
 Observer = Callable[[Event], None]
 
@@ -77,6 +78,8 @@ class Agent:
     """What tools find as `context.state`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
     """The whole environment of commands that tools and the verification start."""
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
+    """Values, by name, that the model and the journal do not get, beside those of `env` that are named like secrets."""
     runs: Path | None = field(default=None, kw_only=True)
     """Folder that gets one folder per run, with its journal. None: no journal is kept."""
     task: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue], kw_only=True)
@@ -96,7 +99,6 @@ class Agent:
             ConfigError: a tool cannot be loaded, or something that the task names is not there.
         """
         tools = load_tools(task.tools, directory=task.directory) + load_mcp_tools(task.mcp, directory=task.directory)
-        commands = task.verify is not None or any(tool.commands for tool in tools)
         return cls(
             model,
             tools=tools,
@@ -105,12 +107,13 @@ class Agent:
             limits=task.budgets,
             verify=task.verify,
             verify_env=task.verify_env(),
-            sandbox=task.found_sandbox() if commands else None,
+            sandbox=task_sandbox(task) if starts_commands(tools, task.verify) else None,
             permissions=task.permissions,
             result=task.output_schema(),
             workspace=task.workspace_folder(),
             workspace_mode=task.workspace.mode,
             env=task_environment(task, environ),
+            secrets=task_secrets(task),
             runs=runs,
             task=task_adapter().dump_python(task, mode="json"),
         )
@@ -172,15 +175,9 @@ class Agent:
             history.add_system(self.system)
             history.add_user(UserMessage(content=prompt, images=tuple(images)))
             effort = (self.ladder or profile.ladder).rungs[0].effort if profile.takes_effort else None
-            return await connection.count(
-                Request(
-                    model=served.model,
-                    messages=history.wire,
-                    tools=self.toolbox().definitions,
-                    max_tokens=1,
-                    effort=effort,
-                )
-            )
+            tools = self.toolbox().definitions
+            request = Request(model=served.model, messages=history.wire, tools=tools, max_tokens=1, effort=effort)
+            return await connection.count(request)
 
     async def _drive(
         self,
@@ -207,7 +204,9 @@ class Agent:
 
         workspace = Path(first.workspace)
         sandbox = self._sandbox(workspace) or Sandbox()
-        context = ToolContext(workspace=workspace, state=self.state, env=self.env, sandbox=sandbox)
+        context = ToolContext(
+            workspace=workspace, state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets
+        )
         around = Surroundings(
             connection=connection,
             toolbox=self.toolbox(),
@@ -250,13 +249,10 @@ class Agent:
     async def _first_event(self, connection: Connection, name: str, folder: Path, prompt: UserMessage) -> RunStarted:
         served = await connection.served()
         profile = self._profile(served.model)
-        ladder = self.ladder or profile.ladder
         toolbox = self.toolbox()
-        opened = await asyncio.to_thread(open_workspace, self.workspace, self.workspace_mode, folder / "workspace",
-                                         kept=self.runs is not None)  # fmt: skip
-        snapshot: Snapshot | NoSnapshot = NoSnapshot(reason="")
-        if opened.ours and not all(tool.read_only for tool in toolbox):  # for a fresh attempt, agent diff and undo
-            snapshot = await asyncio.to_thread(opened.workspace.snapshot, folder / "snapshot")
+        opened = await asyncio.to_thread(open_workspace, self.workspace, self.workspace_mode, folder,
+                                         kept=self.runs is not None,
+                                         changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
         return RunStarted(
             run=name,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -265,7 +261,7 @@ class Agent:
             model=served.model,
             profile=profile.name,
             window_tokens=served.window_tokens,
-            ladder=ladder,
+            ladder=self.ladder or profile.ladder,
             limits=self.limits,
             tools=toolbox.names,
             tools_digest=toolbox.digest,
@@ -273,14 +269,14 @@ class Agent:
             prompt=prompt,
             workspace=str(opened.workspace.path),
             worktree=opened.worktree,
-            snapshot=str(snapshot.tree) if isinstance(snapshot, Snapshot) else None,
-            note=snapshot.reason if isinstance(snapshot, NoSnapshot) else "",
+            snapshot=str(opened.snapshot) if opened.snapshot else None,
+            note=opened.note,
             sandbox=str(self._sandbox(opened.workspace.path) or ""),
         )
 
     def _sandbox(self, workspace: Path) -> Sandbox | None:
         """Return what isolates the commands of a run that works there. None: the run starts none."""
-        if self.verify is None and not any(tool.commands for tool in self.tools):
+        if not starts_commands(self.tools, self.verify):
             return None
         sandbox = self.sandbox or find_sandbox("auto", Rules())
         if self.workspace_mode != "worktree":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ConfigError
-from .workspace import Workspace, WorkspaceMode
+from .workspace import Snapshot, Workspace, WorkspaceMode
 
 _TIMEOUT_S = 300.0
 """A checkout of a large repository takes minutes."""
@@ -21,35 +21,43 @@ class Opened:
     workspace: Workspace
     worktree: str = ""
     """What it was checked out from, and what is not in it; empty: it is no worktree."""
-    ours: bool = True
-    """It may be put back to an earlier state; the current folder, if none was named, may not."""
+    snapshot: Path | None = None
+    """Where it was copied before the run. None: it was not."""
+    note: str = ""
+    """Why not."""
 
 
-def open_workspace(path: str | Path | None, mode: WorkspaceMode, fresh: Path, *, kept: bool) -> Opened:
-    """Return the folder that a run works in.
+def open_workspace(path: str | Path | None, mode: WorkspaceMode, folder: Path, *, kept: bool, changes: bool) -> Opened:
+    """Return the folder that a run works in, and what it holds now, for a fresh attempt, `agent diff`, `agent undo`.
 
     Args:
-        path: the folder that the caller named. None: the current one.
+        path: the folder that the caller named. None: the current one, which is never put back to an earlier state.
         mode: what to do with it.
-        fresh: where a copy or worktree is made; does not exist yet.
-        kept: `fresh` stays when the run has ended.
+        folder: the run's own, in which copies and worktrees are made.
+        kept: the run's own folder stays when the run has ended.
+        changes: the run may change files.
 
     Raises:
         ConfigError: it is not there, or cannot be copied or checked out.
     """
-    workspace = Workspace(path or Path.cwd(), create=mode == "create")
+    workspace, worktree = Workspace(path or Path.cwd(), create=mode == "create"), ""
     if mode == "copy":
-        return Opened(workspace=workspace.copy(fresh))
-    if mode != "worktree":
-        return Opened(workspace=workspace, ours=path is not None)
-    if not kept:
-        msg = "A worktree is kept with its run. Give the agent a folder for its runs, or let it work in a copy."
-        raise ConfigError(msg, key="workspace")
-    return _add_worktree(workspace.path, fresh)
+        workspace = workspace.copy(folder / "workspace")
+    elif mode == "worktree":
+        if not kept:
+            msg = "A worktree is kept with its run. Give the agent a folder for its runs, or let it work in a copy."
+            raise ConfigError(msg, key="workspace")
+        workspace, worktree = _add_worktree(workspace.path, folder / "workspace")
+    if not changes or (path is None and mode not in {"copy", "worktree"}):
+        return Opened(workspace=workspace, worktree=worktree)
+    taken = workspace.snapshot(folder / "snapshot")
+    if isinstance(taken, Snapshot):
+        return Opened(workspace=workspace, worktree=worktree, snapshot=taken.tree)
+    return Opened(workspace=workspace, worktree=worktree, note=taken.reason)
 
 
-def _add_worktree(folder: Path, into: Path) -> Opened:
-    """Check out what is committed, on no branch, and return the same folder there."""
+def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
+    """Check out what is committed, on no branch; return the same folder there, and what it is in words."""
     top, inside = Path(_git(folder, "rev-parse", "--show-toplevel")), _git(folder, "rev-parse", "--show-prefix")
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no").splitlines()
     # A hook is the repository's own program; nothing in a repository is run before the sandbox is there.
@@ -63,7 +71,7 @@ def _add_worktree(folder: Path, into: Path) -> Opened:
     if changed:
         number = f"{len(changed)} uncommitted {'change' if len(changed) == 1 else 'changes'}"
         about += f", without its {number}"
-    return Opened(workspace=Workspace(path), worktree=about)
+    return Workspace(path), about
 
 
 def beside_worktree(folder: Path, worktree: Path) -> tuple[Path, ...]:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from agent.errors import ConfigError
 from agent.escalation import Ladder, Rung
 from agent.limits import Limits
-from agent.task import Task, task_environment
+from agent.task import Task
+from agent.taskenv import task_environment
 from agent.taskfile import load_task
 from agent.taskparts import TaskInputs, TaskModel, TaskOutput, TaskWorkspace, ToolUse, Verify
 from agent.taskschema import task_schema
@@ -208,7 +209,7 @@ workspace: [a]
 """
     keys = (
         "version, name, prompt, prompt_file, system, vars, inputs, workspace, model, tools, mcp, escalation, "
-        "budgets, verify, sandbox, permissions, output, env, env_from"
+        "budgets, verify, sandbox, permissions, output, env, env_from, secret_files"
     )
     assert refusal(tmp_path, text) == (
         "task.yaml:1: Unknown key `promt`. Did you mean `prompt`?\n"
