@@ -60,8 +60,7 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
     """Check out what is committed, on no branch; return the same folder there, and what it is in words."""
     top, inside = Path(_git(folder, "rev-parse", "--show-toplevel")), _git(folder, "rev-parse", "--show-prefix")
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no").splitlines()
-    # A hook is the repository's own program; nothing in a repository is run before the sandbox is there.
-    _git(folder, "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
+    _git(folder, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
     path = into / inside
     if not path.is_dir():
         _git(folder, "worktree", "remove", "--force", str(into))
@@ -93,10 +92,12 @@ def beside_worktree(folder: Path, worktree: Path) -> tuple[Path, ...]:
 def _git(folder: Path, *arguments: str) -> str:
     # Where a hook of git starts a run, GIT_DIR and its like name that repository.
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # A hook and a monitor are programs of the repository; nothing in it runs before the sandbox is there.
+    quiet = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"]
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=_TIMEOUT_S, check=True,
+            ["git", "-C", str(folder), *quiet, *arguments], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, errors="replace", timeout=_TIMEOUT_S, check=True,
         )  # fmt: skip
     except FileNotFoundError as error:
         msg = "`worktree` needs git, which is not installed. Install it, or use `copy: true`."

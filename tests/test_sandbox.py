@@ -24,6 +24,7 @@ from agent import ConfigError, Rules, Sandbox, find_sandbox
 from agent.sandbox import CommandLimits, Isolation, bubblewrap, landlock, seccomp
 
 SECRET = "canary-5d1f0c"
+JOURNAL = ".local/state/tramontane/runs/r/journal.jsonl"
 ROOT = os.geteuid() == 0
 PYTHON = str(Path(sys.executable).parent)
 SMALL = CommandLimits(processes=64, memory_mb=600, file_mb=20, cpu_s=20)
@@ -119,6 +120,33 @@ ATTACKS: Sequence[Attack] = (
         name="tar with absolute paths",
         command=('mkdir -p t; echo x > t/new; tar -cPf a.tar --transform "s|^t|$OUT|" t/new; tar -xPf a.tar'),
         won=_touched("new"),
+    ),
+    Attack(
+        name="archive with a link that leads out",
+        command=_py(
+            "import io,os,tarfile\n"
+            "with tarfile.open('a.tar','w') as made:\n"
+            "    link=tarfile.TarInfo('d'); link.type=tarfile.SYMTYPE; link.linkname=os.environ['OUT']\n"
+            "    made.addfile(link); made.addfile(tarfile.TarInfo('d/new'), io.BytesIO())\n"
+            "tarfile.open('a.tar').extractall(filter=lambda member, path: member)"
+        ),
+        won=_touched("new"),
+    ),
+    Attack(
+        name="archive that grows",
+        command=_py(
+            "import os,zipfile\n"
+            "with zipfile.ZipFile('a.zip','w',zipfile.ZIP_DEFLATED) as made:\n"
+            "    made.writestr('big', bytes(60_000_000))\n"
+            "print(os.path.getsize('a.zip'))\nzipfile.ZipFile('a.zip').extractall()\n"
+            "print('PWNED' if os.path.getsize('big') > 40_000_000 else '')"
+        ),
+        won=_pwned,
+    ),
+    Attack(
+        name="journal of a run",
+        command="echo forged >> $OUT/../home/.local/state/tramontane/runs/r/journal.jsonl",
+        won=lambda s, _: "forged" in (s.home / JOURNAL).read_text(),
     ),
     Attack(name="environment of another process", command="tr '\\0' '\\n' < /proc/$VICTIM/environ", won=_said),
     Attack(
@@ -270,6 +298,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     (outside / "file").write_text("as it was")
     (outside / "secret").write_text(SECRET)
     (home / ".netrc").write_text(SECRET)
+    (home / JOURNAL).parent.mkdir(parents=True)
+    (home / JOURNAL).write_text("{}\n")
     (workspace / ".git/config").write_text("[core]\n")
     victim = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)", SECRET], env={"TOKEN": SECRET}

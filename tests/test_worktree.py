@@ -64,6 +64,7 @@ async def test_a_run_works_in_a_checkout_of_its_own_and_git_works_there(folder: 
     hook = folder / "repository" / ".git" / "hooks" / "post-checkout"
     hook.write_text(f"#!/bin/sh\ntouch {folder}/hooked\n")
     hook.chmod(0o755)
+    git(folder / "repository", "config", "core.fsmonitor", str(hook))
     looks = calls(("run_shell", {"command": "git log --oneline && git diff && git commit -aqm x || echo refused"}))
     outcome = await an_agent(folder, ScriptedModel([MENDS, looks, says("Done.")])).run("Mend it.")
 
@@ -75,10 +76,11 @@ async def test_a_run_works_in_a_checkout_of_its_own_and_git_works_there(folder: 
     assert "-broken\n+mended" in results(outcome)[1]
     if "bubblewrap" in first.sandbox:
         assert "refused" in results(outcome)[1]
+    assert not (folder / "hooked").exists(), "a program of the repository ran outside of the sandbox"
+    git(repository, "config", "--unset", "core.fsmonitor")
     assert (repository / "part" / "a.txt").read_text() == "broken\n"
     assert git(repository, "status", "--porcelain") == ""
     assert git(repository, "branch", "--format=%(refname:short)").splitlines()[-1] == "main"
-    assert not (folder / "hooked").exists(), "what a repository brings along ran outside of the sandbox"
     # The user takes the work with git, as from any worktree.
     git(Path(first.workspace), "switch", "-q", "-c", "mended")
     git(Path(first.workspace), "commit", "-q", "-a", "-m", "Mended")
