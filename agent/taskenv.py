@@ -49,7 +49,8 @@ def task_sandbox(task: Task) -> Sandbox:
     if missing := next((path for path in (*read, *write) if not path.exists()), None):
         msg = f"`sandbox` names {str(missing)!r}, which does not exist. Make it, or take it off the list."
         raise ConfigError(msg, key="sandbox")
-    return find_sandbox(wanted.use, Rules(network=wanted.network, read=read, write=write, limits=wanted.limits))
+    rules = Rules(network=wanted.network, read=read, write=write, limits=wanted.limits)
+    return find_sandbox(wanted.use, rules, image=wanted.image)
 
 
 def task_secrets(task: Task) -> dict[str, str]:

@@ -144,7 +144,10 @@ class TaskSandbox:
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     use: Wanted = "auto"
-    """`auto`: bubblewrap where it runs, else Landlock, else the run does not begin. `none`: nothing isolates them."""
+    """`auto`: bubblewrap where it runs, else Landlock, else the run does not begin. `container`: one of `image` for
+    each command. `none`: nothing isolates them."""
+    image: str = ""
+    """A docker image on this machine, with a shell and all that commands need, such as python:3.12."""
     network: bool = False
     """Commands reach the network."""
     read: tuple[str, ...] = ()
