@@ -36,12 +36,12 @@ from .surroundings import Surroundings
 from .task import Task
 from .taskenv import starts_commands, task_environment, task_sandbox, task_secrets
 from .taskfile import task_adapter
-from .taskparts import Verify
+from .taskparts import Verify, WorkspaceMode
 from .toolbox import Toolbox
 from .toolcontext import ToolContext
 from .toolspec import Tool
 from .wire import Request
-from .workspace import Snapshot, WorkspaceMode
+from .workspace import Snapshot
 
 Observer = Callable[[Event], None]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ConfigError
-from .workspace import Snapshot, Workspace, WorkspaceMode
+from .taskparts import WorkspaceMode
+from .workspace import Snapshot, Workspace
 
 _TIMEOUT_S = 300.0
 """A checkout of a large repository takes minutes."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, JsonValue
@@ -17,7 +17,6 @@ from .escalation import Ladder
 from .limits import Limits
 from .profiles import ProfileName
 from .sandbox import CommandLimits, Wanted
-from .workspace import WorkspaceMode
 
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -25,6 +24,10 @@ SHORT_FORMS: Mapping[str, str] = MappingProxyType(
     {"workspace": "path", "model": "name", "tools": "use", "verify": "command", "sandbox": "use"}
 )
 """Key of a task to the field that plain text in its place stands for."""
+
+
+WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
+"""What a run does with its folder; see `Agent.workspace_mode`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from .errors import ConfigError
 from .filetree import Entry, make_accessible, place_file, remove, same_content, scan, set_facts, walk
+from .ignored import GitIgnore
 from .treediff import Change, State, change_of
 
 EXCLUDED = frozenset(
@@ -21,9 +21,6 @@ EXCLUDED = frozenset(
 
 # Rebuilt by whoever wants them, so that they need not keep alive a folder that restore removes.
 _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
-
-WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
-"""What a run does with its folder; see `Agent.workspace_mode`."""
 
 MAX_FILES = 20_000
 MAX_BYTES = 512 * 1024 * 1024
@@ -87,11 +84,16 @@ class Workspace:
     def snapshot(self, into: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Snapshot | NoSnapshot:
         """Copy the tree, with modes and times; links are copied as links.
 
+        Folders that .gitignore names, such as those of a build, are neither copied nor put back.
+
         Args:
             into: a folder that does not exist yet, outside the workspace or under an excluded name.
             max_files: files, folders and links together; with more, nothing is copied.
             max_bytes: likewise.
         """
+        return self._copied(into, max_files=max_files, max_bytes=max_bytes, rules=GitIgnore.below(self.path))
+
+    def _copied(self, into: Path, *, max_files: int, max_bytes: int, rules: GitIgnore | None) -> Snapshot | NoSnapshot:
         into = into.absolute()
         if into.is_relative_to(self.path) and not self._exclude & set(into.relative_to(self.path).parts):
             names = ", ".join(sorted(self._exclude))
@@ -99,7 +101,7 @@ class Workspace:
         try:
             entries: dict[str, Entry] = {}
             size_bytes = 0
-            for path, entry in walk(self.path, protected=self._exclude):
+            for path, entry in walk(self.path, protected=self._exclude, rules=rules):
                 entries[path] = entry
                 size_bytes += entry.size_bytes
                 if len(entries) > max_files or size_bytes > max_bytes:
@@ -111,7 +113,7 @@ class Workspace:
         return Snapshot(tree=into)
 
     def copy(self, into: Path) -> Workspace:
-        """Return a copy of the workspace, which leaves out what a snapshot leaves out.
+        """Return a copy of the workspace, without the excluded names.
 
         Args:
             into: as for `snapshot`.
@@ -120,7 +122,7 @@ class Workspace:
             ConfigError: it is too large or cannot be copied; nothing of the copy stays.
         """
         was_there = into.exists()
-        taken = self.snapshot(into)
+        taken = self._copied(into, max_files=MAX_FILES, max_bytes=MAX_BYTES, rules=None)
         if isinstance(taken, Snapshot):
             return Workspace(taken.tree, exclude=self._exclude)
         if not was_there:
@@ -140,9 +142,11 @@ class Workspace:
         Raises:
             OSError: the snapshot cannot be read or the workspace not be written.
         """
-        wanted = scan(snapshot.tree, protected=self._exclude)
-        opened = self._open_folders()
-        found = dict(scan(self.path, protected=self._exclude))
+        # Those of then: what the run wrote into a .gitignore hides nothing.
+        rules = GitIgnore.below(snapshot.tree)
+        wanted = scan(snapshot.tree, protected=self._exclude, rules=rules)
+        opened = self._open_folders(rules)
+        found = dict(scan(self.path, protected=self._exclude, rules=rules))
         found |= {path: replace(found[path], mode=mode) for path, mode in opened.items() if path}
         unwanted = [path for path, entry in found.items() if path not in wanted or wanted[path].kind != entry.kind]
         kept = self._clear(unwanted)
@@ -171,8 +175,9 @@ class Workspace:
         Raises:
             OSError: a file cannot be read.
         """
-        before = scan(snapshot.tree, protected=self._exclude)
-        after = scan(self.path, protected=self._exclude)
+        rules = GitIgnore.below(snapshot.tree)
+        before = scan(snapshot.tree, protected=self._exclude, rules=rules)
+        after = scan(self.path, protected=self._exclude, rules=rules)
         changes: list[Change] = []
         left_chars = max_chars
         for path in sorted(before.keys() | after.keys()):
@@ -219,7 +224,7 @@ class Workspace:
         set_facts(target, wanted)
         return True
 
-    def _open_folders(self) -> dict[str, int]:
+    def _open_folders(self, rules: GitIgnore) -> dict[str, int]:
         """Let us into every folder, since a tool may have shut us out; return the modes that were changed."""
         opened: dict[str, int] = {}
         folders = [""]
@@ -230,7 +235,8 @@ class Workspace:
                 opened[folder] = mode
             with os.scandir(self.path / folder) as items:
                 below = [i.name for i in items if i.name not in self._exclude and i.is_dir(follow_symlinks=False)]
-            folders += [f"{folder}/{name}" if folder else name for name in below]
+            paths = [f"{folder}/{name}" if folder else name for name in below]
+            folders += [path for path in paths if not rules.names(path, is_folder=True)]
         return opened
 
 

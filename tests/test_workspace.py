@@ -114,6 +114,32 @@ def test_excluded_names_are_neither_copied_nor_touched(folder: Path, tmp_path: P
     assert sorted(scan(snapshot.tree, protected=frozenset())) == ["empty", "link", "run.sh", "src", "src/a.py"]
 
 
+def test_folders_that_gitignore_names_are_neither_copied_nor_touched(folder: Path, tmp_path: Path):
+    (folder / ".gitignore").write_text("target/\n*.log\n")
+    (folder / "src" / "target").mkdir()
+    (folder / "src" / "target" / "huge.o").write_bytes(bytes(2_000))
+    (folder / "a.log").write_text("before")
+    workspace = Workspace(folder)
+    snapshot = workspace.snapshot(tmp_path / "snapshot", max_bytes=1_000)
+    assert isinstance(snapshot, Snapshot)
+    assert not (snapshot.tree / "src" / "target").exists()
+
+    (folder / "src" / "target" / "huge.o").write_bytes(b"built anew")
+    (folder / "a.log").write_text("after")
+    (folder / ".gitignore").write_text("target/\nsrc/\nadded/\n")
+    (folder / "src" / "a.py").write_text("hidden?\n")
+    (folder / "added").mkdir()
+    (folder / "added" / "target").mkdir()
+
+    assert [change.path for change in workspace.diff(snapshot)] == [".gitignore", "a.log", "src/a.py"]
+    workspace.restore(snapshot)
+    assert (folder / "src" / "a.py").read_text() == "one\ntwo\nthree\n"
+    assert (folder / "a.log").read_text() == "before"
+    assert not (folder / "added").exists()
+    assert (folder / "src" / "target" / "huge.o").read_bytes() == b"built anew"
+    assert (workspace.copy(tmp_path / "copy").path / "src" / "target" / "huge.o").exists(), "a copy has all"
+
+
 def test_a_moved_history_is_kept_and_said_so(folder: Path, tmp_path: Path):
     """Removing the added folder would remove a .git that was there before the run."""
     (folder / "src" / ".git").mkdir()
