@@ -140,6 +140,34 @@ def test_folders_that_gitignore_names_are_neither_copied_nor_touched(folder: Pat
     assert (workspace.copy(tmp_path / "copy").path / "src" / "target" / "huge.o").exists(), "a copy has all"
 
 
+def test_large_files_are_left_alone_and_what_was_done_to_them_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agent.workspace.MAX_FILE_BYTES", 1_000)
+    for name in ("same", "changed", "removed", "small"):
+        (folder / name).write_bytes(b"x" * (100 if name == "small" else 5_000))
+    workspace = Workspace(folder)
+    snapshot = workspace.snapshot(tmp_path / "snapshot", max_bytes=2_000)
+    assert isinstance(snapshot, Snapshot)
+    assert (snapshot.tree / "same").stat().st_size == 5_000
+    assert (snapshot.tree / "same").stat().st_blocks == 0
+
+    (folder / "changed").write_bytes(b"y" * 5_000)
+    (folder / "removed").unlink()
+    (folder / "small").write_bytes(b"x" * 5_000)
+    (folder / "added").write_bytes(b"x" * 5_000)
+
+    assert [(change.path, change.kind) for change in workspace.diff(snapshot)] == [
+        ("added", "added"), ("changed", "changed"), ("removed", "removed"), ("small", "changed"),
+    ]  # fmt: skip
+    assert workspace.restore(snapshot) == Restored(changed=("added", "small"), kept=("changed", "removed"))
+    assert (folder / "same").read_bytes() == b"x" * 5_000
+    assert (folder / "changed").read_bytes() == b"y" * 5_000, "nothing was known to put in its place"
+    assert (folder / "small").stat().st_size == 100
+    assert [change.path for change in workspace.diff(snapshot)] == ["changed", "removed"]
+    assert (workspace.copy(tmp_path / "copy").path / "same").read_bytes() == b"x" * 5_000, "a copy has all"
+
+
 def test_a_moved_history_is_kept_and_said_so(folder: Path, tmp_path: Path):
     """Removing the added folder would remove a .git that was there before the run."""
     (folder / "src" / ".git").mkdir()
