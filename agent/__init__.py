@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ToolError,
     )
     from .escalation import Ladder, Rung
+    from .ignored import GitIgnore
     from .limits import Limits
     from .messages import Image
     from .outcome import Outcome
@@ -40,6 +41,7 @@ __all__ = [
     "EndpointTimeout",
     "EndpointUnreachable",
     "EndpointUnreadable",
+    "GitIgnore",
     "Image",
     "Ladder",
     "Launch",
@@ -67,6 +69,7 @@ _HOMES = {
     "Agent": "assembly",
     "CommandLimits": "sandbox",
     "Endpoint": "endpoint",
+    "GitIgnore": "ignored",
     "Image": "messages",
     "Ladder": "escalation",
     "Launch": "sandbox",

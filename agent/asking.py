@@ -42,6 +42,8 @@ class Asker:
         """False once the server has shown that it has no /tokenize."""
         self._can_name = state.profile.surface.named
         """False once the server has refused to be told a tool by its name, and took the tool's schema instead."""
+        self._sees = True
+        """False once the server has refused a picture that a tool returned."""
 
     async def ask(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | NoReply:
         """Send the history on a rung.
@@ -81,7 +83,8 @@ class Asker:
             limit = self._state.limits.wall_s
             return NoReply(cause="wall_s", reason=f"the limit wall_s = {limit:g} ran out during a request")
         except EndpointError as error:
-            return NoReply(cause=_cause(error), reason=str(error))
+            advice = ". Ask a model that sees, or take the pictures out of the task"
+            return NoReply(cause=_cause(error), reason=f"{error}{advice if _is_about_pictures(error) else ''}")
         replied = Replied(
             step=step,
             rung=self._state.position.rung,
@@ -111,11 +114,21 @@ class Asker:
                 sleep=self._around.sleep,
                 before_sleep=tell,
             )
-            return await policy(self._once, request)
+            return await policy(self._seen, request)
 
     @property
     def _can_force(self) -> bool:
         return self._can_name or self._state.profile.surface.schema_field is not None
+
+    async def _seen(self, request: Request) -> Reply:
+        try:
+            return await self._once(request)
+        except EndpointRejected as error:
+            # What the task itself shows, it needs.
+            if not self._sees or not _is_about_pictures(error) or self._state.started.prompt.images:
+                raise
+        self._sees = False
+        return await self._once(replace(request, messages=self._state.history.wire_without_pictures()))
 
     async def _once(self, request: Request) -> Reply:
         field = self._state.profile.surface.schema_field
@@ -144,7 +157,7 @@ class Asker:
         toolbox = self._around.toolbox
         return Request(
             model=state.started.model,
-            messages=state.history.wire,
+            messages=state.history.wire if self._sees else state.history.wire_without_pictures(),
             tools=toolbox.definitions if profile.surface.strict else toolbox.loose_definitions,
             max_tokens=room,
             effort=rung.effort if profile.takes_effort else None,
@@ -189,6 +202,13 @@ def _cause(error: EndpointError) -> Literal["context_full", "refused", "error"]:
     if _is_context_error(error):
         return "context_full"
     return "refused" if isinstance(error, EndpointRejected) and error.status in {400, 422} else "error"
+
+
+def _is_about_pictures(error: EndpointError) -> bool:
+    # vLLM 0.32: "NAME is not a multimodal model", or started with a limit: "At most 0 image(s) may be provided".
+    if not isinstance(error, EndpointRejected) or error.status != 400:
+        return False
+    return re.search(r"not a multimodal model|At most 0 image", error.reason) is not None
 
 
 def _is_context_error(error: EndpointError) -> bool:

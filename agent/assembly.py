@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from .limits import Limits
 from .loading import load_mcp_tools, load_tools
 from .messages import Image, UserMessage
 from .model import Connection, Model, TokenCount
+from .opening import beside_worktree, open_workspace
 from .outcome import Outcome
 from .permissions import DESTRUCTIVE, Approve, Permission
 from .profiles import Profile, profile_for
@@ -32,14 +33,15 @@ from .run import Run
 from .sandbox import Rules, Sandbox, find_sandbox
 from .state import RunState
 from .surroundings import Surroundings
-from .task import Task, task_environment
+from .task import Task
+from .taskenv import starts_commands, task_environment, task_sandbox, task_secrets
 from .taskfile import task_adapter
-from .taskparts import Verify, check_copy
+from .taskparts import Verify, WorkspaceMode
 from .toolbox import Toolbox
 from .toolcontext import ToolContext
 from .toolspec import Tool
 from .wire import Request
-from .workspace import NoSnapshot, Snapshot, Workspace
+from .workspace import Snapshot
 
 Observer = Callable[[Event], None]
 
@@ -68,23 +70,20 @@ class Agent:
     result: type[BaseModel] | Mapping[str, JsonValue] | None = field(default=None, kw_only=True)
     """The form of a structured result: a pydantic model, or the JSON Schema of an object. None: the answer is text."""
     workspace: str | Path | None = field(default=None, kw_only=True)
-    """The folder the tools work in; made by a run if it is missing and `create_workspace` is true. None: the current
-    one, which is then never put back to an earlier state."""
-    create_workspace: bool = field(default=False, kw_only=True)
-    copy_workspace: bool = field(default=False, kw_only=True)
-    """True: a run works in a fresh copy, `workspace` in its own folder, and leaves the workspace itself alone. The copy
-    goes with the run where no journal is kept."""
+    """The folder the tools work in. None: the current one, which is then never put back to an earlier state."""
+    workspace_mode: WorkspaceMode = field(default="in_place", kw_only=True)
+    """Work in the folder; the same, and `create` it if it is missing; or leave it alone, and work in a `copy` or a git
+    `worktree` of it, kept in the run's own folder. A copy goes with the run where no journal is kept."""
     state: object = field(default=None, kw_only=True)
     """What tools find as `context.state`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
     """The whole environment of commands that tools and the verification start."""
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
+    """Values, by name, that the model and the journal do not get, beside those of `env` that are named like secrets."""
     runs: Path | None = field(default=None, kw_only=True)
     """Folder that gets one folder per run, with its journal. None: no journal is kept."""
     task: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue], kw_only=True)
     """Written into the journal, so that the run can be resumed from it alone."""
-
-    def __post_init__(self) -> None:
-        check_copy(copy=self.copy_workspace, create=self.create_workspace)
 
     @classmethod
     def from_task(cls, task: Task, model: Model, *, environ: Mapping[str, str], runs: Path | None = None) -> Agent:
@@ -100,7 +99,6 @@ class Agent:
             ConfigError: a tool cannot be loaded, or something that the task names is not there.
         """
         tools = load_tools(task.tools, directory=task.directory) + load_mcp_tools(task.mcp, directory=task.directory)
-        commands = task.verify is not None or any(tool.commands for tool in tools)
         return cls(
             model,
             tools=tools,
@@ -109,13 +107,13 @@ class Agent:
             limits=task.budgets,
             verify=task.verify,
             verify_env=task.verify_env(),
-            sandbox=task.found_sandbox() if commands else None,
+            sandbox=task_sandbox(task) if starts_commands(tools, task.verify) else None,
             permissions=task.permissions,
             result=task.output_schema(),
             workspace=task.workspace_folder(),
-            create_workspace=task.workspace.create,
-            copy_workspace=task.workspace.copy,
+            workspace_mode=task.workspace.mode,
             env=task_environment(task, environ),
+            secrets=task_secrets(task),
             runs=runs,
             task=task_adapter().dump_python(task, mode="json"),
         )
@@ -156,7 +154,7 @@ class Agent:
         state = replayed(folder / JOURNAL_NAME, self.toolbox(), self._profile)
         async with self.model.open(session=state.started.run) as connection:
             await connection.served()
-            told = str(self._sandbox() or "")
+            told = str(self._sandbox(Path(state.started.workspace)) or "")
             resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits, sandbox=told)
             return await self._drive(connection, state, resumed, Journal(folder), observe)
 
@@ -177,15 +175,9 @@ class Agent:
             history.add_system(self.system)
             history.add_user(UserMessage(content=prompt, images=tuple(images)))
             effort = (self.ladder or profile.ladder).rungs[0].effort if profile.takes_effort else None
-            return await connection.count(
-                Request(
-                    model=served.model,
-                    messages=history.wire,
-                    tools=self.toolbox().definitions,
-                    max_tokens=1,
-                    effort=effort,
-                )
-            )
+            tools = self.toolbox().definitions
+            request = Request(model=served.model, messages=history.wire, tools=tools, max_tokens=1, effort=effort)
+            return await connection.count(request)
 
     async def _drive(
         self,
@@ -210,8 +202,11 @@ class Agent:
             if observe is not None:
                 observe(event)
 
-        sandbox = self._sandbox() or Sandbox()
-        context = ToolContext(workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=sandbox)
+        workspace = Path(first.workspace)
+        sandbox = self._sandbox(workspace) or Sandbox()
+        context = ToolContext(
+            workspace=workspace, state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets
+        )
         around = Surroundings(
             connection=connection,
             toolbox=self.toolbox(),
@@ -254,15 +249,10 @@ class Agent:
     async def _first_event(self, connection: Connection, name: str, folder: Path, prompt: UserMessage) -> RunStarted:
         served = await connection.served()
         profile = self._profile(served.model)
-        ladder = self.ladder or profile.ladder
         toolbox = self.toolbox()
-        workspace = Workspace(self.workspace or Path.cwd(), create=self.create_workspace)
-        if self.copy_workspace:
-            workspace = await asyncio.to_thread(workspace.copy, folder / "workspace")
-        snapshot: Snapshot | NoSnapshot = NoSnapshot(reason="")
-        is_ours = self.workspace is not None or self.copy_workspace
-        if is_ours and not all(tool.read_only for tool in toolbox):  # for a fresh attempt, `agent diff`, `agent undo`
-            snapshot = await asyncio.to_thread(workspace.snapshot, folder / "snapshot")
+        opened = await asyncio.to_thread(open_workspace, self.workspace, self.workspace_mode, folder,
+                                         kept=self.runs is not None,
+                                         changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
         return RunStarted(
             run=name,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -271,22 +261,28 @@ class Agent:
             model=served.model,
             profile=profile.name,
             window_tokens=served.window_tokens,
-            ladder=ladder,
+            ladder=self.ladder or profile.ladder,
             limits=self.limits,
             tools=toolbox.names,
             tools_digest=toolbox.digest,
             system=self.system,
             prompt=prompt,
-            workspace=str(workspace.path),
-            snapshot=str(snapshot.tree) if isinstance(snapshot, Snapshot) else None,
-            note=snapshot.reason if isinstance(snapshot, NoSnapshot) else "",
-            sandbox=str(self._sandbox() or ""),
+            workspace=str(opened.workspace.path),
+            worktree=opened.worktree,
+            snapshot=str(opened.snapshot) if opened.snapshot else None,
+            note=opened.note,
+            sandbox=str(self._sandbox(opened.workspace.path) or ""),
         )
 
-    def _sandbox(self) -> Sandbox | None:
-        """Return what isolates commands. None: the run starts none."""
-        commands = self.verify is not None or any(tool.commands for tool in self.tools)
-        return (self.sandbox or find_sandbox("auto", Rules())) if commands else None
+    def _sandbox(self, workspace: Path) -> Sandbox | None:
+        """Return what isolates the commands of a run that works there. None: the run starts none."""
+        if not starts_commands(self.tools, self.verify):
+            return None
+        sandbox = self.sandbox or find_sandbox("auto", Rules())
+        if self.workspace_mode != "worktree":
+            return sandbox
+        read = (*sandbox.rules.read, *beside_worktree(Path(self.workspace or Path.cwd()), workspace))
+        return replace(sandbox, rules=replace(sandbox.rules, read=read))
 
     def _profile(self, model: str) -> Profile:
         return self.model.profile or profile_for(model)

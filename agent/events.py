@@ -47,6 +47,8 @@ class RunStarted:
     """Why there is no snapshot."""
     sandbox: str = ""
     """What isolates commands, in words; empty: the run starts none."""
+    worktree: str = ""
+    """What the workspace is a git worktree of, in words; empty: it is none."""
     kind: Literal["run_started"] = "run_started"
 
 

@@ -16,7 +16,6 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from .errors import ToolError
 from .messages import Image, ToolCall, ToolResult, ToolStatus
-from .secrets import redacted, secrets_in
 from .toolcontext import ToolContext
 from .toolspec import Tool
 
@@ -69,8 +68,7 @@ async def execute(
     """
     started = time.perf_counter()
     ended = await _run(tool, value, context)
-    secrets = secrets_in(context.env)
-    text = redacted(_encodable(ended.content), secrets)
+    text = context.redacted(_encodable(ended.content))
     kept: _Kept = _Kept(text=text)
     if len(text) > tool.output_limit_chars:
         kept = await asyncio.to_thread(_shorten, text, call.id, tool.output_limit_chars, context.workspace, spill_dir)
@@ -82,7 +80,7 @@ async def execute(
             status=ended.status,
             images=ended.images,
         ),
-        traceback=None if ended.traceback is None else redacted(ended.traceback, secrets),
+        traceback=None if ended.traceback is None else context.redacted(ended.traceback),
         elapsed_s=time.perf_counter() - started,
         spilled=kept.spilled,
     )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .ignored import GitIgnore
+
 EntryKind = Literal["file", "folder", "link"]
 
 _CHUNK_BYTES = 1024 * 1024
@@ -30,8 +32,13 @@ class Entry:
     """Of a link, as it stands in it."""
 
 
-def walk(root: Path, *, protected: frozenset[str]) -> Iterator[tuple[str, Entry]]:
+def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None) -> Iterator[tuple[str, Entry]]:
     """List a tree by path relative to its root; a folder comes before what is in it.
+
+    Args:
+        root: of the tree.
+        protected: names that are left out.
+        rules: folders that they name are left out too.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -46,15 +53,18 @@ def walk(root: Path, *, protected: frozenset[str]) -> Iterator[tuple[str, Entry]
                 continue
             path = f"{folder}/{name}" if folder else name
             entry = read_entry(root / path)
-            if entry is not None:
-                yield path, entry
-                if entry.kind == "folder":
-                    folders.append(path)
+            if entry is None:
+                continue
+            if entry.kind == "folder":
+                if rules is not None and rules.names(path, is_folder=True):
+                    continue
+                folders.append(path)
+            yield path, entry
 
 
-def scan(root: Path, *, protected: frozenset[str]) -> Mapping[str, Entry]:
+def scan(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None) -> Mapping[str, Entry]:
     """List a tree as `walk` does, all at once."""
-    return dict(walk(root, protected=protected))
+    return dict(walk(root, protected=protected, rules=rules))
 
 
 def read_entry(path: Path) -> Entry | None:

@@ -48,6 +48,15 @@ class History:
         """The messages as JSON, one bytes object each."""
         return self._wire
 
+    def wire_without_pictures(self) -> Sequence[bytes]:
+        """The same for a model that sees none: it is told where one was."""
+        return [
+            encode_message(_blind(message), reasoning_field=None)
+            if isinstance(message, UserMessage) and message.images
+            else wire
+            for message, wire in zip(self._messages, self._wire, strict=True)
+        ]
+
     @property
     def wire_bytes(self) -> int:
         """The size of `wire`, with what a picture costs in place of what it weighs, for estimates of tokens."""
@@ -99,6 +108,11 @@ class History:
         self._wire_bytes += len(self._wire[-1])
         if isinstance(message, UserMessage):
             self._wire_bytes += sum(_PICTURE_BYTES - len(image.data) for image in message.images)
+
+
+def _blind(message: UserMessage) -> UserMessage:
+    told = "(not shown: this model does not see pictures; go on without them)"
+    return UserMessage(content=f"{message.content}\n{told}")
 
 
 def _pictures(results: Sequence[ToolResult]) -> UserMessage | None:

@@ -34,7 +34,6 @@ from .events import (
 from .finalresult import FINAL_TOOL
 from .journal import JournalLost
 from .messages import AssistantMessage, UserMessage
-from .secrets import redacted, secrets_in
 from .settling import settle
 from .state import RunState
 from .surroundings import Surroundings
@@ -208,7 +207,7 @@ class Run:
             sandbox=self._around.context.sandbox,
             read=[Path(value) for value in self._around.verify_env.values() if value.startswith("/")],
         )
-        found = replace(found, output=redacted(found.output, secrets_in(self._around.context.env)))
+        found = replace(found, output=self._around.context.redacted(found.output))
         self._around.record(
             VerifyEnded(
                 attempt=attempt,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -19,7 +18,6 @@ from .limits import Limits
 from .messages import Image
 from .nearest import did_you_mean
 from .permissions import Permission
-from .sandbox import Rules, Sandbox, find_sandbox
 from .taskparts import (
     CONFIG,
     McpServer,
@@ -101,6 +99,9 @@ class Task:
     use one without quoting trouble."""
     env_from: tuple[str, ...] = ()
     """Names of variables passed on from the environment of `agent run`; everything else is held back."""
+    secret_files: tuple[str, ...] = ()
+    """Files, relative to the task file, whose values the model and the journal do not get: of `NAME=value`, of JSON
+    or YAML each value, of any other file each line. The model may still use them in commands that can read them."""
     directory: SkipJsonSchema[Path] = Path()
     """The folder that holds the task file; relative paths start here."""
 
@@ -132,7 +133,7 @@ class Task:
         """
         parts = [self._filled_prompt()]
         for index, name in enumerate(self.inputs.files):
-            content = _read_text(self.path(name), key=f"inputs.files[{index}]")
+            content = read_text(self.path(name), key=f"inputs.files[{index}]")
             ticks = max((len(run) for run in re.findall("`{3,}", content)), default=2) + 1
             fence = "`" * max(3, ticks)
             parts.append(f"File {name}:\n{fence}\n{content.rstrip()}\n{fence}")
@@ -162,7 +163,7 @@ class Task:
         if isinstance(schema, str):
             file = self.path(schema)
             try:
-                schema = cast("dict[str, JsonValue]", json.loads(_read_text(file, key=key)))
+                schema = cast("dict[str, JsonValue]", json.loads(read_text(file, key=key)))
             except json.JSONDecodeError as error:
                 msg = f"The schema is not JSON: {error.msg}. Correct it."
                 raise ConfigError(msg, path=file, line=error.lineno, key=key) from error
@@ -189,27 +190,14 @@ class Task:
             return folder
         if folder.exists():
             msg = f"The workspace {str(folder)!r} is not a folder. Name the folder that the run may change."
-        elif self.workspace.copy:
-            msg = f"The workspace {str(folder)!r} does not exist. Name the folder that the run gets a copy of."
+        elif (mode := self.workspace.mode) in {"copy", "worktree"}:
+            msg = f"The workspace {str(folder)!r} does not exist. Name the folder that the run gets a {mode} of."
         else:
             msg = (
                 f"The workspace {str(folder)!r} does not exist. Make the folder, or let the run make it: "
                 f"workspace: {{path: {self.workspace.path}, create: true}}."
             )
         raise ConfigError(msg, key="workspace")
-
-    def found_sandbox(self) -> Sandbox:
-        """Return what isolates the commands of this task on this machine.
-
-        Raises:
-            ConfigError: this machine does not have it, or a path that it names is not there.
-        """
-        wanted = self.sandbox
-        read, write = (tuple(map(self.path, names)) for names in (wanted.read, wanted.write))
-        if missing := next((path for path in (*read, *write) if not path.exists()), None):
-            msg = f"`sandbox` names {str(missing)!r}, which does not exist. Make it, or take it off the list."
-            raise ConfigError(msg, key="sandbox")
-        return find_sandbox(wanted.use, Rules(network=wanted.network, read=read, write=write, limits=wanted.limits))
 
     def _check_prompt(self) -> None:
         if self.prompt is not None and self.prompt_file is not None:
@@ -237,7 +225,7 @@ class Task:
         if self.prompt_file is None:
             return self._filled(self.prompt or "", key="prompt").strip()
         file = self.path(self.prompt_file)
-        return self._filled(_read_text(file, key="prompt_file"), key="prompt_file", file=file).strip()
+        return self._filled(read_text(file, key="prompt_file"), key="prompt_file", file=file).strip()
 
     def _filled(self, text: str, *, key: str, file: Path | None = None) -> str:
         for place in placeholders(text):
@@ -250,30 +238,6 @@ class Task:
         return fill(text, self.vars)
 
 
-def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment for tools and `verify`: a safe base, then `env_from`, then `env`.
-
-    Args:
-        task: names what is passed on.
-        base: the environment of this process; the caller hands it in.
-
-    Raises:
-        ConfigError: a variable of `env_from` is not set, or a {{name}} of `env` has no value.
-    """
-    safe = {"PATH": os.defpath, "TERM": "dumb"}
-    safe |= {name: value for name, value in base.items() if name in _SAFE or name.startswith("LC_")}
-    for index, name in enumerate(task.env_from):
-        if name not in base:
-            msg = f"`env_from` names {name}, which is not set. Set it before `agent run`, or take it off the list."
-            raise ConfigError(msg, key=f"env_from[{index}]")
-        safe[name] = base[name]
-    return safe | task.filled_env()
-
-
-# Nothing that may hold a secret: a tool's output goes to the model, and from there anywhere.
-_SAFE = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "USER"})
-
-
 def _check_variable(name: str, *, key: str) -> None:
     check_variable_name(name, key=key)
     if name == TASK_DIR:
@@ -281,7 +245,12 @@ def _check_variable(name: str, *, key: str) -> None:
         raise ConfigError(msg, key=key)
 
 
-def _read_text(path: Path, *, key: str) -> str:
+def read_text(path: Path, *, key: str) -> str:
+    """Read a text file that the key of a task names.
+
+    Raises:
+        ConfigError: it cannot be read, is no UTF-8 text, or too large.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_INPUT_BYTES + 1)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, JsonValue
@@ -24,6 +24,10 @@ SHORT_FORMS: Mapping[str, str] = MappingProxyType(
     {"workspace": "path", "model": "name", "tools": "use", "verify": "command", "sandbox": "use"}
 )
 """Key of a task to the field that plain text in its place stands for."""
+
+
+WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
+"""What a run does with its folder; see `Agent.workspace_mode`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +55,26 @@ class TaskWorkspace:
     copy: bool = False
     """Work in a fresh copy of the folder, which is kept with the run; the folder itself is not touched. Left out of
     the copy are histories such as .git, installed packages and caches."""
+    worktree: bool = False
+    """Work in a git worktree of the folder's repository, which is kept with the run: what is committed, on no branch.
+    Nothing else of the repository is touched."""
 
     def __post_init__(self) -> None:
-        check_copy(copy=self.copy, create=self.create)
+        if self.create + self.copy + self.worktree > 1:
+            msg = (
+                "A workspace can have only one of `create`, `copy` and `worktree`. Keep `copy` or `worktree` for a "
+                "folder that is there, `create` for one that is not."
+            )
+            raise ConfigError(msg, key="workspace")
+
+    @property
+    def mode(self) -> WorkspaceMode:
+        """What a run does with the folder."""
+        if self.worktree:
+            return "worktree"
+        if self.copy:
+            return "copy"
+        return "create" if self.create else "in_place"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +147,10 @@ class TaskSandbox:
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     use: Wanted = "auto"
-    """`auto`: bubblewrap where it runs, else Landlock, else the run does not begin. `none`: nothing isolates them."""
+    """`auto`: bubblewrap where it runs, else Landlock, else the run does not begin. `container`: one of `image` for
+    each command. `none`: nothing isolates them."""
+    image: str = ""
+    """A docker image on this machine, with a shell and all that commands need, such as python:3.12."""
     network: bool = False
     """Commands reach the network."""
     read: tuple[str, ...] = ()
@@ -182,20 +206,6 @@ def check_positive(value: float | None, *, key: str) -> None:
     if value is not None and value <= 0:
         msg = f"`{key}` must be more than 0, got {value:g}. Give a larger number."
         raise ConfigError(msg, key=key)
-
-
-def check_copy(*, copy: bool, create: bool) -> None:
-    """Accept a workspace that is copied, or made when it is missing, or neither.
-
-    Raises:
-        ConfigError: both.
-    """
-    if copy and create:
-        msg = (
-            "A workspace cannot have both `copy` and `create`: a folder that the run makes is empty, so there is "
-            "nothing to copy. Keep `copy` for a folder that is there, `create` for one that is not."
-        )
-        raise ConfigError(msg, key="workspace")
 
 
 def check_variable_name(name: str, *, key: str) -> None:

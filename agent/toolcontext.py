@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from .kept import Kept
 from .sandbox import Launch, Sandbox
+from .secrets import redacted, secrets_in
 
 StateT = TypeVar("StateT")
 
@@ -28,6 +29,12 @@ class ToolContext(Generic[StateT]):
     """What tools remember from call to call; its end is that of the run."""
     sandbox: Sandbox = field(default_factory=Sandbox)
     """What isolates the commands that a tool starts."""
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Values, by name, that the model and the journal do not get, beside those of `env` that are named like secrets."""
+
+    def redacted(self, text: str) -> str:
+        """Return a text with `[secret NAME]` in the place of each secret; what a tool returns goes through it."""
+        return redacted(text, {**self.secrets, **secrets_in(self.env)})
 
     def launch(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),

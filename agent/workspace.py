@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .errors import ConfigError
 from .filetree import Entry, make_accessible, place_file, remove, same_content, scan, set_facts, walk
+from .ignored import GitIgnore
 from .treediff import Change, State, change_of
 
 EXCLUDED = frozenset(
@@ -23,6 +24,8 @@ _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache
 
 MAX_FILES = 20_000
 MAX_BYTES = 512 * 1024 * 1024
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""Of a larger file a snapshot holds a stand-in: as long, with the same time, and without content."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +49,8 @@ class Restored:
     changed: tuple[str, ...]
     """Paths that were removed, put back or given back their mode, sorted; empty: nothing had changed."""
     kept: tuple[str, ...]
-    """Paths that could not be put back or removed, since something excluded is in them; sorted."""
+    """Paths that could not be put back or removed, since something excluded is in them, or they were too large to be
+    copied; sorted."""
 
 
 class Workspace:
@@ -83,11 +87,17 @@ class Workspace:
     def snapshot(self, into: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Snapshot | NoSnapshot:
         """Copy the tree, with modes and times; links are copied as links.
 
+        Folders that .gitignore names, such as those of a build, are neither copied nor put back. Of files over
+        `MAX_FILE_BYTES` it is only known afterwards whether they were changed.
+
         Args:
             into: a folder that does not exist yet, outside the workspace or under an excluded name.
             max_files: files, folders and links together; with more, nothing is copied.
             max_bytes: likewise.
         """
+        return self._copied(into, max_files=max_files, max_bytes=max_bytes, whole=False)
+
+    def _copied(self, into: Path, *, max_files: int, max_bytes: int, whole: bool) -> Snapshot | NoSnapshot:
         into = into.absolute()
         if into.is_relative_to(self.path) and not self._exclude & set(into.relative_to(self.path).parts):
             names = ", ".join(sorted(self._exclude))
@@ -95,19 +105,20 @@ class Workspace:
         try:
             entries: dict[str, Entry] = {}
             size_bytes = 0
-            for path, entry in walk(self.path, protected=self._exclude):
+            rules = None if whole else GitIgnore.below(self.path)
+            for path, entry in walk(self.path, protected=self._exclude, rules=rules):
                 entries[path] = entry
-                size_bytes += entry.size_bytes
+                size_bytes += entry.size_bytes if whole or not _is_large(entry) else 0
                 if len(entries) > max_files or size_bytes > max_bytes:
                     return NoSnapshot(reason=f"{self.path} holds more than {max_files} files or {max_bytes} bytes")
             into.mkdir(parents=True)
-            _copy(self.path, into, entries)
+            _copy(self.path, into, entries, whole=whole)
         except OSError as error:
             return NoSnapshot(reason=f"{error.strerror}: {error.filename}")
         return Snapshot(tree=into)
 
     def copy(self, into: Path) -> Workspace:
-        """Return a copy of the workspace, which leaves out what a snapshot leaves out.
+        """Return a copy of the workspace, without the excluded names.
 
         Args:
             into: as for `snapshot`.
@@ -116,7 +127,7 @@ class Workspace:
             ConfigError: it is too large or cannot be copied; nothing of the copy stays.
         """
         was_there = into.exists()
-        taken = self.snapshot(into)
+        taken = self._copied(into, max_files=MAX_FILES, max_bytes=MAX_BYTES, whole=True)
         if isinstance(taken, Snapshot):
             return Workspace(taken.tree, exclude=self._exclude)
         if not was_there:
@@ -136,9 +147,11 @@ class Workspace:
         Raises:
             OSError: the snapshot cannot be read or the workspace not be written.
         """
-        wanted = scan(snapshot.tree, protected=self._exclude)
-        opened = self._open_folders()
-        found = dict(scan(self.path, protected=self._exclude))
+        # Those of then: what the run wrote into a .gitignore hides nothing.
+        rules = GitIgnore.below(snapshot.tree)
+        wanted = scan(snapshot.tree, protected=self._exclude, rules=rules)
+        opened = self._open_folders(rules)
+        found = dict(scan(self.path, protected=self._exclude, rules=rules))
         found |= {path: replace(found[path], mode=mode) for path, mode in opened.items() if path}
         unwanted = [path for path, entry in found.items() if path not in wanted or wanted[path].kind != entry.kind]
         kept = self._clear(unwanted)
@@ -146,7 +159,10 @@ class Workspace:
         for path, entry in wanted.items():
             if any(path == stuck or path.startswith(f"{stuck}/") for stuck in kept):
                 continue
-            if self._put_back(path, entry, found.get(path), snapshot):
+            if _is_large(entry):
+                if not _looks_same(entry, found.get(path)):
+                    kept.add(path)
+            elif self._put_back(path, entry, found.get(path), snapshot):
                 changed.add(path)
         for path in reversed([path for path, entry in wanted.items() if entry.kind == "folder" and path not in kept]):
             set_facts(self.path / path, wanted[path])
@@ -167,16 +183,23 @@ class Workspace:
         Raises:
             OSError: a file cannot be read.
         """
-        before = scan(snapshot.tree, protected=self._exclude)
-        after = scan(self.path, protected=self._exclude)
+        rules = GitIgnore.below(snapshot.tree)
+        before = scan(snapshot.tree, protected=self._exclude, rules=rules)
+        after = scan(self.path, protected=self._exclude, rules=rules)
         changes: list[Change] = []
         left_chars = max_chars
         for path in sorted(before.keys() | after.keys()):
-            change = change_of(
-                path,
-                before=State(path=snapshot.tree / path, entry=before.get(path)),
-                after=State(path=self.path / path, entry=after.get(path)),
-            )
+            old, new = before.get(path), after.get(path)
+            if old is not None and _is_large(old):
+                kind = "removed" if new is None else "changed"
+                note = f"[too large to be kept: it had {old.size_bytes} bytes]"
+                change = None if _looks_same(old, new) else Change(path=path, kind=kind, diff=note)
+            else:
+                change = change_of(
+                    path,
+                    before=State(path=snapshot.tree / path, entry=old),
+                    after=State(path=self.path / path, entry=new),
+                )
             if change is None:
                 continue
             if (over := len(change.diff) - left_chars) > 0:
@@ -215,7 +238,7 @@ class Workspace:
         set_facts(target, wanted)
         return True
 
-    def _open_folders(self) -> dict[str, int]:
+    def _open_folders(self, rules: GitIgnore) -> dict[str, int]:
         """Let us into every folder, since a tool may have shut us out; return the modes that were changed."""
         opened: dict[str, int] = {}
         folders = [""]
@@ -226,14 +249,27 @@ class Workspace:
                 opened[folder] = mode
             with os.scandir(self.path / folder) as items:
                 below = [i.name for i in items if i.name not in self._exclude and i.is_dir(follow_symlinks=False)]
-            folders += [f"{folder}/{name}" if folder else name for name in below]
+            paths = [f"{folder}/{name}" if folder else name for name in below]
+            folders += [path for path in paths if not rules.names(path, is_folder=True)]
         return opened
 
 
-def _copy(root: Path, into: Path, entries: Mapping[str, Entry]) -> None:
+def _is_large(entry: Entry) -> bool:
+    return entry.size_bytes > MAX_FILE_BYTES
+
+
+def _looks_same(old: Entry, new: Entry | None) -> bool:
+    return new is not None and (old.size_bytes, old.mtime_ns) == (new.size_bytes, new.mtime_ns)
+
+
+def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, whole: bool) -> None:
     for path, entry in entries.items():
         if entry.kind == "folder":
             (into / path).mkdir()
+        elif not whole and _is_large(entry):
+            (into / path).touch()
+            os.truncate(into / path, entry.size_bytes)  # a hole: it takes no room
+            set_facts(into / path, entry)
         else:
             place_file(root / path, into / path)
     for path in reversed([path for path, entry in entries.items() if entry.kind == "folder"]):

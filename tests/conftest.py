@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import tarfile
 import time
 import urllib.request
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -237,3 +241,36 @@ def _is_here(host: object) -> bool:
 def _open(request: urllib.request.Request) -> Any:
     # A proxy in the environment cannot reach the loopback address of this machine.
     return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60)
+
+
+_PROGRAMS = (
+    "bash cat chmod cp diff dmesg env find grep head hostname kill ln ls mkdir mktemp mount mv rm sed seq setsid sh "
+    "sleep sort stat tail tar touch tr true truncate umount unshare wc"
+)
+
+
+@pytest.fixture(scope="session")
+def docker_image() -> Iterator[str]:
+    """An image of the shell, a few programs and the Python of this machine; nothing is fetched."""
+    asked = shutil.which("docker") and subprocess.run(["docker", "version"], check=False, capture_output=True)
+    if not asked or asked.returncode:
+        pytest.skip("no docker engine runs here")
+    programs = {name: shutil.which(name) or "" for name in _PROGRAMS.split()}
+    assert all(programs.values()), programs
+    interpreter, library = Path(sys.executable).resolve(), Path(os.__file__).parent
+    files = {f"bin/{name}": Path(path).resolve() for name, path in programs.items()}
+    files |= {f"usr/local/bin/{name}": interpreter for name in ("python", "python3")}
+    for program in (*files.values(), *library.glob("lib-dynload/*.so")):
+        said = subprocess.run(["ldd", str(program)], check=False, capture_output=True, text=True).stdout
+        files |= {word.lstrip("/"): Path(word).resolve() for word in said.split() if word.startswith("/")}
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for path, source in files.items():
+            tar.add(source, path)
+        for path in library.rglob("*"):
+            if path.is_file() and not {"site-packages", "test", "__pycache__"} & set(path.relative_to(library).parts):
+                tar.add(path, f"usr/local/lib/{library.name}/{path.relative_to(library)}")
+    name = f"tramontane-test:{os.getpid()}"
+    subprocess.run(["docker", "import", "-", name], input=made.getvalue(), check=True, capture_output=True)
+    yield name
+    subprocess.run(["docker", "image", "rm", name], check=False, capture_output=True)

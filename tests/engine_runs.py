@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from agent import Agent, EndpointRejected, Ladder, Limits, Rung, Verify, tool
+from agent import Agent, EndpointRejected, Image, Ladder, Limits, Rung, Verify, tool
 from agent.events import ContextRenewed, EffortSwitched, Event, Replied, Requested
 from agent.messages import AssistantMessage, Effort, RawCall, Reply, ToolResult
 from agent.profiles import MISTRAL, Sampling
@@ -330,3 +330,22 @@ async def test_a_conversation_that_fills_the_window_goes_on_in_a_fresh_one(engin
     )
     assert [event for event in events[events.index(renewed) :] if isinstance(event, Replied)]
     assert outcome.outcome in {"budget", "finished"}
+
+
+async def test_a_picture_that_a_tool_returns_does_not_end_the_run_of_a_model_that_sees_none(
+    engine: LiveEngine, tmp_path: Path
+):
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+    @tool
+    def look() -> Image:
+        """Look at the screen"""
+        return Image(data=pixel, media_type="image/png")
+
+    model = engine.watched(answers=[calling(("look", "{}"))], profile=SHORT)
+    agent = Agent(model, tools=[look], limits=Limits(steps=2), workspace=tmp_path)
+    outcome = await agent.run("Look at the screen.")
+
+    assert outcome.outcome in {"finished", "budget", "stuck"}, outcome.reason
+    assert (outcome.steps, len(model.requests)) == (2, 2), "the request that was refused is not among them"
+    assert b"this model does not see pictures" in model.requests[1].messages[-1]

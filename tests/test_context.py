@@ -134,6 +134,35 @@ async def test_a_picture_is_not_taken_for_as_many_tokens_as_it_has_bytes():
     assert (outcome.outcome, model.bodies[0]["max_tokens"]) == ("finished", 8_192)
 
 
+BLIND = EndpointRejected("m is not a multimodal model", url="http://x/v1", status=400)
+PICTURE = Image(data=base64.b64encode(b"png").decode(), media_type="image/png")
+
+
+async def test_a_model_that_does_not_see_is_told_so_in_the_place_of_a_tools_picture():
+    @tool
+    def look() -> Image:
+        """Look."""
+        return PICTURE
+
+    model = ScriptedModel([calls(("look", {})), BLIND, calls(("look", {})), says("I cannot see it.")])
+    outcome = await Agent(model, tools=[look]).run("What is it?")
+
+    assert (outcome.outcome, outcome.steps) == ("finished", 3)
+    assert [isinstance(model.bodies[at]["messages"][-1]["content"], list) for at in (1, 2, 3)] == [True, False, False]
+    told = "The pictures returned by look, in order:\n(not shown: this model does not see pictures; go on without them)"
+    assert [message["content"] for message in model.bodies[3]["messages"] if message["role"] == "user"][1:] == [
+        told
+    ] * 2
+
+
+async def test_a_task_with_a_picture_ends_where_the_model_does_not_see():
+    outcome = await Agent(ScriptedModel([BLIND])).run("What is it?", images=[PICTURE])
+    assert outcome.outcome == "error"
+    assert outcome.reason.endswith(
+        "m is not a multimodal model. Ask a model that sees, or take the pictures out of the task"
+    )
+
+
 FULL = EndpointRejected("This model's maximum context length is 2048 tokens.", url="http://x/v1", status=400)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,8 +150,10 @@ async def test_the_end_of_the_run_ends_the_program(workspace: Path, until_gone: 
     await until_gone(workspace / "pid")
 
 
-async def test_under_landlock_it_says_what_it_lacks(workspace: Path, called: Called):
+async def test_where_it_cannot_run_it_says_so(workspace: Path, called: Called):
     context = ToolContext(workspace=workspace, state=None, env=ENV, sandbox=Sandbox(isolation="landlock"))
     said = await called(debug_start, context, program="main.py")
     assert said.startswith("!The debugger talks to the program over a loopback network")
     assert "bubblewrap" in said
+    in_container = replace(context, sandbox=Sandbox(isolation="container", image="x"))
+    assert (await called(debug_start, in_container, program="main.py")).startswith("!The debugger does not run in a")

@@ -1,15 +1,17 @@
 """Every example runs, on a CPU, against a scripted server."""
 
+import base64
 import json
 import os
 import runpy
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent import Agent, Sandbox, load_task
+from agent import Agent, Endpoint, Sandbox, load_task
 from agent.loading import load_tools
 from agent.messages import ToolResult
 from agent.testing import ScriptedModel, ScriptedServer, calls, says
@@ -85,6 +87,46 @@ async def test_the_debugger_shows_what_the_code_does_not(tmp_path: Path):
     assert results[0].startswith("Stopped: TypeError: '<' not supported between instances of")
     assert "#0 in_order at agenda.py:16\n#1 main at agenda.py:22\n" in results[0]
     assert results[2] == "['mar 3', 'SEP 17']"
+
+
+async def test_a_picture_goes_to_the_model_and_so_does_what_it_drew(tmp_path: Path):
+    """The replies by script, over HTTP; the pictures, the program and the verification are real."""
+    task = load_task(EXAMPLES / "match_picture" / "task.yaml")
+    largest = ("value == min(values)", "value == max(values)")
+    standing = ("rows[MARGIN : MARGIN + height]", "rows[HEIGHT - MARGIN - height : HEIGHT - MARGIN]")
+    draw, look = ("run_shell", {"command": "python chart.py sales.csv chart.png"}), ("read_file", {"path": "chart.png"})
+    replies = [
+        calls(draw),
+        calls(look),
+        calls(("read_file", {"path": "chart.py"})),
+        *(calls(("edit_file", {"path": "chart.py", "old": old, "new": new})) for old, new in (largest, standing)),
+        calls(draw),
+        calls(look),
+        says("The bars stand on the line now, and the largest is orange."),
+    ]
+    environ = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath])}
+    with ScriptedServer(replies) as server:
+        agent = Agent.from_task(task, Endpoint(server.url), environ=environ, runs=tmp_path)
+        outcome = await agent.run(task.rendered_prompt(), images=task.images())
+        sent = server.bodies[-1]["messages"]
+
+    assert outcome.outcome == "verified", outcome.reason
+    pictures = [
+        base64.b64decode(part["image_url"]["url"].removeprefix("data:image/png;base64,"))
+        for message in sent
+        if isinstance(message["content"], list)
+        for part in message["content"]
+        if part["type"] == "image_url"
+    ]
+    wanted = (EXAMPLES / "match_picture" / "wanted.png").read_bytes()
+    assert len(pictures) == 3
+    assert pictures[0] == wanted
+    assert _pixels(pictures[1]) != _pixels(wanted) == _pixels(pictures[2])
+
+
+def _pixels(png: bytes) -> bytes:
+    length = int.from_bytes(png[33:37], "big")  # of the one IDAT chunk, which comes after the signature and the header
+    return zlib.decompress(png[41 : 41 + length])
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

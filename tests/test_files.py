@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agent import Image, Tool, ToolContext, ToolError
 from tools import BUILTIN_TOOLS
+from tools._encodings import decoded, encoded
 from tools.files import edit_file, list_files, read_file, write_file
 from tools.search import search
 from tools.shell import run_shell
@@ -103,14 +104,14 @@ async def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
 
 async def test_a_part_of_a_file_says_where_it_is_and_how_to_read_on(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("".join(f"{number}\n" for number in range(1, 1_001)))
-    first = "".join(f"{number}\n" for number in range(1, 401))
+    first = "".join(f"{number}: {number}\n" for number in range(1, 401))
     assert await call(read_file, tmp_path, path="a.txt") == f"{first}[lines 1-400 of 1000; read on with start_line=401]"
     assert await call(read_file, tmp_path, path="a.txt", start_line=3, line_count=2) == (
-        "3\n4\n[lines 3-4 of 1000; read on with start_line=5]"
+        "3: 3\n4: 4\n[lines 3-4 of 1000; read on with start_line=5]"
     )
     assert (
         await call(read_file, tmp_path, path="a.txt", start_line=1_000, line_count=2)
-        == "1000\n[lines 1000-1000 of 1000]"
+        == "1000: 1000\n[lines 1000-1000 of 1000]"
     )
     assert await call(read_file, tmp_path, path="a.txt", start_line=1_001) == (
         '!"a.txt" has 1,000 lines; start_line 1001 is past the end. Give a smaller start_line.'
@@ -120,22 +121,85 @@ async def test_a_part_of_a_file_says_where_it_is_and_how_to_read_on(tmp_path: Pa
 async def test_long_lines_end_the_part_early(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x" * 9_000 + "\n" + "y" * 9_000 + "\n" + "z" * 20_000)
     assert await call(read_file, tmp_path, path="a.txt") == (
-        "x" * 9_000 + "\n[lines 1-1 of 3; read on with start_line=2]"
+        "1: " + "x" * 9_000 + "\n[lines 1-1 of 3; read on with start_line=2]"
     )
     assert await call(read_file, tmp_path, path="a.txt", start_line=3) == (
-        "z" * 14_000 + "\n[line 3 of 3 is cut: 14,000 of 20,000 characters; use run_shell with cut -c to see more]"
+        "3: "
+        + "z" * 14_000
+        + "\n[line 3 of 3 is cut: 14,000 of 20,000 characters; use run_shell with cut -c to see more]"
     )
 
 
-async def test_binary_and_broken_text_is_refused_by_every_tool_that_needs_text(tmp_path: Path) -> None:
-    (tmp_path / "a.bin").write_bytes(b"MZ\0\1")
-    (tmp_path / "latin.txt").write_bytes("fünf".encode("latin-1"))
-    binary = '!"a.bin" is a binary file, not text. Look at it with a command such as `file` or `xxd`.'
-    broken = '!"latin.txt" is not UTF-8 text: byte 2 does not fit. Convert it first, e.g. with iconv.'
-    assert await call(read_file, tmp_path, path="a.bin") == binary
-    assert await call(edit_file, tmp_path, path="a.bin", old="M", new="N") == binary
-    assert await call(read_file, tmp_path, path="latin.txt") == broken
-    assert await call(edit_file, tmp_path, path="latin.txt", old="f", new="g") == broken
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"M\0\1", "is a binary file, not text. Look at it with a command such as `xxd | head`."),
+        (b"\x7fELF\2\0", "is a binary file, an ELF program or library, not text. Look at it with"),
+        (b"%PDF-1.7\n", "is a binary file, a PDF document, not text. Look at it with a command such as `pdftotext`."),
+        ("wide".encode("utf-32"), "is a binary file, not text."),
+    ],
+)
+async def test_a_binary_file_is_named_by_every_tool_that_needs_text(tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "a.bin").write_bytes(data)
+    for answer in (
+        await call(read_file, tmp_path, path="a.bin"),
+        await call(edit_file, tmp_path, path="a.bin", old="M", new="N"),
+    ):
+        assert str(answer).startswith(f'!"a.bin" {said}')
+
+
+@pytest.mark.parametrize(
+    ("encoding", "note", "wide"),
+    [
+        ("latin-1", "not UTF-8: each byte is shown as a Latin-1 character", "\u2192"),
+        ("utf-16-le", "utf-16-le", ""),
+        ("utf-16-be", "utf-16-be", ""),
+        ("cp1251", "cp1251", "ü"),
+    ],
+)
+async def test_other_encodings_are_read_and_an_edit_keeps_every_other_byte(
+    tmp_path: Path, encoding: str, note: str, wide: str
+) -> None:
+    mark = "\ufeff" if encoding.startswith("utf-16") else ""
+    text = f"{mark}# -*- coding: {encoding} -*-\r\n" if encoding == "cp1251" else f"{mark}first\r\n"
+    text += "\u043f\u044f\u0442\u044c\n" if encoding == "cp1251" else "fünf\n"
+    (tmp_path / "a.txt").write_bytes((text + "last\n").encode(encoding))
+    assert await call(read_file, tmp_path, path="a.txt") == f"{text}last\n\n[{note}; edits keep it so]"
+    assert await call(edit_file, tmp_path, path="a.txt", old="last", new="new") == "Edited a.txt: line 3."
+    assert (tmp_path / "a.txt").read_bytes() == (text + "new\n").encode(encoding)
+    assert await call(search, tmp_path, pattern="n.w$") == "a.txt:3: new"
+    if wide:
+        refused = str(await call(edit_file, tmp_path, path="a.txt", old="new", new=wide))
+        assert refused.startswith(
+            f'!new holds "{wide}", which the encoding of the file, {encoding}, does not have. Write'
+        )
+        assert (tmp_path / "a.txt").read_bytes() == (text + "new\n").encode(encoding)
+
+
+async def test_what_is_ascii_and_declared_gets_new_characters_as_declared(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(b"# coding: latin-1\nname = 'x'\n")
+    assert await call(edit_file, tmp_path, path="a.py", old="'x'", new="'ü'") == "Edited a.py: line 2."
+    assert (tmp_path / "a.py").read_bytes() == "# coding: latin-1\nname = 'ü'\n".encode("latin-1")
+    for declared in ("utf-8", "hex", "punycode", "unicode_escape", "no-such"):
+        plain = f"# coding: {declared}\n"
+        (tmp_path / "a.py").write_text(plain)
+        assert await call(read_file, tmp_path, path="a.py") == plain, "one that does not hold ASCII as it is"
+
+
+@given(data=st.binary(max_size=60))
+def test_decoding_loses_no_byte(data: bytes) -> None:
+    try:
+        text = decoded(data, "a")
+    except ToolError:
+        return
+    assert encoded(text.text, text.encoding, "it") == data
+
+
+async def test_line_numbers_copied_into_an_edit_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n  two\nthree\n")
+    assert await call(edit_file, tmp_path, path="a.txt", old="2:   two\n3: three", new="x") == (
+        '!old does not occur in "a.txt", but would without the line numbers in it. Leave them out.'
+    )
 
 
 async def test_a_huge_file_is_refused_and_not_read_to_its_end(tmp_path: Path) -> None:

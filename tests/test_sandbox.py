@@ -24,6 +24,7 @@ from agent import ConfigError, Rules, Sandbox, find_sandbox
 from agent.sandbox import CommandLimits, Isolation, bubblewrap, landlock, seccomp
 
 SECRET = "canary-5d1f0c"
+JOURNAL = ".local/state/tramontane/runs/r/journal.jsonl"
 ROOT = os.geteuid() == 0
 PYTHON = str(Path(sys.executable).parent)
 SMALL = CommandLimits(processes=64, memory_mb=600, file_mb=20, cpu_s=20)
@@ -65,7 +66,7 @@ class Attack:
     command: str
     won: Callable[[Scene, str], bool]
     wins_in: tuple[Isolation, ...] = ()
-    """Where it is known to win nevertheless."""
+    """Where it is known to win nevertheless; in a container, where it may: newer engines stop more."""
     root_only: bool = False
     """True: with no isolation it wins for root alone."""
 
@@ -120,6 +121,33 @@ ATTACKS: Sequence[Attack] = (
         command=('mkdir -p t; echo x > t/new; tar -cPf a.tar --transform "s|^t|$OUT|" t/new; tar -xPf a.tar'),
         won=_touched("new"),
     ),
+    Attack(
+        name="archive with a link that leads out",
+        command=_py(
+            "import io,os,tarfile\n"
+            "with tarfile.open('a.tar','w') as made:\n"
+            "    link=tarfile.TarInfo('d'); link.type=tarfile.SYMTYPE; link.linkname=os.environ['OUT']\n"
+            "    made.addfile(link); made.addfile(tarfile.TarInfo('d/new'), io.BytesIO())\n"
+            "tarfile.open('a.tar').extractall(filter=lambda member, path: member)"
+        ),
+        won=_touched("new"),
+    ),
+    Attack(
+        name="archive that grows",
+        command=_py(
+            "import os,zipfile\n"
+            "with zipfile.ZipFile('a.zip','w',zipfile.ZIP_DEFLATED) as made:\n"
+            "    made.writestr('big', bytes(60_000_000))\n"
+            "print(os.path.getsize('a.zip'))\nzipfile.ZipFile('a.zip').extractall()\n"
+            "print('PWNED' if os.path.getsize('big') > 40_000_000 else '')"
+        ),
+        won=_pwned,
+    ),
+    Attack(
+        name="journal of a run",
+        command="echo forged >> $OUT/../home/.local/state/tramontane/runs/r/journal.jsonl",
+        won=lambda s, _: "forged" in (s.home / JOURNAL).read_text(),
+    ),
     Attack(name="environment of another process", command="tr '\\0' '\\n' < /proc/$VICTIM/environ", won=_said),
     Attack(
         name="memory of another process", command="head -c 1 /proc/$VICTIM/maps | grep -q . && echo PWNED", won=_pwned
@@ -167,7 +195,12 @@ ATTACKS: Sequence[Attack] = (
         ),
         won=_said,
     ),
-    Attack(name="vsock", command=_py("import socket\nsocket.socket(40, 1)\nprint('PWNED')"), won=_pwned),
+    Attack(
+        name="vsock",
+        command=_py("import socket\nsocket.socket(40, 1)\nprint('PWNED')"),
+        won=_pwned,
+        wins_in=("container",),
+    ),
     Attack(
         name="packet socket",
         command=_py("import socket\nsocket.socket(17, 3)\nprint('PWNED')"),
@@ -180,7 +213,7 @@ ATTACKS: Sequence[Attack] = (
         won=lambda s, _: _within(2.0, s.workspace / "left"),
         wins_in=("landlock",),
     ),
-    Attack(name="too much memory", command=_py("b = bytearray(1_500_000_000)\nprint('PWNED', len(b))"), won=_pwned),
+    Attack(name="too much memory", command=_py("b = bytearray(1_500_000_000)\nprint('PWN' 'ED', len(b))"), won=_pwned),
     Attack(
         name="too large a file",
         command=_FILL,
@@ -197,7 +230,12 @@ ATTACKS: Sequence[Attack] = (
         command="echo x > /dev/shm/$PORT",
         won=lambda s, _: Path(f"/dev/shm/{s.port}").exists(),
     ),
-    Attack(name="set-user-ID file", command="cp /bin/true s; chmod 4755 s; [ -u s ] && echo PWNED", won=_pwned),
+    Attack(
+        name="set-user-ID file",
+        command="cp /bin/true s; chmod 4755 s; [ -u s ] && echo PWNED",
+        won=_pwned,
+        wins_in=("container",),
+    ),
     Attack(
         name="set-user-ID file by open",
         command=_py(
@@ -205,6 +243,7 @@ ATTACKS: Sequence[Attack] = (
             "print('PWNED' if os.stat('s').st_mode & 0o4000 else '')"
         ),
         won=_pwned,
+        wins_in=("container",),
     ),
     Attack(
         name="git hook",
@@ -244,6 +283,7 @@ ATTACKS: Sequence[Attack] = (
             "print('PWNED' if ctypes.get_errno()!=1 else '')"
         ),
         won=_pwned,
+        wins_in=("container",),
     ),
     Attack(name="kernel log", command="dmesg > /dev/null && echo PWNED", won=_pwned, root_only=True),
     Attack(
@@ -270,6 +310,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     (outside / "file").write_text("as it was")
     (outside / "secret").write_text(SECRET)
     (home / ".netrc").write_text(SECRET)
+    (home / JOURNAL).parent.mkdir(parents=True)
+    (home / JOURNAL).write_text("{}\n")
     (workspace / ".git/config").write_text("[core]\n")
     victim = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)", SECRET], env={"TOKEN": SECRET}
@@ -330,6 +372,19 @@ def _sandbox(isolation: Isolation) -> Sandbox:
     return find_sandbox(isolation, Rules(limits=SMALL))  # what this refuses where nothing is missing is our mistake
 
 
+@pytest.fixture
+def sandboxed(request: pytest.FixtureRequest) -> Callable[[Isolation], Sandbox]:
+    """Find a sandbox, that of docker too."""
+
+    def find(isolation: Isolation) -> Sandbox:
+        if isolation != "container":
+            return _sandbox(isolation)
+        image = cast("str", request.getfixturevalue("docker_image"))
+        return find_sandbox(isolation, Rules(limits=SMALL), image=image)
+
+    return find
+
+
 @lru_cache
 def _missing(isolation: Isolation) -> str:
     """Return why this machine has no such isolation, found without our own command line; empty: it has it."""
@@ -355,11 +410,14 @@ def test_with_the_isolation_off_the_attack_wins(scene: Scene, attack: Attack):
     assert attack.won(scene, scene.run(Sandbox(), attack.command))
 
 
-@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock", "container"])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_with_the_isolation_on_it_is_contained(scene: Scene, attack: Attack, isolation: Isolation):
-    said = scene.run(_sandbox(isolation), attack.command)
-    assert attack.won(scene, said) == (isolation in attack.wins_in), said
+def test_with_the_isolation_on_it_is_contained(
+    scene: Scene, attack: Attack, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
+):
+    said = scene.run(sandboxed(isolation), attack.command)
+    won, may_win = attack.won(scene, said), isolation in attack.wins_in
+    assert won == may_win or (isolation == "container" and may_win), said
 
 
 _LAUNCHER = r"""
@@ -409,13 +467,17 @@ CONTROLS: Mapping[str, str] = {
 }
 NOT_UNDER_LANDLOCK = {"multiprocessing", "loopback"}
 """It has no network and no shared memory of its own to offer, so that there is none."""
+NOT_IN_THE_IMAGE = {"python of a virtual environment", "tests", "git"}
 
 
-@pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
+@pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock", "container"])
 @pytest.mark.parametrize("name", CONTROLS)
-def test_what_is_harmless_works(scene: Scene, name: str, isolation: Isolation):
-    said = scene.run(_sandbox(isolation), f"{CONTROLS[name]}\necho code $?")
-    works = not (isolation == "landlock" and name in NOT_UNDER_LANDLOCK)
+def test_what_is_harmless_works(
+    scene: Scene, name: str, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
+):
+    said = scene.run(sandboxed(isolation), f"{CONTROLS[name]}\necho code $?")
+    lacks = {"landlock": NOT_UNDER_LANDLOCK, "container": NOT_IN_THE_IMAGE}.get(isolation, set())
+    works = name not in lacks
     assert said.endswith("code 0\n") == works, said
 
 
@@ -425,29 +487,33 @@ def test_a_network_that_is_allowed_is_there(scene: Scene):
         assert SECRET in scene.run(sandbox, "exec 3<>/dev/tcp/127.0.0.1/$PORT && cat <&3")
 
 
-@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
-def test_what_the_rules_name_can_be_read_or_changed(scene: Scene, isolation: Isolation):
-    readable = replace(_sandbox(isolation), rules=Rules(read=(scene.outside,)))
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock", "container"])
+def test_what_the_rules_name_can_be_read_or_changed(
+    scene: Scene, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
+):
+    readable = replace(sandboxed(isolation), rules=Rules(read=(scene.outside,)))
     assert SECRET in scene.run(readable, "cat $OUT/secret; echo x > $OUT/new")
     assert not (scene.outside / "new").exists()
-    scene.run(replace(_sandbox(isolation), rules=Rules(write=(scene.outside,))), "echo x > $OUT/new")
+    scene.run(replace(sandboxed(isolation), rules=Rules(write=(scene.outside,))), "echo x > $OUT/new")
     assert (scene.outside / "new").exists()
 
 
-def test_a_fork_bomb_ends_with_its_command(scene: Scene):
-    sandbox = _sandbox("bubblewrap")
+@pytest.mark.parametrize("isolation", ["bubblewrap", "container"])
+def test_a_fork_bomb_ends_with_its_command(
+    scene: Scene, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
+):
+    sandbox = replace(sandboxed(isolation), rules=Rules())
     with sandbox.launch(["/bin/bash", "-c", "f() { sleep 20 & }; for i in $(seq 300); do f; done; wait"],
                         workspace=scene.workspace, env=scene.env) as launch:  # fmt: skip
         process = subprocess.Popen(
             launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, cwd=scene.workspace, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-    time.sleep(1.0)
+    assert _within_seconds(10.0, lambda: _processes("sleep") > 200)
     here = _processes("sleep")
-    assert here > 30
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert _within_seconds(3.0, lambda: _processes("sleep") < here - 30)
+    assert _within_seconds(10.0, lambda: _processes("sleep") < here - 200)
 
 
 def _processes(name: str) -> int:

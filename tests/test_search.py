@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tools.search as searching
 from agent import ToolContext, ToolError
+from tools._prefilter import required_text
 from tools.search import search
 
 
@@ -63,9 +71,11 @@ async def test_the_number_of_matches_and_the_length_of_lines_are_bounded(tmp_pat
     assert await found(tmp_path, pattern="z$") == f"a:1: ...{'z' * 300}"
 
 
-async def test_bytes_that_are_no_text_are_replaced(tmp_path: Path) -> None:
+async def test_text_in_other_encodings_is_found(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes("fünf Wörter".encode("latin-1"))
-    assert await found(tmp_path, pattern="W") == "latin:1: f\ufffdnf W\ufffdrter"
+    (tmp_path / "wide").write_text("two Wörter", encoding="utf-16")
+    for pattern in ("Wörter", "Wi?ö", "ter"):
+        assert await found(tmp_path, pattern=pattern) == "latin:1: fünf Wörter\nwide:1: two Wörter"
 
 
 async def test_a_bad_pattern_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -107,12 +117,101 @@ async def test_a_search_of_very_much_stops_and_says_so(tmp_path: Path, monkeypat
     for name in "abc":
         (tmp_path / name).write_text("word")
     assert await found(tmp_path, pattern="word") == (
-        "a:1: word\nb:1: word\n[stopped after 2 text files; search a smaller folder for the rest]"
+        "a:1: word\nb:1: word\n[stopped after 2 files; search a smaller folder for the rest]"
     )
     monkeypatch.setattr(searching, "MAX_ENTRIES", 1)
     assert await found(tmp_path, pattern="x") == (
-        'No match for "x" in 1 file.\n[stopped after 1 text files; search a smaller folder for the rest]'
+        'No match for "x" in 1 file.\n[stopped after 1 files; search a smaller folder for the rest]'
     )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"def \w+_name\(", "_name("),
+        ("colou?r", "colo"),
+        ("ab{2}c", "a"),
+        (r"a\.b*", "a."),
+        ("[]x]yes[^]]", "yes"),
+        ("(inside)? outside", " outside"),
+        ("a{b", ""),
+        ("one|other", ""),
+        ("(?i)word", ""),
+        (r"\x41word", ""),
+        (r"word\n", ""),
+        ("wörd", ""),
+        ("[word", ""),
+    ],
+)
+def test_what_every_match_holds(pattern: str, text: str) -> None:
+    assert required_text(pattern) == (text if len(text) > 1 else "")
+
+
+@given(
+    pattern=st.text("ab.*+?(){}[]^$\\1w -,", max_size=12),
+    text=st.text("ab1 -.({[^$,", max_size=12),
+)
+@settings(max_examples=1_000)
+def test_a_text_without_it_never_matches(pattern: str, text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            matches = re.search(pattern, text)
+        except (re.error, OverflowError):
+            return
+    assert not matches or required_text(pattern) in text
+
+
+@pytest.fixture
+def rg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a ripgrep that does this first on the PATH."""
+
+    def put(does: str) -> None:
+        (tmp_path / "programs").mkdir(exist_ok=True)
+        program = tmp_path / "programs" / "rg"
+        program.write_text(f"#!/bin/sh\n{does}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    return put
+
+
+async def test_what_ripgrep_rules_out_is_not_read_and_where_it_fails_all_is(
+    tmp_path: Path, rg: Callable[[str], None]
+) -> None:
+    workspace = tmp_path / "workspace"
+    (workspace / "sub").mkdir(parents=True)
+    for name in ("a", "b", "sub/c"):
+        (workspace / name).write_text("word\n")
+    rg(r"printf './a\0sub/c\0./sub/c\0../secret\0'")
+    assert await found(workspace, pattern="word") == "a:1: word\nsub/c:1: word"
+    rg("exit 1")
+    assert await found(workspace, pattern="word") == 'No match for "word" in 3 files.'
+    assert await found(workspace, pattern="wor?d") == 'No match for "wor?d" in 3 files.'
+    assert (await found(workspace, pattern="word|x")).count("word") == 3, "nothing that every match holds"
+    assert await found(workspace, pattern="word", path="b") == "b:1: word", "one file needs no filter"
+    for failing in ("exit 2", "sleep 9"):
+        rg(failing)
+        assert (await found(workspace, pattern="word")).count("word") == 3
+
+
+@pytest.mark.skipif(shutil.which("rg") is None, reason="ripgrep is not installed")
+async def test_the_answer_is_the_same_with_ripgrep_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".gitignore").write_text("left-out\n")
+    (tmp_path / ".ignore").write_text("not-for-us\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    for name in ("a", "left-out", "not-for-us", ".hidden", "-dash", "folder/b"):
+        (tmp_path / name).write_text("the word here\nand wordless\n")
+    (tmp_path / "wide").write_text("the word\n", encoding="utf-16")
+    (tmp_path / "broken").write_bytes(b"a word \xff\xfe\n")
+    (tmp_path / "image").write_bytes(b"word\0")
+    for pattern in ("word", r"word\b", "the .*re$", "nowhere", "word$", "a w"):
+        with_it = await found(tmp_path, pattern=pattern)
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", "")
+            assert await found(tmp_path, pattern=pattern) == with_it
+    assert "-dash:1: the word here" in await found(tmp_path, pattern="word")
 
 
 async def test_the_search_starts_where_no_module_of_the_workspace_can_get_in_its_way(tmp_path: Path) -> None:

@@ -67,6 +67,14 @@ async def test_an_unknown_command_is_left_to_the_shell_to_explain(tmp_path: Path
     assert answer.endswith("\nexit code 127")
 
 
+async def test_what_took_long_says_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.shell.SLOW_S", 0.6)
+    assert await shell(tmp_path, command="sleep 0.7; printf out; exit 3") == "out\nexit code 3, took 1 s"
+    assert await shell(tmp_path, command="sleep 0.7; echo out") == "out\ntook 1 s"
+    assert await shell(tmp_path, command="sleep 0.7") == "(no output, exit code 0), took 1 s"
+    assert await shell(tmp_path, command="echo out") == "out\n"
+
+
 async def test_a_command_that_takes_too_long_is_killed_and_its_output_shown(
     tmp_path: Path, until_gone: UntilGone
 ) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from agent.errors import ConfigError
 from agent.escalation import Ladder, Rung
 from agent.limits import Limits
-from agent.task import Task, task_environment
+from agent.task import Task
+from agent.taskenv import task_environment
 from agent.taskfile import load_task
 from agent.taskparts import TaskInputs, TaskModel, TaskOutput, TaskWorkspace, ToolUse, Verify
 from agent.taskschema import task_schema
@@ -208,7 +209,7 @@ workspace: [a]
 """
     keys = (
         "version, name, prompt, prompt_file, system, vars, inputs, workspace, model, tools, mcp, escalation, "
-        "budgets, verify, sandbox, permissions, output, env, env_from"
+        "budgets, verify, sandbox, permissions, output, env, env_from, secret_files"
     )
     assert refusal(tmp_path, text) == (
         "task.yaml:1: Unknown key `promt`. Did you mean `prompt`?\n"
@@ -310,8 +311,8 @@ REFUSALS = {
         "task.yaml:2: The workspace 'DIR/nowhere' does not exist. Name the folder that the run gets a copy of."
     ),
     "prompt: a\nworkspace: {path: ., copy: true, create: true}": (
-        "task.yaml:2: A workspace cannot have both `copy` and `create`: a folder that the run makes is empty, so there "
-        "is nothing to copy. Keep `copy` for a folder that is there, `create` for one that is not."
+        "task.yaml:2: A workspace can have only one of `create`, `copy` and `worktree`. Keep `copy` or "
+        "`worktree` for a folder that is there, `create` for one that is not."
     ),
     "prompt: a\nenv:\n  AGENT_TASK_DIR: /x\n": (
         "task.yaml:3: `env.AGENT_TASK_DIR`: AGENT_TASK_DIR is set by the run itself, for `verify` alone. Choose "

@@ -114,6 +114,60 @@ def test_excluded_names_are_neither_copied_nor_touched(folder: Path, tmp_path: P
     assert sorted(scan(snapshot.tree, protected=frozenset())) == ["empty", "link", "run.sh", "src", "src/a.py"]
 
 
+def test_folders_that_gitignore_names_are_neither_copied_nor_touched(folder: Path, tmp_path: Path):
+    (folder / ".gitignore").write_text("target/\n*.log\n")
+    (folder / "src" / "target").mkdir()
+    (folder / "src" / "target" / "huge.o").write_bytes(bytes(2_000))
+    (folder / "a.log").write_text("before")
+    workspace = Workspace(folder)
+    snapshot = workspace.snapshot(tmp_path / "snapshot", max_bytes=1_000)
+    assert isinstance(snapshot, Snapshot)
+    assert not (snapshot.tree / "src" / "target").exists()
+
+    (folder / "src" / "target" / "huge.o").write_bytes(b"built anew")
+    (folder / "a.log").write_text("after")
+    (folder / ".gitignore").write_text("target/\nsrc/\nadded/\n")
+    (folder / "src" / "a.py").write_text("hidden?\n")
+    (folder / "added").mkdir()
+    (folder / "added" / "target").mkdir()
+
+    assert [change.path for change in workspace.diff(snapshot)] == [".gitignore", "a.log", "src/a.py"]
+    workspace.restore(snapshot)
+    assert (folder / "src" / "a.py").read_text() == "one\ntwo\nthree\n"
+    assert (folder / "a.log").read_text() == "before"
+    assert not (folder / "added").exists()
+    assert (folder / "src" / "target" / "huge.o").read_bytes() == b"built anew"
+    assert (workspace.copy(tmp_path / "copy").path / "src" / "target" / "huge.o").exists(), "a copy has all"
+
+
+def test_large_files_are_left_alone_and_what_was_done_to_them_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agent.workspace.MAX_FILE_BYTES", 1_000)
+    for name in ("same", "changed", "removed", "small"):
+        (folder / name).write_bytes(b"x" * (100 if name == "small" else 5_000))
+    workspace = Workspace(folder)
+    snapshot = workspace.snapshot(tmp_path / "snapshot", max_bytes=2_000)
+    assert isinstance(snapshot, Snapshot)
+    assert (snapshot.tree / "same").stat().st_size == 5_000
+    assert (snapshot.tree / "same").stat().st_blocks == 0
+
+    (folder / "changed").write_bytes(b"y" * 5_000)
+    (folder / "removed").unlink()
+    (folder / "small").write_bytes(b"x" * 5_000)
+    (folder / "added").write_bytes(b"x" * 5_000)
+
+    assert [(change.path, change.kind) for change in workspace.diff(snapshot)] == [
+        ("added", "added"), ("changed", "changed"), ("removed", "removed"), ("small", "changed"),
+    ]  # fmt: skip
+    assert workspace.restore(snapshot) == Restored(changed=("added", "small"), kept=("changed", "removed"))
+    assert (folder / "same").read_bytes() == b"x" * 5_000
+    assert (folder / "changed").read_bytes() == b"y" * 5_000, "nothing was known to put in its place"
+    assert (folder / "small").stat().st_size == 100
+    assert [change.path for change in workspace.diff(snapshot)] == ["changed", "removed"]
+    assert (workspace.copy(tmp_path / "copy").path / "same").read_bytes() == b"x" * 5_000, "a copy has all"
+
+
 def test_a_moved_history_is_kept_and_said_so(folder: Path, tmp_path: Path):
     """Removing the added folder would remove a .git that was there before the run."""
     (folder / "src" / ".git").mkdir()

@@ -104,7 +104,7 @@ async def test_a_fresh_context_puts_the_copy_back(folder: Path):
 
 async def test_without_a_journal_the_copy_goes_with_the_run(folder: Path):
     events: list[Event] = []
-    agent = Agent(ScriptedModel([says("Done.")]), workspace=folder / "project", copy_workspace=True)
+    agent = Agent(ScriptedModel([says("Done.")]), workspace=folder / "project", workspace_mode="copy")
 
     await agent.run("Hi.", observe=events.append)
 
@@ -148,7 +148,7 @@ async def test_a_folder_that_is_too_large_to_copy_is_refused_with_what_to_do(fol
 
 
 async def test_a_copy_inside_of_what_is_copied_is_refused(tmp_path: Path):
-    agent = Agent(ScriptedModel([]), workspace=tmp_path, copy_workspace=True, runs=tmp_path / "runs")
+    agent = Agent(ScriptedModel([]), workspace=tmp_path, workspace_mode="copy", runs=tmp_path / "runs")
 
     with pytest.raises(ConfigError) as caught:
         await agent.run("Hi.")
@@ -156,10 +156,9 @@ async def test_a_copy_inside_of_what_is_copied_is_refused(tmp_path: Path):
     assert str(caught.value).endswith(". Set AGENT_RUNS_DIR to a folder elsewhere, or name a smaller folder.")
 
 
-def test_an_agent_does_not_both_make_and_copy_its_workspace(tmp_path: Path):
+@pytest.mark.parametrize("both", ["copy: true, create: true", "worktree: true, copy: true"])
+def test_a_task_does_one_thing_with_its_workspace(folder: Path, both: str):
+    (folder / "task.yaml").write_text(f"prompt: Hi.\nworkspace: {{path: project, {both}}}\n")
     with pytest.raises(ConfigError) as caught:
-        Agent(ScriptedModel([]), workspace=tmp_path, copy_workspace=True, create_workspace=True)
-    assert str(caught.value) == (
-        "A workspace cannot have both `copy` and `create`: a folder that the run makes is empty, so there is nothing "
-        "to copy. Keep `copy` for a folder that is there, `create` for one that is not."
-    )
+        load_task(folder / "task.yaml")
+    assert "can have only one of `create`, `copy` and `worktree`. Keep `copy` or" in str(caught.value)

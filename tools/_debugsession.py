@@ -103,6 +103,9 @@ class DebugSession:
             ToolError: there is no Python or no debugger, or it did not start.
         """
         await self.aclose()
+        if context.sandbox.isolation == "container":
+            msg = "The debugger does not run in a container. Print values instead; with bubblewrap installed it works."
+            raise ToolError(msg)
         if context.sandbox.isolation == "landlock" and not context.sandbox.rules.network:
             msg = (
                 "The debugger talks to the program over a loopback network, which commands do not have here: they "

@@ -195,6 +195,9 @@ def _missed(text: str, old: str, shown: str, found: list[int]) -> str:
             f'old occurs {len(found)} times in "{shown}", at lines {", ".join(numbers)}{etc}. '
             "Add surrounding lines to make it unique."
         )
+    bare = re.sub(r"^ *\d+: ?", "", old, flags=re.MULTILINE)
+    if bare.strip() and bare != old and _texts.places(text, bare):
+        return f'old does not occur in "{shown}", but would without the line numbers in it. Leave them out.'
     near = _texts.nearest(text, old)
     if near is None:
         return (

@@ -25,7 +25,7 @@ def main(source: BinaryIO, answer: BinaryIO) -> int:
         return 2
     count = 0
     while (name := _frame(source)) is not None:
-        text = (_frame(source) or b"").decode("utf-8", "replace")
+        text = (_frame(source) or b"").decode()
         for number, line in enumerate(text.split("\n"), 1):
             found = pattern.search(line.removesuffix("\r"))
             if found is None:

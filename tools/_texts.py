@@ -1,4 +1,4 @@
-"""Decode, cut and compare the text of files; pure, touches no file."""
+"""Cut and compare the text of files; pure, touches no file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent import ToolError
-
 BOM = "\ufeff"
-# Binary files show a NUL early; git looks at the same length.
-SNIFF_BYTES = 8_000
 # Beyond this many places the nearest lines of a large file are not looked for: it would take seconds.
 MAX_WINDOWS = 20_000
 
@@ -25,27 +21,6 @@ class Near:
     lines: tuple[str, ...]
     difference: str
     """The only thing in which it differs, such as `indentation`; empty: it differs in more."""
-
-
-def is_binary(data: bytes) -> bool:
-    """Say whether data looks like anything but text."""
-    return b"\0" in data[:SNIFF_BYTES]
-
-
-def decoded(data: bytes, shown: str) -> str:
-    """Return the text of a file, its byte-order mark and line endings as they are.
-
-    Raises:
-        ToolError: it is not UTF-8 text; `shown` is the path to name.
-    """
-    if is_binary(data):
-        msg = f'"{shown}" is a binary file, not text. Look at it with a command such as `file` or `xxd`.'
-        raise ToolError(msg)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        msg = f'"{shown}" is not UTF-8 text: byte {error.start + 1} does not fit. Convert it first, e.g. with iconv.'
-        raise ToolError(msg) from error
 
 
 def lines_of(text: str) -> list[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent import ToolContext, ToolError, tool
 
-from . import _paths, _texts
+from . import _paths
 from ._changes import MAX_KEPT_BYTES, Changes, content
 from ._editing import edited, parsed_diff, patched
+from ._encodings import Decoded, decoded, encoded
 
 Context = ToolContext[Any]
 
@@ -30,20 +32,20 @@ class Edit(BaseModel):
 @tool(exclusive=True)
 def edit_files(context: Context, edits: Annotated[tuple[Edit, ...], Field(min_length=1)]) -> str:
     """Replace several texts, in one or more files; if one does not fit, nothing is changed."""
-    texts: dict[_paths.Inside, str] = {}
+    texts: dict[_paths.Inside, Decoded] = {}
     told: list[str] = []
     for number, edit in enumerate(edits, 1):
         path = _paths.inside(context.workspace, edit.path)
         if path not in texts:
             texts[path] = _text(context, path)
         try:
-            done = edited(texts[path], edit.old, edit.new, path)
+            done = edited(texts[path].text, edit.old, edit.new, path)
         except ToolError as error:
             msg = f"Edit {number} of {len(edits)} does not fit, so nothing was changed. {error}"
             raise ToolError(msg) from error
-        texts[path] = done.text
+        texts[path] = replace(texts[path], text=done.text)
         told.append(f"{path}: {done.place}")
-    after = {path: _encoded(text) for path, text in texts.items()}
+    after = {path: encoded(text.text, text.encoding, f'The new text of "{path}"') for path, text in texts.items()}
     context.kept.get(Changes).apply(context.workspace, after)
     return f"Edited {'; '.join(told)}."
 
@@ -63,7 +65,8 @@ def apply_diff(context: Context, diff: str) -> str:
             raise ToolError(msg)
         if one.path and one.new_path not in {"", one.path}:
             _check_free(context, after, one.new_path)
-        changed = _encoded(patched(_decoded(known or b"", path), one, path))
+        before = _decoded(known or b"", path)
+        changed = encoded(patched(before.text, one, path), before.encoding, f'The new text of "{path}"')
         if one.new_path and one.new_path != one.path and one.path:
             after[_paths.inside(context.workspace, one.new_path)] = changed
             changed = None
@@ -88,21 +91,13 @@ def _check_free(context: Context, after: Mapping[_paths.Inside, bytes | None], p
         raise ToolError(msg)
 
 
-def _text(context: Context, path: _paths.Inside) -> str:
+def _text(context: Context, path: _paths.Inside) -> Decoded:
     with _paths.open_file(context.workspace, path) as file:
         return _decoded(file.read(MAX_KEPT_BYTES + 1), path)
 
 
-def _decoded(data: bytes, path: _paths.Inside) -> str:
+def _decoded(data: bytes, path: _paths.Inside) -> Decoded:
     if len(data) > MAX_KEPT_BYTES:
         msg = f'"{path}" is larger than {MAX_KEPT_BYTES:,} bytes. Change it with a command.'
         raise ToolError(msg)
-    return _texts.decoded(data, path)
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        msg = f"The new text holds half a character (a lone surrogate) at position {error.start + 1}. Send it whole."
-        raise ToolError(msg) from error
+    return decoded(data, path)

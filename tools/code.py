@@ -14,6 +14,7 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths, _texts
+from ._encodings import decoded
 
 MOST_FOUND = 60
 MAX_CODE_BYTES = 2_000_000
@@ -101,7 +102,7 @@ def _read(context: Context, path: str) -> tuple[_paths.Inside, str]:
     if len(data) > MAX_CODE_BYTES:
         msg = f'"{shown}" is larger than {MAX_CODE_BYTES:,} bytes. Use search on it.'
         raise ToolError(msg)
-    return shown, _texts.decoded(data, shown)
+    return shown, decoded(data, shown).text
 
 
 def _outlined(body: Sequence[ast.stmt], depth: int) -> Iterator[str]:

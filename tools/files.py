@@ -13,6 +13,7 @@ from agent import Image, ToolContext, ToolError, tool
 from . import _paths, _texts
 from ._changes import Changes
 from ._editing import edited
+from ._encodings import Decoded, decoded, encoded
 from ._ignored import Ignored
 
 MAX_ENTRIES = 200
@@ -85,14 +86,15 @@ def read_file(
     if media_type:
         return _picture(data, shown, media_type)
     context.kept.get(Changes).saw(shown, data)
-    return _part(_text(data, shown), shown, start_line, line_count)
+    text = _text(data, shown)
+    return _part(text.text, shown, start_line, line_count) + (f"\n{text.note}" if text.note else "")
 
 
 @tool(exclusive=True)
 def write_file(context: Context, path: str, content: str) -> str:
     """Write a whole text file; replaces what was there."""
     shown = _paths.inside(context.workspace, path)
-    data = _encoded(content, "content")
+    data = encoded(content, "utf-8", "content")
     changes = context.kept.get(Changes)
     changes.check_unchanged(context.workspace, shown)
     changes.apply(context.workspace, {shown: data})
@@ -105,9 +107,11 @@ def edit_file(context: Context, path: str, old: str, new: str) -> str:
     shown = _paths.inside(context.workspace, path)
     with _paths.open_file(context.workspace, shown) as file:
         data = file.read(MAX_TEXT_BYTES + 1)
-    _encoded(new, "new")
-    done = edited(_text(data, shown), old, new, shown)
-    context.kept.get(Changes).apply(context.workspace, {shown: done.text.encode()})
+    text = _text(data, shown)
+    encoded(new, text.encoding, "new")  # names what cannot be written; the whole could not
+    done = edited(text.text, old, new, shown)
+    after = encoded(done.text, text.encoding, "the new text")
+    context.kept.get(Changes).apply(context.workspace, {shown: after})
     return f"Edited {shown}: {done.place}."
 
 
@@ -124,14 +128,14 @@ def _entry_line(relative: str, entry: _paths.Entry) -> str:
     return f"{name} (a link)" if entry.kind == "link" else f"{name} (not a regular file)"
 
 
-def _text(data: bytes, shown: str) -> str:
+def _text(data: bytes, shown: str) -> Decoded:
     if len(data) > MAX_TEXT_BYTES:
         msg = (
             f'"{shown}" is larger than {MAX_TEXT_BYTES:,} bytes. Use search, or run_shell with head, tail or sed -n, '
             "to see parts of it."
         )
         raise ToolError(msg)
-    return _texts.decoded(data, shown)
+    return decoded(data, shown)
 
 
 def _part(text: str, shown: str, start_line: int, line_count: int) -> str:
@@ -145,21 +149,21 @@ def _part(text: str, shown: str, start_line: int, line_count: int) -> str:
             "Give a smaller start_line."
         )
         raise ToolError(msg)
-    wanted = lines[start_line - 1 : start_line - 1 + line_count]
+    if start_line == 1 and line_count >= total and len(text) <= MAX_SHOWN_CHARS:
+        return text
     taken: list[str] = []
     room = MAX_SHOWN_CHARS
-    for line in wanted:
+    for number, line in enumerate(lines[start_line - 1 : start_line - 1 + line_count], start_line):
         if len(line) > room:
             break
-        taken.append(line)
-        room -= len(line)
+        taken.append(f"{number}: {line}")
+        room -= len(taken[-1])
     if not taken:
-        note = f"[line {start_line} of {total} is cut: {MAX_SHOWN_CHARS:,} of {len(wanted[0]):,} characters"
-        return f"{wanted[0][:MAX_SHOWN_CHARS]}\n{note}; use run_shell with cut -c to see more]"
+        line = lines[start_line - 1].removesuffix("\n")
+        note = f"[line {start_line} of {total} is cut: {MAX_SHOWN_CHARS:,} of {len(line):,} characters"
+        return f"{start_line}: {line[:MAX_SHOWN_CHARS]}\n{note}; use run_shell with cut -c to see more]"
     end = start_line - 1 + len(taken)
     body = "".join(taken)
-    if start_line == 1 and end == total:
-        return body
     more = f"; read on with start_line={end + 1}" if end < total else ""
     return f"{body}{'' if body.endswith(chr(10)) else chr(10)}[lines {start_line}-{end} of {total}{more}]"
 
@@ -177,11 +181,3 @@ def _picture(data: bytes, shown: str, media_type: str) -> Image:
         msg = f'The picture "{shown}" is larger than {MAX_IMAGE_BYTES:,} bytes. Make a smaller copy of it first.'
         raise ToolError(msg)
     return Image(data=base64.b64encode(data).decode("ascii"), media_type=media_type)
-
-
-def _encoded(text: str, name: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        msg = f"{name} holds half a character (a lone surrogate) at position {error.start + 1}. Send it whole."
-        raise ToolError(msg) from error

@@ -12,8 +12,11 @@ from typing import Any, BinaryIO
 
 from agent import ToolContext, ToolError, tool
 
-from . import _matcher, _paths, _texts
+from . import _matcher, _paths
+from ._encodings import decoded, is_binary
 from ._ignored import Ignored
+from ._prefilter import files_with, required_text
+from ._texts import BOM
 
 TIMEOUT_S = 10.0
 MAX_ENTRIES = 50_000
@@ -29,6 +32,7 @@ class _Sent:
     entries: int = 0
     """Files and folders looked at."""
     total_bytes: int = 0
+    """Read from files."""
     skipped: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
@@ -40,7 +44,7 @@ class _Sent:
         """What was left out, as a line; empty: nothing."""
         parts = [f"left out: {count:,} {reason}" for reason, count in self.skipped.items()]
         if self.full:
-            parts.append(f"stopped after {self.files:,} text files; search a smaller folder for the rest")
+            parts.append(f"stopped after {self.files:,} files; search a smaller folder for the rest")
         return f"[{'; '.join(parts)}]" if parts else ""
 
     def skip(self, reason: str) -> None:
@@ -52,9 +56,14 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
     """Search text files for a regular expression (Python syntax)."""
     with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as answer:
         _put(request, _encoded(pattern))
-        sent = _Sent()
-        for name in _files(context.workspace, path, sent):
-            _send(context.workspace, name, request, sent)
+        sent, needed = _Sent(), required_text(pattern)
+        top = _paths.inside(context.workspace, path)
+        is_folder = _paths.is_folder(context.workspace, top)
+        worth = files_with(needed, context.workspace, top) if is_folder else None
+        for name in _files(context.workspace, top, sent) if is_folder else [top]:
+            sent.files += 1
+            if worth is None or name in worth:
+                _send(context.workspace, name, needed, request, sent)
             if sent.full:
                 break
         request.seek(0)
@@ -80,12 +89,8 @@ def _put(request: BinaryIO, data: bytes) -> None:
     request.write(data)
 
 
-def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[_paths.Inside]:
-    """Yield the files below `path`, sorted; links are not followed, except `path` itself."""
-    top = _paths.inside(workspace, path)
-    if not _paths.is_folder(workspace, top):
-        yield top
-        return
+def _files(workspace: Path, top: _paths.Inside, sent: _Sent) -> Iterator[_paths.Inside]:
+    """Yield the files below a folder, sorted; links are not followed, except `top` itself."""
     waiting = [top]
     ignored = Ignored(workspace, top)
     while waiting and not sent.full:
@@ -112,22 +117,23 @@ def _files(workspace: Path, path: str, sent: _Sent) -> Iterator[_paths.Inside]:
         waiting.extend(reversed(folders))
 
 
-def _send(workspace: Path, name: _paths.Inside, request: BinaryIO, sent: _Sent) -> None:
+def _send(workspace: Path, name: _paths.Inside, needed: str, request: BinaryIO, sent: _Sent) -> None:
     try:
         with _paths.open_file(workspace, name) as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except ToolError:
         sent.skip("unreadable files")
         return
-    if _texts.is_binary(data):
+    sent.total_bytes += len(data)
+    if is_binary(data):
         return
     if len(data) > MAX_FILE_BYTES:
         sent.skip(f"files over {MAX_FILE_BYTES:,} bytes")
         return
-    _put(request, _paths.readable(name).encode())
-    _put(request, data)
-    sent.files += 1
-    sent.total_bytes += len(data)
+    text = decoded(data, name).text.removeprefix(BOM)
+    if needed in text:
+        _put(request, _paths.readable(name).encode())
+        _put(request, text.encode())
 
 
 def _run(request: BinaryIO, answer: BinaryIO) -> int | None:

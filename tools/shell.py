@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -12,6 +13,8 @@ from ._process import ended, run_to_end
 from ._shellwords import shell_argv
 
 MAX_TIMEOUT_S = 600
+SLOW_S = 10.0
+"""How long a command took is said from here on; of quick ones it would only make the same output look like news."""
 
 
 @tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 30.0)
@@ -20,12 +23,15 @@ async def run_shell(
 ) -> str:
     """Run a shell command in the workspace; background processes end with it."""
     launch = context.launch(shell_argv(command))
+    began = time.monotonic()
     ran = await run_to_end(launch, folder=context.workspace, timeout_s=timeout_s)
     text = ran.output
     if ran.code is None:
         so_far = f" Output so far:\n{text}" if text else " It had written nothing."
         msg = f"The command did not end within {timeout_s} s and was killed; what it had done stays done.{so_far}"
         raise ToolError(msg)
-    if ran.code == 0:
-        return text or "(no output, exit code 0)"
-    return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{ended(ran.code)}"
+    took_s = time.monotonic() - began
+    took = f"took {took_s:.0f} s" if took_s >= SLOW_S else ""
+    how = ended(ran.code) if ran.code else "" if text else "(no output, exit code 0)"
+    told = ", ".join(part for part in (how, took) if part)
+    return f"{text}{'' if not text or not told or text.endswith(chr(10)) else chr(10)}{told}"

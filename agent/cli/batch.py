@@ -111,12 +111,12 @@ def _refuse_shared_workspaces(entries: Sequence[_Entry]) -> None:
     """Let no two tasks that run at once get into each other's way.
 
     Raises:
-        ConfigError: the workspaces of two overlap, and not both are copied.
+        ConfigError: the workspaces of two overlap, and one of them is not left alone.
     """
     placed = [(entry, entry.task.workspace_folder().resolve()) for entry in entries]
     for (one, mine), (other, theirs) in itertools.combinations(placed, 2):
         overlap = mine.is_relative_to(theirs) or theirs.is_relative_to(mine)
-        if overlap and not (one.task.workspace.copy and other.task.workspace.copy):
+        if overlap and not {one.task.workspace.mode, other.task.workspace.mode} <= {"copy", "worktree"}:
             shared = max(mine, theirs, key=lambda path: len(path.parts))
             msg = (
                 f"The tasks {one.name!r} and {other.name!r} both work in {str(shared)!r}, so they cannot run at the "

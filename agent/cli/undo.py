@@ -44,5 +44,6 @@ def main(args: argparse.Namespace) -> int:
     restored = found.workspace.restore(found.snapshot)
     print(f"Put back: {len(restored.changed)}. What was there is in {kept}.")
     if restored.kept:
-        print(f"Not put back, since something that is never touched is in them: {', '.join(restored.kept)}")
+        why = "too large to be kept, or something that is never touched is in them"
+        print(f"Not put back ({why}): {', '.join(restored.kept)}")
     return 0

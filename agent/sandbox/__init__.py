@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import ConfigError
-from . import bubblewrap, landlock, seccomp
+from . import bubblewrap, container, landlock, seccomp
 from .rules import CommandLimits, Rules, resource_limits
 
 __all__ = ["CommandLimits", "Isolation", "Launch", "Rules", "Sandbox", "Wanted", "find_sandbox"]
 
-Isolation = Literal["bubblewrap", "landlock", "none"]
-Wanted = Literal["auto", "bubblewrap", "landlock", "none"]
+Isolation = Literal["bubblewrap", "landlock", "container", "none"]
+Wanted = Literal["auto", "bubblewrap", "landlock", "container", "none"]
 WANTED: tuple[Wanted, ...] = get_args(Wanted)
 
 _INSTALL = (
@@ -58,6 +58,8 @@ class Sandbox:
 
     isolation: Isolation = "none"
     rules: Rules = field(default_factory=Rules)
+    image: str = ""
+    """Of the container."""
     note: str = ""
     """Why it is not what is best."""
 
@@ -65,10 +67,11 @@ class Sandbox:
         """Say what is in force, in one line."""
         if self.isolation == "none":
             return "none: commands can do all that you can"
-        filtered = platform.machine() in seccomp.MACHINES
-        inside = "bubblewrap" if self.isolation == "bubblewrap" else "Landlock"
-        parts = [f"{inside}{' and a system call filter' if filtered else ''}: commands change only the workspace",
-                 "homes are hidden", *self.rules.words()]  # fmt: skip
+        names = {"bubblewrap": "bubblewrap", "landlock": "Landlock", "container": f"a container of {self.image}"}
+        inside = names[self.isolation]
+        if self.isolation != "container" and platform.machine() in seccomp.MACHINES:
+            inside += " and a system call filter"
+        parts = [f"{inside}: commands change only the workspace", "homes are hidden", *self.rules.words()]
         return ", ".join(parts) + (f" ({self.note})" if self.note else "")
 
     @contextlib.contextmanager
@@ -98,17 +101,33 @@ class Sandbox:
                 )  # fmt: skip
                 yield Launch(argv=line, env=inside, pass_fds=() if filter_fd is None else (filter_fd,))
             return
+        if self.isolation == "container":
+            with _pipe() as ends:
+                line = container.command_line(
+                    argv, image=self.image, workspace=workspace, env=env, rules=rules, stdin_fd=ends[0]
+                )
+                yield Launch(argv=line, env=container.client_env(env), pass_fds=ends)
+            return
         yield _under_landlock(argv, workspace=workspace, env=env, rules=rules)
 
 
-def find_sandbox(wanted: Wanted, rules: Rules) -> Sandbox:
+def find_sandbox(wanted: Wanted, rules: Rules, *, image: str = "") -> Sandbox:
     """Return the sandbox that is asked for; `auto`: bubblewrap where it runs, else Landlock.
+
+    Args:
+        wanted: what is to isolate commands.
+        rules: what is let through.
+        image: for `container`: of docker, with a shell and what the commands need.
 
     Raises:
         ConfigError: this machine does not have it.
     """
     if wanted == "none":
         return Sandbox(isolation="none", rules=rules)
+    if wanted == "container":
+        if why := container.why_not(image):
+            raise ConfigError(f"Commands cannot run in a container: {why}.", key="sandbox")
+        return Sandbox(isolation="container", rules=rules, image=image)
     missing = "" if wanted == "landlock" else _why_no_bubblewrap()
     if wanted != "landlock" and not missing:
         return Sandbox(isolation="bubblewrap", rules=rules)
@@ -164,6 +183,16 @@ def _filter_file() -> Generator[int | None]:
         yield opened
     finally:
         os.close(opened)
+
+
+@contextlib.contextmanager
+def _pipe() -> Generator[tuple[int, int]]:
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 @lru_cache(maxsize=1)

@@ -111,7 +111,7 @@ class LiveView:
         lines = [
             self._paint(f"run {event.run}", _BOLD) + f"  {event.model} at {event.base_url}{window}",
             f"tools: {', '.join(event.tools) or 'none'}",
-            f"workspace: {event.workspace}",
+            f"workspace: {event.workspace}{f' ({event.worktree})' if event.worktree else ''}",
         ]
         if event.sandbox:
             lines.append(f"sandbox: {event.sandbox}")

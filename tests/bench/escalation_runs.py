@@ -206,7 +206,7 @@ class Bench:
         await asyncio.to_thread(shutil.copytree, job.task.project, workspace, ignore=shutil.ignore_patterns(*CACHES))
         try:
             agent = Agent.from_task(task, model, environ=environment())
-            agent = replace(agent, workspace=workspace, copy_workspace=False, create_workspace=False)
+            agent = replace(agent, workspace=workspace, workspace_mode="in_place")
             agent = replace(agent, ladder=job.arm.ladder, limits=self.limits, env={**QUICK, **agent.env})
             seen = Seen()
             began = time.monotonic()

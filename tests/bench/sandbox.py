@@ -1,6 +1,6 @@
 """Measure what isolation costs a command: `true`, a shell, and a start of Python, without and with it, in turn.
 
-    .venv/bin/python tests/bench/sandbox.py [--rounds 40]
+    .venv/bin/python tests/bench/sandbox.py [--rounds 40] [--image python:3.12]
 
 Wall time from the start of the process to its end, medians and quartiles in ms; the last column is the difference of
 the medians to no isolation. Other load on the machine moves all of it.
@@ -21,18 +21,20 @@ from agent import ConfigError, Rules, Sandbox, find_sandbox
 from agent.sandbox import Isolation
 
 COMMANDS = {"true": ["true"], "bash -c": ["bash", "-c", "cd . && true"], "python -c": ["python", "-c", "0"]}
-ISOLATIONS: tuple[Isolation, ...] = ("none", "bubblewrap", "landlock")
+ISOLATIONS: tuple[Isolation, ...] = ("none", "bubblewrap", "landlock", "container")
 
 
 def main() -> int:
     """Print a table as Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=40, help="of each command (default: 40)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--image", default="", help="of docker; left out, no container is measured")
+    args = parser.parse_args()
+    rounds = args.rounds
     sandboxes: dict[str, Sandbox] = {}
     for isolation in ISOLATIONS:
         try:
-            sandboxes[isolation] = find_sandbox(isolation, Rules())
+            sandboxes[isolation] = find_sandbox(isolation, Rules(), image=args.image)
         except ConfigError as error:
             print(f"{isolation} is left out: {error}", file=sys.stderr)
     env = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"}

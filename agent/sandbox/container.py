@@ -1,0 +1,108 @@
+"""Build the docker command line that runs a command in a container of an image the user names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .rules import MB, Rules
+
+_INIT = """\
+exec 3<&0 </dev/null
+case "$1" in
+  bash) command -v bash >/dev/null || { shift; set -- sh "$@"; } ;;
+  python) command -v python >/dev/null || { shift; set -- python3 "$@"; } ;;
+esac
+trap 'kill -TERM "$command"' TERM
+"$@" 3<&- 2>&1 & command=$!
+{ cat <&3 >/dev/null; kill -9 -1; } 2>/dev/null &
+wait "$command"; code=$?
+while kill -0 "$command" 2>/dev/null; do wait "$command"; code=$?; done
+exit "$code"
+"""
+"""The first process of a container: its end is that of all the others. The engine closes its standard input when who
+started the container is gone, be it killed; then it ends them. Two streams would come out of order."""
+
+_HOLD = "import os,sys; os.dup2(int(sys.argv[1]), 0); os.execvp(sys.argv[2], sys.argv[2:])"
+"""Gives docker a standard input that has no end while docker lives: `docker run` cannot outlive it."""
+_TEMPORARY = str(Path("/", "tmp"))
+_CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
+
+
+def command_line(
+    argv: Sequence[str], *, image: str, workspace: Path, env: Mapping[str, str], rules: Rules, stdin_fd: int
+) -> list[str]:
+    """Return the whole command line; start it with `client_env` as its environment.
+
+    Args:
+        argv: the command and its arguments; a program of this machine is looked for by its name in the image.
+        image: of the container.
+        workspace: the folder that it runs in, and the only one it may change.
+        env: its environment; PATH is the image's own.
+        rules: what else is let through.
+        stdin_fd: the reading end of a pipe whose writing end the process inherits too.
+    """
+    limits = rules.limits
+    line = [
+        sys.executable, "-I", "-S", "-c", _HOLD, str(stdin_fd), "docker", "run", "--rm", "--interactive",
+        "--pull=never", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
+        f"--user={os.getuid()}:{os.getgid()}", "--hostname=sandbox", "--ulimit=core=0:0", f"--workdir={workspace}",
+        "--entrypoint=sh",
+        f"--tmpfs={_TEMPORARY}:rw,exec,nosuid,nodev,mode=1777,size={rules.temporary_bytes}",
+        f"--env=HOME={_TEMPORARY}", f"--env=TMPDIR={_TEMPORARY}",
+    ]  # fmt: skip
+    if not rules.network:
+        line.append("--network=none")
+    if limits.processes:
+        line.append(f"--pids-limit={limits.processes}")
+    if limits.memory_mb:
+        line += [f"--memory={limits.memory_mb * MB}", f"--memory-swap={limits.memory_mb * MB}"]
+    if limits.file_mb:
+        line.append(f"--ulimit=fsize={limits.file_mb * MB}:{limits.file_mb * MB}")
+    if limits.cpu_s:
+        line.append(f"--ulimit=cpu={limits.cpu_s}:{limits.cpu_s}")
+    # By name: a value on the command line can be read by everybody on the machine.
+    line += [f"--env={name}" for name in env if name not in {*_CLIENT, "TMPDIR"}]
+    changed = [workspace, *rules.write]
+    kept = [workspace / ".git"] if (workspace / ".git").exists() and not (workspace / ".git").is_symlink() else []
+    for path in (*(path for path in rules.read if path.exists()), *changed, *kept):
+        mount = ["type=bind", f"source={path}", f"target={path}", *([] if path in changed else ["readonly"])]
+        line += ["--mount", ",".join(map(_quoted, mount))]
+    program = Path(argv[0])
+    is_ours = program.is_absolute() and not any(program.is_relative_to(path) for path in (*changed, *rules.read))
+    return [*line, image, "-c", _INIT, "sh", program.name if is_ours else argv[0], *argv[1:]]
+
+
+def client_env(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the docker client: the command's, and what leads it to its engine."""
+    return {**env, **{name: os.environ[name] for name in _CLIENT if name in os.environ}}
+
+
+def why_not(image: str) -> str:
+    """Return what keeps containers of an image from running here, and what to do; empty: nothing."""
+    if not image:
+        return "`container` needs the image to run commands in: sandbox: {use: container, image: python:3.12}"
+    if shutil.which("docker") is None:
+        return "docker is not installed"
+    try:
+        subprocess.run(
+            ["docker", "image", "inspect", "--format={{.Id}}", image], stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, errors="replace", timeout=20, check=True,
+        )  # fmt: skip
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        if "no such image" in said.lower():
+            return f"the image {image} is not on this machine; get it with `docker pull {image}`"
+        return f"docker says: {said}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"docker does not answer: {error}"
+    return ""
+
+
+def _quoted(field: str) -> str:
+    # --mount is read as a line of CSV.
+    return '"' + field.replace('"', '""') + '"' if {",", '"'} & set(field) else field

@@ -1,0 +1,90 @@
+"""The command line of docker, and that no container outlives its call; what it holds off is tried in test_sandbox."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent import ConfigError, Rules, Sandbox, ToolContext, find_sandbox
+from agent.sandbox import container
+from tools.processes import start_process, stop_process
+from tools.shell import run_shell
+
+if TYPE_CHECKING:
+    from conftest import Called
+
+
+async def test_the_end_of_a_call_is_the_end_of_its_container(docker_image: str, tmp_path: Path, called: Called):
+    sandbox = find_sandbox("container", Rules(), image=docker_image)
+    context = ToolContext(workspace=tmp_path, state=None, env={"PATH": os.defpath, "WORD": "x, y"}, sandbox=sandbox)
+    assert await called(run_shell, context, command="echo $WORD; read line || exit 3") == "x, y\nexit code 3"
+    asked = "trap 'echo asked; exit 5' TERM; echo ready; while true; do sleep 0.1; done"
+    assert "ready" in await called(start_process, context, command=asked, wait_s=5)
+    assert "exit code 5" in await called(stop_process, context, process=1)
+    beats = "while true; do touch beat; sleep 0.1; done & sleep 60"
+    assert "2 s" in await called(run_shell, context, command=beats, timeout_s=2)
+    assert (tmp_path / "beat").stat().st_uid == os.getuid()
+    assert _within(15, lambda: not _running(docker_image)), "the container outlived the call that was killed"
+
+
+def _running(image: str) -> str:
+    asked = ["docker", "ps", "--quiet", f"--filter=ancestor={image}"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_a_program_of_this_machine_is_looked_for_by_its_name(tmp_path: Path):
+    def started(*argv: str) -> list[str]:
+        line = container.command_line(argv, image="i", workspace=tmp_path, env={}, rules=Rules(), stdin_fd=7)
+        return line[line.index("sh") + 1 :]
+
+    assert started("/home/me/.venv/bin/python", "-m", "pytest") == ["python", "-m", "pytest"]
+    assert started(str(tmp_path / "run.sh"), "x") == [str(tmp_path / "run.sh"), "x"]
+
+
+def test_no_value_of_the_environment_stands_on_the_command_line(tmp_path: Path):
+    env = {"TOKEN": "canary", "PATH": "/bin", "HOME": "/root"}
+    line = container.command_line(["true"], image="i", workspace=tmp_path, env=env, rules=Rules(), stdin_fd=7)
+    assert "--env=TOKEN" in line
+    assert "canary" not in " ".join(line)
+    assert container.client_env(env)["TOKEN"] == "canary"
+
+
+def test_why_there_is_no_container_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def refused(image: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            find_sandbox("container", Rules(), image=image)
+        return str(caught.value)
+
+    program = tmp_path / "docker"
+    assert "needs the image to run commands in: sandbox: {use: container, image: python:3.12}" in refused("")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    for answer, said in (
+        ("Error: No such image: nope", "the image nope is not on this machine; get it with `docker pull nope`"),
+        ("Cannot connect to the Docker daemon.", "docker says: Cannot connect to the Docker daemon."),
+    ):
+        program.write_text(f"#!/bin/sh\necho '{answer}' >&2\nexit 1\n")
+        program.chmod(0o755)
+        assert said in refused("nope")
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    assert refused("nope") == "Commands cannot run in a container: docker is not installed."
+
+
+def test_what_is_in_force_is_said():
+    told = str(Sandbox(isolation="container", image="python:3.12"))
+    assert told == ("a container of python:3.12: commands change only the workspace, homes are hidden, no network")
+    assert "network allowed" in str(Sandbox(isolation="container", image="x", rules=Rules(network=True)))
