@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import tools.shell as shelling
 from agent import ToolContext, ToolError
 from tools.shell import run_shell
 
@@ -68,7 +69,7 @@ async def test_an_unknown_command_is_left_to_the_shell_to_explain(tmp_path: Path
 
 
 async def test_what_took_long_says_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.shell.SLOW_S", 0.6)
+    monkeypatch.setattr(shelling, "SLOW_S", 0.6)
     assert await shell(tmp_path, command="sleep 0.7; printf out; exit 3") == "out\nexit code 3, took 1 s"
     assert await shell(tmp_path, command="sleep 0.7; echo out") == "out\ntook 1 s"
     assert await shell(tmp_path, command="sleep 0.7") == "(no output, exit code 0), took 1 s"
