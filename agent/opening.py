@@ -60,7 +60,7 @@ def open_workspace(path: str | Path | None, mode: WorkspaceMode, folder: Path, *
 def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
     """Check out what is committed, on no branch; return the same folder there, and what it is in words."""
     top, inside = Path(_git(folder, "rev-parse", "--show-toplevel")), _git(folder, "rev-parse", "--show-prefix")
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no").splitlines()
+    changed = _git(folder, "status", "--porcelain").splitlines()  # what git ignores is not among them
     _git(folder, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
     path = into / inside
     if not path.is_dir():
@@ -69,8 +69,7 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
         raise ConfigError(msg, key="workspace")
     about = f"a worktree of {top} at {_git(folder, 'rev-parse', '--short', 'HEAD')}"
     if changed:
-        number = f"{len(changed)} uncommitted {'change' if len(changed) == 1 else 'changes'}"
-        about += f", without its {number}"
+        about += f", without {len(changed)} {'path' if len(changed) == 1 else 'paths'} with uncommitted changes"
     return Workspace(path), about
 
 

@@ -90,10 +90,11 @@ async def test_a_run_works_in_a_checkout_of_its_own_and_git_works_there(folder: 
 
 async def test_what_is_not_committed_is_not_there_and_is_said(folder: Path):
     (folder / "repository" / "part" / "a.txt").write_text("half\n")
+    (folder / "repository" / "part" / "new.txt").write_text("not added\n")
     looks = calls(("run_shell", {"command": "cat a.txt"}))
     outcome = await an_agent(folder, ScriptedModel([looks, MENDS, says("Done.")])).run("Mend it.")
     assert "broken" in results(outcome)[0]
-    assert started(outcome).worktree.endswith(", without its 1 uncommitted change")
+    assert started(outcome).worktree.endswith(", without 2 paths with uncommitted changes")
 
 
 async def test_a_resumed_run_goes_on_in_its_worktree(folder: Path):
