@@ -120,6 +120,27 @@ def place_file(source: Path, target: Path) -> None:
         raise
 
 
+def share_file(known: Path, source: Path, target: Path, entry: Entry) -> bool:
+    """Give a file that nobody writes to a second name, if it is what a source holds; False: it is not.
+
+    Args:
+        known: the file that may be the same.
+        source: the file that a copy is wanted of.
+        target: the second name; nothing is there yet.
+        entry: of the source.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if entry.kind != "file" or read_entry(known) != entry or not same_content(known, source):
+        return False
+    try:
+        target.hardlink_to(known)
+    except OSError:  # another disk, or a file system without such names
+        return False
+    return True
+
+
 def set_facts(path: Path, entry: Entry) -> None:
     """Give a file or folder the mode and time of an entry; changes nothing that fits already."""
     found = path.lstat()

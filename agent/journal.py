@@ -223,6 +223,16 @@ def list_runs(runs: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: ((folder / JOURNAL_NAME).stat().st_mtime, folder.name))
 
 
+def began(folder: Path) -> RunStarted | None:
+    """Return how a run began, from the first line of its journal alone. None: there is none that can be read."""
+    try:
+        with (folder / JOURNAL_NAME).open("rb") as file:
+            first = _event(file.readline().rstrip(b"\n"))
+    except (OSError, ValueError):
+        return None
+    return first if isinstance(first, RunStarted) else None
+
+
 def started(events: tuple[Event, ...], path: Path) -> RunStarted:
     """Return the first event of a journal.
 

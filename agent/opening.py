@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ConfigError
+from .journal import JOURNAL_NAME, began
 from .taskparts import WorkspaceMode
 from .workspace import Snapshot, Workspace
 
 _TIMEOUT_S = 300.0
 """A checkout of a large repository takes minutes."""
+_LOOK_BACK = 50
+"""Runs among which a snapshot of the same folder is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +54,18 @@ def open_workspace(path: str | Path | None, mode: WorkspaceMode, folder: Path, *
         workspace, worktree = _add_worktree(workspace.path, folder / "workspace")
     if not changes or (path is None and mode not in {"copy", "worktree"}):
         return Opened(workspace=workspace, worktree=worktree)
-    taken = workspace.snapshot(folder / "snapshot")
+    taken = workspace.snapshot(folder / "snapshot", like=_earlier_snapshot(folder, workspace) if kept else None)
     if isinstance(taken, Snapshot):
         return Opened(workspace=workspace, worktree=worktree, snapshot=taken.tree)
     return Opened(workspace=workspace, worktree=worktree, note=taken.reason)
+
+
+def _earlier_snapshot(folder: Path, workspace: Workspace) -> Path | None:
+    """Return the newest snapshot of the same folder that an earlier run made. None: none of the last runs did."""
+    runs = sorted(folder.parent.glob(f"*/{JOURNAL_NAME}"), reverse=True)[:_LOOK_BACK]  # their names begin with the time
+    firsts = (began(path.parent) for path in runs)
+    names = (first.snapshot for first in firsts if first is not None and first.workspace == str(workspace.path))
+    return next((Path(name) for name in names if name is not None and Path(name).is_dir()), None)
 
 
 def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:

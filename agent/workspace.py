@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import ConfigError
-from .filetree import Entry, make_accessible, place_file, remove, same_content, scan, set_facts, walk
+from .filetree import (
+    Entry,
+    make_accessible,
+    place_file,
+    remove,
+    same_content,
+    scan,
+    set_facts,
+    share_file,
+    walk,
+)
 from .ignored import GitIgnore
 from .treediff import Change, State, change_of
 
@@ -84,7 +94,9 @@ class Workspace:
         self.path = folder
         self._exclude = exclude | {".git"}
 
-    def snapshot(self, into: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Snapshot | NoSnapshot:
+    def snapshot(
+        self, into: Path, *, like: Path | None = None, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES
+    ) -> Snapshot | NoSnapshot:
         """Copy the tree, with modes and times; links are copied as links.
 
         Folders that .gitignore names, such as those of a build, are neither copied nor put back. Of files over
@@ -92,12 +104,15 @@ class Workspace:
 
         Args:
             into: a folder that does not exist yet, outside the workspace or under an excluded name.
+            like: the tree of an earlier snapshot, with which files that are the same are shared, not copied.
             max_files: files, folders and links together; with more, nothing is copied.
             max_bytes: likewise.
         """
-        return self._copied(into, max_files=max_files, max_bytes=max_bytes, whole=False)
+        return self._copied(into, like=like, max_files=max_files, max_bytes=max_bytes, whole=False)
 
-    def _copied(self, into: Path, *, max_files: int, max_bytes: int, whole: bool) -> Snapshot | NoSnapshot:
+    def _copied(
+        self, into: Path, *, like: Path | None, max_files: int, max_bytes: int, whole: bool
+    ) -> Snapshot | NoSnapshot:
         into = into.absolute()
         if into.is_relative_to(self.path) and not self._exclude & set(into.relative_to(self.path).parts):
             names = ", ".join(sorted(self._exclude))
@@ -112,7 +127,7 @@ class Workspace:
                 if len(entries) > max_files or size_bytes > max_bytes:
                     return NoSnapshot(reason=f"{self.path} holds more than {max_files} files or {max_bytes} bytes")
             into.mkdir(parents=True)
-            _copy(self.path, into, entries, whole=whole)
+            _copy(self.path, into, entries, like=like, whole=whole)
         except OSError as error:
             return NoSnapshot(reason=f"{error.strerror}: {error.filename}")
         return Snapshot(tree=into)
@@ -127,7 +142,7 @@ class Workspace:
             ConfigError: it is too large or cannot be copied; nothing of the copy stays.
         """
         was_there = into.exists()
-        taken = self._copied(into, max_files=MAX_FILES, max_bytes=MAX_BYTES, whole=True)
+        taken = self._copied(into, like=None, max_files=MAX_FILES, max_bytes=MAX_BYTES, whole=True)
         if isinstance(taken, Snapshot):
             return Workspace(taken.tree, exclude=self._exclude)
         if not was_there:
@@ -262,7 +277,7 @@ def _looks_same(old: Entry, new: Entry | None) -> bool:
     return new is not None and (old.size_bytes, old.mtime_ns) == (new.size_bytes, new.mtime_ns)
 
 
-def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, whole: bool) -> None:
+def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | None, whole: bool) -> None:
     for path, entry in entries.items():
         if entry.kind == "folder":
             (into / path).mkdir()
@@ -270,7 +285,7 @@ def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, whole: bool) 
             (into / path).touch()
             os.truncate(into / path, entry.size_bytes)  # a hole: it takes no room
             set_facts(into / path, entry)
-        else:
+        elif like is None or not share_file(like / path, root / path, into / path, entry):
             place_file(root / path, into / path)
     for path in reversed([path for path, entry in entries.items() if entry.kind == "folder"]):
         set_facts(into / path, entries[path])

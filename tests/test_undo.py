@@ -57,6 +57,24 @@ def test_undo_puts_everything_back_and_keeps_what_was_there(
     assert capsys.readouterr().out.startswith("Nothing differs from what run ")
 
 
+def test_runs_on_the_same_folder_share_what_did_not_change(workspace: Path, changed: Path):
+    def snapshot_of_a_run(folder: Path) -> Path:
+        model = ScriptedModel([says("Done.")])
+        outcome = Agent(model, tools=[write_file], workspace=folder, runs=changed).run_sync("Again.")
+        assert outcome.journal is not None
+        return outcome.journal.parent / "snapshot"
+
+    (first,) = changed.glob("*/snapshot")
+    second = snapshot_of_a_run(workspace)
+    assert (first / "sub/b.txt").stat().st_ino == (second / "sub/b.txt").stat().st_ino
+    assert (first / "a.txt").read_text() == "one\ntwo\n"
+    assert (second / "a.txt").read_text() == "one\nTWO\n"
+    other = workspace.with_name("other")
+    other.mkdir()
+    (other / "b.txt").write_text("same\n")
+    assert (snapshot_of_a_run(other) / "b.txt").stat().st_nlink == 1
+
+
 def test_undo_asks_and_without_a_terminal_does_nothing(
     workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
 ):

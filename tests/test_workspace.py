@@ -168,6 +168,34 @@ def test_large_files_are_left_alone_and_what_was_done_to_them_is_said(
     assert (workspace.copy(tmp_path / "copy").path / "same").read_bytes() == b"x" * 5_000, "a copy has all"
 
 
+def test_what_an_earlier_snapshot_holds_is_shared_and_what_changed_is_not(folder: Path, tmp_path: Path):
+    workspace = Workspace(folder)
+    first = taken(workspace, tmp_path / "first")
+    (folder / "run.sh").write_text("#!/bin/sh\nexit 1\n")
+    sneaky = folder / "src" / "a.py"
+    facts = sneaky.stat()
+    sneaky.write_text("ONE\ntwo\nthree\n")
+    os.utime(sneaky, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    (folder / "same").write_text("same")
+    second = workspace.snapshot(tmp_path / "second", like=first.tree)
+    assert isinstance(second, Snapshot)
+    third = workspace.snapshot(tmp_path / "third", like=second.tree)
+    assert isinstance(third, Snapshot)
+
+    def number(snapshot: Snapshot, name: str) -> int:
+        return (snapshot.tree / name).stat().st_ino
+
+    for name in ("run.sh", "src/a.py", "same"):
+        assert number(second, name) == number(third, name)
+    assert number(first, "run.sh") != number(second, "run.sh")
+    assert number(first, "src/a.py") != number(second, "src/a.py"), "the same size and time, but not the same content"
+    assert tree(second.tree) == tree(third.tree) == tree(folder)
+    workspace.restore(first)
+    (folder / "run.sh").write_text("changed in place\n")
+    assert (first.tree / "run.sh").read_text() == "#!/bin/sh\n"
+    assert (third.tree / "run.sh").read_text() == "#!/bin/sh\nexit 1\n", "what is put back is a file of its own"
+
+
 def test_a_moved_history_is_kept_and_said_so(folder: Path, tmp_path: Path):
     """Removing the added folder would remove a .git that was there before the run."""
     (folder / "src" / ".git").mkdir()

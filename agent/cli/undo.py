@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
             print("Nothing was put back.")
             return 1
     kept = found.folder / f"before-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    copied = found.workspace.snapshot(kept)
+    copied = found.workspace.snapshot(kept, like=found.snapshot.tree)
     if isinstance(copied, NoSnapshot):
         msg = f"Nothing was put back: what is there now could not be kept first: {copied.reason}."
         raise ConfigError(msg)
