@@ -121,13 +121,14 @@ class Asker:
         return self._can_name or self._state.profile.surface.schema_field is not None
 
     async def _seen(self, request: Request) -> Reply:
-        try:
-            return await self._once(request)
-        except EndpointRejected as error:
-            # What the task itself shows, it needs.
-            if not self._sees or not _is_about_pictures(error) or self._state.started.prompt.images:
-                raise
-        self._sees = False
+        if self._sees:
+            try:
+                return await self._once(request)
+            except EndpointRejected as error:
+                # What the task itself shows, it needs.
+                if not _is_about_pictures(error) or self._state.started.prompt.images:
+                    raise
+            self._sees = False
         return await self._once(replace(request, messages=self._state.history.wire_without_pictures()))
 
     async def _once(self, request: Request) -> Reply:
@@ -157,7 +158,7 @@ class Asker:
         toolbox = self._around.toolbox
         return Request(
             model=state.started.model,
-            messages=state.history.wire if self._sees else state.history.wire_without_pictures(),
+            messages=state.history.wire,
             tools=toolbox.definitions if profile.surface.strict else toolbox.loose_definitions,
             max_tokens=room,
             effort=rung.effort if profile.takes_effort else None,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-_MAX_RULES_BYTES = 256_000
-
 
 class GitIgnore:
     """The .gitignore files of a tree, read as far as they are needed."""
+
+    MAX_BYTES = 256_000
+    """Of one file that need be read."""
 
     def __init__(self, read: Callable[[str], bytes | None]) -> None:
         """Begin to judge paths.
@@ -34,7 +35,7 @@ class GitIgnore:
             if file.is_symlink() or not file.is_file():
                 return None
             with file.open("rb") as opened:
-                return opened.read(_MAX_RULES_BYTES)
+                return opened.read(cls.MAX_BYTES)
 
         return cls(read)
 

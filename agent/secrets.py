@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import cast
 
 _NAME = re.compile(
     r"(^|_)(api_?key|access_?key|key|token|secret|password|passwd|passphrase|credentials?|auth|dsn)(_|\d|$)",
@@ -11,8 +12,11 @@ _NAME = re.compile(
 )
 _LOGIN = re.compile(r"^\w+://[^/@\s]*:[^/@\s]+@")
 """An address that holds a password."""
-_PAIR = re.compile(r"""\s*(?:export\s+)?["']?(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=](?P<value>(?!=).+)""")
-"""A name and a value; a line of a key that ends in = or == is none."""
+_PAIR = re.compile(
+    r"""\s*(?:export\s+)?["']?(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=]"""
+    r"""(?:\s*(?P<mark>["'])(?P<quoted>.*?)(?P=mark)|(?P<bare>(?!=).+?))\s*(?:,|\s\#.*)?$"""
+)
+"""A name and a value, which a comment may follow; a line of a key that ends in = or == is none."""
 _LEAST_CHARS = 8
 """Shorter values would take ordinary words out of every text."""
 
@@ -27,23 +31,48 @@ def secrets_in(env: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def secrets_of_file(text: str, name: str) -> dict[str, str]:
-    """Return the values that stand in a file: of each line what follows its name, or the whole line.
+    """Return the values that stand in a file, by name: those of JSON and YAML, what follows a name, or whole lines.
 
     Args:
         text: `NAME=value` as in .env, JSON, YAML or INI, or lines such as those of a key.
         name: of the file, for what has no name of its own.
     """
-    found: dict[str, str] = {}
+    named: list[tuple[str, str]] = []
     for line in text.splitlines():
         pair = _PAIR.match(line)
-        value = (pair["value"] if pair else line).strip().rstrip(",").strip("\"'")
-        if len(value) >= _LEAST_CHARS and not line.lstrip().startswith("#"):
-            found[pair["name"] if pair else _unused(found, name)] = value
+        if pair or not line.lstrip().startswith("#"):
+            named.append((pair["name"], pair["quoted"] or pair["bare"]) if pair else (name, line))
+    named += _leaves(text, name)
+    found: dict[str, str] = {}
+    for label, value in ((label, value.strip()) for label, value in named):
+        if len(value) >= _LEAST_CHARS and value not in found.values():
+            found[label if label not in found else f"{label} {len(found) + 1}"] = value
     return found
 
 
-def _unused(found: Mapping[str, str], name: str) -> str:
-    return name if name not in found else f"{name} {len(found) + 1}"
+def _leaves(text: str, name: str) -> list[tuple[str, str]]:
+    """Return the lines of each value in JSON or YAML, with the nearest name above it; empty: the text is neither."""
+    import yaml
+
+    try:
+        whole: object = yaml.BaseLoader(text).get_single_data()  # it knows no types: numbers stay as they are written
+    except (yaml.YAMLError, RecursionError):
+        return []
+    found: list[tuple[str, str]] = []
+    waiting: list[tuple[str, object]] = [(name, whole)] if isinstance(whole, dict | list) else []
+    seen: set[int] = set()  # YAML may name a part in so many places that nobody comes to the end of them
+    while waiting:
+        label, part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            waiting += [(str(key), value) for key, value in cast("dict[object, object]", part).items()]
+        elif isinstance(part, list):
+            waiting += [(label, value) for value in cast("list[object]", part)]
+        elif isinstance(part, str):
+            found += [(label, line) for line in part.splitlines()]
+    return found
 
 
 def redacted(text: str, secrets: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import time
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import ConfigError, Rules, Sandbox, ToolContext, find_sandbox
+from agent import Agent, ConfigError, Rules, Sandbox, ToolContext, find_sandbox, load_task
 from agent.sandbox import container
+from agent.testing import ScriptedModel, says
 from tools.processes import start_process, stop_process
 from tools.shell import run_shell
 
@@ -54,6 +56,32 @@ def test_a_program_of_this_machine_is_looked_for_by_its_name(tmp_path: Path):
 
     assert started("/home/me/.venv/bin/python", "-m", "pytest") == ["python", "-m", "pytest"]
     assert started(str(tmp_path / "run.sh"), "x") == [str(tmp_path / "run.sh"), "x"]
+
+
+def test_no_place_is_mounted_twice_and_what_may_be_changed_can_be(tmp_path: Path):
+    (tmp_path / ".git").mkdir()
+    both = tmp_path / "a, b"
+    both.mkdir()
+    # The folder of a task is often its workspace, and the verification may read it.
+    rules = Rules(read=(tmp_path, both, tmp_path / "gone"), write=(both,))
+    line = container.command_line(["true"], image="i", workspace=tmp_path, env={}, rules=rules, stdin_fd=7)
+    mounts = [next(csv.reader([line[at + 1]])) for at, word in enumerate(line) if word == "--mount"]
+    assert {(mount[2].removeprefix("target="), mount[3]) for mount in mounts} == {
+        (str(tmp_path), "readonly=false"), (str(both), "readonly=false"), (str(tmp_path / ".git"), "readonly"),
+    }  # fmt: skip
+    assert len(mounts) == 3
+
+
+async def test_a_task_whose_folder_is_its_workspace_is_verified_in_a_container(docker_image: str, tmp_path: Path):
+    (tmp_path / "task.yaml").write_text(
+        f"prompt: Hi.\nsandbox: {{use: container, image: '{docker_image}'}}\n"
+        'verify: touch made && test -f "$AGENT_TASK_DIR/task.yaml"\n'
+    )
+    task = load_task(tmp_path / "task.yaml")
+    agent = Agent.from_task(task, ScriptedModel([says("Done.")]), environ={"PATH": os.defpath})
+    outcome = await agent.run("Hi.")
+    assert outcome.outcome == "verified", outcome.reason
+    assert (tmp_path / "made").exists()
 
 
 def test_no_value_of_the_environment_stands_on_the_command_line(tmp_path: Path):

@@ -155,6 +155,20 @@ async def test_a_model_that_does_not_see_is_told_so_in_the_place_of_a_tools_pict
     ] * 2
 
 
+async def test_what_is_tried_again_later_is_sent_without_the_picture_too():
+    @tool
+    def look() -> Image:
+        """Look."""
+        return PICTURE
+
+    busy = EndpointRejected("busy", url="http://x/v1", status=503)
+    model = ScriptedModel([calls(("look", {})), BLIND, busy, says("I cannot see it.")], patience_s=60.0)
+    outcome = await Agent(model, tools=[look]).run("What is it?")
+
+    assert outcome.outcome == "finished", outcome.reason
+    assert [isinstance(body["messages"][-1]["content"], list) for body in model.bodies[1:]] == [True, False, False]
+
+
 async def test_a_task_with_a_picture_ends_where_the_model_does_not_see():
     outcome = await Agent(ScriptedModel([BLIND])).run("What is it?", images=[PICTURE])
     assert outcome.outcome == "error"

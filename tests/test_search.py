@@ -51,6 +51,7 @@ async def test_git_binaries_links_and_large_files_are_left_out(tmp_path: Path) -
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "config").write_text("word")
     (tmp_path / "image").write_bytes(b"word\0")
+    (tmp_path / "paper").write_bytes(b"%PDF-1.7\nword\n")
     (tmp_path / "link").symlink_to("a.txt")
     (tmp_path / "a.txt").write_text("word")
     (tmp_path / "large").write_text("word" * 500_001)
@@ -93,7 +94,7 @@ async def test_a_bad_pattern_is_refused_with_the_reason(tmp_path: Path) -> None:
             search.arguments.check('{"pattern":"x"}').model_copy(update={"pattern": "\udfff"}),  # type: ignore[attr-defined]
             ToolContext(workspace=tmp_path, state=None),
         )
-    assert str(caught.value) == "The pattern holds half a character (a lone surrogate). Send it whole."
+    assert str(caught.value) == "The pattern holds half a character (a lone surrogate) at position 1. Send it whole."
 
 
 async def test_a_pattern_that_never_ends_is_stopped_and_earlier_matches_are_shown(

@@ -41,6 +41,25 @@ def test_the_values_of_a_file_are_found_in_whatever_form_it_has():
     assert list(secrets_of_file(key, "id").values()) == key.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"a": {"token": "abcdefgh"}, "b": ["listed-one", "listed-two"]}', {"abcdefgh", "listed-one", "listed-two"}),
+        ('{"pem": "first-line\\nnext-line", "pin": 12345678}', {"first-line", "next-line", "12345678"}),
+        ("hosts:\n  - listed-one\n  - 2024-13-45\n", {"listed-one", "2024-13-45"}),
+        ("a: &a [shared-value]\nb: *a\n", {"shared-value"}),
+        (
+            "A: 'quoted # no comment'\nB: plain-value # a comment\nC=other-value # another\n",
+            {"quoted # no comment", "plain-value", "other-value"},
+        ),
+    ],
+)
+def test_each_value_is_found_by_itself_wherever_it_stands(text: str, values: set[str]):
+    found = secrets_of_file(text, "file")
+    assert values <= set(found.values())
+    assert not any(value in redacted("\n".join(values), found) for value in values)
+
+
 async def test_what_stands_in_a_secret_file_reaches_neither_the_model_nor_the_journal(tmp_path: Path):
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / ".env").write_text(f"DB_LOGIN={CANARY}\n")

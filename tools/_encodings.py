@@ -49,9 +49,9 @@ class Decoded:
 
 
 def is_binary(data: bytes) -> bool:
-    """Say whether data looks like anything but text."""
+    """Say whether data looks like anything but text; a PDF file may begin with much of that."""
     marked = data.startswith(tuple(_MARKS)) and not data.startswith(codecs.BOM_UTF32_LE)
-    return b"\0" in data[:SNIFF_BYTES] and not marked
+    return data.startswith(b"%PDF-") or (b"\0" in data[:SNIFF_BYTES] and not marked)
 
 
 def decoded(data: bytes, shown: str) -> Decoded:
@@ -60,7 +60,7 @@ def decoded(data: bytes, shown: str) -> Decoded:
     Raises:
         ToolError: it is binary; `shown` is the path to name.
     """
-    if is_binary(data) or data.startswith(b"%PDF-"):
+    if is_binary(data):
         kind, look = next(
             ((f", {kind}", look) for start, kind, look in _KINDS if data.startswith(start)), ("", "xxd | head")
         )

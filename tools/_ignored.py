@@ -8,8 +8,6 @@ from agent import GitIgnore, ToolError
 
 from . import _paths
 
-MAX_RULES_BYTES = 256_000
-
 
 class Ignored:
     """Leaves out of a walk what .gitignore names."""
@@ -25,7 +23,7 @@ class Ignored:
         def read(path: str) -> bytes | None:
             try:
                 with _paths.open_file(workspace, _paths.inside(workspace, path)) as file:
-                    return file.read(MAX_RULES_BYTES)
+                    return file.read(GitIgnore.MAX_BYTES)
             except ToolError:
                 return None
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from agent import ToolContext, ToolError, tool
 
 from . import _matcher, _paths
-from ._encodings import decoded, is_binary
+from ._encodings import decoded, encoded, is_binary
 from ._ignored import Ignored
 from ._prefilter import files_with, required_text
 from ._texts import BOM
@@ -54,8 +54,11 @@ class _Sent:
 @tool(read_only=True)
 def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
     """Search text files for a regular expression (Python syntax)."""
+    if not pattern:
+        msg = "The pattern is empty. Give a regular expression."
+        raise ToolError(msg)
     with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as answer:
-        _put(request, _encoded(pattern))
+        _put(request, encoded(pattern, "utf-8", "The pattern"))
         sent, needed = _Sent(), required_text(pattern)
         top = _paths.inside(context.workspace, path)
         is_folder = _paths.is_folder(context.workspace, top)
@@ -71,17 +74,6 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
         answer.seek(0)
         lines = answer.read().decode("utf-8", "replace")
     return _worded(pattern, code, lines, sent)
-
-
-def _encoded(pattern: str) -> bytes:
-    if not pattern:
-        msg = "The pattern is empty. Give a regular expression."
-        raise ToolError(msg)
-    try:
-        return pattern.encode()
-    except UnicodeEncodeError as error:
-        msg = "The pattern holds half a character (a lone surrogate). Send it whole."
-        raise ToolError(msg) from error
 
 
 def _put(request: BinaryIO, data: bytes) -> None:

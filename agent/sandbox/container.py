@@ -67,13 +67,16 @@ def command_line(
         line.append(f"--ulimit=cpu={limits.cpu_s}:{limits.cpu_s}")
     # By name: a value on the command line can be read by everybody on the machine.
     line += [f"--env={name}" for name in env if name not in {*_CLIENT, "TMPDIR"}]
-    changed = [workspace, *rules.write]
-    kept = [workspace / ".git"] if (workspace / ".git").exists() and not (workspace / ".git").is_symlink() else []
-    for path in (*(path for path in rules.read if path.exists()), *changed, *kept):
-        mount = ["type=bind", f"source={path}", f"target={path}", *([] if path in changed else ["readonly"])]
-        line += ["--mount", ",".join(map(_quoted, mount))]
+    # The engine takes one mount for each place: what may be read and changed may be changed.
+    mounts = dict.fromkeys([path for path in rules.read if path.exists()], "readonly")
+    mounts |= dict.fromkeys([workspace, *rules.write], "readonly=false")
+    git = workspace / ".git"
+    if git.exists() and not git.is_symlink():
+        mounts[git] = "readonly"
+    for path, how in mounts.items():
+        line += ["--mount", ",".join(map(_quoted, ["type=bind", f"source={path}", f"target={path}", how]))]
     program = Path(argv[0])
-    is_ours = program.is_absolute() and not any(program.is_relative_to(path) for path in (*changed, *rules.read))
+    is_ours = program.is_absolute() and not any(program.is_relative_to(path) for path in mounts)
     return [*line, image, "-c", _INIT, "sh", program.name if is_ours else argv[0], *argv[1:]]
 
 
