@@ -250,6 +250,7 @@ class Agent:
         served = await connection.served()
         profile = self._profile(served.model)
         toolbox = self.toolbox()
+        self._isolation()  # a machine that has none is refused before a copy or worktree is made
         opened = await asyncio.to_thread(open_workspace, self.workspace, self.workspace_mode, folder,
                                          kept=self.runs is not None,
                                          changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
@@ -274,12 +275,14 @@ class Agent:
             sandbox=str(self._sandbox(opened.workspace.path) or ""),
         )
 
+    def _isolation(self) -> Sandbox | None:
+        """Return what isolates commands, wherever the run works. None: it starts none."""
+        return (self.sandbox or find_sandbox("auto", Rules())) if starts_commands(self.tools, self.verify) else None
+
     def _sandbox(self, workspace: Path) -> Sandbox | None:
-        """Return what isolates the commands of a run that works there. None: the run starts none."""
-        if not starts_commands(self.tools, self.verify):
-            return None
-        sandbox = self.sandbox or find_sandbox("auto", Rules())
-        if self.workspace_mode != "worktree":
+        """Return the same with what commands there must reach beside the workspace."""
+        sandbox = self._isolation()
+        if sandbox is None or self.workspace_mode != "worktree":
             return sandbox
         read = (*sandbox.rules.read, *beside_worktree(Path(self.workspace or Path.cwd()), workspace))
         return replace(sandbox, rules=replace(sandbox.rules, read=read))
