@@ -121,7 +121,7 @@ async def test_why_there_can_be_no_worktree_is_said_in_a_line(folder: Path, monk
         patch.setattr("agent.sandbox._why_no_bubblewrap", lambda: "bubblewrap is not installed")
         patch.setattr("agent.sandbox.landlock.abi", lambda: 0)
         with pytest.raises(ConfigError, match="Commands cannot be isolated on this machine"):
-            await replace(without, tools=[run_shell]).run("Hi.")
+            await replace(without, sandbox=None, tools=[run_shell]).run("Hi.")
     (folder / "repository" / "new").mkdir()
     with pytest.raises(ConfigError, match="new' is not committed, so it would not be in the worktree"):
         await replace(without, workspace=folder / "repository" / "new").run("Hi.")
