@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,9 +23,12 @@ from agent.cli.progress import ProgressLine
 from agent.cli.serve import add_arguments
 from serving import ServerRecord, current_server
 from serving.progress import Progress
-from serving.running.marks import mark_environment, new_mark
+from serving.running.marks import new_mark
 from serving.running.process_group import free_port, identify
 from serving.running.record import read_record, write_record
+
+if TYPE_CHECKING:
+    from conftest import StartMarked
 
 FAKE = Path(__file__).parent / "data" / "fake_engine.py"
 NONE = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket\n"
@@ -228,9 +232,11 @@ def test_a_python_that_is_none_is_told_like_all_else(capsys: pytest.CaptureFixtu
     )
 
 
-def test_what_a_killed_server_left_is_shown_by_status_and_ended_by_stop(home: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_a_killed_server_left_is_shown_by_status_and_ended_by_stop(
+    home: Path, capsys: pytest.CaptureFixture[str], start_marked: StartMarked
+):
     mark = new_mark()
-    worker = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"], **mark_environment(mark)})
+    worker = start_marked(mark)
     write_record(
         ServerRecord(
             base_url="http://127.0.0.1:1/v1", model="m", engine="vllm", pid=999_999_999, start_ticks=1,

@@ -1,5 +1,7 @@
 """Supervision: when an engine that died is started again, and what is left when who watches over it is killed."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
@@ -8,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +27,9 @@ from serving.running.record import ServerRecord, current_server, left_behind, re
 from serving.running.restarts import Death, GiveUp, Restart, RestartPolicy, decide
 from serving.running.signals import ended_by_signals
 from serving.running.supervisor import Patience, Supervisor
+
+if TYPE_CHECKING:
+    from conftest import StartMarked
 
 FAKE = Path(__file__).parent / "data" / "fake_engine.py"
 QUICK = Patience(silence_s=20.0, hang_s=0.2, poll_s=0.05)
@@ -217,10 +223,10 @@ def a_program(body: str) -> list[str]:
     return [sys.executable, "-c", f"import os, sys, time\n{body}"]
 
 
-def test_only_what_carries_the_mark_is_ended(tmp_path: Path):
+def test_only_what_carries_the_mark_is_ended(tmp_path: Path, start_marked: StartMarked):
     mark = new_mark()
-    foreign = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"], **mark_environment(new_mark())})
-    ours = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"], **mark_environment(mark)})
+    foreign = start_marked(new_mark())
+    ours = start_marked(mark)
     try:
         assert [process.pid for process in marked(mark)] == [ours.pid]
         assert end_marked(mark) == 1
@@ -252,10 +258,12 @@ def until(condition: Callable[[], object], limit_s: float = 30.0) -> None:
     assert condition()
 
 
-def test_what_a_killed_supervisor_watchdog_and_leader_left_is_ended_by_the_next_start(tmp_path: Path):
+def test_what_a_killed_supervisor_watchdog_and_leader_left_is_ended_by_the_next_start(
+    tmp_path: Path, start_marked: StartMarked
+):
     """The worst case: everyone who could clean up gets SIGKILL; only a worker in a session of its own lives on."""
     launch = a_launch(tmp_path)
-    worker = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"], **mark_environment(launch.mark)})
+    worker = start_marked(launch.mark)
     dead = ServerRecord(
         base_url=launch.base_url, model="tiny", engine="vllm", pid=999_999_999, start_ticks=1, started_at="", log="",
         max_model_len=0, supervisor_pid=999_999_998, supervisor_start_ticks=1, mark=launch.mark,
@@ -269,9 +277,9 @@ def test_what_a_killed_supervisor_watchdog_and_leader_left_is_ended_by_the_next_
     assert read_record(tmp_path / "state") is None
 
 
-def test_the_killed_servers_workers_are_ended_by_stop(tmp_path: Path):
+def test_the_killed_servers_workers_are_ended_by_stop(tmp_path: Path, start_marked: StartMarked):
     mark = new_mark()
-    worker = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"], **mark_environment(mark)})
+    worker = start_marked(mark)
     dead = ServerRecord(
         base_url="", model="tiny", engine="vllm", pid=999_999_999, start_ticks=1, started_at="", log="",
         max_model_len=0, mark=mark,
