@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from .errors import ConfigError
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
@@ -25,3 +27,14 @@ class Limits:
     reasoning_tokens: int | None = 100_000
     wall_s: float | None = 1800.0
     """Seconds from the start of the run, waiting for the engine included; a resumed run goes on counting."""
+
+
+def check_positive(value: float | None, *, key: str) -> None:
+    """Accept None and numbers above 0.
+
+    Raises:
+        ConfigError: for every other number.
+    """
+    if value is not None and value <= 0:
+        msg = f"`{key}` must be more than 0, got {value:g}. Give a larger number."
+        raise ConfigError(msg, key=key)

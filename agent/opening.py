@@ -6,11 +6,15 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from .errors import ConfigError
-from .journal import JOURNAL_NAME, began
-from .taskparts import WorkspaceMode
+from .journal import JOURNAL_NAME
+from .runs import began
 from .workspace import Snapshot, Workspace
+
+WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
+"""What a run does with its folder; see `Agent.workspace_mode`."""
 
 _TIMEOUT_S = 300.0
 """A checkout of a large repository takes minutes."""

@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, JsonValue
 
 from .errors import ConfigError
 from .escalation import Ladder
-from .limits import Limits
+from .limits import Limits, check_positive
+from .opening import WorkspaceMode
 from .profiles import ProfileName
 from .sandbox import CommandLimits, Wanted
 
@@ -26,8 +27,6 @@ SHORT_FORMS: Mapping[str, str] = MappingProxyType(
 """Key of a task to the field that plain text in its place stands for."""
 
 
-WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
-"""What a run does with its folder; see `Agent.workspace_mode`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,25 +118,6 @@ class ToolUse:
             check_positive(cast("float | None", getattr(self, key)), key=f"tools.{key}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verify:
-    """The command that decides whether the task is done."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
-
-    command: str
-    """Run by /bin/sh in the workspace; exit code 0 means verified."""
-    timeout_s: float = 300.0
-    """Seconds."""
-    attempts: int = 3
-    """How often the model may hand in its work; after each failure but the last it reads the output."""
-
-    def __post_init__(self) -> None:
-        if not self.command.strip():
-            msg = "`verify.command` is empty. Give a shell command, such as: pytest -q"
-            raise ConfigError(msg, key="verify.command")
-        check_positive(self.timeout_s, key="verify.timeout_s")
-        check_positive(self.attempts, key="verify.attempts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,15 +177,6 @@ class TaskOutput:
     """Where the answer is written, relative to the task file; left out, it is only shown."""
 
 
-def check_positive(value: float | None, *, key: str) -> None:
-    """Accept None and numbers above 0.
-
-    Raises:
-        ConfigError: for every other number.
-    """
-    if value is not None and value <= 0:
-        msg = f"`{key}` must be more than 0, got {value:g}. Give a larger number."
-        raise ConfigError(msg, key=key)
 
 
 def check_variable_name(name: str, *, key: str) -> None:
