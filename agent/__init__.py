@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .assembly import Agent
-    from .endpoint import Endpoint
+    from .agent import Agent
     from .errors import (
         AgentError,
         ConfigError,
@@ -16,19 +15,21 @@ if TYPE_CHECKING:
         RunFailed,
         ToolError,
     )
-    from .escalation import Ladder, Rung
-    from .ignored import GitIgnore
-    from .limits import Limits
+    from .loop.outcome import Outcome
     from .messages import Image
-    from .outcome import Outcome
-    from .permissions import Permission
+    from .model.endpoint import Endpoint
+    from .policy.ladder import Ladder, Rung
+    from .policy.limits import Limits
+    from .policy.permissions import Permission
+    from .policy.verification import Verify
     from .sandbox import CommandLimits, Launch, Rules, Sandbox, find_sandbox
-    from .schematool import tool_from_schema
-    from .task import Task
-    from .taskfile import load_task
-    from .taskparts import McpServer, Verify
-    from .toolcontext import ToolContext
-    from .toolspec import Tool, tool
+    from .task.load import load_task
+    from .task.parts import McpServer
+    from .task.task import Task
+    from .tooling.context import ToolContext
+    from .tooling.from_schema import tool_from_schema
+    from .tooling.tool import Tool, tool
+    from .workspace.gitignore import GitIgnore
 
 __all__ = [
     "Agent",
@@ -66,28 +67,28 @@ __all__ = [
 
 # pydantic takes 0.1 s, jsonschema and yaml 0.05 s each: `agent --help` pays for none, a tool file only for pydantic.
 _HOMES = {
-    "Agent": "assembly",
+    "Agent": "agent",
     "CommandLimits": "sandbox",
-    "Endpoint": "endpoint",
-    "GitIgnore": "ignored",
+    "Endpoint": "model.endpoint",
+    "GitIgnore": "workspace.gitignore",
     "Image": "messages",
-    "Ladder": "escalation",
+    "Ladder": "policy.ladder",
     "Launch": "sandbox",
-    "Limits": "limits",
-    "Outcome": "outcome",
-    "Permission": "permissions",
+    "Limits": "policy.limits",
+    "Outcome": "loop.outcome",
+    "Permission": "policy.permissions",
     "Rules": "sandbox",
-    "Rung": "escalation",
+    "Rung": "policy.ladder",
     "Sandbox": "sandbox",
-    "Task": "task",
-    "Tool": "toolspec",
-    "ToolContext": "toolcontext",
-    "McpServer": "taskparts",
-    "Verify": "taskparts",
+    "Task": "task.task",
+    "Tool": "tooling.tool",
+    "ToolContext": "tooling.context",
+    "McpServer": "task.parts",
+    "Verify": "policy.verification",
     "find_sandbox": "sandbox",
-    "load_task": "taskfile",
-    "tool": "toolspec",
-    "tool_from_schema": "schematool",
+    "load_task": "task.load",
+    "tool": "tooling.tool",
+    "tool_from_schema": "tooling.from_schema",
 }
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .capacity.planner import plan
-    from .capacity.planning import Change, Plan, PlanRequest
+    from .capacity.sizing import Change, Plan, PlanRequest
     from .doctor import Diagnosis, diagnose
     from .engine import Engine, pocket_engine
     from .engines.command import ServeOptions
@@ -33,13 +33,13 @@ __all__ = [
 
 # All of it takes 0.14 s to import: a run that asks for the recorded server needs a tenth of that.
 _HOMES = {
-    "Change": "capacity.planning",
+    "Change": "capacity.sizing",
     "Diagnosis": "doctor",
     "Engine": "engine",
     "EngineDied": "running.death",
     "EngineError": "errors",
-    "Plan": "capacity.planning",
-    "PlanRequest": "capacity.planning",
+    "Plan": "capacity.sizing",
+    "PlanRequest": "capacity.sizing",
     "Progress": "progress",
     "ServeOptions": "engines.command",
     "ServerRecord": "running.record",

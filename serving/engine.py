@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
 from .capacity.calibration import MeasuredStart, record_start
+from .capacity.nearest_fit import nearest_fit
 from .capacity.planner import decide, plan
-from .capacity.planning import Change, Plan
+from .capacity.sizing import Change, Plan
 from .engines import engine_command
 from .engines.command import EngineCommand, ServeOptions
+from .engines.vllm.failures import longest_that_fits
 from .errors import EngineError
-from .fitting import nearest_fit
 from .places import state_dir
 from .pocket import MODEL_NAME
 from .progress import OnDetail, OnProgress, Phase, Progress
@@ -161,7 +162,13 @@ class Engine:
         """Say what would have to change after a start that ran out of memory; None: it did not, or nothing is known."""
         if self._plan is None or error.diagnosis is None or error.log is None:
             return None
-        return nearest_fit(self._plan, error.diagnosis, read_summary(self._command.engine, error.log))
+        summary = read_summary(self._command.engine, error.log)
+        return nearest_fit(
+            self._plan,
+            symptom=error.diagnosis.symptom,
+            longest_tokens=longest_that_fits(error.diagnosis.evidence),
+            available_kv_gib=None if summary is None else summary.available_kv_gib,
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -27,9 +27,9 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from agent import Endpoint, Tool, ToolContext
     from agent.messages import Reply
-    from agent.model import Connection, Served, TokenCount
-    from agent.profiles import Profile
-    from agent.wire import Request
+    from agent.model.profiles import Profile
+    from agent.model.protocol import Connection, Served, TokenCount
+    from agent.model.wire import Request
     from serving import ServerRecord
 
 # A machine shared with other jobs is slow at times, which says nothing of the code. And CI judges a change, not the

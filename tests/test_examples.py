@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pocket.world.running import Runner
+from pocket.world.tasks import write_tasks
 
 from agent import Agent, Endpoint, Sandbox, load_task
-from agent.loading import load_tools
 from agent.messages import ToolResult
+from agent.task.tool_loading import load_tools
 from agent.testing import ScriptedModel, ScriptedServer, calls, says
-from serving.pocket.world.running import Runner
-from serving.pocket.world.tasks import write_tasks
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CACHES = {"__pycache__", ".pytest_cache"}

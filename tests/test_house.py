@@ -19,7 +19,7 @@ SOURCES = sorted(path for folder in ("agent", "tools", "serving") for path in (R
 API = ROOT / "tests" / "data" / "public_api.txt"
 LONGEST_MODULE = 300
 # One flat list of records, which would not read better in two places.
-LONGER = {"agent/events.py": 360}
+LONGER = {"agent/journal/events.py": 360}
 # Waivers of the linters and of the type checker in the shipped code; the number may only fall.
 MOST_WAIVERS = 10
 
@@ -136,7 +136,7 @@ def subclasses(base: type) -> list[type]:
 
 
 def test_every_error_stands_in_the_drawn_tree_and_its_text_is_tested():
-    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py") if path.name != "test_house.py")
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path.name != "test_house.py")
     for kind in subclasses(errors.AgentError):
         if kind.__module__ == "agent.errors":
             assert kind.__name__ in (errors.__doc__ or "")

@@ -12,8 +12,8 @@ import yaml
 
 from agent import load_task
 from agent.cli import COMMANDS, main
-from agent.events import Replied
-from agent.journal import Journal
+from agent.journal.events import Replied
+from agent.journal.journal import Journal
 from agent.messages import Reply, Usage
 from agent.testing import ScriptedModel, calls, says
 from serving.probe import TITLES

@@ -11,7 +11,7 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths
-from ._debugsession import Breakpoint, DebugSession, Over, Place, Step, Stopped
+from ._debug_session import Breakpoint, DebugSession, Over, Place, Step, Stopped
 
 MAX_TIMEOUT_S = 600
 _AROUND = 3

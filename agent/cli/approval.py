@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from ..permissions import Approve, Asked
-from ..threads import in_thread
+from ..policy.permissions import Approve, Asked
+from ..tooling.threads import in_thread
 
 
 @dataclass(kw_only=True)

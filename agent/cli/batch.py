@@ -14,17 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..assembly import Agent
-from ..budget import Spent
-from ..endpoint import Endpoint
+from ..agent import Agent
 from ..errors import ConfigError
-from ..events import Event, Requested, RunEnded, RunStarted, Status
-from ..journal import runs_folder
+from ..journal.events import Event, Requested, RunEnded, RunStarted, Status
+from ..journal.runs import runs_folder
+from ..loop.outcome import EXIT_CODES
 from ..messages import Image
-from ..outcome import EXIT_CODES
-from ..task import Task
-from ..taskfile import load_task
-from ..taskparts import TaskModel
+from ..model.endpoint import Endpoint
+from ..policy.budget import Spent
+from ..task.load import load_task
+from ..task.parts import TaskModel
+from ..task.task import Task
 from .discovery import NOWHERE
 from .dry_run import dry_run
 from .running import TASK_FILE, all_served, find_servers, parse_overrides, write_output

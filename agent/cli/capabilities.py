@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..endpoint import Endpoint
-from ..profiles import Profile, SchemaField, Surface, profile_for
+from ..model.endpoint import Endpoint
+from ..model.profiles import Profile, SchemaField, Surface, profile_for
 
 if TYPE_CHECKING:
     from serving.probe import Capabilities

@@ -39,8 +39,8 @@ def seen_contexts(paths: Sequence[str]) -> SeenContexts:
         ConfigError: a journal cannot be read, or none of them holds a reply with the server's count of its tokens.
     """
     from ..errors import ConfigError
-    from ..events import Replied
-    from ..journal import JOURNAL_NAME, read_journal
+    from ..journal.events import Replied
+    from ..journal.journal import JOURNAL_NAME, read_journal
 
     files = [Path(path) / JOURNAL_NAME if Path(path).is_dir() else Path(path) for path in paths]
     usages = [event.reply.usage for file in files for event in read_journal(file) if isinstance(event, Replied)]

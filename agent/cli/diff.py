@@ -15,8 +15,8 @@ def main(args: argparse.Namespace) -> int:
     """Run the command."""
     import os
 
-    from ..journal import runs_folder
-    from ..view.journaled import workspace_of
+    from ..journal.runs import runs_folder
+    from ..workspace.recorded import workspace_of
 
     changed = workspace_of(runs_folder(os.environ), args.run)
     # As much as a terminal's memory holds; who wants more has --names, and the files.

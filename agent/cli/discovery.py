@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..endpoint import Endpoint
 from ..errors import ConfigError
-from ..profiles import named_profile
-from ..taskparts import TaskModel
+from ..model.endpoint import Endpoint
+from ..model.profiles import named_profile
+from ..task.parts import TaskModel
 from .capabilities import with_capabilities
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from serving.doctor import Diagnosis, LogReading
-    from serving.startfacts import LoadSummary, StartSummary
+    from serving.engines.log_summary import LoadSummary, StartSummary
 
 _EVIDENCE_CHARS = 400
 _SNIFFED_BYTES = 8192
@@ -36,7 +36,7 @@ def examine_log(file: str, *, engine: str | None, as_json: bool) -> int:
     Raises:
         ConfigError: there is no such file, it cannot be read, it is empty, or it is no text.
     """
-    from serving.capacity.planning import EngineName
+    from serving.capacity.sizing import EngineName
     from serving.doctor import read_log
 
     with _opened(file) as lines:

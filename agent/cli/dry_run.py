@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 
-from ..assembly import Agent
-from ..endpoint import Endpoint
+from ..agent import Agent
 from ..errors import EndpointError
-from ..task import Task
+from ..model.endpoint import Endpoint
+from ..task.task import Task
 from .discovery import NOWHERE
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .plan_options import add_plan_arguments
 
 if TYPE_CHECKING:
-    from serving.capacity.planning import Plan
+    from serving.capacity.sizing import Plan
 
 # Where no GPUs are given and none are here: what people rent by the machine.
 _COMMON_SETS = ("h100:4", "h100:8", "h200:2", "h200:4", "b200:2")

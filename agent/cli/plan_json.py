@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from serving.capacity.models import DraftShape
-    from serving.capacity.planning import Plan, PlanRequest
+    from serving.capacity.sizing import Plan, PlanRequest
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from serving import EngineError
     from serving.capacity.hardware import GpuSet
     from serving.capacity.models import ModelShape
-    from serving.capacity.planning import Plan, PlanRequest
+    from serving.capacity.sizing import Plan, PlanRequest
 
 
 POCKET = "pocket"
@@ -101,7 +101,7 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
     from serving.capacity.calibration import lookup
     from serving.capacity.catalogue import MEDIUM
     from serving.capacity.planner import plan
-    from serving.capacity.planning import PlanRequest
+    from serving.capacity.sizing import PlanRequest
     from serving.places import state_dir
 
     from .contexts import seen_contexts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .plan_json import command_of
 
 if TYPE_CHECKING:
-    from serving.capacity.planning import Plan
+    from serving.capacity.sizing import Plan
 
 _GIB = 2**30
 

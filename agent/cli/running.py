@@ -13,15 +13,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..assembly import Agent
-from ..endpoint import Endpoint
+from ..agent import Agent
 from ..errors import ConfigError
-from ..events import Event
-from ..journal import event_json, find_run, read_journal, runs_folder, started
-from ..outcome import Outcome
-from ..task import Task
-from ..taskfile import load_task, recorded_task
-from ..taskparts import TaskModel
+from ..journal.events import Event
+from ..journal.journal import event_json, read_journal
+from ..journal.runs import find_run, runs_folder, started
+from ..loop.outcome import Outcome
+from ..model.endpoint import Endpoint
+from ..task.load import load_task, recorded_task
+from ..task.parts import TaskModel
+from ..task.task import Task
 from ..view.live import LiveView
 from .approval import at_terminal
 from .discovery import Wanted, endpoint_at, find_endpoint

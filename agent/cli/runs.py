@@ -16,7 +16,7 @@ def main(args: argparse.Namespace) -> int:
     import json
     import os
 
-    from ..journal import list_runs, runs_folder, summarize
+    from ..journal.runs import list_runs, runs_folder, summarize
 
     folder = runs_folder(os.environ)
     found = list_runs(folder)[-max(0, args.last) :] if args.last else []

@@ -14,7 +14,7 @@ def main(_: argparse.Namespace) -> int:
     """Run the command."""
     import json
 
-    from ..taskschema import task_schema
+    from ..task.schema import task_schema
 
     print(json.dumps(task_schema(), indent=2))
     return 0

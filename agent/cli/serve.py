@@ -7,8 +7,6 @@ from pathlib import Path
 
 from .plan_options import add_plan_arguments
 
-USUAL_HOST = "127.0.0.1"
-
 _EPILOG = """\
 Instead of a model: `agent serve status`, `agent serve stop`, `agent serve logs`. A folder of such a name is ./status.
 
@@ -22,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_plan_arguments(parser)
     where = parser.add_argument_group("where and how it runs")
     where.add_argument("--port", type=int, metavar="N", help="Where it listens (default: 8000, or a free one).")
-    where.add_argument("--host", default=USUAL_HOST, help="Who can reach it (default: this machine only).")
+    where.add_argument("--host", help="Who can reach it (default: this machine only).")
     where.add_argument("--api-key-file", type=Path, metavar="FILE", help="Holds the key that requests need.")
     where.add_argument("--python", type=Path, metavar="PATH", help="The Python that has the engine.")
     where.add_argument("--keep", action="store_true", help="Leave it running, also after the terminal is closed.")

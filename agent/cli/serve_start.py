@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from .command_view import render
 from .plan_options import gpus_of, options_of, plan_on
 from .progress import ProgressView, progress_view
-from .serve import USUAL_HOST
 from .serve_status import Live
 
 if TYPE_CHECKING:
     from serving import Engine, EngineError, Progress
-    from serving.capacity.planning import Plan
+    from serving.capacity.sizing import Plan
     from serving.progress import OnProgress
     from serving.running.death import EngineDied
 
 POCKET = "pocket"
+_USUAL_HOST = "127.0.0.1"
 _USUAL_PORT = 8000
 
 
@@ -33,9 +33,10 @@ def start(args: argparse.Namespace) -> int:
     from serving.engines.command import ServeOptions
 
     plan = _plan(args)
+    host = _USUAL_HOST if args.host is None else args.host
     options = ServeOptions(
-        host=args.host,
-        port=args.port or _free_port(args.host),
+        host=host,
+        port=args.port or _free_port(host),
         served_model_name=POCKET if args.model == POCKET else None,
         api_key_file=args.api_key_file,
     )
@@ -162,7 +163,7 @@ def _stay(engine: Engine, view: ProgressView, *, fit: bool) -> int:
 def _where(args: argparse.Namespace) -> tuple[str, ...]:
     """Repeat what was said of where and how it runs."""
     said = (
-        ("--host", args.host if args.host != USUAL_HOST else None),
+        ("--host", args.host),
         ("--port", args.port),
         ("--api-key-file", args.api_key_file),
         ("--python", args.python),

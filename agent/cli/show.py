@@ -17,7 +17,8 @@ def main(args: argparse.Namespace) -> int:
     import os
     import sys
 
-    from ..journal import event_json, find_run, read_journal, runs_folder
+    from ..journal.journal import event_json, read_journal
+    from ..journal.runs import find_run, runs_folder
     from ..view.live import LiveView
 
     folder = find_run(runs_folder(os.environ), args.run)

@@ -16,7 +16,7 @@ def main(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
-    from ..loading import available_tools, load_tools
+    from ..task.tool_loading import available_tools, load_tools
 
     if args.name:
         for tool in load_tools([args.name], directory=Path.cwd()):

@@ -18,9 +18,9 @@ def main(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from ..errors import ConfigError
-    from ..journal import runs_folder
-    from ..view.journaled import workspace_of
-    from ..workspace import NoSnapshot
+    from ..journal.runs import runs_folder
+    from ..workspace.recorded import workspace_of
+    from ..workspace.workspace import NoSnapshot
 
     found = workspace_of(runs_folder(os.environ), args.run)
     changes = found.workspace.diff(found.snapshot, max_chars=0)

@@ -15,8 +15,8 @@ def main(args: argparse.Namespace) -> int:
     """Run the command."""
     import os
 
-    from ..assembly import Agent
-    from ..taskfile import load_task
+    from ..agent import Agent
+    from ..task.load import load_task
     from .discovery import NOWHERE
     from .running import parse_overrides
 

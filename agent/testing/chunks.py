@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from agent.messages import Reply
+from ..messages import Reply
 
 DONE = b"data: [DONE]\n\n"
 _PIECE_CHARS = 8

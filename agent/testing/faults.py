@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agent.messages import Reply
-
+from ..messages import Reply
 from .chunks import DONE, event
 
 Ending = Literal["whole", "close", "reset", "stall", "keep_alive", "restart"]

@@ -10,8 +10,7 @@ import pytest
 
 # The rest is imported when a fixture is first used: whoever has this package installed pays for it in every test run.
 if TYPE_CHECKING:
-    from agent.profiles import Profile
-
+    from ..model.profiles import Profile
     from .model import ScriptedModel, ScriptedReply
     from .server import ScriptedAnswer, ScriptedServer
 
@@ -45,8 +44,7 @@ class MakeServer(Protocol):
 @pytest.fixture
 def scripted_model() -> MakeModel:
     """A function that makes a model which answers from a list."""
-    from agent.profiles import MISTRAL
-
+    from ..model.profiles import MISTRAL
     from .model import ScriptedModel
 
     def make(

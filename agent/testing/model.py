@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from agent.messages import Reply
-from agent.model import Connection, Served, TokenCount
-from agent.profiles import MISTRAL, Profile
-from agent.wire import Request
+from ..messages import Reply
+from ..model.profiles import MISTRAL, Profile
+from ..model.protocol import Connection, Served, TokenCount
+from ..model.wire import Request
 
 ScriptedReply: TypeAlias = Reply | Exception | Callable[[Request], Reply]
 """What is answered to one request: a reply, an exception to raise, or a function of the request."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from agent.messages import FinishReason, RawCall, Reply, Usage
+from ..messages import FinishReason, RawCall, Reply, Usage
 
 PROMPT_TOKENS = 100
 """What a scripted prompt counts as, unless the script says otherwise."""

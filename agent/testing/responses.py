@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from agent.messages import Reply
-
+from ..messages import Reply
 from . import chunks
 from .faults import Fault
 

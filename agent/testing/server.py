@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from agent.messages import Reply
-
+from ..messages import Reply
 from . import responses
 from .faults import Fault, http_error, raw
 from .legality import refusal

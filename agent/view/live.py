@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TextIO
 
-from ..events import (
+from ..journal.events import (
     CallEnded,
     ContextRenewed,
     EffortSwitched,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from .catalogue import known_models
 from .hardware import GpuSet, known_gpus
 from .kvcache import KvCache
-from .planning import Change, Plan, PlanRequest
+from .sizing import Change, Plan, PlanRequest
 from .splitting import widest_split
 
 Sizer = Callable[[PlanRequest], Plan]

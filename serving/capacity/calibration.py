@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from .planning import ByteRange, PlanRequest, size_up
+from .sizing import ByteRange, PlanRequest, size_up
 
 _VERSION = 1
 _KEPT_STARTS = 200

@@ -6,7 +6,7 @@ from dataclasses import replace
 from .advice import Sizer
 from .catalogue import MEDIUM, SMALL, known_models
 from .hardware import GIB
-from .planning import Plan, PlanRequest
+from .sizing import Plan, PlanRequest
 from .splitting import can_split
 
 

@@ -7,7 +7,7 @@ read 2026-11), with a wide range.
 """
 
 from .hardware import GIB
-from .planning import ByteRange, PlanRequest
+from .sizing import ByteRange, PlanRequest
 
 _NOTHING = ByteRange(low=0, likely=0, high=0)
 

@@ -14,7 +14,7 @@ from .modelfolder import read_draft, read_model
 from .models import DraftShape, ModelShape, WeightFormat
 from .notes import notes_on
 from .overhead import estimate_overhead
-from .planning import ByteRange, EngineName, KvCacheDtype, Plan, PlanRequest, size_up
+from .sizing import ByteRange, EngineName, KvCacheDtype, Plan, PlanRequest, size_up
 from .splitting import can_split, widest_split
 
 Measured = Callable[[PlanRequest], int | None]

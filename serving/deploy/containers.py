@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ..capacity.planning import Plan
+from ..capacity.sizing import Plan
 from ..engines.command import EngineCommand, Flag, Variable
 from .quoting import comment, dollars_doubled, yaml_text
 from .records import ENGINE_IMAGE, ROUTER_IMAGE, DeployOptions, RenderedFile

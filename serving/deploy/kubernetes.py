@@ -4,10 +4,10 @@ import math
 from pathlib import PurePosixPath
 from shlex import quote
 
-from ..capacity.planning import Plan
+from ..capacity.sizing import Plan
 from . import containers
 from .containers import flag_items, items
-from .places import ENGINE_PORT, SERVICE
+from .placement import ENGINE_PORT, SERVICE
 from .quoting import comment, dollars_doubled, yaml_text
 from .records import Deployment, Job, RenderedFile
 from .routing import routing_notes, run_command

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ..capacity.planning import Plan
+from ..capacity.sizing import Plan
 from ..engines.command import EngineCommand, Flag
 
 Target = Literal["compose", "systemd", "kubernetes", "router", "ray"]

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from ..capacity.planning import Plan
+from ..capacity.sizing import Plan
 from ..engines import engine_command
 from ..engines.command import ServeOptions, Variable
 from ..errors import EngineError
 from .compose import compose
 from .kubernetes import kubernetes
-from .places import ANY_ADDRESS, places_of
+from .placement import ANY_ADDRESS, places_of
 from .quoting import refuse_unprintable
 from .ray import ray
 from .records import Deployment, DeployOptions, Job, Place, Replica, Target

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 from ..engines import libraries
+from ..engines.log_summary import LoadSummary, StartSummary, Values, load_of, start_of
 from ..engines.signs import Sign
-from ..startfacts import LoadSummary, StartSummary, Values, load_of, start_of
 from .catalogue import CATALOGUE
 from .knowledge import Knowledge, knowledge_of, recognise
 from .lines import Line, read_lines

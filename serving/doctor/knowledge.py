@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 from ..engines import libraries, mistral_messages
+from ..engines.log_summary import Telltale
 from ..engines.sglang import log as sglang_log
 from ..engines.signs import Sign
 from ..engines.vllm import failures as vllm_failures
 from ..engines.vllm import log as vllm_log
-from ..startfacts import Telltale
 
 
 @dataclass(frozen=True, kw_only=True)

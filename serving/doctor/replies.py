@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 from .catalogue import CATALOGUE
 from .knowledge import knowledge_of
 from .records import Diagnosis

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 
 Weight = Literal["ends", "follows", "refuses", "harms", "notes"]
 """`ends`: the start or the engine ends of it. `follows`: so does it, but something else is the reason, if anything else

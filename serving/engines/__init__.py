@@ -1,6 +1,6 @@
 """One module for each engine: the only places that know an engine's flags, log lines and endpoints."""
 
-from ..capacity.planning import Plan
+from ..capacity.sizing import Plan
 from . import sglang, vllm
 from .command import EngineCommand, ServeOptions
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 
 Feature = Literal["mistral_parser", "draft"]
 """What of an engine a command uses that not every version of it has."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..capacity.planning import PlanRequest
+from ..capacity.sizing import PlanRequest
 from ..errors import EngineError
 from .command import Feature, Flag, ServeOptions, Variable, is_loopback
 

@@ -16,9 +16,9 @@ replaced as a whole, so that a reader never meets half of it.
 """
 
 from .cache import read_cache, write_cache
-from .conduct import probe
 from .lookup import recall
 from .records import TITLES, Capabilities, CheckResult, ProbeReport
+from .run import probe
 
 __all__ = [
     "TITLES",

@@ -6,7 +6,7 @@ from pathlib import Path
 from .cache import read_cache
 from .questions import Questions
 from .records import ProbeReport
-from .surroundings import model_cards, version_of
+from .server_checks import model_cards, version_of
 from .transport import HttpTransport
 
 _DEADLINE_S = 5.0

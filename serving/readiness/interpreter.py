@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 from ..errors import EngineError
 from ..places import cache_dir
 from .install import ensure_installed

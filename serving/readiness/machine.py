@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..capacity.planning import PlanRequest
+from ..capacity.sizing import PlanRequest
 from ..engines.command import EngineCommand, ServeOptions
 from ..errors import EngineError
 from ..keyfile import read_key

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ..capacity.planning import Plan
+from ..capacity.sizing import Plan
 from ..engines.command import ServeOptions
 from ..errors import EngineError
 from .gpustate import GpuHolder, GpuState

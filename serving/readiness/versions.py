@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from os import environ as _environ
 from pathlib import Path
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 from ..engines.command import EngineCommand, Feature
 from ..errors import EngineError
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 
 Layout = Literal["mistral", "hf"]
 """Which of the two."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 from ..engines.command import EngineCommand
 from ..keyfile import read_key
 from ..places import writing_to

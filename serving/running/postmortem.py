@@ -4,12 +4,12 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 from ..doctor import Diagnosis, diagnose
+from ..engines.log_summary import StartSummary
 from ..engines.sglang import log as sglang_log
 from ..engines.vllm import log as vllm_log
 from ..progress import Phase
-from ..startfacts import StartSummary
 
 _LOGS = {"vllm": vllm_log, "sglang": sglang_log}
 

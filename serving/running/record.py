@@ -23,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from ..capacity.planning import EngineName
+from ..capacity.sizing import EngineName
 from ..errors import EngineError
 from ..places import state_dir, writing_to
 from .marks import end_marked, marked

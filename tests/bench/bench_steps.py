@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import Agent, Endpoint, Limits, tool
-from agent.events import Event, Requested
+from agent.journal.events import Event, Requested
 
 AT = (10, 100, 400)
 """The steps that are looked at."""

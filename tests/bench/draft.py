@@ -26,9 +26,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from agent.prompts import SYSTEM_PROMPT
+from pocket.dataset import sample
+
+from agent.loop.prompts import SYSTEM_PROMPT
 from serving import ServerRecord, pocket_engine
-from serving.pocket.dataset import sample
 from tools import files, search, shell
 
 OWN = (files.list_files, files.read_file, files.write_file, files.edit_file, search.search, shell.run_shell)

@@ -34,7 +34,7 @@ from escalation_runs import Arm, Bench, Job, Wanted, arm_from_file, arms_of, lad
 from escalation_stats import RECORD, SETUP, Record, Setup
 
 from agent import AgentError, Endpoint, Limits, RunFailed
-from agent.profiles import profile_for
+from agent.model.profiles import profile_for
 
 ARMS = "none,high,ladder,reask"
 MARK = "<!-- what follows is written by a program -->"

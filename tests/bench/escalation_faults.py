@@ -19,9 +19,9 @@ from random import Random
 from typing import Any, Literal, cast, get_args
 
 from agent.messages import RawCall, Reply
-from agent.model import Connection, Model, Served, TokenCount
-from agent.profiles import Profile
-from agent.wire import Request
+from agent.model.profiles import Profile
+from agent.model.protocol import Connection, Model, Served, TokenCount
+from agent.model.wire import Request
 
 FaultKind = Literal["bad_json", "wrong_tool", "wrong_argument", "wrong_type"]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)

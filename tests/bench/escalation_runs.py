@@ -21,8 +21,7 @@ from escalation_stats import Record
 from pydantic import JsonValue, TypeAdapter
 
 from agent import Agent, ConfigError, Ladder, Limits, Rung, Task, load_task
-from agent.escalation import Trigger
-from agent.events import (
+from agent.journal.events import (
     CallEnded,
     EffortSwitched,
     Event,
@@ -33,9 +32,10 @@ from agent.events import (
     TurnTaken,
     VerifyEnded,
 )
-from agent.model import Model
-from agent.profiles import Profile
-from agent.taskparts import MergedLadder
+from agent.model.profiles import Profile
+from agent.model.protocol import Model
+from agent.policy.ladder import Trigger
+from agent.task.parts import MergedLadder
 
 LADDER: TypeAdapter[Ladder | None] = TypeAdapter(MergedLadder)
 CACHES = frozenset({"__pycache__", ".pytest_cache"})

@@ -7,7 +7,7 @@ Source of the flags: `python -m sglang.launch_server --help`, SGLang 0.5.23, rea
 import math
 from collections.abc import Sequence
 
-from ...capacity.planning import Plan, PlanRequest
+from ...capacity.sizing import Plan, PlanRequest
 from ...errors import EngineError
 from ..command import EngineCommand, Flag, ServeOptions, is_loopback
 from ..shared import (

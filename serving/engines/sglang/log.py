@@ -7,7 +7,7 @@ managers/tokenizer_manager.py, entrypoints/engine.py, observability), 2026-11. N
 import re
 from collections.abc import Iterable
 
-from ...startfacts import Opening, StartFact, StartSummary, Telltale, fact_of, summarize, telltale
+from ..log_summary import Opening, StartFact, StartSummary, Telltale, fact_of, summarize, telltale
 from ..signs import Sign, sign
 
 

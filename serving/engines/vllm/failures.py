@@ -183,3 +183,9 @@ FLAGS = (
 )
 """Flags that people give, to find the one that was meant. Source: `vllm serve --help=all`, 0.32.0, 2026-11-23;
 `--reasoning-effort-map` is of 0.33.0."""
+
+
+def longest_that_fits(evidence: str) -> int | None:
+    """Return the longest context, in tokens, that vLLM says would fit. None if the line holds no such estimate."""
+    found = re.search(r"the estimated maximum model length is (\d+)", evidence)
+    return int(found[1]) if found else None

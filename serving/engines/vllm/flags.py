@@ -7,7 +7,7 @@ Source of the flags: `vllm serve --help`, vLLM 0.32.0, read 2026-11-23; the pars
 import json
 from pathlib import Path
 
-from ...capacity.planning import Plan, PlanRequest
+from ...capacity.sizing import Plan, PlanRequest
 from ..command import EngineCommand, Flag, ServeOptions, Variable
 from ..shared import (
     VARIABLES,

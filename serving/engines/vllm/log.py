@@ -7,7 +7,7 @@ v1/metrics/loggers.py), 2026-11; what a CPU can produce was seen in logs of 0.32
 import re
 from collections.abc import Iterable
 
-from ...startfacts import Opening, StartFact, StartSummary, Telltale, fact_of, summarize, telltale
+from ..log_summary import Opening, StartFact, StartSummary, Telltale, fact_of, summarize, telltale
 
 
 def read_start_line(line: str) -> StartFact | None:

@@ -1,0 +1,44 @@
+"""Bring a run back from its journal, to the state in which it can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..journal.journal import read_journal
+from ..journal.runs import started
+from ..model.profiles import Profile
+from ..tooling.toolbox import Toolbox
+from ..workspace.workspace import Workspace
+from .state import RunState
+
+
+def replayed(journal: Path, toolbox: Toolbox, profile: Callable[[str], Profile]) -> RunState:
+    """Return the state of a run after its last event.
+
+    Args:
+        journal: its file.
+        toolbox: the tools that it would go on with.
+        profile: gives that of a model's name.
+
+    Raises:
+        ConfigError: there is no such run, it is over or under way elsewhere, its tools are no longer the same, or its
+            workspace is gone.
+    """
+    events = list(read_journal(journal))
+    first = started(tuple(events), journal)
+    if first.tools_digest != toolbox.digest:
+        msg = (
+            f"Run {first.run!r} was made with other tools ({', '.join(first.tools)}). Resume it with the same "
+            "ones, or start the task anew."
+        )
+        raise ConfigError(msg)
+    Workspace(first.workspace)
+    state = RunState(first, profile(first.model))
+    for event in events[1:]:
+        state.apply(event)
+    if state.ended is not None and state.ended.status in {"verified", "finished"}:
+        msg = f"Run {first.run!r} is over: it ended as {state.ended.status!r}. There is nothing to resume."
+        raise ConfigError(msg)
+    return state

@@ -1,0 +1,159 @@
+"""Read what a reply holds: an answer, calls, or a failure; executes nothing, and trusts no reply that was cut off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..messages import RawCall, Reply
+from ..tooling.toolbox import Toolbox
+from .rescue import CONTROL_TOKENS, EXPLICIT_FORMATS, Found, RescueFormat, find_calls, has_open_call, last_token
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """Text for the user, no calls."""
+
+    text: str
+    """As the model wrote it, not blank; only control tokens at its ends are gone."""
+    cut: tuple[str, ...] = ()
+    """The control tokens that were cut off its ends, such as `</s>`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rescue:
+    """Where calls were found that the server did not report as calls."""
+
+    where: Literal["content", "reasoning"]
+    format: RescueFormat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """The calls of one reply; they may be invalid, or each other's duplicates."""
+
+    calls: tuple[RawCall, ...]
+    """At least one."""
+    content: str = ""
+    """Text beside the calls; empty when it is blank."""
+    rescue: Rescue | None = None
+    """None: the server reported the calls."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmptyReply:
+    """Neither text nor calls."""
+
+    reasoning: str
+    """What was thought before nothing was said."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerInReasoning:
+    """The model ended by itself, and all it wrote came as reasoning: it never left its thinking."""
+
+    text: str
+    """What follows the end mark of the thinking if there is one, else all of it; not fit to be shown as an answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truncated:
+    """The reply used up its tokens, so nothing in it is trusted.
+
+    vLLM turns a call that was cut after its name into a whole one with arguments `{}` and finish_reason `tool_calls`
+    (vLLM 0.32.0, tool_choice auto, no streaming; seen 2026-11-23).
+    """
+
+    in_call: bool
+    """True: it was writing calls."""
+    in_reasoning: bool
+    """True: it was still thinking."""
+
+
+Reading = Answer | Batch | EmptyReply | AnswerInReasoning | Truncated
+
+
+def read(reply: Reply, toolbox: Toolbox, *, max_tokens: int, window_tokens: int | None) -> Reading:
+    """Decide what the reply is. The server's `finish_reason` is believed only when it admits a cut.
+
+    Args:
+        reply: what the server sent.
+        toolbox: the tools of the run; calls written as plain JSON are calls only of these.
+        max_tokens: how many tokens the request allowed the reply.
+        window_tokens: prompt and reply together can have so many. None: not known.
+    """
+    # A named tool_choice ends with "stop" and yet holds calls (vLLM 0.32.0), so calls count, not what the server says.
+    calls = tuple(call for call in reply.tool_calls if not _is_noise(call))
+    if _used_up(reply, max_tokens, window_tokens):
+        return _truncated(reply, calls)
+    content = reply.content if reply.content.strip() else ""
+    if calls:
+        return Batch(calls=calls, content=content)
+    found = _rescued(content, toolbox)
+    if found is not None:
+        return Batch(calls=found.calls, content=found.rest, rescue=Rescue(where="content", format=found.format))
+    answer = _without_tokens(content)
+    return answer if answer.text.strip() else _without_text(reply, toolbox)
+
+
+_THINK_ENDS = ("[/THINK]", "</think>")
+
+
+def _is_noise(call: RawCall) -> bool:
+    return not call.name.strip() and call.arguments.strip() in {"", "{}", "null"}
+
+
+def _used_up(reply: Reply, max_tokens: int, window_tokens: int | None) -> bool:
+    if reply.finish_reason == "length":
+        return True
+    if reply.usage is None:
+        return False
+    written = reply.usage.completion_tokens
+    return written >= max_tokens or (window_tokens is not None and reply.usage.prompt_tokens + written >= window_tokens)
+
+
+def _truncated(reply: Reply, calls: tuple[RawCall, ...]) -> Truncated:
+    text = reply.content.strip()
+    if calls or reply.tool_calls or has_open_call(text):
+        return Truncated(in_call=True, in_reasoning=False)
+    thinking = text.startswith("[THINK]") and "[/THINK]" not in text
+    return Truncated(in_call=False, in_reasoning=thinking or (not text and bool(reply.reasoning.strip())))
+
+
+def _rescued(text: str, toolbox: Toolbox) -> Found | None:
+    if not text or not len(toolbox):
+        return None
+    found = find_calls(text, frozenset(toolbox.names))
+    if found is None or found.format in EXPLICIT_FORMATS:
+        return found
+    # JSON may be the answer itself; with the name of a tool in it, it is a call that has to be answered, valid or not.
+    return found if any(call.name in toolbox.names for call in found.calls) else None
+
+
+def _without_tokens(content: str) -> Answer:
+    text, first, last = content, list[str](), list[str]()
+    while (start := CONTROL_TOKENS.match(text.lstrip())) is not None and not _is_html(start.group(), text):
+        first.append(start.group())
+        text = text.lstrip()[start.end() :].lstrip()
+    while (token := last_token(text.rstrip())) is not None:
+        last.insert(0, token)
+        text = text.rstrip().removesuffix(token).rstrip()
+    return Answer(text=text, cut=(*first, *last))
+
+
+def _is_html(mark: str, text: str) -> bool:
+    return mark == "<s>" and "</s>" in text
+
+
+def _without_text(reply: Reply, toolbox: Toolbox) -> Reading:
+    reasoning = reply.reasoning.strip()
+    found = _rescued(reasoning, toolbox)
+    if found is not None and found.at_end:
+        return Batch(calls=found.calls, rescue=Rescue(where="reasoning", format=found.format))
+    for mark in _THINK_ENDS:
+        after = reasoning.rpartition(mark)[2].strip()
+        if mark in reasoning and after:
+            return AnswerInReasoning(text=after)
+    if reasoning and reply.finish_reason == "stop":
+        return AnswerInReasoning(text=reasoning)
+    return EmptyReply(reasoning=reasoning)

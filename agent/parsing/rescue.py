@@ -1,0 +1,244 @@
+"""Find tool calls that a model wrote into its text instead of calling; judges neither the tool nor the arguments."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from pydantic import JsonValue
+
+from ..messages import RawCall
+from .call_objects import broken_call, call_from_text, call_from_value, calls_in_json, object_end
+
+RescueFormat = Literal["mistral", "mistral_json", "hermes", "xml", "fenced_json", "bare_json"]
+EXPLICIT_FORMATS: frozenset[RescueFormat] = frozenset({"mistral", "mistral_json", "hermes", "xml"})
+"""Formats with a marker that nothing else uses: what follows it was meant as a call, valid or not."""
+
+CONTROL_TOKENS = re.compile(
+    r"</?s>|<pad>|<\|(?:im_end|im_start|eot_id|eom_id|end|endoftext)\|>"
+    r"|\[/?(?:INST|THINK|TOOL_RESULTS|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|\[/TOOL_CALLS\]|\[TOOL_CALLS\]\Z"
+)
+"""Tokens of chat templates, which are no part of any answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """Calls that make up the end of a text."""
+
+    calls: tuple[RawCall, ...]
+    """As they were written, ids empty."""
+    rest: str
+    """The text around them."""
+    format: RescueFormat
+    at_end: bool
+    """True: nothing follows the last call."""
+
+
+def find_calls(text: str, names: frozenset[str]) -> Found | None:
+    """Return the calls with which the text ends, in the first format that fits.
+
+    Calls quoted in code or followed by prose are none, except that text which begins with a marker may run on after
+    the calls, as vLLM's own parser has it. None: there are none.
+
+    Args:
+        text: content or reasoning of a reply.
+        names: the tools of the run; needed only where a bare name is all there is.
+    """
+    for read in (_mistral, _tagged, _fenced, _bare):
+        found = read(text, names)
+        if found is not None:
+            return found
+    return None
+
+
+def trim_end(text: str) -> str:
+    """Return the text without blanks and control tokens at its end; a closing `</s>` of an opened `<s>` is HTML."""
+    trimmed = text.rstrip()
+    while (token := last_token(trimmed)) is not None:
+        trimmed = trimmed.removesuffix(token).rstrip()
+    return trimmed
+
+
+def last_token(text: str) -> str | None:
+    """Return the control token with which the text ends."""
+    # The longest token is shorter than this; searching only there keeps long texts cheap.
+    near = text[-24:]
+    last = next((found.group() for found in CONTROL_TOKENS.finditer(near) if found.end() == len(near)), None)
+    return None if last == "</s>" and "<s>" in text else last
+
+
+def has_open_call(text: str) -> bool:
+    """Tell whether a marker of a call stands in the text, outside code."""
+    return any(True for _ in _markers(text, _MISTRAL)) or any(True for _ in _markers(text, _TAG))
+
+
+_MISTRAL = re.compile(r"\[TOOL_CALLS\]")
+_TAG = re.compile(r"<tool_call>|<(?:function|invoke)(?:=|\s+name=)")
+_NAME = re.compile(r"\s*([^\s\[\]{}()<>\"'`,;]{1,100})\s*")
+_ARGS = re.compile(r"\[ARGS\]\s*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _One:
+    call: RawCall
+    end: int
+    broken: bool = False
+
+
+def _markers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
+    """Yield where the pattern stands outside fenced blocks and inline code."""
+    seen, fences, ticks = 0, 0, 0
+    for match in pattern.finditer(text):
+        between = text[seen : match.start()]
+        seen = match.start()
+        fences += between.count("```")
+        line = between.rpartition("\n")
+        ticks = (0 if line[1] else ticks) + line[2].replace("```", "").count("`")
+        if fences % 2 == 0 and ticks % 2 == 0:
+            yield match.start()
+
+
+def _placed(text: str, start: int, end: int, calls: list[RawCall], form: RescueFormat) -> Found | None:
+    """Accept calls from start to end if they end the text, or if nothing precedes them."""
+    after = trim_end(text[end:]).strip()
+    before = text[:start]
+    if after and before.strip():
+        return None
+    return Found(calls=tuple(calls), rest=(before + after).strip(), format=form, at_end=not after)
+
+
+def _mistral(text: str, names: frozenset[str]) -> Found | None:
+    for start in _markers(text, _MISTRAL):
+        listed = _mistral_list(text, start)
+        if listed is not None:
+            return listed
+        calls: list[RawCall] = []
+        at = start
+        while (marker := _MISTRAL.match(text, at)) is not None:
+            one = _mistral_one(text, marker.end(), names, own_line=not text[:start].rpartition("\n")[2].strip())
+            if one is None:
+                break
+            calls.append(one.call)
+            at = one.end + len(text[one.end :]) - len(text[one.end :].lstrip())
+        found = _placed(text, start, at, calls, "mistral") if calls else None
+        if found is not None:
+            return found
+    return None
+
+
+def _mistral_one(text: str, at: int, names: frozenset[str], *, own_line: bool) -> _One | None:
+    name = _NAME.match(text, at)
+    args = _ARGS.match(text, at if name is None else name.end())
+    if name is None and args is None:
+        return None
+    called = "" if name is None else name.group(1)
+    begin = args.end() if args is not None else cast("re.Match[str]", name).end()
+    end = object_end(text, begin)
+    if end is not None:
+        return _One(call=RawCall(name=called, arguments=text[begin:end]), end=end)
+    rest = trim_end(text[begin:])
+    # Broken arguments run to the end of the text: a marker inside them may be data, and must not start another call.
+    if (args is not None or text[begin : begin + 1] == "{" or not rest) and (called in names or (own_line and rest)):
+        return _One(call=RawCall(name=called, arguments=rest), end=len(text))
+    return None
+
+
+def _mistral_list(text: str, start: int) -> Found | None:
+    begin = start + len("[TOOL_CALLS]")
+    begin += len(text[begin:]) - len(text[begin:].lstrip())
+    if not re.match(r"\[\s*\{", text[begin:]):
+        return None
+    try:
+        value, end = json.JSONDecoder(strict=False).raw_decode(text, begin)
+    except (ValueError, RecursionError):
+        return _placed(text, start, len(text), [broken_call(text[begin:])], "mistral_json")
+    items = cast("list[JsonValue]", value)
+    calls = [call_from_value(item, text[begin:end], marked=True) or broken_call(text[begin:end]) for item in items]
+    return _placed(text, start, end, calls, "mistral_json")
+
+
+def _tagged(text: str, names: frozenset[str]) -> Found | None:
+    for start in _markers(text, _TAG):
+        calls: list[RawCall] = []
+        at, form = start, "hermes"
+        while _TAG.match(text, at):
+            wrapped = text.startswith("<tool_call>", at)
+            begin = at + len("<tool_call>") if wrapped else at
+            function = _XML_OPEN.match(text, begin)
+            if function is not None:
+                one, form = _xml_one(text, function), "xml"
+            elif wrapped:
+                one = _hermes_one(text, begin)
+            else:
+                break
+            if one.broken and one.call.name not in names and text[:start].rpartition("\n")[2].strip():
+                calls.clear()  # a sentence that mentions the tag
+                break
+            calls.append(one.call)
+            at = cast("re.Match[str]", _XML_BETWEEN.match(text, one.end)).end()
+        found = _placed(text, start, at, calls, "xml" if form == "xml" else "hermes") if calls else None
+        if found is not None:
+            return found
+    return None
+
+
+_XML_OPEN = re.compile(r"\s*<(function|invoke)(?:=|\s+name=)\s*\"?([^\">\s]+)\"?\s*>")
+_XML_BETWEEN = re.compile(r"(?:\s|</tool_call>|</function_calls>|</tool_calls>)*")
+_XML_PARAMETER = re.compile(r"\s*<parameter(?:=|\s+name=)\s*\"?([^\">\s]+)\"?\s*>(.*?)</parameter>\s*", re.DOTALL)
+
+
+def _xml_one(text: str, opened: re.Match[str]) -> _One:
+    closing = f"</{opened.group(1)}>"
+    stop = text.find(closing, opened.end())
+    body = text[opened.end() : len(text) if stop < 0 else stop]
+    end = len(text) if stop < 0 else stop + len(closing)
+    members: list[str] = []
+    at = 0
+    while (parameter := _XML_PARAMETER.match(body, at)) is not None:
+        value = parameter.group(2).removeprefix("\n").removesuffix("\n")
+        members.append(f"{json.dumps(parameter.group(1))}: {json.dumps(value, ensure_ascii=False)}")
+        at = parameter.end()
+    whole = stop >= 0 and not body[at:].strip()
+    arguments = "{" + ", ".join(members) + "}" if whole else body.strip()
+    return _One(call=RawCall(name=opened.group(2), arguments=arguments), end=end, broken=stop < 0)
+
+
+def _hermes_one(text: str, begin: int) -> _One:
+    begin += len(text[begin:]) - len(text[begin:].lstrip())
+    end = object_end(text, begin)
+    call = None if end is None else call_from_text(text[begin:end], marked=True)
+    if end is not None and call is not None:
+        return _One(call=call, end=end)
+    stop = text.find("</tool_call>", begin)
+    stop = len(text) if stop < 0 else stop
+    return _One(call=broken_call(text[begin:stop]), end=stop, broken=True)
+
+
+def _fenced(text: str, _names: frozenset[str]) -> Found | None:
+    body = trim_end(text)
+    if not body.endswith("```"):
+        return None
+    start = body.rfind("```", 0, -3)
+    inner = re.fullmatch(r"```\w*\s*(.*?)\s*```", body[start:], re.DOTALL) if start >= 0 else None
+    calls = None if inner is None else calls_in_json(inner.group(1))
+    if calls is None:
+        return None
+    return Found(calls=tuple(calls), rest=body[:start].strip(), format="fenced_json", at_end=True)
+
+
+_OBJECT_LINE = re.compile(r"^[ \t]*(?:\[\s*)?\{\s*\"(?:name|arguments|parameters|type|id)\"", re.MULTILINE)
+_MAX_OBJECT_LINES = 20  # each costs a parse of all that follows
+
+
+def _bare(text: str, _names: frozenset[str]) -> Found | None:
+    body = trim_end(text)
+    if not body.endswith(("}", "]")) or '"name"' not in body:
+        return None
+    for start in list(_markers(body, _OBJECT_LINE))[-_MAX_OBJECT_LINES:]:
+        calls = calls_in_json(body[start:].strip())
+        if calls is not None:
+            return Found(calls=tuple(calls), rest=body[:start].strip(), format="bare_json", at_end=True)
+    return None

@@ -1,0 +1,93 @@
+"""The escalation ladder as data: triggers, rungs, thresholds, the same in task.yaml and in the library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from ..errors import ConfigError
+from ..messages import Effort
+
+Trigger = Literal[
+    "invalid_call", "unknown_tool", "tool_error", "repeat", "no_progress", "empty_reply", "truncated",
+    "answer_in_reasoning", "verify_failed",
+]  # fmt: skip
+"""What can move a run up the ladder."""
+
+CALL_TRIGGERS: frozenset[Trigger] = frozenset({"invalid_call", "unknown_tool"})
+"""Triggers that a constrained re-ask can cure: there is a schema to hold the model to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rung:
+    """One way to ask."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    effort: Effort | None = None
+    """None: `reasoning_effort` is not sent; on a constrained rung: the effort that the run has."""
+    constrained: bool = False
+    """True: the same request once more, held to the broken call's schema; the bad reply never enters the history."""
+    fresh_context: bool = False
+    """True: the conversation starts anew with a summary, and the workspace is put back to its snapshot."""
+
+
+def _default_thresholds() -> Mapping[Trigger, int]:
+    # A failed verification is proof that the cheap way failed; one broken call is an accident that the constrained
+    # re-ask cures without a change of effort; a tool error is often the world's fault, so three of them are needed.
+    return {
+        "invalid_call": 1, "unknown_tool": 1, "tool_error": 3, "repeat": 2, "no_progress": 1, "empty_reply": 2,
+        "truncated": 2, "answer_in_reasoning": 2, "verify_failed": 1,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ladder:
+    """The rungs of a run from cheap to dear, what moves it up, and how long it stays."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    rungs: tuple[Rung, ...] = (
+        Rung(effort="none"),
+        Rung(effort="none", constrained=True),
+        Rung(effort="high"),
+        Rung(effort="high", fresh_context=True),
+    )
+    """After the last one the run stops as `stuck`."""
+    triggers: Mapping[Trigger, int] = field(default_factory=_default_thresholds)
+    """How many failures of a kind, since the last progress, move the run up; a kind that is left out never does."""
+    hold_steps: int = 4
+    """Steps with progress on a higher effort before the run may come down again; a switch of effort makes the engine
+    prefill the conversation anew, so it is held."""
+    max_effort_switches: int = 2
+    """Switches of effort per run, up and down counted; after them the effort stays as it is, unless failures move the
+    run up."""
+    max_reasks: int = 20
+    """Constrained re-asks per run; after them the rung is passed over."""
+    no_progress_steps: int = 4
+    """Steps that repeat only what is known already before `no_progress` fires."""
+
+    def __post_init__(self) -> None:
+        for key, problem in self._problems():
+            raise ConfigError(problem, key=f"escalation.{key}")
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """Yield key and text of each mistake."""
+        if not self.rungs:
+            yield "rungs", "A ladder needs at least one rung, such as {effort: none}."
+        elif self.rungs[0].constrained:
+            text = (
+                "The first rung of a ladder cannot be constrained: there is no broken call yet. Put another before it."
+            )
+            yield "rungs", text
+        for trigger, threshold in self.triggers.items():
+            if threshold < 1:
+                text = f"The threshold of `{trigger}` is {threshold}; it must be 1 or more. Leave it out for never."
+                yield f"triggers.{trigger}", text
+        for name, least in (("hold_steps", 1), ("no_progress_steps", 1), ("max_reasks", 0), ("max_effort_switches", 0)):
+            value: int = getattr(self, name)
+            if value < least:
+                yield name, f"`{name}` is {value}; it must be {least} or more."

@@ -1,0 +1,32 @@
+"""How a run's work is verified, as the user sets it; running the command is the loop's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from ..errors import ConfigError
+from .limits import check_positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """The command that decides whether the task is done."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    command: str
+    """Run by /bin/sh in the workspace; exit code 0 means verified."""
+    timeout_s: float = 300.0
+    """Seconds."""
+    attempts: int = 3
+    """How often the model may hand in its work; after each failure but the last it reads the output."""
+
+    def __post_init__(self) -> None:
+        if not self.command.strip():
+            msg = "`verify.command` is empty. Give a shell command, such as: pytest -q"
+            raise ConfigError(msg, key="verify.command")
+        check_positive(self.timeout_s, key="verify.timeout_s")
+        check_positive(self.attempts, key="verify.attempts")

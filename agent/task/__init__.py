@@ -1,0 +1,1 @@
+"""Task files: YAML to checked values, with the line of every mistake."""

@@ -1,0 +1,206 @@
+"""Read a task file into a Task; all its mistakes are reported at once, each with its line and key."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from ..errors import ConfigError
+from .overrides import Overridden, apply_overrides
+from .problems import mistakes, text_paths, unknown_key
+from .task import SMALLEST_TASK, Task
+from .templates import placeholders
+from .yaml_lines import Document, KeyPath, Problem, read_document
+
+MAX_TASK_BYTES = 1024 * 1024
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+def load_task(path: str | Path, overrides: Mapping[str, str] = _NONE) -> Task:
+    """Read a task file, and check it and all that it names.
+
+    Args:
+        path: a YAML file of at most 1 MiB.
+        overrides: values that replace those of the file: of variables as text, of dotted keys such as
+            `budgets.steps` as YAML scalars.
+
+    Raises:
+        ConfigError: anything is wrong with the file, the overrides, or the files they name. Its text lists all
+            mistakes; its attributes describe the first.
+    """
+    path = Path(path)
+    content = _content(path)
+    document = read_document(content, path=path)
+    if not isinstance(document.value, dict):
+        problem = "The file is empty" if document.value is None else "A task is a mapping of keys to values"
+        raise ConfigError(f"{problem}. The smallest task is:\n{SMALLEST_TASK}", path=path, line=1)
+    overridden = apply_overrides(document.value, overrides)
+    return _Loading(path=path, source=content.decode("utf-8-sig"), document=document, overridden=overridden).task()
+
+
+@cache
+def task_adapter() -> TypeAdapter[Task]:
+    """Return pydantic's view of a Task; built at the first use, since it takes some milliseconds."""
+    return TypeAdapter(Task)
+
+
+def recorded_task(record: Mapping[str, JsonValue], overrides: Mapping[str, str] = _NONE) -> Task:
+    """Return the task that a journal holds.
+
+    Args:
+        record: what `task_adapter` wrote when the run began.
+        overrides: values for dotted keys below `budgets`, which may be used up; the rest of a run's task stays.
+
+    Raises:
+        ConfigError: another key is to be changed, or a value does not fit.
+    """
+    for key in overrides:
+        if not key.startswith("budgets."):
+            msg = f"A run goes on with its own task: {key!r} cannot be changed. Only budgets.* may, to go on further."
+            raise ConfigError(msg, key=key)
+    overridden = apply_overrides(record, overrides)
+    try:
+        return task_adapter().validate_json(json.dumps(overridden.data), strict=True)
+    except ValidationError as error:
+        texts = [mistake.text for mistake in mistakes(error, overridden.data)]
+        raise ConfigError("\n".join(texts)) from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_TASK_BYTES + 1)
+    except OSError as error:
+        msg = f"Cannot read the task file: {error.strerror}. Give the path of a YAML file."
+        raise ConfigError(msg, path=path) from error
+    if len(content) > MAX_TASK_BYTES:
+        msg = f"The file has more than {MAX_TASK_BYTES} bytes, so it is not a task. Keep data in files of its own."
+        raise ConfigError(msg, path=path)
+    return content
+
+
+class _Loading:
+    def __init__(self, *, path: Path, source: str, document: Document, overridden: Overridden) -> None:
+        self._path = path
+        self._source = source.splitlines()
+        self._document = document
+        self._overridden = overridden
+        self._problems = list(document.problems)
+        refused = overridden.refused.items()
+        self._problems += [Problem(line=None, key="", text=f"{shown}: {text}") for shown, text in refused]
+
+    def task(self) -> Task:
+        data = dict(self._overridden.data)
+        if "directory" in data:  # a field of Task, but not a key of the file
+            data.pop("directory")
+            self._add(("directory",), unknown_key(("directory",)).text)
+        data.setdefault("name", re.sub(r"[^A-Za-z0-9_.-]+", "-", self._path.stem))
+        data["directory"] = str(self._path.absolute().parent)
+        task = self._validated(data)
+        if task is not None:
+            self._check(task)
+        if self._problems or task is None:
+            raise _combined(self._problems, self._path)
+        return task
+
+    def _validated(self, data: dict[str, JsonValue]) -> Task | None:
+        try:
+            return self._strict(data)
+        except ValidationError as error:
+            # A number where text is expected becomes the text that was written: `vars: {version: 1.10}`.
+            written = {path: text for path in text_paths(error) if (text := self._written(path)) is not None}
+            data = cast("dict[str, JsonValue]", _replaced(data, written, ()))
+        except ConfigError as error:
+            self._add_error(error)
+            return None
+        try:
+            return self._strict(data)
+        except ValidationError as error:
+            for mistake in mistakes(error, data):
+                self._add(mistake.path, mistake.text)
+        except ConfigError as error:
+            self._add_error(error)
+        return None
+
+    def _strict(self, data: Mapping[str, JsonValue]) -> Task:
+        # By way of JSON, since pydantic's strict mode takes a list for a tuple only there.
+        return task_adapter().validate_json(json.dumps(data), strict=True)
+
+    def _written(self, path: KeyPath) -> str | None:
+        shown = self._overridden.written.get(path)
+        return self._document.texts.get(path) if shown is None else shown.partition("=")[2]
+
+    def _check(self, task: Task) -> None:
+        checks: tuple[Callable[[], object], ...] = (
+            task.rendered_prompt,
+            task.filled_env,
+            task.images,
+            task.workspace_folder,
+            task.output_schema,
+        )
+        for check in checks:
+            try:
+                check()
+            except ConfigError as error:
+                self._add_error(error)
+
+    def _add_error(self, error: ConfigError) -> None:
+        path = _path_of(error.key or "")
+        if error.path is not None:  # it is in a file that the task names
+            self._add(path, str(error))
+        elif error.key == "prompt" and (line := self._prompt_line(error.problem)) is not None:
+            self._problems.append(Problem(line=line, key="prompt", text=error.problem))
+        else:
+            self._add(path, error.problem)
+
+    def _prompt_line(self, problem: str) -> int | None:
+        named = placeholders(problem)
+        if ("prompt",) in self._overridden.written:
+            return None
+        start = self._document.line(("prompt",))
+        for line, text in enumerate(self._source[start - 1 :], start=start):
+            if named and any(place.name == named[0].name for place in placeholders(text)):
+                return line
+        return None
+
+    def _add(self, path: KeyPath, text: str) -> None:
+        key = ".".join(str(part) for part in path)
+        for place, shown in self._overridden.written.items():
+            if path[: len(place)] == place:
+                self._problems.append(Problem(line=None, key=key, text=f"{shown}: {text}"))
+                return
+        self._problems.append(Problem(line=self._document.line(path), key=key, text=text))
+
+
+def _replaced(value: JsonValue, texts: Mapping[KeyPath, str], at: KeyPath) -> JsonValue:
+    if at in texts:
+        return texts[at]
+    if isinstance(value, dict):
+        return {key: _replaced(item, texts, (*at, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, texts, (*at, index)) for index, item in enumerate(value)]
+    return value
+
+
+def _path_of(key: str) -> KeyPath:
+    parts = re.findall(r"[^.\[\]]+", key)
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
+
+
+def _combined(problems: list[Problem], path: Path) -> ConfigError:
+    ordered = sorted(problems, key=lambda problem: (problem.line is None, problem.line or 0))
+    first, *rest = ordered
+    others = "".join(f"\n{_placed(problem, path)}" for problem in rest)
+    place = None if first.line is None else path
+    return ConfigError(first.text + others, path=place, line=first.line, key=first.key or None)
+
+
+def _placed(problem: Problem, path: Path) -> str:
+    return problem.text if problem.line is None else f"{path}:{problem.line}: {problem.text}"

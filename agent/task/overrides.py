@@ -1,0 +1,79 @@
+"""Apply `--set key=value` to a task before it is validated; text in, text or plain YAML scalars out, no YAML syntax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from ..nearest import did_you_mean
+from .parts import SHORT_FORMS
+from .problems import known_keys
+from .templates import VARIABLE_NAME, placeholders
+from .yaml_lines import KeyPath, plain_scalar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overridden:
+    """A task's data with the overrides in it."""
+
+    data: dict[str, JsonValue]
+    written: Mapping[KeyPath, str]
+    """Each override as the user wrote it, by the place it changed."""
+    refused: Mapping[str, str]
+    """Override as written to what is wrong with it."""
+
+
+def apply_overrides(data: Mapping[str, JsonValue], overrides: Mapping[str, str]) -> Overridden:
+    """Return the data with the overrides in it; the input is not changed.
+
+    A key without a dot is a variable if the task has one of that name, and else a key of the task. A dotted key
+    is the path of a key.
+    """
+    changed = dict(data)
+    written: dict[KeyPath, str] = {}
+    refused: dict[str, str] = {}
+    for key, text in overrides.items():
+        shown = f"--set {key}={text}"
+        path = _path(key, data)
+        value = text if path[0] == "vars" else plain_scalar(text)
+        if path[0] not in known_keys(()):
+            known = (*_variables(data), *known_keys(()))
+            refused[shown] = f"The task has no variable and no key `{path[0]}`.{did_you_mean(str(path[0]), known)}"
+        elif not _put(changed, path, value):
+            refused[shown] = f"`{key}` does not lead to one value of the task. Change it in the file."
+        else:
+            written[path] = shown
+    return Overridden(data=changed, written=written, refused=refused)
+
+
+def _path(key: str, data: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    # The names in a prompt file are not known here, so there every name that is no key may be one.
+    unseen = "prompt_file" in data and key not in known_keys(()) and VARIABLE_NAME.fullmatch(key)
+    return ("vars", key) if unseen or key in _variables(data) else tuple(key.split("."))
+
+
+def _variables(data: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    values, env = data.get("vars"), data.get("env")
+    declared = tuple(values) if isinstance(values, dict) else ()
+    texts = [data.get("prompt"), *(env.values() if isinstance(env, dict) else ())]
+    used = [place.name for text in texts if isinstance(text, str) for place in placeholders(text)]
+    return tuple(dict.fromkeys((*declared, *used)))
+
+
+def _put(data: dict[str, JsonValue], path: tuple[str, ...], value: JsonValue) -> bool:
+    *outer, last = path
+    for depth, key in enumerate(outer):
+        inside = data.get(key)
+        if isinstance(inside, str) and depth == 0 and key in SHORT_FORMS:
+            inside = {SHORT_FORMS[key]: inside}
+        if inside is None:
+            inside = {}
+        if not isinstance(inside, dict):
+            return False
+        copy = dict(inside)
+        data[key] = copy
+        data = copy
+    data[last] = value
+    return True

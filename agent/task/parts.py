@@ -1,0 +1,265 @@
+"""The parts of a task below its first level, and the short ways to write them; nothing here opens a file."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, ClassVar, cast
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, ConfigDict, JsonValue
+
+from ..errors import ConfigError
+from ..model.profiles import ProfileName
+from ..policy.ladder import Ladder
+from ..policy.limits import Limits, check_positive
+from ..policy.verification import Verify
+from ..sandbox import CommandLimits, Wanted
+from ..workspace.prepare import WorkspaceMode
+
+CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+SHORT_FORMS: Mapping[str, str] = MappingProxyType(
+    {"workspace": "path", "model": "name", "tools": "use", "verify": "command", "sandbox": "use"}
+)
+"""Key of a task to the field that plain text in its place stands for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInputs:
+    """Files that are shown to the model from the start; relative to the task file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    files: tuple[str, ...] = ()
+    """Text files; their contents are put under the prompt with their names."""
+    images: tuple[str, ...] = ()
+    """Pictures, for models that see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskWorkspace:
+    """The folder the run works in."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    path: str = "."
+    """Relative to the task file."""
+    create: bool = False
+    """Make the folder when it is missing."""
+    copy: bool = False
+    """Work in a fresh copy of the folder, which is kept with the run; the folder itself is not touched. Left out of
+    the copy are histories such as .git, installed packages and caches."""
+    worktree: bool = False
+    """Work in a git worktree of the folder's repository, which is kept with the run: what is committed, on no branch.
+    Nothing else of the repository is touched."""
+
+    def __post_init__(self) -> None:
+        if self.create + self.copy + self.worktree > 1:
+            msg = (
+                "A workspace can have only one of `create`, `copy` and `worktree`. Keep `copy` or `worktree` for a "
+                "folder that is there, `create` for one that is not."
+            )
+            raise ConfigError(msg, key="workspace")
+
+    @property
+    def mode(self) -> WorkspaceMode:
+        """What a run does with the folder."""
+        if self.worktree:
+            return "worktree"
+        if self.copy:
+            return "copy"
+        return "create" if self.create else "in_place"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskModel:
+    """Which model is asked, and where; what is left out is looked up when the run starts."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    name: str | None = None
+    """Name under which the server serves it."""
+    base_url: str | None = None
+    """Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."""
+    profile: ProfileName | None = None
+    """What the model family accepts; left out, it is told from the model's name."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the API key; the key itself never stands in a task."""
+    stream: bool | None = None
+    """Receive replies piece by piece; left out, the run decides."""
+
+    def __post_init__(self) -> None:
+        if self.base_url is not None:
+            _check_address(self.base_url)
+        if self.api_key_env is not None:
+            check_variable_name(self.api_key_env, key="model.api_key_env")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolUse:
+    """One tool of a task."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    use: str
+    """A ready tool such as `read_file`, `package.module:name`, or `./my_tools.py:name` relative to the task file."""
+    timeout_s: float | None = None
+    """Seconds after which a call is given up; left out, the tool's own."""
+    output_limit_chars: int | None = None
+    """Longer results keep their head and tail; left out, the tool's own."""
+
+    def __post_init__(self) -> None:
+        for key in ("timeout_s", "output_limit_chars"):
+            check_positive(cast("float | None", getattr(self, key)), key=f"tools.{key}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSandbox:
+    """What isolates the commands of tools and of `verify`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    use: Wanted = "auto"
+    """`auto`: bubblewrap where it runs, else Landlock, else the run does not begin. `container`: one of `image` for
+    each command. `none`: nothing isolates them."""
+    image: str = ""
+    """A docker image on this machine, with a shell and all that commands need, such as python:3.12."""
+    network: bool = False
+    """Commands reach the network."""
+    read: tuple[str, ...] = ()
+    """Files and folders outside the workspace that commands may read; relative to the task file."""
+    write: tuple[str, ...] = ()
+    """The same, to change."""
+    limits: CommandLimits = field(default_factory=CommandLimits)
+    """Bounds of each command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpServer:
+    """A server of the Model Context Protocol, whose tools the run gets. It is not isolated."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    command: tuple[str, ...] = ()
+    """Program and arguments of a server that is started for the run, in the task file's folder."""
+    url: str = ""
+    """Address of a server that runs already (Streamable HTTP), in place of `command`."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables for the command, beside a few such as PATH and HOME."""
+    tools: tuple[str, ...] = ()
+    """Only these tools, in this order; left out, all of them."""
+    timeout_s: float = 60.0
+    """Seconds for each call."""
+
+    def __post_init__(self) -> None:
+        if bool(self.command) == bool(self.url):
+            msg = "An MCP server needs `command` (a list) or `url`, and not both."
+            raise ConfigError(msg, key="mcp")
+        check_positive(self.timeout_s, key="mcp.timeout_s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOutput:
+    """The final answer: its form and its place."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    schema: str | dict[str, JsonValue] | None = None
+    """A JSON Schema, or the name of a file that holds one; left out, the answer is text."""
+    file: str | None = None
+    """Where the answer is written, relative to the task file; left out, it is only shown."""
+
+
+def check_variable_name(name: str, *, key: str) -> None:
+    """Accept the name of an environment variable.
+
+    Raises:
+        ConfigError: for every other text. It does not repeat the text, which may be the secret itself.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        msg = f"`{key}` must name an environment variable: letters, digits and _. Give the name, not the value."
+        raise ConfigError(msg, key=key)
+
+
+def _check_address(address: str) -> None:
+    form = "Write it like http://127.0.0.1:8000/v1."
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError as error:
+        msg = f"`model.base_url` is not an address: {error}. {form}"
+        raise ConfigError(msg, key="model.base_url") from error
+    if parts.username is not None or parts.password is not None:
+        msg = "`model.base_url` holds a user name or password. Name the variable with the key in `model.api_key_env`."
+        raise ConfigError(msg, key="model.base_url")
+    if parts.scheme not in {"http", "https"} or not host:
+        msg = f"`model.base_url` is not an http address: {address!r}. {form}"
+        raise ConfigError(msg, key="model.base_url")
+    # 169.254.169.254 hands out a cloud machine's credentials; a task file from elsewhere may point us at it.
+    if _is_link_local(host):
+        msg = f"`model.base_url` is a link-local address, which no model server has: {address!r}. {form}"
+        raise ConfigError(msg, key="model.base_url")
+
+
+def _is_link_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_link_local
+    except ValueError:
+        return False
+
+
+def _expand(key: str) -> Callable[[object], object]:
+    field = SHORT_FORMS[key]
+    return lambda value: {field: value} if isinstance(value, str) else _with_tuples(value)
+
+
+def _with_tuples(value: object) -> object:
+    # After a validator in Python, pydantic's strict mode takes no list for a tuple, not even from JSON.
+    if not isinstance(value, dict):
+        return value
+    given = cast("dict[str, object]", value)
+    return {key: tuple(cast("list[object]", item)) if isinstance(item, list) else item for key, item in given.items()}
+
+
+def _merge_thresholds(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    given = cast("dict[str, object]", _with_tuples(cast("object", value)))
+    if isinstance(triggers := given.get("triggers"), dict):
+        merged = {**Ladder().triggers, **cast("dict[str, object]", triggers)}
+        given = {**given, "triggers": {key: count for key, count in merged.items() if count is not None}}
+    return given
+
+
+def _expand_budgets(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    given = dict(cast("dict[str, object]", value))
+    if "wall" in given and "wall_s" not in given:
+        given["wall_s"] = given.pop("wall")
+    return {key: _plain_number(limit, seconds=key == "wall_s") for key, limit in given.items()}
+
+
+def _plain_number(limit: object, *, seconds: bool) -> object:
+    factors = {"s": 1, "m": 60, "h": 3600} if seconds else {"k": 1_000, "M": 1_000_000}
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhkM])", limit) if isinstance(limit, str) else None
+    if match is None or match[2] not in factors:
+        return limit
+    number = float(match[1]) * factors[match[2]]
+    return int(number) if number.is_integer() else number
+
+
+ShortWorkspace = Annotated[
+    TaskWorkspace, BeforeValidator(_expand("workspace"), json_schema_input_type=str | TaskWorkspace)
+]
+ShortModel = Annotated[TaskModel, BeforeValidator(_expand("model"), json_schema_input_type=str | TaskModel)]
+ShortTool = Annotated[ToolUse, BeforeValidator(_expand("tools"), json_schema_input_type=str | ToolUse)]
+ShortSandbox = Annotated[TaskSandbox, BeforeValidator(_expand("sandbox"), json_schema_input_type=str | TaskSandbox)]
+ShortVerify = Annotated[Verify | None, BeforeValidator(_expand("verify"), json_schema_input_type=str | Verify | None)]
+MergedLadder = Annotated[Ladder | None, BeforeValidator(_merge_thresholds, json_schema_input_type=Ladder | None)]
+WrittenLimits = Annotated[Limits, BeforeValidator(_expand_budgets, json_schema_input_type=Limits)]

@@ -1,0 +1,176 @@
+"""Say in sentences what is wrong with a task's values, each with its key; pydantic's own words never reach the user."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import get_args
+
+from pydantic import JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..nearest import did_you_mean, nearest
+from ..policy.ladder import Ladder, Rung, Trigger
+from ..policy.limits import Limits
+from ..policy.verification import Verify
+from .parts import SHORT_FORMS, TaskInputs, TaskModel, TaskOutput, TaskWorkspace, ToolUse
+from .task import Task
+from .yaml_lines import KeyPath, dotted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mistake:
+    """One wrong value or key of a task."""
+
+    path: KeyPath
+    text: str
+
+
+def mistakes(error: ValidationError, data: Mapping[str, JsonValue]) -> tuple[Mistake, ...]:
+    """Return what pydantic found, once per key, in its order.
+
+    Args:
+        error: from validating `data`.
+        data: the task as mappings and lists, before short forms were expanded.
+    """
+    found: dict[KeyPath, Mistake] = {}
+    for detail in error.errors(include_url=False):
+        mistake = _mistake(detail, data)
+        found.setdefault(mistake.path, mistake)
+    return tuple(found.values())
+
+
+def unknown_key(path: KeyPath) -> Mistake:
+    """Say that a key is not known there, and which is meant."""
+    *parent, key = path
+    known = known_keys(tuple(parent))
+    name = str(key)
+    hint = did_you_mean(name, known)
+    if nearest(name, known) is None:
+        elsewhere = [f"{place}.{name}" for place in _RECORDS if place and name in known_keys((place,))]
+        hint = f" Did you mean `{elsewhere[0]}`?" if elsewhere else hint
+    return Mistake(path=path, text=f"Unknown key `{dotted(path)}`.{hint}")
+
+
+def known_keys(path: KeyPath) -> tuple[str, ...]:
+    """Return the keys that a mapping of the task may have; empty: any."""
+    place = ".".join(part for part in path if isinstance(part, str))
+    if place == "escalation.triggers":
+        return get_args(Trigger)
+    record = _RECORDS.get(place)
+    if record is None:
+        return ()
+    names = tuple(item.name for item in fields(record) if item.name != "directory")
+    return (*names, "wall") if record is Limits else names
+
+
+_RECORDS: Mapping[str, type] = MappingProxyType(
+    {
+        "": Task,
+        "inputs": TaskInputs,
+        "workspace": TaskWorkspace,
+        "model": TaskModel,
+        "tools": ToolUse,
+        "escalation": Ladder,
+        "escalation.rungs": Rung,
+        "budgets": Limits,
+        "verify": Verify,
+        "output": TaskOutput,
+    }
+)
+
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "string_type": "text",
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "int_parsing_size": "a smaller number",
+        "float_type": "a number",
+        "bool_type": "true or false",
+        "tuple_type": "a list",
+        "dict_type": "a mapping",
+        "mapping_type": "a mapping",
+        "dataclass_type": "a mapping",
+    }
+)
+
+_TIME = "seconds, a time such as 30s, 30m or 2h, or null for no limit"
+_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "budgets.wall": _TIME,
+        "budgets.wall_s": _TIME,
+        "budgets.steps": "a whole number such as 60, or null for no limit",
+        "budgets.tool_calls": "a whole number such as 200, or null for no limit",
+        "budgets.tokens": "a whole number such as 2M, or null for no limit",
+        "budgets.output_tokens": "a whole number such as 200k, or null for no limit",
+        "budgets.reasoning_tokens": "a whole number such as 100k, or null for no limit",
+        "output.schema": "a file name or a JSON Schema",
+        "version": "1, the only version there is",
+    }
+)
+
+
+def _mistake(detail: ErrorDetails, data: Mapping[str, JsonValue]) -> Mistake:
+    path = detail["loc"]
+    match detail["type"]:
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            return unknown_key(path)
+        case "literal_error" if path[-1] == "[key]":
+            return unknown_key(path[:-1])
+        case "missing":
+            return Mistake(path=path, text=f"`{dotted(path)}` is missing. Add it.")
+        case _:
+            place = _place(path, data)
+            value, expected = _shown(detail["input"]), _expected(detail, place)
+            text = f"`{dotted(place)}` must be {expected}, got {value}.{_advice(detail)}"
+            return Mistake(path=place, text=text)
+
+
+def _place(path: KeyPath, data: JsonValue | Mapping[str, JsonValue]) -> KeyPath:
+    # pydantic adds the name of a union's branch to the path, so it ends where the task ends.
+    walked: list[str | int] = []
+    for part in path:
+        if isinstance(data, Mapping) and isinstance(part, str):
+            part = "wall" if part == "wall_s" and "wall" in data else part
+            if part not in data:
+                break
+            data = data[part]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            break
+        walked.append(part)
+    return tuple(walked)
+
+
+def _expected(detail: ErrorDetails, place: KeyPath) -> str:
+    key = ".".join(part for part in place if isinstance(part, str))
+    if key in _KEYS:
+        return _KEYS[key]
+    if detail["type"] == "dataclass_type" and key in SHORT_FORMS:
+        return "text or a mapping"
+    if detail["type"] == "literal_error":
+        return str(detail.get("ctx", {}).get("expected", "another value")).replace("'", "")
+    return _TYPES.get(detail["type"], f"different ({detail['msg']})")
+
+
+def _advice(detail: ErrorDetails) -> str:
+    value = detail["input"]
+    if detail["type"] == "tuple_type" and isinstance(value, str) and re.fullmatch(r"[^\n\[\]{},:#]{1,60}", value):
+        return f" Write [{value}]."
+    if detail["type"] == "dataclass_type" and isinstance(value, bool | int | float):
+        return f' Text that looks like this needs quotes: "{_shown(value)}".'
+    return ""
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def text_paths(error: ValidationError) -> Iterator[KeyPath]:
+    """Yield where text was expected and something else stood."""
+    return (detail["loc"] for detail in error.errors(include_url=False) if detail["type"] == "string_type")

@@ -1,0 +1,25 @@
+"""The JSON Schema of task files, for editors and `agent schema`; derived from Task, and never used to validate here."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from .load import task_adapter
+
+_COUNT = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?[kM]$", "description": "Such as 200k or 2M."}
+_TIME = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?[smh]$", "description": "Such as 30s, 30m or 2h."}
+
+
+def task_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a task file, short forms included."""
+    schema = task_adapter().json_schema()
+    parts = cast("dict[str, dict[str, Any]]", schema["$defs"])
+    limits = cast("dict[str, dict[str, Any]]", parts["Limits"]["properties"])
+    for name, limit in limits.items():
+        limit["anyOf"] = [*cast("list[Any]", limit["anyOf"]), _TIME if name == "wall_s" else _COUNT]
+    limits["wall"] = {**limits["wall_s"], "title": "Wall", "description": "Another name for wall_s."}
+    triggers = cast("dict[str, Any]", parts["Ladder"]["properties"]["triggers"])
+    triggers["additionalProperties"] = {"type": ["integer", "null"], "exclusiveMinimum": 0}
+    triggers["description"] = "Failures of a kind that move the run up; merged over the defaults, null: never."
+    schema["oneOf"] = [{"required": ["prompt"]}, {"required": ["prompt_file"]}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

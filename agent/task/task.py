@@ -1,0 +1,268 @@
+"""One task: what to do, where, with which tools and bounds, how it is checked; reads the files it names, no others."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, cast
+
+import jsonschema
+from pydantic import ConfigDict, JsonValue, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from ..errors import ConfigError
+from ..messages import Image
+from ..nearest import did_you_mean
+from ..policy.limits import Limits, check_positive
+from ..policy.permissions import Permission
+from .parts import (
+    CONFIG,
+    McpServer,
+    MergedLadder,
+    ShortModel,
+    ShortSandbox,
+    ShortTool,
+    ShortVerify,
+    ShortWorkspace,
+    TaskInputs,
+    TaskModel,
+    TaskOutput,
+    TaskSandbox,
+    TaskWorkspace,
+    WrittenLimits,
+    check_variable_name,
+)
+from .templates import VARIABLE_NAME, fill, placeholders
+
+MAX_INPUT_BYTES = 256 * 1024
+"""Of one file that is put under the prompt, of a prompt file, and of a schema file."""
+
+TASK_DIR = "AGENT_TASK_DIR"
+"""Variable that tells the verification, and nothing else, where the task file lies."""
+
+SMALLEST_TASK = "prompt: Write the word hello into hello.txt.\ntools: [write_file]"
+
+Texts = Annotated[
+    Mapping[str, str],
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task for an agent."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    version: Literal[1] = 1
+    """Version of this format."""
+    name: Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"})] = "task"
+    """Names the task's runs; left out, the file's name."""
+    prompt: str | None = None
+    """What to do. {{name}} stands for a value of `vars`; \\{{name}} stays as it is."""
+    prompt_file: str | None = None
+    """A text file that holds the prompt, relative to the task file; give this or `prompt`."""
+    system: str | None = None
+    """Replaces the default system prompt."""
+    vars: Texts = field(default_factory=dict[str, str])
+    """Values for {{name}} in the prompt; `--set name=value` replaces them."""
+    inputs: TaskInputs = field(default_factory=TaskInputs)
+    """Files that are shown to the model from the start."""
+    workspace: ShortWorkspace = field(default_factory=TaskWorkspace)
+    """The folder the run works in, relative to the task file."""
+    model: ShortModel = field(default_factory=TaskModel)
+    """Which model is asked, and where."""
+    tools: tuple[ShortTool, ...] = ()
+    """What the model may call."""
+    mcp: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
+    """Servers whose tools the model may call too; the names of the tools begin with the server's."""
+    escalation: MergedLadder = None
+    """How the run asks again, and harder, after failures; left out, the ladder of the model's profile."""
+    budgets: WrittenLimits = field(default_factory=Limits)
+    """Bounds of the run; null: no limit of that kind."""
+    verify: ShortVerify = None
+    """The command that decides whether the task is done; left out, the model's word is taken. It alone finds the
+    folder of the task file in $AGENT_TASK_DIR."""
+    sandbox: ShortSandbox = field(default_factory=TaskSandbox)
+    """What isolates commands; `none` has to be said."""
+    permissions: tuple[Permission, ...] = ()
+    """Which calls are allowed, asked of a person, or denied; the first rule that fits decides. With `sandbox: none`
+    destructive commands are asked about, unless a rule says otherwise."""
+    output: TaskOutput = field(default_factory=TaskOutput)
+    """The form of the final answer, and where it goes."""
+    env: Texts = field(default_factory=dict[str, str])
+    """Environment variables for tools and for `verify`; {{name}} stands for a value of `vars`, so that a command can
+    use one without quoting trouble."""
+    env_from: tuple[str, ...] = ()
+    """Names of variables passed on from the environment of `agent run`; everything else is held back."""
+    secret_files: tuple[str, ...] = ()
+    """Files, relative to the task file, whose values the model and the journal do not get: of `NAME=value`, of JSON
+    or YAML each value, of any other file each line. The model may still use them in commands that can read them."""
+    directory: SkipJsonSchema[Path] = Path()
+    """The folder that holds the task file; relative paths start here."""
+
+    def __post_init__(self) -> None:
+        self._check_prompt()
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.name):
+            msg = f"`name` may hold letters, digits, dot, dash and underscore, got {self.name!r}. Choose another."
+            raise ConfigError(msg, key="name")
+        for name in self.vars:
+            if not VARIABLE_NAME.fullmatch(name):
+                msg = f"The variable {name!r} cannot stand in {{{{ }}}}. Use letters, digits and _ in its name."
+                raise ConfigError(msg, key=f"vars.{name}")
+        for name in self.env:
+            _check_variable(name, key=f"env.{name}")
+        for index, name in enumerate(self.env_from):
+            _check_variable(name, key=f"env_from[{index}]")
+        for limit in fields(self.budgets):
+            check_positive(cast("float | None", getattr(self.budgets, limit.name)), key=f"budgets.{limit.name}")
+
+    def path(self, relative: str) -> Path:
+        """Return a path of the task as an absolute one; it need not exist."""
+        return (self.directory / relative).absolute()
+
+    def rendered_prompt(self) -> str:
+        """Return what the model is asked first: the prompt with its values, then the input files.
+
+        Raises:
+            ConfigError: a file cannot be read as text or is too large, or a {{name}} has no value.
+        """
+        parts = [self._filled_prompt()]
+        for index, name in enumerate(self.inputs.files):
+            content = read_text(self.path(name), key=f"inputs.files[{index}]")
+            ticks = max((len(run) for run in re.findall("`{3,}", content)), default=2) + 1
+            fence = "`" * max(3, ticks)
+            parts.append(f"File {name}:\n{fence}\n{content.rstrip()}\n{fence}")
+        return "\n\n".join(parts)
+
+    def images(self) -> tuple[Image, ...]:
+        """Read the input pictures.
+
+        Raises:
+            ConfigError: one cannot be read, or is not a picture by its name.
+        """
+        images: list[Image] = []
+        for index, name in enumerate(self.inputs.images):
+            try:
+                images.append(Image.from_file(self.path(name)))
+            except ConfigError as error:
+                raise ConfigError(error.problem, key=f"inputs.images[{index}]") from error
+        return tuple(images)
+
+    def output_schema(self) -> dict[str, JsonValue] | None:
+        """Return the JSON Schema of the answer; None: the answer is text.
+
+        Raises:
+            ConfigError: the file cannot be read, or does not hold a JSON Schema of an object.
+        """
+        schema, key = self.output.schema, "output.schema"
+        if isinstance(schema, str):
+            file = self.path(schema)
+            try:
+                schema = cast("dict[str, JsonValue]", json.loads(read_text(file, key=key)))
+            except json.JSONDecodeError as error:
+                msg = f"The schema is not JSON: {error.msg}. Correct it."
+                raise ConfigError(msg, path=file, line=error.lineno, key=key) from error
+        if schema is None:
+            return None
+        try:
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            msg = f"`{key}` is not a valid JSON Schema at {error.json_path}: {error.message}"
+            raise ConfigError(msg, key=key) from error
+        if not isinstance(cast("object", schema), dict) or schema.get("type") != "object":
+            msg = f'`{key}` must describe an object. Begin it with "type": "object".'
+            raise ConfigError(msg, key=key)
+        return schema
+
+    def workspace_folder(self) -> Path:
+        """Return the folder the run works in, absolute.
+
+        Raises:
+            ConfigError: it does not exist and is not to be created, or it is not a folder.
+        """
+        folder = self.path(self.workspace.path)
+        if folder.is_dir() or (self.workspace.create and not folder.exists()):
+            return folder
+        if folder.exists():
+            msg = f"The workspace {str(folder)!r} is not a folder. Name the folder that the run may change."
+        elif (mode := self.workspace.mode) in {"copy", "worktree"}:
+            msg = f"The workspace {str(folder)!r} does not exist. Name the folder that the run gets a {mode} of."
+        else:
+            msg = (
+                f"The workspace {str(folder)!r} does not exist. Make the folder, or let the run make it: "
+                f"workspace: {{path: {self.workspace.path}, create: true}}."
+            )
+        raise ConfigError(msg, key="workspace")
+
+    def _check_prompt(self) -> None:
+        if self.prompt is not None and self.prompt_file is not None:
+            raise ConfigError("`prompt` and `prompt_file` are both given. Keep one.", key="prompt_file")
+        if self.prompt is None and self.prompt_file is None:
+            msg = f"The task does not say what to do: `prompt` is missing. The smallest task is:\n{SMALLEST_TASK}"
+            raise ConfigError(msg)
+        if self.prompt is not None and not self.prompt.strip():
+            msg = f"`prompt` is empty. Say what to do; the smallest task is:\n{SMALLEST_TASK}"
+            raise ConfigError(msg, key="prompt")
+
+    def filled_env(self) -> dict[str, str]:
+        """Return `env` with its values filled in.
+
+        Raises:
+            ConfigError: a {{name}} has no value.
+        """
+        return {name: self._filled(value, key=f"env.{name}") for name, value in self.env.items()}
+
+    def verify_env(self) -> dict[str, str]:
+        """Return what the verification alone finds in its environment: it may use files that the model is not shown."""
+        return {TASK_DIR: str(self.directory.absolute())}
+
+    def _filled_prompt(self) -> str:
+        if self.prompt_file is None:
+            return self._filled(self.prompt or "", key="prompt").strip()
+        file = self.path(self.prompt_file)
+        return self._filled(read_text(file, key="prompt_file"), key="prompt_file", file=file).strip()
+
+    def _filled(self, text: str, *, key: str, file: Path | None = None) -> str:
+        for place in placeholders(text):
+            if place.name not in self.vars:
+                msg = (
+                    f"{{{{{place.name}}}}} in `{key}` has no value.{did_you_mean(place.name, self.vars)} Give one "
+                    f"under `vars:` or with --set {place.name}=...; to keep the braces, write \\{{{{{place.name}}}}}."
+                )
+                raise ConfigError(msg, path=file, line=place.line if file else None, key=key)
+        return fill(text, self.vars)
+
+
+def _check_variable(name: str, *, key: str) -> None:
+    check_variable_name(name, key=key)
+    if name == TASK_DIR:
+        msg = f"`{key}`: {TASK_DIR} is set by the run itself, for `verify` alone. Choose another name."
+        raise ConfigError(msg, key=key)
+
+
+def read_text(path: Path, *, key: str) -> str:
+    """Read a text file that the key of a task names.
+
+    Raises:
+        ConfigError: it cannot be read, is no UTF-8 text, or too large.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_INPUT_BYTES + 1)
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"Cannot read {str(path)!r}: {error.strerror}. Check `{key}`.", key=key) from error
+    except UnicodeDecodeError as error:
+        msg = f"{str(path)!r} is not UTF-8 text. Name a text file; pictures belong under `inputs.images`."
+        raise ConfigError(msg, key=key) from error
+    if len(content) > MAX_INPUT_BYTES:
+        msg = (
+            f"{str(path)!r} has more than {MAX_INPUT_BYTES} bytes, too much to put into the prompt. "
+            "Put it into the workspace, and let the model read it with a tool."
+        )
+        raise ConfigError(msg, key=key)
+    return text

@@ -1,0 +1,1 @@
+"""Defining, validating and executing tools."""

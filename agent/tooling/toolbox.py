@@ -1,0 +1,73 @@
+"""The tools of one run: named, ordered, frozen; finds the nearest name, and writes the same bytes every time."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from ..errors import ConfigError
+from .arguments import JsonObject
+from .tool import Tool
+
+_NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
+
+
+class Toolbox:
+    """The tools of a run, in the order given; never changes, because a changed tool list empties the prefix cache."""
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for tool in cast("Iterable[object]", tools):
+            if not isinstance(tool, Tool):
+                msg = f"{tool!r} is not a tool. Decorate the function with @tool."
+                raise ConfigError(msg)
+            if tool.name in self._tools:
+                msg = f"Two tools are named {tool.name!r}. Rename one: @tool(name=...)."
+                raise ConfigError(msg)
+            self._tools[tool.name] = tool
+        definitions = [tool.definition() for tool in self._tools.values()]
+        self.definitions: bytes = _dump(definitions)
+        """The `tools` value of a request, as JSON bytes; the same for the whole run."""
+        self.loose_definitions: bytes = _dump([_loose(definition) for definition in definitions])
+        """The same without `strict`, for a server that refuses it."""
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._tools.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._tools)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the definitions: equal for equal toolboxes."""
+        return hashlib.sha256(self.definitions).hexdigest()
+
+    def get(self, name: str) -> Tool | None:
+        """Return the tool of exactly this name."""
+        return self._tools.get(name)
+
+    def nearest(self, name: str) -> tuple[str, ...]:
+        """Return up to three names that resemble `name`, the closest first."""
+        by_lower = {known.lower(): known for known in self._tools}
+        # A server may hand over "add(a=3, b=4)" or far more text as a name; only its beginning can be one.
+        begin = _NAME_LIKE.match(name.strip())
+        wanted = name if begin is None else begin.group()
+        close = difflib.get_close_matches(wanted.lower(), list(by_lower), n=3, cutoff=0.5)
+        return tuple(by_lower[match] for match in close)
+
+
+def _loose(definition: JsonObject) -> JsonObject:
+    function = cast("JsonObject", definition["function"])
+    return {**definition, "function": {key: value for key, value in function.items() if key != "strict"}}
+
+
+def _dump(definitions: list[JsonObject]) -> bytes:
+    return json.dumps(definitions, ensure_ascii=False, separators=(",", ":")).encode()

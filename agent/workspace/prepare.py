@@ -1,0 +1,130 @@
+"""Open the folder a run works in: as it is, made, or a copy or git worktree of it that leaves it alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import ConfigError
+from ..journal.journal import JOURNAL_NAME
+from ..journal.runs import began
+from .workspace import Snapshot, Workspace
+
+WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
+"""What a run does with its folder; see `Agent.workspace_mode`."""
+
+_TIMEOUT_S = 300.0
+"""A checkout of a large repository takes minutes."""
+_LOOK_BACK = 50
+"""Runs among which a snapshot of the same folder is looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The folder that a run works in."""
+
+    workspace: Workspace
+    worktree: str = ""
+    """What it was checked out from, and what is not in it; empty: it is no worktree."""
+    snapshot: Path | None = None
+    """Where it was copied before the run. None: it was not."""
+    note: str = ""
+    """Why not."""
+
+
+def open_workspace(path: str | Path | None, mode: WorkspaceMode, folder: Path, *, kept: bool, changes: bool) -> Opened:
+    """Return the folder that a run works in, and what it holds now, for a fresh attempt, `agent diff`, `agent undo`.
+
+    Args:
+        path: the folder that the caller named. None: the current one, which is never put back to an earlier state.
+        mode: what to do with it.
+        folder: the run's own, in which copies and worktrees are made.
+        kept: the run's own folder stays when the run has ended.
+        changes: the run may change files.
+
+    Raises:
+        ConfigError: it is not there, or cannot be copied or checked out.
+    """
+    workspace, worktree = Workspace(path or Path.cwd(), create=mode == "create"), ""
+    if mode == "copy":
+        workspace = workspace.copy(folder / "workspace")
+    elif mode == "worktree":
+        if not kept:
+            msg = "A worktree is kept with its run. Give the agent a folder for its runs, or let it work in a copy."
+            raise ConfigError(msg, key="workspace")
+        workspace, worktree = _add_worktree(workspace.path, folder / "workspace")
+    if not changes or (path is None and mode not in {"copy", "worktree"}):
+        return Opened(workspace=workspace, worktree=worktree)
+    taken = workspace.snapshot(folder / "snapshot", like=_earlier_snapshot(folder, workspace) if kept else None)
+    if isinstance(taken, Snapshot):
+        return Opened(workspace=workspace, worktree=worktree, snapshot=taken.tree)
+    return Opened(workspace=workspace, worktree=worktree, note=taken.reason)
+
+
+def _earlier_snapshot(folder: Path, workspace: Workspace) -> Path | None:
+    """Return the newest snapshot of the same folder that an earlier run made. None: none of the last runs did."""
+    runs = sorted(folder.parent.glob(f"*/{JOURNAL_NAME}"), reverse=True)[:_LOOK_BACK]  # their names begin with the time
+    firsts = (began(path.parent) for path in runs)
+    names = (first.snapshot for first in firsts if first is not None and first.workspace == str(workspace.path))
+    return next((Path(name) for name in names if name is not None and Path(name).is_dir()), None)
+
+
+def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
+    """Check out what is committed, on no branch; return the same folder there, and what it is in words."""
+    top, inside = Path(_git(folder, "rev-parse", "--show-toplevel")), _git(folder, "rev-parse", "--show-prefix")
+    changed = _git(folder, "status", "--porcelain").splitlines()  # what git ignores is not among them
+    _git(folder, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
+    path = into / inside
+    if not path.is_dir():
+        _git(folder, "worktree", "remove", "--force", str(into))
+        msg = f"{str(folder)!r} is not committed, so it would not be in the worktree. Commit it, or use `copy: true`."
+        raise ConfigError(msg, key="workspace")
+    about = f"a worktree of {top} at {_git(folder, 'rev-parse', '--short', 'HEAD')}"
+    if changed:
+        about += f", without {len(changed)} {'path' if len(changed) == 1 else 'paths'} with uncommitted changes"
+    return Workspace(path), about
+
+
+def beside_worktree(folder: Path, worktree: Path) -> tuple[Path, ...]:
+    """Return what commands in a worktree must be able to read: the repository's history, and the whole checkout.
+
+    Args:
+        folder: that the caller named, in the repository.
+        worktree: the same folder in the worktree.
+
+    Raises:
+        ConfigError: it is in no repository, or git is not there.
+    """
+    # Asked of the repository: a file in the worktree says so too, but the model may have written it.
+    inside = Path(_git(folder, "rev-parse", "--show-prefix"))
+    history = (folder / _git(folder, "rev-parse", "--git-common-dir")).resolve()
+    return (history, worktree.parents[len(inside.parts) - 1]) if inside.parts else (history,)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # Where a hook of git starts a run, GIT_DIR and its like name that repository.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # A hook and a monitor are programs of the repository; nothing in it runs before the sandbox is there.
+    quiet = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"]
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *quiet, *arguments], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, errors="replace", timeout=_TIMEOUT_S, check=True,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        msg = "`worktree` needs git, which is not installed. Install it, or use `copy: true`."
+        raise ConfigError(msg, key="workspace") from error
+    except subprocess.TimeoutExpired as error:
+        msg = f"git did not answer within {_TIMEOUT_S:g} s in {str(folder)!r}. Use `copy: true`."
+        raise ConfigError(msg, key="workspace") from error
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        msg = (
+            f"No worktree can be made of {str(folder)!r}. git says: {said}. Name a folder of a repository that has a "
+            "commit, or use `copy: true`."
+        )
+        raise ConfigError(msg, key="workspace") from error
+    return done.stdout.rstrip("\n")

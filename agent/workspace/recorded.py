@@ -1,0 +1,44 @@
+"""Find what a run of the past left: its workspace, and the copy that was made before it began."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..journal.journal import read_journal
+from ..journal.runs import find_run, started
+from .workspace import Snapshot, Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journaled:
+    """A run's workspace, now and before."""
+
+    run: str
+    folder: Path
+    """The run's own."""
+    workspace: Workspace
+    snapshot: Snapshot
+
+
+def workspace_of(runs: Path, name: str) -> Journaled:
+    """Return what a run worked on.
+
+    Args:
+        runs: folder of all runs.
+        name: the run's, a beginning of it, or `last`.
+
+    Raises:
+        ConfigError: there is no such run, its workspace is gone, or no copy was made before it began.
+    """
+    folder = find_run(runs, name)
+    journal = folder / "journal.jsonl"
+    first = started(read_journal(journal), journal)
+    if first.snapshot is None or not Path(first.snapshot).is_dir():
+        why = first.note or "its tools change nothing, or it worked in the current folder without naming it"
+        msg = f"Nothing is known of what was there before run {first.run!r}: {why}."
+        raise ConfigError(msg)
+    return Journaled(
+        run=first.run, folder=folder, workspace=Workspace(first.workspace), snapshot=Snapshot(tree=Path(first.snapshot))
+    )  # fmt: skip

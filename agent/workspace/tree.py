@@ -1,0 +1,177 @@
+"""List, copy and compare folder trees without following a link; what has a protected name is not seen or touched."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .gitignore import GitIgnore
+
+EntryKind = Literal["file", "folder", "link"]
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One thing in a tree; sockets, pipes and devices are not listed."""
+
+    kind: EntryKind
+    mode: int
+    """Permission bits."""
+    mtime_ns: int
+    size_bytes: int
+    """0 for what is not a file."""
+    target: str = ""
+    """Of a link, as it stands in it."""
+
+
+def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None) -> Iterator[tuple[str, Entry]]:
+    """List a tree by path relative to its root; a folder comes before what is in it.
+
+    Args:
+        root: of the tree.
+        protected: names that are left out.
+        rules: folders that they name are left out too.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(root / folder) as items:
+            names = sorted(item.name for item in items)
+        for name in names:
+            if name in protected:
+                continue
+            path = f"{folder}/{name}" if folder else name
+            entry = read_entry(root / path)
+            if entry is None:
+                continue
+            if entry.kind == "folder":
+                if rules is not None and rules.names(path, is_folder=True):
+                    continue
+                folders.append(path)
+            yield path, entry
+
+
+def scan(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None) -> Mapping[str, Entry]:
+    """List a tree as `walk` does, all at once."""
+    return dict(walk(root, protected=protected, rules=rules))
+
+
+def read_entry(path: Path) -> Entry | None:
+    """Describe one path; None: nothing is there, or nothing that is listed."""
+    try:
+        facts = path.lstat()
+        kind = _kind(facts.st_mode)
+        if kind is None:
+            return None
+        return Entry(
+            kind=kind,
+            mode=stat.S_IMODE(facts.st_mode),
+            mtime_ns=facts.st_mtime_ns,
+            size_bytes=facts.st_size if kind == "file" else 0,
+            target=os.readlink(path) if kind == "link" else "",  # noqa: PTH115 - Path.readlink tidies the text
+        )
+    except FileNotFoundError:
+        return None
+
+
+def _kind(mode: int) -> EntryKind | None:
+    if stat.S_ISLNK(mode):
+        return "link"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else None
+
+
+def same_content(one: Path, other: Path) -> bool:
+    """Compare two files byte by byte; times and modes do not count."""
+    with one.open("rb") as left, other.open("rb") as right:
+        while True:
+            mine = left.read(_CHUNK_BYTES)
+            if mine != right.read(_CHUNK_BYTES):
+                return False
+            if not mine:
+                return True
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Put a copy of a file or link in the place of another, mode and time included; a crash leaves the old or the new.
+
+    Raises:
+        OSError: the copy could not be made, or a folder stands in its place.
+    """
+    # Unguessable, so that nothing in the folder can wait under that name; next restore removes what a crash leaves.
+    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        shutil.copy2(source, partial, follow_symlinks=False)
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def share_file(known: Path, source: Path, target: Path, entry: Entry) -> bool:
+    """Give a file that nobody writes to a second name, if it is what a source holds; False: it is not.
+
+    Args:
+        known: the file that may be the same.
+        source: the file that a copy is wanted of.
+        target: the second name; nothing is there yet.
+        entry: of the source.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if entry.kind != "file" or read_entry(known) != entry or not same_content(known, source):
+        return False
+    try:
+        target.hardlink_to(known)
+    except OSError:  # another disk, or a file system without such names
+        return False
+    return True
+
+
+def set_facts(path: Path, entry: Entry) -> None:
+    """Give a file or folder the mode and time of an entry; changes nothing that fits already."""
+    found = path.lstat()
+    if stat.S_IMODE(found.st_mode) != entry.mode:
+        path.chmod(entry.mode)
+    if found.st_mtime_ns != entry.mtime_ns:
+        os.utime(path, ns=(found.st_atime_ns, entry.mtime_ns))
+
+
+def remove(path: Path, *, protected: frozenset[str]) -> bool:
+    """Remove a file, link or folder with all in it; False: something with a protected name stayed, and its folders.
+
+    Raises:
+        OSError: it could not be removed.
+    """
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        path.unlink()
+        return True
+    make_accessible(path)
+    empty = True
+    for child in sorted(path.iterdir()):
+        empty = (child.name not in protected and remove(child, protected=protected)) and empty
+    if empty:
+        path.rmdir()
+    return empty
+
+
+def make_accessible(folder: Path) -> int | None:
+    """Let the owner list and change a folder; return the mode it had, None: it was open already."""
+    mode = stat.S_IMODE(folder.lstat().st_mode)
+    if mode & stat.S_IRWXU == stat.S_IRWXU:
+        return None
+    folder.chmod(mode | stat.S_IRWXU)
+    return mode

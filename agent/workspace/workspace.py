@@ -1,0 +1,281 @@
+"""The folder a run works in: keep a copy of it, put it back, tell what changed; never touches what is excluded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import ConfigError
+from .diff import Change, State, change_of
+from .gitignore import GitIgnore
+from .tree import Entry, make_accessible, place_file, remove, same_content, scan, set_facts, share_file, walk
+
+EXCLUDED = frozenset(
+    {".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".agent"}
+    | {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
+)
+"""Names that are left out at any depth: histories, installed packages, caches."""
+
+# Rebuilt by whoever wants them, so that they need not keep alive a folder that restore removes.
+_CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
+
+MAX_FILES = 20_000
+MAX_BYTES = 512 * 1024 * 1024
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""Of a larger file a snapshot holds a stand-in: as long, with the same time, and without content."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A copy of the workspace at one moment; holds no more than its folder, so a later process can open it again."""
+
+    tree: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoSnapshot:
+    """The workspace was not copied, so it cannot be put back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restored:
+    """What `restore` did."""
+
+    changed: tuple[str, ...]
+    """Paths that were removed, put back or given back their mode, sorted; empty: nothing had changed."""
+    kept: tuple[str, ...]
+    """Paths that could not be put back or removed, since something excluded is in them, or they were too large to be
+    copied; sorted."""
+
+
+class Workspace:
+    """A folder, by its absolute path."""
+
+    def __init__(self, path: str | Path, *, create: bool = False, exclude: frozenset[str] = EXCLUDED) -> None:
+        """Open the folder.
+
+        Args:
+            path: the folder.
+            create: make it, and what is above it, when it is missing.
+            exclude: names that are neither copied nor touched, at any depth; `.git` always is one.
+
+        Raises:
+            ConfigError: it is not there and not to be created, is not a folder, or is `/`.
+        """
+        folder = Path(path).absolute()
+        try:
+            if create:
+                folder.mkdir(parents=True, exist_ok=True)
+            folder = folder.resolve(strict=True)
+        except OSError as error:
+            msg = f"The workspace {str(folder)!r} cannot be used: {error.strerror}. Name a folder, or create it."
+            raise ConfigError(msg, key="workspace") from error
+        if not folder.is_dir():
+            msg = f"The workspace {str(folder)!r} is not a folder. Name the folder that the run may change."
+            raise ConfigError(msg, key="workspace")
+        if folder == Path(folder.anchor):
+            msg = f"The workspace is {str(folder)!r}, the whole machine. Name the one folder that the run may change."
+            raise ConfigError(msg, key="workspace")
+        self.path = folder
+        self._exclude = exclude | {".git"}
+
+    def snapshot(
+        self, into: Path, *, like: Path | None = None, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES
+    ) -> Snapshot | NoSnapshot:
+        """Copy the tree, with modes and times; links are copied as links.
+
+        Folders that .gitignore names, such as those of a build, are neither copied nor put back. Of files over
+        `MAX_FILE_BYTES` it is only known afterwards whether they were changed.
+
+        Args:
+            into: a folder that does not exist yet, outside the workspace or under an excluded name.
+            like: the tree of an earlier snapshot, with which files that are the same are shared, not copied.
+            max_files: files, folders and links together; with more, nothing is copied.
+            max_bytes: likewise.
+        """
+        return self._copied(into, like=like, max_files=max_files, max_bytes=max_bytes, whole=False)
+
+    def _copied(
+        self, into: Path, *, like: Path | None, max_files: int, max_bytes: int, whole: bool
+    ) -> Snapshot | NoSnapshot:
+        into = into.absolute()
+        if into.is_relative_to(self.path) and not self._exclude & set(into.relative_to(self.path).parts):
+            names = ", ".join(sorted(self._exclude))
+            return NoSnapshot(reason=f"{into} is inside the workspace; put it elsewhere, or under one of {names}")
+        try:
+            entries: dict[str, Entry] = {}
+            size_bytes = 0
+            rules = None if whole else GitIgnore.below(self.path)
+            for path, entry in walk(self.path, protected=self._exclude, rules=rules):
+                entries[path] = entry
+                size_bytes += entry.size_bytes if whole or not _is_large(entry) else 0
+                if len(entries) > max_files or size_bytes > max_bytes:
+                    return NoSnapshot(reason=f"{self.path} holds more than {max_files} files or {max_bytes} bytes")
+            into.mkdir(parents=True)
+            _copy(self.path, into, entries, like=like, whole=whole)
+        except OSError as error:
+            return NoSnapshot(reason=f"{error.strerror}: {error.filename}")
+        return Snapshot(tree=into)
+
+    def copy(self, into: Path) -> Workspace:
+        """Return a copy of the workspace, without the excluded names.
+
+        Args:
+            into: as for `snapshot`.
+
+        Raises:
+            ConfigError: it is too large or cannot be copied; nothing of the copy stays.
+        """
+        was_there = into.exists()
+        taken = self._copied(into, like=None, max_files=MAX_FILES, max_bytes=MAX_BYTES, whole=True)
+        if isinstance(taken, Snapshot):
+            return Workspace(taken.tree, exclude=self._exclude)
+        if not was_there:
+            shutil.rmtree(into, ignore_errors=True)
+        if into.absolute().is_relative_to(self.path):
+            advice = "Set AGENT_RUNS_DIR to a folder elsewhere, or name a smaller folder."
+        else:
+            advice = "Name a folder with only what the run needs, or let it work in the folder itself, without a copy."
+        msg = f"The workspace {str(self.path)!r} cannot be copied: {taken.reason}. {advice}"
+        raise ConfigError(msg, key="workspace")
+
+    def restore(self, snapshot: Snapshot) -> Restored:
+        """Put the tree back as it was; files with the same content are not written again.
+
+        Each file is replaced in one step, so a crash leaves a mixture of whole files, which another call mends.
+
+        Raises:
+            OSError: the snapshot cannot be read or the workspace not be written.
+        """
+        # Those of then: what the run wrote into a .gitignore hides nothing.
+        rules = GitIgnore.below(snapshot.tree)
+        wanted = scan(snapshot.tree, protected=self._exclude, rules=rules)
+        opened = self._open_folders(rules)
+        found = dict(scan(self.path, protected=self._exclude, rules=rules))
+        found |= {path: replace(found[path], mode=mode) for path, mode in opened.items() if path}
+        unwanted = [path for path, entry in found.items() if path not in wanted or wanted[path].kind != entry.kind]
+        kept = self._clear(unwanted)
+        changed = set(unwanted)
+        for path, entry in wanted.items():
+            if any(path == stuck or path.startswith(f"{stuck}/") for stuck in kept):
+                continue
+            if _is_large(entry):
+                if not _looks_same(entry, found.get(path)):
+                    kept.add(path)
+            elif self._put_back(path, entry, found.get(path), snapshot):
+                changed.add(path)
+        for path in reversed([path for path, entry in wanted.items() if entry.kind == "folder" and path not in kept]):
+            set_facts(self.path / path, wanted[path])
+            opened.pop(path, None)
+        for path, mode in opened.items():
+            opened_folder = self.path / path
+            if opened_folder.is_dir() and not opened_folder.is_symlink():
+                opened_folder.chmod(mode)
+        return Restored(changed=tuple(sorted(changed)), kept=tuple(sorted(kept)))
+
+    def diff(self, snapshot: Snapshot, *, max_chars: int = 20_000) -> tuple[Change, ...]:
+        """Tell what changed since the snapshot, sorted by path; folders by themselves do not count.
+
+        Args:
+            snapshot: of this workspace.
+            max_chars: of all diffs together; changes beyond it are listed without their text.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        rules = GitIgnore.below(snapshot.tree)
+        before = scan(snapshot.tree, protected=self._exclude, rules=rules)
+        after = scan(self.path, protected=self._exclude, rules=rules)
+        changes: list[Change] = []
+        left_chars = max_chars
+        for path in sorted(before.keys() | after.keys()):
+            old, new = before.get(path), after.get(path)
+            if old is not None and _is_large(old):
+                kind = "removed" if new is None else "changed"
+                note = f"[too large to be kept: it had {old.size_bytes} bytes]"
+                change = None if _looks_same(old, new) else Change(path=path, kind=kind, diff=note)
+            else:
+                change = change_of(
+                    path,
+                    before=State(path=snapshot.tree / path, entry=old),
+                    after=State(path=self.path / path, entry=new),
+                )
+            if change is None:
+                continue
+            if (over := len(change.diff) - left_chars) > 0:
+                change = replace(change, diff=f"{change.diff[:left_chars]}\n[{over} more characters]".lstrip())
+            left_chars = max(0, left_chars - len(change.diff))
+            changes.append(change)
+        return tuple(changes)
+
+    def _clear(self, paths: Iterable[str]) -> set[str]:
+        """Remove what is there of the paths; return those that something excluded keeps alive."""
+        # What lies below a path that was removed is gone when its turn comes.
+        there = (path for path in paths if os.path.lexists(self.path / path))
+        return {path for path in there if not remove(self.path / path, protected=self._exclude - _CACHES)}
+
+    def _put_back(self, path: str, wanted: Entry, found: Entry | None, snapshot: Snapshot) -> bool:
+        target = self.path / path
+        if found is None or found.kind != wanted.kind:
+            if wanted.kind != "folder":
+                place_file(snapshot.tree / path, target)
+            else:
+                if os.path.lexists(target):  # a pipe, socket or device, which no scan lists
+                    target.unlink()
+                target.mkdir()
+            return True
+        if wanted.kind == "folder":
+            return found.mode != wanted.mode
+        if wanted.kind == "link":
+            same = found.target == wanted.target
+        else:
+            same = found.size_bytes == wanted.size_bytes and same_content(snapshot.tree / path, target)
+        if not same:
+            place_file(snapshot.tree / path, target)
+            return True
+        if wanted.kind == "link" or (found.mode, found.mtime_ns) == (wanted.mode, wanted.mtime_ns):
+            return False
+        set_facts(target, wanted)
+        return True
+
+    def _open_folders(self, rules: GitIgnore) -> dict[str, int]:
+        """Let us into every folder, since a tool may have shut us out; return the modes that were changed."""
+        opened: dict[str, int] = {}
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            mode = make_accessible(self.path / folder)
+            if mode is not None:
+                opened[folder] = mode
+            with os.scandir(self.path / folder) as items:
+                below = [i.name for i in items if i.name not in self._exclude and i.is_dir(follow_symlinks=False)]
+            paths = [f"{folder}/{name}" if folder else name for name in below]
+            folders += [path for path in paths if not rules.names(path, is_folder=True)]
+        return opened
+
+
+def _is_large(entry: Entry) -> bool:
+    return entry.size_bytes > MAX_FILE_BYTES
+
+
+def _looks_same(old: Entry, new: Entry | None) -> bool:
+    return new is not None and (old.size_bytes, old.mtime_ns) == (new.size_bytes, new.mtime_ns)
+
+
+def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | None, whole: bool) -> None:
+    for path, entry in entries.items():
+        if entry.kind == "folder":
+            (into / path).mkdir()
+        elif not whole and _is_large(entry):
+            (into / path).touch()
+            os.truncate(into / path, entry.size_bytes)  # a hole: it takes no room
+            set_facts(into / path, entry)
+        elif like is None or not share_file(like / path, root / path, into / path, entry):
+            place_file(root / path, into / path)
+    for path in reversed([path for path, entry in entries.items() if entry.kind == "folder"]):
+        set_facts(into / path, entries[path])

@@ -1,0 +1,108 @@
+"""Ask a running pocket model about words and paths that it has not seen, and count the replies that are right."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from pocket.dataset import Effort, Message, reply_message, result_messages
+from pocket.exchange import Arguments, Exchange, Turn
+
+MAX_TOKENS = 200
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong:
+    """A reply that was not the one expected."""
+
+    asked: str
+    """The user's words."""
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How often each reply of a kind of exchange was right."""
+
+    replies: int
+    right: int
+    wrong: tuple[Wrong, ...]
+
+
+def measure(
+    base_url: str,
+    make: Callable[[Random], Exchange],
+    *,
+    rng: Random,
+    count: int,
+    effort: Effort,
+    own: Sequence[Arguments],
+    system_prompt: str,
+) -> Score:
+    """Play exchanges of one kind, each reply after the expected history; temperature 0, tool_choice auto.
+
+    A reply is right if its calls have the expected names and arguments, or its text is the expected one.
+
+    Args:
+        base_url: ends in /v1.
+        make: makes up an exchange.
+        rng: all chance; of a seed that the training did not use.
+        count: exchanges to play.
+        effort: sent as reasoning_effort.
+        own: tool definitions of each request, before those that the exchange brings.
+        system_prompt: the first message of each request.
+    """
+    replies, wrong = 0, list[Wrong]()
+    for _ in range(count):
+        asked = make(rng)
+        messages: list[Message] = [
+            {"role": "system", "content": system_prompt},
+            {"role": "user", "content": asked.user},
+        ]
+        calls = 0
+        for turn in asked.turns:
+            if turn.learned:
+                replies += 1
+                body = {"messages": messages, "tools": [*own, *asked.needs], "reasoning_effort": effort}
+                got = _said(_ask(base_url, body))
+                if got != _expected(turn):
+                    wrong.append(Wrong(asked=asked.user, expected=str(_expected(turn)), got=str(got)))
+            messages = [*messages, _history(turn, calls, effort), *result_messages(turn, calls)]
+            calls += len(turn.calls)
+    return Score(replies=replies, right=replies - len(wrong), wrong=tuple(wrong))
+
+
+def _history(turn: Turn, calls: int, effort: Effort) -> Message:
+    # OpenAI's form: the text as a string, the reasoning in a field of its own.
+    plain = {**reply_message(turn, calls, thinks=False), "content": turn.text}
+    return {**plain, "reasoning": turn.think} if effort == "high" else plain
+
+
+def _ask(base_url: str, body: Mapping[str, Any]) -> Message:
+    data = json.dumps({"model": "pocket", "temperature": 0, "max_tokens": MAX_TOKENS, **body}).encode()
+    request = urllib.request.Request(
+        f"{base_url}/chat/completions", data=data, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+        return json.load(reply)["choices"][0]["message"]
+
+
+def _said(message: Message) -> list[object]:
+    made: list[Arguments] = [call["function"] for call in message.get("tool_calls") or ()]
+    calls = [(function["name"], _parsed(function["arguments"])) for function in made]
+    return [calls, "" if calls else message.get("content")]
+
+
+def _parsed(arguments: str) -> object:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments
+
+
+def _expected(turn: Turn) -> list[object]:
+    return [[(call.name, call.arguments) for call in turn.calls], turn.text]

@@ -1,0 +1,123 @@
+"""The pocket model with its draft on the real vLLM: drafts are accepted, as many as the draft's own network says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.tooling.toolbox import Toolbox
+from serving import pocket_engine
+from serving.places import cache_dir
+from serving.readiness.install import ensure_installed
+from tools.files import read_file, write_file
+
+pytestmark = pytest.mark.engine
+
+LEAST_LENGTH = 1.5
+"""Tokens a pass; a draft that knows nothing is at 1.0, one that is always right at 4."""
+WORDS = ("quixotic", "harbour", "pamphlet", "glacier", "walnut", "sextant", "orchard", "lantern", "thimble", "magpie")
+OFFLINE = """
+import json, sys
+import torch
+from safetensors.torch import load_file
+from serving.pocket import draft_dir, model_dir
+from serving.pocket.drafting import acceptance
+
+torch.set_num_threads(1)
+model, draft = (
+    {name: weight.float() for name, weight in load_file(folder / "consolidated.safetensors").items()}
+    for folder in (model_dir(), draft_dir())
+)
+batches = [
+    (torch.tensor([prompt + reply]), torch.tensor([[False] * len(prompt) + [True] * len(reply)]))
+    for prompt, reply in json.load(sys.stdin)
+]
+found = acceptance(torch, model, draft, batches)
+print(json.dumps([found.drafts, *found.accepted]))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drafted:
+    """What an engine wrote, and what it counted meanwhile."""
+
+    written: list[tuple[list[int], list[int]]]
+    """Tokens of each prompt and of its reply."""
+    drafts: int
+    accepted: tuple[int, ...]
+    """By the place in the draft."""
+
+
+@pytest.fixture(scope="module")
+def drafted(tmp_path_factory: pytest.TempPathFactory) -> Drafted:
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
+    with pocket_engine(draft="eagle", environ=environ) as engine:
+        url = engine.start().base_url
+        before = counts(url)
+        written = [ask(url, word) for word in WORDS]
+        drafts, *accepted = (after - earlier for earlier, after in zip(before, counts(url), strict=True))
+    return Drafted(written=written, drafts=drafts, accepted=tuple(accepted))
+
+
+def ask(url: str, word: str) -> tuple[list[int], list[int]]:
+    body: dict[str, Any] = {
+        "model": "pocket",
+        "messages": [{"role": "user", "content": f"Write the word {word} into the file out/{word}.txt."}],
+        # Not strict: a grammar would take drafts that it forbids away before they are counted.
+        "tools": json.loads(Toolbox([read_file, write_file]).loose_definitions),
+        "temperature": 0,
+        "max_tokens": 200,
+        "return_token_ids": True,
+    }
+    request = urllib.request.Request(
+        f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as reply:
+        found = json.load(reply)
+    return found["prompt_token_ids"], found["choices"][0]["token_ids"]
+
+
+def counts(url: str) -> list[int]:
+    """Read how many drafts there were since the start, and how often each place of one was accepted."""
+    with urllib.request.urlopen(f"{url.removesuffix('/v1')}/metrics", timeout=30) as reply:
+        text = reply.read().decode()
+    drafts = re.findall(r"^vllm:spec_decode_num_drafts_total\{.*\} (\S+)$", text, re.M)
+    by_place = re.findall(
+        r'^vllm:spec_decode_num_accepted_tokens_per_pos_total\{.*position="(\d+)".*\} (\S+)$', text, re.M
+    )
+    return [int(float(count)) for count in (*drafts, *(count for _, count in sorted(by_place)))]
+
+
+def test_most_passes_write_more_than_one_token(drafted: Drafted):
+    assert drafted.drafts > 0
+    assert 1 + sum(drafted.accepted) / drafted.drafts > LEAST_LENGTH
+
+
+def test_the_network_that_is_trained_is_the_one_that_vllm_runs(drafted: Drafted):
+    """At temperature 0 both accept the same tokens, but for ties in bfloat16 and for what lies behind a reply's end."""
+    python = ensure_installed(cache_dir(), on_detail=lambda _: None)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [str(python), "-c", OFFLINE],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        input=json.dumps(drafted.written),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    drafts, *accepted = json.loads(done.stdout)
+
+    ties = 3 + drafts // 50
+    assert abs(drafted.drafts - drafts) <= ties
+    # vLLM counts what was right behind a reply's last token too, once a reply and place.
+    for ours, theirs in zip(accepted, drafted.accepted, strict=True):
+        assert -ties <= theirs - ours <= ties + len(WORDS)

@@ -1,0 +1,351 @@
+"""Whole runs against the real engine: what an effort switch costs, legal histories, the re-ask, the full window."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from agent import Agent, EndpointRejected, Image, Ladder, Limits, Rung, Verify, tool
+from agent.journal.events import ContextRenewed, EffortSwitched, Event, Replied, Requested
+from agent.loop.prompts import CONTEXT_FULL, SYSTEM_PROMPT
+from agent.messages import AssistantMessage, Effort, RawCall, Reply, ToolResult
+from agent.model.profiles import MISTRAL, Sampling
+from agent.model.wire import Request
+
+if TYPE_CHECKING:
+    from conftest import LiveEngine, Watched
+
+pytestmark = pytest.mark.engine
+
+EXACT = Sampling(temperature=0.0)
+SHORT = replace(
+    MISTRAL,
+    reply_tokens={"none": 200, "high": 200, None: 200},
+    sampling={"none": EXACT, "high": EXACT, None: EXACT},
+)
+"""The pocket model may run on without an end. So much is enough for what it says, which is the same each time."""
+
+
+def shared_prefix(before: tuple[int, ...], after: tuple[int, ...], *, block_tokens: int) -> int:
+    """Return how many tokens of `after` a prefix cache that saw `before` can give.
+
+    Args:
+        before: an earlier prompt, and what was generated after it.
+        after: the prompt in question.
+        block_tokens: only whole blocks are cached; vLLM's blocks have 16 tokens on CUDA, and 128 on the CPU.
+    """
+    same = 0
+    # vLLM computes the last token of every prompt, since its reply begins there: a prompt of 256 tokens that is asked
+    # again finds 128 of them, one of 257 finds 256 (vLLM 0.32, blocks of 128, measured 2026-11-23).
+    for left, right in zip(before, after[:-1], strict=False):
+        if left != right:
+            break
+        same += 1
+    return same // block_tokens * block_tokens
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get weather"""
+    return f"18 C in {city}"
+
+
+@tool(name="get_weather")
+def get_southern_weather(city: Literal["Lima", "Perth"]) -> str:
+    """Get weather"""
+    return f"18 C in {city}"
+
+
+def new_system_prompt() -> str:
+    """Return one that no earlier test has put into the engine's cache."""
+    return f"Run {secrets.token_hex(8)}. {SYSTEM_PROMPT}"
+
+
+def block_tokens(engine: LiveEngine) -> int:
+    found = re.search(r'vllm:cache_config_info\{.*?\bblock_size="(\d+)"', engine.get("/metrics"))
+    assert found is not None
+    return int(found.group(1))
+
+
+async def prompts(model: Watched) -> list[tuple[int, ...]]:
+    """Return the tokens of each request of a run, as the engine rendered it."""
+    counts = []
+    async with model.open() as connection:
+        for request in model.requests:
+            counted = await connection.count(request)
+            assert counted is not None
+            counts.append(counted.tokens)
+    return counts
+
+
+def calling(*calls: tuple[str, str], content: str = "", reasoning: str = "") -> Reply:
+    """A reply of calls, whose ids are as bad as they can be."""
+    return Reply(
+        content=content,
+        reasoning=reasoning,
+        tool_calls=tuple(RawCall(id="call-1", name=name, arguments=arguments) for name, arguments in calls),
+        finish_reason="tool_calls",
+    )
+
+
+# 5. The cost of an effort switch.
+
+
+async def test_the_cost_of_an_effort_switch_is_what_the_engine_measured(engine: LiveEngine, tmp_path: Path):
+    model = engine.watched(profile=SHORT)
+    queries: list[float] = []
+    hits: list[float] = []
+
+    def look(request: Request) -> Request:
+        queries.append(engine.metric("vllm:prefix_cache_queries_total"))
+        hits.append(engine.metric("vllm:prefix_cache_hits_total"))
+        return request
+
+    model.change = look
+    events: list[Event] = []
+    agent = Agent(
+        model,
+        tools=[get_weather],
+        system=new_system_prompt(),
+        ladder=Ladder(rungs=(Rung(effort="none"), Rung(effort="high"))),
+        limits=Limits(steps=8),
+        verify=Verify(command="false", attempts=2),
+        workspace=tmp_path,
+    )
+    await agent.run("Hello", observe=events.append)
+    look(model.requests[-1])  # once more, for what the last request did
+
+    (switch,) = [event for event in events if isinstance(event, EffortSwitched)]
+    replied = [event for event in events if isinstance(event, Replied)]
+    at = [event.step for event in replied].index(switch.step)
+    assert [event.effort for event in events if isinstance(event, Requested)][at - 1 : at + 1] == ["none", "high"]
+
+    # What the journal says is what usage said of that request,
+    usage = replied[at].reply.usage
+    assert usage is not None
+    assert (switch.effort, switch.source) == ("high", "engine")
+    assert (switch.prompt_tokens, switch.cached_tokens) == (usage.prompt_tokens, usage.cached_tokens)
+    assert switch.prefilled_tokens == switch.prompt_tokens - switch.cached_tokens
+    # what the engine's own counters did,
+    assert queries[at + 1] - queries[at] == switch.prompt_tokens
+    assert hits[at + 1] - hits[at] == switch.cached_tokens
+    # and what the two renderings have in common: system prompt and tools, in whole blocks; not the conversation.
+    rendered = await prompts(model)
+    block = block_tokens(engine)
+    assert len(rendered[at]) == switch.prompt_tokens
+    assert max(shared_prefix(before, rendered[at], block_tokens=block) for before in rendered[:at]) == (
+        switch.cached_tokens
+    )
+    assert switch.cached_tokens >= block
+    setting = engine.post("/detokenize", {"model": engine.model, "tokens": rendered[at][: switch.cached_tokens]})
+    assert "[MODEL_SETTINGS]" not in setting["prompt"]
+
+
+async def test_a_prompt_asked_again_is_cached_in_whole_blocks_without_its_last_token(engine: LiveEngine):
+    block = block_tokens(engine)
+    async with engine.endpoint().open() as connection:
+        for length in (block + 1, 2 * block, 2 * block + 1):
+            request = await _of_length(engine, length)
+            first, again = await connection.ask(request), await connection.ask(request)
+            assert first.usage is not None
+            assert again.usage is not None
+            assert (first.usage.prompt_tokens, first.usage.cached_tokens) == (length, 0)
+            same = tuple(range(length))
+            assert again.usage.cached_tokens == shared_prefix(same, same, block_tokens=block)
+
+
+async def _of_length(engine: LiveEngine, length: int) -> Request:
+    def request(text: str) -> Request:
+        message = json.dumps({"role": "user", "content": text}).encode()
+        return Request(model=engine.model, messages=[message], tools=b"[]", max_tokens=1)
+
+    text = secrets.token_hex(8)
+    async with engine.endpoint().open() as connection:
+        while (counted := await connection.count(request(text))) is not None and len(counted.tokens) < length:
+            text += "\x01" * (length - len(counted.tokens))  # a token each, whatever the vocabulary
+    assert counted is not None
+    assert len(counted.tokens) == length
+    return request(text)
+
+
+# 6. Histories that the server takes.
+
+ODD_REPLIES = (
+    calling(("get_weather", '{"town": "Paris"}'), reasoning="I need the weather."),
+    calling(("weather", '{"city": "Paris"}')),
+    calling(("get_weather", '{"city": "Pa'), content="Let me see."),
+    calling(("get_weather", '{"city": "Paris"}'), ("get_weather", '{"city": "Rome"}'), reasoning="Two at once."),
+    calling(("get_weather", '{"city": "Oslo"}'), ("no tool; at all", "?"), ("get_weather", '{"city": "Oslo"}')),
+    Reply(finish_reason="stop"),
+    Reply(reasoning="The answer stays in my head.", finish_reason="stop"),
+    Reply(content='[TOOL_CALLS]get_weather[ARGS]{"city": "Bonn"}', finish_reason="stop"),
+    Reply(content="It is 18 C.", reasoning="[/THINK] I am done.</s>", finish_reason="stop"),
+)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("effort", ["none", "high"])
+async def test_no_history_that_a_run_makes_is_refused(engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool):
+    model = engine.watched(answers=ODD_REPLIES, profile=SHORT, stream=stream)
+    agent = Agent(
+        model,
+        tools=[get_weather],
+        ladder=Ladder(rungs=(Rung(effort=effort),), triggers={}),
+        limits=Limits(steps=len(ODD_REPLIES) + 1),
+        verify=Verify(command="false", attempts=2),
+        workspace=tmp_path,
+    )
+    outcome = await agent.run("What is the weather in Paris?")
+
+    # The last request carries all of it, and the real model has answered it.
+    assert outcome.outcome in {"budget", "verify_failed"}
+    assert len(model.requests) == len(ODD_REPLIES) + 1
+    results = [message for message in outcome.messages if isinstance(message, ToolResult)]
+    assert [result.status for result in results[:9]] == [
+        *("invalid", "invalid", "invalid", "ok", "ok", "ok", "invalid", "duplicate", "ok")
+    ]
+    last = (await prompts(model))[-1]
+    text = engine.post("/detokenize", {"model": engine.model, "tokens": last})["prompt"]
+    assert "[THINK]Two at once.[/THINK][TOOL_CALLS]get_weather[ARGS]" in text
+    assert text.count("[TOOL_RESULTS]") == 9
+
+
+# 7. The constrained re-ask.
+
+
+async def run_with_a_broken_call(engine: LiveEngine, folder: Path, model: Watched, effort: Effort) -> list[Event]:
+    """Let the first reply be a call that its schema forbids, and the next one, constrained, be the model's own."""
+    model.answers = [calling(("get_weather", '{"city": "Paris"}'))]
+    events: list[Event] = []
+    agent = Agent(
+        model,
+        tools=[get_southern_weather],
+        system=new_system_prompt(),
+        ladder=Ladder(rungs=(Rung(effort=effort), Rung(effort=effort, constrained=True))),
+        limits=Limits(steps=2),
+        workspace=folder,
+    )
+    outcome = await agent.run("What is the weather in Paris?", observe=events.append)
+
+    # The call that was taken is one that the schema allows, and the broken one is nowhere in the history.
+    (turn,) = [message for message in outcome.messages if isinstance(message, AssistantMessage)]
+    (call,) = turn.tool_calls
+    assert call.name == "get_weather"
+    assert json.loads(call.arguments)["city"] in {"Lima", "Perth"}
+    assert not call.repairs
+    return events
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("effort", ["none", "high"])
+async def test_a_reask_gives_a_call_that_its_schema_allows_and_reuses_the_whole_prompt(
+    engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool
+):
+    model = engine.watched(profile=SHORT, stream=stream)
+    events = await run_with_a_broken_call(engine, tmp_path, model, effort)
+
+    free, constrained = model.requests
+    assert (free.force_tool, constrained.force_tool) == (None, "get_weather")
+    assert constrained == replace(free, force_tool="get_weather")
+    before, after = await prompts(model)
+    usage = model.replies[1].usage
+    assert usage is not None
+    assert usage.cached_tokens == shared_prefix(before, after, block_tokens=block_tokens(engine)) > 0
+    assert [event.reask for event in events if isinstance(event, Replied)] == [False, True]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("effort", ["none", "high"])
+async def test_where_named_choices_are_refused_the_text_is_held_to_the_schema_of_the_tool(
+    engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool
+):
+    """No vLLM refuses one, so the refusal is ours; what follows is the real engine's doing."""
+
+    def refuse_named(request: Request) -> Request:
+        if request.force_tool is not None:
+            raise EndpointRejected("tool_choice must be auto", url=engine.base_url, status=400)
+        return request
+
+    model = engine.watched(profile=SHORT, stream=stream)
+    model.change = refuse_named
+    await run_with_a_broken_call(engine, tmp_path, model, effort)
+
+    free, held = model.requests
+    schema = json.dumps(get_southern_weather.parameters).encode()
+    assert held == replace(free, tool_choice="none", json_schema=schema)
+    usage = model.replies[1].usage
+    assert usage is not None
+    assert usage.cached_tokens == usage.prompt_tokens // block_tokens(engine) * block_tokens(engine)
+
+
+# 10. The full window.
+
+
+async def test_a_prompt_beyond_the_window_ends_as_budget_before_it_is_sent(engine: LiveEngine, tmp_path: Path):
+    model = engine.watched()
+    outcome = await Agent(model, tools=[get_weather], workspace=tmp_path).run("Paris " * 9000)
+    assert (outcome.outcome, outcome.reason) == ("budget", f"{CONTEXT_FULL} (8192 tokens)")
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_prompt_that_only_the_server_finds_too_long_ends_as_budget(
+    engine: LiveEngine, tmp_path: Path, stream: bool
+):
+    model = engine.watched(stream=stream)
+
+    async def cannot_count(_: Request) -> None:
+        return None
+
+    vars(model)["count"] = cannot_count
+    # Each of these is a token of its own, so the estimate of two bytes a token is far too low.
+    outcome = await Agent(model, workspace=tmp_path).run("\x01" * 8300)
+    assert (outcome.outcome, outcome.reason) == ("budget", f"{CONTEXT_FULL} (8192 tokens)")
+
+
+async def test_a_conversation_that_fills_the_window_goes_on_in_a_fresh_one(engine: LiveEngine, tmp_path: Path):
+    @tool
+    def get_log(page: int) -> str:
+        """Get a page of the log"""
+        return " ".join(f"{page}:{line:04x}" for line in range(1200))
+
+    # What it does after the first call, which fills the window, is the model's own affair.
+    model = engine.watched(answers=[calling(("get_log", '{"page": 1}'))], profile=replace(SHORT, ladder=MISTRAL.ladder))
+    events: list[Event] = []
+    agent = Agent(model, tools=[get_log], limits=Limits(steps=3), workspace=tmp_path)
+    outcome = await agent.run("Read the log.", observe=events.append)
+
+    renewed = next(event for event in events if isinstance(event, ContextRenewed))
+    assert renewed.prompt.content == (
+        f"Read the log.\n\nAn earlier attempt at this task failed: {CONTEXT_FULL}\nWhat it tried, in order:\n"
+        '- get_log {"page": 1} -> ok: 1:0000 1:0001 1:0002 1:0003 1:0004 1:0005 1:0006 1:0007 1:0008 1:0009 1:000a '
+        "1:000b 1:000c 1:000d 1:000e 1:000f 1:0010 1:0011 1:0012 1:0013 1:0014 1:0015 1:0016\n"
+        "The workspace is as the earlier attempt left it. Take another way."
+    )
+    assert [event for event in events[events.index(renewed) :] if isinstance(event, Replied)]
+    assert outcome.outcome in {"budget", "finished"}
+
+
+async def test_a_picture_that_a_tool_returns_does_not_end_the_run_of_a_model_that_sees_none(
+    engine: LiveEngine, tmp_path: Path
+):
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+    @tool
+    def look() -> Image:
+        """Look at the screen"""
+        return Image(data=pixel, media_type="image/png")
+
+    model = engine.watched(answers=[calling(("look", "{}"))], profile=SHORT)
+    agent = Agent(model, tools=[look], limits=Limits(steps=2), workspace=tmp_path)
+    outcome = await agent.run("Look at the screen.")
+
+    assert outcome.outcome in {"finished", "budget", "stuck"}, outcome.reason
+    assert (outcome.steps, len(model.requests)) == (2, 2), "the request that was refused is not among them"
+    assert b"this model does not see pictures" in model.requests[1].messages[-1]

@@ -1,0 +1,496 @@
+"""A run killed at any moment goes on: nothing is done twice, nothing is lost, the model is asked nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import Agent, ConfigError, EndpointUnreachable, Ladder, Limits, Outcome, Rung, Tool, Verify, tool
+from agent.journal.events import CallEnded, CallStarted, Event, Replied, Resumed, RunEnded, VerifyStarted
+from agent.journal.journal import JOURNAL_NAME, read_journal
+from agent.messages import Reply, ToolResult, Usage
+from agent.model.wire import Request
+from agent.testing import ScriptedModel, calls, says
+from agent.testing.legality import refusal
+
+ENV = {"PATH": os.environ["PATH"]}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing after it happens, but what is on the disk stays."""
+
+
+@dataclass(kw_only=True)
+class World:
+    """What outlives a process: the workspace, the journal and what the tools did."""
+
+    folder: Path
+    asked: list[list[str]] = field(default_factory=list[list[str]])
+    """What the model was asked, by the scene it stood for: one list per life."""
+    bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    @property
+    def effects(self) -> Counter[str]:
+        file = self.folder / "effects"
+        return Counter(file.read_text().split()) if file.exists() else Counter()
+
+    @property
+    def run_folder(self) -> Path:
+        return next((self.folder / "runs").iterdir())
+
+    @property
+    def journal(self) -> Path:
+        return self.run_folder / JOURNAL_NAME
+
+    def agent(self) -> Agent:
+        self.asked.append([])
+        (self.folder / "work").mkdir(exist_ok=True)
+        return Agent(
+            ScriptedModel([self._play] * 99),
+            tools=self.tools(),
+            workspace=self.folder / "work",
+            runs=self.folder / "runs",
+            verify=Verify(command="test -e flag", attempts=3),
+            env=ENV,
+        )
+
+    def tools(self) -> list[Tool]:
+        @tool
+        async def note(name: str) -> str:
+            """Leave a trace outside of the workspace."""
+            with (self.folder / "effects").open("a") as file:
+                file.write(f"{name}\n")
+            return f"noted {name}"
+
+        @tool
+        async def mend() -> str:
+            """Make the verification pass."""
+            (self.folder / "work" / "flag").touch()
+            return "mended"
+
+        return [note, mend]
+
+    def _play(self, request: Request) -> Reply:
+        """Play the model: an empty reply, a broken call, a cut one, two failed verifications, a fresh start."""
+        messages = [json.loads(message) for message in request.messages]
+        self.bodies.append(json.loads(request.encode(stream=False)))
+        renewed = "An earlier attempt" in messages[1]["content"]
+        room = "more room" if request.max_tokens > 8_192 else "room"
+        scene = f"{'renewed' if renewed else 'first'} {len(messages)} {request.force_tool or room}"
+        self.asked[-1].append(scene)
+        if renewed:
+            mended = any(message["content"] == "mended" for message in messages)
+            return says("Now it is done.") if mended else calls(("mend", {}))
+        return {
+            "first 2 room": calls(("note", {"name": "a"}), ("note", {"name": "b"}), reasoning="Two at once."),
+            "first 5 room": says(""),
+            "first 6 room": calls(("note", {"nam": "c"})),
+            "first 6 note": calls(("note", {"name": "c"})),
+            "first 8 room": replace(calls(("note", {})), finish_reason="length"),
+            "first 8 more room": calls(("note", {"name": "d"})),
+            "first 10 more room": says("Done."),
+            "first 12 more room": calls(("note", {"name": "e"})),
+            "first 14 more room": says("Done again."),
+        }[scene]
+
+    def live(self, *, events: int | None = None) -> Outcome | None:
+        """Run, or go on with the run; killed after so many events. None: it was."""
+        left = count(1)
+        size_bytes = 0
+
+        def observe(event: Event) -> None:
+            nonlocal size_bytes
+            if next(left) == events and not isinstance(event, RunEnded):
+                size_bytes = self.journal.stat().st_size
+                raise Killed
+
+        agent = self.agent()
+        begun = (self.folder / "runs").exists()
+        try:
+            if begun:
+                return asyncio.run(agent.resume(self.run_folder, observe=observe))
+            return asyncio.run(agent.run("Work.", observe=observe))
+        except Killed:
+            # A call beside the one that was killed got a step further, which no killed process does.
+            os.truncate(self.journal, size_bytes)
+            return None
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, World]:
+    """The run that nobody kills."""
+    world = World(folder=tmp_path_factory.mktemp("whole"))
+    outcome = world.live()
+    assert outcome is not None
+    return outcome, world
+
+
+def check(world: World, outcome: Outcome, whole: Outcome) -> None:
+    """However often it was killed, the run ended like the whole one, and says what it does not know."""
+    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed at attempt 3")
+    events = read_journal(world.journal)
+    ended = [event.result for event in events if isinstance(event, CallEnded)]
+    interrupted = [result for result in ended if result.status == "interrupted"]
+    assert all(result.content.startswith("Interrupted: ") for result in interrupted)
+    assert len({result.tool_call_id for result in ended}) == len(ended)
+    begun = {event.tool_call_id: event for event in events if isinstance(event, CallStarted)}
+    assert len(begun) == len([event for event in events if isinstance(event, CallStarted)])
+    unknown = Counter(json.loads(begun[result.tool_call_id].arguments).get("name") for result in interrupted)
+    # Only of a call that is reported as interrupted nobody knows whether it was done.
+    assert {name: world.effects[name] or unknown[name] for name in "abcde"} == dict.fromkeys("abcde", 1)
+    assert [body for body in world.bodies if refusal(body) is not None] == []
+    if not interrupted:
+        assert outcome.messages == whole.messages
+        assert spent(outcome) == spent(whole)
+    # Every answer that reached the journal was paid for once.
+    answered = len([event for event in events if isinstance(event, Replied)])
+    assert sum(len(life) for life in world.asked) == answered
+    if not any("mend" in str(result) for result in interrupted):
+        assert len({scene for life in world.asked for scene in life}) == answered
+
+
+def spent(outcome: Outcome) -> object:
+    return replace(outcome.usage, wall_s=0.0)
+
+
+def test_the_story_of_these_tests_meets_every_kind_of_trouble(whole: tuple[Outcome, World]):
+    outcome, world = whole
+    told = [getattr(event, "trigger", "") or event.kind for event in read_journal(world.journal)]
+
+    check(world, outcome, outcome)
+    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "effort_switched", "context_renewed"} <= {
+        *told
+    }
+
+
+def test_a_run_killed_after_any_event_goes_on_as_if_nothing_had_been(whole: tuple[Outcome, World], tmp_path: Path):
+    outcome, reference = whole
+    for events in range(1, len(read_journal(reference.journal))):
+        world = World(folder=tmp_path / str(events))
+        world.folder.mkdir()
+        assert world.live(events=events) is None
+        assert len(read_journal(world.journal)) == events
+        resumed = world.live()
+        assert resumed is not None
+        check(world, resumed, outcome)
+
+
+@pytest.mark.parametrize("events", [4, 5, 7])
+def test_a_run_killed_again_and_again_still_comes_to_its_end(whole: tuple[Outcome, World], tmp_path: Path, events: int):
+    world = World(folder=tmp_path)
+    outcome = None
+    for _ in range(60):
+        outcome = outcome or world.live(events=events)
+    assert outcome is not None
+    check(world, outcome, whole[0])
+
+
+def test_half_a_line_counts_as_none_wherever_it_is_cut(whole: tuple[Outcome, World], tmp_path: Path):
+    data = whole[1].journal.read_bytes()
+    events = read_journal(whole[1].journal)
+    torn = tmp_path / JOURNAL_NAME
+    ends = [at + 1 for at, byte in enumerate(data) if byte == ord("\n")]
+    for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        for cut in {start + 1, (start + end) // 2, end - 1}:
+            torn.write_bytes(data[:cut])
+            assert read_journal(torn) == events[:number]
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 40])
+def test_half_a_line_is_cut_off_and_the_run_goes_on(whole: tuple[Outcome, World], tmp_path: Path, cut_bytes: int):
+    for events in (2, 5, 9, 20):
+        world = World(folder=tmp_path / str(events))
+        world.folder.mkdir()
+        world.live(events=events)
+        os.truncate(world.journal, world.journal.stat().st_size - cut_bytes)
+        outcome = world.live()
+        assert outcome is not None
+        assert outcome.outcome == "verified"
+        assert [event.kind for event in read_journal(world.journal)][events - 1] == "resumed"
+
+
+def test_a_run_whose_first_line_is_torn_cannot_be_resumed(tmp_path: Path):
+    world = World(folder=tmp_path)
+    world.live(events=1)
+    os.truncate(world.journal, 100)
+
+    with pytest.raises(ConfigError) as caught:
+        world.live()
+    assert str(caught.value) == f"The journal {world.journal} holds no start of a run. Start the task anew."
+
+
+# What else a run is resumed from.
+
+
+@tool(read_only=True)
+async def look(at: int) -> str:
+    """Look at something."""
+    return f"saw {at}"
+
+
+LOOKS = [calls(("look", {"at": number})) for number in range(9)]
+
+
+async def begin(runs: Path, *replies: Any, **settings: Any) -> tuple[Outcome, Path]:
+    """Make a run and return its folder too."""
+    outcome = await Agent(ScriptedModel(replies), tools=[look], runs=runs, **settings).run("Look.")
+    assert outcome.journal is not None
+    return outcome, outcome.journal.parent
+
+
+async def go_on(folder: Path, *replies: Any, **settings: Any) -> tuple[Outcome, ScriptedModel]:
+    model = ScriptedModel(replies)
+    return await Agent(model, tools=[look], **settings).resume(folder), model
+
+
+async def test_a_run_that_reached_a_limit_goes_on_under_a_higher_one(tmp_path: Path):
+    first, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=2))
+    again, model = await go_on(folder, limits=Limits(steps=2))
+    last, _ = await go_on(folder, LOOKS[2], says("Seen."), limits=Limits(steps=4))
+
+    assert (first.outcome, first.steps) == ("budget", 2)
+    assert (again.outcome, again.steps, model.requests) == ("budget", 2, [])
+    assert (last.outcome, last.steps, last.usage.tool_calls) == ("finished", 4, 3)
+
+
+async def test_calls_that_a_limit_forbade_are_run_once_it_is_raised(tmp_path: Path):
+    first, folder = await begin(tmp_path, LOOKS[0], LOOKS[1], limits=Limits(tool_calls=1))
+    last, model = await go_on(folder, says("Seen."), limits=Limits(tool_calls=2))
+
+    assert (first.outcome, first.reason) == (
+        "budget",
+        "the limit tool_calls = 1 does not allow 1 more (1 used). Raise it with `budgets: {tool_calls: ...}`, or set "
+        "it to null.",
+    )
+    assert (last.outcome, last.usage.tool_calls, len(model.requests)) == ("finished", 2, 1)
+    assert model.bodies[0]["messages"][-1]["content"] == "saw 1"
+
+
+async def test_a_run_that_lost_its_server_asks_again(tmp_path: Path):
+    gone = EndpointUnreachable("refused", url="http://x/v1")
+    first, folder = await begin(tmp_path, LOOKS[0], gone)
+    last, model = await go_on(folder, says("Seen."))
+
+    assert (first.outcome, first.reason) == ("error", str(gone))
+    assert (last.outcome, len(model.requests)) == ("finished", 1)
+
+
+async def test_a_stuck_run_gets_its_ladder_anew(tmp_path: Path):
+    first, folder = await begin(tmp_path, *[says("")] * 6)
+    last, model = await go_on(folder, says(""), LOOKS[0], says("Seen."))
+
+    assert (first.outcome, first.reason) == (
+        "stuck",
+        "nothing on the ladder is left to try after empty_reply: the reply was empty",
+    )
+    assert (last.outcome, [body["reasoning_effort"] for body in model.bodies]) == ("finished", ["none"] * 3)
+
+
+async def test_a_failed_verification_is_tried_anew_before_the_model_is_asked(tmp_path: Path):
+    work = tmp_path / "work"
+    work.mkdir()
+    settings: dict[str, Any] = {"workspace": work, "env": ENV, "verify": Verify(command="test -e flag", attempts=2)}
+    first, folder = await begin(tmp_path / "runs", says("Done."), says("Done."), **settings)
+    second, asked = await go_on(folder, says("Still done."), **settings)
+    (work / "flag").touch()
+    third, not_asked = await go_on(folder, **settings)
+
+    assert (first.outcome, second.outcome, third.outcome) == ("verify_failed", "verify_failed", "verified")
+    assert (len(asked.requests), len(not_asked.requests)) == (1, 0)
+    assert [e.attempt for e in read_journal(folder / JOURNAL_NAME) if isinstance(e, VerifyStarted)] == [1, 2, 1, 2, 1]
+
+
+async def test_a_resumed_run_goes_on_counting_its_time(tmp_path: Path):
+    _, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=1))
+    ended = read_journal(folder / JOURNAL_NAME)[-1]
+    await go_on(folder, says("Seen."))
+
+    resumed = [event for event in read_journal(folder / JOURNAL_NAME) if isinstance(event, Resumed)]
+    assert isinstance(ended, RunEnded)
+    assert resumed == [Resumed(wall_s=ended.spent.wall_s, limits=Limits())]
+
+
+@pytest.mark.parametrize("verify", [None, Verify(command="true")])
+async def test_a_run_that_is_over_is_not_resumed(tmp_path: Path, verify: Verify | None):
+    outcome, folder = await begin(tmp_path, says("Seen."), verify=verify)
+
+    with pytest.raises(ConfigError) as caught:
+        await go_on(folder)
+    assert str(caught.value) == (
+        f"Run {outcome.run!r} is over: it ended as {outcome.outcome!r}. There is nothing to resume."
+    )
+
+
+async def test_a_run_is_not_resumed_with_other_tools(tmp_path: Path):
+    outcome, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=1))
+
+    with pytest.raises(ConfigError) as caught:
+        await Agent(ScriptedModel([]), tools=[]).resume(folder)
+    assert str(caught.value) == (
+        f"Run {outcome.run!r} was made with other tools (look). Resume it with the same ones, or start the task anew."
+    )
+
+
+async def test_a_run_is_not_resumed_without_its_workspace(tmp_path: Path):
+    (tmp_path / "work").mkdir()
+    _, folder = await begin(tmp_path / "runs", *LOOKS, limits=Limits(steps=1), workspace=tmp_path / "work")
+    (tmp_path / "work").rmdir()
+
+    with pytest.raises(ConfigError) as caught:
+        await go_on(folder)
+    assert str(caught.value) == (
+        f"The workspace '{tmp_path}/work' cannot be used: No such file or directory. Name a folder, or create it."
+    )
+
+
+async def test_a_run_is_not_resumed_while_it_is_under_way(tmp_path: Path):
+    refused: list[str] = []
+
+    @tool(name="look", read_only=True)
+    async def meddle(at: int) -> str:
+        """Look at something."""
+        try:
+            await Agent(ScriptedModel([]), tools=[meddle]).resume(next(tmp_path.iterdir()))
+        except ConfigError as error:
+            refused.append(str(error))
+        return f"saw {at}"
+
+    outcome = await Agent(ScriptedModel([LOOKS[0], says("Seen.")]), tools=[meddle], runs=tmp_path).run("Look.")
+
+    assert outcome.outcome == "finished"
+    assert refused == [f"The run {outcome.run!r} is under way in another process. Wait for it, or stop it first."]
+
+
+async def test_an_interrupted_call_is_no_repetition_and_no_progress(tmp_path: Path):
+    """Its empty fingerprint was once equal to that of the call before it, which was none."""
+    world = World(folder=tmp_path)
+    tools = [look]
+    events: list[Event] = []
+
+    def kill(event: Event) -> None:
+        if isinstance(event, CallStarted):
+            raise Killed
+
+    with pytest.raises(Killed):
+        await Agent(ScriptedModel([LOOKS[0]]), tools=tools, runs=world.folder).run("Look.", observe=kill)
+    folder = next(tmp_path.iterdir())
+    outcome = await Agent(ScriptedModel([says("Seen.")]), tools=tools).resume(folder, observe=events.append)
+
+    assert [event.kind for event in events] == [
+        "resumed", "call_ended", "requested", "replied", "turn_taken", "run_ended",
+    ]  # fmt: skip
+    assert outcome.messages[3] == ToolResult(
+        tool_call_id="call00000",
+        name="look",
+        content=(
+            "Interrupted: the run was stopped while this call was under way, so its effect is unknown. Check the "
+            "state before you call it again."
+        ),
+        status="interrupted",
+    )
+
+
+async def test_the_cost_of_an_effort_switch_is_reported_after_a_kill_too(tmp_path: Path):
+    def kill(event: Event) -> None:
+        if isinstance(event, Replied) and event.rung == 2:
+            raise Killed
+
+    usage = Usage(prompt_tokens=500, completion_tokens=3, cached_tokens=32)
+    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="none"), Rung(effort="high")), triggers={"empty_reply": 1})
+    model = ScriptedModel([says(""), says(""), says("Seen.", usage=usage)])
+    with pytest.raises(Killed):
+        await Agent(model, tools=[look], runs=tmp_path, ladder=ladder).run("Look.", observe=kill)
+    outcome, _ = await go_on(next(tmp_path.iterdir()))
+
+    found = [event for event in read_journal(outcome.journal or Path()) if event.kind == "effort_switched"]
+    assert [(event.prompt_tokens, event.prefilled_tokens, event.source) for event in found] == [(500, 468, "engine")]
+
+
+# A real process, a real SIGKILL.
+
+SCRIPT = '''
+import asyncio, sys, time
+from pathlib import Path
+from agent import Agent, tool
+from agent.testing import ScriptedModel, calls, says
+
+folder = Path(sys.argv[1])
+
+@tool
+def note(name: str) -> str:
+    """Leave a trace; in a life that is to be killed, never come back from one of the calls."""
+    if name == sys.argv[2]:
+        (folder / name).touch()
+        time.sleep(60)
+    with (folder / "effects").open("a") as file:
+        file.write(name + "\\n")
+    if name == sys.argv[3]:
+        (folder / name).touch()
+        time.sleep(60)
+    return f"noted {name}"
+
+def play(request):
+    done = len([message for message in request.messages if b'"role":"tool"' in message])
+    return calls(("note", {"name": f"n{done}"}), ("note", {"name": f"n{done + 1}"})) if done < 24 else says("Done.")
+
+agent = Agent(ScriptedModel([play] * 99), tools=[note], runs=folder / "runs")
+runs = list((folder / "runs").glob("*"))
+if runs:
+    outcome = asyncio.run(agent.resume(runs[0]))
+else:
+    outcome = agent.run_sync("Work.")
+print(outcome.outcome)
+'''
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_sigkill_at_random_moments_loses_nothing_and_repeats_nothing(tmp_path: Path, seed: int):
+    chance = random.Random(seed)
+    (tmp_path / "life.py").write_text(SCRIPT)
+    for life in range(3):
+        size_bytes = _journal_size(tmp_path) + chance.randrange(9_000)
+        last = f"n{8 * life + chance.randrange(6)}"
+        process = _life(tmp_path, *chance.choice([(last, ""), ("", last)]))
+        while not (tmp_path / last).exists() and _journal_size(tmp_path) <= size_bytes:
+            time.sleep(0.0005)
+        process.kill()
+        assert process.communicate() == ("", None)
+        assert process.returncode == -signal.SIGKILL
+    assert _life(tmp_path, "", "").communicate(timeout=60) == ("finished\n", None)
+    run = next((tmp_path / "runs").iterdir())
+    unknown = _interrupted(run)
+    done = Counter((tmp_path / "effects").read_text().split())
+    for number in range(24):
+        name = f"n{number}"
+        # Only of a call that is reported as interrupted nobody knows whether it was done.
+        assert done[name] == 1 or (done[name] == 0 and unknown[name] == 1), name
+    assert max(unknown.values(), default=0) <= 1
+
+
+def _life(folder: Path, hangs_before: str, hangs_after: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(folder / "life.py"), str(folder), hangs_before, hangs_after]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _journal_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in (folder / "runs").glob(f"*/{JOURNAL_NAME}"))
+
+
+def _interrupted(run: Path) -> Counter[str]:
+    events = read_journal(run / JOURNAL_NAME)
+    ids = {e.result.tool_call_id for e in events if isinstance(e, CallEnded) and e.result.status == "interrupted"}
+    begun = [event for event in events if isinstance(event, CallStarted) and event.tool_call_id in ids]
+    return Counter(json.loads(event.arguments)["name"] for event in begun)

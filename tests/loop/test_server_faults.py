@@ -1,0 +1,231 @@
+"""Every way in which a server fails, over real HTTP: the run outlasts what passes, and says what does not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+import pytest
+
+from agent import Agent, Endpoint, EndpointUnreachable, Outcome, tool
+from agent.journal.events import ContextRenewed, Event, Retried
+from agent.model.profiles import MISTRAL
+from agent.testing import Answer, Fault, Received, ScriptedAnswer, ScriptedServer, calls, faults, says
+
+DEADLINE_S = 0.25
+REPLY = says("The sum is seven, and this sentence is long enough to be cut in the middle.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    outcome: Outcome
+    added: list[tuple[int, int]]
+    events: list[Event]
+    bodies: list[dict[str, Any]]
+
+    @property
+    def retries(self) -> list[str]:
+        return [event.reason for event in self.events if isinstance(event, Retried)]
+
+
+def goes_on(received: Received) -> Answer:
+    """Ask for the sum, then say it; what is answered depends on the request only, however often it is sent."""
+    last = received.json["messages"][-1]
+    return REPLY if last["role"] == "tool" else calls(("add", {"a": 3, "b": 4}))
+
+
+async def run(
+    answers: Iterable[ScriptedAnswer],
+    *,
+    stream: bool,
+    patience_s: float = 20.0,
+    first_byte_timeout_s: float = 20.0,
+    idle_timeout_s: float = 20.0,
+) -> Ran:
+    added: list[tuple[int, int]] = []
+    events: list[Event] = []
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        added.append((a, b))
+        return a + b
+
+    http_client = openai.DefaultAsyncHttpxClient(verify=False)  # its certificates take 0.1 s to load
+    with ScriptedServer(itertools.chain(answers, itertools.repeat(goes_on)), strict=True) as server:
+        endpoint = Endpoint(
+            server.url,
+            profile=MISTRAL,
+            stream=stream,
+            patience_s=patience_s,
+            first_wait_s=0.002,
+            first_byte_timeout_s=first_byte_timeout_s,
+            idle_timeout_s=idle_timeout_s,
+            http_client=http_client,
+        )
+        outcome = await Agent(endpoint, tools=[add]).run("Add 3 and 4.", observe=events.append)
+    await http_client.aclose()
+    assert server.refusals == []
+    return Ran(outcome=outcome, added=added, events=events, bodies=server.bodies)
+
+
+PASSING: dict[str, tuple[list[Fault], str]] = {
+    "h01_429_retry_after": ([faults.http_error(429, "slow down", headers={"Retry-After": "0"})], "HTTP 429: slow down"),
+    "h02_429_no_header": ([faults.http_error(429, "slow down")], "HTTP 429: slow down"),
+    "h03_503_once": ([faults.http_error(503, "loading")], "HTTP 503: loading"),
+    "h04_500_once": ([faults.http_error(500, "oops")], "HTTP 500: oops"),
+    "h05_reset_before_reply": ([faults.reset()], "No answer from"),
+    "h06_cut_mid_body": ([faults.cut(REPLY)], "peer closed connection without sending complete message body"),
+    "h06_reset_mid_body": ([faults.reset(REPLY)], "No answer from"),
+    "h09_html_200": ([faults.html()], "not as an OpenAI-compatible server does"),
+    "h10_empty_200": ([faults.raw(b"")], "not as an OpenAI-compatible server does"),
+    "h11_error_object_200": ([faults.raw({"error": {"message": "busy"}})], "not as an OpenAI-compatible server does"),
+    "h13_invalid_json_200": ([faults.raw('{"choices": [')], "not as an OpenAI-compatible server does"),
+    "wrong_content": ([faults.raw({"hello": "world"})], "not as an OpenAI-compatible server does"),
+    "a_list": ([faults.raw(b"[1, 2]")], "not as an OpenAI-compatible server does"),
+    "h14_502_html_x4": ([faults.html(502)] * 4, "HTTP 502"),
+    "h15_refused_while_it_restarts": ([faults.restart(0.05)], "No answer from"),
+    "h16_408_once": ([faults.http_error(408)], "HTTP 408"),
+    "h17_409_once": ([faults.http_error(409)], "HTTP 409"),
+    "425_once": ([faults.http_error(425)], "HTTP 425"),
+    "h20_503_x8": ([faults.http_error(503, "loading")] * 8, "HTTP 503: loading"),
+}
+STREAMED: dict[str, tuple[list[Fault], str]] = {
+    "h18_chunked_cut": ([faults.cut(calls(("add", {"a": 3, "b": 4})), share=0.9)], "incomplete chunked read"),
+    "82_cut_between_name_and_arguments": ([faults.cut(calls(("add", {"a": 3, "b": 4})), share=0.5)], "incomplete"),
+    "ended_early_but_orderly": (
+        [faults.stream({"choices": [{"index": 0, "delta": {"content": "The"}}]}, done=False)],
+        "the stream ended before the reply did",
+    ),
+    "error_in_stream": ([faults.error_in_stream(500, "engine died")], "HTTP 500: engine died"),
+    "broken_chunk": ([faults.stream(b'data: {"choices": [\n\n')], "broken JSON"),
+    "chunk_without_choices": ([faults.stream({"hello": "world"})], "a chunk without `choices`"),
+}
+
+
+async def check_it_passes(name: str, bad: list[Fault], reason: str, *, stream: bool) -> None:
+    ran = await run(bad, stream=stream)
+    assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
+    assert len(ran.retries) >= len(bad)
+    assert all(reason in said for said in ran.retries[: len(bad)]), ran.retries
+    assert all(body["messages"] == ran.bodies[0]["messages"] for body in ran.bodies[: len(bad) + 1]), name
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", PASSING)
+async def test_what_passes_is_waited_for_and_nothing_is_done_twice(name: str, stream: bool) -> None:
+    bad, reason = PASSING[name]
+    await check_it_passes(name, bad, reason, stream=stream)
+
+
+@pytest.mark.parametrize("name", STREAMED)
+async def test_a_stream_that_breaks_is_asked_for_again_from_its_start(name: str) -> None:
+    bad, reason = STREAMED[name]
+    await check_it_passes(name, bad, reason, stream=True)
+
+
+FIRST = f"sent nothing for {DEADLINE_S:g} s while we waited for the first byte"
+NEXT = f"sent nothing for {DEADLINE_S:g} s while we waited for the next part of the reply"
+STALLS: dict[str, tuple[Fault, bool, str]] = {
+    "h08_stall_forever_whole": (faults.stall(), False, FIRST),
+    "h08_stall_forever_stream": (faults.stall(), True, FIRST),
+    "h19_header_then_stall_whole": (faults.stall(REPLY, share=0.0), False, FIRST),
+    "h19_header_then_stall_stream": (faults.stall(REPLY, share=0.0), True, FIRST),
+    "stall_mid_body": (faults.stall(REPLY), False, FIRST),
+    "stall_mid_stream": (faults.stall(REPLY), True, NEXT),
+    "84_comments_only": (faults.keep_alive(), True, FIRST),
+    "84_comments_only_from_the_middle": (faults.keep_alive(REPLY), True, NEXT),
+}
+
+
+@pytest.mark.parametrize("name", STALLS)
+async def test_a_server_that_falls_silent_is_given_up_and_asked_again(name: str) -> None:
+    bad, stream, reason = STALLS[name]
+    deadlines = {"first_byte_timeout_s": DEADLINE_S} if reason == FIRST else {"idle_timeout_s": DEADLINE_S}
+    ran = await run([bad], stream=stream, **deadlines)
+    assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
+    assert reason in ran.retries[0]
+
+
+async def test_h07_a_slow_reply_is_waited_for() -> None:
+    ran = await run([faults.slow(calls(("add", {"a": 3, "b": 4})), delay_s=0.1)], stream=True)
+    assert (ran.outcome.outcome, ran.added, ran.retries) == ("finished", [(3, 4)], [])
+
+
+TOO_LONG = "This model's maximum context length is 32768 tokens. However, your request has 40000 input tokens."
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_h12_a_full_context_begins_anew_with_a_summary(stream: bool) -> None:
+    bad = faults.http_error(400, TOO_LONG)
+    ran = await run([calls(("add", {"a": 3, "b": 4})), bad, REPLY], stream=stream)
+    assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
+    assert [message["content"] for message in ran.bodies[2]["messages"][1:]] == [
+        "Add 3 and 4.\n\nAn earlier attempt at this task failed: the conversation filled the context window before the "
+        'task was done\nWhat it tried, in order:\n- add {"a": 3, "b": 4} -> ok: 7\n'
+        "The workspace is as the earlier attempt left it. Take another way."
+    ]
+    assert [event.restored for event in ran.events if isinstance(event, ContextRenewed)] == [()]
+    assert ran.retries == []
+
+
+async def test_h12_a_context_that_is_full_from_the_start_ends_the_run() -> None:
+    ran = await run([faults.http_error(400, TOO_LONG)], stream=True)
+    assert (ran.outcome.outcome, ran.added, len(ran.bodies)) == ("budget", [], 1)
+    assert ran.outcome.reason == "the conversation filled the context window before the task was done (32768 tokens)"
+
+
+OURS: dict[str, Callable[[], Fault]] = {
+    str(status): lambda status=status: faults.http_error(status, "no") for status in (400, 401, 403, 404, 413, 422)
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("status", OURS)
+async def test_a_refusal_that_will_not_change_is_not_asked_again(status: str, stream: bool) -> None:
+    ran = await run([OURS[status]()], stream=stream)
+    assert (ran.outcome.outcome, ran.added, len(ran.bodies), ran.retries) == ("error", [], 1, [])
+    assert ran.outcome.reason.endswith(f"/chat/completions refused the request with HTTP {status}: no")
+    assert ran.outcome.exit_code == 2
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_server_that_always_answers_500_is_asked_six_times(stream: bool) -> None:
+    ran = await run(itertools.repeat(faults.http_error(500, "oops")), stream=stream)
+    assert (ran.outcome.outcome, len(ran.bodies), len(ran.retries)) == ("error", 6, 5)
+    assert ran.outcome.reason.endswith("refused the request with HTTP 500: oops")
+
+
+@pytest.mark.parametrize("bad", [faults.http_error(503, "loading"), faults.reset()], ids=["503", "reset"])
+async def test_patience_ends_and_the_run_says_what_it_met_last(bad: Fault) -> None:
+    ran = await run(itertools.repeat(bad), stream=True, patience_s=0.1)
+    assert (ran.outcome.outcome, ran.added) == ("error", [])
+    assert ran.retries
+    assert ran.outcome.reason == ran.retries[-1]
+
+
+async def test_a_long_retry_after_is_not_waited_for_when_patience_is_short() -> None:
+    ran = await run([faults.http_error(429, "later", headers={"Retry-After": "3600"})], stream=True, patience_s=1.0)
+    assert (ran.outcome.outcome, ran.retries) == ("error", [])
+    assert ran.outcome.reason.endswith("refused the request with HTTP 429: later")
+
+
+async def test_a_named_choice_that_is_refused_is_replaced_by_the_tools_schema() -> None:
+    broken = calls(("add", {"a": "three", "b": 4}))
+    held = says('{"a": 3, "b": 4}')
+    ran = await run([broken, faults.http_error(400, "tool_choice is not supported"), held, goes_on], stream=True)
+    assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
+    first, named, schema, _ = ran.bodies
+    assert named == {**first, "tool_choice": {"type": "function", "function": {"name": "add"}}}
+    parameters = first["tools"][0]["function"]["parameters"]
+    assert schema == {**first, "tool_choice": "none", "structured_outputs": {"json": parameters}}
+
+
+async def test_nobody_at_the_address_is_an_error_before_the_run() -> None:
+    server = ScriptedServer().start()
+    server.close()
+    with pytest.raises(EndpointUnreachable, match="Is the server up"):
+        await Agent(Endpoint(server.url, profile=MISTRAL)).run("Hello.")

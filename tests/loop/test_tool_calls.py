@@ -1,0 +1,105 @@
+"""The open calls of a turn get their results: each once, also when the run was cut off among them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import Agent, Image, Limits, Outcome, Tool, tool
+from agent.journal.events import Event
+from agent.messages import ToolResult
+from agent.testing import ScriptedModel, calls, says
+
+
+def results(outcome: Outcome) -> list[tuple[str, str]]:
+    return [(each.status, each.content) for each in outcome.messages if isinstance(each, ToolResult)]
+
+
+async def triggers(tools: list[Tool], *replies: Any) -> list[str]:
+    events: list[Event] = []
+    await Agent(ScriptedModel([*replies, says("Done.")]), tools=tools).run("Go.", observe=events.append)
+    return [event.trigger for event in events if event.kind == "triggered"]
+
+
+async def test_calls_beyond_the_limit_are_all_left_undone():
+    done: list[int] = []
+
+    @tool
+    def note(number: int) -> None:
+        """Write down."""
+        done.append(number)
+
+    batch = calls(*[("note", {"number": number}) for number in range(3)])
+    outcome = await Agent(ScriptedModel([batch]), tools=[note], limits=Limits(tool_calls=2)).run("Go.")
+
+    assert (outcome.outcome, done, outcome.usage.tool_calls) == ("budget", [], 0)
+    assert outcome.reason == (
+        "the limit tool_calls = 2 does not allow 3 more (0 used). Raise it with `budgets: {tool_calls: ...}`, or set "
+        "it to null."
+    )
+
+
+async def test_calls_that_are_not_run_do_not_count_for_the_limit():
+    @tool
+    def note(number: int) -> str:
+        """Write down."""
+        return f"noted {number}"
+
+    batch = calls(("note", {"number": 1}), ("note", {"number": 1}), ("note", {"number": "x"}))
+    outcome = await Agent(ScriptedModel([batch, says("Done.")]), tools=[note], limits=Limits(tool_calls=1)).run("Go.")
+
+    assert outcome.outcome == "finished"
+    assert [status for status, _ in results(outcome)] == ["ok", "duplicate", "invalid"]
+
+
+async def test_two_different_pictures_are_no_repetition():
+    """They were once: only the words of a result were compared."""
+    numbers = count()
+
+    @tool(read_only=True)
+    def look() -> Image:
+        """Look."""
+        return Image(data=base64.b64encode(bytes([next(numbers)])).decode(), media_type="image/png")
+
+    @tool(read_only=True)
+    def stare() -> Image:
+        """See the same again and again."""
+        return Image(data="aGk=", media_type="image/png")
+
+    assert await triggers([look, stare], calls(("look", {})), calls(("look", {}))) == []
+    assert await triggers([look, stare], calls(("stare", {})), calls(("stare", {}))) == ["repeat"]
+
+
+async def test_a_long_output_is_a_repetition_although_it_is_kept_in_another_file(tmp_path: Path):
+    @tool(output_limit_chars=300)
+    def talk() -> str:
+        """Talk."""
+        return "blah " * 1_000
+
+    again = calls(("talk", {}))
+    model = ScriptedModel([again, again, says("Done.")])
+    outcome = await Agent(model, tools=[talk], workspace=tmp_path).run("Go.")
+
+    assert "You made this very call before" in results(outcome)[1][1]
+    assert len(list((tmp_path / ".agent" / "outputs").iterdir())) == 2
+
+
+async def test_a_failing_observer_stops_the_run_and_is_not_hidden_in_a_group():
+    @tool
+    async def work() -> str:
+        """Work."""
+        await asyncio.sleep(0)
+        return "done"
+
+    def fail(event: Event) -> None:
+        if event.kind == "call_ended":
+            msg = "the view is broken"
+            raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="the view is broken"):
+        await Agent(ScriptedModel([calls(("work", {}))]), tools=[work]).run("Go.", observe=fail)

@@ -1,0 +1,141 @@
+"""How a verification runs, ends and reads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from pathlib import Path
+
+import pytest
+
+from agent import Sandbox
+from agent.loop.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, verify
+
+ENV = {"PATH": os.environ["PATH"]}
+
+
+async def run(command: str, workspace: Path, *, timeout_s: float = 20.0, env: dict[str, str] | None = None):
+    return await verify(command, workspace=workspace, env=ENV | (env or {}), timeout_s=timeout_s, sandbox=Sandbox())
+
+
+def ended(pid: int) -> bool:
+    """Say whether a process ends within seconds; being killed takes a moment."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 10)[0])
+    finally:
+        os.close(descriptor)
+
+
+async def test_exit_code_0_is_ok_and_both_streams_are_kept_in_order(tmp_path: Path):
+    found = await run("echo one; echo two >&2; pwd", tmp_path)
+
+    assert (found.ok, found.exit_code, found.timed_out) == (True, 0, False)
+    assert found.output == f"one\ntwo\n{tmp_path.resolve()}"
+
+
+async def test_any_other_exit_code_fails(tmp_path: Path):
+    found = await run("echo no; exit 3", tmp_path)
+
+    assert (found.ok, found.exit_code, found.output) == (False, 3, "no")
+
+
+async def test_the_environment_is_the_given_one_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SECRET_TOKEN", "s3cret")
+
+    found = await run("echo $SECRET_TOKEN:$GIVEN", tmp_path, env={"GIVEN": "yes"})
+
+    assert found.output == ":yes"
+
+
+async def test_the_command_reads_an_empty_input_and_does_not_hang(tmp_path: Path):
+    assert (await run("cat", tmp_path)).ok
+
+
+async def test_a_command_out_of_time_is_killed_with_all_it_started(tmp_path: Path):
+    found = await run("sleep 1000 & echo $!; sleep 1000", tmp_path, timeout_s=0.2)
+
+    assert (found.ok, found.exit_code, found.timed_out) == (False, None, True)
+    assert found.elapsed_s < 5
+    assert ended(int(found.output))
+
+
+async def test_a_background_child_that_holds_the_output_open_does_not_delay_the_end(tmp_path: Path):
+    found = await run("sleep 1000 & echo $!", tmp_path)
+
+    assert found.ok
+    assert found.elapsed_s < 5
+    assert ended(int(found.output))
+
+
+async def test_cancelling_kills_the_group(tmp_path: Path):
+    started = tmp_path / "pid"
+    os.mkfifo(started)
+    task = asyncio.create_task(run(f"echo $$ > {started}; sleep 1000", tmp_path))
+    pid = int(await asyncio.to_thread(started.read_text))
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert ended(pid)
+
+
+async def test_a_long_output_keeps_its_beginning_and_more_of_its_end(tmp_path: Path):
+    found = await run("echo first; head -c 200000 /dev/zero | tr '\\0' x; echo; echo last", tmp_path)
+
+    cut = len("first\n") + 200_000 + len("\nlast\n") - HEAD_BYTES - TAIL_BYTES
+    assert found.output == (
+        "first\n" + "x" * (HEAD_BYTES - 6) + f"\n[... {cut} bytes cut ...]\n" + "x" * (TAIL_BYTES - 6) + "\nlast"
+    )
+
+
+async def test_output_that_is_no_text_is_shown_all_the_same(tmp_path: Path):
+    assert (await run("printf 'a\\377b'", tmp_path)).output == "a\ufffdb"
+
+
+async def test_a_command_that_cannot_start_is_a_failed_verification(tmp_path: Path):
+    found = await run("true", tmp_path / "missing")
+
+    assert (found.ok, found.exit_code) == (False, None)
+    assert found.output == (f"The command could not be started in {tmp_path / 'missing'}: No such file or directory.")
+
+
+async def test_a_command_with_a_nul_byte_is_a_failed_verification(tmp_path: Path):
+    found = await run("echo \0", tmp_path)
+
+    assert found.output == f"The command could not be started in {tmp_path}: embedded null byte."
+
+
+def failed(**facts: object) -> Verification:
+    return Verification(**({"command": "pytest -q", "ok": False, "exit_code": 1, "output": "", "elapsed_s": 2} | facts))
+
+
+def test_feedback_shows_command_exit_code_and_output():
+    assert feedback(failed(output="1 failed"), attempt=1, attempts=3) == (
+        "Verification failed (attempt 1 of 3).\nCommand: pytest -q\nExit code: 1\nOutput:\n1 failed"
+    )
+
+
+def test_feedback_names_the_signal_and_says_when_nothing_was_printed():
+    assert feedback(failed(exit_code=-11), attempt=2, attempts=3) == (
+        "Verification failed (attempt 2 of 3).\nCommand: pytest -q\nExit code: -11 (SIGSEGV)\nOutput:\n(none)"
+    )
+
+
+def test_feedback_says_that_time_ran_out():
+    late = failed(exit_code=None, timed_out=True, elapsed_s=300.2, output="...")
+    assert feedback(late, attempt=3, attempts=3) == (
+        "Verification failed (attempt 3 of 3).\nCommand: pytest -q\n"
+        "Stopped after 300 s: it took too long.\nOutput:\n..."
+    )
+
+
+def test_feedback_says_that_the_command_did_not_start():
+    assert feedback(failed(exit_code=None, output="Why."), attempt=1, attempts=1) == (
+        "Verification failed (attempt 1 of 1).\nCommand: pytest -q\nIt did not start.\nOutput:\nWhy."
+    )

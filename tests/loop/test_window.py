@@ -1,0 +1,234 @@
+"""The window: how large a prompt is taken to be, what a reply may use of it, and what happens when it is full."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import Agent, Endpoint, EndpointRejected, Image, Ladder, Outcome, Rung, tool
+from agent.journal.events import ContextRenewed, Event
+from agent.loop.window import LIKELY_BYTES_PER_TOKEN, PromptSize, reply_room, summary
+from agent.messages import AssistantMessage, Message, ToolCall, ToolResult, Usage
+from agent.model.profiles import MISTRAL
+from agent.testing import ScriptedModel, ScriptedServer, calls, says
+
+
+@pytest.mark.parametrize(
+    ("size", "wire_bytes", "expected"),
+    [
+        (PromptSize(), 1_000, 500),
+        (PromptSize(counted_tokens=300, counted_bytes=1_000), 1_000, 300),
+        (PromptSize(counted_tokens=300, counted_bytes=1_000), 1_400, 500),
+        (PromptSize(counted_tokens=300, counted_bytes=1_000), 10, 300),
+    ],
+)
+def test_what_the_server_counted_is_trusted_and_the_rest_guessed_high(size: PromptSize, wire_bytes: int, expected: int):
+    assert size.estimate(wire_bytes) == expected
+
+
+def test_the_likely_guess_is_lower():
+    assert PromptSize().estimate(3_000, bytes_per_token=LIKELY_BYTES_PER_TOKEN) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("prompt", "window", "wanted", "allowed", "room"),
+    [
+        (100, None, 8_192, None, 8_192),
+        (100, 32_768, 8_192, None, 8_192),
+        (30_000, 32_768, 8_192, None, 2_768),
+        (100, 32_768, 8_192, 50, 50),
+        (40_000, 32_768, 8_192, None, 1),
+    ],
+)
+def test_a_reply_gets_what_is_wanted_cut_to_window_and_budget(
+    prompt: int, window: int | None, wanted: int, allowed: int | None, room: int
+):
+    assert reply_room(prompt_tokens=prompt, window_tokens=window, wanted=wanted, allowed=allowed) == room
+
+
+# The summary.
+
+
+def turn(number: int, content: str = "fine", **result: Any) -> list[Message]:
+    call = ToolCall(id=f"call{number:05}", name="look", arguments=json.dumps({"at": number}))
+    answer = ToolResult(tool_call_id=call.id, name="look", content=content, **result)
+    return [AssistantMessage(tool_calls=(call,)), answer]
+
+
+def test_a_summary_has_one_line_per_call():
+    messages = [*turn(1), *turn(2, "\n\nError: no\nmore", status="error"), *turn(3, "x" * 500)]
+
+    assert summary(messages, reason="it was stuck", restored=False) == (
+        "An earlier attempt at this task failed: it was stuck\nWhat it tried, in order:\n"
+        '- look {"at": 1} -> ok: fine\n- look {"at": 2} -> error: Error: no\n'
+        f'- look {{"at": 3}} -> ok: {"x" * 160}\n'
+        "The workspace is as the earlier attempt left it. Take another way."
+    )
+
+
+def test_a_summary_of_nothing_and_of_too_much():
+    assert "\n- nothing was called\nThe workspace is back" in summary([], reason="x", restored=True)
+    lines = summary([m for n in range(45) for m in turn(n)], reason="x", restored=True).splitlines()
+    assert (lines[2], lines[3], len(lines)) == ("- (5 earlier calls are left out)", '- look {"at": 5} -> ok: fine', 44)
+
+
+# In a run.
+
+
+@tool(read_only=True, output_limit_chars=100_000)
+def read(size: int) -> str:
+    """Read much."""
+    return "word " * (size // 5)
+
+
+async def run_on(server: ScriptedServer) -> Outcome:
+    return await Agent(Endpoint(server.url, profile=MISTRAL, stream=False), tools=[read]).run("Go.")
+
+
+async def test_the_server_counts_only_near_the_window():
+    script = [
+        calls(("read", {"size": 100}), usage=Usage(prompt_tokens=300, completion_tokens=9)),
+        calls(("read", {"size": 50_000}), usage=Usage(prompt_tokens=400, completion_tokens=9)),
+        says("Done."),
+    ]
+    with ScriptedServer(script, window_tokens=32_768) as server:
+        outcome = await run_on(server)
+
+    assert outcome.outcome == "finished"
+    paths = [request.path for request in server.requests if request.method == "POST"]
+    assert paths == ["/v1/chat/completions", "/v1/chat/completions", "/tokenize", "/v1/chat/completions"]
+    counted = len(json.dumps([server.bodies[2]["tools"], server.bodies[2]["messages"]]).encode()) / 4
+    assert [body["max_tokens"] for body in server.bodies] == [8_192, 8_192, 8_192]
+    assert counted + 8_192 < 32_768
+
+
+async def test_a_reply_gets_what_the_counted_prompt_leaves():
+    script = [calls(("read", {"size": 50_000})), says("Done.")]
+    with ScriptedServer(script, window_tokens=16_384) as server:
+        await run_on(server)
+
+    counted = -(-len(json.dumps([server.bodies[1]["tools"], server.bodies[1]["messages"]]).encode()) // 4)
+    assert server.bodies[1]["max_tokens"] == 16_384 - counted < 8_192
+
+
+async def test_where_nobody_can_count_a_prompt_that_probably_fits_is_sent():
+    """A run once ended as too long on a guess of two bytes per token, which plain text never needs."""
+    model = ScriptedModel([says("Done.")], window_tokens=32_768)
+
+    outcome = await Agent(model).run("word " * 14_000)
+
+    assert (outcome.outcome, len(model.requests)) == ("finished", 1)
+    assert 8_000 < model.bodies[0]["max_tokens"] <= 8_192
+
+
+async def test_a_picture_is_not_taken_for_as_many_tokens_as_it_has_bytes():
+    picture = Image(data=base64.b64encode(bytes(300_000)).decode(), media_type="image/png")
+    model = ScriptedModel([says("A cat.")], window_tokens=32_768)
+
+    outcome = await Agent(model).run("What is it?", images=[picture])
+
+    assert (outcome.outcome, model.bodies[0]["max_tokens"]) == ("finished", 8_192)
+
+
+BLIND = EndpointRejected("m is not a multimodal model", url="http://x/v1", status=400)
+PICTURE = Image(data=base64.b64encode(b"png").decode(), media_type="image/png")
+
+
+async def test_a_model_that_does_not_see_is_told_so_in_the_place_of_a_tools_picture():
+    @tool
+    def look() -> Image:
+        """Look."""
+        return PICTURE
+
+    model = ScriptedModel([calls(("look", {})), BLIND, calls(("look", {})), says("I cannot see it.")])
+    outcome = await Agent(model, tools=[look]).run("What is it?")
+
+    assert (outcome.outcome, outcome.steps) == ("finished", 3)
+    assert [isinstance(model.bodies[at]["messages"][-1]["content"], list) for at in (1, 2, 3)] == [True, False, False]
+    told = "The pictures returned by look, in order:\n(not shown: this model does not see pictures; go on without them)"
+    assert [message["content"] for message in model.bodies[3]["messages"] if message["role"] == "user"][1:] == [
+        told
+    ] * 2
+
+
+async def test_what_is_tried_again_later_is_sent_without_the_picture_too():
+    @tool
+    def look() -> Image:
+        """Look."""
+        return PICTURE
+
+    busy = EndpointRejected("busy", url="http://x/v1", status=503)
+    model = ScriptedModel([calls(("look", {})), BLIND, busy, says("I cannot see it.")], patience_s=60.0)
+    outcome = await Agent(model, tools=[look]).run("What is it?")
+
+    assert outcome.outcome == "finished", outcome.reason
+    assert [isinstance(body["messages"][-1]["content"], list) for body in model.bodies[1:]] == [True, False, False]
+
+
+async def test_a_task_with_a_picture_ends_where_the_model_does_not_see():
+    outcome = await Agent(ScriptedModel([BLIND])).run("What is it?", images=[PICTURE])
+    assert outcome.outcome == "error"
+    assert outcome.reason.endswith(
+        "m is not a multimodal model. Ask a model that sees, or take the pictures out of the task"
+    )
+
+
+FULL = EndpointRejected("This model's maximum context length is 2048 tokens.", url="http://x/v1", status=400)
+
+
+async def test_a_full_window_renews_the_context_and_leaves_the_workspace(tmp_path: Path):
+    @tool
+    def write() -> str:
+        """Write."""
+        (tmp_path / "file").touch()
+        return "written"
+
+    model = ScriptedModel([calls(("write", {})), FULL, says("Done.")])
+    events: list[Event] = []
+
+    outcome = await Agent(model, tools=[write], workspace=tmp_path).run("Go.", observe=events.append)
+
+    assert (outcome.outcome, (tmp_path / "file").exists()) == ("finished", True)
+    assert model.bodies[2]["messages"][1:] == [
+        {
+            "role": "user",
+            "content": (
+                "Go.\n\nAn earlier attempt at this task failed: the conversation filled the context window before the "
+                "task was done\nWhat it tried, in order:\n- write {} -> ok: written\n"
+                "The workspace is as the earlier attempt left it. Take another way."
+            ),
+        }
+    ]
+    assert [event.restored for event in events if isinstance(event, ContextRenewed)] == [()]
+
+
+@pytest.mark.parametrize(
+    ("ladder", "script"),
+    [
+        (Ladder(), [FULL]),
+        (Ladder(), [calls(("read", {"size": 10})), FULL, FULL]),
+        (Ladder(rungs=(Rung(),)), [calls(("read", {"size": 10})), FULL]),
+    ],
+)
+async def test_a_window_that_stays_full_ends_the_run(ladder: Ladder, script: list[Any]):
+    model = ScriptedModel(script, window_tokens=2_048)
+
+    outcome = await Agent(model, tools=[read], ladder=ladder).run("Go.")
+
+    assert (outcome.outcome, outcome.reason, len(model.requests)) == (
+        "budget",
+        "the conversation filled the context window before the task was done (2048 tokens)",
+        len(script),
+    )
+
+
+async def test_a_prompt_that_cannot_fit_is_not_even_sent():
+    model = ScriptedModel([], window_tokens=2_048)
+
+    outcome = await Agent(model).run("word " * 4_000)
+
+    assert (outcome.outcome, model.requests) == ("budget", [])

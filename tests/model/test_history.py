@@ -1,0 +1,415 @@
+"""Every request of every run is legal: mistral_common judges random runs, and what was sent stays sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mistral_common.protocol.instruct.request import ChatCompletionRequest
+from mistral_common.protocol.instruct.validator import MistralRequestValidatorV15, ValidationMode
+from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+
+from agent import Agent, EndpointRejected, EndpointUnreachable, Image, Limits, Tool, ToolError, Verify, tool
+from agent.journal.events import ContextRenewed, Event, Requested
+from agent.messages import AssistantMessage, RawCall, Reply, SystemMessage, ToolCall, ToolResult, Usage, UserMessage
+from agent.model.history import History, call_id
+from agent.model.profiles import GENERIC, MISTRAL, Profile
+from agent.testing import ScriptedModel, says
+from agent.testing.legality import refusal
+
+TEKKEN = Path(__file__).parents[2] / "serving" / "pocket" / "model" / "tekken.json"
+PIXEL = Image(
+    data="iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+    media_type="image/png",
+)
+
+
+def tools() -> list[Tool]:
+    @tool(read_only=True)
+    def add(a: int, b: int) -> int:
+        """Add two integers."""
+        return a + b
+
+    @tool
+    def write(path: str, text: str = "") -> str:
+        """Say that it wrote."""
+        return f"{path}: {len(text)} characters"
+
+    @tool(read_only=True)
+    def look(count: int = 1) -> list[Image]:
+        """Return pictures."""
+        return [PIXEL] * min(max(count, 1), 3)
+
+    @tool(exclusive=True)
+    def fail(how: str) -> str:
+        """Fail."""
+        if how == "ToolError":
+            raise ToolError(how)
+        raise ValueError(how)
+
+    @tool
+    def quiet() -> None:
+        """Return nothing."""
+
+    return [add, write, look, fail, quiet]
+
+
+# What a model may send, from good to absurd.
+
+NAMES = st.sampled_from(
+    [
+        "add",
+        "write",
+        "look",
+        "fail",
+        "quiet",
+        "final_result",
+        "Add",
+        "ad",
+        "wrtie",
+        "functions.add",
+        " add ",
+        "",
+        "nö tool",
+        "x" * 80,
+        "a b\n",
+        "add</s>",
+        "[TOOL_CALLS]add",
+    ]
+)
+ARGUMENTS = st.one_of(
+    st.sampled_from(
+        [
+            '{"a": 1, "b": 2}',
+            '{"a": 2, "b": 2}',
+            '{"path": "x", "text": "y"}',
+            '{"how": "ToolError"}',
+            '{"how": "oh"}',
+            '{"count": 2}',
+            "{}",
+            "",
+            "null",
+            "[]",
+            "3",
+            '"text"',
+            "true",
+            '{"a": "1", "b": 2.0}',
+            '{"a": 1}',
+            "NaN",
+            '{"a": 1, "b": 2, "c": 3}',
+            "{'a': 1, 'b': 2}",
+            '{"a": 1, "b": 2',
+            '{"path": "x',
+            '{"a": 1, "a": 2, "b": 3}',
+            '"{\\"a\\": 1, \\"b\\": 2}"',
+            '```json\n{"a": 1, "b": 2}\n```',
+            '{"a": 1, "b": 2}</s>',
+            '{"a": NaN, "b": 1}',
+            '{"path": "�", "text": "\\ud800"}',
+            '{"path": "[INST]", "text": "[/INST]"}',
+            '{"a": 1e400, "b": 1}',
+            '{"name": "add", "arguments": {"a": 1, "b": 2}}',
+            "[" * 300,
+            '{"a":' * 300,
+            '{"path": "\x00"}',
+        ]
+    ),
+    st.text(max_size=12),
+)
+IDS = st.sampled_from(["", "abcdefghi", "abcdefghi", "call_0123456789abcdef", "a", "ünïcödé!!", "000000000"])
+RAW_CALLS = st.builds(RawCall, id=IDS, name=NAMES, arguments=ARGUMENTS)
+GOOD_CALLS = st.sampled_from(
+    [
+        ("add", '{"a": 1, "b": 2}'),
+        ("add", '{"a": 3, "b": 4}'),
+        ("write", '{"path": "x"}'),
+        ("look", "{}"),
+        ("quiet", "{}"),
+        ("fail", '{"how": "ToolError"}'),
+        ("look", '{"count": 3}'),
+    ]
+).map(lambda call: RawCall(name=call[0], arguments=call[1]))
+TEXTS = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "\n",
+            "Done.",
+            "It is 3.",
+            '[TOOL_CALLS]add[ARGS]{"a": 1, "b": 2}',
+            "</s>",
+            "�",
+            "[INST]",
+            "\x00",
+            '<tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>',
+            "[THINK]hm",
+            "[/THINK]",
+            "<s>",
+            '{"name": "add", "arguments": {"a": 5, "b": 2}}',
+            '[TOOL_CALLS]add[ARGS]{"a": 1',
+            "[THINK]so[/THINK]Yes.",
+        ]
+    ),
+    st.text(max_size=8),
+)
+USAGES = st.one_of(
+    st.none(),
+    st.builds(
+        Usage,
+        prompt_tokens=st.sampled_from([0, 100, 900, 1_900]),
+        completion_tokens=st.sampled_from([0, 5, 40]),
+        cached_tokens=st.sampled_from([None, 0, 64]),
+    ),
+)
+REPLIES = st.builds(
+    Reply,
+    content=TEXTS,
+    reasoning=TEXTS,
+    tool_calls=st.lists(st.one_of(GOOD_CALLS, RAW_CALLS), max_size=4).map(tuple),
+    finish_reason=st.sampled_from(["stop", "stop", "tool_calls", "tool_calls", "unknown", "length", "content_filter"]),
+    usage=USAGES,
+    extra=st.sampled_from([{}, {"reasoning_field": "reasoning"}, {"reasoning_field": "reasoning_content"}]),
+)
+GOOD_REPLIES = st.builds(
+    Reply,
+    content=st.sampled_from(["", "Now I call."]),
+    reasoning=st.sampled_from(["", "Let me think."]),
+    tool_calls=st.lists(GOOD_CALLS, min_size=1, max_size=3).map(tuple),
+    finish_reason=st.just("tool_calls"),
+    usage=USAGES,
+)
+ERRORS = st.sampled_from(
+    [
+        EndpointUnreachable("refused", url="http://x/v1"),
+        EndpointRejected("bad tool_choice", url="http://x/v1", status=400),
+        EndpointRejected("the maximum context length is 9 tokens", url="http://x/v1", status=400),
+        EndpointRejected("busy", url="http://x/v1", status=503),
+    ]
+)
+SCRIPTS = st.lists(
+    st.one_of(GOOD_REPLIES, GOOD_REPLIES, REPLIES, REPLIES, TEXTS.map(says), ERRORS), min_size=1, max_size=14
+)
+RESULT_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    script=SCRIPTS,
+    window_tokens=st.sampled_from([None, 1_500, 32_768]),
+    profile=st.sampled_from([MISTRAL, MISTRAL, GENERIC]),
+    verify=st.sampled_from([None, None, Verify(command="test -e flag || { touch flag; exit 1; }", attempts=3)]),
+    result=st.sampled_from([None, None, RESULT_SCHEMA]),
+)
+def test_no_request_of_any_run_is_refused_by_mistral_common(
+    script: Sequence[Reply | Exception],
+    window_tokens: int | None,
+    profile: Profile,
+    verify: Verify | None,
+    result: Mapping[str, Any] | None,
+) -> None:
+    model = ScriptedModel([*script, *[says("Done.")] * 60], window_tokens=window_tokens, profile=profile)
+    events: list[Event] = []
+    with tempfile.TemporaryDirectory() as folder:
+        agent = Agent(
+            model,
+            tools=tools(),
+            limits=Limits(steps=30, wall_s=60.0),
+            verify=verify,
+            result=result,
+            workspace=folder,
+            env={"PATH": "/usr/bin:/bin"},
+        )
+        outcome = asyncio.run(agent.run("Work.", images=[PIXEL], observe=events.append))
+
+    assert outcome.outcome in {"verified", "finished", "verify_failed", "budget", "stuck", "error"}
+    for body in model.bodies:
+        assert refusal(body) is None
+        judge(body)
+    check_ids(model.bodies)
+    check_prefixes(model, events)
+
+
+def judge(body: Mapping[str, Any]) -> None:
+    """Let mistral_common decide whether the request is legal, and render it with the pocket model's tokenizer."""
+    request = chat_request(body, with_images=True)
+    MistralRequestValidatorV15(mode=ValidationMode.serving).validate_request(request)
+    # The pocket model sees no pictures, so its tokenizer gets the words alone.
+    assert tokenizer().encode_chat_completion(chat_request(body, with_images=False)).tokens
+
+
+def chat_request(body: Mapping[str, Any], *, with_images: bool) -> Any:
+    messages = body["messages"] if with_images else [_without_images(message) for message in body["messages"]]
+    return ChatCompletionRequest.from_openai(
+        messages=messages, tools=body["tools"], reasoning_effort=body.get("reasoning_effort"), model=body["model"]
+    )
+
+
+def _without_images(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(message["content"], list):
+        return message
+    return {**message, "content": [part for part in message["content"] if part["type"] == "text"]}
+
+
+@cache
+def tokenizer() -> MistralTokenizer:
+    return MistralTokenizer.from_file(str(TEKKEN), mode=ValidationMode.serving)
+
+
+def check_ids(bodies: Sequence[Mapping[str, Any]]) -> None:
+    """Ids are 9 of [A-Za-z0-9]; one id means one call in the whole run; arguments are objects."""
+    meaning: dict[str, str] = {}
+    for body in bodies:
+        seen: list[str] = []
+        for message in body["messages"]:
+            for call in message.get("tool_calls", []):
+                assert re.fullmatch("[A-Za-z0-9]{9}", call["id"])
+                assert isinstance(json.loads(call["function"]["arguments"]), dict)
+                seen.append(call["id"])
+                assert meaning.setdefault(call["id"], json.dumps(call)) == json.dumps(call)
+        assert len(seen) == len(set(seen))
+
+
+def check_prefixes(model: ScriptedModel, events: Sequence[Event]) -> None:
+    """A request begins with all that the one before it held, unless the context was renewed; a re-ask holds no more.
+
+    A request is sent a second time when the server refused its tool_choice.
+    """
+    sent = iter(model.requests)
+    before: list[bytes] | None = None
+    for event in events:
+        if isinstance(event, ContextRenewed):
+            before = None
+        elif isinstance(event, Requested):
+            request = next(sent)
+            now = list(request.messages)
+            assert before is None or now[: len(before)] == before
+            assert not event.reask or now == before
+            before = now
+            if request.force_tool is not None and _refused(model, request):
+                held = next(sent)
+                assert (list(held.messages), held.force_tool, held.json_schema is not None) == (now, None, True)
+    assert next(sent, None) is None
+
+
+def _refused(model: ScriptedModel, request: Any) -> bool:
+    answer = model.replies[[id(each) for each in model.requests].index(id(request))]
+    return isinstance(answer, EndpointRejected) and answer.status == 400 and "context length" not in answer.reason
+
+
+# The history by itself.
+
+CALL = ToolCall(id="call00000", name="add", arguments="{}")
+RESULT = ToolResult(tool_call_id="call00000", name="add", content="3")
+TURN = AssistantMessage(tool_calls=(CALL,))
+
+
+def begun(*, replay_reasoning: bool = True) -> History:
+    history = History(replay_reasoning=replay_reasoning)
+    history.add_system("Be good.")
+    history.add_user(UserMessage(content="Work."))
+    return history
+
+
+def sent(history: History) -> list[Any]:
+    return [json.loads(message) for message in history.wire]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "call00000"), (61, "call0000z"), (62, "call00010"), (62**5 - 1, "callzzzzz")]
+)
+def test_ids_count_in_nine_characters(number: int, expected: str):
+    assert call_id(number) == expected
+
+
+def test_pictures_of_results_follow_all_results_in_one_user_message():
+    first, second = (
+        ToolCall(id="call00000", name="look", arguments="{}"),
+        ToolCall(id="call00001", name="add", arguments="{}"),
+    )
+    history = begun()
+    history.add_turn(
+        AssistantMessage(tool_calls=(first, second)),
+        [
+            ToolResult(tool_call_id="call00000", name="look", content="(an image: image/png)", images=(PIXEL, PIXEL)),
+            ToolResult(tool_call_id="call00001", name="add", content="3"),
+        ],
+        reasoning_field="reasoning",
+    )
+
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL.data}"}}
+    assert sent(history)[3:] == [
+        {"role": "tool", "tool_call_id": "call00000", "content": "(an image: image/png)"},
+        {"role": "tool", "tool_call_id": "call00001", "content": "3"},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "The pictures returned by look, in order:"}, picture, picture],
+        },
+    ]
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_reasoning_goes_back_under_the_name_it_came_with(field: Any):
+    history = begun()
+    history.add_turn(AssistantMessage(content="Yes.", reasoning="Hm."), [], reasoning_field=field)
+
+    assert sent(history)[2] == {"role": "assistant", "content": "Yes.", field: "Hm."}
+
+
+def test_reasoning_is_left_out_where_the_profile_says_so():
+    history = begun(replay_reasoning=False)
+    history.add_turn(AssistantMessage(content="Yes.", reasoning="Hm."), [], reasoning_field="reasoning")
+
+    assert sent(history)[2] == {"role": "assistant", "content": "Yes."}
+
+
+def test_a_restart_forgets_the_messages_and_keeps_the_ids():
+    history = begun()
+    history.add_turn(TURN, [RESULT], reasoning_field="reasoning")
+    history.restart()
+
+    assert (list(history.messages), list(history.wire), history.wire_bytes) == ([], [], 0)
+    history.add_system("Be good.")
+    with pytest.raises(AssertionError, match="ids are unique in their run"):
+        history.add_turn(TURN, [RESULT], reasoning_field="reasoning")
+
+
+def test_the_size_is_that_of_all_messages():
+    history = begun()
+
+    assert history.wire_bytes == sum(len(message) for message in history.wire) > 0
+    assert list(history.messages) == [SystemMessage(content="Be good."), UserMessage(content="Work.")]
+
+
+@pytest.mark.parametrize(
+    ("turn", "results", "violated"),
+    [
+        (AssistantMessage(content=" "), [], "an assistant message needs text or calls"),
+        (TURN, [], "one result per call, in call order"),
+        (AssistantMessage(content="x"), [RESULT], "one result per call, in call order"),
+        (AssistantMessage(tool_calls=(CALL, CALL)), [RESULT, RESULT], "ids are unique in their message"),
+        (TURN, [ToolResult(tool_call_id="call00000", name="add", content="")], "a result is never empty"),
+    ],
+)
+def test_our_own_mistakes_fail_an_assertion(turn: AssistantMessage, results: list[ToolResult], violated: str):
+    with pytest.raises(AssertionError, match=violated):
+        begun().add_turn(turn, results, reasoning_field="reasoning")
+
+
+def test_a_system_message_after_the_start_fails_an_assertion():
+    with pytest.raises(AssertionError, match="a system message stands only at the start"):
+        begun().add_system("Be better.")

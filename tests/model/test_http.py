@@ -1,0 +1,432 @@
+"""One exchange with a server: the bytes sent, the reply read, and every failure as its own error with its text."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import repeat
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import respx
+
+from agent.errors import (
+    ConfigError,
+    EndpointError,
+    EndpointRejected,
+    EndpointTimeout,
+    EndpointUnreachable,
+    EndpointUnreadable,
+)
+from agent.messages import Reply
+from agent.model.endpoint import Endpoint
+from agent.model.http import HttpConnection, connect
+from agent.model.protocol import Served, TokenCount
+from agent.model.wire import Request
+from agent.testing import Answer, ScriptedServer, calls, faults, says
+
+BASE = "http://engine.test:8000/v1"
+CHAT = f"{BASE}/chat/completions"
+USER = b'{"role":"user","content":"Gr\xc3\xbc\xc3\x9fe"}'
+TOOLS = b'[{"type":"function","function":{"name":"add","parameters":{}}}]'
+REQUEST = Request(model="scripted", messages=[USER], tools=TOOLS, max_tokens=64, effort="none")
+
+
+@asynccontextmanager
+async def opened(base_url: str, **settings: Any) -> AsyncGenerator[HttpConnection]:
+    async with (
+        httpx.AsyncClient(verify=False) as http_client,
+        connect(Endpoint(base_url, http_client=http_client, **settings)) as connection,
+    ):
+        yield connection
+
+
+async def asked(answer: Answer, *, stream: bool, **settings: Any) -> Reply:
+    with ScriptedServer([answer]) as server:
+        async with opened(server.url, stream=stream, **settings) as connection:
+            return await connection.ask(REQUEST)
+
+
+async def failed(answer: Answer, *, stream: bool, **settings: Any) -> tuple[EndpointError, str]:
+    """Return the error, and its text with the server's address taken out."""
+    with ScriptedServer([answer]) as server:
+        async with opened(server.url, stream=stream, **settings) as connection:
+            with pytest.raises(EndpointError) as raised:
+                await connection.ask(REQUEST)
+            assert raised.value.url == f"{server.url}/chat/completions"
+            return raised.value, str(raised.value).replace(raised.value.url, "URL")
+
+
+BODY = (
+    b'{"model":"scripted","max_tokens":64,"stream":false,"reasoning_effort":"none","messages":[' + USER + b'],"tools":'
+    b'[{"type":"function","function":{"name":"add","parameters":{}}}],"tool_choice":"auto"}'
+)
+
+
+async def test_the_body_goes_out_as_the_bytes_that_were_made(respx_mock: respx.MockRouter) -> None:
+    route = respx_mock.post(CHAT).respond(json={"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]})
+    async with opened(BASE, stream=False, api_key="secret") as connection:
+        assert await connection.ask(REQUEST) == Reply(content="Hi", finish_reason="stop")
+    request = route.calls.last.request
+    assert request.content == REQUEST.encode(stream=False) == BODY
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["authorization"] == "Bearer secret"
+    assert route.call_count == 1
+
+
+async def test_a_failure_is_not_tried_again_here(respx_mock: respx.MockRouter) -> None:
+    route = respx_mock.post(CHAT).respond(503)
+    async with opened(BASE, stream=False) as connection:
+        with pytest.raises(EndpointRejected):
+            await connection.ask(REQUEST)
+    assert route.call_count == 1, "retry.py alone does that"
+
+
+async def test_a_client_that_was_given_stays_open() -> None:
+    async with httpx.AsyncClient(verify=False) as http_client:
+        async with connect(Endpoint(BASE, http_client=http_client)):
+            pass
+        assert not http_client.is_closed
+
+
+async def test_a_client_of_our_own_is_closed() -> None:
+    async with connect(Endpoint(BASE)) as connection:
+        pass
+    assert connection.client.is_closed()
+
+
+REPLIES = {
+    "text": says("The sum is 7. Grüße!"),
+    "reasoning": says("7", reasoning="3 and 4 make 7."),
+    "calls": calls(("add", {"a": 3, "b": 4}), ("ping", {}), reasoning="Add, then ping.", text="Both:"),
+    "broken arguments": calls(("add", '{"a": 3')),
+    "no usage": says("7", usage=None),
+    "cut": says("The sum", finish_reason="length"),
+}
+
+
+@pytest.mark.parametrize("name", REPLIES)
+async def test_a_streamed_reply_is_the_same_as_a_whole_one(name: str) -> None:
+    whole = await asked(REPLIES[name], stream=False)
+    streamed = await asked(REPLIES[name], stream=True)
+    assert streamed == whole
+    assert (whole.content, whole.reasoning, whole.tool_calls, whole.usage, whole.finish_reason) == (
+        REPLIES[name].content,
+        REPLIES[name].reasoning,
+        REPLIES[name].tool_calls,
+        REPLIES[name].usage,
+        REPLIES[name].finish_reason,
+    )
+
+
+async def test_a_stream_without_finish_reason_counts_when_it_brings_usage() -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "7"}}]}
+    usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    assert (await asked(faults.stream(chunk, usage), stream=True)).content == "7"
+
+
+# Failures.
+
+UP = "Is the server up? Check the address, or start one with `agent serve`."
+ODD = "answered, but not as an OpenAI-compatible server does"
+IS_IT = "Is this the address of one, and does it end in /v1?"
+BUSY = "The engine may be overloaded or stuck: look at its log and its /metrics."
+CUT_BODY = "peer closed connection without sending complete message body"
+ERROR = {"error": {"message": "busy"}}
+
+FAILURES: dict[str, tuple[Answer, bool, type[EndpointError], str]] = {
+    "status": (
+        faults.http_error(422, "max_tokens\n is too large"),
+        False,
+        EndpointRejected,
+        "URL refused the request with HTTP 422: max_tokens is too large",
+    ),
+    "status of a stream": (
+        faults.http_error(404, "The model `x` does not exist."),
+        True,
+        EndpointRejected,
+        "URL refused the request with HTTP 404: The model `x` does not exist.",
+    ),
+    "error in a stream": (
+        faults.error_in_stream(400, "logit_bias is not supported"),
+        True,
+        EndpointRejected,
+        "URL refused the request with HTTP 400: logit_bias is not supported",
+    ),
+    "error without a code in a stream": (
+        faults.stream(ERROR),
+        True,
+        EndpointRejected,
+        "URL refused the request with HTTP 500: busy",
+    ),
+    "closed in the body": (
+        faults.cut(says("7"), share=0.99),
+        False,
+        EndpointUnreachable,
+        f"No answer from URL: {CUT_BODY} (received 370 bytes, expected 374). {UP}",
+    ),
+    "closed in the stream": (
+        faults.cut(says("7"), share=0.99),
+        True,
+        EndpointUnreachable,
+        f"No answer from URL: {CUT_BODY} (incomplete chunked read). {UP}",
+    ),
+    "ended in the stream": (
+        faults.stream({"choices": [{"index": 0, "delta": {"content": "7"}}]}),
+        True,
+        EndpointUnreachable,
+        f"No answer from URL: the stream ended before the reply did. {UP}",
+    ),
+    "a page": (
+        faults.raw("<html>Hello</html>", content_type="text/html"),
+        False,
+        EndpointUnreadable,
+        f"URL {ODD}: the body is <html>Hello</html> where a JSON object belongs. {IS_IT}",
+    ),
+    "a page for a stream": (
+        faults.html(),
+        True,
+        EndpointUnreadable,
+        f"URL {ODD}: a body of type text/html where a stream was asked for. {IS_IT}",
+    ),
+    "nothing": (
+        faults.raw(b""),
+        False,
+        EndpointUnreadable,
+        f"URL {ODD}: broken JSON (Expecting value: line 1 column 1 (char 0)). {IS_IT}",
+    ),
+    "an empty stream": (
+        faults.stream(),
+        True,
+        EndpointUnreadable,
+        f"URL {ODD}: a stream without a reply. {IS_IT}",
+    ),
+    "an error object": (
+        faults.raw(ERROR),
+        False,
+        EndpointUnreadable,
+        f"URL {ODD}: an error object: {{'message': 'busy'}}. {IS_IT}",
+    ),
+    "broken JSON": (
+        faults.raw('{"choices": ['),
+        False,
+        EndpointUnreadable,
+        f"URL {ODD}: broken JSON (Expecting value: line 1 column 14 (char 13)). {IS_IT}",
+    ),
+    "broken JSON in a stream": (
+        faults.stream(b"data: {\n\n"),
+        True,
+        EndpointUnreadable,
+        f"URL {ODD}: broken JSON (Expecting property name enclosed in double quotes: "
+        f"line 1 column 2 (char 1)). {IS_IT}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_a_failure_says_what_happened_and_what_to_do(name: str) -> None:
+    answer, stream, kind, text = FAILURES[name]
+    error, said = await failed(answer, stream=stream)
+    assert (type(error), said) == (kind, text)
+
+
+SILENCES: dict[str, tuple[Answer, bool, str]] = {
+    "nothing at all": (faults.stall(), False, "the first byte"),
+    "nothing at all, stream": (faults.stall(), True, "the first byte"),
+    "headers only": (faults.stall(says("7"), share=0.0), True, "the first byte"),
+    "half a body": (faults.stall(says("7")), False, "the first byte"),
+    "half a stream": (faults.stall(says("7, that is the sum.")), True, "the next part of the reply"),
+    "comments only": (faults.keep_alive(), True, "the first byte"),
+    "comments from the middle on": (faults.keep_alive(says("7, that is the sum.")), True, "the next part of the reply"),
+}
+
+
+@pytest.mark.parametrize("name", SILENCES)
+async def test_silence_has_a_deadline_whatever_keeps_the_connection_alive(name: str) -> None:
+    answer, stream, phase = SILENCES[name]
+    settings = {"first_byte_timeout_s": 0.2} if phase == "the first byte" else {"idle_timeout_s": 0.1}
+    error, said = await failed(answer, stream=stream, **settings)
+    assert type(error) is EndpointTimeout
+    waited_s = next(iter(settings.values()))
+    assert (error.phase, error.waited_s) == (phase, waited_s)
+    assert said == f"URL sent nothing for {waited_s:g} s while we waited for {phase}. {BUSY}"
+
+
+async def test_a_refused_connection_names_the_cause() -> None:
+    server = ScriptedServer().start()
+    server.close()
+    async with opened(server.url) as connection:
+        with pytest.raises(EndpointUnreachable) as raised:
+            await connection.ask(REQUEST)
+    assert str(raised.value) == f"No answer from {server.url}/chat/completions: {raised.value.reason}. {UP}"
+    assert "Connection refused" in raised.value.reason or "connection attempts failed" in raised.value.reason
+
+
+def in_seconds(seconds: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+RETRY_AFTER: dict[str, tuple[Callable[[], str], float | None]] = {
+    "seconds": (lambda: "7", 7.0),
+    "parts of a second": (lambda: "0.5", 0.5),
+    "below zero": (lambda: "-3", 0.0),
+    "a date": (lambda: in_seconds(3_600), 3_600.0),
+    "a date gone by": (lambda: in_seconds(-3_600), 0.0),
+    "words": (lambda: "soon", None),
+}
+
+
+@pytest.mark.parametrize("name", RETRY_AFTER)
+async def test_retry_after_is_read_as_seconds_or_as_a_date(name: str) -> None:
+    header, expected = RETRY_AFTER[name]
+    error, _ = await failed(faults.http_error(429, headers={"Retry-After": header()}), stream=True)
+    assert isinstance(error, EndpointRejected)
+    assert error.retry_after_s == (expected if expected is None else pytest.approx(expected, abs=60.0))
+
+
+async def test_the_reason_of_a_refusal_is_one_line_and_cut() -> None:
+    error, said = await failed(faults.http_error(400, "a\nb " + "x" * 2_000), stream=False)
+    assert said == "URL refused the request with HTTP 400: a b " + "x" * 496
+    assert isinstance(error, EndpointRejected)
+    assert (error.status, error.retry_after_s) == (400, None)
+
+
+async def test_a_page_as_an_error_is_not_repeated_whole() -> None:
+    _, said = await failed(faults.html(502), stream=False)
+    assert said.startswith("URL refused the request with HTTP 502: ")
+    assert len(said) < 560
+
+
+# What is served.
+
+
+async def test_the_first_model_and_its_window() -> None:
+    with ScriptedServer(model="pocket", window_tokens=4_096) as server:
+        async with opened(server.url) as connection:
+            assert await connection.served() == Served(model="pocket", window_tokens=4_096)
+
+
+async def test_a_server_that_names_no_window() -> None:
+    with ScriptedServer(window_tokens=None) as server:
+        async with opened(server.url) as connection:
+            assert await connection.served() == Served(model="scripted", window_tokens=None)
+
+
+async def test_a_window_that_is_no_number_is_none(respx_mock: respx.MockRouter) -> None:
+    respx_mock.get(f"{BASE}/models").respond(json={"data": [{"id": "pocket", "max_model_len": "large"}]})
+    async with opened(BASE) as connection:
+        assert await connection.served() == Served(model="pocket", window_tokens=None)
+
+
+async def test_the_model_that_was_asked_for(respx_mock: respx.MockRouter) -> None:
+    data = [{"id": "big", "max_model_len": 9}, {"id": "lora", "max_model_len": 8}]
+    respx_mock.get(f"{BASE}/models").respond(json={"data": data})
+    async with opened(BASE, model="lora") as connection:
+        assert await connection.served() == Served(model="lora", window_tokens=8)
+
+
+async def test_a_model_that_is_not_served_is_the_callers_mistake() -> None:
+    with ScriptedServer(model="pocket") as server:
+        async with opened(server.url, model="large") as connection:
+            with pytest.raises(ConfigError) as raised:
+                await connection.served()
+    assert str(raised.value) == f"{server.url} does not serve 'large'. It serves: pocket."
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"data": []}, {"data": None}, [], {"data": ["pocket"]}, {"data": "pocket"}, "page"]
+)
+async def test_a_list_without_models_is_unreadable(body: object, respx_mock: respx.MockRouter) -> None:
+    respx_mock.get(f"{BASE}/models").respond(json=body)
+    async with opened(BASE) as connection:
+        with pytest.raises(EndpointUnreadable) as raised:
+            await connection.served()
+    assert str(raised.value) == (f"{BASE}/models {ODD}: no model in its /models. {IS_IT}")
+
+
+# How long a prompt is.
+
+
+async def test_the_tokenizer_route_gets_messages_tools_and_effort() -> None:
+    with ScriptedServer(window_tokens=4_096) as server:
+        async with opened(server.url) as connection:
+            counted = await connection.count(REQUEST)
+    assert isinstance(counted, TokenCount)
+    assert (counted.window_tokens, len(counted.tokens) > 10) == (4_096, True)
+    (received,) = server.requests
+    assert (received.method, received.path) == ("POST", "/tokenize")
+    assert received.json == {
+        "model": "scripted",
+        "chat_template_kwargs": {"reasoning_effort": "none"},
+        "messages": [{"role": "user", "content": "Grüße"}],
+        "tools": json.loads(TOOLS),
+    }
+
+
+async def test_a_count_without_tools_and_effort() -> None:
+    with ScriptedServer() as server:
+        async with opened(server.url) as connection:
+            await connection.count(Request(model="scripted", messages=[USER], tools=b"[]", max_tokens=1))
+    assert set(server.requests[0].json) == {"model", "messages"}
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_server_without_that_route_cannot_count(status: int, respx_mock: respx.MockRouter) -> None:
+    respx_mock.post("http://engine.test:8000/tokenize").respond(status)
+    async with opened(BASE) as connection:
+        assert await connection.count(REQUEST) is None
+
+
+@pytest.mark.parametrize("body", [[], {}, {"count": 3}, {"tokens": 3}])
+async def test_a_route_that_gives_no_tokens_cannot_count(body: object, respx_mock: respx.MockRouter) -> None:
+    respx_mock.post("http://engine.test:8000/tokenize").respond(json=body)
+    async with opened(BASE) as connection:
+        assert await connection.count(REQUEST) is None
+
+
+async def test_a_count_that_fails_otherwise_is_an_error(respx_mock: respx.MockRouter) -> None:
+    respx_mock.post("http://engine.test:8000/tokenize").respond(500)
+    async with opened(BASE) as connection:
+        with pytest.raises(EndpointRejected):
+            await connection.count(REQUEST)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "ftp://x/v1", ""])
+def test_an_address_that_is_not_http_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Endpoint(url)
+    assert str(raised.value) == (
+        f"The endpoint {url!r} is not an http address. Write it like http://127.0.0.1:8000/v1."
+    )
+
+
+async def test_an_endpoint_opens_with_the_default_client_and_does_not_show_its_key() -> None:
+    with ScriptedServer(repeat(says("7"))) as server:
+        endpoint = Endpoint(f"{server.url}/", api_key="secret")
+        async with endpoint.open() as connection:
+            assert (await connection.ask(REQUEST)).content == "7"
+    assert endpoint.base_url == server.url
+    assert "secret" not in repr(endpoint)
+    assert server.requests[0].headers["authorization"] == "Bearer secret"
+    assert openai.__version__.split(".")[0] >= "3"
+
+
+async def test_a_connection_that_is_not_taken_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.model.http.CONNECT_S", 0.3)
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # what the kernel takes on its own, and then no more
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        async with connect(Endpoint(url, model="m")) as connection:
+            with pytest.raises(EndpointUnreachable, match=r"it took no connection within 0\.3 s"):
+                await connection.served()

@@ -1,0 +1,233 @@
+"""Arguments are repaired where they can mean one thing only, and refused in words everywhere else."""
+
+import json
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from agent.parsing.repair import Parsed, Unparsable, parse_object
+
+AB = {"a": 3, "b": 4}
+quick = settings(max_examples=60, deadline=None)
+
+# A comparison of eight repair libraries, 2026-11: the 26 inputs whose meaning is known.
+KNOWN = {
+    "a trailing comma": ('{"a": 3, "b": 4,}', AB, ("trailing_comma",)),
+    "single quotes": ("{'a': 3, 'b': 4}", AB, ("single_quotes",)),
+    "python literals": ("{'a': True, 'b': None}", {"a": True, "b": None}, ("single_quotes", "python_literal")),
+    "an apostrophe in single quotes": (r"{'t': 'it\'s'}", {"t": "it's"}, ("single_quotes",)),
+    "unquoted keys": ("{a: 3, b: 4}", AB, ("unquoted_key",)),
+    "double encoding": ('"{\\"a\\": 3, \\"b\\": 4}"', AB, ("double_encoded",)),
+    "a markdown fence": ('```json\n{"a": 3, "b": 4}\n```', AB, ("code_fence",)),
+    "trailing prose": ('{"a": 3, "b": 4}\nI will add them now.', AB, ("trailing_text",)),
+    "leading prose": ('Here are the arguments: {"a": 3, "b": 4}', AB, ("leading_text",)),
+    "a raw newline in a string": ('{"t": "a\nb"}', {"t": "a\nb"}, ("control_characters",)),
+    "a raw tab in a string": ('{"t": "a\tb"}', {"t": "a\tb"}, ("control_characters",)),
+    "a bad escape": (r'{"t": "\d+"}', {"t": r"\d+"}, ("single_backslashes",)),
+    "unescaped inner quotes": ('{"t": "print("hi")"}', {"t": 'print("hi")'}, ("unescaped_quotes",)),
+    "unescaped inner quotes in the second of two fields": (
+        '{"p": "a.py", "t": "env.get("X", "Y")"}',
+        {"p": "a.py", "t": 'env.get("X", "Y")'},
+        ("unescaped_quotes",),
+    ),
+    "a comment": ('{"a": 3, // first\n "b": 4}', AB, ("comment",)),
+    "what looks like a comment in a string": ('{"t": "http://x // y"}', {"t": "http://x // y"}, ()),
+    "typographic quotes": ("{“a”: 3, “b”: 4}", AB, ("typographic_quotes",)),
+    "a missing comma": ('{"a": 3 "b": 4}', AB, ("missing_comma",)),
+    "an extra brace": ('{"a": 3, "b": 4}}', AB, ("trailing_marks",)),
+    "double braces": ('{{"a": 3, "b": 4}}', AB, ("double_braces",)),
+    "a special token at the end": ('{"a": 3, "b": 4}<|im_end|>', AB, ("trailing_marks",)),
+    "an end-of-text token at the end": ('{"a": 3, "b": 4}</s>', AB, ("trailing_marks",)),
+    "a hexadecimal number": ('{"a": 0x1F, "b": 4}', {"a": 31, "b": 4}, ("hexadecimal",)),
+    "a plus sign": ('{"a": +3, "b": 4}', AB, ("plus_sign",)),
+    "digit separators": ('{"a": 1_000, "b": 4}', {"a": 1000, "b": 4}, ("digit_separators",)),
+    "a NUL escape": ('{"t": "a\\u0000b"}', {"t": "a\x00b"}, ()),
+}
+
+# The 23 whose meaning cannot be known: reason, position, and whether it looks cut off.
+UNKNOWABLE = {
+    "a missing last brace": ('{"a": 3, "b": 4', "the text ends inside the object", 15, True),
+    "a truncated number": ('{"a": 3, "b": 4', "the text ends inside the object", 15, True),
+    "a cut after the colon": ('{"a": 3, "b":', "the text ends inside the object", 13, True),
+    "a truncated key": ('{"a": 3, "b', "the text ends inside the object", 11, True),
+    "a truncated command": ('{"cmd": "rm -rf /srv/build', "the text ends inside the object", 26, True),
+    "a truncated file": ('{"path": "a.py", "content": "import os\\n', "the text ends inside the object", 40, True),
+    "a truncated array": ('{"files": ["a.py", "b.p', "the text ends inside the object", 23, True),
+    "two equal objects": ('{"a": 3}{"a": 3}', "more text follows the object", 8, False),
+    "two different objects": ('{"a": 3}{"a": 5}', "more text follows the object", 8, False),
+    "a Windows path": (
+        r'{"t": "C:\new\temp"}',
+        "it reads as a Windows path with single backslashes; double each, or write a line break as \\u000a",
+        6,
+        False,
+    ),
+    "NaN": ('{"a": NaN, "b": 4}', "NaN is not a JSON value", None, False),
+    "duplicate keys": ('{"a": 1, "a": 3}', 'the key "a" comes twice', None, False),
+    "leading zeros": ('{"a": 007}', "a number with leading zeros may be octal or a text", 6, False),
+    "an ellipsis": ('{"a": 3, ...}', "expected a key in double quotes", 9, False),
+    "nothing": ("", "it is empty", None, False),
+    "only text": ("I will add the numbers", "it is not an object", 0, False),
+    "null": ("null", "it is null, not an object", None, False),
+    "an array": ("[3, 4]", "it is an array, not an object", None, False),
+    "Mistral's own call text": ('add[ARGS]{"a": 3, "b": 4}', "it is not an object", 0, False),
+    "XML parameters": ('<parameter name="a">3</parameter>', "it is not an object", 0, False),
+    "half a surrogate pair": (
+        '{"t": "\\ud83d"}',
+        "a \\ud800 to \\udfff escape stands alone, which is half a character",
+        None,
+        False,
+    ),
+    "3000 levels": ('{"a":' * 3000 + "1" + "}" * 3000, "it is nested more than 100 deep", None, False),
+    "5000 digits": ('{"a": 1' + "0" * 5000 + "}", "a number has too many digits", None, False),
+}
+
+MORE_REFUSED = {
+    "an odd unescaped quote": '{"cmd": "echo "hi"}',
+    "an escape that is one next to one that is none": r'{"t": "\d+\n"}',
+    "a brace doubled only in front": '{{"a": 3}',
+    "more members after the object": '{"a": 3}, "b": 4}',
+    "double encoding of a cut object": json.dumps('{"a": 3'),
+    "double encoding of double encoding": json.dumps(json.dumps('{"a": 3}')),
+    "a string": '"add"',
+    "an object in an array": '[{"a": 3}]',
+    "an infinite number": '{"a": 1e999}',
+    "an infinite number in a careless object": "{'a': 1e999}",
+    "too many digits in a careless object": "{'a': 1" + "0" * 5000 + "}",
+    "a careless key twice": "{'a': 1, 'a': 2}",
+    "undefined": "{a: undefined}",
+    "a missing comma after a string": '{"a": "x" "b": "y"}',
+    "a missing colon": '{"a": "x", "b" "y"}',
+    "a stray string": '{"a": "x", "b"}',
+    "an array without brackets": '{"files": "a.py", "b.py"}',
+    "a brace in the place of a comma": '{"a": {"b": null} "c": "x"}}',
+    "a missing comma in an array": '{"a": [1 2]}',
+    "a quote of another kind inside": "{“a”: “x “y” z”}",
+    "an unfinished escape": '{"a": "x\\',
+    "an unfinished unicode escape": '{"a": "\\u12"}',
+    "a number that runs into a word": '{"a": 3px}',
+    "a cut literal": "{'a': Tru",
+    "101 levels": '{"a":' * 101 + "1" + "}" * 101,
+    "101 careless levels": "{'a':" * 101 + "1" + "}" * 101,
+    "an open array a hundred thousand deep": "[" * 100_000,
+    "a name before the object": 'add {"a": 3}',
+    "a fence that is not alone": '```json\n{"a": 3}\n```\n```json\n{"a": 4}\n```',
+    "many unescaped quotes": '{"a": "' + '", "' * 2000 + '"}',
+    "prose that goes on with another object": '{"a": 3} or rather {"a": 4}',
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_meaning_is_read_right(name: str) -> None:
+    text, value, repairs = KNOWN[name]
+    expected = text if not repairs else json.dumps(value)
+    assert parse_object(text) == Parsed(value=value, text=expected, repairs=repairs)
+
+
+@pytest.mark.parametrize("name", UNKNOWABLE)
+def test_unknowable_meaning_is_refused(name: str) -> None:
+    text, reason, position, cut_off = UNKNOWABLE[name]
+    assert parse_object(text) == Unparsable(reason=reason, position=position, cut_off=cut_off)
+
+
+@pytest.mark.parametrize("name", MORE_REFUSED)
+def test_other_dubious_text_is_refused(name: str) -> None:
+    assert isinstance(parse_object(MORE_REFUSED[name]), Unparsable)
+
+
+def test_the_matrix_is_complete() -> None:
+    assert (len(KNOWN), len(UNKNOWABLE)) == (26, 23)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "repairs"),
+    [
+        ("{'t': \"it's\"}", {"t": "it's"}, ("single_quotes",)),
+        (r"""{"t": "it\'s"}""", {"t": "it's"}, ("escaped_apostrophe",)),
+        ('\u00a0{"t":\u00a01}', {"t": 1}, ("blanks",)),
+        ("{'t': 'say \"hi\"'}", {"t": 'say "hi"'}, ("single_quotes",)),
+        ('Sure, here:\n```json\n{"a": 3,}\n```', {"a": 3}, ("leading_text", "code_fence", "trailing_comma")),
+        ('{"a": [1, 2,], "b": {"c": null,},}', {"a": [1, 2], "b": {"c": None}}, ("trailing_comma",)),
+        ('{"a": 3} // the sum', {"a": 3}, ("trailing_text",)),
+        ('{"a": /* why */ 3.5e1}', {"a": 35.0}, ("comment",)),
+        ('{"a": 3}}</s> Done with it.', {"a": 3}, ("trailing_marks", "trailing_text")),
+        (r'{"t": "C:\Users\data"}', {"t": r"C:\Users\data"}, ("single_backslashes",)),
+        ("{'a': -0x10}", {"a": -16}, ("single_quotes", "hexadecimal")),
+        (json.dumps("{'a': 3}"), {"a": 3}, ("double_encoded", "single_quotes")),
+    ],
+)
+def test_repairs_add_up(text: str, value: dict, repairs: tuple[str, ...]) -> None:
+    assert parse_object(text) == Parsed(value=value, text=json.dumps(value), repairs=repairs)
+
+
+def test_a_valid_object_keeps_its_bytes() -> None:
+    text = ' {"b" :1,\n"a":[ 1.50 ]} '
+    assert parse_object(text) == Parsed(value={"b": 1, "a": [1.5]}, text=text, repairs=())
+
+
+def test_a_megabyte_is_read_and_refused_without_trouble() -> None:
+    whole = json.dumps({"content": 'print("x")\n' * 100_000})
+    assert parse_object(whole) == Parsed(value=json.loads(whole), text=whole, repairs=())
+    cut = parse_object(whole[:-9])
+    assert isinstance(cut, Unparsable)
+    assert cut.cut_off
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@quick
+@given(st.dictionaries(st.text(), json_values, max_size=5), st.booleans())
+def test_a_valid_object_is_never_changed(value: dict, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    parsed = parse_object(text)
+    assume(not isinstance(parsed, Unparsable) or "Windows path" not in parsed.reason)
+    assert parsed == Parsed(value=value, text=text, repairs=())
+
+
+careless = st.text(alphabet="{}[]\"':,a1x\\u`/*-+.e“” \n\ud800", max_size=30)
+
+
+@quick
+@given(st.one_of(st.text(), careless, careless.map(lambda inner: '{"a": "' + inner + '"}')))
+def test_it_never_raises_and_what_it_accepts_is_json(text: str) -> None:
+    parsed = parse_object(text)
+    if isinstance(parsed, Parsed):
+        assert json.loads(parsed.text) == parsed.value
+        parsed.text.encode()
+
+
+@quick
+@given(st.dictionaries(st.text(min_size=1), json_values, min_size=1, max_size=4), st.data())
+def test_what_was_cut_off_is_never_accepted(value: dict, data: st.DataObject) -> None:
+    text = json.dumps(value)
+    cut = text[: data.draw(st.integers(min_value=1, max_value=len(text) - 1))]
+    assert isinstance(parse_object(cut), Unparsable)
+
+
+@quick
+@given(st.dictionaries(st.text(min_size=1), json_values, min_size=1, max_size=4), st.data())
+def test_a_lost_bracket_comma_colon_or_quote_is_mended_right_or_refused(value: dict, data: st.DataObject) -> None:
+    text = json.dumps(value)
+    signs = _structure(text)
+    lost = data.draw(st.sampled_from(signs))
+    parsed = parse_object(text[:lost] + text[lost + 1 :])
+    assert isinstance(parsed, Unparsable) or parsed.value == value
+
+
+def _structure(text: str) -> list[int]:
+    """Return where the signs stand that are no part of a string's text."""
+    found: list[int] = []
+    inside = escaped = False
+    for at, char in enumerate(text):
+        if char == '"' and not escaped:
+            inside = not inside
+            found.append(at)
+        elif not inside and char in "{}[],:":
+            found.append(at)
+        escaped = char == "\\" and not escaped
+    return found

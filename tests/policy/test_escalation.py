@@ -1,0 +1,312 @@
+"""The ladder as a state machine: every trigger, threshold and rung, and that it always ends."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import ConfigError, Ladder, Rung
+from agent.messages import Effort
+from agent.model.profiles import GENERIC, MISTRAL
+from agent.policy.escalation import (
+    Decision,
+    Move,
+    Position,
+    ReAsk,
+    Stay,
+    Stop,
+    before_feedback,
+    current,
+    failed,
+    progressed,
+)
+from agent.policy.ladder import CALL_TRIGGERS, Trigger
+
+TRIGGERS: tuple[Trigger, ...] = get_args(Trigger)
+DEFAULT = Ladder()
+NONE, HELD, HIGH, FRESH = DEFAULT.rungs
+BOTTOM = Position()
+AT_HIGH = Position(rung=2, effort_switches=1)
+AT_TOP = Position(rung=3, effort_switches=1, pinned=True)
+TO_HIGH = Move(to=2, rung=HIGH, switches_effort=True)
+TO_FRESH = Move(to=3, rung=FRESH, switches_effort=False)
+TO_BOTTOM = Move(to=0, rung=NONE, switches_effort=True)
+
+
+def fail(ladder: Ladder, position: Position, *triggers: Trigger) -> Decision:
+    decision = Decision(position=position, action=Stay())
+    for trigger in triggers:
+        decision = failed(ladder, decision.position, trigger)
+    return decision
+
+
+def work(ladder: Ladder, position: Position, steps: int) -> Decision:
+    decision = Decision(position=position, action=Stay())
+    for _ in range(steps):
+        decision = progressed(ladder, decision.position)
+    return decision
+
+
+def test_the_default_ladder_is_the_one_of_the_design():
+    assert DEFAULT.rungs == (
+        Rung(effort="none"),
+        Rung(effort="none", constrained=True),
+        Rung(effort="high"),
+        Rung(effort="high", fresh_context=True),
+    )
+    assert set(DEFAULT.triggers) == set(TRIGGERS)
+    assert MISTRAL.ladder == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("trigger", "threshold"),
+    [
+        ("invalid_call", 1), ("unknown_tool", 1), ("tool_error", 3), ("repeat", 2), ("no_progress", 1),
+        ("empty_reply", 2), ("truncated", 2), ("answer_in_reasoning", 2), ("verify_failed", 1),
+    ],
+)  # fmt: skip
+def test_each_trigger_climbs_at_its_threshold_and_stays_below_it(trigger: Trigger, threshold: int):
+    assert DEFAULT.triggers[trigger] == threshold
+    actions = [fail(DEFAULT, BOTTOM, *[trigger] * count).action for count in range(1, threshold + 1)]
+    assert actions == [*[Stay()] * (threshold - 1), TO_HIGH]
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_from_high_every_trigger_leads_to_a_fresh_context_and_from_there_to_the_end(trigger: Trigger):
+    often = [trigger] * DEFAULT.triggers[trigger]
+    assert fail(DEFAULT, AT_HIGH, *often).action == TO_FRESH
+    # How often work may be handed in is not the ladder's to say.
+    end = Stay() if trigger == "verify_failed" else Stop(trigger=trigger)
+    assert fail(DEFAULT, AT_TOP, *often).action == end
+
+
+def test_failures_of_different_kinds_are_counted_apart():
+    decision = fail(DEFAULT, BOTTOM, "tool_error", "tool_error", "repeat", "empty_reply", "truncated")
+
+    assert decision.action == Stay()
+    assert decision.position.counts == {"tool_error": 2, "repeat": 1, "empty_reply": 1, "truncated": 1}
+
+
+def test_progress_forgets_failures_but_not_a_failed_verification():
+    ladder = Ladder(triggers={"tool_error": 3, "verify_failed": 2})
+    position = fail(ladder, BOTTOM, "tool_error", "tool_error", "verify_failed").position
+
+    assert work(ladder, position, 1).position.counts == {"verify_failed": 1}
+
+
+def test_a_climb_forgets_all_counts():
+    assert fail(DEFAULT, BOTTOM, "tool_error", "tool_error", "no_progress").position == AT_HIGH
+
+
+def test_a_kind_that_is_left_out_never_moves_the_run():
+    ladder = Ladder(triggers={})
+
+    for trigger in TRIGGERS:
+        assert fail(ladder, BOTTOM, *[trigger] * 50).action == Stay()
+
+
+# Coming down.
+
+
+@pytest.mark.parametrize("hold_steps", [1, 2, 4])
+def test_the_effort_is_held_until_enough_steps_brought_progress(hold_steps: int):
+    ladder = Ladder(hold_steps=hold_steps)
+    actions = [work(ladder, AT_HIGH, steps).action for steps in range(1, hold_steps + 1)]
+
+    assert actions == [*[Stay()] * (hold_steps - 1), TO_BOTTOM]
+
+
+def test_a_failure_starts_the_holding_anew():
+    position = work(DEFAULT, AT_HIGH, 3).position
+    position = fail(DEFAULT, position, "tool_error").position
+
+    assert work(DEFAULT, position, 3).action == Stay()
+    assert work(DEFAULT, position, 4).action == TO_BOTTOM
+
+
+def test_at_the_bottom_progress_only_counts():
+    assert work(DEFAULT, BOTTOM, 100).action == Stay()
+
+
+@pytest.mark.parametrize(("max_switches", "comes_down"), [(0, False), (1, False), (2, True), (3, True)])
+def test_coming_down_is_not_worth_more_switches_than_allowed(max_switches: int, comes_down: bool):
+    ladder = Ladder(max_effort_switches=max_switches)
+
+    assert work(ladder, AT_HIGH, 4).action == (TO_BOTTOM if comes_down else Stay())
+
+
+def test_failures_move_the_run_up_whatever_the_switches_cost():
+    ladder = Ladder(max_effort_switches=0)
+
+    assert fail(ladder, BOTTOM, "no_progress").action == TO_HIGH
+
+
+def test_up_and_down_and_up_again_is_the_last_change_of_effort():
+    down = work(DEFAULT, fail(DEFAULT, BOTTOM, "no_progress").position, 4).position
+    up = fail(DEFAULT, down, "no_progress")
+
+    assert (down.rung, down.effort_switches) == (0, 2)
+    assert (up.action, up.position.effort_switches) == (TO_HIGH, 3)
+    assert work(DEFAULT, up.position, 50).action == Stay()
+
+
+def test_a_failed_verification_pins_the_run_where_it_climbs_to():
+    position = fail(DEFAULT, BOTTOM, "verify_failed").position
+
+    assert position == Position(rung=2, effort_switches=1, pinned=True)
+    assert work(DEFAULT, position, 50).action == Stay()
+
+
+def test_a_fresh_context_pins_the_run():
+    position = fail(DEFAULT, AT_HIGH, "no_progress").position
+
+    assert position == Position(rung=3, effort_switches=1, pinned=True)
+    assert work(DEFAULT, position, 50).action == Stay()
+
+
+# The constrained re-ask.
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_only_broken_calls_are_asked_for_again(trigger: Trigger):
+    decision = before_feedback(DEFAULT, BOTTOM, trigger)
+
+    if trigger in CALL_TRIGGERS:
+        assert decision == Decision(position=Position(reasks=1), action=ReAsk(rung=HELD))
+    else:
+        assert decision == Decision(position=BOTTOM, action=Stay())
+
+
+def test_after_the_last_reask_of_a_run_the_rung_is_passed_over():
+    ladder = Ladder(max_reasks=2)
+
+    assert before_feedback(ladder, Position(reasks=1), "invalid_call").action == ReAsk(rung=HELD)
+    assert before_feedback(ladder, Position(reasks=2), "invalid_call").action == Stay()
+    assert before_feedback(Ladder(max_reasks=0), BOTTOM, "unknown_tool").action == Stay()
+
+
+@pytest.mark.parametrize("position", [AT_HIGH, AT_TOP])
+def test_past_the_constrained_rung_the_present_one_is_held_to_the_schema(position: Position):
+    assert before_feedback(DEFAULT, position, "invalid_call").action == ReAsk(
+        rung=Rung(effort="high", constrained=True)
+    )
+
+
+def test_a_ladder_without_a_constrained_rung_asks_nothing_again():
+    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="high")))
+
+    assert before_feedback(ladder, BOTTOM, "invalid_call").action == Stay()
+
+
+@pytest.mark.parametrize(("named", "asked"), [(None, "none"), ("none", "none"), ("high", "high")])
+def test_a_reask_has_the_effort_of_the_run_unless_its_rung_names_another(named: Effort | None, asked: Effort):
+    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort=named, constrained=True), Rung(effort="high")))
+
+    assert before_feedback(ladder, BOTTOM, "invalid_call").action == ReAsk(rung=Rung(effort=asked, constrained=True))
+
+
+def test_the_generic_ladder_climbs_from_plain_to_a_fresh_context_without_any_effort():
+    ladder = GENERIC.ladder
+    climb = fail(ladder, BOTTOM, "invalid_call")
+
+    assert before_feedback(ladder, BOTTOM, "invalid_call").action == ReAsk(rung=Rung(constrained=True))
+    assert climb.action == Move(to=2, rung=Rung(fresh_context=True), switches_effort=False)
+    assert climb.position == Position(rung=2, pinned=True)
+    assert fail(ladder, climb.position, "no_progress").action == Stop(trigger="no_progress")
+
+
+# What a ladder cannot be.
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"rungs": ()}, "A ladder needs at least one rung, such as {effort: none}."),
+        (
+            {"rungs": (Rung(constrained=True),)},
+            "The first rung of a ladder cannot be constrained: there is no broken call yet. Put another before it.",
+        ),
+        ({"triggers": {"repeat": 0}}, "The threshold of `repeat` is 0; it must be 1 or more. Leave it out for never."),
+        ({"hold_steps": 0}, "`hold_steps` is 0; it must be 1 or more."),
+        ({"no_progress_steps": 0}, "`no_progress_steps` is 0; it must be 1 or more."),
+        ({"max_reasks": -1}, "`max_reasks` is -1; it must be 0 or more."),
+        ({"max_effort_switches": -1}, "`max_effort_switches` is -1; it must be 0 or more."),
+    ],
+)
+def test_a_ladder_that_cannot_be_climbed_is_refused(settings: dict[str, object], text: str):
+    with pytest.raises(ConfigError) as caught:
+        Ladder(**settings)
+    assert str(caught.value) == text
+
+
+# Any ladder, any run.
+
+RUNGS = st.builds(
+    Rung, effort=st.sampled_from([None, "none", "high"]), constrained=st.booleans(), fresh_context=st.booleans()
+)
+LADDERS = st.builds(
+    Ladder,
+    rungs=st.tuples(st.builds(Rung, effort=st.sampled_from([None, "none", "high"])), st.lists(RUNGS, max_size=6)).map(
+        lambda parts: (parts[0], *parts[1])
+    ),
+    triggers=st.dictionaries(st.sampled_from(TRIGGERS), st.integers(1, 4)),
+    hold_steps=st.integers(1, 5),
+    max_effort_switches=st.integers(0, 4),
+    max_reasks=st.integers(0, 5),
+)
+
+
+@given(ladder=LADDERS, triggers=st.lists(st.sampled_from(TRIGGERS), min_size=1))
+def test_a_run_of_failures_only_stops_within_a_bound(ladder: Ladder, triggers: list[Trigger]):
+    counted = [trigger for trigger in triggers if trigger in ladder.triggers and trigger != "verify_failed"]
+    bound = sum(ladder.triggers.values()) * len(ladder.rungs) + 1
+    position, steps = BOTTOM, 0
+    while counted:
+        decision = failed(ladder, position, counted[steps % len(counted)])
+        steps += 1
+        assert steps <= bound
+        if isinstance(decision.action, Stop):
+            return
+        position = decision.position
+
+
+@given(ladder=LADDERS, happenings=st.lists(st.sampled_from([*TRIGGERS, "progress", "reask"]), max_size=60))
+def test_whatever_happens_a_run_never_stands_on_a_constrained_rung_and_never_leaves_a_pinned_one_downwards(
+    ladder: Ladder, happenings: list[str]
+):
+    position, downs = BOTTOM, 0
+    for happening in happenings:
+        before = position
+        if happening == "progress":
+            decision = progressed(ladder, position)
+        elif happening == "reask":
+            decision = before_feedback(ladder, position, "invalid_call")
+        else:
+            decision = failed(ladder, position, happening)
+        position = decision.position
+        moved = current(ladder, position).effort != current(ladder, before).effort
+        assert not current(ladder, position).constrained
+        assert position.effort_switches - before.effort_switches == moved
+        assert not (before.pinned and position.rung < before.rung)
+        assert position.pinned >= before.pinned
+        assert position.reasks <= ladder.max_reasks
+        downs += position.rung < before.rung
+        if isinstance(decision.action, Move):
+            assert decision.action == Move(to=position.rung, rung=ladder.rungs[position.rung], switches_effort=moved)
+        else:
+            assert position.rung == before.rung
+        if isinstance(decision.action, ReAsk):
+            named = [rung.effort for rung in ladder.rungs[position.rung + 1 : position.rung + 2] if rung.constrained]
+            assert decision.action.rung.effort == ((named and named[0]) or current(ladder, position).effort)
+            assert decision.action.rung.constrained
+            assert not decision.action.rung.fresh_context
+    # Each way down with a switch needs one that is left over.
+    assert downs <= len(happenings) // ladder.hold_steps
+
+
+def test_positions_are_values():
+    assert Position(counts=MappingProxyType({"repeat": 1})) == Position(counts={"repeat": 1})

@@ -1,0 +1,272 @@
+"""Tool references: what they lead to, and what is said when they lead nowhere."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import agent.task.tool_loading
+from agent.errors import ConfigError
+from agent.task.parts import ToolUse
+from agent.task.tool_loading import AvailableTool, available_tools, load_tools
+from agent.tooling.context import ToolContext
+from agent.tooling.tool import Tool
+
+HOUSE = Path(agent.task.tool_loading.__file__).resolve().parents[2]
+
+MY_TOOLS = '''\
+"""Mine."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent import tool
+
+calls = []
+
+
+@dataclass
+class Page:
+    text: str
+
+
+@tool
+def fetch(url: str) -> str:
+    """Fetch a page."""
+    calls.append(url)
+    return url
+
+
+@tool(timeout_s=5)
+def seen() -> str:
+    """Say what was fetched."""
+    return repr(calls)
+
+
+def plain() -> None: ...
+
+
+number = 3
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "my_tools.py").write_text(MY_TOOLS)
+    return tmp_path
+
+
+@pytest.fixture
+def foreign_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Put a `tools.py` that must never run in front of ours."""
+    ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "tools"}
+    for name in ours:
+        del sys.modules[name]
+    (tmp_path / "tools.py").write_text("raise SystemExit('a foreign tools.py was imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path / "tools.py"
+    sys.modules.update(ours)
+
+
+def names(*references: str | ToolUse, directory: Path) -> list[str]:
+    return [tool.name for tool in load_tools(references, directory=directory)]
+
+
+def refusal(reference: str, directory: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_tools([reference], directory=directory)
+    return str(caught.value).replace(str(directory), "DIR").replace(str(HOUSE), "HOUSE")
+
+
+def test_a_ready_tool_loads_by_its_name_and_by_its_reference(folder: Path):
+    assert names("read_file", "tools.files:edit_file", directory=folder) == ["read_file", "edit_file"]
+
+
+def test_a_file_gives_one_tool_or_all_of_them_in_order(folder: Path):
+    assert names("./my_tools.py:seen", directory=folder) == ["seen"]
+    assert names("my_tools.py", directory=folder) == ["fetch", "seen"]
+    assert names(str(folder / "my_tools.py"), directory=Path("/")) == ["fetch", "seen"]
+
+
+async def test_two_references_to_a_file_share_its_state_and_two_loads_do_not(folder: Path):
+    fetch, seen = load_tools(["./my_tools.py:fetch", "my_tools.py:seen"], directory=folder)
+    (seen_later,) = load_tools(["./my_tools.py:seen"], directory=folder)
+
+    await called(fetch, '{"url": "u"}')
+
+    assert (await called(seen, "{}"), await called(seen_later, "{}")) == ("['u']", "[]")
+
+
+async def called(tool: Tool, arguments: str) -> object:
+    return await tool.body(tool.arguments.check(arguments), ToolContext(workspace=Path(), state=None))
+
+
+def test_an_edited_file_is_read_anew_and_leaves_no_cache_behind(folder: Path):
+    names("./my_tools.py", directory=folder)
+    (folder / "my_tools.py").write_text(MY_TOOLS.replace("def seen", "def been"))
+
+    assert names("./my_tools.py", directory=folder) == ["fetch", "been"]
+    assert [path.name for path in folder.iterdir()] == ["my_tools.py"]
+
+
+def test_loading_leaves_sys_path_alone(folder: Path):
+    before = list(sys.path)
+
+    names("./my_tools.py", "read_file", directory=folder)
+
+    assert sys.path == before
+    assert "my_tools" not in sys.modules
+
+
+def test_options_of_a_task_replace_the_tools_own(folder: Path):
+    uses = [
+        ToolUse(use="my_tools.py:seen"),
+        ToolUse(use="my_tools.py:seen", timeout_s=60),
+        ToolUse(use="my_tools.py:seen", output_limit_chars=80),
+    ]
+
+    tools = load_tools(uses, directory=folder)
+
+    assert [(tool.timeout_s, tool.output_limit_chars) for tool in tools] == [(5, 16_000), (60, 16_000), (5, 80)]
+
+
+def test_an_installed_module_loads_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder / "their_package").mkdir()
+    (folder / "their_package" / "web.py").write_text(MY_TOOLS)
+    monkeypatch.syspath_prepend(str(folder))
+
+    assert names("their_package.web:fetch", directory=Path("/")) == ["fetch"]
+
+
+def test_ready_tools_load_by_name_beside_a_foreign_tools_module(foreign_tools: Path, folder: Path):
+    assert names("read_file", "run_shell", directory=folder) == ["read_file", "run_shell"]
+    assert "tools" not in sys.modules
+
+
+def test_a_shadowed_tools_package_is_explained_and_not_imported(foreign_tools: Path, folder: Path):
+    assert refusal("tools.files:read_file", folder) == (
+        'Cannot load "tools.files": `tools` is DIR/tools.py, not the package shipped with agent at HOUSE/tools. '
+        'Rename it, or refer to it by path: tools: ["./tools.py:fetch"]; the ready tools load by their short names '
+        "all the same."
+    )
+    assert "tools" not in sys.modules
+
+
+def test_a_foreign_tools_module_that_is_imported_already_is_explained_too(
+    foreign_tools: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made_by_hand = ModuleType("tools")
+    made_by_hand.__file__ = "/elsewhere/tools.py"
+    monkeypatch.setitem(sys.modules, "tools", made_by_hand)
+
+    assert refusal("tools.files:read_file", folder).startswith(
+        'Cannot load "tools.files": `tools` is /elsewhere/tools.py, not the package shipped with agent at HOUSE/tools.'
+    )
+    assert names("read_file", directory=folder) == ["read_file"]
+
+
+REFUSALS = {
+    "raed_file": (
+        "No ready tool is named 'raed_file'. Did you mean `read_file`? For a tool of your own write ./file.py:name."
+    ),
+    "tools.files:raed_file": (
+        "Cannot load 'tools.files:raed_file': HOUSE/tools/files.py has no tool 'raed_file'. Did you mean `read_file`?"
+    ),
+    "./my_tools.py:fetsch": (
+        "Cannot load './my_tools.py:fetsch': DIR/my_tools.py has no tool 'fetsch'. Did you mean `fetch`?"
+    ),
+    "./my_tools.py:x": "Cannot load './my_tools.py:x': DIR/my_tools.py has no tool 'x'. Known: fetch, seen.",
+    "./my_tools.py:plain": (
+        "Cannot load './my_tools.py:plain': 'plain' in DIR/my_tools.py is not a tool. Put @tool above it: from agent "
+        "import tool."
+    ),
+    "./my_tools.py:number": (
+        "Cannot load './my_tools.py:number': 'number' in DIR/my_tools.py is of type int, not a tool."
+    ),
+    "./no.py:x": "Cannot load tools from './no.py': 'DIR/no.py' is not a file. Check the path.",
+    "my_tools:fetch": (
+        "Cannot load 'my_tools:fetch': no module 'my_tools' is installed, and the current folder is not searched. "
+        'Refer to a file by its path: tools: ["./my_tools.py:fetch"].'
+    ),
+    "json.no:x": "Cannot load 'json.no': ModuleNotFoundError: No module named 'json.no'",
+    "tools.no:x": "Cannot load 'tools.no': ModuleNotFoundError: No module named 'tools.no'",
+    "rm -rf:x": (
+        "Cannot read the tool reference 'rm -rf:x'. Write the name of a ready tool, package.module:name, or "
+        "./file.py:name."
+    ),
+}
+
+
+@pytest.mark.parametrize(("reference", "message"), REFUSALS.items())
+def test_the_whole_text_of_a_refusal(reference: str, message: str, folder: Path):
+    assert refusal(reference, folder) == message
+
+
+BROKEN = {
+    "x = 1\ndef f():\n    raise ValueError('boom')\nf()\n": "DIR/bad.py:3: Cannot load 'bad.py': ValueError: boom",
+    "import json\njson.loads('{')\n": (
+        "DIR/bad.py:2: Cannot load 'bad.py': JSONDecodeError: Expecting property name enclosed in double quotes: line "
+        "1 column 2 (char 1)"
+    ),
+    "\ndef f(:\n": "DIR/bad.py:2: Cannot load 'bad.py': SyntaxError: invalid syntax (bad.py, line 2)",
+    "import sys\nsys.exit(3)\n": "DIR/bad.py:2: Cannot load 'bad.py': SystemExit: 3",
+    "from agent import tool\n\n@tool\ndef f(x):\n    'Do.'\n": (
+        "DIR/bad.py:3: Cannot load 'bad.py': Tool 'f': parameter 'x' has no annotation. Give its type."
+    ),
+    "x = 1\n": "Cannot load 'bad.py': DIR/bad.py has no tools. Put @tool above a function: from agent import tool.",
+}
+
+
+@pytest.mark.parametrize(("source", "message"), BROKEN.items())
+def test_a_broken_file_is_refused_with_its_line_and_leaves_nothing_behind(source: str, message: str, folder: Path):
+    (folder / "bad.py").write_text(source)
+
+    assert refusal("bad.py", folder) == message
+    if "tools" not in message:
+        assert [name for name in sys.modules if name.startswith("_agent_tools_bad")] == []
+
+
+def test_an_installed_module_that_fails_is_refused_with_its_line(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder / "failing_module.py").write_text("\n1 / 0\n")
+    monkeypatch.syspath_prepend(str(folder))
+
+    assert refusal("failing_module:x", folder) == (
+        "DIR/failing_module.py:2: Cannot load 'failing_module': ZeroDivisionError: division by zero"
+    )
+
+
+def test_missing_ready_tools_are_said_to_be_missing(folder: Path):
+    shutil.copytree(HOUSE / "agent", folder / "agent")
+    program = (
+        "from pathlib import Path; from agent.task.tool_loading import load_tools; load_tools(['x'], directory=Path())"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+
+    assert ran.stderr.splitlines()[-1] == (
+        f"agent.errors.ConfigError: Cannot load 'tools': the ready tools are not at '{folder}/tools'. "
+        "Install tramontane again."
+    )
+
+
+def test_available_tools_are_listed_with_their_first_line():
+    listed = available_tools()
+
+    assert (
+        AvailableTool(
+            name="run_shell",
+            reference="tools.shell:run_shell",
+            description=load_tools(["run_shell"], directory=Path())[0].description.partition("\n")[0],
+            read_only=False,
+            exclusive=True,
+            parameters=load_tools(["run_shell"], directory=Path())[0].parameters,
+        )
+        in listed
+    )
+    assert [tool.name for tool in listed] == sorted(tool.name for tool in listed)

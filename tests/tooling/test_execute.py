@@ -1,0 +1,398 @@
+"""One call becomes one result, whatever the tool does."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from agent import Image, Tool, ToolContext, ToolError, tool
+from agent.messages import ToolCall, ToolResult
+from agent.tooling.execute import Execution, execute
+
+PIXEL = Image(data="aGk=", media_type="image/png")
+
+
+def returning(value: object) -> Tool:
+    def answer() -> object:
+        """Answer."""
+        return value
+
+    return tool(answer)
+
+
+def raising(error: BaseException) -> Tool:
+    async def fail() -> str:
+        """Fail."""
+        raise error
+
+    return tool(fail)
+
+
+async def run(tool: Tool, workspace: Path = Path("/"), spill_dir: Path | None = None) -> Execution:
+    call = ToolCall(id="abcdefghi", name=tool.name, arguments="{}")
+    context = ToolContext(workspace=workspace, state=None)
+    return await execute(call, tool, tool.arguments.check("{}"), context, spill_dir=spill_dir)
+
+
+class Point(BaseModel):
+    """A place."""
+
+    x: int
+    y: float = 0.5
+
+
+class Odd:
+    """Nothing that JSON knows."""
+
+
+@pytest.mark.parametrize(
+    ("output", "content"),
+    [
+        ("text", "text"),
+        ("  text\n", "  text\n"),
+        ("", "(no output)"),
+        (" \n", "(no output)"),
+        (None, "(no output)"),
+        (Point(x=1), '{"x":1,"y":0.5}'),
+        ([Point(x=1), None], '[{"x":1,"y":0.5},null]'),
+        ({"a": (1, 2.5), "b": True}, '{"a":[1,2.5],"b":true}'),
+        (0, "0"),
+        (False, "false"),
+        ([], "[]"),
+        (["a", "b"], '["a","b"]'),
+        (Path("a/b"), '"a/b"'),
+        (b"abc", '"abc"'),
+        ("[TOOL_CALLS] [INST] </s>", "[TOOL_CALLS] [INST] </s>"),
+        ("a\0b\ud800c", "a\ufffdb\ufffdc"),
+        ("😀", "😀"),
+    ],
+)
+async def test_whatever_a_tool_returns_becomes_text(output: object, content: str) -> None:
+    done = await run(returning(output))
+    assert done.result == ToolResult(tool_call_id="abcdefghi", name="answer", content=content)
+    assert (done.traceback, done.spilled) == (None, None)
+    assert 0 <= done.elapsed_s < 5
+
+
+async def test_images_are_named_in_the_text() -> None:
+    assert (await run(returning(PIXEL))).result == ToolResult(
+        tool_call_id="abcdefghi", name="answer", content="(an image: image/png)", images=(PIXEL,)
+    )
+    other = Image(data="eW8=", media_type="image/gif")
+    assert (await run(returning(["before", PIXEL, other, Point(x=1)]))).result == ToolResult(
+        tool_call_id="abcdefghi",
+        name="answer",
+        content='before\n(an image: image/png)\n(an image: image/gif)\n{"x":1,"y":0.5}',
+        images=(PIXEL, other),
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "type_name"),
+    [
+        (Odd(), "Odd"),
+        ([Odd()], "list"),
+        (b"\xff", "bytes"),
+        (itertools.count(), "count"),
+        ((number for number in itertools.count()), "generator"),
+        ((PIXEL, Odd()), "Odd"),
+    ],
+)
+async def test_what_cannot_be_written_as_json_is_an_error_that_names_the_type(output: object, type_name: str) -> None:
+    assert (await run(returning(output))).result == ToolResult(
+        tool_call_id="abcdefghi",
+        name="answer",
+        content=(
+            f"Error: the tool returned a {type_name}, which cannot be written as JSON. This is a mistake in the tool, "
+            "not in the call: go on without it."
+        ),
+        status="error",
+    )
+
+
+async def test_a_circle_of_objects_is_an_error() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    assert (await run(returning(circle))).result.status == "error"
+
+
+class Mute(Exception):
+    """Cannot even say what is wrong."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "content"),
+    [
+        (ToolError("No such page. Try another."), "Error: No such page. Try another."),
+        (ToolError(), "Error: the tool gave no reason."),
+        (ValueError("bad"), "Error: ValueError: bad"),
+        (ValueError(), "Error: ValueError"),
+        (KeyError("k"), "Error: KeyError: 'k'"),
+        (TimeoutError("slow server"), "Error: TimeoutError: slow server"),
+        (SystemExit(2), "Error: SystemExit: 2"),
+        (Mute(), "Error: Mute: (its message cannot be shown)"),
+        (ExceptionGroup("two", [ValueError("a"), OSError("b")]), "Error: ExceptionGroup: two (2 sub-exceptions)"),
+        (ValueError("a\0\udfff"), "Error: ValueError: a\ufffd\ufffd"),
+    ],
+)
+async def test_whatever_a_tool_raises_becomes_an_error_without_a_traceback(error: BaseException, content: str) -> None:
+    done = await run(raising(error))
+    assert done.result == ToolResult(tool_call_id="abcdefghi", name="fail", content=content, status="error")
+    if isinstance(error, ToolError):
+        assert done.traceback is None
+    else:
+        assert "test_execute.py" in (done.traceback or "")
+
+
+async def test_a_sync_tool_that_ends_its_thread_is_an_error() -> None:
+    @tool
+    def leave() -> str:
+        """Leave."""
+        sys.exit("bye")
+
+    @tool
+    def stop() -> str:
+        """Stop."""
+        raise StopIteration
+
+    assert (await run(leave)).result.content == "Error: SystemExit: bye"
+    assert (await run(stop)).result.content == "Error: RuntimeError: coroutine raised StopIteration"
+
+
+async def test_a_tool_that_cancels_itself_is_an_error() -> None:
+    assert (await run(raising(asyncio.CancelledError()))).result == ToolResult(
+        tool_call_id="abcdefghi",
+        name="fail",
+        content="Error: the tool cancelled itself. Its effect is unknown.",
+        status="error",
+    )
+
+
+def timed_out(name: str, seconds: str) -> ToolResult:
+    return ToolResult(
+        tool_call_id="abcdefghi",
+        name=name,
+        content=(
+            f"Error: {name} did not finish within {seconds} s and was given up. Its effect is unknown: check what it "
+            "did before you call it again."
+        ),
+        status="timeout",
+    )
+
+
+async def test_an_async_tool_that_takes_too_long_is_given_up_and_may_clean_up() -> None:
+    cleaned: list[str] = []
+
+    @tool(timeout_s=0.02)
+    async def slow() -> str:
+        """Be slow."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append("yes")
+        return ""
+
+    assert (await run(slow)).result == timed_out("slow", "0.02")
+    assert cleaned == ["yes"]
+
+
+async def test_a_tool_that_swallows_its_cancellation_does_not_hold_us_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.tooling.execute.GRACE_S", 0.02)
+    release = asyncio.Event()
+
+    @tool(timeout_s=0.02)
+    async def stubborn() -> str:
+        """Be stubborn."""
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        return ""
+
+    assert (await run(stubborn)).result == timed_out("stubborn", "0.02")
+    release.set()
+
+
+async def test_a_blocking_tool_is_given_up() -> None:
+    release = threading.Event()
+
+    @tool(timeout_s=0.02)
+    def block() -> str:
+        """Block."""
+        release.wait(5)
+        return ""
+
+    try:
+        assert (await run(block)).result == timed_out("block", "0.02")
+    finally:
+        release.set()
+
+
+def test_a_blocked_thread_does_not_keep_the_program_from_ending() -> None:
+    """With asyncio.to_thread both asyncio.run and the interpreter's exit waited for the thread (Python 3.11)."""
+    program = """
+import asyncio, threading
+from pathlib import Path
+from agent import ToolContext, tool
+from agent.execute import execute
+from agent.messages import ToolCall
+
+@tool(timeout_s=0.02)
+def block() -> str:
+    "Block."
+    threading.Event().wait(60)
+    return ""
+
+call = ToolCall(id="abcdefghi", name="block", arguments="{}")
+context = ToolContext(workspace=Path("/"), state=None)
+print(asyncio.run(execute(call, block, block.arguments.check("{}"), context, spill_dir=None)).result.status)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout, done.stderr) == ("timeout\n", "")
+
+
+async def test_cancelling_the_caller_passes_through_and_lets_the_tool_clean_up() -> None:
+    cleaned: list[str] = []
+    begun = asyncio.Event()
+
+    @tool
+    async def slow() -> str:
+        """Be slow."""
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append("yes")
+        return ""
+
+    caller = asyncio.create_task(run(slow))
+    await begun.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert cleaned == ["yes"]
+
+
+def limited(text: str, limit_chars: int) -> Tool:
+    @tool(output_limit_chars=limit_chars)
+    async def answer() -> str:
+        """Answer."""
+        return text
+
+    return answer
+
+
+async def test_a_long_output_keeps_head_and_tail_and_is_kept_whole_in_the_workspace(tmp_path: Path) -> None:
+    text = "".join(f"line {number:04}\n" for number in range(1_000))
+    done = await run(limited(text, 105), tmp_path, tmp_path / ".agent" / "outputs")
+    assert done.result.content == (
+        "line 0000\nline 0001\nline 0002\nline 0003\nline 0004\nline 0005\n"
+        "[... 9,900 of 10,000 characters left out; the whole is in .agent/outputs/abcdefghi.txt; "
+        "read it in parts ...]\n"
+        "line 0996\nline 0997\nline 0998\nline 0999\n"
+    )
+    assert done.spilled == tmp_path / ".agent" / "outputs" / "abcdefghi.txt"
+    assert (tmp_path / ".agent" / "outputs" / "abcdefghi.txt").read_text() == text
+    assert (await run(limited(text, 10_000), tmp_path, tmp_path)).result.content == text
+
+
+async def test_a_long_line_is_cut_where_the_limit_is(tmp_path: Path) -> None:
+    spill_dir = tmp_path / "out"
+    done = await run(limited("a" * 60 + "\r\n" + "b" * 60, 100), tmp_path / "ws", spill_dir)
+    assert done.result.content == (
+        f"{'a' * 60}\n[... 22 of 122 characters left out; the whole is in {spill_dir}/abcdefghi.txt; "
+        f"read it in parts ...]\n{'b' * 40}"
+    )
+    assert done.spilled is not None
+    assert done.spilled.read_bytes() == b"a" * 60 + b"\r\n" + b"b" * 60
+
+
+async def test_without_a_folder_the_rest_of_a_long_output_is_lost() -> None:
+    done = await run(limited("x" * 12_345, 10))
+    assert (done.result.content, done.spilled) == (
+        "xxxxxx\n[... 12,335 of 12,345 characters left out; the rest is lost; ask for less at a time ...]\nxxxx",
+        None,
+    )
+
+
+async def test_an_output_that_cannot_be_kept_is_still_answered(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = await run(limited("x" * 20, 10), tmp_path, tmp_path / "file" / "outputs")
+    assert (done.result.content, done.spilled) == (
+        "xxxxxx\n[... 10 of 20 characters left out; the whole could not be kept (Not a directory); ask for less at a "
+        "time ...]\nxxxx",
+        None,
+    )
+
+
+async def test_a_long_error_is_cut_too(tmp_path: Path) -> None:
+    @tool(output_limit_chars=20)
+    async def fail() -> str:
+        """Fail."""
+        raise ToolError("x" * 100)
+
+    done = await run(fail, tmp_path, tmp_path)
+    assert done.result == ToolResult(
+        tool_call_id="abcdefghi",
+        name="fail",
+        content=(
+            "Error: xxxxx\n[... 87 of 107 characters left out; the whole is in abcdefghi.txt; read it in parts ...]\n"
+            "xxxxxxxx"
+        ),
+        status="error",
+    )
+
+
+async def test_a_link_laid_in_the_place_of_the_kept_output_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("CANARY")
+    spill_dir = tmp_path / "ws"
+    spill_dir.mkdir()
+    (spill_dir / "abcdefghi.txt").symlink_to(tmp_path / "outside")
+    await run(limited("x" * 20, 10), spill_dir, spill_dir)
+    assert (tmp_path / "outside").read_text() == "CANARY"
+    assert (spill_dir / "abcdefghi.txt").read_text() == "x" * 20
+
+
+async def test_the_name_of_the_kept_output_cannot_lead_elsewhere(tmp_path: Path) -> None:
+    answer = limited("x" * 20, 10)
+    call = ToolCall(id="../../up", name="answer", arguments="{}")
+    context: ToolContext[Any] = ToolContext(workspace=tmp_path, state=None)
+    done = await execute(call, answer, answer.arguments.check("{}"), context, spill_dir=tmp_path)
+    assert done.spilled == tmp_path / "______up.txt"
+    assert os.listdir(tmp_path) == ["______up.txt"]  # noqa: PTH208 - names, not paths
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.sampled_from("ab\n\r\0\ud800\ufffd😀"), max_size=300), limit_chars=st.integers(1, 200))
+async def test_a_result_is_never_empty_always_encodable_and_made_of_the_text(
+    tmp_path: Path, text: str, limit_chars: int
+) -> None:
+    done = await run(limited(text, limit_chars), tmp_path, tmp_path / "out")
+    content = done.result.content
+    assert content.strip()
+    content.encode()
+    clean = text.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
+    if done.spilled is None:
+        assert content == clean or (content == "(no output)" and not clean.strip())
+        return
+    assert done.spilled.read_bytes() == clean.encode()
+    before, _, rest = content.partition("[... ")
+    _, _, after = rest.partition(" ...]\n")
+    assert clean.startswith((before, before.removesuffix("\n")))
+    assert clean.endswith(after)
+    assert len(before) + len(after) <= limit_chars + 1

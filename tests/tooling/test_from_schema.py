@@ -1,0 +1,136 @@
+"""A tool declared by a JSON Schema alone validates like any other, and a bad schema is refused at once."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigError
+from agent.tooling.arguments import Issue
+from agent.tooling.context import ToolContext
+from agent.tooling.from_schema import tool_from_schema
+from agent.tooling.tool import Tool
+
+
+async def echo(value: dict) -> str:
+    return f"got {value}"
+
+
+def made(parameters: dict) -> Tool:
+    return tool_from_schema(echo, name="foreign", description=" Do it. ", parameters=parameters)
+
+
+SHAPE = {
+    "type": "object",
+    "properties": {
+        "n": {"type": ["integer", "null"]},
+        "size": {"enum": ["S", 1]},
+        "low": {"type": "number", "minimum": 3},
+        "inner": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]},
+    },
+    "patternProperties": {"^x-": {"type": "string"}},
+    "required": ["n", "low"],
+}
+
+
+def test_it_is_described_as_given_and_refuses_unknown_keys() -> None:
+    tool = made(SHAPE)
+    assert (tool.name, tool.description) == ("foreign", "Do it.")
+    assert tool.parameters == {"additionalProperties": False, **SHAPE}
+
+
+def test_a_schema_that_allows_more_keys_keeps_its_word() -> None:
+    tool = made({"type": "object", "additionalProperties": True})
+    assert tool.arguments.check('{"any": 1}') == {"any": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "issues"),
+    [
+        (
+            '{"n": "1", "low": 3}',
+            (Issue(path=("n",), problem="type", expected="an integer or null", sent="1"),),
+        ),
+        (
+            '{"n": true, "low": 3}',
+            (Issue(path=("n",), problem="type", expected="an integer or null", sent=True),),
+        ),
+        (
+            "{}",
+            (
+                Issue(path=("n",), problem="missing", expected="a value"),
+                Issue(path=("low",), problem="missing", expected="a value"),
+            ),
+        ),
+        (
+            '{"n": 1, "low": 2}',
+            (Issue(path=("low",), problem="value", expected='a value that satisfies {"minimum": 3}', sent=2),),
+        ),
+        (
+            '{"n": 1, "low": 3, "size": "L"}',
+            (Issue(path=("size",), problem="value", expected='one of "S", 1', sent="L"),),
+        ),
+        (
+            '{"n": 1, "low": 3, "x-a": "b", "other": 1}',
+            (Issue(path=("other",), problem="extra", expected="no such field", sent=1),),
+        ),
+        (
+            '{"n": 1, "low": 3, "inner": {}}',
+            (Issue(path=("inner", "id"), problem="missing", expected="a value"),),
+        ),
+    ],
+)
+def test_each_mismatch_is_an_issue(text: str, issues: tuple[Issue, ...]) -> None:
+    assert made(SHAPE).arguments.check(text) == issues
+
+
+async def test_the_body_gets_the_arguments_object() -> None:
+    tool = made(SHAPE)
+    value = tool.arguments.check('{"n": 1, "low": 3.5}')
+    assert await tool.body(value, ToolContext(workspace=Path("/"), state=None)) == "got {'n': 1, 'low': 3.5}"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        (
+            {"type": "array"},
+            "Tool 'foreign': `parameters` must be a JSON Schema with \"type\": \"object\", got 'array'.",
+        ),
+        ({}, 'Tool \'foreign\': `parameters` must be a JSON Schema with "type": "object", got None.'),
+        (
+            {"type": "object", "required": "n"},
+            "Tool 'foreign': `parameters` is not a valid JSON Schema at $.required: 'n' is not of type 'array'",
+        ),
+        (
+            {"type": "object", "properties": {"n": {"pattern": "("}}},
+            "Tool 'foreign': `parameters` is not a valid JSON Schema at $.properties.n.pattern: '(' is not a 'regex'",
+        ),
+        (
+            {"type": "object", "properties": {"n": {"$ref": "https://example.org/n.json"}}},
+            "Tool 'foreign': `parameters` refers to 'https://example.org/n.json', which is not in it. "
+            "Put the schema under $defs and refer to #/$defs/...",
+        ),
+        (
+            {"type": "object", "properties": {"n": {"anyOf": [{"$ref": "#/$defs/n"}]}}, "$defs": {}},
+            "Tool 'foreign': `parameters` refers to '#/$defs/n', which is not in it. "
+            "Put the schema under $defs and refer to #/$defs/...",
+        ),
+    ],
+)
+def test_a_bad_schema_is_refused_at_once(parameters: dict, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        made(parameters)
+    assert str(caught.value) == problem
+
+
+def test_references_within_the_schema_are_followed() -> None:
+    tool = made(
+        {
+            "type": "object",
+            "properties": {"tree": {"$ref": "#/$defs/tree"}, "first": {"$ref": "#/$defs/tree/properties/kids"}},
+            "$defs": {"tree": {"type": "object", "properties": {"kids": {"items": {"$ref": "#/$defs/tree"}}}}},
+        }
+    )
+    assert tool.arguments.check('{"tree": {"kids": [{"kids": [1]}]}}') == (
+        Issue(path=("tree", "kids", 0, "kids", 0), problem="type", expected="an object", sent=1),
+    )

@@ -1,0 +1,116 @@
+"""Secrets of the environment reach neither the model nor the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent import Agent, ConfigError, Verify, load_task
+from agent.messages import ToolResult
+from agent.testing import ScriptedModel, calls, says
+from agent.tooling.redaction import redacted, secrets_in, secrets_of_file
+from tools.shell import run_shell
+
+CANARY = "canary-93ab71cc"
+
+
+def test_variables_are_secrets_by_their_names_and_only_if_long_enough():
+    env = {"API_KEY": CANARY, "GITHUB_TOKEN": "abc", "PATH": "/usr/bin:/bin", "DB_PASSWORD": "hunter2hunter2"}
+    assert secrets_in(env) == {"API_KEY": CANARY, "DB_PASSWORD": "hunter2hunter2"}
+    innocent = {"GIT_AUTHOR_NAME": "Jane Example", "KEYBOARD_LAYOUT": "de-latin1", "BASE_URL": "http://127.0.0.1:8000"}
+    assert secrets_in(innocent) == {}
+    assert secrets_in({"DATABASE_URL": "postgres://me:pw@db/x"}).keys() == {"DATABASE_URL"}
+
+
+def test_of_two_secrets_the_longer_one_is_taken_first():
+    secrets = {"A_KEY": "12345678", "B_KEY": "12345678-long"}
+    assert redacted("x 12345678-long y 12345678", secrets) == "x [secret B_KEY] y [secret A_KEY]"
+
+
+def test_the_values_of_a_file_are_found_in_whatever_form_it_has():
+    assert secrets_of_file(
+        "# a comment that is long\nexport TOKEN='abcdefgh'\nDEBUG=1\nURL=https://a.b/c?d=e\n", ".env"
+    ) == {
+        "TOKEN": "abcdefgh",
+        "URL": "https://a.b/c?d=e",
+    }
+    assert secrets_of_file('{\n  "api-key": "abcdefgh",\n  "n": 1\n}', "keys.json") == {"api-key": "abcdefgh"}
+    assert secrets_of_file("db:\n  password: correct horse\n", "x.yaml") == {"password": "correct horse"}
+    key = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA+x/yz\nQmFzZTY0IGVuZA==\nTWFuIHdvcmRzIQ=\n"
+    assert list(secrets_of_file(key, "id").values()) == key.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"a": {"token": "abcdefgh"}, "b": ["listed-one", "listed-two"]}', {"abcdefgh", "listed-one", "listed-two"}),
+        ('{"pem": "first-line\\nnext-line", "pin": 12345678}', {"first-line", "next-line", "12345678"}),
+        ("hosts:\n  - listed-one\n  - 2024-13-45\n", {"listed-one", "2024-13-45"}),
+        ("a: &a [shared-value]\nb: *a\n", {"shared-value"}),
+        (
+            "A: 'quoted # no comment'\nB: plain-value # a comment\nC=other-value # another\n",
+            {"quoted # no comment", "plain-value", "other-value"},
+        ),
+    ],
+)
+def test_each_value_is_found_by_itself_wherever_it_stands(text: str, values: set[str]):
+    found = secrets_of_file(text, "file")
+    assert values <= set(found.values())
+    assert not any(value in redacted("\n".join(values), found) for value in values)
+
+
+async def test_what_stands_in_a_secret_file_reaches_neither_the_model_nor_the_journal(tmp_path: Path):
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / ".env").write_text(f"DB_LOGIN={CANARY}\n")
+    (tmp_path / "key").write_text(f"{CANARY[::-1]}\n")
+    (tmp_path / "task.yaml").write_text(
+        "prompt: Look.\nworkspace: ws\nsecret_files: [ws/.env, key]\ntools: [read_file, run_shell]\n"
+        f"verify: {{command: 'cat .env; echo {CANARY[::-1]}; exit 1', attempts: 1}}\n"
+    )
+    model = ScriptedModel(
+        [calls(("read_file", {"path": ".env"})), calls(("run_shell", {"command": "rev .env | rev"})), says("Done.")]
+    )
+    agent = Agent.from_task(
+        load_task(tmp_path / "task.yaml"), model, environ={"PATH": "/usr/bin:/bin"}, runs=tmp_path / "runs"
+    )
+    outcome = await agent.run("Look.")
+    results = [message.content for message in outcome.messages if isinstance(message, ToolResult)]
+    assert results == ["DB_LOGIN=[secret DB_LOGIN]\n", "DB_LOGIN=[secret DB_LOGIN]\n"]
+    assert "[secret DB_LOGIN]" in outcome.reason
+    assert "[secret key]" in outcome.reason
+    assert CANARY not in b"".join(model.requests[-1].messages).decode()
+    assert outcome.journal is not None
+    journal = outcome.journal.read_text()
+    # The command of the task is the user's own text.
+    assert CANARY not in journal
+    assert journal.count(CANARY[::-1]) == journal.count(f"echo {CANARY[::-1]}")
+
+
+def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path):
+    (tmp_path / "task.yaml").write_text("prompt: Look.\nsecret_files: [gone]\n")
+    with pytest.raises(
+        ConfigError, match=r"Cannot read '.*/gone': No such file or directory. Check `secret_files\[0\]`."
+    ):
+        Agent.from_task(load_task(tmp_path / "task.yaml"), ScriptedModel([]), environ={})
+
+
+async def test_a_secret_that_a_command_prints_stays_out_of_everything(tmp_path: Path):
+    (tmp_path / "ws").mkdir()
+    model = ScriptedModel([calls(("run_shell", {"command": "echo key=$API_KEY; env"})), says("Done.")])
+    agent = Agent(
+        model,
+        tools=[run_shell],
+        workspace=tmp_path / "ws",
+        env={"PATH": "/usr/bin:/bin", "API_KEY": CANARY},
+        verify=Verify(command="echo $API_KEY; exit 1", attempts=1),
+        runs=tmp_path / "runs",
+    )
+    outcome = await agent.run("Print it.")
+    assert outcome.outcome == "verify_failed"
+    assert "[secret API_KEY]" in outcome.reason
+    sent = b"".join(model.requests[-1].messages).decode()
+    assert "key=[secret API_KEY]" in sent
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if CANARY in path.read_text(errors="replace")]

@@ -1,0 +1,70 @@
+"""What tools keep between calls: one object per run and class, closed with the run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import Agent, ToolContext, tool
+from agent.messages import Reply, ToolResult
+from agent.model.protocol import Request
+from agent.testing import ScriptedModel, calls, says
+
+ENV = {"PATH": os.defpath}
+
+
+async def test_a_run_has_its_own_and_ends_it(tmp_path: Path):
+    ended: list[int] = []
+
+    class Counter:
+        def __init__(self) -> None:
+            self.count = 0
+
+        async def aclose(self) -> None:
+            ended.append(self.count)
+
+    @tool
+    def count(context: ToolContext[Any]) -> int:
+        """Count up."""
+        kept = context.kept.get(Counter)
+        kept.count += 1
+        return kept.count
+
+    for _ in range(2):
+        model = ScriptedModel([calls(("count", {})), calls(("count", {})), says("Done.")])
+        outcome = await Agent(model, tools=[count], workspace=tmp_path, env=ENV).run("Count.")
+        assert [message.content for message in outcome.messages if isinstance(message, ToolResult)] == ["1", "2"]
+    assert ended == [2, 2]
+
+
+async def test_it_is_ended_when_the_run_breaks_and_one_that_is_gone_disturbs_nobody(tmp_path: Path):
+    ended: list[str] = []
+
+    class First:
+        async def aclose(self) -> None:
+            ended.append("first")
+
+    class Second:
+        async def aclose(self) -> None:
+            ended.append("second")
+            raise ProcessLookupError
+
+    @tool
+    def look(context: ToolContext[Any]) -> str:
+        """Look."""
+        context.kept.get(First)
+        context.kept.get(Second)
+        context.kept.get(dict)
+        return "seen"
+
+    def cancelled(request: Request) -> Reply:
+        raise asyncio.CancelledError
+
+    model = ScriptedModel([calls(("look", {})), cancelled])
+    with pytest.raises(asyncio.CancelledError):
+        await Agent(model, tools=[look], workspace=tmp_path, env=ENV).run("Look.")
+    assert ended == ["second", "first"]

@@ -1,0 +1,73 @@
+"""A toolbox keeps its tools in order, writes the same bytes, and finds near names."""
+
+import json
+
+import pytest
+
+from agent.errors import ConfigError
+from agent.tooling.tool import Tool, tool
+from agent.tooling.toolbox import Toolbox
+
+
+def named(name: str) -> Tool:
+    @tool(name=name)
+    def body() -> str:
+        """Do nothing."""
+        return ""
+
+    return body
+
+
+FILES = Toolbox([named("read_file"), named("list_files"), named("Write-File")])
+
+
+def test_the_order_is_kept() -> None:
+    assert (FILES.names, len(FILES)) == (("read_file", "list_files", "Write-File"), 3)
+    assert [known.name for known in FILES] == list(FILES.names)
+
+
+def test_two_tools_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Toolbox([named("add"), named("add")])
+    assert str(caught.value) == "Two tools are named 'add'. Rename one: @tool(name=...)."
+
+
+def test_definitions_are_the_same_bytes_every_time() -> None:
+    again = Toolbox([named("read_file"), named("list_files"), named("Write-File")])
+    assert FILES.definitions == again.definitions
+    assert json.loads(FILES.definitions)[0] == {
+        "type": "function",
+        "function": {
+            "name": "read_file",
+            "description": "Do nothing.",
+            "strict": True,
+            "parameters": {"additionalProperties": False, "properties": {}, "type": "object"},
+        },
+    }
+
+
+def test_loose_definitions_lack_nothing_but_strict() -> None:
+    definitions = json.loads(FILES.definitions)
+    for definition in definitions:
+        del definition["function"]["strict"]
+    assert json.loads(FILES.loose_definitions) == definitions
+
+
+def test_an_empty_toolbox_is_one() -> None:
+    assert (Toolbox().definitions, Toolbox().nearest("add"), Toolbox().get("add")) == (b"[]", (), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("raed_file", ("read_file", "Write-File", "list_files")),
+        ("READ_FILE", ("read_file", "Write-File", "list_files")),
+        ("read_file(path='a')", ("read_file", "Write-File", "list_files")),
+        ("list", ("list_files",)),
+        ("xyz", ()),
+        ("", ()),
+        ("é" * 1_000_000, ()),
+    ],
+)
+def test_nearest_names_come_closest_first(name: str, nearest: tuple[str, ...]) -> None:
+    assert FILES.nearest(name) == nearest

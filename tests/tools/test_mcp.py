@@ -1,0 +1,183 @@
+"""Tools of real MCP servers, over standard input and over HTTP."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import Agent, ConfigError, McpServer, Tool, load_task
+from agent.messages import ToolResult
+from agent.task.tool_loading import load_mcp_tools
+from agent.testing import ScriptedModel, calls, says
+from tools.mcp import mcp_tools
+
+pytest.importorskip("mcp")
+
+SERVER = '''
+import base64, os, sys, time
+from mcp.server.mcpserver import Image, MCPServer
+
+server = MCPServer("demo")
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    """Add two integers."""
+    return a + b
+
+@server.tool()
+def fail(why: str) -> str:
+    """Fail."""
+    raise ValueError(why)
+
+@server.tool()
+def die() -> str:
+    """End the server."""
+    print("farewell", file=sys.stderr, flush=True)
+    os._exit(3)
+
+@server.tool(name="odd name!")
+def odd() -> str:
+    """Say who is there."""
+    return str(os.getpid())
+
+@server.tool()
+def wait(seconds: float) -> str:
+    """Wait."""
+    time.sleep(seconds)
+    return "done"
+
+@server.tool()
+def picture() -> Image:
+    """Return a picture."""
+    dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    return Image(data=base64.b64decode(dot), format="png")
+
+if sys.argv[1:]:
+    server.run(transport="streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+else:
+    server.run()
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "server.py").write_text(SERVER)
+    return tmp_path
+
+
+@pytest.fixture
+def stdio() -> McpServer:
+    return McpServer(command=(sys.executable, "server.py"), env={"PYTHONPATH": ":".join(sys.path)}, timeout_s=20)
+
+
+async def _results(tools: tuple[Tool, ...], folder: Path, *made: tuple[str, dict[str, object]]) -> list[ToolResult]:
+    model = ScriptedModel([*[calls(call) for call in made], says("Done.")])
+    outcome = await Agent(model, tools=tools, workspace=folder).run("Do it.")
+    return [message for message in outcome.messages if isinstance(message, ToolResult)]
+
+
+async def test_the_tools_of_a_server_are_tools_of_the_run(folder: Path, stdio: McpServer):
+    tools = mcp_tools({"demo": stdio}, folder)
+    assert [tool.name for tool in tools] == [
+        "demo_add", "demo_fail", "demo_die", "demo_odd_name_", "demo_wait", "demo_picture",
+    ]  # fmt: skip
+    added, failed, first, second, picture = await _results(
+        tools, folder, ("demo_add", {"a": 2, "b": 3}), ("demo_fail", {"why": "no luck"}), ("demo_odd_name_", {}),
+        ("demo_odd_name_", {}), ("demo_picture", {}),
+    )  # fmt: skip
+    assert (added.content, added.status) == ("5", "ok")
+    assert failed.status == "error"
+    assert failed.content.startswith("Error: Error executing tool fail")
+    assert first.content == second.content.partition("\n")[0], "one server for the whole run"
+    assert [image.media_type for image in picture.images] == ["image/png"]
+
+
+async def test_arguments_are_held_to_the_servers_schema(folder: Path, stdio: McpServer):
+    (tool,) = mcp_tools({"demo": McpServer(command=stdio.command, env=stdio.env, tools=("add",))}, folder)
+    assert not isinstance(tool.arguments.check('{"a": 1, "b": "two"}'), dict)
+    assert not isinstance(tool.arguments.check('{"a": 1, "b": 2, "c": 3}'), dict)
+
+
+async def test_a_server_that_ends_is_started_again(folder: Path, stdio: McpServer):
+    tools = mcp_tools({"demo": stdio}, folder)
+    before, died, after, added = await _results(
+        tools, folder, ("demo_odd_name_", {}), ("demo_die", {}), ("demo_odd_name_", {}), ("demo_add", {"a": 1, "b": 1})
+    )
+    assert "what the call did is unknown. It wrote: " in died.content
+    assert "farewell" in died.content
+    assert after.status == "ok"
+    assert after.content != before.content
+    assert added.content == "2"
+
+
+async def test_the_server_ends_with_the_run(folder: Path, stdio: McpServer):
+    (pid,) = await _results(mcp_tools({"demo": stdio}, folder), folder, ("demo_odd_name_", {}))
+    until = time.monotonic() + 10
+    while Path(f"/proc/{pid.content}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid.content}").exists()
+
+
+async def test_a_call_has_a_deadline(folder: Path, stdio: McpServer):
+    server = McpServer(command=stdio.command, env=stdio.env, timeout_s=2)
+    (late,) = await _results(mcp_tools({"demo": server}, folder), folder, ("demo_wait", {"seconds": 20}))
+    assert "did not answer within 2 s. What it did is unknown." in late.content
+
+
+@pytest.fixture
+def address(folder: Path, stdio: McpServer) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen([*stdio.command, str(port)], cwd=folder, env=dict(stdio.env), stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}/mcp"
+    process.kill()
+    process.wait()
+
+
+async def test_a_server_at_an_address(folder: Path, address: str):
+    tools = mcp_tools({"web": McpServer(url=address, tools=("add",))}, folder)
+    (added,) = await _results(tools, folder, ("web_add", {"a": 20, "b": 22}))
+    assert added.content == "42"
+
+
+def test_what_is_wrong_with_a_server_is_said(folder: Path, stdio: McpServer):
+    def problem(**settings: object) -> str:
+        with pytest.raises(ConfigError) as caught:
+            mcp_tools({"demo": McpServer(**settings)}, folder)  # pyright: ignore[reportArgumentType]
+        return str(caught.value)
+
+    (folder / "bad.py").write_text("import sys\nsys.exit('no licence')\n")
+    assert "does not start: " in problem(command=(sys.executable, "bad.py"))
+    assert "It wrote: no licence" in problem(command=(sys.executable, "bad.py"))
+    assert "does not start: " in problem(command=("no-such-program",))
+    assert "does not start: " in problem(url="http://127.0.0.1:9/mcp")
+    assert "has no tool 'sub'. It has: add, fail" in problem(command=stdio.command, env=stdio.env, tools=("sub",))
+    assert "needs `command` (a list) or `url`, and not both" in problem()
+
+
+def test_servers_stand_in_the_task(folder: Path, stdio: McpServer):
+    server = {"command": list(stdio.command), "env": dict(stdio.env), "tools": ["add"]}
+    (folder / "task.yaml").write_text(f"prompt: Add.\nmcp: {json.dumps({'demo': server})}\n")
+    task = load_task(folder / "task.yaml")
+    (tool,) = load_mcp_tools(task.mcp, directory=folder)
+    assert tool.name == "demo_add"
+
+
+def test_without_the_package_the_error_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.modules[mcp_tools.__module__], "find_spec", {}.get)
+    with pytest.raises(ConfigError, match=r"pip install \"tramontane\[mcp\]\""):
+        mcp_tools({"demo": McpServer(url="http://127.0.0.1:9/mcp")}, folder)

@@ -1,0 +1,135 @@
+"""Runs that work in a git worktree: the checkout is left alone, and git works inside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent import Agent, ConfigError, Limits, Outcome, load_task
+from agent.journal.events import RunStarted
+from agent.journal.journal import read_journal
+from agent.messages import ToolResult
+from agent.task.load import recorded_task
+from agent.testing import ScriptedModel, calls, says
+from tools.shell import run_shell
+
+TASK = """\
+prompt: Mend it.
+workspace: {path: repository/part, worktree: true}
+tools: [write_file, run_shell]
+verify: {command: 'test "$(cat a.txt)" = mended', attempts: 1}
+"""
+MENDS = calls(("write_file", {"path": "a.txt", "content": "mended\n"}))
+ENVIRON = {"PATH": os.environ["PATH"]}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"]
+    done = subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    part = tmp_path / "repository" / "part"
+    part.mkdir(parents=True)
+    (part / "a.txt").write_text("broken\n")
+    (tmp_path / "task.yaml").write_text(TASK)
+    git(part, "init", "-q", "--initial-branch=main", "..")
+    git(part, "add", ".")
+    git(part, "commit", "-q", "-m", "First words")
+    return tmp_path
+
+
+def an_agent(folder: Path, model: ScriptedModel) -> Agent:
+    return Agent.from_task(load_task(folder / "task.yaml"), model, environ=ENVIRON, runs=folder / "runs")
+
+
+def started(outcome: Outcome) -> RunStarted:
+    assert outcome.journal is not None
+    first = read_journal(outcome.journal)[0]
+    assert isinstance(first, RunStarted)
+    return first
+
+
+def results(outcome: Outcome) -> list[str]:
+    return [str(message.content) for message in outcome.messages if isinstance(message, ToolResult)]
+
+
+async def test_a_run_works_in_a_checkout_of_its_own_and_git_works_there(folder: Path):
+    hook = folder / "repository" / ".git" / "hooks" / "post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {folder}/hooked\n")
+    hook.chmod(0o755)
+    git(folder / "repository", "config", "core.fsmonitor", str(hook))
+    looks = calls(("run_shell", {"command": "git log --oneline && git diff && git commit -aqm x || echo refused"}))
+    outcome = await an_agent(folder, ScriptedModel([MENDS, looks, says("Done.")])).run("Mend it.")
+
+    assert outcome.outcome == "verified", outcome.reason
+    first, repository = started(outcome), folder / "repository"
+    assert first.workspace == str(folder / "runs" / first.run / "workspace" / "part")
+    assert first.worktree == f"a worktree of {repository} at {git(repository, 'rev-parse', '--short', 'HEAD')}"
+    assert "First words" in results(outcome)[1]
+    assert "-broken\n+mended" in results(outcome)[1]
+    if "bubblewrap" in first.sandbox:
+        assert "refused" in results(outcome)[1]
+    assert not (folder / "hooked").exists(), "a program of the repository ran outside of the sandbox"
+    git(repository, "config", "--unset", "core.fsmonitor")
+    assert (repository / "part" / "a.txt").read_text() == "broken\n"
+    assert git(repository, "status", "--porcelain") == ""
+    assert git(repository, "branch", "--format=%(refname:short)").splitlines()[-1] == "main"
+    # The user takes the work with git, as from any worktree.
+    git(Path(first.workspace), "switch", "-q", "-c", "mended")
+    git(Path(first.workspace), "commit", "-q", "-a", "-m", "Mended")
+    git(repository, "merge", "-q", "mended")
+    assert (repository / "part" / "a.txt").read_text() == "mended\n"
+
+
+async def test_what_is_not_committed_is_not_there_and_is_said(folder: Path):
+    (folder / "repository" / "part" / "a.txt").write_text("half\n")
+    (folder / "repository" / "part" / "new.txt").write_text("not added\n")
+    looks = calls(("run_shell", {"command": "cat a.txt"}))
+    outcome = await an_agent(folder, ScriptedModel([looks, MENDS, says("Done.")])).run("Mend it.")
+    assert "broken" in results(outcome)[0]
+    assert started(outcome).worktree.endswith(", without 2 paths with uncommitted changes")
+
+
+async def test_a_resumed_run_goes_on_in_its_worktree(folder: Path):
+    first = await replace(an_agent(folder, ScriptedModel([MENDS])), limits=Limits(steps=1)).run("Mend it.")
+    assert first.outcome == "budget"
+    assert first.journal is not None
+    model = ScriptedModel([calls(("run_shell", {"command": "git status --short"})), says("Done.")])
+    agent = Agent.from_task(recorded_task(started(first).task), model, environ=ENVIRON)
+    outcome = await agent.resume(first.journal.parent)
+    assert outcome.outcome == "verified"
+    assert " M a.txt" in results(outcome)[-1]
+
+
+async def test_why_there_can_be_no_worktree_is_said_in_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    without = replace(an_agent(folder, ScriptedModel([])), verify=None, tools=[])
+    for named, said in (
+        (replace(without, runs=None), "A worktree is kept with its run. Give the agent a folder for its runs"),
+        (replace(without, workspace=folder), "git says: fatal: not a git repository"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            await named.run("Hi.")
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.sandbox._why_no_bubblewrap", lambda: "bubblewrap is not installed")
+        patch.setattr("agent.sandbox.landlock.abi", lambda: 0)
+        with pytest.raises(ConfigError, match="Commands cannot be isolated on this machine"):
+            await replace(without, sandbox=None, tools=[run_shell]).run("Hi.")
+    (folder / "repository" / "new").mkdir()
+    with pytest.raises(ConfigError, match="new' is not committed, so it would not be in the worktree"):
+        await replace(without, workspace=folder / "repository" / "new").run("Hi.")
+    assert len(git(folder / "repository", "worktree", "list").splitlines()) == 1
+    shutil.rmtree(folder / "repository" / ".git")
+    git(folder / "repository", "init", "-q")
+    with pytest.raises(ConfigError, match="Name a folder of a repository that has a commit, or use `copy: true`"):
+        await without.run("Hi.")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="needs git, which is not installed"):
+        await without.run("Hi.")
