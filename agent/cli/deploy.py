@@ -96,6 +96,7 @@ def _options(args: argparse.Namespace) -> DeployOptions:
 def _write(folder: Path, files: Sequence[RenderedFile], *, force: bool) -> None:
     """Write all files, or none if one of them is there and differs."""
     from serving import EngineError
+    from serving.atomic import write_atomically
 
     different = [file for file in files if _differs(folder / file.path, file.text)]
     if different and not force:
@@ -105,13 +106,8 @@ def _write(folder: Path, files: Sequence[RenderedFile], *, force: bool) -> None:
             cause="",
             do="Give another folder with -o, or --force to replace what was changed by hand.",
         )
-    folder.mkdir(parents=True, exist_ok=True)
     for file in files:
-        path = folder / file.path
-        half = path.with_name(f".{path.name}.{os.getpid()}")
-        half.write_text(file.text, encoding="utf-8")
-        half.chmod(file.mode)
-        half.replace(path)
+        write_atomically(folder / file.path, file.text, mode=file.mode)
 
 
 def _differs(path: Path, text: str) -> bool:

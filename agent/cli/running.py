@@ -103,13 +103,12 @@ def write_output(task: Task, outcome: Outcome) -> None:
     """
     if task.output.file is None or not outcome.ok:
         return
+    from serving.atomic import write_atomically
+
     path = task.path(task.output.file)
     text = outcome.answer if outcome.output is None else json.dumps(outcome.output, ensure_ascii=False, indent=2)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_text(text + "\n", encoding="utf-8")
-        half.replace(path)
+        write_atomically(path, text + "\n")
     except OSError as error:
         msg = (
             f"The answer cannot be written to {str(path)!r}: {error.strerror}. It is in the journal: "

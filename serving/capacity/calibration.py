@@ -10,11 +10,11 @@ they change what is left, not what is needed. Nothing is interpolated between co
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ..atomic import write_atomically
 from .sizing import ByteRange, PlanRequest, size_up
 
 _VERSION = 1
@@ -125,9 +125,5 @@ def _read(state: Path) -> list[_Start]:
 
 
 def _write(starts: list[_Start], state: Path) -> None:
-    path = calibration_path(state)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}")
     text = json.dumps({"version": _VERSION, "starts": [asdict(start) for start in starts]}, indent=1)
-    half.write_text(text + "\n", encoding="utf-8")
-    half.replace(path)
+    write_atomically(calibration_path(state), text + "\n")

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
+from ..atomic import write_atomically
 from .records import TITLES, Capabilities, CheckResult, ProbeReport
 
 FORMAT_VERSION = 1
@@ -28,10 +28,7 @@ def write_cache(report: ProbeReport, state: Path) -> Path:
         OSError: it cannot be written.
     """
     path = cache_path(report.base_url, state)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.write_text(json.dumps({"format": FORMAT_VERSION, **asdict(report)}, indent=1) + "\n", encoding="utf-8")
-    half.replace(path)
+    write_atomically(path, json.dumps({"format": FORMAT_VERSION, **asdict(report)}, indent=1) + "\n")
     return path
 
 

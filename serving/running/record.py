@@ -23,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from ..atomic import write_atomically
 from ..capacity.sizing import EngineName
 from ..errors import EngineError
 from ..places import state_dir, writing_to
@@ -83,12 +84,9 @@ def write_record(record: ServerRecord, state: Path) -> None:
     Raises:
         EngineError: the folder cannot be written.
     """
-    path = record_path(state)
-    half = path.with_name(f"{path.name}.{os.getpid()}")
+    text = json.dumps({"version": _VERSION, **asdict(record)}, indent=1)
     with writing_to(state):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_text(json.dumps({"version": _VERSION, **asdict(record)}, indent=1) + "\n", encoding="utf-8")
-        half.replace(path)
+        write_atomically(record_path(state), text + "\n")
 
 
 def read_record(state: Path | None = None) -> ServerRecord | None:
