@@ -37,7 +37,7 @@ class RunStarted:
     tools: tuple[str, ...]
     """Names, in order."""
     tools_digest: str
-    """SHA-256 of the tool definitions; a resume with other tools is refused."""
+    """`Toolbox.digest`; a resume with other tools is refused."""
     system: str
     prompt: UserMessage
     workspace: str

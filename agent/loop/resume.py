@@ -28,7 +28,7 @@ def replayed(journal: Path, toolbox: Toolbox, profile: Callable[[str], Profile])
     """
     events = list(read_journal(journal))
     first = started(tuple(events), journal)
-    if first.tools_digest != toolbox.digest:
+    if not toolbox.matches(first.tools_digest, first.tools):
         msg = (
             f"Run {first.run!r} was made with other tools ({', '.join(first.tools)}). Resume it with the same "
             "ones, or start the task anew."

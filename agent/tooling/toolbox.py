@@ -6,8 +6,10 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
+
+from pydantic import JsonValue
 
 from ..errors import ConfigError
 from .arguments import JsonObject
@@ -47,8 +49,19 @@ class Toolbox:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the definitions: equal for equal toolboxes."""
-        return hashlib.sha256(self.definitions).hexdigest()
+        """`2:` and the SHA-256 of names and parameters. Descriptions do not count: their wording may change."""
+        shapes = [[tool.name, _without_descriptions(tool.parameters)] for tool in self._tools.values()]
+        return f"2:{hashlib.sha256(json.dumps(shapes).encode()).hexdigest()}"
+
+    def matches(self, digest: str, names: Sequence[str]) -> bool:
+        """Return whether a run with these tools can be resumed with this toolbox.
+
+        Args:
+            digest: as its journal has it. One without `2:` is older and covered the descriptions too, so the names
+                alone are compared.
+            names: of its tools, in order.
+        """
+        return self.digest == digest if digest.startswith("2:") else self.names == tuple(names)
 
     def get(self, name: str) -> Tool | None:
         """Return the tool of exactly this name."""
@@ -67,6 +80,21 @@ class Toolbox:
 def _loose(definition: JsonObject) -> JsonObject:
     function = cast("JsonObject", definition["function"])
     return {**definition, "function": {key: value for key, value in function.items() if key != "strict"}}
+
+
+def _without_descriptions(node: JsonValue) -> JsonValue:
+    if isinstance(node, list):
+        return [_without_descriptions(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    # Inside `properties` the keys are names of parameters, and one may be called `description`.
+    return {
+        key: {name: _without_descriptions(inner) for name, inner in value.items()}
+        if key == "properties" and isinstance(value, dict)
+        else _without_descriptions(value)
+        for key, value in node.items()
+        if key != "description"
+    }
 
 
 def _dump(definitions: list[JsonObject]) -> bytes:

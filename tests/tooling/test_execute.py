@@ -249,7 +249,7 @@ def test_a_blocked_thread_does_not_keep_the_program_from_ending() -> None:
 import asyncio, threading
 from pathlib import Path
 from agent import ToolContext, tool
-from agent.execute import execute
+from agent.tooling.execute import execute
 from agent.messages import ToolCall
 
 @tool(timeout_s=0.02)

@@ -53,6 +53,44 @@ def test_loose_definitions_lack_nothing_but_strict() -> None:
     assert json.loads(FILES.loose_definitions) == definitions
 
 
+@tool
+def described(description: str, limit: int = 3) -> str:
+    """Describe.
+
+    Args:
+        description: what it is.
+        limit: how much.
+    """
+    return description * limit
+
+
+def test_a_reworded_description_is_the_same_tool_and_another_parameter_is_not() -> None:
+    @tool(name="described")
+    def reworded(description: str, limit: int = 3) -> str:
+        """Describe it in other words.
+
+        Args:
+            limit: the bound.
+        """
+        return description * limit
+
+    @tool(name="described")
+    def changed(limit: int = 3) -> str:
+        """Describe."""
+        return str(limit)
+
+    digest = Toolbox([described]).digest
+    assert digest.startswith("2:")
+    assert Toolbox([reworded]).matches(digest, ["described"])
+    assert not Toolbox([changed]).matches(digest, ["described"])
+    assert not Toolbox([described, named("add")]).matches(digest, ["described"])
+
+
+def test_an_older_digest_says_no_more_than_the_names() -> None:
+    assert Toolbox([described]).matches("0" * 64, ["described"])
+    assert not Toolbox([described]).matches("0" * 64, ["described", "add"])
+
+
 def test_an_empty_toolbox_is_one() -> None:
     assert (Toolbox().definitions, Toolbox().nearest("add"), Toolbox().get("add")) == (b"[]", (), None)
 
