@@ -15,12 +15,12 @@ from pydantic import BaseModel, JsonValue
 
 from .errors import ConfigError
 from .journal.events import Event, Resumed, RunEnded, RunStarted
-from .journal.journal import JOURNAL_NAME, Journal, JournalLost
+from .journal.journal import Journal, JournalLost
 from .journal.runs import run_folder
 from .loop.dependencies import Surroundings
 from .loop.outcome import Outcome
 from .loop.prompts import SYSTEM_PROMPT
-from .loop.resume import replayed
+from .loop.resume import resume_state
 from .loop.run import Run
 from .loop.state import RunState
 from .messages import Image, UserMessage
@@ -152,7 +152,7 @@ class Agent:
                 its workspace is gone.
             EndpointError: the server could not be reached for its first answer.
         """
-        state = replayed(folder / JOURNAL_NAME, self.toolbox(), self._profile)
+        state = resume_state(folder, self.toolbox(), self._profile)
         async with self.model.open(session=state.started.run) as connection:
             await connection.served()
             told = str(self._sandbox(Path(state.started.workspace)) or "")

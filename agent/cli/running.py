@@ -16,8 +16,8 @@ from pathlib import Path
 from ..agent import Agent
 from ..errors import ConfigError
 from ..journal.events import Event
-from ..journal.journal import event_json, read_journal
-from ..journal.runs import find_run, runs_folder, started
+from ..journal.journal import event_json
+from ..journal.runs import find_run, read_run, runs_folder
 from ..loop.outcome import Outcome
 from ..model.endpoint import Endpoint
 from ..task.load import load_task, recorded_task
@@ -154,8 +154,7 @@ def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, fol
 
 
 def _task_of(folder: Path, overrides: Mapping[str, str]) -> Task:
-    journal = folder / "journal.jsonl"
-    first = started(read_journal(journal), journal)
+    first, _ = read_run(folder)
     if not first.task:
         msg = f"Run {first.run!r} was made in Python, not from a task file. Resume it there: Agent(...).resume(folder)."
         raise ConfigError(msg)

@@ -17,13 +17,13 @@ def main(args: argparse.Namespace) -> int:
     import os
     import sys
 
-    from ..journal.journal import event_json, read_journal
+    from ..journal.journal import JOURNAL_NAME, event_json, read_journal
     from ..journal.runs import find_run, runs_folder
     from ..view.live import LiveView
 
     folder = find_run(runs_folder(os.environ), args.run)
     view = LiveView(sys.stdout, full=args.full)
-    for event in read_journal(folder / "journal.jsonl"):
+    for event in read_journal(folder / JOURNAL_NAME):
         if args.json:
             print(event_json(event).decode())
         else:

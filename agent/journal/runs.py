@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .events import Event, RunEnded, RunStarted
-from .journal import JOURNAL_NAME, read_event
+from .journal import JOURNAL_NAME, read_event, read_journal
 
 
 def runs_folder(environ: Mapping[str, str]) -> Path:
@@ -77,14 +77,16 @@ def began(folder: Path) -> RunStarted | None:
     return first if isinstance(first, RunStarted) else None
 
 
-def started(events: tuple[Event, ...], path: Path) -> RunStarted:
-    """Return the first event of a journal.
+def read_run(folder: Path) -> tuple[RunStarted, tuple[Event, ...]]:
+    """Return the first event of a run and all of its events, from its folder.
 
     Raises:
-        ConfigError: the run was killed before it was written, so there is nothing to go on with.
+        ConfigError: there is no journal, it is damaged, or the run was killed before its start was written.
     """
+    path = folder / JOURNAL_NAME
+    events = read_journal(path)
     if events and isinstance(events[0], RunStarted):
-        return events[0]
+        return events[0], events
     msg = f"The journal {path} holds no start of a run. Start the task anew."
     raise ConfigError(msg)
 

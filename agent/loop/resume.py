@@ -1,4 +1,4 @@
-"""Bring a run back from its journal, to the state in which it can go on."""
+"""Rebuild the state of a run from its journal, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..journal.journal import read_journal
-from ..journal.runs import started
+from ..journal.runs import read_run
 from ..model.profiles import Profile
 from ..tooling.toolbox import Toolbox
 from ..workspace.workspace import Workspace
 from .state import RunState
 
 
-def replayed(journal: Path, toolbox: Toolbox, profile: Callable[[str], Profile]) -> RunState:
+def resume_state(folder: Path, toolbox: Toolbox, profile: Callable[[str], Profile]) -> RunState:
     """Return the state of a run after its last event.
 
     Args:
-        journal: its file.
-        toolbox: the tools that it would go on with.
-        profile: gives that of a model's name.
+        folder: the run's own.
+        toolbox: the tools that it would continue with.
+        profile: returns the profile for a model's name.
 
     Raises:
-        ConfigError: there is no such run, it is over or under way elsewhere, its tools are no longer the same, or its
-            workspace is gone.
+        ConfigError: there is no such run, it has ended, its tools are no longer the same, or its workspace is gone.
     """
-    events = list(read_journal(journal))
-    first = started(tuple(events), journal)
+    first, events = read_run(folder)
     if not toolbox.matches(first.tools_digest, first.tools):
         msg = (
             f"Run {first.run!r} was made with other tools ({', '.join(first.tools)}). Resume it with the same "

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from json import dumps
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from ..errors import ConfigError
 from . import bubblewrap, container, landlock, seccomp
@@ -25,7 +25,6 @@ __all__ = ["CommandLimits", "Isolation", "Launch", "Rules", "Sandbox", "Wanted",
 
 Isolation = Literal["bubblewrap", "landlock", "container", "none"]
 Wanted = Literal["auto", "bubblewrap", "landlock", "container", "none"]
-WANTED: tuple[Wanted, ...] = get_args(Wanted)
 
 _INSTALL = (
     "Install bubblewrap: `sudo apt-get install bubblewrap` (Debian, Ubuntu), `sudo dnf install bubblewrap` (Fedora), "

@@ -8,8 +8,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from ..errors import ConfigError
-
-JsonObject = dict[str, JsonValue]
+from .arguments import JsonObject
 
 
 def plain_schema(model: type[BaseModel]) -> JsonObject:

@@ -27,7 +27,7 @@ from ..journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
-from ..messages import ToolCall, ToolResult
+from ..messages import ToolResult
 
 _WIDTH = 110
 # Escape sequences in a tool's output could move the cursor, set the title or write the clipboard of whoever watches.
@@ -50,7 +50,6 @@ class LiveView:
         self._out = out
         self._full = full
         self._color = out.isatty() if color is None else color
-        self._calls: dict[str, ToolCall] = {}
 
     def show(self, event: Event) -> None:
         """Write what there is to say about an event."""
@@ -134,7 +133,6 @@ class LiveView:
     def _turn(self, event: TurnTaken) -> list[str]:
         lines = [self._mark("says", event.turn.content, "")] if event.turn.content.strip() else []
         for call in event.turn.tool_calls:
-            self._calls[call.id] = call
             lines.append(self._mark("calls", f"{call.name} {call.arguments}", ""))
         for result in event.answered:
             lines += self._result(result, 0.0, "")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..journal.journal import read_journal
-from ..journal.runs import find_run, started
+from ..journal.runs import find_run, read_run
 from .workspace import Snapshot, Workspace
 
 
@@ -33,8 +32,7 @@ def workspace_of(runs: Path, name: str) -> Journaled:
         ConfigError: there is no such run, its workspace is gone, or no copy was made before it began.
     """
     folder = find_run(runs, name)
-    journal = folder / "journal.jsonl"
-    first = started(read_journal(journal), journal)
+    first, _ = read_run(folder)
     if first.snapshot is None or not Path(first.snapshot).is_dir():
         why = first.note or "its tools change nothing, or it worked in the current folder without naming it"
         msg = f"Nothing is known of what was there before run {first.run!r}: {why}."

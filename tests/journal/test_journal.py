@@ -33,7 +33,7 @@ from agent.journal.events import (
     VerifyEnded,
 )
 from agent.journal.journal import Journal, JournalLost, read_journal
-from agent.journal.runs import find_run, list_runs, runs_folder, started, summarize
+from agent.journal.runs import find_run, list_runs, read_run, runs_folder, summarize
 from agent.messages import AssistantMessage, Image, RawCall, Reply, ToolCall, ToolResult, Usage, UserMessage
 from agent.policy.budget import Spent
 from agent.policy.ladder import Ladder
@@ -150,9 +150,10 @@ def test_a_journal_that_is_not_there(tmp_path: Path):
 
 
 def test_a_journal_without_a_start(written: Path):
-    assert started(EVENTS, written) == START
+    assert read_run(written.parent) == (START, EVENTS)
+    written.write_bytes(b"")
     with pytest.raises(ConfigError) as caught:
-        started((), written)
+        read_run(written.parent)
     assert str(caught.value) == f"The journal {written} holds no start of a run. Start the task anew."
 
 
