@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .capacity.planner import plan
-    from .capacity.sizing import Change, Plan, PlanRequest
+    from .capacity.sizing import Change, Plan, PlanOptions, PlanRequest
     from .doctor import Diagnosis, diagnose
     from .engine import Engine, pocket_engine
     from .engines.command import ServeOptions
@@ -20,6 +20,7 @@ __all__ = [
     "EngineDied",
     "EngineError",
     "Plan",
+    "PlanOptions",
     "PlanRequest",
     "Progress",
     "ServeOptions",
@@ -39,6 +40,7 @@ _HOMES = {
     "EngineDied": "running.death",
     "EngineError": "errors",
     "Plan": "capacity.sizing",
+    "PlanOptions": "capacity.sizing",
     "PlanRequest": "capacity.sizing",
     "Progress": "progress",
     "ServeOptions": "engines.command",

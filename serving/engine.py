@@ -12,7 +12,7 @@ from typing import NoReturn, Self, TypeVar
 from .capacity.calibration import MeasuredStart, record_start
 from .capacity.nearest_fit import nearest_fit
 from .capacity.planner import decide, plan
-from .capacity.sizing import Change, Plan
+from .capacity.sizing import Change, Plan, PlanOptions
 from .engines import engine_command
 from .engines.command import EngineCommand, ServeOptions
 from .engines.vllm.failures import longest_that_fits
@@ -243,7 +243,7 @@ def pocket_engine(
     """
     values = os.environ if environ is None else environ
     return Engine(
-        plan(MODEL_NAME, gpus="cpu", max_num_seqs=POCKET_REQUESTS, enforce_eager=True, draft=draft),
+        plan(PlanOptions(model=MODEL_NAME, gpus="cpu", max_num_seqs=POCKET_REQUESTS, enforce_eager=True, draft=draft)),
         options=ServeOptions(port=port or free_port(), served_model_name=MODEL_NAME),
         python=lambda tell: cpu_python(values, tell),
         environ=environ,

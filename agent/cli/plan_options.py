@@ -99,9 +99,8 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
     from dataclasses import replace
 
     from serving.capacity.calibration import lookup
-    from serving.capacity.catalogue import MEDIUM
     from serving.capacity.planner import plan
-    from serving.capacity.sizing import PlanRequest
+    from serving.capacity.sizing import PlanOptions
     from serving.places import state_dir
 
     from .contexts import seen_contexts
@@ -110,8 +109,8 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
     if seen and args.context is not None:
         raise _refusal("--context and --context-of both say how long the context is.", "Give one of them.")
     state = state_dir(environ)
-    made = plan(
-        MEDIUM if args.model is None else args.model,
+    options = PlanOptions(
+        model=PlanOptions.model if args.model is None else args.model,
         gpus=gpus,
         tensor_parallel_size=_count("--tensor-parallel-size", args.tensor_parallel_size),
         max_model_len=seen.needed if seen else _count("--context", args.context),
@@ -120,17 +119,17 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
         kv_cache_dtype=args.kv,
         draft=args.draft,
         engine=args.engine,
-        gpu_memory_utilization=_share(args.gpu_memory_utilization, PlanRequest.gpu_memory_utilization),
+        gpu_memory_utilization=_share(args.gpu_memory_utilization, PlanOptions.gpu_memory_utilization),
         max_num_batched_tokens=_count("--max-num-batched-tokens", args.max_num_batched_tokens)
-        or PlanRequest.max_num_batched_tokens,
+        or PlanOptions.max_num_batched_tokens,
         max_num_seqs=_count("--max-num-seqs", args.max_num_seqs),
         language_model_only=args.language_model_only,
         enforce_eager=args.enforce_eager,
         block_size=_count("--block-size", args.block_size),
         kv_cache_memory_bytes=_count("--kv-cache-memory-bytes", args.kv_cache_memory_bytes),
         other_bytes=_gib("--other-gib", args.other_gib),
-        measured=lambda request: lookup(request, state),
     )
+    made = plan(options, measured=lambda request: lookup(request, state))
     return replace(made, notes=(seen.sentence, *made.notes)) if seen else made
 
 

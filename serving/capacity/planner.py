@@ -1,4 +1,4 @@
-"""Make a plan from what people know: a model's name, GPUs, a context; fills in what they leave open."""
+"""Plan a model on GPUs from the options that a person gives; refuses what no engine would start."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,106 +8,83 @@ from pathlib import Path
 from .. import pocket
 from ..errors import EngineError
 from .advice import advise
-from .catalogue import MEDIUM, draft_for, known_models
+from .catalogue import draft_for, known_models
+from .deprecated import accept_old_form
 from .hardware import GIB, GpuSet, parse_gpus
 from .modelfolder import read_draft, read_model
-from .models import DraftShape, ModelShape, WeightFormat
+from .models import DraftShape, ModelShape
 from .notes import notes_on
 from .overhead import estimate_overhead
-from .sizing import ByteRange, EngineName, KvCacheDtype, Plan, PlanRequest, size_up
+from .sizing import ByteRange, EngineName, Plan, PlanOptions, PlanRequest, size_up
 from .splitting import can_split, widest_split
 
 Measured = Callable[[PlanRequest], int | None]
-"""Says what a real start of exactly this configuration needed beside weights and KV cache; None: not measured."""
+"""Return the bytes that a real start of exactly this configuration needed besides weights and KV cache, or None."""
 
-# Unless asked otherwise a context leaves room for so many requests of its length: a few agents at work.
+# A context is chosen so that this many requests of its length fit: a few agents working at once.
 _RUNS_AT_ONCE = 4
 _SHORTEST_STEP = 8192
-# As the model card of Mistral Medium 3.5 128B: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B, 2026-11.
+# The model card of Mistral Medium 3.5 128B: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B, 2026-11.
 _SEQUENCES = 128
 _CPU_CACHE_BYTES = GIB  # what `agent serve pocket` gives its engine
 
 
-def plan(
-    model: str | ModelShape = MEDIUM,
-    *,
-    gpus: str | GpuSet,
-    tensor_parallel_size: int | None = None,
-    max_model_len: int | None = None,
-    concurrency: int | None = None,
-    weights: WeightFormat | None = None,
-    kv_cache_dtype: KvCacheDtype = "auto",
-    draft: str | DraftShape | None = None,
-    engine: EngineName = "vllm",
-    gpu_memory_utilization: float = PlanRequest.gpu_memory_utilization,
-    max_num_batched_tokens: int = PlanRequest.max_num_batched_tokens,
-    max_num_seqs: int | None = None,
-    language_model_only: bool = False,
-    enforce_eager: bool = False,
-    block_size: int | None = None,
-    kv_cache_memory_bytes: int | None = None,
-    other_bytes: int | None = None,
-    measured: Measured | None = None,
-) -> Plan:
-    """Say whether a model starts on these GPUs, what its KV cache holds, and what would make it fit.
+@accept_old_form
+def plan(options: PlanOptions, *, measured: Measured | None = None) -> Plan:
+    """Calculate whether a model starts on these GPUs, what its KV cache holds, and which changes make it fit.
 
     Args:
-        model: a name on the Hugging Face Hub that is known here, or a folder.
-        gpus: as `h100:4`.
-        tensor_parallel_size: None: as many of the GPUs as the model's heads allow.
-        max_model_len: None: the longest usual one of which `concurrency` requests fit at once.
-        concurrency: requests of the whole `max_model_len` to hold at once. None: one, and four to choose a context.
-        weights: None: as shipped.
-        kv_cache_dtype: `auto`: two bytes per number.
-        draft: `eagle`: the model's own draft; or the folder of one. None: no speculative decoding.
-        engine: whose arithmetic.
-        gpu_memory_utilization: share of each GPU's total memory, above 0 and at most 1.
-        max_num_batched_tokens: tokens of one pass.
-        max_num_seqs: None: 128, or `concurrency` if that is more, but no more than tokens of one pass.
-        language_model_only: True: the vision tower is not loaded.
-        enforce_eager: True: no CUDA graphs.
-        block_size: None: the engine's default.
-        kv_cache_memory_bytes: None: what is left.
-        other_bytes: what a GPU needs beside weights and KV cache. None: measured, or else estimated.
-        measured: looks up real starts, as `serving.capacity.calibration` does. None: nothing is looked up.
+        options: what to plan for.
+        measured: looks up real starts, as `serving.capacity.calibration` does. None means that nothing is looked up.
 
     Raises:
-        EngineError: a model, draft or GPU is not known, or a number cannot be.
+        EngineError: a model, draft or GPU is not known, or no engine accepts these options.
     """
-    shape = find_model(model) if isinstance(model, str) else model
-    here = parse_gpus(gpus) if isinstance(gpus, str) else gpus
-    asked = 1 if concurrency is None else concurrency
-    usual = usual_sequences(asked, max_num_batched_tokens)
-    request = PlanRequest(
-        model=shape,
-        gpus=here,
-        tensor_parallel_size=widest_split(shape, here.count) if tensor_parallel_size is None else tensor_parallel_size,
-        max_model_len=shape.max_position if max_model_len is None else max_model_len,
-        max_num_seqs=usual if max_num_seqs is None else max_num_seqs,
-        weights=weights or next(iter(shape.weights)),
-        draft=find_draft(draft, shape) if isinstance(draft, str) else draft,
-        kv_cache_dtype=kv_cache_dtype,
-        engine=engine,
-        gpu_memory_utilization=gpu_memory_utilization,
-        max_num_batched_tokens=max_num_batched_tokens,
-        language_model_only=language_model_only,
-        enforce_eager=enforce_eager,
-        block_size=usual_block_size(engine, here) if block_size is None else block_size,
-        concurrency=asked,
-        kv_cache_memory_bytes=usual_cache_bytes(here) if kv_cache_memory_bytes is None else kv_cache_memory_bytes,
-        other_bytes=other_bytes,
-    )
-    refuse_impossible(request)
     look_up = measured or _nothing_measured
-    if max_model_len is not None:
+    request = complete(options)
+    refuse_impossible(request)
+    if options.max_model_len is not None:
         return decide(request, look_up)
-    runs = concurrency or _RUNS_AT_ONCE
+    runs = options.concurrency or _RUNS_AT_ONCE
     found = decide(_with_context(request, runs, look_up), look_up)
     return replace(found, notes=(_choice(found, runs), *found.notes))
 
 
+def complete(options: PlanOptions) -> PlanRequest:
+    """Decide every open field, `max_model_len` as the longest of the model: whether that fits is not checked here.
+
+    Raises:
+        EngineError: a model, draft or GPU is not known.
+    """
+    model = find_model(options.model) if isinstance(options.model, str) else options.model
+    gpus = parse_gpus(options.gpus) if isinstance(options.gpus, str) else options.gpus
+    split, length, at_once = options.tensor_parallel_size, options.max_model_len, options.concurrency
+    sequences, block, cache = options.max_num_seqs, options.block_size, options.kv_cache_memory_bytes
+    at_once = 1 if at_once is None else at_once
+    usual = usual_sequences(at_once, options.max_num_batched_tokens)
+    return PlanRequest(
+        model=model,
+        gpus=gpus,
+        tensor_parallel_size=widest_split(model, gpus.count) if split is None else split,
+        max_model_len=model.max_position if length is None else length,
+        concurrency=at_once,
+        weights=options.weights or next(iter(model.weights)),
+        kv_cache_dtype=options.kv_cache_dtype,
+        draft=find_draft(options.draft, model) if isinstance(options.draft, str) else options.draft,
+        engine=options.engine,
+        gpu_memory_utilization=options.gpu_memory_utilization,
+        max_num_batched_tokens=options.max_num_batched_tokens,
+        max_num_seqs=usual if sequences is None else sequences,
+        language_model_only=options.language_model_only,
+        enforce_eager=options.enforce_eager,
+        block_size=usual_block_size(options.engine, gpus) if block is None else block,
+        kv_cache_memory_bytes=usual_cache_bytes(gpus) if cache is None else cache,
+        other_bytes=options.other_bytes,
+    )
+
+
 def decide(request: PlanRequest, measured: Measured) -> Plan:
-    """Work out a request with its notes and what would make it fit; pure if `measured` is."""
+    """Calculate the plan of a complete request, with changes and notes; pure if `measured` is."""
 
     def size(request: PlanRequest) -> Plan:
         return _sized(request, measured)
@@ -117,27 +94,27 @@ def decide(request: PlanRequest, measured: Measured) -> Plan:
 
 
 def usual_sequences(concurrency: int, max_num_batched_tokens: int) -> int:
-    """Choose `max_num_seqs` where nothing is asked; a pass computes a token of each at the least."""
+    """Return the default `max_num_seqs`; capped because a pass computes at least one token of each request."""
     return min(max(_SEQUENCES, concurrency), max_num_batched_tokens)
 
 
 def usual_block_size(engine: EngineName, gpus: GpuSet) -> int:
-    """Know an engine's own block size: vLLM 0.32.0, 16, and 128 on the CPU (platforms/cpu.py:293); SGLang, 1."""
+    """Return the engine's default block size: vLLM 0.32.0, 16, and 128 on the CPU (platforms/cpu.py:293); SGLang, 1."""
     if engine == "sglang":
         return 1
     return 128 if gpus.gpu.name == "cpu" else 16
 
 
 def usual_cache_bytes(gpus: GpuSet) -> int | None:
-    """Choose the KV cache where nothing is asked; None: what is left."""
+    """Return the default `kv_cache_memory_bytes`; None means what is left."""
     return _CPU_CACHE_BYTES if gpus.gpu.name == "cpu" else None
 
 
 def find_model(name: str) -> ModelShape:
-    """Find a model by its name on the hub or the end of it, or read it from its folder.
+    """Return the model with this Hub name, with or without its owner, or read it from this folder.
 
     Raises:
-        EngineError: it is neither.
+        EngineError: `name` is neither a known model nor a folder, or the folder cannot be read.
     """
     if name == pocket.MODEL_NAME:
         folder = pocket.model_dir()
@@ -158,10 +135,10 @@ def find_model(name: str) -> ModelShape:
 
 
 def find_draft(name: str, model: ModelShape) -> DraftShape:
-    """Find the draft that was made for a model by `eagle`, or read one from its folder.
+    """Return the model's own draft for `eagle`, or read a draft from this folder.
 
     Raises:
-        EngineError: it is neither.
+        EngineError: the model has no draft of its own, or the folder holds none that fits the model.
     """
     if name != "eagle":
         return read_draft(Path(name), model)
@@ -175,7 +152,7 @@ def find_draft(name: str, model: ModelShape) -> DraftShape:
 
 
 def own_draft(model: ModelShape) -> DraftShape | None:
-    """Find the draft that was made for a model: the published one, or the pocket model's; None: there is none."""
+    """Return the draft made for a model, published or shipped with the pocket model; None if there is none."""
     if model.name == str(pocket.model_dir().resolve()):
         folder = pocket.draft_dir()
         return read_draft(folder, model) if folder.is_dir() else None
@@ -183,11 +160,11 @@ def own_draft(model: ModelShape) -> DraftShape | None:
 
 
 def refuse_impossible(request: PlanRequest) -> None:
-    """Refuse what no engine would take.
+    """Check a request against what the model and the engine accept.
 
     Raises:
-        EngineError: weights that do not exist, a split that the model does not allow, a context beyond the model's, a
-            number that cannot be.
+        EngineError: the model has no such weights, cannot be split like this or has a shorter context, or a number is
+            out of range.
     """
     _refuse_numbers(request)
     model, split = request.model, request.tensor_parallel_size
@@ -255,7 +232,7 @@ def _sized(request: PlanRequest, measured: Measured) -> Plan:
 
 
 def _with_context(request: PlanRequest, runs: int, measured: Measured) -> PlanRequest:
-    """Choose the longest usual context of which so many requests fit at once; else of which one starts."""
+    """Choose the longest usual context that `runs` requests fit in at once, else one request, else the shortest."""
     steps = [request.model.max_position]
     while steps[-1] > _SHORTEST_STEP:
         steps.append(1 << ((steps[-1] - 1).bit_length() - 1))
@@ -269,7 +246,7 @@ def _with_context(request: PlanRequest, runs: int, measured: Measured) -> PlanRe
 
 
 def _choice(plan: Plan, runs: int) -> str:
-    """Say how the context was chosen."""
+    """Format the note on how the context was chosen."""
     length = f"{plan.request.max_model_len:,}"
     if plan.starts != "yes":
         return f"No usual context starts for certain; this is for the shortest, {length}. --context overrules it."

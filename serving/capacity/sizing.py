@@ -1,9 +1,10 @@
-"""Decide what fits on which GPUs, by the engine's own arithmetic; pure: starts nothing, reads nothing."""
+"""Calculate what fits on which GPUs, by the engine's own arithmetic; pure: starts nothing, reads nothing."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from .catalogue import MEDIUM
 from .hardware import GpuSet
 from .kvcache import KvCache, bytes_per_token
 from .models import DraftShape, ModelShape, WeightFormat
@@ -11,48 +12,80 @@ from .models import DraftShape, ModelShape, WeightFormat
 EngineName = Literal["vllm", "sglang"]
 KvCacheDtype = Literal["auto", "fp8"]
 Starts = Literal["yes", "no", "unsure"]
-"""`unsure`: it depends on where in its range the activation estimate turns out to be."""
+"""`unsure` means it depends on where in its range the activation memory turns out to be."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanRequest:
-    """All that a plan follows from; every field is spelt as the engine's flag where there is one."""
+class PlanOptions:
+    """What to plan for. A field that is None is decided by `plan()`; the field says how.
 
-    model: ModelShape
-    gpus: GpuSet
-    tensor_parallel_size: int
-    max_model_len: int
-    """Tokens of prompt and answer together."""
-    max_num_seqs: int
-    """Requests at once."""
-    weights: WeightFormat
-    draft: DraftShape | None = None
+    Fields have the name of the engine's flag where there is one.
+    """
+
+    model: str | ModelShape = MEDIUM
+    """A Hugging Face Hub name from the catalogue, a folder, or `pocket`."""
+    gpus: str | GpuSet
+    """A kind and a number, such as `h100:4`, or `cpu`."""
+    tensor_parallel_size: int | None = None
+    """GPUs that share one copy of the model. None means as many of `gpus` as the model can be split over."""
+    max_model_len: int | None = None
+    """Tokens of prompt and answer together. None means the longest usual length at which `concurrency` requests fit."""
+    concurrency: int | None = None
+    """Requests of the whole `max_model_len` that the KV cache should hold at once; the engine does not enforce it.
+
+    None means 1, or 4 while `max_model_len` is being chosen.
+    """
+    weights: WeightFormat | None = None
+    """None means the format that the model ships in."""
     kv_cache_dtype: KvCacheDtype = "auto"
+    """`auto` takes two bytes per number, `fp8` one."""
+    draft: str | DraftShape | None = None
+    """`eagle` for the model's own draft, or the folder of a draft. None means no speculative decoding."""
     engine: EngineName = "vllm"
-    # Between the 0.8 of the model card, made for eight 80 GB GPUs with room to spare, and the engine's own 0.92, which
-    # leaves too little for a peak that the profile run did not meet.
+    """The engine whose arithmetic is used."""
+    # The model card's 0.8 is for eight 80 GB GPUs, with room to spare; the engine's default of 0.92 leaves too little
+    # for a peak that the profile run did not reach.
     gpu_memory_utilization: float = 0.85
-    """Share of each GPU's total memory that the engine may take."""
-    # As the model card of Mistral Medium 3.5 128B: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B, 2026-11.
+    """Share of each GPU's total memory that the engine may use, above 0 and at most 1."""
+    # The model card of Mistral Medium 3.5 128B: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B, 2026-11.
     max_num_batched_tokens: int = 16384
-    """Tokens computed in one pass; the activation peak grows with it."""
+    """Tokens computed in one pass; peak activation memory grows with it."""
+    max_num_seqs: int | None = None
+    """Requests computed in one pass.
+
+    None means 128, or `concurrency` if that is more, but at most `max_num_batched_tokens`.
+    """
     language_model_only: bool = False
-    """True: the vision tower is not loaded."""
+    """True means that the vision tower is not loaded."""
     enforce_eager: bool = False
-    """True: no CUDA graphs."""
-    block_size: int = 16
-    """Tokens of one block of the KV cache."""
-    concurrency: int = 1
-    """Requests of the whole `max_model_len` that the KV cache shall hold at once; the engine does not insist on it."""
+    """True means no CUDA graphs."""
+    block_size: int | None = None
+    """Tokens per block of the KV cache. None means the engine's default."""
     kv_cache_memory_bytes: int | None = None
-    """The KV cache, given per GPU, as by the engine's flag: nothing is profiled. None: what is left is taken."""
+    """KV cache per GPU; if it is given, the engine profiles nothing. None means what is left, and 1 GiB on the CPU."""
     other_bytes: int | None = None
-    """What one GPU needs beside weights and KV cache, when it is known. None: the estimate."""
+    """What one GPU needs besides weights and KV cache. None means measured if possible, else estimated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest(PlanOptions):
+    """The options with every choice made: all inputs of a plan."""
+
+    # Without `field()` the defaults of PlanOptions would be inherited, and a request could be built with no model.
+    model: ModelShape = field()
+    gpus: GpuSet
+    tensor_parallel_size: int = field()
+    max_model_len: int = field()
+    concurrency: int = 1
+    weights: WeightFormat = field()
+    draft: DraftShape | None = None
+    max_num_seqs: int = field()
+    block_size: int = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class ByteRange:
-    """An amount of memory that is only known within bounds; bytes. Measured amounts have three equal fields."""
+    """An amount of memory that is known only within bounds; bytes. All three are equal if it was measured or given."""
 
     low: int
     likely: int
@@ -61,58 +94,58 @@ class ByteRange:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One change of a request that would make it fit."""
+    """One change to a request that makes it fit."""
 
     request: PlanRequest
     what: str
     """What changes, for people: `cap the context at 38,064 tokens`."""
     option: str
-    """The same as options of `agent plan`: `--context 38064`."""
+    """The same change as options of `agent plan`: `--context 38064`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a request comes to. Amounts are per GPU."""
+    """The result of planning a request. Amounts are per GPU."""
 
     request: PlanRequest
     starts: Starts
     requested_bytes: int
-    """What the engine may take of a GPU: total memory times utilisation, rounded up."""
+    """What the engine may use of a GPU: total memory times utilisation, rounded up."""
     weights_bytes: int
-    """The draft's included."""
+    """Includes the draft."""
     activation_bytes: ByteRange
-    """Peak of one pass, what CUDA and NCCL take, and CUDA graphs."""
+    """Peak of one pass, CUDA and NCCL buffers, and CUDA graphs."""
     measured: bool
-    """True: `activation_bytes` comes from a real start of this configuration."""
+    """True means that `activation_bytes` comes from a real start of this configuration."""
     kv_bytes: int
-    """What is left for the KV cache with the likely activation; below 0: so much is missing before any cache."""
+    """What is left for the KV cache with the likely activation; negative if weights and activation alone do not fit."""
     kv_bytes_per_token: int
     num_blocks: int
     kv_tokens: int
-    """As the engine will print it."""
+    """As the engine prints it."""
     concurrency: float
-    """Requests of the whole `max_model_len` at once, as the engine will print it."""
+    """Requests of the whole `max_model_len` that fit at once, as the engine prints it."""
     missing_bytes: int
-    """By how much the start fails; 0: it does not."""
+    """Memory that is missing for a start; 0 if nothing is missing."""
     longest_max_model_len: int
-    """The longest context that starts; 0: none does."""
+    """The longest context that starts; 0 if none does."""
     changes: tuple[Change, ...]
-    """What would make it fit, what costs the user least first; empty if it fits."""
+    """Changes that make it fit, cheapest for the user first; empty if it fits."""
     decode_tokens_s_bound: float | None
-    """One request cannot be faster than this, by memory bandwidth; a bound, not a forecast. None: not known."""
+    """Upper bound for one request, from memory bandwidth; not a forecast. None means the bandwidth is not known."""
     decode_tokens_s_bound_full: float | None
     """The same with the whole `max_model_len` in the KV cache."""
     notes: tuple[str, ...]
-    """What a person should know of this plan, one sentence each."""
+    """Remarks on this plan for people, one sentence each."""
 
 
 def size_up(request: PlanRequest, other: ByteRange, *, measured: bool = False) -> Plan:
-    """Work out what a request comes to, without what would mend it and without notes.
+    """Calculate the plan of a request, without changes and notes.
 
     Args:
         request: the configuration.
-        other: what a GPU needs beside weights and KV cache.
-        measured: True: `other` is from a real start.
+        other: what a GPU needs besides weights and KV cache.
+        measured: True means that `other` comes from a real start.
     """
     weights = weights_per_gpu(request)
     cache = _cache(request, weights, other.likely)
@@ -138,7 +171,7 @@ def size_up(request: PlanRequest, other: ByteRange, *, measured: bool = False) -
 
 
 def weights_per_gpu(request: PlanRequest) -> int:
-    """Add up the bytes of model and draft that one GPU holds."""
+    """Return the bytes of model and draft that one GPU holds."""
     split, heads = request.tensor_parallel_size, request.model.num_kv_heads
     model = request.model.weights[request.weights].per_gpu(
         split, heads, language_model_only=request.language_model_only
@@ -147,11 +180,11 @@ def weights_per_gpu(request: PlanRequest) -> int:
 
 
 def decode_bound(request: PlanRequest, context_tokens: int) -> float | None:
-    """Compute the tokens per second that memory bandwidth allows one request; None: the bandwidth is not known.
+    """Return the tokens per second that memory bandwidth allows one request; None if the bandwidth is not known.
 
-    Every token needs all matrices read once, but neither the vision tower nor more than a row of the embedding. With a
-    draft a step also reads the draft once per proposed token, and at best all of them are accepted; beyond the draft's
-    own context nothing is proposed.
+    Each token reads all matrices once, except the vision tower and all but one row of the embedding. With a draft, a
+    step also reads the draft once per proposed token, and at best every proposal is accepted; beyond the draft's own
+    context it proposes nothing.
 
     Args:
         request: the configuration.
@@ -164,7 +197,7 @@ def decode_bound(request: PlanRequest, context_tokens: int) -> float | None:
     read = text - model.vocab_size * model.hidden_size * _BF16_BYTES // split
     read += context_tokens * _bytes_per_token(request)
     if read <= 0:
-        return None  # the folder holds less than its configuration says
+        return None  # the folder holds fewer weights than its configuration says
     draft = request.draft
     if draft is None or context_tokens > draft.max_model_len:
         return gpu.bandwidth_bytes_s / read
@@ -205,7 +238,7 @@ def _missing(request: PlanRequest, weights: int, other: int) -> int:
     missing = cache.needed_bytes(request.max_model_len) - cache.available_bytes
     given, total = request.kv_cache_memory_bytes, request.gpus.gpu.memory_bytes
     if given is not None and total:
-        # A given cache is allocated unasked; whether the GPU has room for it shows only then.
+        # The engine allocates a given cache without checking first that the GPU has room for it.
         missing = max(missing, weights + other + given - total)
     return max(0, missing)
 

@@ -10,9 +10,9 @@ from serving.capacity.calibration import MeasuredStart, calibration_path, lookup
 from serving.capacity.catalogue import draft_for
 from serving.capacity.hardware import GIB, parse_gpus
 from serving.capacity.planner import find_model, plan
-from serving.capacity.sizing import PlanRequest
+from serving.capacity.sizing import PlanOptions, PlanRequest
 
-REQUEST = plan(gpus="h200:2", max_model_len=100_000).request
+REQUEST = plan(PlanOptions(gpus="h200:2", max_model_len=100_000)).request
 PRINTED = MeasuredStart(engine_version="0.33.0", kv_cache_tokens=300_003)
 
 
@@ -23,7 +23,7 @@ def test_nothing_is_known_before_a_start(tmp_path: Path):
 def test_a_plan_after_a_start_comes_to_the_tokens_that_the_engine_printed(tmp_path: Path):
     # 300,003 of 100,000 per request: 18,751 blocks of 6,250 per request are 3.00016 requests, 300,016 tokens.
     record_start(MeasuredStart(engine_version="0.33.0", kv_cache_tokens=300_016), REQUEST, tmp_path)
-    found = plan(gpus="h200:2", max_model_len=100_000, measured=lambda request: lookup(request, tmp_path))
+    found = plan(PlanOptions(gpus="h200:2", max_model_len=100_000), measured=lambda request: lookup(request, tmp_path))
     assert (found.measured, found.kv_tokens, found.num_blocks) == (True, 300_016, 18_751)
     assert found.activation_bytes.low == found.activation_bytes.likely == found.activation_bytes.high
     assert found.notes[0] == (
@@ -39,7 +39,7 @@ def test_the_printed_tokens_come_back_whatever_the_context(tmp_path: Path, token
     printed = int(blocks / per_request * context)
     request = replace(REQUEST, max_model_len=context)
     record_start(MeasuredStart(engine_version="0.33.0", kv_cache_tokens=printed), request, tmp_path)
-    found = plan(gpus="h200:2", max_model_len=context, measured=lambda request: lookup(request, tmp_path))
+    found = plan(PlanOptions(gpus="h200:2", max_model_len=context), measured=lambda request: lookup(request, tmp_path))
     assert (found.kv_tokens, found.num_blocks) == (printed, blocks)
 
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from serving.capacity.nearest_fit import nearest_fit
 from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.engines.vllm.failures import longest_that_fits
 
-PLANNED = plan(gpus="h200:2", max_model_len=131072)
+PLANNED = plan(PlanOptions(gpus="h200:2", max_model_len=131072))
 
 
 def test_the_engine_s_own_estimate_counts_most_down_to_whole_blocks():
@@ -32,7 +33,7 @@ def test_a_context_that_no_agent_can_work_with_is_no_fit():
 
 
 def test_a_short_context_is_better_than_nothing():
-    alone = plan("pocket", gpus="cpu", max_model_len=8192, kv_cache_memory_bytes=10**9)
+    alone = plan(PlanOptions(model="pocket", gpus="cpu", max_model_len=8192, kv_cache_memory_bytes=10**9))
     said = "the estimated maximum model length is 384."
     change = nearest_fit(alone, symptom="kv_too_small", longest_tokens=longest_that_fits(said), available_kv_gib=None)
     assert change is not None
@@ -46,7 +47,7 @@ def test_no_room_at_all_takes_more_than_a_shorter_context():
 
 
 def test_a_start_that_died_before_it_measured_needed_more_than_was_likely():
-    unsure = plan(gpus="h100:2", max_model_len=8192, language_model_only=True)
+    unsure = plan(PlanOptions(gpus="h100:2", max_model_len=8192, language_model_only=True))
     assert unsure.starts == "unsure"
     change = nearest_fit(unsure, symptom="torch_oom", longest_tokens=None, available_kv_gib=None)
     assert change is not None

@@ -15,7 +15,7 @@ import pytest
 from serving.capacity.catalogue import draft_for
 from serving.capacity.hardware import GIB, Gpu, GpuSet
 from serving.capacity.planner import find_model, plan
-from serving.capacity.sizing import Plan
+from serving.capacity.sizing import Plan, PlanOptions
 
 LOGS = Path(__file__).parents[1] / "data" / "engine_logs" / "cuda"
 # What PyTorch reported of the card; the catalogue says 139.81 GiB.
@@ -50,16 +50,18 @@ def planned(log: str) -> Plan:
     given = flags(log)
     model = MODELS[given.model]
     return plan(
-        model,
-        gpus=GpuSet(gpu=H200, count=1, measured=True),
-        max_model_len=given.max_model_len or model.max_position,
-        max_num_seqs=given.max_num_seqs,
-        max_num_batched_tokens=given.max_num_batched_tokens,
-        gpu_memory_utilization=given.gpu_memory_utilization,
-        language_model_only=given.language_model_only,
-        enforce_eager=given.enforce_eager,
-        kv_cache_dtype=given.kv_cache_dtype,
-        draft=draft_for(model) if given.speculative_config else None,
+        PlanOptions(
+            model=model,
+            gpus=GpuSet(gpu=H200, count=1, measured=True),
+            max_model_len=given.max_model_len or model.max_position,
+            max_num_seqs=given.max_num_seqs,
+            max_num_batched_tokens=given.max_num_batched_tokens,
+            gpu_memory_utilization=given.gpu_memory_utilization,
+            language_model_only=given.language_model_only,
+            enforce_eager=given.enforce_eager,
+            kv_cache_dtype=given.kv_cache_dtype,
+            draft=draft_for(model) if given.speculative_config else None,
+        )
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from serving import EngineError
 from serving.capacity.hardware import GIB
 from serving.capacity.planner import find_model, plan
+from serving.capacity.sizing import PlanOptions
 
 # Predicted tokens for Mistral Medium 3.5 128B in FP8 with its vision tower, BF16 KV cache, 4 GiB beside weights and KV
 # cache, and 79.11, 139.81 and 178.35 GiB as the engine sees H100, H200 and B200, for a context of 262,144 tokens.
@@ -57,11 +58,13 @@ def test_the_predicted_tokens_are_those_of_the_engines_arithmetic(
     gpus: str, utilisation: float, eagle: bool, tokens: int, at_once: float
 ):
     found = plan(
-        gpus=gpus,
-        max_model_len=262_144,
-        gpu_memory_utilization=utilisation,
-        draft="eagle" if eagle else None,
-        other_bytes=4 * GIB,
+        PlanOptions(
+            gpus=gpus,
+            max_model_len=262_144,
+            gpu_memory_utilization=utilisation,
+            draft="eagle" if eagle else None,
+            other_bytes=4 * GIB,
+        )
     )
     assert (found.starts, found.missing_bytes, found.kv_tokens) == ("yes", 0, tokens)
     assert round(found.concurrency, 2) == at_once
@@ -72,11 +75,13 @@ def test_a_start_that_the_engine_would_refuse_is_foreseen_with_the_length_it_wou
     gpus: str, utilisation: float, eagle: bool, longest: int
 ):
     found = plan(
-        gpus=gpus,
-        max_model_len=262_144,
-        gpu_memory_utilization=utilisation,
-        draft="eagle" if eagle else None,
-        other_bytes=4 * GIB,
+        PlanOptions(
+            gpus=gpus,
+            max_model_len=262_144,
+            gpu_memory_utilization=utilisation,
+            draft="eagle" if eagle else None,
+            other_bytes=4 * GIB,
+        )
     )
     assert (found.starts, found.longest_max_model_len) == ("no", longest)
     assert found.missing_bytes > 0
@@ -84,14 +89,16 @@ def test_a_start_that_the_engine_would_refuse_is_foreseen_with_the_length_it_wou
 
 def test_a_fp8_cache_holds_twice_the_tokens():
     found = plan(
-        gpus="h200:4", max_model_len=262_144, kv_cache_dtype="fp8", gpu_memory_utilization=0.92, other_bytes=4 * GIB
+        PlanOptions(
+            gpus="h200:4", max_model_len=262_144, kv_cache_dtype="fp8", gpu_memory_utilization=0.92, other_bytes=4 * GIB
+        )
     )
     # One block more than twice 1,111,216 tokens: the remainder of a block holds one of half its size.
     assert found.kv_tokens == 2 * 1_111_216 + 16
 
 
 def test_a_given_cache_is_counted_without_any_profile():
-    found = plan(gpus="h200:4", max_model_len=32768, kv_cache_memory_bytes=16 * GIB)
+    found = plan(PlanOptions(gpus="h200:4", max_model_len=32768, kv_cache_memory_bytes=16 * GIB))
     assert found.kv_tokens == 16 * GIB // (16 * 90_112) * 16
     assert (found.starts, found.changes) == ("yes", ())
     assert found.notes[0] == (
@@ -100,14 +107,14 @@ def test_a_given_cache_is_counted_without_any_profile():
 
 
 def test_a_given_cache_that_the_gpu_has_no_room_for_does_not_start():
-    found = plan(gpus="h100:4", max_model_len=32768, kv_cache_memory_bytes=60 * GIB, other_bytes=4 * GIB)
+    found = plan(PlanOptions(gpus="h100:4", max_model_len=32768, kv_cache_memory_bytes=60 * GIB, other_bytes=4 * GIB))
     assert found.starts == "no"
     assert found.missing_bytes == found.weights_bytes + (4 + 60) * GIB - int(79.11 * GIB)
 
 
 def test_between_the_bounds_of_the_estimate_a_start_is_unsure():
-    length = plan(gpus="h100:2", max_model_len=8192, gpu_memory_utilization=0.9).longest_max_model_len
-    found = plan(gpus="h100:2", max_model_len=length, gpu_memory_utilization=0.9)
+    length = plan(PlanOptions(gpus="h100:2", max_model_len=8192, gpu_memory_utilization=0.9)).longest_max_model_len
+    found = plan(PlanOptions(gpus="h100:2", max_model_len=length, gpu_memory_utilization=0.9))
     assert (found.starts, found.missing_bytes) == ("unsure", 0)
 
 
@@ -115,7 +122,7 @@ def test_one_request_decodes_no_faster_than_the_weights_can_be_read():
     """4 x H200 read 19.2 TB/s. The whole checkpoint would give 144 tokens/s; a step of decoding reads neither the
     vision tower nor the embedding. Measured with SGLang was 69, about half of either bound.
     """
-    found = plan(gpus="h200:4", max_model_len=32768, other_bytes=4 * GIB)
+    found = plan(PlanOptions(gpus="h200:4", max_model_len=32768, other_bytes=4 * GIB))
     whole = 4 * 4.8e12 / 133_605_834_656
     assert round(whole) == 144
     assert found.decode_tokens_s_bound is not None
@@ -125,9 +132,9 @@ def test_one_request_decodes_no_faster_than_the_weights_can_be_read():
 
 
 def test_a_draft_raises_the_bound_by_what_it_may_propose_within_its_context():
-    short = plan(gpus="h200:4", max_model_len=65536, draft="eagle", other_bytes=4 * GIB)
-    long = plan(gpus="h200:4", max_model_len=131_072, draft="eagle", other_bytes=4 * GIB)
-    plain = plan(gpus="h200:4", max_model_len=131_072, other_bytes=4 * GIB)
+    short = plan(PlanOptions(gpus="h200:4", max_model_len=65536, draft="eagle", other_bytes=4 * GIB))
+    long = plan(PlanOptions(gpus="h200:4", max_model_len=131_072, draft="eagle", other_bytes=4 * GIB))
+    plain = plan(PlanOptions(gpus="h200:4", max_model_len=131_072, other_bytes=4 * GIB))
     bounds = [short.decode_tokens_s_bound, short.decode_tokens_s_bound_full, long.decode_tokens_s_bound_full]
     assert [round(bound or 0) for bound in bounds] == [572, 485, 111]
     assert round(plain.decode_tokens_s_bound_full or 0) == 111
@@ -145,7 +152,7 @@ def test_a_draft_raises_the_bound_by_what_it_may_propose_within_its_context():
 def test_a_context_that_is_not_given_is_chosen_and_the_choice_is_told(
     gpus: str, concurrency: int | None, context: int, note: str
 ):
-    found = plan(gpus=gpus, concurrency=concurrency, other_bytes=4 * GIB)
+    found = plan(PlanOptions(gpus=gpus, concurrency=concurrency, other_bytes=4 * GIB))
     assert found.request.max_model_len == context
     assert found.notes[0] == (
         f"The context was chosen: {context:,}, the longest usual one of which {note} at once. --context overrules it."
@@ -153,7 +160,7 @@ def test_a_context_that_is_not_given_is_chosen_and_the_choice_is_told(
 
 
 def test_where_no_context_starts_the_shortest_is_planned():
-    found = plan(gpus="h100:1", other_bytes=4 * GIB)
+    found = plan(PlanOptions(gpus="h100:1", other_bytes=4 * GIB))
     assert (found.starts, found.request.max_model_len) == ("no", 8192)
     assert found.notes[0] == (
         "No usual context starts for certain; this is for the shortest, 8,192. --context overrules it."
@@ -161,22 +168,24 @@ def test_where_no_context_starts_the_shortest_is_planned():
 
 
 def test_gpus_that_the_heads_cannot_use_stay_idle():
-    found = plan(gpus="h100:6", max_model_len=32768, other_bytes=4 * GIB)
+    found = plan(PlanOptions(gpus="h100:6", max_model_len=32768, other_bytes=4 * GIB))
     assert found.request.tensor_parallel_size == 4
     assert "2 of 6 GPUs stay idle: Mistral Medium 3.5 128B splits over 1, 2 or 4." in found.notes
 
 
 def test_what_should_be_known_of_a_plan_is_said():
     found = plan(
-        gpus="a100-80:8",
-        max_model_len=131_072,
-        weights="bf16",
-        kv_cache_dtype="fp8",
-        draft="eagle",
-        engine="sglang",
-        gpu_memory_utilization=0.95,
-        concurrency=1,
-        other_bytes=4 * GIB,
+        PlanOptions(
+            gpus="a100-80:8",
+            max_model_len=131_072,
+            weights="bf16",
+            kv_cache_dtype="fp8",
+            draft="eagle",
+            engine="sglang",
+            gpu_memory_utilization=0.95,
+            concurrency=1,
+            other_bytes=4 * GIB,
+        )
     )
     assert found.notes[:7] == (
         "Activation, buffers and graphs are as given.",
@@ -191,7 +200,7 @@ def test_what_should_be_known_of_a_plan_is_said():
 
 
 def test_more_gpus_than_kv_heads_repeat_them():
-    found = plan(gpus="h100:16", max_model_len=131_072, other_bytes=4 * GIB)
+    found = plan(PlanOptions(gpus="h100:16", max_model_len=131_072, other_bytes=4 * GIB))
     assert found.kv_bytes_per_token == 45_056
     assert found.notes[1:3] == (
         "More than 8 GPUs are more than one machine: a copy on each behind a router serves more (agent deploy).",
@@ -201,14 +210,14 @@ def test_more_gpus_than_kv_heads_repeat_them():
 
 def refusal(**options: object) -> str:
     with pytest.raises(EngineError) as caught:
-        plan(**{"gpus": "h100:8", "max_model_len": 32768, **options})
+        plan(PlanOptions(**{"gpus": "h100:8", "max_model_len": 32768, **options}))
     return str(caught.value)
 
 
 def test_a_model_is_not_split_where_its_mlp_cannot_be():
     # As Llama 2 13B: 40 heads could be shared by five GPUs, 13824 rows cannot.
     model = replace(find_model("pocket"), num_heads=40, num_kv_heads=40, intermediate_size=13824, vocab_size=32000)
-    assert plan(model, gpus="h100:5", max_model_len=8192).request.tensor_parallel_size == 4
+    assert plan(PlanOptions(model=model, gpus="h100:5", max_model_len=8192)).request.tensor_parallel_size == 4
     assert refusal(model=model, max_model_len=8192, tensor_parallel_size=5) == (
         "pocket cannot be split over 5 GPUs: it has 40 heads, 40 KV heads and an MLP of 13824.\n"
         "Now:   Give --tensor-parallel-size one of 1, 2, 4, 8."
@@ -223,13 +232,13 @@ def test_more_requests_in_a_pass_than_tokens_are_refused_as_the_engine_would():
 
 
 def test_many_requests_at_once_are_not_all_computed_in_one_pass():
-    assert plan(gpus="h100:8", max_model_len=8192, concurrency=10**6).request.max_num_seqs == 16384
-    assert plan(gpus="h100:8", max_model_len=8192, max_num_batched_tokens=64).request.max_num_seqs == 64
+    assert plan(PlanOptions(gpus="h100:8", max_model_len=8192, concurrency=10**6)).request.max_num_seqs == 16384
+    assert plan(PlanOptions(gpus="h100:8", max_model_len=8192, max_num_batched_tokens=64)).request.max_num_seqs == 64
 
 
 def test_a_block_that_no_kernel_takes_is_refused():
     assert refusal(block_size=24) == "--block-size 24 suits no kernel of vLLM.\nNow:   Give a multiple of 16."
-    assert plan(gpus="h100:8", max_model_len=8192, block_size=24, engine="sglang").starts == "yes"
+    assert plan(PlanOptions(gpus="h100:8", max_model_len=8192, block_size=24, engine="sglang")).starts == "yes"
 
 
 @pytest.mark.parametrize(
@@ -256,9 +265,9 @@ def test_weights_that_are_less_than_the_embedding_give_no_bound(tmp_path: Path):
         '{"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, '
         '"vocab_size": 1000, "max_position_embeddings": 8192}'
     )
-    assert plan(str(tmp_path), gpus="h100", max_model_len=8192).decode_tokens_s_bound is None
+    assert plan(PlanOptions(model=str(tmp_path), gpus="h100", max_model_len=8192)).decode_tokens_s_bound is None
 
 
 def test_a_smaller_model_that_does_not_start_either_is_not_named():
-    assert not any("Is 128B needed?" in note for note in plan(gpus="rtx4090:1", max_model_len=8192).notes)
-    assert any("Is 128B needed?" in note for note in plan(gpus="h100:1", max_model_len=8192).notes)
+    assert not any("Is 128B needed?" in note for note in plan(PlanOptions(gpus="rtx4090:1", max_model_len=8192)).notes)
+    assert any("Is 128B needed?" in note for note in plan(PlanOptions(gpus="h100:1", max_model_len=8192)).notes)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.cli.command_view import render
 from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
 
@@ -83,7 +84,9 @@ def test_every_flag_and_variable_stands_on_its_line_with_its_reason():
 def test_bash_gives_the_engine_the_arguments_and_the_environment_of_the_command(
     tmp_path: Path, engine: str, draft: str | None
 ):
-    command = engine_command(plan(gpus="h200:4", max_model_len=65536, draft=draft, engine=engine), ServeOptions())
+    command = engine_command(
+        plan(PlanOptions(gpus="h200:4", max_model_len=65536, draft=draft, engine=engine)), ServeOptions()
+    )
 
     argv, environment = pasted(render(command), tmp_path, command.program[0])
 
@@ -105,7 +108,7 @@ def test_bash_gives_every_word_as_it_is(tmp_path: Path, words: list[str]):
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
 def test_an_interpreter_that_is_named_runs_the_engine_by_its_module(tmp_path: Path, engine: str):
-    command = engine_command(plan(gpus="h200:4", max_model_len=65536, engine=engine), ServeOptions())
+    command = engine_command(plan(PlanOptions(gpus="h200:4", max_model_len=65536, engine=engine)), ServeOptions())
     python = tmp_path / "env 1/bin/python"
     python.parent.mkdir(parents=True)
 
@@ -118,7 +121,7 @@ def test_the_key_is_read_by_bash_and_stands_neither_in_the_text_nor_in_the_argum
     key = tmp_path / "the key"
     key.write_text("sk-secret\n")
     options = ServeOptions(host="0.0.0.0", api_key_file=key)
-    text = render(engine_command(plan(gpus="h200:4", max_model_len=65536), options))
+    text = render(engine_command(plan(PlanOptions(gpus="h200:4", max_model_len=65536)), options))
 
     argv, environment = pasted(text, tmp_path, "vllm")
 

@@ -25,6 +25,7 @@ from serving.capacity.calibration import MeasuredStart, record_start
 from serving.capacity.catalogue import MEDIUM, SMALL
 from serving.capacity.hardware import GIB
 from serving.capacity.planner import find_draft, find_model, plan
+from serving.capacity.sizing import PlanOptions
 
 PLANS = Path(__file__).parents[1] / "data" / "plans"
 
@@ -192,7 +193,7 @@ def test_the_options_spelt_from_a_plan_give_the_same_plan(line: str):
 )
 def test_every_change_starts_and_its_command_asks_for_exactly_it(model: str, **options: Any):
     try:
-        found = plan(model, draft="eagle" if model == MEDIUM else None, **options)
+        found = plan(PlanOptions(model=model, draft="eagle" if model == MEDIUM else None, **options))
     except EngineError:
         assume(False)
         raise
@@ -213,7 +214,7 @@ def test_a_folder_called_as_the_shipped_model_is_named_by_its_path(tmp_path: Pat
 
 def test_a_draft_of_one_s_own_is_named_also_where_one_is_published(tmp_path: Path):
     draft = replace(find_draft("eagle", find_model(MEDIUM)), name=str(tmp_path))
-    request = plan(gpus="h200:4", max_model_len=8192, draft=draft).request
+    request = plan(PlanOptions(gpus="h200:4", max_model_len=8192, draft=draft)).request
     assert options_of(request) == ("--gpus", "h200:4", "--context", "8192", "--draft", str(tmp_path))
 
 

@@ -30,7 +30,7 @@ from agent.model.wire import Request
 from agent.testing import Received, ScriptedServer, says
 from serving import EngineError
 from serving.capacity.planner import plan
-from serving.capacity.sizing import Change, Plan
+from serving.capacity.sizing import Change, Plan, PlanOptions
 from serving.deploy import DeployOptions, Policy, Target, render
 from serving.deploy.records import Place
 from serving.deploy.routing import MODULE, router_flags
@@ -39,7 +39,7 @@ from serving.engines.command import ServeOptions
 from serving.running.process_group import free_port
 
 KEY = Path("/etc/tramontane/api key")
-MEDIUM = plan(gpus="h100:8", tensor_parallel_size=4, max_model_len=32768, draft="eagle")
+MEDIUM = plan(PlanOptions(gpus="h100:8", tensor_parallel_size=4, max_model_len=32768, draft="eagle"))
 TARGETS: tuple[Target, ...] = get_args(Target)
 ODD_NAMES = st.text(
     st.characters(exclude_categories=("C", "Z"), include_characters=" $%\\\"'`#{}&*!|>:-"), min_size=1, max_size=20
@@ -635,14 +635,14 @@ def test_a_token_that_ray_s_configuration_would_hold_is_refused():
 
 
 def test_an_engine_on_the_cpu_is_refused():
-    assert refusal("router", plan("pocket", gpus="cpu"), DeployOptions(replicas=1)) == (
+    assert refusal("router", plan(PlanOptions(model="pocket", gpus="cpu")), DeployOptions(replicas=1)) == (
         "Cannot deploy pocket on the CPU: the images and units are those of vLLM for CUDA.\n"
         "Now:   Name the GPUs: --gpus h100:4. To try a model on the CPU: agent serve pocket."
     )
 
 
 def test_a_plan_that_does_not_start_is_refused_with_its_changes():
-    small = plan(gpus="h100:1", max_model_len=32768)
+    small = plan(PlanOptions(gpus="h100:1", max_model_len=32768))
     changes = "\n       ".join(f"{change.option}  ({change.what})" for change in small.changes)
     assert small.changes
     assert refusal("compose", small, options("compose", replicas=1)) == (

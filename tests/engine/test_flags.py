@@ -17,6 +17,7 @@ import pytest
 from serving import Engine
 from serving.capacity.catalogue import SMALL
 from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.doctor.knowledge import VLLM
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions
@@ -85,7 +86,7 @@ OPTIONS = (
 
 
 def commands() -> list[EngineCommand]:
-    return [engine_command(plan(**shape), options) for shape in SHAPES for options in OPTIONS]
+    return [engine_command(plan(PlanOptions(**shape)), options) for shape in SHAPES for options in OPTIONS]
 
 
 def argv(command: EngineCommand) -> list[str]:
@@ -147,7 +148,7 @@ def test_every_emitted_command_line_is_accepted_and_means_what_we_meant(judge: A
 
 
 def test_what_is_not_given_stays_what_vllm_makes_of_nothing(judge: Any):
-    command = engine_command(plan(gpus="h100:4", max_model_len=32768), ServeOptions())
+    command = engine_command(plan(PlanOptions(gpus="h100:4", max_model_len=32768)), ServeOptions())
 
     ours, bare = judge([argv(command), ["serve-nothing"]])
 
@@ -158,7 +159,7 @@ def test_what_is_not_given_stays_what_vllm_makes_of_nothing(judge: Any):
 
 
 def test_the_parser_refuses_what_it_does_not_know(judge: Any):
-    good = argv(engine_command(plan(gpus="h100:4", max_model_len=32768), ServeOptions()))
+    good = argv(engine_command(plan(PlanOptions(gpus="h100:4", max_model_len=32768)), ServeOptions()))
     lines = [
         [*good, "--max-model-length", "8192"],
         [*good, "--kv-cache-dtype", "fp7"],
@@ -203,7 +204,7 @@ def test_a_key_guards_the_requests_and_stands_neither_in_arguments_nor_in_log_no
     options = ServeOptions(port=free_port(), served_model_name="pocket", api_key_file=key)
     chat = {"model": "pocket", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
-    with Engine(plan(**POCKET), options=options, python=python, environ=environ) as engine:
+    with Engine(plan(PlanOptions(**POCKET)), options=options, python=python, environ=environ) as engine:
         record = engine.start()
         root = record.base_url.removesuffix("/v1")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from serving.capacity.planner import plan
-from serving.capacity.sizing import Plan
+from serving.capacity.sizing import Plan, PlanOptions
 from serving.places import cache_dir
 from serving.pocket import model_dir
 from serving.readiness.install import ensure_installed
@@ -158,12 +158,14 @@ def arguments(case: Case, folders: dict[str, Path]) -> dict[str, object]:
 
 def planned(case: Case, folders: dict[str, Path]) -> Plan:
     return plan(
-        str(folders[case.shape]),
-        gpus="cpu",
-        max_model_len=case.context,
-        block_size=case.block,
-        kv_cache_memory_bytes=case.cache_bytes or (case.space_gib or 0) * GIB,
-        draft=str(folders["draft"]) if case.eagle else None,
+        PlanOptions(
+            model=str(folders[case.shape]),
+            gpus="cpu",
+            max_model_len=case.context,
+            block_size=case.block,
+            kv_cache_memory_bytes=case.cache_bytes or (case.space_gib or 0) * GIB,
+            draft=str(folders["draft"]) if case.eagle else None,
+        )
     )
 
 

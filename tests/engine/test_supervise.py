@@ -14,6 +14,7 @@ import pytest
 
 from serving import Engine, Progress, ServerRecord, stop_server
 from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.engines.command import ServeOptions
 from serving.readiness.interpreter import cpu_python
 from serving.running.claim import only_server
@@ -32,10 +33,10 @@ def until(condition: Callable[[], object], limit_s: float = 400.0) -> None:
 
 
 def an_engine(environ: dict[str, str], *, kv_cache_memory_bytes: int | None = None, key: Path | None = None) -> Engine:
-    planned = plan(
-        "pocket", gpus="cpu", max_model_len=8192, max_num_seqs=8, enforce_eager=True,
+    planned = plan(PlanOptions(
+        model="pocket", gpus="cpu", max_model_len=8192, max_num_seqs=8, enforce_eager=True,
         kv_cache_memory_bytes=kv_cache_memory_bytes,
-    )  # fmt: skip
+    ))  # fmt: skip
     options = ServeOptions(port=free_port(), served_model_name="pocket", api_key_file=key)
     return Engine(planned, options=options, python=lambda tell: cpu_python(environ, tell), environ=environ)
 

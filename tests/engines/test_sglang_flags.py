@@ -11,6 +11,7 @@ import pytest
 from serving import EngineError
 from serving.capacity.catalogue import SMALL
 from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, ServeOptions
 
@@ -18,7 +19,11 @@ DOCUMENTED: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data/sglan
 
 
 def command(options: ServeOptions | None = None, **changes: Any) -> EngineCommand:
-    planned = plan(**{"gpus": "h200:4", "max_model_len": 32768, "engine": "sglang", "other_bytes": 4 * 2**30} | changes)
+    planned = plan(
+        PlanOptions(
+            **{"gpus": "h200:4", "max_model_len": 32768, "engine": "sglang", "other_bytes": 4 * 2**30} | changes
+        )
+    )
     return engine_command(planned, options or ServeOptions())
 
 
@@ -59,7 +64,7 @@ def test_the_draft_brings_the_flags_of_the_cookbook():
 
 
 def test_the_static_share_is_the_weights_and_the_cache_of_the_plan():
-    planned = plan(gpus="h200:4", max_model_len=32768, engine="sglang", other_bytes=4 * 2**30)
+    planned = plan(PlanOptions(gpus="h200:4", max_model_len=32768, engine="sglang", other_bytes=4 * 2**30))
     share = float(dict(itertools.pairwise(command().arguments))["--mem-fraction-static"])
 
     static = planned.weights_bytes + planned.kv_bytes
@@ -67,7 +72,9 @@ def test_the_static_share_is_the_weights_and_the_cache_of_the_plan():
 
 
 def test_a_given_cache_is_given_in_tokens():
-    planned = plan(gpus="h200:4", max_model_len=32768, engine="sglang", kv_cache_memory_bytes=20_000_000_000)
+    planned = plan(
+        PlanOptions(gpus="h200:4", max_model_len=32768, engine="sglang", kv_cache_memory_bytes=20_000_000_000)
+    )
     made = dict(itertools.pairwise(engine_command(planned, ServeOptions()).arguments))
 
     assert made["--max-total-tokens"] == str(planned.kv_tokens)
@@ -97,7 +104,7 @@ def test_every_flag_is_one_that_sglang_has_with_a_value_it_takes(changes: dict[s
 
 
 def test_a_local_model_without_mistrals_tokenizer_is_given_no_parser(tmp_path: Path):
-    large = plan(gpus="h200:4", max_model_len=32768, engine="sglang")
+    large = plan(PlanOptions(gpus="h200:4", max_model_len=32768, engine="sglang"))
     (tmp_path / "config.json").touch()
     shape = replace(large.request.model, name=str(tmp_path))
 

@@ -10,6 +10,7 @@ import pytest
 from serving import EngineError
 from serving.capacity.catalogue import SMALL
 from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
 from serving.engines.vllm import StartFact, read_start_line
@@ -26,7 +27,9 @@ ALWAYS = {"DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def command(options: ServeOptions | None = None, **changes: Any) -> EngineCommand:
-    return engine_command(plan(**({"gpus": "h100:4", "max_model_len": 32768} | changes)), options or ServeOptions())
+    return engine_command(
+        plan(PlanOptions(**{"gpus": "h100:4", "max_model_len": 32768} | changes)), options or ServeOptions()
+    )
 
 
 def variables(made: EngineCommand) -> dict[str, str]:
@@ -164,7 +167,7 @@ def test_published_bf16_weights_are_made_fp8_on_request():
 
 
 def test_the_layout_and_the_parsers_follow_what_a_local_folder_holds(tmp_path: Path):
-    shape = replace(plan(gpus="h100:4").request.model, name=str(tmp_path))
+    shape = replace(plan(PlanOptions(gpus="h100:4")).request.model, name=str(tmp_path))
     (tmp_path / "config.json").touch()
     assert command(model=shape).arguments[14:] == (
         *("--enable-prefix-caching", "--enable-prompt-tokens-details"),
@@ -181,8 +184,8 @@ def test_the_layout_and_the_parsers_follow_what_a_local_folder_holds(tmp_path: P
 
 
 def test_a_draft_that_is_not_here_has_to_be_fetched(tmp_path: Path):
-    shape = replace(plan(gpus="h100:4").request.model, name=str(tmp_path))
-    planned = plan(gpus="h100:4", max_model_len=32768, draft="eagle")
+    shape = replace(plan(PlanOptions(gpus="h100:4")).request.model, name=str(tmp_path))
+    planned = plan(PlanOptions(gpus="h100:4", max_model_len=32768, draft="eagle"))
     made = engine_command(replace(planned, request=replace(planned.request, model=shape)), ServeOptions())
 
     assert variables(made) == ALWAYS

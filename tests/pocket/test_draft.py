@@ -11,7 +11,7 @@ from pocket.drafting import Acceptance, walk
 from pocket.network import PARAMS
 
 from agent.cli.plan_options import options_of
-from serving import EngineError, plan, pocket_engine
+from serving import EngineError, PlanOptions, plan, pocket_engine
 from serving.capacity.planner import find_draft, find_model
 from serving.pocket import MODEL_NAME, draft_dir, model_dir
 
@@ -43,7 +43,7 @@ def test_a_draft_is_described_as_its_target_with_one_layer():
 
 
 def test_the_shipped_draft_is_found_and_named_as_a_published_one_is():
-    request = plan(MODEL_NAME, gpus="cpu", max_model_len=8192, draft="eagle").request
+    request = plan(PlanOptions(model=MODEL_NAME, gpus="cpu", max_model_len=8192, draft="eagle")).request
 
     assert request.draft is not None
     assert request.draft.name == str(draft_dir().resolve())

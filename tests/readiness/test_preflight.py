@@ -12,7 +12,7 @@ import pytest
 from serving import EngineError
 from serving.capacity.hardware import parse_gpus
 from serving.capacity.planner import plan
-from serving.capacity.sizing import Plan
+from serving.capacity.sizing import Plan, PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
 from serving.pocket import model_dir
@@ -29,7 +29,7 @@ OPTIONS = ServeOptions(port=8000)
 
 
 def a_plan(gpus: str = "h200:4", context: int = 32768) -> Plan:
-    return plan(gpus=gpus, max_model_len=context)
+    return plan(PlanOptions(gpus=gpus, max_model_len=context))
 
 
 def a_gpu(free: float = 139.0, total: float = 139.81, *holders: GpuHolder) -> GpuState:
@@ -204,7 +204,7 @@ def test_one_problem_is_told_in_one_sentence_and_several_all_at_once():
 
 
 def test_this_machine_is_looked_at_as_it_is(tmp_path: Path):
-    planned = plan(str(model_dir()), gpus=parse_gpus("cpu"))
+    planned = plan(PlanOptions(model=str(model_dir()), gpus=parse_gpus("cpu")))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -224,7 +224,7 @@ def test_this_machine_is_looked_at_as_it_is(tmp_path: Path):
 
 
 def test_what_is_wrong_with_python_is_told_with_the_rest(tmp_path: Path):
-    planned = plan(str(model_dir()), gpus=parse_gpus("cpu"))
+    planned = plan(PlanOptions(model=str(model_dir()), gpus=parse_gpus("cpu")))
     error = EngineError("No Python.", cause="", do="Install one.")
     machine = look(
         planned.request, engine_command(planned, OPTIONS), OPTIONS,

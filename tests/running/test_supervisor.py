@@ -16,6 +16,7 @@ import pytest
 
 from serving import EngineError, Progress
 from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
 from serving.running.claim import only_server
@@ -79,7 +80,7 @@ def a_launch(tmp_path: Path, key: Path | None = None) -> Launch:
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
     program.chmod(0o755)
     options = ServeOptions(port=free_port(), served_model_name="tiny", api_key_file=key)
-    command = engine_command(plan("pocket", gpus="cpu", max_model_len=4096), options)
+    command = engine_command(plan(PlanOptions(model="pocket", gpus="cpu", max_model_len=4096)), options)
     return launch_of(command, python=program, state=tmp_path / "state")
 
 
@@ -416,7 +417,7 @@ def test_a_python_named_from_here_is_found_from_the_folder_where_it_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    command = engine_command(plan("pocket", gpus="cpu", max_model_len=4096), ServeOptions())
+    command = engine_command(plan(PlanOptions(model="pocket", gpus="cpu", max_model_len=4096)), ServeOptions())
     assert launch_of(command, python=Path("python"), state=tmp_path).command[0] == f"{tmp_path}/python"
 
 

@@ -15,6 +15,7 @@ import pytest
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
 from serving.capacity.calibration import calibration_path
 from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
 from serving.places import state_dir
@@ -199,7 +200,7 @@ def test_a_server_runs_also_where_its_figures_cannot_be_kept(tmp_path: Path, eng
     engine_python.write_text(f'#!/bin/sh\n[ "$2" = -c ] || cat {says}\nexec {sys.executable} {FAKE} "$@"\n')
     calibration_path(tmp_path / "state" / "tramontane").mkdir(parents=True)
 
-    planned = plan("mistralai/Mistral-Medium-3.5-128B", gpus="h200:4", max_model_len=8192)
+    planned = plan(PlanOptions(model="mistralai/Mistral-Medium-3.5-128B", gpus="h200:4", max_model_len=8192))
     with Engine(planned, python=engine_python, environ=an_environ(tmp_path, engine_python)) as engine:
         summary = read_summary("vllm", Path(engine.start().log))
         assert summary is not None
@@ -285,7 +286,7 @@ def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_
         return engine_python
 
     options = ServeOptions(port=free_port(), served_model_name="tiny")
-    command = engine_command(plan("pocket", gpus="cpu", max_model_len=4096), options)
+    command = engine_command(plan(PlanOptions(model="pocket", gpus="cpu", max_model_len=4096)), options)
     with Engine(command, python=find_python, environ=an_environ(tmp_path, engine_python)) as engine:
         record = engine.start(heard.append)
 
