@@ -13,11 +13,11 @@ from .capacity.calibration import MeasuredStart, record_start
 from .capacity.nearest_fit import nearest_fit
 from .capacity.planner import decide, plan
 from .capacity.sizing import Change, Plan, PlanOptions
+from .directories import state_dir
 from .engines import engine_command
 from .engines.command import EngineCommand, ServeOptions
 from .engines.vllm.failures import longest_that_fits
 from .errors import EngineError
-from .places import state_dir
 from .pocket import MODEL_NAME
 from .progress import OnDetail, OnProgress, Phase, Progress
 from .readiness.interpreter import FindPython, cpu_python, gpu_python

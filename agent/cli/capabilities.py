@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 def with_capabilities(endpoint: Endpoint, environ: Mapping[str, str]) -> Endpoint:
     """Return the endpoint with what a probe of its server found; itself if nothing is known that changes anything."""
-    from serving.places import state_dir
+    from serving.directories import state_dir
 
     state = state_dir(environ)
     if not (state / "probes").is_dir():
         return endpoint
-    from serving.probe import recall  # only where there was a probe
+    from serving.probe import find_report  # only where there was a probe
 
     key = "" if endpoint.api_key == "none" else endpoint.api_key
-    report = recall(endpoint.base_url, model=endpoint.model, api_key=key, state=state)
+    report = find_report(endpoint.base_url, model=endpoint.model, api_key=key, state=state)
     if report is None:
         return endpoint
     able = report.capabilities

@@ -83,7 +83,7 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
 
 def _recorded_server(environ: Mapping[str, str]) -> ServerRecord | None:
     from serving import current_server
-    from serving.places import state_dir
+    from serving.directories import state_dir
 
     return current_server(state_dir(environ))
 
@@ -94,7 +94,7 @@ def _recorded_key(base_url: str, environ: Mapping[str, str]) -> str:
     Raises:
         EngineError: the file cannot be used.
     """
-    from serving.keyfile import read_key
+    from serving.key_file import read_key
 
     record = _recorded_server(environ)
     if record is None or record.base_url != base_url or not record.api_key_file:

@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
 def _examine_recorded(args: argparse.Namespace) -> int:
     """Examine the server that runs here, or ran here last: its log, and itself if it lives."""
     from serving import EngineError
-    from serving.keyfile import read_key
+    from serving.key_file import read_key
     from serving.running.record import is_there, read_record
 
     from .doctor_log import examine_log

@@ -30,11 +30,11 @@ def probe_url(args: argparse.Namespace) -> int:
         ConfigError: the API key's variable is not set.
         EngineError: there is nothing to probe at this address.
     """
-    from serving.places import state_dir  # serving is composed here, and only when a command wants it
-    from serving.probe import probe, recall, write_cache
+    from serving.directories import state_dir  # serving is composed here, and only when a command wants it
+    from serving.probe import find_report, probe, write_cache
 
     key, state = _key(args.api_key_env), state_dir()
-    report = None if args.fresh else recall(args.url, model=args.model, api_key=key, state=state)
+    report = None if args.fresh else find_report(args.url, model=args.model, api_key=key, state=state)
     again = report is not None and _is_worth_showing(report)
     if report is None or not again:
         report = probe(args.url, model=args.model, api_key=key)

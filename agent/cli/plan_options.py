@@ -101,7 +101,7 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
     from serving.capacity.calibration import lookup
     from serving.capacity.planner import plan
     from serving.capacity.sizing import PlanOptions
-    from serving.places import state_dir
+    from serving.directories import state_dir
 
     from .contexts import seen_contexts
 

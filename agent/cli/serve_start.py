@@ -47,7 +47,7 @@ def start(args: argparse.Namespace) -> int:
             print("By plan this does not fit. See why, and what would: agent plan", file=sys.stderr)
         return 0
     from serving import Engine
-    from serving.places import state_dir
+    from serving.directories import state_dir
     from serving.readiness.machine import look
     from serving.readiness.preflight import preflight, refuse
     from serving.running.death import EngineDied
@@ -71,9 +71,9 @@ def _plan(args: argparse.Namespace) -> Plan:
     from serving import EngineError
     from serving.capacity.calibration import lookup
     from serving.capacity.planner import decide
+    from serving.directories import state_dir
     from serving.engine import POCKET_REQUESTS
-    from serving.places import state_dir
-    from serving.readiness.gpustate import ask_driver
+    from serving.readiness.gpu_state import ask_driver
     from serving.readiness.preflight import NO_GPU
 
     if args.model == POCKET:
@@ -125,7 +125,7 @@ def _python(args: argparse.Namespace, plan: Plan, show: OnProgress) -> Path | En
 
 def _known_python(args: argparse.Namespace, plan: Plan) -> Path | None:
     """Find the interpreter that a command has to name, because its engine is on no PATH; makes none."""
-    from serving.places import cache_dir
+    from serving.directories import cache_dir
     from serving.readiness.install import installed_python
 
     on_cpu = plan.request.gpus.gpu.name == "cpu"

@@ -24,7 +24,7 @@ _FOLLOW_S = 0.5
 
 def status() -> int:
     """Say which server runs and how it is; returns 0 if it can be asked."""
-    from serving.running.record import is_there, left_behind, read_record
+    from serving.running.record import find_orphans, is_there, read_record
 
     record = read_record()
     if record is None:
@@ -34,7 +34,7 @@ def status() -> int:
     print(headline(record))
     for line in filter(None, (_doing(record), _live(record) if there else "", _restarts(record))):
         print(f"  {line}")
-    left = left_behind(record)
+    left = find_orphans(record)
     if left:
         pids = ", ".join(str(process.pid) for process in left)
         print(f"  still running: processes {pids} of its engine. End them: agent serve stop")

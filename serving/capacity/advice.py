@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from .catalogue import known_models
 from .hardware import GpuSet, known_gpus
-from .kvcache import KvCache
+from .kv_cache import KvCache
 from .sizing import Change, Plan, PlanRequest
 from .splitting import widest_split
 

@@ -11,7 +11,7 @@ from .advice import advise
 from .catalogue import draft_for, known_models
 from .deprecated import accept_old_form
 from .hardware import GIB, GpuSet, parse_gpus
-from .modelfolder import read_draft, read_model
+from .model_folder import read_draft, read_model
 from .models import DraftShape, ModelShape
 from .notes import notes_on
 from .overhead import estimate_overhead

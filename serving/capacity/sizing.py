@@ -6,7 +6,7 @@ from typing import Literal
 
 from .catalogue import MEDIUM
 from .hardware import GpuSet
-from .kvcache import KvCache, bytes_per_token
+from .kv_cache import KvCache, bytes_per_token
 from .models import DraftShape, ModelShape, WeightFormat
 
 EngineName = Literal["vllm", "sglang"]

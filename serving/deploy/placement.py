@@ -17,7 +17,7 @@ _ONE_MACHINE = frozenset({"compose"})
 _OWN_SCHEDULER = frozenset({"kubernetes", "ray"})
 
 
-def places_of(target: Target, plan: Plan, options: DeployOptions) -> tuple[Place, ...]:
+def place_engines(target: Target, plan: Plan, options: DeployOptions) -> tuple[Place, ...]:
     """Place the engines.
 
     Raises:

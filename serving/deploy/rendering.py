@@ -9,7 +9,7 @@ from ..engines.command import ServeOptions, Variable
 from ..errors import EngineError
 from .compose import compose
 from .kubernetes import kubernetes
-from .placement import ANY_ADDRESS, places_of
+from .placement import ANY_ADDRESS, place_engines
 from .quoting import refuse_unprintable
 from .ray import ray
 from .records import Deployment, DeployOptions, Job, Place, Replica, Target
@@ -39,7 +39,7 @@ def render(target: Target, plan: Plan, options: DeployOptions) -> Deployment:
         EngineError: the plan does not start, the target cannot run it, or it would be open to others without a key.
     """
     _refuse_plan(plan)
-    places = places_of(target, plan, options)
+    places = place_engines(target, plan, options)
     reached = target in _CONTAINERS or bool(options.nodes)
     _refuse_key(target, options, reached=reached)
     refuse_unprintable(_texts(plan, options))

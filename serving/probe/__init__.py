@@ -16,7 +16,7 @@ replaced as a whole, so that a reader never meets half of it.
 """
 
 from .cache import read_cache, write_cache
-from .lookup import recall
+from .lookup import find_report
 from .records import TITLES, Capabilities, CheckResult, ProbeReport
 from .run import probe
 
@@ -25,8 +25,8 @@ __all__ = [
     "Capabilities",
     "CheckResult",
     "ProbeReport",
+    "find_report",
     "probe",
     "read_cache",
-    "recall",
     "write_cache",
 ]

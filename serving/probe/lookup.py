@@ -4,15 +4,15 @@ import time
 from pathlib import Path
 
 from .cache import read_cache
-from .questions import Questions
 from .records import ProbeReport
+from .requests import Questions
 from .server_checks import model_cards, version_of
 from .transport import HttpTransport
 
 _DEADLINE_S = 5.0
 
 
-def recall(base_url: str, *, model: str | None, api_key: str, state: Path) -> ProbeReport | None:
+def find_report(base_url: str, *, model: str | None, api_key: str, state: Path) -> ProbeReport | None:
     """Return the report that holds for the server as it is now; None: there is none, or the server does not answer.
 
     A server started anew with other flags is not told from its forerunner: those who start one probe it again.

@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 
 from ..errors import EngineError
 from ..metrics import EngineMetrics
-from . import calls, questions, texts
+from . import call_checks as calls
+from . import requests as questions
 from . import server_checks as surroundings
-from .reading import NoReply, SeenReply, brief, error_text, read_chat
+from . import text_checks as texts
+from .chat_reply import NoReply, SeenReply, brief, error_text, read_chat
 from .records import (
     TITLES,
     Capabilities,

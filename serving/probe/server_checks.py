@@ -5,10 +5,10 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ..metrics import EngineMetrics, parse_metrics
-from .calls import no_reply
-from .reading import NoReply, as_count, as_list, as_object, brief, error_text, read_chat
+from .call_checks import no_reply
+from .chat_reply import NoReply, as_count, as_list, as_object, brief, error_text, read_chat
+from .fixes import fix
 from .records import CheckResult, Exchange, ServerKind
-from .remedies import fix
 
 _ENOUGH_DRAFTS = 20
 """Fewer say nothing of a draft's worth."""

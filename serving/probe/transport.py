@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from .reading import parse_json
+from .chat_reply import parse_json
 from .records import Exchange, ProbeRequest
 
 MAX_BYTES = 4_000_000

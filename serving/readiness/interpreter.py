@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..capacity.sizing import EngineName
+from ..directories import cache_dir
 from ..errors import EngineError
-from ..places import cache_dir
 from .install import ensure_installed
 
 OVERRIDE = "TRAMONTANE_ENGINE_PYTHON"

@@ -9,9 +9,9 @@ from pathlib import Path
 from ..capacity.sizing import PlanRequest
 from ..engines.command import EngineCommand, ServeOptions
 from ..errors import EngineError
-from ..keyfile import read_key
+from ..key_file import read_key
 from ..running.record import ServerRecord, current_server
-from .gpustate import Driver, ask_driver
+from .gpu_state import Driver, ask_driver
 from .versions import VersionProblem, installed_versions, version_problems
 from .weights import FoundWeights, find_weights, has_token, hub_cache, layout_for
 

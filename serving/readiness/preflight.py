@@ -7,7 +7,7 @@ from typing import NoReturn
 from ..capacity.sizing import Plan
 from ..engines.command import ServeOptions
 from ..errors import EngineError
-from .gpustate import GpuHolder, GpuState
+from .gpu_state import GpuHolder, GpuState
 from .machine import Machine
 from .weights import FoundWeights
 

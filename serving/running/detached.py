@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..directories import writing_to
 from ..doctor.records import Diagnosis
 from ..errors import EngineError
-from ..places import writing_to
 from ..progress import OnProgress, Progress
 from .death import EngineDied
 from .launch import Launch

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..capacity.sizing import EngineName
+from ..directories import writing_to
 from ..engines.command import EngineCommand
-from ..keyfile import read_key
-from ..places import writing_to
+from ..key_file import read_key
 from .marks import mark_environment, new_mark
 
 LOGS_KEPT = 10

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import Any, cast
 
 from ..errors import EngineError
-from ..keyfile import read_key
+from ..key_file import read_key
 from ..progress import OnDetail, Phase
 from .death import EngineDied
 from .launch import Launch

@@ -25,8 +25,8 @@ from typing import Any, Literal, cast, get_args
 
 from ..atomic import write_atomically
 from ..capacity.sizing import EngineName
+from ..directories import state_dir, writing_to
 from ..errors import EngineError
-from ..places import state_dir, writing_to
 from .marks import end_marked, marked
 from .process_group import ProcessId, is_alive, stop_group, stop_owner
 
@@ -140,7 +140,7 @@ def is_there(record: ServerRecord) -> bool:
     return record.state != "failed" and (is_alive(_leader(record)) or is_alive(_supervisor(record)))
 
 
-def left_behind(record: ServerRecord) -> tuple[ProcessId, ...]:
+def find_orphans(record: ServerRecord) -> tuple[ProcessId, ...]:
     """List the processes of a server's engine that outlived both their leader and their supervisor."""
     return () if is_there(record) or not record.mark else marked(record.mark)
 

@@ -16,9 +16,9 @@ from typing import NoReturn, Self
 
 from ..errors import EngineError
 from ..progress import OnProgress, Phase, Progress
-from .claim import only_server
 from .death import EngineDied
 from .launch import Launch
+from .lock import exclusive_server
 from .marks import end_marked
 from .process import SILENCE_S, EngineProcess
 from .process_group import ProcessId, identify
@@ -122,7 +122,7 @@ class Supervisor:
                 error = self._restart(error)
 
     def __enter__(self) -> Self:
-        ended = self._held.enter_context(only_server(self._launch.folder))
+        ended = self._held.enter_context(exclusive_server(self._launch.folder))
         if ended:
             self._tell("importing", f"ended {ended} processes that a killed server had left")
         return self

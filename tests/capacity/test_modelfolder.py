@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serving import EngineError
-from serving.capacity.modelfolder import read_draft, read_model
+from serving.capacity.model_folder import read_draft, read_model
 from serving.capacity.models import DraftShape, ModelShape, WeightBytes
 from serving.capacity.planner import find_model
 from serving.pocket import model_dir

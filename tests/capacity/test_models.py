@@ -4,7 +4,7 @@ import pytest
 
 from serving.capacity.catalogue import MEDIUM, SMALL, draft_for, known_models
 from serving.capacity.hardware import GIB
-from serving.capacity.kvcache import bytes_per_token
+from serving.capacity.kv_cache import bytes_per_token
 from serving.capacity.models import DraftShape, ModelShape, WeightBytes
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from serving.places import state_dir
+from serving.directories import state_dir
 from serving.running.record import ServerRecord, write_record
 
 REAL = Path(__file__).parents[1] / "data" / "engine_logs" / "vllm-0.32.0-cpu"

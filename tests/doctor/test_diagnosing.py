@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from serving.doctor import Diagnosis, diagnose, diagnose_http, read_log
 from serving.doctor.catalogue import CATALOGUE
-from serving.doctor.knowledge import SGLANG, VLLM
 from serving.doctor.lines import read_lines
-from serving.engines.signs import Sign
+from serving.doctor.symptom_index import SGLANG, VLLM
+from serving.engines.log_patterns import LogPattern
 
 DATA = Path(__file__).parents[1] / "data" / "engine_logs"
 REAL = DATA / "vllm-0.32.0-cpu"
@@ -87,7 +87,7 @@ def test_every_pattern_is_shown_by_a_real_line_or_by_one_from_the_sources(capsys
     real_texts = [line.text for log in logs for line in read_lines(log.split("\n"))]
     real_texts += [answer["message"] for answer in recorded_answers()]
     source_texts = [line.text for sample in SAMPLES for line in read_lines(sample["text"].split("\n"))]
-    kinds = {one: kind_of(one, real_texts, source_texts) for one in {*VLLM.signs, *SGLANG.signs}}
+    kinds = {one: kind_of(one, real_texts, source_texts) for one in {*VLLM.patterns, *SGLANG.patterns}}
 
     with capsys.disabled():
         counted = list(kinds.values())
@@ -95,14 +95,14 @@ def test_every_pattern_is_shown_by_a_real_line_or_by_one_from_the_sources(capsys
     assert [one for one, kind in kinds.items() if kind == "unseen"] == []
 
 
-def kind_of(one: Sign, real_texts: list[str], source_texts: list[str]) -> str:
-    if any(one.pattern.search(text) for text in real_texts):
+def kind_of(one: LogPattern, real_texts: list[str], source_texts: list[str]) -> str:
+    if any(one.regex.search(text) for text in real_texts):
         return "real"
-    return "from source" if any(one.pattern.search(text) for text in source_texts) else "unseen"
+    return "from source" if any(one.regex.search(text) for text in source_texts) else "unseen"
 
 
 def test_every_symptom_has_a_sign_or_is_told_by_the_reader_itself():
-    signed = {one.symptom for one in (*VLLM.signs, *SGLANG.signs)}
+    signed = {one.symptom for one in (*VLLM.patterns, *SGLANG.patterns)}
     derived = {"oom_under_load", "all_refused"}
     by_status = {"unauthorized", "no_endpoint", "overloaded", "no_backend", "not_ready", "engine_dead"}
 

@@ -10,8 +10,8 @@ import pytest
 from agent.cli import main
 from serving.doctor import diagnose, read_log
 from serving.doctor.catalogue import CATALOGUE
-from serving.doctor.knowledge import SGLANG, VLLM, Knowledge
-from serving.probe.remedies import FIXES
+from serving.doctor.symptom_index import SGLANG, VLLM, SymptomIndex
+from serving.probe.fixes import FIXES
 
 OPTIONS_OF_SGLANG = json.loads((Path(__file__).parents[1] / "data/sglang_flags.json").read_text(encoding="utf-8"))[
     "flags"
@@ -175,7 +175,7 @@ def test_a_kernels_log_tells_of_its_gpu_and_of_nothing_else():
 
 
 @pytest.mark.parametrize("known", [VLLM, SGLANG], ids=["vllm", "sglang"])
-def test_every_flag_that_a_fix_names_is_one_of_the_engine(known: Knowledge):
+def test_every_flag_that_a_fix_names_is_one_of_the_engine(known: SymptomIndex):
     options = frozenset(known.flags) if known is VLLM else frozenset(OPTIONS_OF_SGLANG)
     fixes = [text for name in told_of(known) for text in CATALOGUE[name].fix_for(known.engine)]
     fixes += [text for (_, kind), text in FIXES.items() if kind == known.engine]
@@ -193,7 +193,7 @@ def test_every_value_that_a_fix_gives_to_a_flag_of_sglang_is_one_of_its_choices(
     assert {(flag, value) for flag, value in given if flag in choices and value not in choices[flag]} == set()
 
 
-def told_of(known: Knowledge) -> set[str]:
+def told_of(known: SymptomIndex) -> set[str]:
     by_status = {"unauthorized", "no_endpoint", "overloaded", "no_backend", "not_ready", "engine_dead", "all_refused"}
-    signed = {sign.symptom for sign in known.signs} | by_status
+    signed = {pattern.symptom for pattern in known.patterns} | by_status
     return signed | {later for name in signed if (later := CATALOGUE[name].when_ready)}

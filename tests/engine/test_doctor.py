@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.directories import cache_dir
 from serving.doctor import Diagnosis, diagnose, diagnose_http
-from serving.places import cache_dir
 from serving.pocket import MODEL_NAME, model_dir
 from serving.readiness.install import ensure_installed
 from serving.running.process_group import free_port

@@ -15,7 +15,7 @@ import pytest
 
 from agent.tooling.toolbox import Toolbox
 from serving import pocket_engine
-from serving.places import cache_dir
+from serving.directories import cache_dir
 from serving.readiness.install import ensure_installed
 from tools.files import read_file, write_file
 

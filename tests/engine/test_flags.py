@@ -18,7 +18,7 @@ from serving import Engine
 from serving.capacity.catalogue import SMALL
 from serving.capacity.planner import plan
 from serving.capacity.sizing import PlanOptions
-from serving.doctor.knowledge import VLLM
+from serving.doctor.symptom_index import VLLM
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions
 from serving.readiness.interpreter import cpu_python

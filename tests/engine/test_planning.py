@@ -17,7 +17,7 @@ import pytest
 
 from serving.capacity.planner import plan
 from serving.capacity.sizing import Plan, PlanOptions
-from serving.places import cache_dir
+from serving.directories import cache_dir
 from serving.pocket import model_dir
 from serving.readiness.install import ensure_installed
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from agent.cli import main
-from serving.places import cache_dir
+from serving.directories import cache_dir
 from serving.pocket import MAX_MODEL_LEN, MODEL_NAME, model_dir
 from serving.probe import TITLES, ProbeReport, probe, read_cache
 from serving.readiness.install import ensure_installed

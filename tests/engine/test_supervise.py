@@ -17,10 +17,10 @@ from serving.capacity.planner import plan
 from serving.capacity.sizing import PlanOptions
 from serving.engines.command import ServeOptions
 from serving.readiness.interpreter import cpu_python
-from serving.running.claim import only_server
+from serving.running.lock import exclusive_server
 from serving.running.marks import marked
 from serving.running.process_group import free_port, identify
-from serving.running.record import left_behind, read_record
+from serving.running.record import find_orphans, read_record
 
 pytestmark = pytest.mark.engine
 
@@ -83,9 +83,9 @@ def test_a_killed_engine_comes_back_and_one_killed_with_its_keepers_leaves_nothi
         for pid in (*keeper_of(second), second.pid):
             os.kill(pid, signal.SIGKILL)
         until(lambda: identify(second.pid) is None)
-        left = left_behind(second)
+        left = find_orphans(second)
         assert left  # Some of them end by themselves when their leader is gone, and some never do.
-        with only_server(state) as ended:
+        with exclusive_server(state) as ended:
             assert 1 <= ended <= len(left)
         assert marked(second.mark) == ()
         assert foreign.poll() is None

@@ -21,11 +21,12 @@ from agent.testing import Answer, Received, ScriptedServer
 from agent.testing.faults import error_in_stream, html, http_error, keep_alive, raw, reset, stall, stream
 from serving import EngineError
 from serving.metrics import EngineMetrics, parse_metrics
-from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, calls, probe, read_cache, recall
+from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, find_report, probe, read_cache
+from serving.probe import call_checks as calls
 from serving.probe import server_checks as surroundings
-from serving.probe import texts as judges
+from serving.probe import text_checks as judges
 from serving.probe.cache import cache_path, write_cache
-from serving.probe.reading import NoReply, SeenCall, SeenReply, brief, read_chat
+from serving.probe.chat_reply import NoReply, SeenCall, SeenReply, brief, read_chat
 from serving.probe.records import Exchange, ProbeRequest
 from serving.probe.transport import HttpTransport, read_events
 
@@ -988,16 +989,16 @@ def test_a_report_is_recalled_for_the_model_it_is_about(tmp_path: Path):
         report = replace(SOUND_REPORT, base_url=server.url, version="")
         write_cache(report, tmp_path)
 
-        assert recall(server.url, model=None, api_key="", state=tmp_path) == report
-        assert recall(server.url, model="m", api_key="", state=tmp_path) == report
-        assert recall(server.url, model="other", api_key="", state=tmp_path) is None
+        assert find_report(server.url, model=None, api_key="", state=tmp_path) == report
+        assert find_report(server.url, model="m", api_key="", state=tmp_path) == report
+        assert find_report(server.url, model="other", api_key="", state=tmp_path) is None
 
 
 def test_a_report_of_another_version_is_not_recalled(tmp_path: Path):
     with serve() as server:
         write_cache(replace(SOUND_REPORT, base_url=server.url), tmp_path)
 
-        assert recall(server.url, model="m", api_key="", state=tmp_path) is None
+        assert find_report(server.url, model="m", api_key="", state=tmp_path) is None
 
 
 def test_a_report_of_a_server_that_is_gone_is_not_recalled(tmp_path: Path):
@@ -1005,4 +1006,4 @@ def test_a_report_of_a_server_that_is_gone_is_not_recalled(tmp_path: Path):
         url = server.url
     write_cache(replace(SOUND_REPORT, base_url=url), tmp_path)
 
-    assert recall(url, model="m", api_key="", state=tmp_path) is None
+    assert find_report(url, model="m", api_key="", state=tmp_path) is None

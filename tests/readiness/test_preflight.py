@@ -16,7 +16,7 @@ from serving.capacity.sizing import Plan, PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
 from serving.pocket import model_dir
-from serving.readiness.gpustate import Driver, GpuHolder, GpuState, ask_driver
+from serving.readiness.gpu_state import Driver, GpuHolder, GpuState, ask_driver
 from serving.readiness.machine import Machine, is_taken, look
 from serving.readiness.preflight import Finding, preflight, refuse
 from serving.readiness.versions import VersionProblem

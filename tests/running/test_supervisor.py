@@ -19,12 +19,12 @@ from serving.capacity.planner import plan
 from serving.capacity.sizing import PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
-from serving.running.claim import only_server
 from serving.running.detached import start_detached
 from serving.running.launch import LOGS_KEPT, Launch, launch_of
+from serving.running.lock import exclusive_server
 from serving.running.marks import end_marked, mark_environment, marked, new_mark
 from serving.running.process_group import free_port, identify
-from serving.running.record import ServerRecord, current_server, left_behind, read_record, stop_server, write_record
+from serving.running.record import ServerRecord, current_server, find_orphans, read_record, stop_server, write_record
 from serving.running.restarts import Death, GiveUp, Restart, RestartPolicy, decide
 from serving.running.signals import ended_by_signals
 from serving.running.supervisor import Patience, Supervisor
@@ -271,8 +271,8 @@ def test_what_a_killed_supervisor_watchdog_and_leader_left_is_ended_by_the_next_
     )  # fmt: skip
     write_record(dead, tmp_path / "state")
 
-    assert [process.pid for process in left_behind(dead)] == [worker.pid]
-    with only_server(tmp_path / "state") as ended:
+    assert [process.pid for process in find_orphans(dead)] == [worker.pid]
+    with exclusive_server(tmp_path / "state") as ended:
         assert ended == 1
     assert worker.wait() == -signal.SIGTERM
     assert read_record(tmp_path / "state") is None

@@ -16,9 +16,9 @@ from serving import Engine, EngineError, Progress, current_server, pocket_engine
 from serving.capacity.calibration import calibration_path
 from serving.capacity.planner import plan
 from serving.capacity.sizing import PlanOptions
+from serving.directories import state_dir
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
-from serving.places import state_dir
 from serving.running.death import EngineDied
 from serving.running.postmortem import read_summary
 from serving.running.process_group import free_port, identify, is_alive, spawn, stop_group

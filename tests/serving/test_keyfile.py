@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving import EngineError
-from serving.keyfile import read_key
+from serving.key_file import read_key
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ managers/tokenizer_manager.py, entrypoints/engine.py, observability), 2026-11. N
 import re
 from collections.abc import Iterable
 
+from ..log_patterns import LogPattern, pattern
 from ..log_summary import Opening, StartFact, StartSummary, Telltale, fact_of, summarize, telltale
-from ..signs import Sign, sign
 
 
 def read_start_line(line: str) -> StartFact | None:
@@ -72,35 +72,35 @@ _PHASES: tuple[Opening, ...] = (
     (re.compile(r"The server is fired up and ready to roll!"), "warming up", "server starts"),
 )
 
-SIGNS: tuple[Sign, ...] = (
-    sign(
+LOG_PATTERNS: tuple[LogPattern, ...] = (
+    pattern(
         "sglang_no_memory",
         r"Not enough memory\. Please try to increase --mem-fraction-static\."
         r"(?: Current value: mem_fraction_static=(?P<fraction>[\d.]+))?",
     ),
-    sign("sglang_graphs", r"Capture cuda graph failed: (?P<why>.+)"),
-    sign("sglang_retract", r"KV cache pool is full\. Retract requests\. #retracted_reqs: (?P<n>\d+)"),
-    sign("sglang_batch_oom", r"(?P<which>Prefill|Decode) out of memory\. Try to lower your batch size"),
-    sign("sglang_unbalanced", r"The memory capacity is unbalanced\. Some GPUs may be occupied by other processes"),
-    sign(
+    pattern("sglang_graphs", r"Capture cuda graph failed: (?P<why>.+)"),
+    pattern("sglang_retract", r"KV cache pool is full\. Retract requests\. #retracted_reqs: (?P<n>\d+)"),
+    pattern("sglang_batch_oom", r"(?P<which>Prefill|Decode) out of memory\. Try to lower your batch size"),
+    pattern("sglang_unbalanced", r"The memory capacity is unbalanced\. Some GPUs may be occupied by other processes"),
+    pattern(
         "len_too_great",
         r"context_length \((?P<len>\d+)\) is greater than the derived context_length \((?P<max>\d+)\)",
     ),
-    sign(
+    pattern(
         "context_too_long",
         r"The input \((?P<n>\d+) (?P<unit>tokens)\) is longer than the model's context length \((?P<max>\d+) tokens\)",
     ),
-    sign(
+    pattern(
         "context_too_long",
         r"exceeds the model's maximum context length of (?P<max>\d+) tokens\. You requested a total of (?P<n>\d+) "
         r"(?P<unit>tokens)",
     ),
-    sign("sglang_draft_dtype", r"'str' object has no attribute 'get_quant_method'"),
-    sign("killed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: -9\)"),
-    sign("crashed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: (?P<code>-(?!9\b)\d+)\)"),
-    sign("bad_flag", r"error: unrecognized arguments: (?P<arguments>(?P<flag>\S+).*)"),
-    sign("bad_value", r"error: argument (?P<flag>--\S+): (?P<why>.+)"),
-    sign("port_in_use", r"Port is already in use\."),
+    pattern("sglang_draft_dtype", r"'str' object has no attribute 'get_quant_method'"),
+    pattern("killed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: -9\)"),
+    pattern("crashed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: (?P<code>-(?!9\b)\d+)\)"),
+    pattern("bad_flag", r"error: unrecognized arguments: (?P<arguments>(?P<flag>\S+).*)"),
+    pattern("bad_value", r"error: argument (?P<flag>--\S+): (?P<why>.+)"),
+    pattern("port_in_use", r"Port is already in use\."),
 )
 
 DEATH = re.compile(

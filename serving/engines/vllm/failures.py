@@ -6,150 +6,150 @@ were seen for real is written in tests/data/engine_logs/README.md.
 
 import re
 
-from ..signs import Sign, sign
+from ..log_patterns import LogPattern, pattern
 
 # v1/core/kv_cache_utils.py, v1/worker/utils.py, v1/worker/cpu_worker.py, v1/worker/gpu_model_runner.py
-_MEMORY: tuple[Sign, ...] = (
-    sign("no_kv", r"No available memory for the cache blocks"),
-    sign(
+_MEMORY: tuple[LogPattern, ...] = (
+    pattern("no_kv", r"No available memory for the cache blocks"),
+    pattern(
         "kv_too_small",
         r"To serve at least one request with the model's max seq len \((?P<len>\d+)\), \((?P<need>[\d.]+) GiB KV cache "
         r"is needed, which is larger than the available KV cache memory \((?P<have>-?[\d.]+) GiB\)"
         r"(?:\. Based on the available memory, the estimated maximum model length is (?P<est>\d+))?",
     ),
-    sign("no_fit", r"Cannot auto-fit max_model_len"),
-    sign(
+    pattern("no_fit", r"Cannot auto-fit max_model_len"),
+    pattern(
         "busy_gpu",
         r"Free memory on device (?:(?P<dev>[^\s(]\S*) )?\((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) "
         r"on startup is less than (?:desired GPU memory utilization|the engine's budget after excluding .*?weights) "
         r"\((?P<util>[\d.]+), (?P<req>[\d.]+) GiB\)",
     ),
-    sign(
+    pattern(
         "cpu_memory_short",
         r"Available memory on node (?P<node>\S+) \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on "
         r"(?:startup is less than desired CPU memory utilization \((?P<util>[\d.]+), (?P<req>[\d.]+) GiB\)|"
         r"kv cache allocation is less than requested memory for kv \((?P<kv>[\d.]+))",
     ),
-    sign("load_oom", r"Failed to load model - not enough GPU memory"),
-    sign("warm_oom", r"CUDA out of memory occurred when warming up sampler with (?P<n>\d+) dummy requests"),
+    pattern("load_oom", r"Failed to load model - not enough GPU memory"),
+    pattern("warm_oom", r"CUDA out of memory occurred when warming up sampler with (?P<n>\d+) dummy requests"),
 )
 
 # utils/argparse_utils.py, entrypoints/launchers, config/model.py, config/scheduler.py, config/vllm.py
-_SETTINGS: tuple[Sign, ...] = (
-    sign("bad_flag", r"error: unrecognized arguments: (?P<arguments>(?P<flag>\S+).*)"),
-    sign("bad_value", r"error: argument (?P<flag>--[^:\s]+)\S*: (?P<why>.+)"),
+_SETTINGS: tuple[LogPattern, ...] = (
+    pattern("bad_flag", r"error: unrecognized arguments: (?P<arguments>(?P<flag>\S+).*)"),
+    pattern("bad_value", r"error: argument (?P<flag>--[^:\s]+)\S*: (?P<why>.+)"),
     # pydantic: the line above names the setting.
-    sign("bad_setting", r"^\s+(?P<why>Input should be .*?) \[type=\w+, input_value=(?P<value>.*?), input_type="),
-    sign("unknown_tool_parser", r"invalid tool call parser: (?P<name>\S+) \(chose from"),
-    sign("unknown_reasoning_parser", r"Reasoning parser '(?P<name>[^']+)' not found"),
-    sign("unknown_reasoning_parser", r"invalid reasoning parser: (?P<name>\S+)"),
-    sign("no_tool_parser", r"--enable-auto-tool-choice requires --tool-call-parser"),
-    sign(
+    pattern("bad_setting", r"^\s+(?P<why>Input should be .*?) \[type=\w+, input_value=(?P<value>.*?), input_type="),
+    pattern("unknown_tool_parser", r"invalid tool call parser: (?P<name>\S+) \(chose from"),
+    pattern("unknown_reasoning_parser", r"Reasoning parser '(?P<name>[^']+)' not found"),
+    pattern("unknown_reasoning_parser", r"invalid reasoning parser: (?P<name>\S+)"),
+    pattern("no_tool_parser", r"--enable-auto-tool-choice requires --tool-call-parser"),
+    pattern(
         "len_too_great",
         r"User-specified max_model_len \((?P<len>\d+)\) is greater than the derived max_model_len "
         r"\(\w+=(?P<max>\d+)",
     ),
-    sign(
+    pattern(
         "world_size",
         r"World size \((?P<ws>\d+)\) is larger than the number of available GPUs \((?P<n>\d+)\) in this node",
     ),
-    sign(
+    pattern(
         "heads_not_divisible",
         r"Total number of attention heads \((?P<heads>\d+)\) must be divisible by tensor parallel size \((?P<tp>\d+)\)",
     ),
-    sign(
+    pattern(
         "batched_tokens_too_few",
         r"max_num_batched_tokens \((?P<tokens>\d+)\) (?:is smaller than|must be greater than or equal to) "
         r"(?P<other>max_model_len|max_num_seqs) \((?P<least>\d+)\)",
     ),
-    sign("external_dp", r"Non-MoE models do not support external data parallel mode"),
-    sign(
+    pattern("external_dp", r"Non-MoE models do not support external data parallel mode"),
+    pattern(
         "quantization_unsupported",
         r"quantization (?:method|scheme) (?:(?P<method>\w+) )?is not supported for the current GPU\. "
         r"(?:Minimum|Required) capability: (?P<least>\d+)\. Current capability: (?P<have>\d+)",
     ),
-    sign(
+    pattern(
         "bfloat16_unsupported",
         r"Bfloat16 is only supported on GPUs with compute capability of at least 8\.0\. Your (?P<gpu>.+?) GPU",
     ),
-    sign(
+    pattern(
         "template_file",
         r"The supplied chat template(?: string)? \((?P<file>.*?)\) appears path-like, but doesn't exist",
     ),
-    sign("no_device", r"Failed to infer device type"),
+    pattern("no_device", r"Failed to infer device type"),
 )
 
 # transformers_utils/config.py, model_executor/model_loader/default_loader.py, model_executor/models/registry.py
-_FILES: tuple[Sign, ...] = (
-    sign("no_params_json", r"Failed to load mistral 'params\.json' config for model (?P<model>\S+?)\.(?:\s|$)"),
-    sign("no_weights", r"Cannot find any model weights with `(?P<model>[^`]+)`"),
-    sign("eagle_unknown", r"Model architectures \['Eagle\w*Mistral\w*'\] (?:are not supported|failed)"),
-    sign("architecture_unknown", r"Model architectures? \['?(?P<arch>[^'\]]+)'?\] (?:are|is) not supported"),
-    sign("model_name", r"Invalid repository ID or local directory specified"),
+_FILES: tuple[LogPattern, ...] = (
+    pattern("no_params_json", r"Failed to load mistral 'params\.json' config for model (?P<model>\S+?)\.(?:\s|$)"),
+    pattern("no_weights", r"Cannot find any model weights with `(?P<model>[^`]+)`"),
+    pattern("eagle_unknown", r"Model architectures \['Eagle\w*Mistral\w*'\] (?:are not supported|failed)"),
+    pattern("architecture_unknown", r"Model architectures? \['?(?P<arch>[^'\]]+)'?\] (?:are|is) not supported"),
+    pattern("model_name", r"Invalid repository ID or local directory specified"),
 )
 
 # v1/executor, v1/engine, distributed/device_communicators/shm_broadcast.py
-_LIFE: tuple[Sign, ...] = (
-    sign("killed", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: -9\)"),
-    sign("crashed", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: (?P<code>-(?!9\b|15\b)\d+)\)"),
+_LIFE: tuple[LogPattern, ...] = (
+    pattern("killed", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: -9\)"),
+    pattern("crashed", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: (?P<code>-(?!9\b|15\b)\d+)\)"),
     # Seen of a worker that was killed: its exit code was not known yet when this was written.
-    sign("worker_lost", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: (?:None|\d+|-15)\)"),
-    sign("core_lost", r"MPClient: engine core exited unexpectedly"),
-    sign("start_timeout", r"Timed out waiting for engine core processes to start.*Waited (?P<s>\d+)s"),
-    sign("worker_hangs", r"RPC call to (?P<what>\w+) timed out"),
-    sign("worker_hangs", r"No available shared memory broadcast block found in (?P<s>\d+) seconds", in_info=True),
+    pattern("worker_lost", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: (?:None|\d+|-15)\)"),
+    pattern("core_lost", r"MPClient: engine core exited unexpectedly"),
+    pattern("start_timeout", r"Timed out waiting for engine core processes to start.*Waited (?P<s>\d+)s"),
+    pattern("worker_hangs", r"RPC call to (?P<what>\w+) timed out"),
+    pattern("worker_hangs", r"No available shared memory broadcast block found in (?P<s>\d+) seconds", in_info=True),
 )
 
 # renderers, entrypoints/openai, tool_parsers, parser/mistral.py
-_REQUEST: tuple[Sign, ...] = (
-    sign("version_pair", r"get_lark_from_jinja\(\) missing 1 required positional argument: 'force_tool_names'"),
-    sign(
+_REQUEST: tuple[LogPattern, ...] = (
+    pattern("version_pair", r"get_lark_from_jinja\(\) missing 1 required positional argument: 'force_tool_names'"),
+    pattern(
         "context_too_long",
         r"This model's maximum context length is (?P<max>\d+) tokens\. However, (?:your prompt contains|you requested) "
         r"(?:at least )?(?P<n>\d+) (?P<unit>input tokens|output tokens|characters|tokens)",
     ),
-    sign("answer_too_long", r"max(?:_completion)?_tokens=(?P<n>\d+) ?cannot be greater than max_\w+=(?P<max>\d+)"),
-    sign("answer_too_long", r"'max_tokens' or 'max_completion_tokens' is too large: (?P<n>\d+)"),
-    sign("auto_choice_off", r"\"auto\\?\" tool choice requires --enable-auto-tool-choice and --tool-call-parser"),
-    sign("auto_choice_off", r"tool_choice=.*requires --tool-call-parser to be set"),
-    sign("model_unknown", r"The model `(?P<name>[^`]+)` does not exist"),
-    sign("choice_without_tools", r"When using `tool_choice`, `tools` must be set"),
-    sign("choice_of_no_tool", r"Tool '(?P<name>[^']+)' has not been passed in `tools`"),
-    sign("choice_of_no_tool", r"The tool specified in `tool_choice` does not match any of the specified `tools`"),
-    sign("tool_parsing", r"Error in extracting tool call from response|Error trying to handle streaming tool call"),
-    sign("tool_parsing", r"cannot determine if tools should be extracted"),
-    sign("finish_missing", r"missing finish reason"),
-    sign("not_mistral_mode", r"Only fast tokenizers are supported"),
-    sign("not_mistral_mode", r"Non-Mistral tokenizer detected when using a Mistral model"),
-    sign("not_mistral_mode", r"IncompleteJSONError"),
-    sign("arguments_broken", r"Tool call '(?P<name>[^']+)' has arguments that are not valid JSON"),
-    sign("result_without_id", r"^(?:KeyError: )?'tool_call_id'$"),
-    sign("bad_schema", r"Invalid tool schema: (?P<why>.+)"),
-    sign("choice_unknown", r"Invalid value for `tool_choice`: (?P<value>[^!]+)!"),
-    sign("no_images", r"is not a multimodal model|At most 0 image\(s\) may be provided"),
+    pattern("answer_too_long", r"max(?:_completion)?_tokens=(?P<n>\d+) ?cannot be greater than max_\w+=(?P<max>\d+)"),
+    pattern("answer_too_long", r"'max_tokens' or 'max_completion_tokens' is too large: (?P<n>\d+)"),
+    pattern("auto_choice_off", r"\"auto\\?\" tool choice requires --enable-auto-tool-choice and --tool-call-parser"),
+    pattern("auto_choice_off", r"tool_choice=.*requires --tool-call-parser to be set"),
+    pattern("model_unknown", r"The model `(?P<name>[^`]+)` does not exist"),
+    pattern("choice_without_tools", r"When using `tool_choice`, `tools` must be set"),
+    pattern("choice_of_no_tool", r"Tool '(?P<name>[^']+)' has not been passed in `tools`"),
+    pattern("choice_of_no_tool", r"The tool specified in `tool_choice` does not match any of the specified `tools`"),
+    pattern("tool_parsing", r"Error in extracting tool call from response|Error trying to handle streaming tool call"),
+    pattern("tool_parsing", r"cannot determine if tools should be extracted"),
+    pattern("finish_missing", r"missing finish reason"),
+    pattern("not_mistral_mode", r"Only fast tokenizers are supported"),
+    pattern("not_mistral_mode", r"Non-Mistral tokenizer detected when using a Mistral model"),
+    pattern("not_mistral_mode", r"IncompleteJSONError"),
+    pattern("arguments_broken", r"Tool call '(?P<name>[^']+)' has arguments that are not valid JSON"),
+    pattern("result_without_id", r"^(?:KeyError: )?'tool_call_id'$"),
+    pattern("bad_schema", r"Invalid tool schema: (?P<why>.+)"),
+    pattern("choice_unknown", r"Invalid value for `tool_choice`: (?P<value>[^!]+)!"),
+    pattern("no_images", r"is not a multimodal model|At most 0 image\(s\) may be provided"),
 )
 
 # v1/metrics/loggers.py, utils/jit_monitor.py, config/model.py, config/cache.py
-_LOAD: tuple[Sign, ...] = (
-    sign("preemption", r"Running: (?P<r>\d+) reqs, .*Preemptions: (?P<n>[1-9]\d*)\b", in_info=True),
-    sign("slow_first_request", r"kernel JIT compilation during inference: (?P<kernel>\w+)"),
-    sign(
+_LOAD: tuple[LogPattern, ...] = (
+    pattern("preemption", r"Running: (?P<r>\d+) reqs, .*Preemptions: (?P<n>[1-9]\d*)\b", in_info=True),
+    pattern("slow_first_request", r"kernel JIT compilation during inference: (?P<kernel>\w+)"),
+    pattern(
         "sampling_overridden",
         r"Default (?:vLLM )?sampling parameters have been overridden by .*?(?::|config recommended)",
     ),
-    sign("kv_fp8", r"Using fp8 data type to store kv cache", in_info=True),
-    sign("call_id_cut", r"Truncating tool(?: call ID|_call_id): (?P<a>\S+) to (?P<b>\S+)", in_info=True),
+    pattern("kv_fp8", r"Using fp8 data type to store kv cache", in_info=True),
+    pattern("call_id_cut", r"Truncating tool(?: call ID|_call_id): (?P<a>\S+) to (?P<b>\S+)", in_info=True),
 )
 
-SIGNS: tuple[Sign, ...] = (*_MEMORY, *_SETTINGS, *_FILES, *_LIFE, *_REQUEST, *_LOAD)
+LOG_PATTERNS: tuple[LogPattern, ...] = (*_MEMORY, *_SETTINGS, *_FILES, *_LIFE, *_REQUEST, *_LOAD)
 
-# entrypoints/openai/engine/protocol.py; what no sign above knows better.
-FIELD_SIGNS: tuple[Sign, ...] = (
-    sign(
+# entrypoints/openai/engine/protocol.py; what no pattern above knows better.
+FIELD_PATTERNS: tuple[LogPattern, ...] = (
+    pattern(
         "bad_field",
         r"validation errors?:\s+\{'type': '\w+', 'loc': '(?P<field>[^']+)', 'msg': ['\"](?P<why>.*?)['\"], '",
     ),
-    sign("bad_field", r"^(?:\S+: )?(?P<why>.{1,400}?)\.? \(parameter=(?P<field>\w+)(?:, value=[^)]*)?\)"),
+    pattern("bad_field", r"^(?:\S+: )?(?P<why>.{1,400}?)\.? \(parameter=(?P<field>\w+)(?:, value=[^)]*)?\)"),
 )
 """Tried after all others."""
 

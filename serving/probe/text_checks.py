@@ -2,11 +2,11 @@
 
 import re
 
-from . import questions
-from .calls import no_reply
-from .reading import NoReply, SeenReply, as_list, as_object, brief, json_object, read_chat
+from . import requests as questions
+from .call_checks import no_reply
+from .chat_reply import NoReply, SeenReply, as_list, as_object, brief, json_object, read_chat
+from .fixes import fix
 from .records import CheckName, CheckResult, Exchange, ServerKind
-from .remedies import fix
 
 _THOUGHT = re.compile(r"\[/?THINK\]|</?think>|<\|channel\|>")
 """How models mark their reasoning where no parser has split it off."""

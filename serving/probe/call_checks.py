@@ -3,10 +3,10 @@
 import re
 from typing import Literal
 
-from . import questions
-from .reading import NoReply, SeenCall, SeenReply, brief, read_chat
+from . import requests as questions
+from .chat_reply import NoReply, SeenCall, SeenReply, brief, read_chat
+from .fixes import fix, known_refusal
 from .records import CheckName, CheckResult, Exchange, ServerKind
-from .remedies import fix, known_refusal
 
 _CALL_TEXT = re.compile(
     r'\[TOOL_CALLS\]|<tool_call>|<\|tool_call|<function=|"name"\s*:\s*"(write|read)_file"|(write|read)_file(\[ARGS\])?\s*\{'

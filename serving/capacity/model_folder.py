@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import EngineError
 from .dimensions import weight_bytes
-from .modelconfig import ModelConfig, read_config, read_vision
+from .model_config import ModelConfig, read_config, read_vision
 from .models import DraftShape, ModelShape, WeightBytes, WeightFormat
 from .safetensors import Tensor, read_tensors
 

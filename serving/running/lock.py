@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from ..directories import writing_to
 from ..errors import EngineError
-from ..places import writing_to
 from .marks import end_marked
-from .record import ServerRecord, current_server, forget_record, left_behind, read_record
+from .record import ServerRecord, current_server, find_orphans, forget_record, read_record
 
 
 @contextmanager
-def only_server(state: Path) -> Generator[int]:
+def exclusive_server(state: Path) -> Generator[int]:
     """Hold the right to have the one recorded server, and clear away what a killed one has left.
 
     Args:
@@ -44,7 +44,7 @@ def _clear(state: Path) -> int:
     dead = read_record(state)
     if dead is None:
         return 0
-    ended = end_marked(dead.mark) if left_behind(dead) else 0
+    ended = end_marked(dead.mark) if find_orphans(dead) else 0
     forget_record(dead, state)
     return ended
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..capacity.sizing import EngineName
-from ..engines import libraries
+from ..engines import library_failures
+from ..engines.log_patterns import LogPattern
 from ..engines.log_summary import LoadSummary, StartSummary, Values, load_of, start_of
-from ..engines.signs import Sign
 from .catalogue import CATALOGUE
-from .knowledge import Knowledge, knowledge_of, recognise
 from .lines import Line, read_lines
 from .records import Diagnosis
+from .symptom_index import SymptomIndex, recognise, symptom_index
 from .symptoms import Symptom, Weight, fill, known_values
 from .tracebacks import Failure, Tracebacks
 
@@ -66,7 +66,7 @@ def read_log(text_or_lines: str | Iterable[str], *, engine: EngineName | None = 
         first = list(itertools.islice(lines, _RECOGNISE_LINES))
         engine = recognise(first)
         lines = itertools.chain(first, lines)
-    known, number = knowledge_of(engine), 0
+    known, number = symptom_index(engine), 0
     readers: dict[str, _Reader] = {}
     for line in read_lines(lines):
         number = line.number
@@ -144,9 +144,9 @@ class _Told:
 class _Reader:
     """Reads the lines of one engine, and keeps what it needs of them."""
 
-    def __init__(self, known: Knowledge) -> None:
+    def __init__(self, known: SymptomIndex) -> None:
         self._known = known
-        self._info_signs = tuple(sign for sign in known.signs if sign.in_info)
+        self._info_patterns = tuple(pattern for pattern in known.patterns if pattern.in_info)
         self._before: tuple[Diagnosis, ...] = ()
         self._now = self._begin()
 
@@ -170,13 +170,17 @@ class _Reader:
             return
         if line.level in ("INFO", "DEBUG"):
             self._follow(line)
-            self._search(self._info_signs, line)
+            self._search(self._info_patterns, line)
             return
         if line.level == "":
             self._follow(line)
         if self._now.tracebacks.is_frame(line):
             return
-        if not self._search(self._known.signs, line) and not self._now.stopped and self._known.death.search(line.text):
+        if (
+            not self._search(self._known.patterns, line)
+            and not self._now.stopped
+            and self._known.death.search(line.text)
+        ):
             self._now.death = self._now.death or line
 
     def _follow(self, line: Line) -> None:
@@ -191,7 +195,7 @@ class _Reader:
             self._now.become_ready(line.number)
         elif self._known.stopped.search(line.text):
             self._now.stopped = True
-        elif answered := libraries.CHAT_ANSWERED.search(line.text):
+        elif answered := library_failures.CHAT_ANSWERED.search(line.text):
             self._now.answers[int(answered["status"])] += 1
             if int(answered["status"]) >= 400:
                 self._now.refused = self._now.refused or line
@@ -200,12 +204,12 @@ class _Reader:
         else:
             self._now.load.take(line.text)
 
-    def _search(self, signs: tuple[Sign, ...], line: Line) -> bool:
-        for sign in signs:
-            goes_on = line.level == "WARNING" and CATALOGUE[sign.symptom].weight == "ends"
-            in_request = self._now.ready_at and sign.symptom in _AT_START
-            if not goes_on and not in_request and (match := sign.pattern.search(line.text)):
-                self._note(sign.symptom, known_values(match, self._known.flags), line)
+    def _search(self, patterns: tuple[LogPattern, ...], line: Line) -> bool:
+        for pattern in patterns:
+            goes_on = line.level == "WARNING" and CATALOGUE[pattern.symptom].weight == "ends"
+            in_request = self._now.ready_at and pattern.symptom in _AT_START
+            if not goes_on and not in_request and (match := pattern.regex.search(line.text)):
+                self._note(pattern.symptom, known_values(match, self._known.flags), line)
                 return True
         return False
 
@@ -291,7 +295,7 @@ def _strange(text: str, line: int) -> Diagnosis:
 
 
 # Later a request met them: a picture that is not there. Of json_broken the catalogue knows that by itself.
-_AT_START = libraries.GENERAL - {"json_broken"}
+_AT_START = library_failures.GENERAL - {"json_broken"}
 _TOLD: tuple[Weight, ...] = ("ends", "follows", "refuses", "harms")
 _RANK = re.compile(r"(?:TP|rank=?)\d+")
 _CONSEQUENCE = re.compile(

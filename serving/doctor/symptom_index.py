@@ -5,21 +5,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..capacity.sizing import EngineName
-from ..engines import libraries, mistral_messages
+from ..engines import library_failures, mistral_failures
+from ..engines.log_patterns import LogPattern
 from ..engines.log_summary import Telltale
 from ..engines.sglang import log as sglang_log
-from ..engines.signs import Sign
 from ..engines.vllm import failures as vllm_failures
 from ..engines.vllm import log as vllm_log
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knowledge:
+class SymptomIndex:
     """What to look for in a log."""
 
     engine: EngineName | None
     """None: nobody knows whose log it is."""
-    signs: tuple[Sign, ...]
+    patterns: tuple[LogPattern, ...]
     """In the order in which they are tried; a line is what the first that fits says."""
     death: re.Pattern[str]
     """Lines that say only that the engine ended."""
@@ -34,9 +34,14 @@ class Knowledge:
     """Those that people give."""
 
 
-VLLM = Knowledge(
+VLLM = SymptomIndex(
     engine="vllm",
-    signs=(*vllm_failures.SIGNS, *mistral_messages.SIGNS, *libraries.SIGNS, *vllm_failures.FIELD_SIGNS),
+    patterns=(
+        *vllm_failures.LOG_PATTERNS,
+        *mistral_failures.LOG_PATTERNS,
+        *library_failures.LOG_PATTERNS,
+        *vllm_failures.FIELD_PATTERNS,
+    ),
     death=vllm_failures.DEATH,
     quoting=vllm_log.QUOTING,
     banner=vllm_log.BANNER,
@@ -46,9 +51,9 @@ VLLM = Knowledge(
     load=vllm_log.LOAD,
     flags=vllm_failures.FLAGS,
 )
-SGLANG = Knowledge(
+SGLANG = SymptomIndex(
     engine="sglang",
-    signs=(*sglang_log.SIGNS, *mistral_messages.SIGNS, *libraries.SIGNS),
+    patterns=(*sglang_log.LOG_PATTERNS, *mistral_failures.LOG_PATTERNS, *library_failures.LOG_PATTERNS),
     death=sglang_log.DEATH,
     quoting=sglang_log.QUOTING,
     banner=sglang_log.BANNER,
@@ -61,7 +66,7 @@ SGLANG = Knowledge(
 _NOBODYS = replace(
     VLLM,
     engine=None,
-    signs=tuple(sign for sign in VLLM.signs if sign.symptom not in libraries.GENERAL),
+    patterns=tuple(pattern for pattern in VLLM.patterns if pattern.symptom not in library_failures.GENERAL),
     start=(),
     load=(),
 )
@@ -82,7 +87,7 @@ def recognise(lines: Iterable[str]) -> EngineName | None:
     return "sglang" if found["sglang"] else "vllm"
 
 
-def knowledge_of(engine: EngineName | None) -> Knowledge:
+def symptom_index(engine: EngineName | None) -> SymptomIndex:
     """Choose what is known of one engine; None: what can be no other program's words."""
     match engine:
         case "vllm":

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sign:
-    """One way in which a symptom shows itself in a line of text."""
+class LogPattern:
+    """One way in which a symptom shows in a line of text."""
 
     symptom: str
     """The name of the symptom, as in `Diagnosis.symptom`."""
-    pattern: re.Pattern[str]
+    regex: re.Pattern[str]
     """Searched in a line without its log prefix; the named groups are what is known of the case."""
     in_info: bool = False
     """True: it stands in lines of level INFO, which are otherwise not searched: they may quote prompts."""
 
 
-def sign(symptom: str, pattern: str, *, in_info: bool = False) -> Sign:
-    """Build a sign from the text of its pattern."""
-    return Sign(symptom=symptom, pattern=re.compile(pattern), in_info=in_info)
+def pattern(symptom: str, regex: str, *, in_info: bool = False) -> LogPattern:
+    """Build a LogPattern from the text of its regular expression."""
+    return LogPattern(symptom=symptom, regex=re.compile(regex), in_info=in_info)

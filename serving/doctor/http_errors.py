@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from ..capacity.sizing import EngineName
 from .catalogue import CATALOGUE
-from .knowledge import knowledge_of
 from .records import Diagnosis
+from .symptom_index import symptom_index
 from .symptoms import fill, known_values
 
 _SHOWN_CHARS = 500
@@ -34,11 +34,11 @@ def diagnose_http(status: int, body: str, *, engine: EngineName | None = None) -
     """
     if status < 400:
         return None
-    known = knowledge_of(engine or "vllm")
+    known = symptom_index(engine or "vllm")
     message = _message(body)
-    for sign in known.signs:
-        if found := sign.pattern.search(message):
-            return _diagnosis(sign.symptom, known_values(found, known.flags), message, engine)
+    for pattern in known.patterns:
+        if found := pattern.regex.search(message):
+            return _diagnosis(pattern.symptom, known_values(found, known.flags), message, engine)
     if known.death.search(message):
         return _diagnosis("engine_dead", {}, message, engine)
     if status in _BY_STATUS:
