@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .policy.permissions import Permission
     from .policy.verification import Verify
     from .sandbox import CommandLimits, Launch, Rules, Sandbox, find_sandbox
+    from .sandbox.process import CommandResult, Process, kill_session
     from .task.load import load_task
     from .task.parts import McpServer
     from .task.task import Task
@@ -35,6 +36,7 @@ __all__ = [
     "Agent",
     "AgentError",
     "CommandLimits",
+    "CommandResult",
     "ConfigError",
     "Endpoint",
     "EndpointError",
@@ -50,6 +52,7 @@ __all__ = [
     "McpServer",
     "Outcome",
     "Permission",
+    "Process",
     "Rules",
     "RunFailed",
     "Rung",
@@ -60,6 +63,7 @@ __all__ = [
     "ToolError",
     "Verify",
     "find_sandbox",
+    "kill_session",
     "load_task",
     "tool",
     "tool_from_schema",
@@ -69,6 +73,7 @@ __all__ = [
 _HOMES = {
     "Agent": "agent",
     "CommandLimits": "sandbox",
+    "CommandResult": "sandbox.process",
     "Endpoint": "model.endpoint",
     "GitIgnore": "workspace.gitignore",
     "Image": "messages",
@@ -77,6 +82,7 @@ _HOMES = {
     "Limits": "policy.limits",
     "Outcome": "loop.outcome",
     "Permission": "policy.permissions",
+    "Process": "sandbox.process",
     "Rules": "sandbox",
     "Rung": "policy.ladder",
     "Sandbox": "sandbox",
@@ -86,6 +92,7 @@ _HOMES = {
     "McpServer": "task.parts",
     "Verify": "policy.verification",
     "find_sandbox": "sandbox",
+    "kill_session": "sandbox.process",
     "load_task": "task.load",
     "tool": "tooling.tool",
     "tool_from_schema": "tooling.from_schema",

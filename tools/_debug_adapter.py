@@ -12,9 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent import Launch
-
-from ._process import kill_session
+from agent import Launch, kill_session
 
 MAX_MESSAGE_BYTES = 20_000_000
 _END_S = 2.0

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from agent import ToolContext, ToolError
 
+from ._commands import python_of
 from ._debug_adapter import Adapter, AdapterGone, Body, Refused
-from ._process import python_of
 
 ASK_S = 20.0
 START_S = 60.0

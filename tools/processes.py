@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from agent import ToolContext, ToolError, tool
+from agent import Process, ToolContext, ToolError, tool
 
-from ._process import Output, Process, ended
-from ._shellwords import shell_argv
+from ._commands import ended, shell_argv
 
 MOST_RUNNING = 8
 MAX_WAIT_S = 300
@@ -37,7 +36,7 @@ class _Started:
 
     async def aclose(self) -> None:
         while self.running:
-            await self.running.popitem()[1].end()
+            await self.running.popitem()[1].kill()
 
 
 @tool(exclusive=True, commands=True, timeout_s=MAX_WAIT_S + 30.0)
@@ -47,7 +46,7 @@ async def start_process(context: Context, command: str, wait_s: WaitS = 2) -> st
     if len(started.running) >= MOST_RUNNING:
         msg = f"{MOST_RUNNING} processes are running already. End one with stop_process."
         raise ToolError(msg)
-    process = await Process.start(context.launch(shell_argv(command)), folder=context.workspace)
+    process = await context.start(shell_argv(command))
     started.last += 1
     started.running[started.last] = process
     return await _told(started, started.last, wait_s)
@@ -66,20 +65,19 @@ async def stop_process(context: Context, process: Number) -> str:
     """End a background process with all its children; shows its last words."""
     started = context.kept.get(_Started)
     running = started.process(process)
-    running.ask_to_end()
+    running.terminate()
     await running.wait(_END_S)
-    code = await started.running.pop(process).end()
-    return _worded(f"Process {process} is ended ({ended(code)}).", running.output.text())
+    code = await started.running.pop(process).kill()
+    return _worded(f"Process {process} is ended ({ended(code)}).", running.take_output())
 
 
 async def _told(started: _Started, number: int, wait_s: int) -> str:
     process = started.running[number]
     code = await process.wait(wait_s)
     if code is not None:
-        await started.running.pop(number).end()
-        return _worded(f"Process {number} has ended ({ended(code)}).", process.output.text())
-    text, process.output = process.output.text(), Output()
-    return _worded(f"Process {number} is running.", text)
+        await started.running.pop(number).kill()
+        return _worded(f"Process {number} has ended ({ended(code)}).", process.take_output())
+    return _worded(f"Process {number} is running.", process.take_output())
 
 
 def _worded(state: str, printed: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from agent import ToolContext, ToolError, tool
 
-from ._process import ended, run_to_end
-from ._shellwords import shell_argv
+from ._commands import ended, shell_argv
 
 MAX_TIMEOUT_S = 600
 SLOW_S = 10.0
@@ -22,16 +20,13 @@ async def run_shell(
     context: ToolContext[Any], command: str, timeout_s: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_S)] = 60
 ) -> str:
     """Run a shell command in the workspace; background processes end with it."""
-    launch = context.launch(shell_argv(command))
-    began = time.monotonic()
-    ran = await run_to_end(launch, folder=context.workspace, timeout_s=timeout_s)
+    ran = await context.run(shell_argv(command), timeout_s=timeout_s)
     text = ran.output
-    if ran.code is None:
+    if ran.exit_code is None:
         so_far = f" Output so far:\n{text}" if text else " It had written nothing."
         msg = f"The command did not end within {timeout_s} s and was killed; what it had done stays done.{so_far}"
         raise ToolError(msg)
-    took_s = time.monotonic() - began
-    took = f"took {took_s:.0f} s" if took_s >= SLOW_S else ""
-    how = ended(ran.code) if ran.code else "" if text else "(no output, exit code 0)"
+    took = f"took {ran.elapsed_s:.0f} s" if ran.elapsed_s >= SLOW_S else ""
+    how = ended(ran.exit_code) if ran.exit_code else "" if text else "(no output, exit code 0)"
     told = ", ".join(part for part in (how, took) if part)
     return f"{text}{'' if not text or not told or text.endswith(chr(10)) else chr(10)}{told}"

@@ -12,7 +12,7 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths
-from ._process import ended, python_of, run_to_end
+from ._commands import ended, python_of
 from ._reporter import REPORT_ENV
 from ._testreport import Outcome, Report, from_junit, from_plugin, told
 
@@ -58,15 +58,14 @@ async def run_tests(
         env = {**context.env, "PYTHONPATH": ":".join(path), REPORT_ENV: str(folder / "report.jsonl")}
         env["PYTHONDONTWRITEBYTECODE"] = "1"  # a .pyc is taken for that of a file edited within the same second
         argv = [python, "-m", "pytest", "-q", "-p", _PLUGIN, "--tb=short", "--showlocals", "--no-header", *tests]
-        launch = context.launch(argv, env=env, write=[folder])
-        ran = await run_to_end(launch, folder=context.workspace, timeout_s=timeout_s)
+        ran = await context.run(argv, timeout_s=timeout_s, env=env, write=[folder])
         report_file = folder / "report.jsonl"
         text = report_file.read_text(encoding="utf-8") if report_file.exists() else ""
     report = from_plugin(text, context.workspace.resolve())
-    if ran.code != 0 and not report.cases:
-        raise ToolError(_no_report(ran.code, ran.output, timeout_s, report.running))
+    if ran.exit_code != 0 and not report.cases:
+        raise ToolError(_no_report(ran.exit_code, ran.output, timeout_s, report.running))
     answer = context.kept.get(_LastRun).compared(report)
-    return f"{answer}\n\n{_cut_short(ran.code, timeout_s, report.running)}".rstrip()
+    return f"{answer}\n\n{_cut_short(ran.exit_code, timeout_s, report.running)}".rstrip()
 
 
 @tool(read_only=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ..errors import ToolError
 from ..sandbox import Launch, Sandbox
+from ..sandbox.process import CommandResult, Output, Process, start_process
 from .redaction import redacted, secrets_in
 from .resources import Kept
 
@@ -36,6 +39,47 @@ class ToolContext(Generic[StateT]):
         """Return a text with `[secret NAME]` in the place of each secret; what a tool returns goes through it."""
         return redacted(text, {**self.secrets, **secrets_in(self.env)})
 
+    async def run(
+        self, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None,
+        read: Sequence[Path] = (), write: Sequence[Path] = (),
+    ) -> CommandResult:  # fmt: skip
+        """Run a command to its end, sandboxed, in the workspace; its background processes end with it.
+
+        The tool says `@tool(commands=True)`. On cancellation the command is killed too.
+
+        Args:
+            argv: the command and its arguments; no shell reads them.
+            timeout_s: seconds after which it is killed.
+            env: its whole environment. None means that of the run.
+            read: absolute; files and folders outside the workspace that it may read.
+            write: absolute; files and folders outside the workspace that it may change.
+
+        Raises:
+            ToolError: it could not be started.
+        """
+        process = await self.start(argv, env=env, read=read, write=write)
+        return await process.finish(timeout_s)
+
+    async def start(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
+        write: Sequence[Path] = (),
+    ) -> Process:  # fmt: skip
+        """Start a command that stays, such as a server, sandboxed, in the workspace; the arguments are those of `run`.
+
+        To have it killed with the run, keep it in an object of `kept` whose `aclose` calls `Process.kill`.
+
+        Raises:
+            ToolError: it could not be started.
+        """
+        if any("\0" in word for word in argv):
+            msg = "The command holds a NUL character, which no command can. Send it without."
+            raise ToolError(msg)
+        try:
+            with self.launch(argv, env=env, read=read, write=write) as launch:
+                return await start_process(launch, folder=self.workspace, output=Output())
+        except OSError as error:
+            raise _not_started(error) from error
+
     def launch(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
         write: Sequence[Path] = (),
@@ -50,3 +94,11 @@ class ToolContext(Generic[StateT]):
         """
         environment = self.env if env is None else env
         return self.sandbox.launch(argv, workspace=self.workspace, env=environment, read=read, write=write)
+
+
+def _not_started(error: OSError) -> ToolError:
+    is_long = error.errno == errno.E2BIG
+    advice = (
+        "Write a script with write_file and run that." if is_long else "No command can run now: say so in your answer."
+    )
+    return ToolError(f"The command could not be started: {error.strerror or error}. {advice}")

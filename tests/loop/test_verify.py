@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import Sandbox
+from agent import ConfigError, Rules, Sandbox, find_sandbox
 from agent.loop.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, verify
+from agent.sandbox import Isolation
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -69,6 +70,22 @@ async def test_a_background_child_that_holds_the_output_open_does_not_delay_the_
 
     assert found.ok
     assert found.elapsed_s < 5
+    assert ended(int(found.output))
+
+
+@pytest.mark.parametrize("isolation", ["none", "landlock"])
+async def test_a_background_process_with_a_group_of_its_own_ends_with_the_verification(
+    tmp_path: Path, isolation: Isolation
+):
+    try:
+        sandbox = find_sandbox(isolation, Rules())
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+    command = "bash -c 'set -m; sleep 1000 & echo $!'"
+    found = await verify(command, workspace=tmp_path, env=ENV, timeout_s=20, sandbox=sandbox)
+
+    assert found.ok
     assert ended(int(found.output))
 
 
