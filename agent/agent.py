@@ -17,7 +17,7 @@ from .errors import ConfigError
 from .journal.events import Event, Resumed, RunEnded, RunStarted
 from .journal.journal import Journal, JournalLost
 from .journal.runs import run_folder
-from .loop.dependencies import Surroundings
+from .loop.dependencies import RunDependencies
 from .loop.outcome import Outcome
 from .loop.prompts import SYSTEM_PROMPT
 from .loop.resume import resume_state
@@ -208,7 +208,7 @@ class Agent:
         context = ToolContext(
             workspace=workspace, state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets
         )
-        around = Surroundings(
+        deps = RunDependencies(
             connection=connection,
             toolbox=self.toolbox(),
             context=context,
@@ -233,7 +233,7 @@ class Agent:
                 record(opening)
             except JournalLost as error:
                 raise ConfigError(str(error)) from error
-            ended = await Run(state, around).drive()
+            ended = await Run(state, deps).drive()
         return Outcome(
             outcome=ended.status,
             reason=ended.reason,

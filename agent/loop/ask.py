@@ -18,7 +18,7 @@ from ..model.retry import retrying
 from ..model.wire import Request
 from ..policy.budget import output_left
 from ..policy.ladder import Rung
-from .dependencies import Surroundings
+from .dependencies import RunDependencies
 from .state import RunState
 from .window import LIKELY_BYTES_PER_TOKEN, MIN_REPLY_TOKENS, reply_room
 
@@ -35,9 +35,9 @@ class NoReply:
 class Asker:
     """Sends the requests of one run."""
 
-    def __init__(self, state: RunState, around: Surroundings) -> None:
+    def __init__(self, state: RunState, deps: RunDependencies) -> None:
         self._state = state
-        self._around = around
+        self._deps = deps
         self._can_count = state.profile.surface.counts_tokens
         """False once the server has shown that it has no /tokenize."""
         self._can_name = state.profile.surface.named
@@ -64,8 +64,8 @@ class Asker:
             return NoReply(cause="context_full", reason="the conversation leaves no room for a reply")
         request = self._request(rung, room, force_tool=force_tool, reask=reask)
         step = self._state.step + 1
-        began = self._around.clock()
-        self._around.record(
+        began = self._deps.clock()
+        self._deps.record(
             Requested(
                 step=step,
                 rung=self._state.position.rung,
@@ -91,27 +91,27 @@ class Asker:
             reply=restored(reply),
             max_tokens=room,
             wire_bytes=self._state.history.wire_bytes,
-            elapsed_s=round(self._around.clock() - began, 4),
+            elapsed_s=round(self._deps.clock() - began, 4),
             reask=reask,
         )
-        self._around.record(replied)
+        self._deps.record(replied)
         return replied
 
     async def _patiently(self, request: Request, step: int) -> Reply:
         limit = self._state.limits.wall_s
-        left_s = None if limit is None else max(0.0, limit - self._around.clock())
-        patience_s = self._around.patience_s if left_s is None else min(self._around.patience_s, left_s)
+        left_s = None if limit is None else max(0.0, limit - self._deps.clock())
+        patience_s = self._deps.patience_s if left_s is None else min(self._deps.patience_s, left_s)
 
         def tell(call: RetryCallState) -> None:
             error = call.outcome.exception() if call.outcome is not None else None
             wait_s = round(call.upcoming_sleep, 3)
-            self._around.record(Retried(step=step, attempt=call.attempt_number, wait_s=wait_s, reason=str(error)))
+            self._deps.record(Retried(step=step, attempt=call.attempt_number, wait_s=wait_s, reason=str(error)))
 
         async with asyncio.timeout(left_s):
             policy = retrying(
                 patience_s=patience_s,
-                first_wait_s=self._around.first_wait_s,
-                sleep=self._around.sleep,
+                first_wait_s=self._deps.first_wait_s,
+                sleep=self._deps.sleep,
                 before_sleep=tell,
             )
             return await policy(self._seen, request)
@@ -134,28 +134,28 @@ class Asker:
     async def _once(self, request: Request) -> Reply:
         field = self._state.profile.surface.schema_field
         if request.force_tool is None or field is None:
-            return await self._around.connection.ask(request)
+            return await self._deps.connection.ask(request)
         if self._can_name:
             try:
-                return await self._around.connection.ask(request)
+                return await self._deps.connection.ask(request)
             except EndpointRejected as error:
                 if error.status != 400 or _is_context_error(error):
                     raise
         # This server refuses a named tool_choice: hold its text to the tool's schema instead, and read it as the call.
         # vLLM's mistral parser does hold `structured_outputs.json` at either effort, since it builds a grammar of its
         # own for it (0.32.0, tests/engine_runs.py); of `choice` and `regex` it does not at effort none.
-        tool = self._around.toolbox.get(request.force_tool)
+        tool = self._deps.toolbox.get(request.force_tool)
         assert tool is not None, "only tools of the toolbox are forced"
         schema = json.dumps(tool.parameters).encode()
         held = replace(request, force_tool=None, tool_choice="none", json_schema=schema, schema_field=field)
-        reply = await self._around.connection.ask(held)
+        reply = await self._deps.connection.ask(held)
         self._can_name = False
         return replace(reply, content="", tool_calls=(RawCall(name=tool.name, arguments=reply.content),))
 
     def _request(self, rung: Rung, room: int, *, force_tool: str | None, reask: bool) -> Request:
         state = self._state
         profile = state.profile
-        toolbox = self._around.toolbox
+        toolbox = self._deps.toolbox
         return Request(
             model=state.started.model,
             messages=state.history.wire,
@@ -169,7 +169,7 @@ class Asker:
 
     def _estimate(self, **how: float) -> int:
         state = self._state
-        tools = 0 if state.size.counted_tokens else len(self._around.toolbox.definitions)
+        tools = 0 if state.size.counted_tokens else len(self._deps.toolbox.definitions)
         return state.size.estimate(state.history.wire_bytes + tools, **how)
 
     async def _room(self, rung: Rung) -> int | None:
@@ -190,7 +190,7 @@ class Asker:
     async def _count(self, rung: Rung) -> int | None:
         """Return the exact size of the prompt; None: nobody knows."""
         try:
-            counted = await self._around.connection.count(self._request(rung, 1, force_tool=None, reask=False))
+            counted = await self._deps.connection.count(self._request(rung, 1, force_tool=None, reask=False))
         except EndpointError:
             return None  # the request itself will meet the same trouble, and has the patience for it
         if counted is None:

@@ -16,7 +16,7 @@ from ..workspace.workspace import Snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class RunDependencies:
     """What a run acts on."""
 
     connection: Connection

@@ -22,7 +22,7 @@ _RAW_CHARS = 4_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Take:
+class Accept:
     """The reply enters the history."""
 
     events: tuple[Event, ...]
@@ -30,25 +30,25 @@ class Take:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Broken:
+class SingleInvalidCall:
     """The reply is one broken call: worth a constrained re-ask; else `otherwise`."""
 
     invalid: InvalidCall
-    otherwise: Take
+    otherwise: Accept
     """What to do when no re-ask is made, or when it does not help: answer the call with feedback."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refuse:
+class Reject:
     """Nothing of the reply can be used."""
 
     rejected: Rejected
 
 
-Digest = Take | Broken | Refuse
+Interpretation = Accept | SingleInvalidCall | Reject
 
 
-def digest(state: RunState, replied: Replied, toolbox: Toolbox) -> Digest:
+def interpret(state: RunState, replied: Replied, toolbox: Toolbox) -> Interpretation:
     """Return what a reply means, given all that came before it."""
     reply = replied.reply
     reading = read(reply, toolbox, max_tokens=replied.max_tokens, window_tokens=state.started.window_tokens)
@@ -72,12 +72,12 @@ def digest(state: RunState, replied: Replied, toolbox: Toolbox) -> Digest:
             assert_never(reading)
 
 
-def _answer(replied: Replied, text: str, *events: Event) -> Take:
+def _answer(replied: Replied, text: str, *events: Event) -> Accept:
     reasoning = "" if text == replied.reply.reasoning.strip() else replied.reply.reasoning
-    return Take(events=events, taken=_turn(replied, AssistantMessage(content=text, reasoning=reasoning)))
+    return Accept(events=events, taken=_turn(replied, AssistantMessage(content=text, reasoning=reasoning)))
 
 
-def _truncated(state: RunState, replied: Replied, reading: Truncated) -> Refuse:
+def _truncated(state: RunState, replied: Replied, reading: Truncated) -> Reject:
     what = "while reasoning" if reading.in_reasoning else "in a call" if reading.in_call else "in the text"
     may_grow = replied.max_tokens >= state.reply_tokens and state.growth < state.profile.growths
     text = prompts.CUT_OFF_WHILE_REASONING if reading.in_reasoning else prompts.CUT_OFF
@@ -91,8 +91,8 @@ def _truncated(state: RunState, replied: Replied, reading: Truncated) -> Refuse:
     )
 
 
-def _refuse(replied: Replied, trigger: Trigger, reason: str, say: str, *, grow: bool = False) -> Refuse:
-    return Refuse(
+def _refuse(replied: Replied, trigger: Trigger, reason: str, say: str, *, grow: bool = False) -> Reject:
+    return Reject(
         rejected=Rejected(
             step=replied.step,
             trigger=trigger,
@@ -105,7 +105,7 @@ def _refuse(replied: Replied, trigger: Trigger, reason: str, say: str, *, grow: 
     )
 
 
-def _batch(state: RunState, replied: Replied, batch: Batch, toolbox: Toolbox) -> Digest:
+def _batch(state: RunState, replied: Replied, batch: Batch, toolbox: Toolbox) -> Interpretation:
     first = state.history.calls
     numbered = [
         (raw, check(raw, toolbox, call_id=call_id(number))) for number, raw in enumerate(batch.calls, start=first)
@@ -122,7 +122,7 @@ def _batch(state: RunState, replied: Replied, batch: Batch, toolbox: Toolbox) ->
     checked = [item for _, item in numbered]
     take = _take(state, replied, batch, checked, toolbox, events)
     if len(checked) == 1 and isinstance(checked[0], InvalidCall):
-        return Broken(invalid=checked[0], otherwise=take)
+        return SingleInvalidCall(invalid=checked[0], otherwise=take)
     return take
 
 
@@ -133,7 +133,7 @@ def _take(
     checked: Sequence[CheckedCall | InvalidCall],
     toolbox: Toolbox,
     events: Sequence[Event],
-) -> Take:
+) -> Accept:
     answered: list[ToolResult] = []
     faults: list[Fault] = []
     rejected: list[Event] = []
@@ -157,7 +157,7 @@ def _take(
         tool_calls=tuple(item.call for item in checked),
     )
     taken = _turn(replied, turn, answered=tuple(answered), faults=tuple(faults))
-    return Take(events=(*events, *rejected), taken=taken)
+    return Accept(events=(*events, *rejected), taken=taken)
 
 
 def _turn(

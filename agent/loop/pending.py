@@ -1,4 +1,4 @@
-"""What a run has decided and not yet carried out, so that a killed one goes on in the middle of a step; only data."""
+"""Actions that a run has decided on and not carried out yet; data only, so that a killed run continues mid-step."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from ..policy.ladder import Trigger
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Worked:
-    """A step brought something new; the ladder has not heard of it."""
+class RecordProgress:
+    """Report to the ladder that a step produced something new."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Failed:
-    """Something went wrong; the ladder has not heard of it."""
+class RecordFailure:
+    """Report a failure to the ladder."""
 
     trigger: Trigger
     reason: str
     say: str = ""
-    """What to tell the model, unless its context is renewed. Empty: nothing, its history says it already."""
+    """Message for the model unless its context is renewed. Empty if the history already says it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """The verification ended; what follows from it is open."""
+class ApplyVerification:
+    """Act on the result of the verification: end the run, or report the failure to the ladder."""
 
     found: VerifyEnded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Moving:
-    """The ladder has named another rung; nobody has gone there."""
+class ChangeRung:
+    """Switch to the rung that the ladder chose."""
 
     move: Move
     reason: str
@@ -41,25 +41,27 @@ class Moving:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Renewing:
-    """The context is to start anew."""
+class RenewContext:
+    """Start the conversation anew with a summary."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Saying:
-    """The model is to be told something."""
+class SendFeedback:
+    """Send a message to the model, as the user."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stopping:
-    """The ladder is used up."""
+class EndAsStuck:
+    """End the run: the ladder has no rung left."""
 
     trigger: Trigger
     reason: str
 
 
-Due = Worked | Failed | Verdict | Moving | Renewing | Saying | Stopping
+PendingAction = (
+    RecordProgress | RecordFailure | ApplyVerification | ChangeRung | RenewContext | SendFeedback | EndAsStuck
+)

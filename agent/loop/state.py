@@ -34,12 +34,21 @@ from ..journal.events import (
 from ..messages import AssistantMessage, Effort, ToolResult, UserMessage
 from ..model.history import History
 from ..model.profiles import Profile
-from ..policy import escalation as climbing
+from ..policy import escalation
 from ..policy.budget import Spent
 from ..policy.ladder import Rung, Trigger
 from ..tooling.arguments import JsonObject
 from ..tooling.final_result import FINAL_TOOL
-from .pending import Due, Failed, Moving, Renewing, Saying, Stopping, Verdict, Worked
+from .pending import (
+    ApplyVerification,
+    ChangeRung,
+    EndAsStuck,
+    PendingAction,
+    RecordFailure,
+    RecordProgress,
+    RenewContext,
+    SendFeedback,
+)
 from .window import PromptSize
 
 
@@ -51,14 +60,14 @@ class RunState:
         self.limits = first.limits
         self.profile = profile
         self.history = History(replay_reasoning=profile.replay_reasoning)
-        self.position = climbing.Position()
+        self.position = escalation.Position()
         self.spent = Spent()
         self.size = PromptSize()
         self.step = 0
-        self.pending: Replied | None = None
+        self.pending_reply: Replied | None = None
         """A reply that is not yet taken or refused."""
-        self.second: Replied | None = None
-        """What came when `pending` was asked for again, constrained."""
+        self.reask_reply: Replied | None = None
+        """What came when `pending_reply` was asked for again, constrained."""
         self.open_turn: TurnTaken | None = None
         """A turn whose calls do not all have results."""
         self.results: dict[str, ToolResult] = {}
@@ -80,9 +89,9 @@ class RunState:
         self.forced_tool: str | None = None
         """What the next reply must call. None: the model is free."""
         self.notices: set[str] = set()
-        self.switch_due = False
+        self.switch_cost_unknown = False
         """True: the effort was switched and its cost is not yet known."""
-        self.due: Due | None = None
+        self.pending_action: PendingAction | None = None
         """What was decided and is not yet carried out; it comes before the next request."""
         self._prints: dict[str, str] = {}
         self.ended: RunEnded | None = None
@@ -97,7 +106,7 @@ class RunState:
     @property
     def rung(self) -> Rung:
         """The rung of the next request."""
-        return climbing.current(self.started.ladder, self.position)
+        return escalation.current(self.started.ladder, self.position)
 
     @property
     def effort(self) -> Effort | None:
@@ -124,7 +133,7 @@ class RunState:
             case Triggered():
                 self._triggered(event)
             case Progressed():
-                self._decided(climbing.progressed(self.started.ladder, self.position), "")
+                self._decided(escalation.progressed(self.started.ladder, self.position), "")
             case ContextRenewed():
                 self._renewed(event)
             case Said():
@@ -134,11 +143,11 @@ class RunState:
             case VerifyEnded():
                 self.verify_attempts = event.attempt
                 self.last_fingerprint = ""  # doing the same once more after a verdict is an answer to it, not a loop
-                self.due = Verdict(found=event)
+                self.pending_action = ApplyVerification(found=event)
             case Moved():
                 self._moved(event)
             case EffortSwitched():
-                self.switch_due = False
+                self.switch_cost_unknown = False
             case Noticed():
                 self.notices.add(event.text)
             case Requested():
@@ -170,12 +179,12 @@ class RunState:
         if event.reply.usage is not None:
             self.size = PromptSize(counted_tokens=event.reply.usage.prompt_tokens, counted_bytes=event.wire_bytes)
         if event.reask:
-            self.second = event
+            self.reask_reply = event
         else:
-            self.pending = event
+            self.pending_reply = event
 
     def _turn_taken(self, event: TurnTaken) -> None:
-        self.pending = self.second = None
+        self.pending_reply = self.reask_reply = None
         self.open_turn = event
         self.forced_tool = None
         self.reasoned_answers = 0
@@ -204,11 +213,13 @@ class RunState:
                 self.final = json.loads(call.arguments)
         # A call that was never run, or interrupted, has no print: it is like no other.
         prints = [found for result in results if (found := self._prints.get(result.tool_call_id))]
-        self.due = self._judge(taken, results, prints)
+        self.pending_action = self._judge(taken, results, prints)
         self.known |= set(prints)
         self.last_fingerprint = prints[0] if len(prints) == 1 else ""
 
-    def _judge(self, taken: TurnTaken, results: Sequence[ToolResult], prints: Sequence[str]) -> Failed | Worked | None:
+    def _judge(
+        self, taken: TurnTaken, results: Sequence[ToolResult], prints: Sequence[str]
+    ) -> RecordFailure | RecordProgress | None:
         progress = any(
             result.status == "ok" and self._prints[result.tool_call_id] not in self.known
             for result in results
@@ -226,67 +237,70 @@ class RunState:
         elif self.stale_steps >= self.started.ladder.no_progress_steps:
             trigger, reason = "no_progress", f"{self.stale_steps} steps brought nothing new"
         if trigger is not None:
-            return Failed(trigger=trigger, reason=reason)
-        return Worked() if progress else None
+            return RecordFailure(trigger=trigger, reason=reason)
+        return RecordProgress() if progress else None
 
     def _said(self, event: Said) -> None:
-        self.due = None
+        self.pending_action = None
         self.final = None
         self.forced_tool = event.forces
         self.history.add_user(event.message)
 
     def _triggered(self, event: Triggered) -> None:
         if event.action == "reask":
-            self.position = climbing.before_feedback(self.started.ladder, self.position, event.trigger).position
+            self.position = escalation.before_feedback(self.started.ladder, self.position, event.trigger).position
             return
         if event.trigger == "no_progress":
             self.stale_steps = 0
-        say = event.reason if isinstance(self.due, Verdict) else self.due.say if isinstance(self.due, Failed) else ""
-        self._decided(climbing.failed(self.started.ladder, self.position, event.trigger), event.reason, say)
+        pending = self.pending_action
+        say = pending.say if isinstance(pending, RecordFailure) else ""
+        if isinstance(pending, ApplyVerification):
+            say = event.reason
+        self._decided(escalation.failed(self.started.ladder, self.position, event.trigger), event.reason, say)
 
-    def _decided(self, decision: climbing.Decision, reason: str, say: str = "") -> None:
-        """Take over what the ladder decided; what it means for the run is due."""
+    def _decided(self, decision: escalation.Decision, reason: str, say: str = "") -> None:
+        """Apply the decision of the ladder and set the action that follows from it."""
         self.position = decision.position
         match decision.action:
-            case climbing.Move():
-                self.due = Moving(move=decision.action, reason=reason, say=say)
-            case climbing.Stop():
-                self.due = Stopping(trigger=decision.action.trigger, reason=reason)
-            case climbing.Stay() | climbing.ReAsk():
-                self.due = Saying(text=say) if say else None
+            case escalation.Move():
+                self.pending_action = ChangeRung(move=decision.action, reason=reason, say=say)
+            case escalation.Stop():
+                self.pending_action = EndAsStuck(trigger=decision.action.trigger, reason=reason)
+            case escalation.Stay() | escalation.ReAsk():
+                self.pending_action = SendFeedback(text=say) if say else None
             case _:
                 assert_never(decision.action)
 
     def _moved(self, event: Moved) -> None:
-        self.switch_due = self.switch_due or event.switches_effort
-        moving = self.due
-        assert isinstance(moving, Moving), "only the ladder moves a run"
+        self.switch_cost_unknown = self.switch_cost_unknown or event.switches_effort
+        moving = self.pending_action
+        assert isinstance(moving, ChangeRung), "only the ladder moves a run"
         if moving.move.rung.fresh_context:
-            self.due = Renewing(reason=moving.reason)
+            self.pending_action = RenewContext(reason=moving.reason)
         else:
-            self.due = Saying(text=moving.say) if moving.say else None
+            self.pending_action = SendFeedback(text=moving.say) if moving.say else None
 
     def _rejected(self, event: Rejected) -> None:
         if event.tool:
             return
-        self.pending = None
-        self.due = Failed(trigger=event.trigger, reason=event.reason, say=event.say)
+        self.pending_reply = None
+        self.pending_action = RecordFailure(trigger=event.trigger, reason=event.reason, say=event.say)
         self.growth += event.trigger == "truncated" and event.grow
         self.reasoned_answers += event.trigger == "answer_in_reasoning"
 
     def _resumed(self, event: Resumed) -> None:
         if self.ended is not None and self.ended.status in {"stuck", "verify_failed"}:
             # Whoever resumes a run that had given up wants it tried again: the ladder and the attempts begin anew.
-            self.switch_due = self.switch_due or self.started.ladder.rungs[0].effort != self.effort
-            self.position = climbing.Position()
+            self.switch_cost_unknown = self.switch_cost_unknown or self.started.ladder.rungs[0].effort != self.effort
+            self.position = escalation.Position()
             self.verify_attempts = 0
-            self.due = None
+            self.pending_action = None
         self.limits = event.limits or self.limits
         self.ended = None
 
     def _renewed(self, event: ContextRenewed) -> None:
-        self.pending = self.second = None
-        self.due = None
+        self.pending_reply = self.reask_reply = None
+        self.pending_action = None
         self.history.restart()
         self._open(event.prompt)
         self.size = PromptSize()

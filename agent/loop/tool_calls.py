@@ -17,11 +17,11 @@ from ..policy.budget import Exceeded
 from ..policy.permissions import Asked, decide, denial
 from ..tooling.execute import execute
 from . import prompts
-from .dependencies import Surroundings
+from .dependencies import RunDependencies
 from .state import RunState
 
 
-async def settle(state: RunState, around: Surroundings) -> str:
+async def run_calls(state: RunState, deps: RunDependencies) -> str:
     """Run what the open turn still lacks; a call that a killed process had begun is answered as interrupted.
 
     Returns the reason why the budget forbids it; empty: every call has its result.
@@ -34,20 +34,20 @@ async def settle(state: RunState, around: Surroundings) -> str:
     if limit is not None and state.spent.tool_calls + new > limit:
         # Not begun in part: which of the calls matter most is the model's to say, and nobody would ask it.
         return str(Exceeded(limit="tool_calls", allowed=limit, used=state.spent.tool_calls, more=new))
-    for group in _groups(calls, around):
+    for group in _groups(calls, deps):
         try:
             async with asyncio.TaskGroup() as together:
                 for call in group:
-                    together.create_task(_run(call, state, around))
+                    together.create_task(_run(call, state, deps))
         except BaseExceptionGroup as failed:  # tools raise nothing, so it is the journal's or an observer's
             raise failed.exceptions[0] from failed
     return ""
 
 
-def _groups(calls: Sequence[ToolCall], around: Surroundings) -> list[list[ToolCall]]:
+def _groups(calls: Sequence[ToolCall], deps: RunDependencies) -> list[list[ToolCall]]:
     groups: list[list[ToolCall]] = [[]]
     for call in calls:
-        tool = around.toolbox.get(call.name)
+        tool = deps.toolbox.get(call.name)
         if tool is not None and tool.exclusive:
             groups += [[call], []]
         else:
@@ -55,30 +55,30 @@ def _groups(calls: Sequence[ToolCall], around: Surroundings) -> list[list[ToolCa
     return groups
 
 
-async def _run(call: ToolCall, state: RunState, around: Surroundings) -> None:
+async def _run(call: ToolCall, state: RunState, deps: RunDependencies) -> None:
     if call.id in state.begun:
         result = ToolResult(tool_call_id=call.id, name=call.name, content=prompts.INTERRUPTED, status="interrupted")
-        around.record(CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=""))
+        deps.record(CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=""))
         return
-    tool = around.toolbox.get(call.name)
+    tool = deps.toolbox.get(call.name)
     assert tool is not None, "a taken call names a tool"
-    if denied := await _denied(call, around):
+    if denied := await _denied(call, deps):
         result = ToolResult(tool_call_id=call.id, name=call.name, content=denied, status="denied")
         # It has a print, so that the same call again counts as repeated.
         ended = CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=_fingerprint(call, result))
-        around.record(ended)
+        deps.record(ended)
         return
     value = tool.arguments.check(call.arguments)
-    around.record(CallStarted(step=state.step, tool_call_id=call.id, tool=call.name, arguments=call.arguments))
+    deps.record(CallStarted(step=state.step, tool_call_id=call.id, tool=call.name, arguments=call.arguments))
     if not tool.read_only:
-        await asyncio.to_thread(around.sync)  # the intent is on the disk before the effect is in the world
-    spill_dir = around.context.workspace / ".agent" / "outputs"
-    execution = await execute(call, tool, value, around.context, spill_dir=spill_dir)
+        await asyncio.to_thread(deps.sync)  # the intent is on the disk before the effect is in the world
+    spill_dir = deps.context.workspace / ".agent" / "outputs"
+    execution = await execute(call, tool, value, deps.context, spill_dir=spill_dir)
     result = execution.result
     fingerprint = _fingerprint(call, result)
     if fingerprint == state.last_fingerprint:
         result = replace(result, content=f"{result.content}\n{prompts.SAME_AGAIN}")
-    around.record(
+    deps.record(
         CallEnded(
             step=state.step,
             result=result,
@@ -89,18 +89,18 @@ async def _run(call: ToolCall, state: RunState, around: Surroundings) -> None:
     )
 
 
-async def _denied(call: ToolCall, around: Surroundings) -> str:
+async def _denied(call: ToolCall, deps: RunDependencies) -> str:
     """Return what the model is told about a call that it may not make; empty: it may."""
     arguments: dict[str, JsonValue] = json.loads(call.arguments)
-    rule = decide(around.permissions, call.name, arguments)
+    rule = decide(deps.permissions, call.name, arguments)
     if rule is None:
         return ""
     if rule.do == "deny":
         return denial(rule, asked="no")
-    if around.approve is None:
+    if deps.approve is None:
         return denial(rule, asked="nobody")
-    allowed = await around.approve(Asked(tool=call.name, arguments=arguments, why=rule.why))
-    around.record(Noticed(text=f"{call.name}: a person {'allowed' if allowed else 'did not allow'} {call.arguments}"))
+    allowed = await deps.approve(Asked(tool=call.name, arguments=arguments, why=rule.why))
+    deps.record(Noticed(text=f"{call.name}: a person {'allowed' if allowed else 'did not allow'} {call.arguments}"))
     return "" if allowed else denial(rule, asked="refused")
 
 

@@ -28,7 +28,15 @@ from agent.journal.events import (
     VerifyEnded,
 )
 from agent.journal.journal import read_journal
-from agent.loop.pending import Failed, Moving, Renewing, Saying, Stopping, Verdict, Worked
+from agent.loop.pending import (
+    ApplyVerification,
+    ChangeRung,
+    EndAsStuck,
+    RecordFailure,
+    RecordProgress,
+    RenewContext,
+    SendFeedback,
+)
 from agent.loop.state import RunState
 from agent.messages import AssistantMessage, Reply, ToolCall, ToolResult, ToolStatus, UserMessage
 from agent.model.profiles import MISTRAL
@@ -83,42 +91,46 @@ def step(number: int, *prints: str, status: ToolStatus = "ok", faults: tuple[Fau
 
 
 FAULT = Fault(trigger="unknown_tool", signature="lok {}")
-REPEATED = Failed(trigger="repeat", reason="the same call gave the same result again")
-ERROR = Failed(trigger="tool_error", reason="a tool reported an error")
+REPEATED = RecordFailure(trigger="repeat", reason="the same call gave the same result again")
+ERROR = RecordFailure(trigger="tool_error", reason="a tool reported an error")
 
 
 @pytest.mark.parametrize(
     ("events", "due"),
     [
-        (step(1, "p"), Worked()),
+        (step(1, "p"), RecordProgress()),
         ([*step(1, "p"), *step(2, "p")], REPEATED),
         ([*step(1, "p"), *step(2, "q"), *step(3, "p")], None),
         ([*step(1, "p", "q"), *step(2, "p")], None),
-        ([*step(1, "p"), *step(2, "p", "q")], Worked()),
+        ([*step(1, "p"), *step(2, "p", "q")], RecordProgress()),
         (step(1, "p", status="error"), ERROR),
         (step(1, "p", status="timeout"), ERROR),
         (step(1, "", status="interrupted"), None),
         ([*step(1, "", status="interrupted"), *step(2, "", status="interrupted")], None),
         (
             [*step(1, "p"), *step(2, "p", faults=(FAULT,))],
-            Failed(trigger="unknown_tool", reason="a call could not be executed"),
+            RecordFailure(trigger="unknown_tool", reason="a call could not be executed"),
         ),
-        (step(1, "p", faults=(FAULT,)), Worked()),
+        (step(1, "p", faults=(FAULT,)), RecordProgress()),
         (
             [*step(1, "p", "q"), *[event for n in range(2, 6) for event in step(n, "p", "q")]],
-            Failed(trigger="no_progress", reason="4 steps brought nothing new"),
+            RecordFailure(trigger="no_progress", reason="4 steps brought nothing new"),
         ),
     ],
 )
 def test_what_a_turn_amounts_to(events: list[Event], due: object):
-    assert state_of(*events).due == due
+    assert state_of(*events).pending_action == due
 
 
 def test_a_turn_is_open_until_every_call_has_its_result():
     first, second, *rest = step(1, "p", "q")
     open_state = state_of(first, second, *rest[:2])
 
-    assert (open_state.open_ids(), open_state.due, len(open_state.history.messages)) == (["call00101"], None, 2)
+    assert (open_state.open_ids(), open_state.pending_action, len(open_state.history.messages)) == (
+        ["call00101"],
+        None,
+        2,
+    )
     closed = state_of(first, second, *rest)
     assert (closed.open_ids(), closed.open_turn, len(closed.history.messages)) == ((), None, 5)
     assert closed.spent.tool_calls == 2
@@ -134,36 +146,41 @@ VERIFIED = VerifyEnded(attempt=1, ok=False, exit_code=1, output="x", elapsed_s=0
 
 
 def test_a_refused_reply_is_owed_to_the_ladder_and_then_to_the_model():
-    assert state_of(EMPTY).due == Failed(trigger="empty_reply", reason="empty", say="Speak.")
-    assert state_of(EMPTY, HEARD).due == Saying(text="Speak.")
-    assert state_of(EMPTY, HEARD, Said(message=UserMessage(content="Speak."))).due is None
+    assert state_of(EMPTY).pending_action == RecordFailure(trigger="empty_reply", reason="empty", say="Speak.")
+    assert state_of(EMPTY, HEARD).pending_action == SendFeedback(text="Speak.")
+    assert state_of(EMPTY, HEARD, Said(message=UserMessage(content="Speak."))).pending_action is None
 
 
 def test_a_climb_is_owed_until_the_run_has_moved():
     climbing = state_of(EMPTY, HEARD, EMPTY, replace(HEARD, action="climb"))
     moved = state_of(EMPTY, HEARD, EMPTY, replace(HEARD, action="climb"), MOVED_UP)
 
-    assert isinstance(climbing.due, Moving)
-    assert (climbing.due.move.to, climbing.due.say, climbing.effort, climbing.switch_due) == (
+    assert isinstance(climbing.pending_action, ChangeRung)
+    assert (
+        climbing.pending_action.move.to,
+        climbing.pending_action.say,
+        climbing.effort,
+        climbing.switch_cost_unknown,
+    ) == (
         2,
         "Speak.",
         "high",
         False,
     )
-    assert (moved.due, moved.switch_due) == (Saying(text="Speak."), True)
+    assert (moved.pending_action, moved.switch_cost_unknown) == (SendFeedback(text="Speak."), True)
 
 
 def test_a_fresh_context_is_owed_instead_of_words():
     climbed = [EMPTY, HEARD, EMPTY, replace(HEARD, action="climb"), MOVED_UP]
     state = state_of(*climbed, EMPTY, HEARD, EMPTY, replace(HEARD, action="climb"), FRESH)
 
-    assert state.due == Renewing(reason="empty")
+    assert state.pending_action == RenewContext(reason="empty")
 
 
 def test_at_the_end_of_the_ladder_the_stop_is_owed():
     ladder = Ladder(rungs=LADDER.rungs[:1], triggers={"empty_reply": 1})
 
-    assert state_of(EMPTY, replace(HEARD, action="stop"), ladder=ladder).due == Stopping(
+    assert state_of(EMPTY, replace(HEARD, action="stop"), ladder=ladder).pending_action == EndAsStuck(
         trigger="empty_reply", reason="empty"
     )
 
@@ -171,12 +188,12 @@ def test_at_the_end_of_the_ladder_the_stop_is_owed():
 def test_a_verification_is_owed_its_consequence_and_its_text_goes_to_the_model():
     climb = Triggered(step=1, trigger="verify_failed", action="climb", reason="It failed.")
 
-    assert state_of(VERIFIED).due == Verdict(found=VERIFIED)
-    assert state_of(VERIFIED, climb, MOVED_UP).due == Saying(text="It failed.")
+    assert state_of(VERIFIED).pending_action == ApplyVerification(found=VERIFIED)
+    assert state_of(VERIFIED, climb, MOVED_UP).pending_action == SendFeedback(text="It failed.")
 
 
 def test_progress_is_owed_to_the_ladder():
-    assert state_of(*step(1, "p"), Progressed(step=1)).due is None
+    assert state_of(*step(1, "p"), Progressed(step=1)).pending_action is None
     assert state_of(*step(1, "p"), Progressed(step=1)).position == Position(good_steps=1)
 
 
@@ -190,10 +207,10 @@ def replied(*, reask: bool) -> Replied:
 def test_a_reask_stands_beside_the_reply_it_is_to_replace():
     state = state_of(replied(reask=False), replied(reask=True))
 
-    assert (state.pending, state.second) == (replied(reask=False), replied(reask=True))
+    assert (state.pending_reply, state.reask_reply) == (replied(reask=False), replied(reask=True))
     assert (state.spent.steps, state.spent.wall_s) == (2, 1.0)
     state.apply(step(1)[0])
-    assert (state.pending, state.second) == (None, None)
+    assert (state.pending_reply, state.reask_reply) == (None, None)
 
 
 # Resumed.
@@ -246,5 +263,5 @@ async def test_the_state_read_back_is_the_state_that_was(tmp_path: Path):
     for event in events[1:]:
         state.apply(event)
     assert tuple(state.history.messages) == outcome.messages
-    assert (state.spent, state.answer, state.due) == (outcome.usage, "Done.", None)
+    assert (state.spent, state.answer, state.pending_action) == (outcome.usage, "Done.", None)
     assert [json.loads(message)["role"] for message in state.history.wire][:3] == ["system", "user", "assistant"]
