@@ -41,7 +41,7 @@ from .tooling.context import ToolContext
 from .tooling.final_result import result_tool
 from .tooling.tool import Tool
 from .tooling.toolbox import Toolbox
-from .workspace.prepare import WorkspaceMode, beside_worktree, open_workspace
+from .workspace.prepare import WorkspaceMode, prepare_workspace, worktree_read_paths
 from .workspace.workspace import Snapshot
 
 Observer = Callable[[Event], None]
@@ -228,7 +228,7 @@ class Agent:
         async with AsyncExitStack() as ending:
             if journal is not None:
                 ending.callback(journal.close)
-            ending.push_async_callback(context.kept.aclose)
+            ending.push_async_callback(context.resources.aclose)
             try:
                 record(opening)
             except JournalLost as error:
@@ -252,7 +252,7 @@ class Agent:
         profile = self._profile(served.model)
         toolbox = self.toolbox()
         self._isolation()  # a machine that has none is refused before a copy or worktree is made
-        opened = await asyncio.to_thread(open_workspace, self.workspace, self.workspace_mode, folder,
+        opened = await asyncio.to_thread(prepare_workspace, self.workspace, self.workspace_mode, folder,
                                          kept=self.runs is not None,
                                          changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
         return RunStarted(
@@ -285,7 +285,7 @@ class Agent:
         sandbox = self._isolation()
         if sandbox is None or self.workspace_mode != "worktree":
             return sandbox
-        read = (*sandbox.rules.read, *beside_worktree(Path(self.workspace or Path.cwd()), workspace))
+        read = (*sandbox.rules.read, *worktree_read_paths(Path(self.workspace or Path.cwd()), workspace))
         return replace(sandbox, rules=replace(sandbox.rules, read=read))
 
     def _profile(self, model: str) -> Profile:

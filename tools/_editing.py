@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent import ToolError
 
-from . import _texts
+from . import _text as _texts
 
 
 @dataclass(frozen=True, kw_only=True)

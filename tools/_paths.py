@@ -17,7 +17,7 @@ from typing import BinaryIO, Literal, NewType, NoReturn
 
 from agent import ToolError
 
-from ._beneath import Outside, Protected, Spot, find_beneath, inside_of, open_beneath
+from ._safe_open import Outside, Protected, Spot, find_beneath, inside_of, open_beneath
 
 MAX_PATH_BYTES = 4_000  # PATH_MAX is 4,096 with the workspace's own path in it
 MAX_NAME_BYTES = 255

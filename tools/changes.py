@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths
-from ._changes import MAX_KEPT_BYTES, Changes, content
+from ._change_history import MAX_KEPT_BYTES, Changes, content
 from ._editing import edited, parsed_diff, patched
 from ._encodings import Decoded, decoded, encoded
 
@@ -46,7 +46,7 @@ def edit_files(context: Context, edits: Annotated[tuple[Edit, ...], Field(min_le
         texts[path] = replace(texts[path], text=done.text)
         told.append(f"{path}: {done.place}")
     after = {path: encoded(text.text, text.encoding, f'The new text of "{path}"') for path, text in texts.items()}
-    context.kept.get(Changes).apply(context.workspace, after)
+    context.resources.get(Changes).apply(context.workspace, after)
     return f"Edited {'; '.join(told)}."
 
 
@@ -71,7 +71,7 @@ def apply_diff(context: Context, diff: str) -> str:
             after[_paths.inside(context.workspace, one.new_path)] = changed
             changed = None
         after[path] = changed if one.new_path else None
-    context.kept.get(Changes).apply(context.workspace, after)
+    context.resources.get(Changes).apply(context.workspace, after)
     made = [f"{'removed' if data is None else 'wrote'} {path}" for path, data in after.items()]
     return f"Applied: {', '.join(made)}."
 
@@ -79,7 +79,7 @@ def apply_diff(context: Context, diff: str) -> str:
 @tool(exclusive=True)
 def undo_change(context: Context) -> str:
     """Undo the last change that a tool made to files; call it again for the one before."""
-    last = context.kept.get(Changes).undo(context.workspace)
+    last = context.resources.get(Changes).undo(context.workspace)
     told = [f"{path} {'is gone again' if data is None else 'is as it was'}" for path, data in last.before.items()]
     return f"Undone: {', '.join(told)}."
 

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from agent import ToolContext, ToolError, tool
 
-from . import _paths, _texts
+from . import _paths
+from . import _text as _texts
 from ._encodings import decoded
 
 MOST_FOUND = 60

@@ -45,14 +45,14 @@ async def debug_start(
         str(context.workspace / shown), *arguments,
     ]  # fmt: skip
     wanted = [_breakpoint(context, text) for text in breakpoints]
-    session = context.kept.get(DebugSession)
+    session = context.resources.get(DebugSession)
     return await _told(context, session, await session.start(argv, wanted, context, timeout_s), timeout_s)
 
 
 @tool(exclusive=True, timeout_s=MAX_TIMEOUT_S + 60.0)
 async def debug_resume(context: Context, how: Step = "continue", timeout_s: Seconds = 60) -> str:
     """Go on from where the program stands, to the next stop or by one line: over, into or out of a call."""
-    session = context.kept.get(DebugSession)
+    session = context.resources.get(DebugSession)
     found = await session.step(how, timeout_s) if session.frames else await session.wait(timeout_s)
     return await _told(context, session, found, timeout_s)
 
@@ -60,7 +60,7 @@ async def debug_resume(context: Context, how: Step = "continue", timeout_s: Seco
 @tool(exclusive=True)
 async def debug_look(context: Context, frame: FrameNumber = 0) -> str:
     """Show the source around a frame of the stopped program, and its local variables."""
-    session = context.kept.get(DebugSession)
+    session = context.resources.get(DebugSession)
     values = [f"  {one.name} = {_cut(one.value)}" for one in await session.variables(frame)]
     place = session.frames[frame]
     return "\n".join([f"#{frame} {_where(context, place)}", *_source(place), "variables:", *(values or ["  (none)"])])
@@ -69,14 +69,14 @@ async def debug_look(context: Context, frame: FrameNumber = 0) -> str:
 @tool(exclusive=True)
 async def debug_evaluate(context: Context, expression: str, frame: FrameNumber = 0) -> str:
     """Evaluate a Python expression in a frame of the stopped program."""
-    found = await context.kept.get(DebugSession).evaluate(expression, frame)
+    found = await context.resources.get(DebugSession).evaluate(expression, frame)
     return found if len(found) <= _EVALUATED_CHARS else f"{found[:_EVALUATED_CHARS]}... ({len(found):,} characters)"
 
 
 @tool(exclusive=True)
 async def debug_stop(context: Context) -> str:
     """End the debugged program."""
-    await context.kept.get(DebugSession).aclose()
+    await context.resources.get(DebugSession).aclose()
     return "The program is ended."
 
 

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from agent import Image, ToolContext, ToolError, tool
 
-from . import _paths, _texts
-from ._changes import Changes
+from . import _paths
+from . import _text as _texts
+from ._change_history import Changes
 from ._editing import edited
 from ._encodings import Decoded, decoded, encoded
 from ._ignored import Ignored
@@ -85,7 +86,7 @@ def read_file(
     media_type = _picture_type(data)
     if media_type:
         return _picture(data, shown, media_type)
-    context.kept.get(Changes).saw(shown, data)
+    context.resources.get(Changes).saw(shown, data)
     text = _text(data, shown)
     return _part(text.text, shown, start_line, line_count) + (f"\n{text.note}" if text.note else "")
 
@@ -95,7 +96,7 @@ def write_file(context: Context, path: str, content: str) -> str:
     """Write a whole text file; replaces what was there."""
     shown = _paths.inside(context.workspace, path)
     data = encoded(content, "utf-8", "content")
-    changes = context.kept.get(Changes)
+    changes = context.resources.get(Changes)
     changes.check_unchanged(context.workspace, shown)
     changes.apply(context.workspace, {shown: data})
     return f"Wrote {_counted(len(data), 'byte', 'bytes')} to {shown}."
@@ -111,7 +112,7 @@ def edit_file(context: Context, path: str, old: str, new: str) -> str:
     encoded(new, text.encoding, "new")  # names what cannot be written; the whole could not
     done = edited(text.text, old, new, shown)
     after = encoded(done.text, text.encoding, "the new text")
-    context.kept.get(Changes).apply(context.workspace, {shown: after})
+    context.resources.get(Changes).apply(context.workspace, {shown: after})
     return f"Edited {shown}: {done.place}."
 
 

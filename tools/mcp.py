@@ -97,7 +97,7 @@ def _tool(name: str, server: McpServer, directory: Path, offered: Offered) -> To
     )
 
     async def body(arguments: dict[str, object], context: ToolContext[Any]) -> object:
-        sessions = context.kept.get(_Sessions)
+        sessions = context.resources.get(_Sessions)
         return await sessions.call(name, server, directory, offered.name, arguments, again=read_only)
 
     return replace(made, body=body)

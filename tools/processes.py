@@ -42,7 +42,7 @@ class _Started:
 @tool(exclusive=True, commands=True, timeout_s=MAX_WAIT_S + 30.0)
 async def start_process(context: Context, command: str, wait_s: WaitS = 2) -> str:
     """Start a shell command that goes on in the background, such as a server; shows what it prints at first."""
-    started = context.kept.get(_Started)
+    started = context.resources.get(_Started)
     if len(started.running) >= MOST_RUNNING:
         msg = f"{MOST_RUNNING} processes are running already. End one with stop_process."
         raise ToolError(msg)
@@ -55,7 +55,7 @@ async def start_process(context: Context, command: str, wait_s: WaitS = 2) -> st
 @tool(exclusive=True, timeout_s=MAX_WAIT_S + 30.0)
 async def read_process(context: Context, process: Number, wait_s: WaitS = 0) -> str:
     """Read what a background process printed since it was last read, and whether it still runs."""
-    started = context.kept.get(_Started)
+    started = context.resources.get(_Started)
     started.process(process)
     return await _told(started, process, wait_s)
 
@@ -63,7 +63,7 @@ async def read_process(context: Context, process: Number, wait_s: WaitS = 0) -> 
 @tool(exclusive=True)
 async def stop_process(context: Context, process: Number) -> str:
     """End a background process with all its children; shows its last words."""
-    started = context.kept.get(_Started)
+    started = context.resources.get(_Started)
     running = started.process(process)
     running.terminate()
     await running.wait(_END_S)

@@ -16,7 +16,7 @@ from . import _matcher, _paths
 from ._encodings import decoded, encoded, is_binary
 from ._ignored import Ignored
 from ._prefilter import files_with, required_text
-from ._texts import BOM
+from ._text import BOM
 
 TIMEOUT_S = 10.0
 MAX_ENTRIES = 50_000

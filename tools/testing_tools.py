@@ -14,7 +14,7 @@ from agent import ToolContext, ToolError, tool
 from . import _paths
 from ._commands import ended, python_of
 from ._reporter import REPORT_ENV
-from ._testreport import Outcome, Report, from_junit, from_plugin, told
+from ._test_report import Outcome, Report, from_junit, from_plugin, told
 
 MAX_TIMEOUT_S = 1_800
 MAX_REPORT_BYTES = 20_000_000
@@ -64,7 +64,7 @@ async def run_tests(
     report = from_plugin(text, context.workspace.resolve())
     if ran.exit_code != 0 and not report.cases:
         raise ToolError(_no_report(ran.exit_code, ran.output, timeout_s, report.running))
-    answer = context.kept.get(_LastRun).compared(report)
+    answer = context.resources.get(_LastRun).compared(report)
     return f"{answer}\n\n{_cut_short(ran.exit_code, timeout_s, report.running)}".rstrip()
 
 
@@ -82,7 +82,7 @@ def read_test_report(context: ToolContext[Any], path: str) -> str:
     except ValueError as error:
         msg = f'"{shown}" is no JUnit XML report: {error}. Let the test runner write one, then give its path.'
         raise ToolError(msg) from error
-    return context.kept.get(_LastRun).compared(report)
+    return context.resources.get(_LastRun).compared(report)
 
 
 def _cut_short(code: int | None, timeout_s: int, running: str) -> str:

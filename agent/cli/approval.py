@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from ..policy.permissions import Approve, Asked
+from ..policy.permissions import ApprovalRequest, Approve
 from ..tooling.threads import in_thread
 
 
@@ -21,7 +21,7 @@ class Terminal:
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _always: set[str] = field(default_factory=set[str])
 
-    async def approve(self, asked: Asked) -> bool:
+    async def approve(self, asked: ApprovalRequest) -> bool:
         """Show the call and wait for `y`, `n` or `a` (this tool's calls are not asked about again in this run)."""
         async with self._one:
             if asked.tool in self._always:

@@ -16,9 +16,9 @@ def main(args: argparse.Namespace) -> int:
     import os
 
     from ..journal.runs import runs_folder
-    from ..workspace.recorded import workspace_of
+    from ..workspace.recorded import recorded_run
 
-    changed = workspace_of(runs_folder(os.environ), args.run)
+    changed = recorded_run(runs_folder(os.environ), args.run)
     # As much as a terminal's memory holds; who wants more has --names, and the files.
     changes = changed.workspace.diff(changed.snapshot, max_chars=1_000_000)
     for change in changes:

@@ -32,14 +32,14 @@ To try without a GPU: --model pocket starts a tiny model on the CPU for this run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class EndpointRequest:
     """What the command line asks for."""
 
     base_url: str | None
     model: str | None
 
 
-def find_endpoint(wanted: Wanted, task: TaskModel, environ: Mapping[str, str]) -> Endpoint | None:
+def find_endpoint(wanted: EndpointRequest, task: TaskModel, environ: Mapping[str, str]) -> Endpoint | None:
     """Return the endpoint of a run; None: the pocket model is wanted, and no server has it yet.
 
     Raises:

@@ -25,7 +25,7 @@ from ..task.parts import TaskModel
 from ..task.task import Task
 from ..view.live import LiveView
 from .approval import at_terminal
-from .discovery import Wanted, endpoint_at, find_endpoint
+from .discovery import EndpointRequest, endpoint_at, find_endpoint
 from .dry_run import dry_run
 from .progress import ProgressLines
 
@@ -71,7 +71,7 @@ def find_servers(models: Iterable[TaskModel], args: argparse.Namespace) -> dict[
     Raises:
         ConfigError: no server is named, or the API key's variable is not set.
     """
-    wanted = Wanted(base_url=args.base_url, model=args.model)
+    wanted = EndpointRequest(base_url=args.base_url, model=args.model)
     return {model: find_endpoint(wanted, model, os.environ) for model in dict.fromkeys(models)}
 
 

@@ -19,10 +19,10 @@ def main(args: argparse.Namespace) -> int:
 
     from ..errors import ConfigError
     from ..journal.runs import runs_folder
-    from ..workspace.recorded import workspace_of
+    from ..workspace.recorded import recorded_run
     from ..workspace.workspace import NoSnapshot
 
-    found = workspace_of(runs_folder(os.environ), args.run)
+    found = recorded_run(runs_folder(os.environ), args.run)
     changes = found.workspace.diff(found.snapshot, max_chars=0)
     if not changes:
         print(f"Nothing differs from what run {found.run} began with.")

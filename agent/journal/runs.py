@@ -67,8 +67,8 @@ def list_runs(runs: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: ((folder / JOURNAL_NAME).stat().st_mtime, folder.name))
 
 
-def began(folder: Path) -> RunStarted | None:
-    """Return how a run began, from the first line of its journal alone. None: there is none that can be read."""
+def first_event(folder: Path) -> RunStarted | None:
+    """Return the first event of a run, reading only the first line of its journal. None if it cannot be read."""
     try:
         with (folder / JOURNAL_NAME).open("rb") as file:
             first = read_event(file.readline().rstrip(b"\n"))

@@ -13,7 +13,7 @@ from tenacity import RetryCallState
 from ..errors import EndpointError, EndpointRejected
 from ..journal.events import Replied, Requested, Retried
 from ..messages import RawCall, Reply
-from ..model.control_tokens import restored
+from ..model.control_tokens import unescape_control_tokens
 from ..model.retry import retrying
 from ..model.wire import Request
 from ..policy.budget import output_left
@@ -88,7 +88,7 @@ class Asker:
         replied = Replied(
             step=step,
             rung=self._state.position.rung,
-            reply=restored(reply),
+            reply=unescape_control_tokens(reply),
             max_tokens=room,
             wire_bytes=self._state.history.wire_bytes,
             elapsed_s=round(self._deps.clock() - began, 4),

@@ -14,7 +14,7 @@ from ..journal.events import CallEnded, CallStarted, Noticed
 from ..messages import ToolCall, ToolResult
 from ..parsing.validation import canonical
 from ..policy.budget import Exceeded
-from ..policy.permissions import Asked, decide, denial
+from ..policy.permissions import ApprovalRequest, decide, denial
 from ..tooling.execute import execute
 from . import prompts
 from .dependencies import RunDependencies
@@ -99,7 +99,7 @@ async def _denied(call: ToolCall, deps: RunDependencies) -> str:
         return denial(rule, asked="no")
     if deps.approve is None:
         return denial(rule, asked="nobody")
-    allowed = await deps.approve(Asked(tool=call.name, arguments=arguments, why=rule.why))
+    allowed = await deps.approve(ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why))
     deps.record(Noticed(text=f"{call.name}: a person {'allowed' if allowed else 'did not allow'} {call.arguments}"))
     return "" if allowed else denial(rule, asked="refused")
 

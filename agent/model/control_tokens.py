@@ -19,12 +19,12 @@ _MARKER = re.compile(rf"[\[<](?={_REST})")
 _HIDDEN = re.compile(rf"(?<=[\[<]){_JOINER}(?={_REST})")
 
 
-def hide(text: str) -> str:
+def escape_control_tokens(text: str) -> str:
     """Take the markers in text that a model reads apart: a file must not be able to end the turn, or call a tool."""
     return _MARKER.sub(rf"\g<0>{_JOINER}", text)
 
 
-def restored(reply: Reply) -> Reply:
+def unescape_control_tokens(reply: Reply) -> Reply:
     """Put the markers that a reply copied together again, so that files get what is meant."""
     if _JOINER not in reply.content and not any(_JOINER in call.arguments for call in reply.tool_calls):
         return reply

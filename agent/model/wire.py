@@ -20,7 +20,7 @@ from ..messages import (
     Usage,
     UserMessage,
 )
-from .control_tokens import hide
+from .control_tokens import escape_control_tokens
 from .profiles import NO_SAMPLING, Sampling, SchemaField
 
 ReasoningField = Literal["reasoning", "reasoning_content"]
@@ -91,9 +91,15 @@ def encode_message(message: Message, *, reasoning_field: ReasoningField | None) 
         case SystemMessage():
             return _dump({"role": "system", "content": message.content})
         case UserMessage():
-            return _dump({"role": "user", "content": _content(hide(message.content), message.images)})
+            return _dump({"role": "user", "content": _content(escape_control_tokens(message.content), message.images)})
         case ToolResult():
-            return _dump({"role": "tool", "tool_call_id": message.tool_call_id, "content": hide(message.content)})
+            return _dump(
+                {
+                    "role": "tool",
+                    "tool_call_id": message.tool_call_id,
+                    "content": escape_control_tokens(message.content),
+                }
+            )
         case AssistantMessage():
             return _dump(_assistant(message, reasoning_field))
 

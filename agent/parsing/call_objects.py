@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from ..messages import RawCall
 from ..tooling.arguments import JsonObject
-from .lenient_json import Unreadable, read_relaxed
+from .lenient_json import Unreadable, read_lenient
 from .repair import Parsed, parse_object
 
 
@@ -56,7 +56,7 @@ def object_end(text: str, begin: int) -> int | None:
     except (ValueError, RecursionError):
         pass
     try:
-        return read_relaxed(text, begin).end
+        return read_lenient(text, begin).end
     except (Unreadable, RecursionError):
         return None
 

@@ -28,7 +28,7 @@ class Unreadable(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Relaxed:
+class Lenient:
     """An object and what had to be overlooked to read it."""
 
     value: JsonObject
@@ -37,7 +37,7 @@ class Relaxed:
     liberties: tuple[str, ...]
 
 
-def read_relaxed(text: str, start: int) -> Relaxed:
+def read_lenient(text: str, start: int) -> Lenient:
     """Read the object whose opening brace stands at `start`.
 
     Raises:
@@ -46,7 +46,7 @@ def read_relaxed(text: str, start: int) -> Relaxed:
     reader = _Reader(text, start)
     value = reader.read_object()
     reader.settle_escapes()
-    return Relaxed(value=value, end=reader.at, liberties=tuple(reader.liberties))
+    return Lenient(value=value, end=reader.at, liberties=tuple(reader.liberties))
 
 
 def unique_keys(pairs: list[tuple[str, JsonValue]]) -> JsonObject:

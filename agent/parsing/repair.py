@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from ..tooling.arguments import JsonObject
-from .lenient_json import MAX_DEPTH, Relaxed, Unreadable, read_relaxed, unique_keys
+from .lenient_json import MAX_DEPTH, Lenient, Unreadable, read_lenient, unique_keys
 from .unescaped_quotes import read_unescaped_quotes
 
 
@@ -169,20 +169,20 @@ def _mended(text: str) -> Parsed | Unparsable:
     return _sound(read.value, text[start : read.end], (*head, *read.liberties, *tail) or ("blanks",))
 
 
-def _read(text: str, start: int) -> Relaxed:
+def _read(text: str, start: int) -> Lenient:
     inner = text.find("{", start + 1)
     if inner > start and not text[start + 1 : inner].strip():
         found = _read_single(text, inner)
-        return Relaxed(value=found.value, end=found.end, liberties=("double_braces", *found.liberties))
+        return Lenient(value=found.value, end=found.end, liberties=("double_braces", *found.liberties))
     return _read_single(text, start)
 
 
-def _read_single(text: str, start: int) -> Relaxed:
+def _read_single(text: str, start: int) -> Lenient:
     try:  # the C reader first: a large object may be sound and only its surroundings are not
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError:
-        return read_relaxed(text, start)
-    return Relaxed(value=cast("JsonObject", value), end=end, liberties=())
+        return read_lenient(text, start)
+    return Lenient(value=cast("JsonObject", value), end=end, liberties=())
 
 
 def _head(head: str) -> tuple[str, ...] | None:

@@ -46,7 +46,7 @@ class Permission:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class ApprovalRequest:
     """A call that waits for a person."""
 
     tool: str
@@ -54,7 +54,7 @@ class Asked:
     why: str
 
 
-Approve = Callable[[Asked], Awaitable[bool]]
+Approve = Callable[[ApprovalRequest], Awaitable[bool]]
 """Asks a person; True: the call may be made."""
 
 _DESTRUCTIVE = (

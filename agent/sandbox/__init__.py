@@ -21,10 +21,10 @@ from ..errors import ConfigError
 from . import bubblewrap, container, landlock, seccomp
 from .rules import CommandLimits, Rules, resource_limits
 
-__all__ = ["CommandLimits", "Isolation", "Launch", "Rules", "Sandbox", "Wanted", "find_sandbox"]
+__all__ = ["CommandLimits", "Isolation", "IsolationChoice", "Launch", "Rules", "Sandbox", "find_sandbox"]
 
 Isolation = Literal["bubblewrap", "landlock", "container", "none"]
-Wanted = Literal["auto", "bubblewrap", "landlock", "container", "none"]
+IsolationChoice = Literal["auto", "bubblewrap", "landlock", "container", "none"]
 
 _INSTALL = (
     "Install bubblewrap: `sudo apt-get install bubblewrap` (Debian, Ubuntu), `sudo dnf install bubblewrap` (Fedora), "
@@ -110,7 +110,7 @@ class Sandbox:
         yield _under_landlock(argv, workspace=workspace, env=env, rules=rules)
 
 
-def find_sandbox(wanted: Wanted, rules: Rules, *, image: str = "") -> Sandbox:
+def find_sandbox(wanted: IsolationChoice, rules: Rules, *, image: str = "") -> Sandbox:
     """Return the sandbox that is asked for; `auto`: bubblewrap where it runs, else Landlock.
 
     Args:

@@ -17,7 +17,7 @@ from ..model.profiles import ProfileName
 from ..policy.ladder import Ladder
 from ..policy.limits import Limits, check_positive
 from ..policy.verification import Verify
-from ..sandbox import CommandLimits, Wanted
+from ..sandbox import CommandLimits, IsolationChoice
 from ..workspace.prepare import WorkspaceMode
 
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -123,7 +123,7 @@ class TaskSandbox:
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
-    use: Wanted = "auto"
+    use: IsolationChoice = "auto"
     """`auto`: bubblewrap where it runs, else Landlock, else the run does not begin. `container`: one of `image` for
     each command. `none`: nothing isolates them."""
     image: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from ..errors import ToolError
 from ..sandbox import Launch, Sandbox
 from ..sandbox.process import CommandResult, Output, Process, start_process
 from .redaction import redacted, secrets_in
-from .resources import Kept
+from .resources import Resources
 
 StateT = TypeVar("StateT")
 
@@ -28,12 +29,22 @@ class ToolContext(Generic[StateT]):
     """The object given as `Agent(..., state=...)`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment for the commands that a tool starts; the whole of it."""
-    kept: Kept = field(default_factory=Kept)
-    """What tools remember from call to call; its end is that of the run."""
+    resources: Resources = field(default_factory=Resources)
+    """Objects that tools share between calls; closed when the run ends."""
     sandbox: Sandbox = field(default_factory=Sandbox)
     """What isolates the commands that a tool starts."""
     secrets: Mapping[str, str] = field(default_factory=dict[str, str])
     """Values, by name, that the model and the journal do not get, beside those of `env` that are named like secrets."""
+
+    @property
+    def kept(self) -> Resources:
+        """Return `resources`; the deprecated name of this release."""
+        warnings.warn(
+            "ToolContext.kept is now ToolContext.resources; the old name works in this release only. Rename it.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.resources
 
     def redacted(self, text: str) -> str:
         """Return a text with `[secret NAME]` in the place of each secret; what a tool returns goes through it."""
@@ -66,7 +77,7 @@ class ToolContext(Generic[StateT]):
     ) -> Process:  # fmt: skip
         """Start a command that stays, such as a server, sandboxed, in the workspace; the arguments are those of `run`.
 
-        To have it killed with the run, keep it in an object of `kept` whose `aclose` calls `Process.kill`.
+        To have it killed with the run, keep it in an object of `resources` whose `aclose` calls `Process.kill`.
 
         Raises:
             ToolError: it could not be started.

@@ -10,7 +10,7 @@ KindT = TypeVar("KindT")
 
 
 @runtime_checkable
-class Closing(Protocol):
+class Closeable(Protocol):
     """Something that has to be ended."""
 
     async def aclose(self) -> None:
@@ -18,7 +18,7 @@ class Closing(Protocol):
         ...
 
 
-class Kept:
+class Resources:
     """One object of each class that a tool asked for."""
 
     def __init__(self) -> None:
@@ -39,6 +39,6 @@ class Kept:
         """Close what is kept, the last made first, and forget it."""
         while self._made:
             _, made = self._made.popitem()
-            if isinstance(made, Closing):
+            if isinstance(made, Closeable):
                 with suppress(OSError):  # a process or socket that is gone already is what was wanted
                     await made.aclose()

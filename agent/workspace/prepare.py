@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..errors import ConfigError
 from ..journal.journal import JOURNAL_NAME
-from ..journal.runs import began
+from ..journal.runs import first_event
 from .workspace import Snapshot, Workspace
 
 WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
@@ -23,7 +23,7 @@ _LOOK_BACK = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class PreparedWorkspace:
     """The folder that a run works in."""
 
     workspace: Workspace
@@ -35,7 +35,9 @@ class Opened:
     """Why not."""
 
 
-def open_workspace(path: str | Path | None, mode: WorkspaceMode, folder: Path, *, kept: bool, changes: bool) -> Opened:
+def prepare_workspace(
+    path: str | Path | None, mode: WorkspaceMode, folder: Path, *, kept: bool, changes: bool
+) -> PreparedWorkspace:
     """Return the folder that a run works in, and what it holds now, for a fresh attempt, `agent diff`, `agent undo`.
 
     Args:
@@ -57,17 +59,17 @@ def open_workspace(path: str | Path | None, mode: WorkspaceMode, folder: Path, *
             raise ConfigError(msg, key="workspace")
         workspace, worktree = _add_worktree(workspace.path, folder / "workspace")
     if not changes or (path is None and mode not in {"copy", "worktree"}):
-        return Opened(workspace=workspace, worktree=worktree)
+        return PreparedWorkspace(workspace=workspace, worktree=worktree)
     taken = workspace.snapshot(folder / "snapshot", like=_earlier_snapshot(folder, workspace) if kept else None)
     if isinstance(taken, Snapshot):
-        return Opened(workspace=workspace, worktree=worktree, snapshot=taken.tree)
-    return Opened(workspace=workspace, worktree=worktree, note=taken.reason)
+        return PreparedWorkspace(workspace=workspace, worktree=worktree, snapshot=taken.tree)
+    return PreparedWorkspace(workspace=workspace, worktree=worktree, note=taken.reason)
 
 
 def _earlier_snapshot(folder: Path, workspace: Workspace) -> Path | None:
     """Return the newest snapshot of the same folder that an earlier run made. None: none of the last runs did."""
     runs = sorted(folder.parent.glob(f"*/{JOURNAL_NAME}"), reverse=True)[:_LOOK_BACK]  # their names begin with the time
-    firsts = (began(path.parent) for path in runs)
+    firsts = (first_event(path.parent) for path in runs)
     names = (first.snapshot for first in firsts if first is not None and first.workspace == str(workspace.path))
     return next((Path(name) for name in names if name is not None and Path(name).is_dir()), None)
 
@@ -88,7 +90,7 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
     return Workspace(path), about
 
 
-def beside_worktree(folder: Path, worktree: Path) -> tuple[Path, ...]:
+def worktree_read_paths(folder: Path, worktree: Path) -> tuple[Path, ...]:
     """Return what commands in a worktree must be able to read: the repository's history, and the whole checkout.
 
     Args:

@@ -11,7 +11,7 @@ from .workspace import Snapshot, Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
-class Journaled:
+class RecordedRun:
     """A run's workspace, now and before."""
 
     run: str
@@ -21,7 +21,7 @@ class Journaled:
     snapshot: Snapshot
 
 
-def workspace_of(runs: Path, name: str) -> Journaled:
+def recorded_run(runs: Path, name: str) -> RecordedRun:
     """Return what a run worked on.
 
     Args:
@@ -37,6 +37,6 @@ def workspace_of(runs: Path, name: str) -> Journaled:
         why = first.note or "its tools change nothing, or it worked in the current folder without naming it"
         msg = f"Nothing is known of what was there before run {first.run!r}: {why}."
         raise ConfigError(msg)
-    return Journaled(
+    return RecordedRun(
         run=first.run, folder=folder, workspace=Workspace(first.workspace), snapshot=Snapshot(tree=Path(first.snapshot))
     )  # fmt: skip

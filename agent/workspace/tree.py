@@ -141,7 +141,7 @@ def share_file(known: Path, source: Path, target: Path, entry: Entry) -> bool:
     return True
 
 
-def set_facts(path: Path, entry: Entry) -> None:
+def set_metadata(path: Path, entry: Entry) -> None:
     """Give a file or folder the mode and time of an entry; changes nothing that fits already."""
     found = path.lstat()
     if stat.S_IMODE(found.st_mode) != entry.mode:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from .diff import Change, State, change_of
 from .gitignore import GitIgnore
-from .tree import Entry, make_accessible, place_file, remove, same_content, scan, set_facts, share_file, walk
+from .tree import Entry, make_accessible, place_file, remove, same_content, scan, set_metadata, share_file, walk
 
 EXCLUDED = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".agent"}
@@ -170,7 +170,7 @@ class Workspace:
             elif self._put_back(path, entry, found.get(path), snapshot):
                 changed.add(path)
         for path in reversed([path for path, entry in wanted.items() if entry.kind == "folder" and path not in kept]):
-            set_facts(self.path / path, wanted[path])
+            set_metadata(self.path / path, wanted[path])
             opened.pop(path, None)
         for path, mode in opened.items():
             opened_folder = self.path / path
@@ -240,7 +240,7 @@ class Workspace:
             return True
         if wanted.kind == "link" or (found.mode, found.mtime_ns) == (wanted.mode, wanted.mtime_ns):
             return False
-        set_facts(target, wanted)
+        set_metadata(target, wanted)
         return True
 
     def _open_folders(self, rules: GitIgnore) -> dict[str, int]:
@@ -274,8 +274,8 @@ def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | 
         elif not whole and _is_large(entry):
             (into / path).touch()
             os.truncate(into / path, entry.size_bytes)  # a hole: it takes no room
-            set_facts(into / path, entry)
+            set_metadata(into / path, entry)
         elif like is None or not share_file(like / path, root / path, into / path, entry):
             place_file(root / path, into / path)
     for path in reversed([path for path, entry in entries.items() if entry.kind == "folder"]):
-        set_facts(into / path, entries[path])
+        set_metadata(into / path, entries[path])

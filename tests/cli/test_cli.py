@@ -155,7 +155,7 @@ def test_a_record_of_a_process_that_is_gone_is_not_used(task: Path, tmp_path: Pa
 
 
 def test_a_run_finds_the_recorded_server(tmp_path: Path):
-    from agent.cli.discovery import Wanted, find_endpoint
+    from agent.cli.discovery import EndpointRequest, find_endpoint
     from agent.task.parts import TaskModel
     from serving import ServerRecord
     from serving.running.record import write_record
@@ -166,7 +166,7 @@ def test_a_run_finds_the_recorded_server(tmp_path: Path):
         started_at="2026-11-23T16:00:00+00:00", log="/tmp/log", max_model_len=8192,
     )  # fmt: skip
     write_record(record, tmp_path / "tramontane")
-    found = find_endpoint(Wanted(base_url=None, model=None), TaskModel(), {"XDG_STATE_HOME": str(tmp_path)})
+    found = find_endpoint(EndpointRequest(base_url=None, model=None), TaskModel(), {"XDG_STATE_HOME": str(tmp_path)})
     assert found is not None
     assert found.base_url == "http://127.0.0.1:9/v1"
 

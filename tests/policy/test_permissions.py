@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from agent import Agent, Permission, Sandbox, load_task
 from agent.cli.approval import Terminal
 from agent.messages import ToolResult
-from agent.policy.permissions import DESTRUCTIVE, Asked, decide
+from agent.policy.permissions import DESTRUCTIVE, ApprovalRequest, decide
 from agent.testing import ScriptedModel, calls, says
 from tools.files import write_file
 from tools.shell import run_shell
@@ -58,9 +58,9 @@ async def test_to_ask_where_nobody_is_there_is_a_denial(tmp_path: Path):
 
 @pytest.mark.parametrize("says_yes", [True, False])
 async def test_a_person_decides(tmp_path: Path, says_yes: bool):
-    asked: list[Asked] = []
+    asked: list[ApprovalRequest] = []
 
-    async def approve(question: Asked) -> bool:
+    async def approve(question: ApprovalRequest) -> bool:
         asked.append(question)
         return says_yes
 
@@ -134,7 +134,7 @@ def test_rules_stand_in_the_task(tmp_path: Path):
 async def test_the_terminal_asks_once_for_what_is_always_allowed():
     written = io.StringIO()
     person = Terminal(reads=io.StringIO("y\nn\nalways\n"), writes=written)
-    asked = Asked(tool="run_shell", arguments={"command": "rm -rf x\x1b[2J"}, why="it deletes")
+    asked = ApprovalRequest(tool="run_shell", arguments={"command": "rm -rf x\x1b[2J"}, why="it deletes")
     assert [await person.approve(asked) for _ in range(4)] == [True, False, True, True]
     assert written.getvalue().count("[y]es, [n]o, [a]lways") == 3
     assert "Allow run_shell (it deletes)?" in written.getvalue()

@@ -11,7 +11,7 @@ import pytest
 
 from agent import Agent, ToolContext, tool
 from agent.messages import Reply, ToolResult
-from agent.model.protocol import Request
+from agent.model.wire import Request
 from agent.testing import ScriptedModel, calls, says
 
 ENV = {"PATH": os.defpath}
@@ -30,7 +30,7 @@ async def test_a_run_has_its_own_and_ends_it(tmp_path: Path):
     @tool
     def count(context: ToolContext[Any]) -> int:
         """Count up."""
-        kept = context.kept.get(Counter)
+        kept = context.resources.get(Counter)
         kept.count += 1
         return kept.count
 
@@ -56,9 +56,9 @@ async def test_it_is_ended_when_the_run_breaks_and_one_that_is_gone_disturbs_nob
     @tool
     def look(context: ToolContext[Any]) -> str:
         """Look."""
-        context.kept.get(First)
-        context.kept.get(Second)
-        context.kept.get(dict)
+        context.resources.get(First)
+        context.resources.get(Second)
+        context.resources.get(dict)
         return "seen"
 
     def cancelled(request: Request) -> Reply:
@@ -68,3 +68,14 @@ async def test_it_is_ended_when_the_run_breaks_and_one_that_is_gone_disturbs_nob
     with pytest.raises(asyncio.CancelledError):
         await Agent(model, tools=[look], workspace=tmp_path, env=ENV).run("Look.")
     assert ended == ["second", "first"]
+
+
+def test_the_old_name_still_works_and_warns(tmp_path: Path):
+    context = ToolContext(workspace=tmp_path, state=None)
+    with pytest.warns(DeprecationWarning, match=r"^ToolContext.kept is now") as warned:
+        old = context.kept
+    assert old is context.resources
+    assert str(warned[0].message) == (
+        "ToolContext.kept is now ToolContext.resources; the old name works in this release only. Rename it."
+    )
+    assert warned[0].filename == __file__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent import ToolContext
-from tools._changes import MAX_KEPT_BYTES
+from tools._change_history import MAX_KEPT_BYTES
 from tools.changes import apply_diff, edit_files, undo_change
 from tools.files import edit_file, read_file, write_file
 

@@ -59,7 +59,7 @@ def workspace(tmp_path: Path) -> Path:
 async def context(workspace: Path) -> AsyncIterator[ToolContext[Any]]:
     context = ToolContext[Any](workspace=workspace, state=None, env=ENV)
     yield context
-    await context.kept.aclose()
+    await context.resources.aclose()
 
 
 async def test_a_test_stops_where_its_exception_leaves_the_code(context: ToolContext[Any], called: Called):

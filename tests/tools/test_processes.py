@@ -23,7 +23,7 @@ ENV = {"PATH": os.defpath + ":/usr/bin:/bin"}
 async def context(tmp_path: Path) -> AsyncIterator[ToolContext[Any]]:
     context = ToolContext[Any](workspace=tmp_path, state=None, env=ENV)
     yield context
-    await context.kept.aclose()
+    await context.resources.aclose()
 
 
 async def test_what_is_new_is_read_and_the_end_is_told(context: ToolContext[Any], called: Called):
@@ -64,5 +64,5 @@ async def test_all_end_with_the_run(context: ToolContext[Any], called: Called, u
         f"!{MOST_RUNNING} processes are running already. End one with stop_process."
     )
     await called(read_process, context, process=MOST_RUNNING, wait_s=1)
-    await context.kept.aclose()
+    await context.resources.aclose()
     await until_gone(context.workspace / "pids")
