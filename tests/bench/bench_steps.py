@@ -1,8 +1,8 @@
-"""Measure what a step costs us as a run grows: CPU of our own process, beside the plain loop of the openai package.
+"""Measure the agent's CPU time per step as a run grows, with a plain openai loop as the baseline.
 
-Run it with `make bench`. The server is another process on this machine and answers at once with a tool call, so what is
-left is our own work: serialise, send, read, validate, execute, journal. Other load on the machine moves CPU time too
-(by a factor of two, seen on two shared cores), so look at the ratios of one round.
+Run it with `make bench`. The server is another process on this machine and answers at once with a tool call, so the
+measured time is the agent's own work: serialise, send, read, validate, execute, journal. Other load on the machine
+changes CPU time too (by a factor of two, seen on two shared cores), so compare ratios within one round.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from agent import Agent, Endpoint, Limits, tool
 from agent.journal.events import Event, Requested
 
 AT = (10, 100, 400)
-"""The steps that are looked at."""
+"""The steps to report."""
 ROUNDS = 5
-AROUND = 9
-"""Steps on either side of them, whose median is taken."""
+HALF_WINDOW = 9
+"""The median is taken over this many steps on either side of each step in `AT`."""
 RESULT = "The quick brown fox jumps over the lazy dog, and the dog looks on. " * 4
 SYSTEM = "You note numbers."
 PROMPT = "Note all numbers."
 
 Loop = Callable[[str, int], list[float]]
-"""Runs so many steps against a server; returns the process's CPU seconds at the beginning of each."""
+"""Takes a server's URL and a number of steps; returns the process's CPU seconds at the start of each step."""
 
 
 def main() -> None:
-    """Measure every loop in turn, several times, and print the table."""
+    """Measure every loop several times, interleaved, and print the table."""
     loops: dict[str, Loop] = {
         "tramontane": lambda url, steps: tramontane(url, steps, stream=True),
         "tramontane, not streamed": lambda url, steps: tramontane(url, steps, stream=False),
@@ -52,22 +52,22 @@ def main() -> None:
     measured: dict[str, list[dict[int, float]]] = {name: [] for name in loops}
     try:
         for number in range(1, rounds + 1):
-            for name, loop in loops.items():  # in turn, so that a slower minute meets all of them
+            for name, loop in loops.items():  # interleaved, so that a slow minute affects all of them
                 print(f"round {number} of {rounds}: {name}", file=sys.stderr, flush=True)
                 gc.collect()
-                measured[name].append(costs_ms(loop(url, AT[-1] + AROUND + 1)))
+                measured[name].append(costs_ms(loop(url, AT[-1] + HALF_WINDOW + 1)))
     finally:
         server.terminate()
     print("\n".join(table(measured)))
 
 
 def tramontane(url: str, steps: int, *, stream: bool) -> list[float]:
-    """Run an agent as a user would: journal, validation, a tool with side effects."""
-    begun: list[float] = []
+    """Run an agent as a user would, with a journal, validation and a tool with side effects."""
+    starts: list[float] = []
 
     def observe(event: Event) -> None:
         if isinstance(event, Requested):
-            begun.append(time.process_time())
+            starts.append(time.process_time())
 
     @tool
     def note(number: int) -> str:
@@ -86,14 +86,14 @@ def tramontane(url: str, steps: int, *, stream: bool) -> list[float]:
         )
         outcome = agent.run_sync(PROMPT, observe=observe)
     assert outcome.reason.startswith("the limit steps"), outcome.reason
-    return begun
+    return starts
 
 
 def plain_openai(url: str, steps: int) -> list[float]:
-    """Do the same as the openai package's own examples do: typed create, message objects appended; nothing checked."""
+    """Hold the same conversation as the openai package's examples do: typed create, message objects appended."""
     import openai
 
-    begun: list[float] = []
+    starts: list[float] = []
     definition: Any = {
         "type": "function",
         "function": {
@@ -113,7 +113,7 @@ def plain_openai(url: str, steps: int) -> list[float]:
         messages: list[Any] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": PROMPT}]
         async with openai.AsyncOpenAI(base_url=url, api_key="none") as client:
             for _ in range(steps):
-                begun.append(time.process_time())
+                starts.append(time.process_time())
                 completion = await client.chat.completions.create(
                     model="bench", messages=messages, tools=[definition], temperature=0, max_tokens=8192
                 )
@@ -125,17 +125,17 @@ def plain_openai(url: str, steps: int) -> list[float]:
                     messages.append({"role": "tool", "tool_call_id": call.id, "content": f"{number}. {RESULT}"})
 
     asyncio.run(run())
-    return begun
+    return starts
 
 
-def costs_ms(begun: list[float]) -> dict[int, float]:
-    """Return the median CPU milliseconds of one step around each of the steps looked at."""
-    steps = [1000 * (after - before) for before, after in itertools.pairwise(begun)]
-    return {at: statistics.median(steps[at - AROUND : at + AROUND]) for at in AT}
+def costs_ms(starts: list[float]) -> dict[int, float]:
+    """Return the median CPU milliseconds per step around each step in `AT`."""
+    steps = [1000 * (after - before) for before, after in itertools.pairwise(starts)]
+    return {at: statistics.median(steps[at - HALF_WINDOW : at + HALF_WINDOW]) for at in AT}
 
 
 def table(measured: dict[str, list[dict[int, float]]]) -> Iterable[str]:
-    """Lay out the medians over the rounds, their spread, and the growth."""
+    """Format the medians over the rounds, their spread and the growth as a Markdown table."""
     yield "| CPU ms per step | " + " | ".join(f"at step {at}" for at in AT) + f" | {AT[-1]} to {AT[0]} |"
     yield "|---|" + "---|" * (len(AT) + 1)
     for name, rounds in measured.items():
@@ -147,11 +147,11 @@ def table(measured: dict[str, list[dict[int, float]]]) -> Iterable[str]:
         yield f"| {name} | " + " | ".join(cells) + f" | {growth:.2f} |"
 
 
-# The server: answers at once, looks at nothing but the path and whether a stream is wanted.
+# The server answers at once; it reads only the method and whether a stream is requested.
 
 
 def serve(ready: Connection) -> None:
-    """Answer until the process is ended; sends its port through the pipe."""
+    """Send the port through the pipe, then serve until the process is terminated."""
     asyncio.run(_serve(ready))
 
 
@@ -198,7 +198,7 @@ def _completion(number: int) -> dict[str, Any]:
 
 
 def _events(number: int) -> str:
-    """A stream in a dozen pieces, about as many as vLLM sends for such a call."""
+    """Return a stream in a dozen chunks, about as many as vLLM sends for such a call."""
     text = json.dumps({"number": number})
     first = {"index": 0, "id": f"note{number:05}", "type": "function", "function": {"name": "note", "arguments": ""}}
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}, {"tool_calls": [first]}]

@@ -1,12 +1,12 @@
-"""Measure what the draft brings on the CPU: the pocket model without and with it, the same requests, in turn.
+"""Measure how much the draft speeds up the pocket model on the CPU, on the same requests without and with it.
 
     .venv/bin/python tests/bench/draft.py [REQUESTS.jsonl] [--draft FOLDER] [--rounds N]
 
-A line of the file is a chat request: {"messages": [...], "tools": [...], "reasoning_effort": "none"}. Without a file
-the requests are made up: conversations of the kind that the model was taught, each cut off before a reply. Both engines
-run for the whole time, but only one of them is asked at a time; each is asked everything once before anything is
-counted, so what is measured is writing: the prompts are in the cache. All is at temperature 0, and the texts are
-compared. Other load on the machine moves all of it: look at the medians.
+Each line of the file is a chat request: {"messages": [...], "tools": [...], "reasoning_effort": "none"}. Without a file
+the requests are generated: conversations of the kind that the model was trained on, each cut off before a reply. Both
+engines run the whole time, but only one receives requests at a time. Each engine answers every request once before the
+measurement, so the prompts are cached and only decoding is measured. Everything runs at temperature 0, and the replies
+are compared. Other load on the machine changes all results; compare the medians.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from tools import files, search, shell
 
 OWN = (files.list_files, files.read_file, files.write_file, files.edit_file, search.search, shell.run_shell)
 STREAMS = (1, 4)
-"""Requests at once."""
-MADE_UP = 40
+"""Numbers of concurrent requests."""
+GENERATED = 40
 SEED = 20_000_003
-"""Of the requests that are made up; no training has it."""
+"""Seed of the generated requests; no training uses it."""
 MAX_TOKENS = 400
 TIMEOUT_S = 300.0
 
@@ -45,7 +45,7 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class Pass:
     """All replies of one pass over the requests."""
 
     replies: tuple[str, ...]
@@ -55,49 +55,52 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Counters:
-    """What an engine has counted of its draft since it started; all 0 without one."""
+    """An engine's draft counters since its start; all 0 without a draft."""
 
     drafts: int
     accepted: tuple[int, ...]
-    """By the place in the draft."""
+    """Accepted tokens by position in the draft."""
 
 
 @dataclass(kw_only=True)
 class Side:
-    """One of the two engines, and what was measured of it."""
+    """One of the two engines and its measurements."""
 
     title: str
     record: ServerRecord
     speeds: dict[int, list[float]] = field(default_factory=dict)
-    """Tokens a second, by the number of streams, one for each round."""
+    """Tokens per second by number of streams, one value per round."""
     texts: dict[int, list[tuple[str, ...]]] = field(default_factory=dict)
 
 
 def main() -> int:
-    """Measure, print the table; 1 if a text differs."""
-    given = arguments()
-    requests = read_requests(given.requests) if given.requests else made_up_requests()
-    with pocket_engine() as plain, pocket_engine(draft=given.draft) as drafting:
-        sides = [Side(title="without", record=plain.start()), Side(title="with the draft", record=drafting.start())]
+    """Measure and print the table; return 1 if any reply differs."""
+    args = arguments()
+    requests = read_requests(args.requests) if args.requests else generated_requests()
+    with pocket_engine() as plain, pocket_engine(draft=args.draft) as drafting:
+        sides = [
+            Side(title="without draft", record=plain.start()),
+            Side(title="with draft", record=drafting.start()),
+        ]
         for side in sides:
-            tell(f"warming up: {side.title}")
+            log(f"warming up: {side.title}")
             ask_all(side.record, requests, STREAMS[0])
         before = counters(sides[-1].record)
-        measure(sides, requests, rounds=given.rounds)
+        measure(sides, requests, rounds=args.rounds)
         counted = since(before, counters(sides[-1].record))
     differing = differences(sides)
-    print("\n".join(report(sides, counted, requests=len(requests), rounds=given.rounds, differing=differing)))
+    print("\n".join(report(sides, counted, requests=len(requests), rounds=args.rounds, differing=differing)))
     return 1 if differing else 0
 
 
-def tell(text: str) -> None:
+def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("requests", nargs="?", type=Path)
-    parser.add_argument("--draft", default="eagle", help="the shipped one (eagle), or a folder")
+    parser.add_argument("--draft", default="eagle", help="`eagle` (the shipped draft) or a folder (default: eagle)")
     parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()
 
@@ -106,11 +109,11 @@ def read_requests(file: Path) -> list[Message]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def made_up_requests() -> list[Message]:
-    """Cut conversations off before one of the replies, and write them as OpenAI's clients do."""
+def generated_requests() -> list[Message]:
+    """Generate conversations cut off before a reply, in the format of OpenAI's clients."""
     rng, own = Random(SEED), [tool.definition() for tool in OWN]
     found: list[Message] = []
-    while len(found) < MADE_UP:
+    while len(found) < GENERATED:
         made = sample(rng, own, SYSTEM_PROMPT)
         replies = [at for at, message in enumerate(made.messages) if message["role"] == "assistant"]
         asked = {"messages": [plain(each) for each in made.messages[: rng.choice(replies)]]}
@@ -119,7 +122,7 @@ def made_up_requests() -> list[Message]:
 
 
 def plain(message: Message) -> Message:
-    """Write a message with parts as one with a string, its reasoning in a field of its own."""
+    """Convert a message with content parts to one with a string and a separate `reasoning` field."""
     parts = message.get("content")
     if not isinstance(parts, list):
         return message
@@ -130,22 +133,22 @@ def plain(message: Message) -> Message:
 
 def measure(sides: Sequence[Side], requests: Sequence[Message], *, rounds: int) -> None:
     for number in range(1, rounds + 1):
-        # In turn, and another one first each time, so that a slower minute meets both.
+        # Alternate which engine goes first, so that a slow minute affects both.
         for side in sides if number % 2 else sides[::-1]:
             for streams in STREAMS:
                 found = ask_all(side.record, requests, streams)
                 speed = found.tokens / found.seconds
-                tell(f"round {number} of {rounds}, {side.title}, streams {streams}: {speed:.0f} tokens/s")
+                log(f"round {number} of {rounds}, {side.title}, {streams} streams: {speed:.0f} tokens/s")
                 side.speeds.setdefault(streams, []).append(speed)
                 side.texts.setdefault(streams, []).append(found.replies)
 
 
-def ask_all(record: ServerRecord, requests: Sequence[Message], streams: int) -> Said:
+def ask_all(record: ServerRecord, requests: Sequence[Message], streams: int) -> Pass:
     began = time.perf_counter()
     with ThreadPoolExecutor(streams) as pool:
         answers = list(pool.map(partial(ask, record), requests))
     seconds = time.perf_counter() - began
-    return Said(
+    return Pass(
         replies=tuple(comparable(answer["choices"][0]) for answer in answers),
         tokens=sum(answer["usage"]["completion_tokens"] for answer in answers),
         seconds=seconds,
@@ -163,21 +166,21 @@ def ask(record: ServerRecord, asked: Message) -> Message:
 
 
 def comparable(choice: Message) -> str:
-    """All that was said, without the ids of calls, which are drawn by lot."""
+    """Return the whole reply as JSON, without the ids of calls, which are random."""
     message = choice["message"]
     calls = [call["function"] for call in message.get("tool_calls") or ()]
     return json.dumps([choice["finish_reason"], message.get("reasoning"), message.get("content"), calls])
 
 
 def counters(record: ServerRecord) -> Counters:
-    """Read vLLM's counters of drafts; for places of a draft `parse_metrics` has no field."""
+    """Read vLLM's draft counters; `parse_metrics` has no field for positions in a draft."""
     with urllib.request.urlopen(record.base_url.removesuffix("/v1") + "/metrics", timeout=30) as reply:
         text = reply.read().decode()
     drafts = re.search(r"^vllm:spec_decode_num_drafts_total\{.*\} (\S+)$", text, re.M)
-    by_place = re.findall(
+    by_position = re.findall(
         r'^vllm:spec_decode_num_accepted_tokens_per_pos_total\{.*position="(\d+)".*\} (\S+)$', text, re.M
     )
-    accepted = tuple(int(float(count)) for _, count in sorted(by_place, key=lambda found: int(found[0])))
+    accepted = tuple(int(float(count)) for _, count in sorted(by_position, key=lambda found: int(found[0])))
     return Counters(drafts=int(float(drafts[1])) if drafts else 0, accepted=accepted)
 
 
@@ -187,13 +190,13 @@ def since(before: Counters, after: Counters) -> Counters:
 
 
 def differences(sides: Sequence[Side]) -> int:
-    """Count the replies, one stream, that are not the same without and with the draft."""
+    """Count the single-stream replies that differ from the first round without the draft."""
     first, *others = (texts for side in sides for texts in side.texts[STREAMS[0]])
     return sum(text != same for texts in others for text, same in zip(texts, first, strict=True))
 
 
 def report(sides: Sequence[Side], counted: Counters, *, requests: int, rounds: int, differing: int) -> list[str]:
-    lines = ["| tokens/s, median (lowest to highest) | " + " | ".join(f"{n} at once" for n in STREAMS) + " |"]
+    lines = ["| tokens/s, median (lowest to highest) | " + " | ".join(f"{n} concurrent" for n in STREAMS) + " |"]
     lines.append("|---|" + "---|" * len(STREAMS))
     lines += [f"| {side.title} | " + " | ".join(spread(side.speeds[n]) for n in STREAMS) + " |" for side in sides]
     medians = [[statistics.median(side.speeds[n]) for side in sides] for n in STREAMS]
@@ -203,9 +206,9 @@ def report(sides: Sequence[Side], counted: Counters, *, requests: int, rounds: i
     return [
         *lines,
         "",
-        f"{requests} requests, {rounds} rounds. {counted.drafts} drafts; accepted by place: {rates}; "
-        f"{1 + sum(counted.accepted) / drafts:.2f} tokens a pass.",
-        f"Replies that differ, one at a time: {differing}.",
+        f"{requests} requests, {rounds} rounds. {counted.drafts} drafts; accepted by position: {rates}; "
+        f"{1 + sum(counted.accepted) / drafts:.2f} tokens per pass.",
+        f"Replies that differ with one request at a time: {differing}.",
     ]
 
 

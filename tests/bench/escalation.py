@@ -1,10 +1,10 @@
-"""Measure what escalating the reasoning effort on failure is worth: every arm on every task, on a real engine.
+"""Measure the benefit of escalating the reasoning effort on failure: every arm on every task, on a real engine.
 
     python tests/bench/escalation.py TASKS --records runs.jsonl --seeds 1,2,3 --faults 0,0.1,0.3 --fault-limit 40
     python tests/bench/escalation.py --records runs.jsonl --report report.md
 
-TASKS holds a folder `NNNN_kind` per task, with `task.yaml`, `project/` and `hidden/`. Each run writes one line to the
-records; started again, the bench goes on with the runs that are missing. Without --base-url it starts the pocket model.
+TASKS holds one folder `NNNN_kind` per task, with `task.yaml`, `project/` and `hidden/`. Each run appends a line to the
+records; a restart makes only the missing runs. Without --base-url the bench starts the pocket model.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from agent.model.profiles import profile_for
 
 ARMS = "none,high,ladder,reask"
 MARK = "<!-- what follows is written by a program -->"
-MOST_ERRORS = 5
-"""In a row: such runs failed by no fault of the model's. They are made again at the next start."""
+MAX_ERRORS = 5
+"""Stop after this many consecutive runs with status `error`, which the model did not cause; a restart repeats them."""
 
 
 def main() -> int:
-    """Run what is missing, then write the report if one is wanted."""
+    """Make the missing runs, then write the report if one is requested."""
     args = _arguments()
-    # A shell starts what it puts into the background with SIGINT ignored; SIGTERM does as Ctrl-C, and stops the engine.
+    # A shell starts background jobs with SIGINT ignored; restore it. SIGTERM acts like Ctrl-C and stops the engine.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
     log = RecordFile(args.records)
@@ -63,14 +63,14 @@ def main() -> int:
             return 2
     if args.report is not None:
         if not log.setups or not log.records:
-            print(f"There is no run in {args.records}, so there is nothing to report.", file=sys.stderr)
+            print(f"{args.records} holds no runs, so there is nothing to report. Pass TASKS.", file=sys.stderr)
             return 2
         write_report(args.report, report(log.setups, log.records))
     return 0
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write a report; what a file says before the line `MARK` stays, as in a model's card."""
+    """Write a report; if the file has the line `MARK`, as a model card does, keep the text above it."""
     before, found, _ = (path.read_text(encoding="utf-8") if path.exists() else "").partition(MARK)
     path.write_text(f"{before}{MARK}\n\n{text}" if found else text, encoding="utf-8")
 
@@ -81,20 +81,20 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("tasks", type=Path, nargs="?", help="folder of tasks; left out: only the report is written")
-    parser.add_argument("--records", type=Path, default=Path("escalation.jsonl"), help="where the runs are written")
+    parser.add_argument("tasks", type=Path, nargs="?", help="folder of tasks; without it only the report is written")
+    parser.add_argument("--records", type=Path, default=Path("escalation.jsonl"), help="file of run records")
     parser.add_argument(
-        "--report", type=Path, help=f"write a Markdown report of all records to this file; what is above {MARK} stays"
+        "--report", type=Path, help=f"write a Markdown report of all records to this file; text above {MARK} is kept"
     )
     parser.add_argument(
         "--base-url", type=lambda text: text.rstrip("/"), help="a running engine, such as http://127.0.0.1:8000/v1"
     )
-    parser.add_argument("--arms", default=ARMS, help=f"of {ARMS}, and others as NAME=FILE.yaml (default: all four)")
+    parser.add_argument("--arms", default=ARMS, help=f"any of {ARMS}, or NAME=FILE.yaml (default: all four)")
     parser.add_argument("--seeds", default="1", type=_numbers(int), help="such as 1,2,3; temperature 0 uses the first")
     parser.add_argument("--faults", default="0", type=_numbers(float), help="rates, such as 0,0.1,0.3 (default: 0)")
-    parser.add_argument("--limit", type=int, help="how many tasks (default: all)")
-    parser.add_argument("--fault-limit", type=int, help="how many of them meet faults (default: all)")
-    parser.add_argument("--concurrency", type=int, default=4, help="runs at once (default: 4)")
+    parser.add_argument("--limit", type=int, help="number of tasks (default: all)")
+    parser.add_argument("--fault-limit", type=int, help="number of tasks run with faults (default: all)")
+    parser.add_argument("--concurrency", type=int, default=4, help="concurrent runs (default: 4)")
     parser.add_argument("--steps", type=int, default=30, help="requests per run (default: 30)")
     return parser.parse_args()
 
@@ -108,7 +108,7 @@ def _numbers(kind: type[int] | type[float]) -> Any:
 
 @dataclass(kw_only=True)
 class RecordFile:
-    """The lines of all runs so far, and where the next ones go."""
+    """All runs so far, and the file that new ones are appended to."""
 
     path: Path
     setups: list[Setup]
@@ -119,7 +119,7 @@ class RecordFile:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         whole = text[: text.rfind("\n") + 1]
         if whole != text:
-            path.write_text(whole, encoding="utf-8")  # the last start was killed while it wrote
+            path.write_text(whole, encoding="utf-8")  # the last process was killed while writing a line
         for line in whole.splitlines():
             data = json.loads(line)
             if data.pop("record") == "setup":
@@ -128,7 +128,7 @@ class RecordFile:
                 self.records.append(RECORD.validate_python(data))
 
     def add(self, item: Setup | Record) -> None:
-        """Write one line, so that it is there whatever comes next."""
+        """Append one line to the file at once, so that an interruption loses no finished run."""
         if isinstance(item, Setup):
             self.setups.append(item)
             data = {"record": "setup", **SETUP.dump_python(item, mode="json")}
@@ -138,16 +138,18 @@ class RecordFile:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(data, ensure_ascii=False) + "\n")
 
-    def refuse_others(self, setup: Setup) -> None:
-        """End the program if these records were measured on something else; differences in load are allowed."""
+    def exit_if_different(self, setup: Setup) -> None:
+        """Exit if these records come from another model, engine, budget or ladder; the load may differ."""
         for earlier in self.setups:
             for name in ("model", "model_digest", "engine", "steps"):
                 was, now = getattr(earlier, name), getattr(setup, name)
                 if was != now:
-                    sys.exit(f"{self.path} was measured with {name} {was!r}, not {now!r}. Name another --records.")
+                    sys.exit(f"{self.path} was measured with {name} {was!r}, not {now!r}. Pass another --records.")
             for arm in earlier.arms.keys() & setup.arms.keys():
                 if earlier.arms[arm] != setup.arms[arm]:
-                    sys.exit(f"{self.path} has another ladder for the arm {arm!r}. Rename it, or the --records.")
+                    sys.exit(
+                        f"{self.path} has another ladder for the arm {arm!r}. Rename the arm or pass another --records."
+                    )
 
 
 def _measure(args: argparse.Namespace, log: RecordFile) -> None:
@@ -160,13 +162,13 @@ def _measure(args: argparse.Namespace, log: RecordFile) -> None:
         arms = [_arm(name, known) for name in args.arms.split(",")]
         tasks = read_tasks(args.tasks)[: args.limit]
         if not tasks:
-            sys.exit(f"There is no */task.yaml in {args.tasks}. Name the folder that holds the tasks.")
+            sys.exit(f"{args.tasks} holds no */task.yaml. Pass the folder that holds the tasks.")
         setup = _setup(args, served, endpoint.base_url, arms)
-        log.refuse_others(setup)
+        log.exit_if_different(setup)
         wanted = Wanted(seeds=args.seeds, fault_rates=args.faults, fault_tasks=args.fault_limit)
         done = {record.key for record in log.records if record.status != "error"}
         jobs = [job for job in schedule(tasks, arms, wanted, profile) if job.key not in done]
-        print(f"{len(jobs)} runs to make, {len(done)} are there.", file=sys.stderr)
+        print(f"{len(jobs)} runs to make, {len(done)} already done.", file=sys.stderr)
         if not jobs:
             return
         log.add(setup)
@@ -176,7 +178,7 @@ def _measure(args: argparse.Namespace, log: RecordFile) -> None:
 
 
 def _start_pocket(stack: ExitStack) -> str:
-    from serving import pocket_engine  # a report, or a run against another engine, needs none of it
+    from serving import pocket_engine  # not needed for a report or a run against another engine
 
     print("Starting the pocket model on the CPU (about 45 s on two cores).", file=sys.stderr)
     return stack.enter_context(pocket_engine()).start().base_url
@@ -187,13 +189,13 @@ def _arm(name: str, known: dict[str, Arm]) -> Arm:
     if is_file:
         return arm_from_file(title, Path(path))
     if name not in known:
-        sys.exit(f"There is no arm {name!r}. Known: {', '.join(known)}; others are given as NAME=FILE.yaml.")
+        sys.exit(f"Unknown arm {name!r}. Known: {', '.join(known)}. Pass other arms as NAME=FILE.yaml.")
     return known[name]
 
 
 def _setup(args: argparse.Namespace, served: dict[str, Any], base_url: str, arms: Iterable[Arm]) -> Setup:
-    told = args.tasks / "tasks.json"
-    about = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
+    file = args.tasks / "tasks.json"
+    about = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     held_out = about.pop("held_out_kinds", [])
     return Setup(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -212,7 +214,7 @@ def _setup(args: argparse.Namespace, served: dict[str, Any], base_url: str, arms
 
 
 def _digest(folder: Path) -> str:
-    """Name the weights, if the folder that the engine names is one of this machine."""
+    """Return a digest of the weights, or "unknown" if the engine's model folder is not on this machine."""
     files = sorted(folder.glob("*.safetensors")) if folder.is_absolute() else []
     digest = hashlib.sha256()
     for path in files:
@@ -230,7 +232,7 @@ def _get(url: str) -> Any:
 
 async def _run_all(bench: Bench, jobs: Sequence[Job], log: RecordFile, concurrency: int) -> None:
     async with bench.model.open() as connection:
-        await connection.served()  # brings the client, 0.4 s that belong to no run
+        await connection.served()  # imports the client; its 0.4 s belong to no run
     waiting = iter(jobs)
     progress = Progress(left=list(jobs), concurrency=concurrency)
 
@@ -238,9 +240,9 @@ async def _run_all(bench: Bench, jobs: Sequence[Job], log: RecordFile, concurren
         for job in waiting:
             record = await bench.run(job)
             log.add(record)
-            progress.tell(job, record)
-            if [one.status for one in log.records[-MOST_ERRORS:]] == ["error"] * MOST_ERRORS:
-                reason = f"{record.reason} ({MOST_ERRORS} in a row: look at the engine, then start again)"
+            progress.finish(job, record)
+            if [one.status for one in log.records[-MAX_ERRORS:]] == ["error"] * MAX_ERRORS:
+                reason = f"{record.reason} ({MAX_ERRORS} errors in a row; check the engine, then start again)"
                 raise RunFailed("error", reason)
 
     async with asyncio.TaskGroup() as group:
@@ -250,7 +252,7 @@ async def _run_all(bench: Bench, jobs: Sequence[Job], log: RecordFile, concurren
 
 @dataclass(kw_only=True)
 class Progress:
-    """Says what was done, and how long the rest will take if its arms go on as they did."""
+    """Prints each finished run and the time left, estimated from the mean duration of each arm so far."""
 
     left: list[Job]
     concurrency: int
@@ -258,13 +260,13 @@ class Progress:
     done: int = 0
     began: float = field(default_factory=time.monotonic)
 
-    def tell(self, job: Job, record: Record) -> None:
+    def finish(self, job: Job, record: Record) -> None:
         self.left.remove(job)
         self.done += 1
         self.took.setdefault(record.arm, []).append(record.wall_s)
-        usual = statistics.fmean(one for found in self.took.values() for one in found)
+        overall = statistics.fmean(one for found in self.took.values() for one in found)
         means = {arm: statistics.fmean(found) for arm, found in self.took.items()}
-        left_s = sum(means.get(other.arm.name, usual) for other in self.left) / self.concurrency
+        left_s = sum(means.get(other.arm.name, overall) for other in self.left) / self.concurrency
         print(
             f"[{self.done}/{self.done + len(self.left)}] {job}: {record.status}, {record.requests} requests, "
             f"{record.output_tokens} tokens, {record.wall_s:.1f} s; about {left_s / 60:.0f} min left",

@@ -1,10 +1,10 @@
-"""Stand between a run and its model: give each request its seed, and damage replies by a plan; the model is real.
+"""Wrap the model of one run: seed each request and damage replies according to a plan; the model itself is real.
 
-A damaged call is what a model, or a server without a grammar, could have sent: JSON that breaks off or lacks a quote, a
-tool's name that is nearly right, an argument's name that is nearly right, a value of the wrong type; a quarter each.
-The decisions hang on seed, task and step alone, so all arms meet the same ones, and the faults at a rate of 0.1 are
-among those at 0.3. The reply to a re-ask is never damaged: there the grammar holds the model to names and schema, so
-none of these faults can happen (a cut by max_tokens can, and is left to the model).
+A damaged call is one that a model, or a server without a grammar, could have sent: truncated JSON or JSON without a
+quote, an almost correct tool name, an almost correct argument name, or a value of the wrong type; a quarter each. The
+decisions depend only on seed, task and step, so all arms get the same faults, and the faults at a rate of 0.1 are among
+those at 0.3. The reply to a re-ask is never damaged: the grammar enforces names and schema there, so none of these
+faults can happen (truncation by max_tokens can, and is left to the model).
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 @dataclass(frozen=True, kw_only=True)
 class FaultPlan:
-    """Which replies of a run are damaged."""
+    """Decides which replies of a run are damaged."""
 
     rate: float
-    """Probability for each reply that holds a call, 0 to 1."""
+    """Probability per reply that holds a call, 0 to 1."""
     seed: int
     task: str
 
     def at(self, step: int) -> Damage | None:
-        """Decide about one step; None: the reply stays as it is."""
+        """Return the damage of one step. None means the reply is not damaged."""
         rng = Random(f"fault/{self.seed}/{self.task}/{step}")
         if rng.random() >= self.rate:
             return None
@@ -46,14 +46,14 @@ class FaultPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """What is done to one reply."""
+    """The damage to one reply."""
 
     kind: FaultKind
     seed: int
-    """Decides which call of several, and where."""
+    """Decides which of several calls is damaged, and where in it."""
 
     def to(self, reply: Reply) -> Reply:
-        """Return the reply with one of its calls damaged; its usage stays."""
+        """Return the reply with one of its calls damaged and its usage unchanged."""
         rng = Random(self.seed)
         at = rng.randrange(len(reply.tool_calls))
         broken = _BROKEN_BY[self.kind](reply.tool_calls[at], rng)
@@ -75,7 +75,7 @@ def _is_escaped(text: str, at: int) -> bool:
 
 
 def _wrong_tool(call: RawCall, rng: Random) -> RawCall:
-    # Neither other case nor a dash: those the loop takes for the same name.
+    # Not a change of case or a dash: the loop accepts those as the same name.
     names = [f"{call.name}s", "_".join(reversed(call.name.split("_"))), call.name.replace("_", "")]
     return replace(call, name=rng.choice([name for name in names if name != call.name]))
 
@@ -107,7 +107,7 @@ _BROKEN_BY = {
 
 
 def _object(call: RawCall) -> dict[str, Any]:
-    """Return the arguments; empty if there are none, or the model itself broke them."""
+    """Return the arguments; empty if there are none or the model itself sent invalid ones."""
     try:
         value = json.loads(call.arguments)
     except ValueError:
@@ -121,27 +121,27 @@ def _with(call: RawCall, arguments: dict[str, Any]) -> RawCall:
 
 @dataclass(frozen=True, kw_only=True)
 class SeededRequest(Request):
-    """A request with two more fields of vLLM: the seed of its sampling, and whose cached prefixes it may find."""
+    """A request with two more vLLM fields: the sampling seed and the cache salt."""
 
     seed: int
     cache_salt: str
-    """Prefixes are shared only between requests of equal salt, so no arm finds what another one put into the cache."""
+    """Prefixes are shared only between requests with the same salt, so no arm benefits from another arm's cache."""
 
     def encode(self, *, stream: bool) -> bytes:
-        """Return the body."""
+        """Return the request body."""
         more = json.dumps({"seed": self.seed, "cache_salt": self.cache_salt}).encode()
         return super().encode(stream=stream)[:-1] + b"," + more[1:]
 
 
 @dataclass(kw_only=True)
 class TrialModel:
-    """The model of one run: the real one, asked with the run's seed, its replies damaged by the plan."""
+    """The model of one run: sends requests to the real model with the run's seed and damages replies by the plan."""
 
     model: Model
     plan: FaultPlan
     cache_salt: str
     damaged: Counter[FaultKind] = field(default_factory=Counter["FaultKind"])
-    """What was done so far."""
+    """Damage done so far, by kind."""
     _requests: int = 0
     _steps: int = 0
 
@@ -177,7 +177,7 @@ class TrialModel:
         reply = await self._connection.ask(self._seeded(request))
         self._requests += 1
         if request.force_tool is not None or request.tool_choice == "required" or request.json_schema is not None:
-            return reply  # held to the schema: a re-ask, which is no step of its own
+            return reply  # constrained to the schema: a re-ask, which does not count as a step
         self._steps += 1
         damage = self.plan.at(self._steps) if reply.tool_calls else None
         if damage is None:
@@ -186,7 +186,7 @@ class TrialModel:
         return damage.to(reply)
 
     def _seeded(self, request: Request) -> SeededRequest:
-        # One seed for all requests would give each the same draws, and so would one seed for all tasks.
+        # A seed shared by requests or tasks would give all of them the same random draws.
         name = f"{self.plan.seed}/{self.plan.task}/{self._requests}"
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
         values = {item.name: getattr(request, item.name) for item in fields(request)}

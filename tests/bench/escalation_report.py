@@ -1,4 +1,4 @@
-"""Lay out the records of the escalation bench in Markdown; says what was measured, and what that does not show."""
+"""Format the records of the escalation bench as Markdown: what was measured, and what it does not show."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ BASELINES = ("high", "none")
 NOT_SHOWN = """\
 ### What this does not show
 
-- It is one model on one machine, and the model is a tiny one made for such tasks: what a large model gains from
-  thinking may be more or less, and the share of tasks that it solves without decides what a ladder can save.
-- The tasks are of one sort, one bug in a small project, made by one generator. Other work fails in other ways.
-- The tests that decide are run by the ladder as well, at each attempt. Where no such tests exist, `verify_failed` never
-  comes, and what is left of the triggers was not measured apart.
+- This is one model on one machine, a tiny model made for such tasks. A large model may gain more or less from
+  reasoning, and the share of tasks that it solves without reasoning decides how much a ladder can save.
+- The tasks are of one kind, one bug in a small project, from one generator. Other work fails in other ways.
+- The tests that decide success also run for the ladder, at each attempt. Without such tests, `verify_failed` never
+  fires; the remaining triggers were not measured separately.
 - {FAULTS}
-- Seconds are those of this machine under this load. On a GPU, prefill is cheap beside decoding, so that a switch of
-  effort costs less time than here; tokens carry over, seconds do not.
-- The interval of a success rate counts each task once, the paired ones draw tasks anew: both speak of other tasks of
-  this sort, not of other models, engines or settings. Nothing is corrected for the number of comparisons.
-- A run at temperature 0 is not quite the same each time: how requests are batched changes the last bits, and test
-  output holds times.
-- The oracle knows the outcomes. No rule that decides beforehand can reach it."""
+- Seconds are those of this machine under this load. On a GPU, prefill is cheap relative to decoding, so a switch of
+  effort costs less time than here; token counts carry over, seconds do not.
+- The interval of a success rate counts each task once; the paired intervals resample tasks. Both generalise to other
+  tasks of this kind, not to other models, engines or settings. Nothing is corrected for the number of comparisons.
+- A run at temperature 0 is not exactly reproducible: the batching of requests changes the last bits, and test output
+  contains times.
+- The oracle knows the outcomes. No rule that decides in advance can reach it."""
 FAULTS_SHOWN = """\
-The faults are made up, at equal shares of four kinds. An engine that holds free calls to the tool list (`strict`)
-  lets few of them happen; they stand for engines and models without that."""
-NO_FAULTS = "No faults were injected. How broken calls change the comparison is not measured here."
+The faults are synthetic, in equal shares of four kinds. An engine that constrains free calls to the tool list
+  (`strict`) prevents most of them; they represent engines and models without that."""
+NO_FAULTS = "No faults were injected. The effect of broken calls on the comparison was not measured here."
 
 
 def report(setups: Sequence[Setup], records: Sequence[Record]) -> str:
     """Return the whole report.
 
     Args:
-        setups: one per start of the bench; the last speaks for the machine.
-        records: of all runs; of those with equal keys the last counts, and none that failed by no fault of the model's.
+        setups: one per start of the bench; the last one describes the machine.
+        records: all runs; of runs with equal keys the last one counts, and runs with status `error` are ignored.
     """
     latest = list({record.key: record for record in records if record.status != "error"}.values())
     named = list(dict.fromkeys(arm for setup in setups for arm in setup.arms))
@@ -70,28 +70,28 @@ def report(setups: Sequence[Setup], records: Sequence[Record]) -> str:
 
 def _head(setup: Setup, starts: int, records: Sequence[Record]) -> Iterator[str]:
     seeds = {arm: sorted({record.seed for record in records if record.arm == arm}) for arm in _arms(records)}
-    yield "## What escalation on failure is worth"
+    yield "## Benefit of escalation on failure"
     yield ""
     yield f"{len(records)} runs of {len({record.task for record in records})} tasks, {setup.date[:10]}."
     yield ""
     yield f"- Model: `{setup.model}`, weights SHA-256 {setup.model_digest}. Engine: vLLM {setup.engine}."
     yield (
         f"- Machine: {setup.cores} cores, load average {setup.load_average:.1f} before the start; Python "
-        f"{setup.python}. {setup.concurrency} runs at once, arms in turn task by task"
+        f"{setup.python}. {setup.concurrency} concurrent runs, arms interleaved task by task"
         + (f"; started {starts} times." if starts > 1 else ".")
     )
     yield f"- Budget of every run: {setup.steps} requests. Only runs that end `verified` count as a success."
     if setup.tasks:
-        yield f"- Tasks, as `tasks.json` says: `{json.dumps(dict(setup.tasks))}`"
+        yield f"- Tasks, from `tasks.json`: `{json.dumps(dict(setup.tasks))}`"
     yield "- Arms:"
     for arm, numbers in seeds.items():
-        yield f"  - `{arm}`: {_ladder_words(setup.arms.get(arm))}; seeds {', '.join(map(str, numbers))}"
-    yield "  - `oracle`: per task and seed the cheaper of `none` and `high` that succeeded; computed, not run"
+        yield f"  - `{arm}`: {_format_ladder(setup.arms.get(arm))}; seeds {', '.join(map(str, numbers))}"
+    yield "  - `oracle`: per task and seed, the cheaper successful run of `none` and `high`; computed, not run"
 
 
-def _ladder_words(ladder: object) -> str:
+def _format_ladder(ladder: object) -> str:
     if not isinstance(ladder, Mapping):
-        return "its ladder was not written down"
+        return "ladder not recorded"
     words: list[str] = []
     for rung in ladder["rungs"]:
         extra = [name for name in ("constrained", "fresh_context") if rung.get(name)]
@@ -110,9 +110,9 @@ def _section(rate: float, records: Sequence[Record], setup: Setup) -> Iterator[s
     yield "### Without faults" if not rate else f"### With {rate:.0%} of the calls damaged"
     yield ""
     if not kept:
-        yield f"No task was finished by every arm yet ({len(tasks)} were begun)."
+        yield f"No task was finished by every arm yet ({len(tasks)} were started)."
         return
-    left = f" {len(tasks - kept)} more are left out: not every arm has finished them." if tasks - kept else ""
+    left = f" {len(tasks - kept)} more are excluded: not every arm has finished them." if tasks - kept else ""
     yield f"{len(kept)} tasks that every arm has finished with all its seeds.{left}"
     yield ""
     yield from _table(_RESULTS, arms)
@@ -187,7 +187,7 @@ def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def _endings(arms: Mapping[str, Sequence[Record]]) -> Iterator[str]:
     statuses = sorted({record.status for found in arms.values() for record in found})
-    head = ["runs", *(f"`{status}`" for status in statuses), "climbed", "climbed and verified", "climbed for"]
+    head = ["runs", *(f"`{status}`" for status in statuses), "climbed", "climbed and verified", "climb triggers"]
     rows: list[list[str]] = []
     for arm, found in arms.items():
         ended = Counter(record.status for record in found)
@@ -246,7 +246,7 @@ def _by_kind(arms: Mapping[str, Sequence[Record]], held_out: Sequence[str]) -> I
     if unseen:
         groups += [("all seen in training", frozenset(kinds) - unseen), ("all held out from training", unseen)]
     yield ""
-    yield "Verified by kind of bug" + ("; held out: not among what the model was trained on." if held_out else ".")
+    yield "Verified by kind of bug" + ("; held out: not in the model's training data." if held_out else ".")
     yield ""
     rows: list[list[str]] = []
     for title, members in groups:
@@ -258,13 +258,13 @@ def _by_kind(arms: Mapping[str, Sequence[Record]], held_out: Sequence[str]) -> I
 
 
 def _faults(rates: Sequence[float], records: Sequence[Record]) -> Iterator[str]:
-    """Compare the rates on the tasks and seeds that all of them have."""
+    """Compare the fault rates on the tasks and seeds that all of them have."""
     runs: dict[tuple[str, str, int], dict[float, Record]] = {}
     for record in records:
         runs.setdefault((record.arm, record.task, record.seed), {})[record.fault_rate] = record
     whole = [found for found in runs.values() if len(found) == len(rates)]
     yield ""
-    yield "### The same tasks and seeds at every rate of faults"
+    yield "### The same tasks and seeds at every fault rate"
     yield ""
     head = ["arm", "runs", *(f"verified at {rate:.0%}" for rate in rates)]
     head += [*(f"output tokens at {rate:.0%}" for rate in rates), f"damaged per run at {rates[-1]:.0%}"]
@@ -279,7 +279,7 @@ def _faults(rates: Sequence[float], records: Sequence[Record]) -> Iterator[str]:
     yield from _lines(head, rows)
     done = sum((Counter(record.faults) for record in records), Counter[str]())
     yield ""
-    yield f"Damage done in all: {', '.join(f'{kind} {count}' for kind, count in sorted(done.items())) or 'none'}."
+    yield f"Total damage: {', '.join(f'{kind} {count}' for kind, count in sorted(done.items())) or 'none'}."
 
 
 def _arms(records: Iterable[Record]) -> list[str]:

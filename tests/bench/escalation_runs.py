@@ -1,4 +1,4 @@
-"""The arms of the escalation bench, its tasks and their order, and one run of one task; writes no file of its own."""
+"""Arms, tasks and run order of the escalation bench, and one run of one task; leaves no files behind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Arm:
     ladder: Ladder
 
     def is_sampled(self, profile: Profile) -> bool:
-        """Tell whether chance plays a part, so that more than one seed says more than one."""
+        """Return whether the arm samples at a temperature above 0, so that more seeds add information."""
         used = [profile.sampling.get(rung.effort) or profile.sampling[None] for rung in self.ladder.rungs]
         return any(sampling.temperature != 0 for sampling in used)
 
@@ -68,10 +68,10 @@ def arms_of(profile: Profile) -> dict[str, Arm]:
 
 
 def patience(ladder: Ladder) -> Mapping[Trigger, int]:
-    """Return the thresholds of an arm that has nowhere to climb: as many failures as the whole ladder would take.
+    """Return the thresholds of an arm that cannot climb: as many failures as the whole ladder would tolerate.
 
-    With the ladder's own, its first broken call would end it as stuck, its first failed verification as failed. How
-    often it may hand in its work is left to `attempts`, which is the same for all.
+    With the ladder's own thresholds, its first broken call would end the run as stuck and its first failed verification
+    as failed. The number of attempts is limited by `attempts`, which is the same for all arms.
     """
     rungs = sum(not rung.constrained for rung in ladder.rungs)
     return {trigger: rungs * count for trigger, count in ladder.triggers.items() if trigger != "verify_failed"}
@@ -81,14 +81,14 @@ def arm_from_file(name: str, path: Path) -> Arm:
     """Read the `escalation:` of a YAML file.
 
     Raises:
-        ConfigError: there is none.
-        ValidationError: it is no ladder.
+        ConfigError: the file has no `escalation:`.
+        ValidationError: it is not a ladder.
     """
     read: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     found = cast("dict[str, object]", read).get("escalation") if isinstance(read, dict) else None
     ladder = LADDER.validate_json(json.dumps(found), strict=True)
     if ladder is None:
-        msg = f"{str(path)!r} holds no `escalation:`. Write the ladder below it, as in a task."
+        msg = f"{str(path)!r} has no `escalation:`. Write the ladder below that key, as in a task file."
         raise ConfigError(msg)
     return Arm(name=name, ladder=ladder)
 
@@ -100,20 +100,20 @@ class BenchTask:
     name: str
     bug_kind: str
     digest: str
-    """SHA-256 over its files, 12 digits: another content is another task."""
+    """SHA-256 over its files, 12 digits; a task with changed files counts as another task."""
     task: Task
     project: Path
 
 
 def read_tasks(folder: Path) -> list[BenchTask]:
-    """Read all tasks of a folder, in the order of their names."""
+    """Read all tasks of a folder, sorted by name."""
     return [_read_task(path.parent) for path in sorted(folder.glob("*/task.yaml"))]
 
 
 def _read_task(folder: Path) -> BenchTask:
     task = load_task(folder / "task.yaml")
     if task.verify is None:
-        msg = f"The task {folder.name!r} has no `verify`, so nobody can tell whether a run of it succeeded. Add one."
+        msg = f"The task {folder.name!r} has no `verify`, so the success of its runs cannot be measured. Add one."
         raise ConfigError(msg)
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not CACHES & set(path.parts)):
@@ -147,19 +147,19 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is to be measured."""
+    """The requested measurements."""
 
     seeds: Sequence[int]
     fault_rates: Sequence[float]
     fault_tasks: int | None
-    """How many tasks meet faults. None: all."""
+    """Number of tasks run with faults. None means all."""
 
 
 def schedule(tasks: Sequence[BenchTask], arms: Sequence[Arm], wanted: Wanted, profile: Profile) -> Iterator[Job]:
-    """Yield all jobs, task by task, each task with another arm first, so that every arm meets the same load.
+    """Yield all jobs task by task, starting each task with another arm, so that all arms run under the same load.
 
-    First those without faults. Those with faults run with the first seed only: it also decides the faults, and another
-    task tells more than another seed.
+    Jobs without faults come first. Jobs with faults use only the first seed: it also decides the faults, and another
+    task is more informative than another seed.
     """
     for at, task in enumerate(tasks):
         for seed in wanted.seeds:
@@ -180,25 +180,25 @@ def _rotated(arms: Sequence[Arm], by: int) -> Iterable[Arm]:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What all runs share."""
+    """The model, limits and scratch folder that all runs share."""
 
     model: Model
     limits: Limits
     scratch: Path
-    """Gets a folder per run, which is gone when the run is over."""
+    """Holds one folder per run, removed when the run ends."""
     salt: str
-    """Different at each start, so that no run finds prefixes of one that was broken off."""
+    """Different at each start, so that no run reuses cached prefixes of an interrupted one."""
 
     async def run(self, job: Job) -> Record:
         """Run one task once, in a copy of its project.
 
         Raises:
-            ConfigError: the task is wrong.
-            EndpointError: the server could not be reached for its first answer.
+            ConfigError: the task is invalid.
+            EndpointError: the server could not be reached before its first answer.
         """
         task = job.task.task
         plan = FaultPlan(rate=job.fault_rate, seed=job.seed, task=job.task.name)
-        # Tasks of one arm share the prefix of system prompt and tools, as on a server of their own.
+        # Tasks of one arm share the cached prefix of system prompt and tools, as on a dedicated server.
         shared = f"{self.salt} {job.arm.name} {job.seed} {job.fault_rate}"
         model = TrialModel(model=self.model, plan=plan, cache_salt=_digest(shared))
         folder = self.scratch / _digest(repr(job.key))
@@ -208,9 +208,9 @@ class Bench:
             agent = Agent.from_task(task, model, environ=environment())
             agent = replace(agent, workspace=workspace, workspace_mode="in_place")
             agent = replace(agent, ladder=job.arm.ladder, limits=self.limits, env={**QUICK, **agent.env})
-            seen = Seen()
+            counts = EventCounts()
             began = time.monotonic()
-            outcome = await agent.run(task.rendered_prompt(), images=task.images(), observe=seen.observe)
+            outcome = await agent.run(task.rendered_prompt(), images=task.images(), observe=counts.observe)
             wall_s = time.monotonic() - began
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -231,8 +231,8 @@ class Bench:
             tool_calls=spent.tool_calls,
             faults=dict(model.damaged),
             wall_s=round(wall_s, 3),
-            climbs=dict(seen.climbs),
-            **{name: round(value, 3) for name, value in seen.counts.items()},
+            climbs=dict(counts.climbs),
+            **{name: round(value, 3) for name, value in counts.values.items()},
         )
 
 
@@ -241,12 +241,12 @@ def _digest(text: str) -> str:
 
 
 QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-"""For tasks that do not say otherwise. Without plugins pytest starts in half the time. A .pyc is taken for that of an
-edited file if the size stayed and the second too: a quick run's second edit would be tested as its first."""
+"""Defaults that a task's own `env` overrides. Without plugins pytest starts in half the time. Python reuses a .pyc if
+the file's size and modification second are unchanged, so a second edit within a second would be tested as the first."""
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment with this Python first, so that `python -m pytest` is ours."""
+    """Return this process's environment with this Python first on PATH, so that `python -m pytest` uses it."""
     return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
 
 
@@ -257,10 +257,10 @@ COUNTED = (
 
 
 @dataclass(kw_only=True)
-class Seen:
-    """Counts what a run does, event by event."""
+class EventCounts:
+    """Counts what a run does from its events."""
 
-    counts: dict[str, int | float] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    values: dict[str, int | float] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     climbs: Counter[str] = field(default_factory=Counter[str])
     _reasked: bool = False
 
@@ -291,9 +291,9 @@ class Seen:
                 pass
 
     def _add(self, name: str, by: float = 1) -> None:
-        self.counts[name] += by
+        self.values[name] += by
 
 
 def ladders_as_json(arms: Iterable[Arm]) -> dict[str, JsonValue]:
-    """Return each arm's ladder, for the records."""
+    """Return each arm's ladder as JSON, for the records."""
     return {arm.name: LADDER.dump_python(arm.ladder, mode="json") for arm in arms}

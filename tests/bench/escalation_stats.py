@@ -1,4 +1,4 @@
-"""The records of the escalation bench, and statistics over them: intervals, paired differences, the oracle; pure."""
+"""Records of the escalation bench and pure statistics over them: intervals, paired differences, the oracle."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ ORACLE = "oracle"
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a series of runs was measured on; written each time the bench starts."""
+    """The conditions of a series of runs; written at each start of the bench."""
 
     date: str
     """UTC, ISO 8601."""
     model: str
     model_digest: str
-    """SHA-256 of the weights, 16 digits; or `unknown`, when they do not lie on this machine."""
+    """SHA-256 of the weights, 16 digits; `unknown` if they are not on this machine."""
     engine: str
-    """The engine's version, as it says itself."""
+    """The version that the engine reports."""
     python: str
     cores: int
     load_average: float
-    """Over the last minute before the start."""
+    """Average of the last minute before the start."""
     concurrency: int
     steps: int
-    """The budget of every run, in requests."""
+    """Budget of every run, in requests."""
     arms: Mapping[str, JsonValue]
-    """The ladder of each."""
+    """Ladder of each arm."""
     held_out_kinds: tuple[str, ...] = ()
     tasks: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
-    """What `tasks.json` says of the tasks."""
+    """Facts about the tasks from `tasks.json`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One run."""
+    """The result of one run."""
 
     task: str
     bug_kind: str
@@ -52,33 +52,33 @@ class Record:
     fault_rate: float
     status: str
     reason: str
-    """Its first line."""
+    """First line of the reason."""
     requests: int
-    """Re-asks among them."""
+    """Includes re-asks."""
     reasks: int
     cured: int
-    """Re-asks that brought a valid call."""
+    """Re-asks that produced a valid call."""
     output_tokens: int
-    """Reasoning among them."""
+    """Includes reasoning."""
     reasoning_tokens: int
     prompt_tokens: int
-    """Of all requests together."""
+    """Sum over all requests."""
     cached_tokens: int
-    """Among `prompt_tokens`."""
+    """The part of `prompt_tokens` that was cached."""
     effort_switches: int
     switch_prefilled_tokens: int
-    """Prompt tokens that the requests right after a switch found in no cache."""
+    """Uncached prompt tokens of the requests right after a switch."""
     tool_calls: int
     verifications: int
     climbs: Mapping[str, int] = field(default_factory=dict[str, int])
-    """How often each trigger moved the run up."""
+    """Number of climbs per trigger."""
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
-    """How often each damage was done."""
+    """Number of damaged replies per fault kind."""
     repaired: int = 0
-    """Calls that the loop made valid by itself."""
+    """Calls that the loop repaired."""
     wall_s: float
     engine_s: float
-    """Of `wall_s`, the time in which a request was under way."""
+    """The part of `wall_s` spent waiting for requests."""
     tools_s: float
     verify_s: float
 
@@ -92,7 +92,7 @@ class Record:
 
     @property
     def key(self) -> tuple[str, str, str, int, float]:
-        """What makes it the same run when the bench is started again."""
+        """Return the identity of the run, by which a restarted bench recognises it."""
         return (self.task, self.task_digest, self.arm, self.seed, self.fault_rate)
 
 
@@ -119,7 +119,7 @@ class Estimate:
 
 
 def wilson(rate: float, count: float) -> Interval:
-    """Return Wilson's 95 % interval of a rate that was seen in so many independent trials; 0: everything."""
+    """Return the Wilson 95 % interval of a rate observed in `count` independent trials; 0 trials give 0 to 1."""
     if count <= 0:
         return Interval(low=0.0, high=1.0)
     z = 1.959964
@@ -138,24 +138,24 @@ def task_means(records: Iterable[Record], metric: Metric) -> dict[str, float]:
 
 
 def mean(records: Iterable[Record], metric: Metric) -> float:
-    """Return the mean over tasks."""
+    """Return the mean of the task means."""
     return statistics.fmean(task_means(records, metric).values())
 
 
 def success(records: Sequence[Record]) -> Estimate:
-    """Return the success rate. Seeds of one task are not independent, so the interval counts each task once."""
+    """Return the success rate; the interval counts each task once, since its seeds are not independent."""
     means = task_means(records, lambda record: record.ok)
     rate = statistics.fmean(means.values())
     return Estimate(value=rate, interval=wilson(rate, len(means)))
 
 
 def difference(ours: Sequence[Record], theirs: Sequence[Record], metric: Metric) -> Estimate:
-    """Return the mean difference of the tasks that both have, its interval by drawing tasks anew."""
+    """Return the mean difference over the tasks that both have; the interval comes from resampling tasks."""
     return _resampled(ours, theirs, metric, lambda left, right: (sum(left) - sum(right)) / len(left))
 
 
 def ratio(ours: Sequence[Record], theirs: Sequence[Record], metric: Metric) -> Estimate:
-    """Return how many times theirs our mean is; not a number where theirs is 0."""
+    """Return the ratio of our mean to theirs, over the tasks that both have; NaN if theirs is 0."""
     return _resampled(ours, theirs, metric, lambda left, right: sum(left) / sum(right) if sum(right) else math.nan)
 
 
@@ -179,7 +179,7 @@ def _resampled(
 
 
 def percentile(records: Iterable[Record], metric: Metric, share: float) -> float:
-    """Return the value that this share of the runs does not exceed."""
+    """Return the metric's percentile, linearly interpolated; `share` is 0 to 1."""
     return _quantile(sorted(metric(record) for record in records), share)
 
 
@@ -191,10 +191,10 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def oracle(cheap: Iterable[Record], dear: Iterable[Record]) -> list[Record]:
-    """Return what choosing the effort beforehand, with the outcomes known, would have come to.
+    """Return the runs that an effort chosen in advance, with the outcomes known, would have produced.
 
-    Per task and seed the run with the fewest output tokens of those that were verified, or of both if none was. An arm
-    that ran with one seed stands for all seeds of the other.
+    Per task and seed: the verified run with the fewest output tokens, or the cheaper run if none was verified. An arm
+    that lacks a seed is represented by its first run of the task.
     """
     runs: dict[str, tuple[dict[int, Record], dict[int, Record]]] = {}
     for at, side in enumerate((cheap, dear)):
@@ -212,7 +212,7 @@ def oracle(cheap: Iterable[Record], dear: Iterable[Record]) -> list[Record]:
 
 
 def comparable(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Return the records of each arm, of the tasks that every arm has finished with each of its seeds."""
+    """Return each arm's records, limited to the tasks that every arm has finished with all its seeds."""
     arms: dict[str, list[Record]] = {}
     for record in records:
         arms.setdefault(record.arm, []).append(record)

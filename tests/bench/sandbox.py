@@ -1,9 +1,9 @@
-"""Measure what isolation costs a command: `true`, a shell, and a start of Python, without and with it, in turn.
+"""Measure the overhead of each sandbox on a command: `true`, a shell and a Python start, interleaved with no sandbox.
 
     .venv/bin/python tests/bench/sandbox.py [--rounds 40] [--image python:3.12]
 
-Wall time from the start of the process to its end, medians and quartiles in ms; the last column is the difference of
-the medians to no isolation. Other load on the machine moves all of it.
+Wall time from the start of the process to its end, medians and quartiles in ms; the last column is the median minus the
+median without a sandbox. Other load on the machine changes all of them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ ISOLATIONS: tuple[Isolation, ...] = ("none", "bubblewrap", "landlock", "containe
 
 
 def main() -> int:
-    """Print a table as Markdown."""
+    """Print the results as a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=40, help="of each command (default: 40)")
-    parser.add_argument("--image", default="", help="of docker; left out, no container is measured")
+    parser.add_argument("--rounds", type=int, default=40, help="rounds per command (default: 40)")
+    parser.add_argument("--image", default="", help="container image for docker; without it, no container is measured")
     args = parser.parse_args()
     rounds = args.rounds
     sandboxes: dict[str, Sandbox] = {}
@@ -36,7 +36,7 @@ def main() -> int:
         try:
             sandboxes[isolation] = find_sandbox(isolation, Rules(), image=args.image)
         except ConfigError as error:
-            print(f"{isolation} is left out: {error}", file=sys.stderr)
+            print(f"Skipping {isolation}: {error}", file=sys.stderr)
     env = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"}
     taken: dict[tuple[str, str], list[float]] = {(c, i): [] for c in COMMANDS for i in sandboxes}
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +44,7 @@ def main() -> int:
             for command, argv in COMMANDS.items():
                 for isolation, sandbox in sandboxes.items():
                     spent = _timed(sandbox, argv, Path(folder), env)
-                    if at >= 3:  # what comes first fills the caches
+                    if at >= 3:  # the first three rounds warm the caches
                         taken[command, isolation].append(spent)
     print(f"{rounds} rounds, load average {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}\n")
     print("| command | isolation | ms, median | quartiles | more than none |\n|---|---|---:|---:|---:|")

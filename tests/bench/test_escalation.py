@@ -1,4 +1,4 @@
-"""The pure parts of the escalation bench, and one run of it against a scripted model; it measures nothing."""
+"""Tests of the escalation bench's pure parts and of one run against a scripted model; measures nothing."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run_of(task: str = "0001_operator", arm: str = "none", **changes: object) ->
 # Statistics.
 
 
-def test_wilson_gives_the_intervals_of_the_textbook():
+def test_wilson_returns_the_textbook_intervals():
     def bounds(rate: float, count: int) -> tuple[float, float]:
         found = wilson(rate, count)
         return round(found.low, 4), round(found.high, 4)
@@ -71,7 +71,7 @@ def test_wilson_gives_the_intervals_of_the_textbook():
     assert bounds(0.0, 0) == (0.0, 1.0)
 
 
-def test_seeds_of_one_task_do_not_make_the_interval_narrower():
+def test_more_seeds_per_task_do_not_narrow_the_interval():
     once = [run_of(f"{number:04}_x", status="verified" if number % 2 else "stuck") for number in range(10)]
     often = [replace(record, seed=seed) for record in once for seed in (1, 2, 3)]
     assert success(often) == success(once)
@@ -81,12 +81,12 @@ def test_a_difference_is_paired_by_task():
     ours = [run_of(f"{number:04}_x", output_tokens=1000 * number + 10) for number in range(1, 30)]
     theirs = [run_of(f"{number:04}_x", arm="high", output_tokens=1000 * number) for number in range(1, 40)]
     found = difference(ours, theirs, lambda record: record.output_tokens)
-    # Tasks differ by thousands of tokens and the arms by 10 in each, so no drawing of tasks changes that.
+    # Tasks differ by thousands of tokens, but the arms by 10 in each task, so resampling tasks changes nothing.
     assert (found.value, found.interval.low, found.interval.high) == (10.0, 10.0, 10.0)
     assert ratio(theirs[:29], ours, lambda record: record.requests).value == 1.0
 
 
-def test_an_interval_is_the_same_each_time():
+def test_intervals_are_deterministic():
     ours = [run_of(f"{number:04}_x", output_tokens=number * number) for number in range(20)]
     theirs = [replace(record, output_tokens=100) for record in ours]
     found = [difference(ours, theirs, lambda record: record.output_tokens) for _ in range(2)]
@@ -94,7 +94,7 @@ def test_an_interval_is_the_same_each_time():
     assert found[0].interval.low < found[0].value < found[0].interval.high
 
 
-def test_a_percentile_lies_between_the_runs_around_it():
+def test_percentiles_are_interpolated():
     runs = [run_of(wall_s=value) for value in (4.0, 1.0, 3.0, 2.0)]
     assert percentile(runs, lambda record: record.wall_s, 0.5) == 2.5
     assert percentile(runs, lambda record: record.wall_s, 0.9) == pytest.approx(3.7)
@@ -122,7 +122,7 @@ def test_the_oracle_takes_the_cheaper_success_or_else_the_cheaper_failure():
     ]
 
 
-def test_only_tasks_that_every_arm_has_finished_are_compared():
+def test_only_tasks_finished_by_every_arm_are_compared():
     records = [
         run_of("a_x"),
         run_of("b_x"),
@@ -136,14 +136,14 @@ def test_only_tasks_that_every_arm_has_finished_are_compared():
 # Faults.
 
 
-def test_the_faults_of_a_run_hang_on_seed_task_and_step_alone():
+def test_the_faults_of_a_run_depend_only_on_seed_task_and_step():
     plans = [FaultPlan(rate=0.3, seed=1, task="0001_operator") for _ in range(2)]
     assert [plans[0].at(step) for step in range(50)] == [plans[1].at(step) for step in range(50)]
     other = FaultPlan(rate=0.3, seed=2, task="0001_operator")
     assert [plans[0].at(step) for step in range(50)] != [other.at(step) for step in range(50)]
 
 
-def test_the_faults_at_a_low_rate_are_among_those_at_a_high_one():
+def test_the_faults_at_a_low_rate_are_a_subset_of_those_at_a_high_rate():
     low, high = FaultPlan(rate=0.1, seed=1, task="t"), FaultPlan(rate=0.3, seed=1, task="t")
     assert all(low.at(step) in (None, high.at(step)) for step in range(1000))
     assert 60 < sum(low.at(step) is not None for step in range(1000)) < 140
@@ -152,27 +152,27 @@ def test_the_faults_at_a_low_rate_are_among_those_at_a_high_one():
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_a_damaged_call_is_not_valid_unless_a_lost_quote_is_certain(kind: FaultKind):
+def test_a_damaged_call_is_invalid_unless_a_lost_quote_can_be_repaired(kind: FaultKind):
     outcomes: list[CheckedCall | InvalidCall] = []
     for seed in range(60):
         (raw,) = Damage(kind=kind, seed=seed).to(calls(("edit_file", EDIT))).tool_calls
         outcomes.append(check(raw, TOOLBOX, call_id="abcdefghi"))
     valid = [outcome for outcome in outcomes if isinstance(outcome, CheckedCall)]
     if kind == "bad_json":
-        # What the loop repairs is what the model wrote: a lost quote never changes a meaning.
+        # The loop repairs a lost quote only if the result is exactly what the model wrote.
         assert all(json.loads(outcome.call.arguments) == EDIT for outcome in valid)
         assert len(valid) < 20
     else:
         assert not valid
 
 
-def test_a_call_without_arguments_is_damaged_in_its_name():
+def test_a_call_without_arguments_gets_a_damaged_name():
     for kind in ("wrong_argument", "wrong_type"):
         damaged = Damage(kind=kind, seed=1).to(calls(("list_files", {})))
         assert damaged.tool_calls[0].name != "list_files"
 
 
-def test_damage_leaves_the_other_calls_and_the_usage_alone():
+def test_damage_does_not_change_other_calls_or_the_usage():
     reply = calls(("read_file", {"path": "a.py"}), ("read_file", {"path": "b.py"}))
     damaged = Damage(kind="wrong_tool", seed=3).to(reply)
     assert sum(left != right for left, right in zip(reply.tool_calls, damaged.tool_calls, strict=True)) == 1
@@ -184,7 +184,7 @@ async def ask_all(model: TrialModel, requests: list[Request]) -> list[Reply]:
         return [await connection.ask(request) for request in requests]
 
 
-async def test_a_reask_is_neither_damaged_nor_a_step():
+async def test_a_reask_is_not_damaged_and_does_not_count_as_a_step():
     call = calls(("read_file", {"path": "a.py"}))
     script = ScriptedModel([call] * 4)
     model = TrialModel(model=script, plan=FaultPlan(rate=1.0, seed=1, task="t"), cache_salt="s")
@@ -197,7 +197,7 @@ async def test_a_reask_is_neither_damaged_nor_a_step():
     assert model.damaged.total() == 2
 
 
-async def test_each_request_carries_a_seed_of_its_own_and_the_salt():
+async def test_each_request_carries_its_own_seed_and_the_salt():
     free = Request(model="m", messages=[b'{"role":"user"}'], tools=b"[]", max_tokens=9)
     bodies = []
     for task in ("a", "a", "b"):
@@ -225,7 +225,7 @@ def make_task(folder: Path, name: str) -> None:
     )
 
 
-def test_an_arm_that_cannot_climb_is_as_patient_as_the_whole_ladder():
+def test_an_arm_that_cannot_climb_tolerates_as_many_failures_as_the_whole_ladder():
     arms = arms_of(MISTRAL)
     assert patience(MISTRAL.ladder) == {
         "invalid_call": 3, "unknown_tool": 3, "tool_error": 9, "repeat": 6, "no_progress": 3, "empty_reply": 6,
@@ -235,7 +235,7 @@ def test_an_arm_that_cannot_climb_is_as_patient_as_the_whole_ladder():
     assert [name for name, arm in arms.items() if arm.is_sampled(MISTRAL)] == ["high", "ladder"]
 
 
-def test_a_ladder_from_a_file_has_the_thresholds_it_does_not_name(tmp_path: Path):
+def test_a_ladder_from_a_file_gets_default_thresholds_for_the_triggers_it_omits(tmp_path: Path):
     file = tmp_path / "slow.yaml"
     file.write_text("escalation: {rungs: [{effort: none}, {effort: high}], triggers: {verify_failed: 2, repeat: null}}")
     ladder = arm_from_file("slow", file).ladder
@@ -244,7 +244,7 @@ def test_a_ladder_from_a_file_has_the_thresholds_it_does_not_name(tmp_path: Path
     assert "repeat" not in ladder.triggers
 
 
-def test_the_arms_take_turns_and_chance_alone_asks_for_more_seeds(tmp_path: Path):
+def test_arms_take_turns_and_only_sampled_arms_use_more_seeds(tmp_path: Path):
     for name in ("0001_operator", "0002_comparison"):
         make_task(tmp_path, name)
     known = arms_of(MISTRAL)
@@ -262,7 +262,7 @@ def test_the_arms_take_turns_and_chance_alone_asks_for_more_seeds(tmp_path: Path
     ]
 
 
-async def test_a_run_works_in_a_copy_and_its_record_says_what_happened(tmp_path: Path):
+async def test_a_run_works_in_a_copy_and_is_recorded(tmp_path: Path):
     make_task(tmp_path / "tasks", "0001_operator")
     (task,) = read_tasks(tmp_path / "tasks")
     edit = ("edit_file", {"path": "calc.py", "old": "a - b", "new": "a + b"})
@@ -296,7 +296,7 @@ async def test_a_run_works_in_a_copy_and_its_record_says_what_happened(tmp_path:
 # The report.
 
 
-def test_the_report_is_made_of_the_records_alone():
+def test_the_report_is_built_from_the_records_alone():
     setup = Setup(
         date="2026-11-25T02:00:00+00:00",
         model="pocket",
@@ -334,10 +334,10 @@ def test_the_report_is_made_of_the_records_alone():
     assert "| reversed (held out) | 1 | 0% | 100% | 100% | 100% |" in lines
     assert "| `ladder` | 2 | 0 | 1 | 1 | verify_failed 1 |" in lines
     assert "| `none` | 1 | 100.0% | 0.0% | 100 | 100 | 1.00 |" in lines
-    assert "Damage done in all: bad_json 1." in lines
+    assert "Total damage: bad_json 1." in lines
 
 
-def test_a_report_leaves_alone_what_a_card_says_above_it(tmp_path: Path):
+def test_a_report_keeps_the_text_of_a_card_above_it(tmp_path: Path):
     plain, card = tmp_path / "report.md", tmp_path / "CARD.md"
     card.write_text(f"# The model\n\nBy hand.\n\n{MARK}\n\nold\n")
     for _ in range(2):

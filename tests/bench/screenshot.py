@@ -1,9 +1,9 @@
-"""Draw a command's terminal output as an SVG, as it stood on the screen; used for the picture in the README.
+"""Render a command's terminal output as an SVG, as it looked on the screen; used for the image in the README.
 
-    python tests/bench/picture.py examples/fix_bug/run.svg -- agent run examples/fix_bug/task.yaml
+    python tests/bench/screenshot.py examples/fix_bug/run.svg -- agent run examples/fix_bug/task.yaml
 
-The command runs in a pseudo-terminal of its own, so it prints what a person would see, with colors. Start the pocket
-model before (`agent serve pocket --keep`), so that the picture shows the run and not the start of the engine.
+The command runs in its own pseudo-terminal, so it prints what a person would see, with colors. Start the pocket model
+first (`agent serve pocket --keep`), so that the image shows the run and not the start of the engine.
 """
 
 import argparse
@@ -20,7 +20,7 @@ COLUMNS = 118
 
 
 def captured(argv: list[str]) -> bytes:
-    """Run a command in a pseudo-terminal and return what it wrote."""
+    """Run a command in a pseudo-terminal and return its output."""
     written = bytearray()
 
     def read(terminal: int) -> bytes:
@@ -34,14 +34,14 @@ def captured(argv: list[str]) -> bytes:
 
 
 def main() -> None:
-    """Run the command and write the picture."""
+    """Run the command and write the image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("svg", type=Path, help="where the picture is written")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="after --: the command")
+    parser.add_argument("svg", type=Path, help="the SVG file to write")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="the command, after --")
     args = parser.parse_args()
     argv: list[str] = args.command[1:] if args.command[:1] == ["--"] else args.command
     shown = captured(argv).decode(errors="replace").replace("\r\n", "\n")
-    # A line that was drawn over shows as it was last.
+    # Of a line that was overwritten, keep the last state.
     lines = [line.rpartition("\r")[2] for line in shown.rstrip("\n").split("\n")]
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(Text(f"$ {' '.join(argv)}", style="bold"))
