@@ -1,4 +1,4 @@
-"""Fixtures that every test shares: one real engine per session, and no socket that leaves this machine."""
+"""Fixtures shared by all tests: one real engine per session, and a ban on connections to other machines."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from agent.model.wire import Request
     from serving import ServerRecord
 
-# A machine shared with other jobs is slow at times, which says nothing of the code. And CI judges a change, not the
-# luck of the draw: there the examples are the same each time, while those who develop see new ones.
+# No deadline: a machine shared with other jobs is sometimes slow. CI uses the same examples each time, so that only a
+# change of the code can fail it; development runs draw new ones.
 settings.register_profile(
     "house", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
 )
 settings.load_profile("house")
 
 ENGINE_URL = "AGENT_TEST_ENGINE_URL"
-"""Names a running pocket engine such as http://127.0.0.1:8377/v1, to spare the start while tests are written."""
+"""URL of a running pocket engine, such as http://127.0.0.1:8377/v1, to skip the start while writing tests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,51 +50,51 @@ class LiveEngine:
     base_url: str
     model: str
     pid: int | None
-    """Leader of its process group. None: it was started by somebody else, and is left alone."""
-    start_again: Callable[[], object]
-    """Starts another one at the same address, after this one was killed."""
+    """Leader of its process group. None if the tests did not start the engine and must not stop it."""
+    restart: Callable[[], object]
+    """Starts another engine at the same address after this one was killed."""
 
     def endpoint(self, **settings: Any) -> Endpoint:
-        """Return an endpoint of it with these settings."""
+        """Return an endpoint for this engine with these settings."""
         from agent import Endpoint
 
         return Endpoint(self.base_url, **settings)
 
-    def watched(self, *, answers: Sequence[Reply | None] = (), **settings: Any) -> Watched:
-        """Return a model of it that keeps what is asked and answered."""
-        return Watched(endpoint=self.endpoint(**settings), answers=answers)
+    def recording_model(self, *, answers: Sequence[Reply | None] = (), **settings: Any) -> RecordingModel:
+        """Return a model on this engine that records requests and replies."""
+        return RecordingModel(endpoint=self.endpoint(**settings), answers=answers)
 
     def get(self, path: str) -> str:
-        """Return the text of a route, such as /metrics."""
+        """Return the body of a GET request to a route such as /metrics."""
         with _open(urllib.request.Request(self.base_url.removesuffix("/v1") + path)) as reply:
             return reply.read().decode()
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the answer of a route, such as /tokenize; an HTTP error is raised as urllib raises it."""
+        """Return the parsed answer of a POST request to a route such as /tokenize; urllib raises HTTP errors."""
         data = json.dumps(body).encode()
         url = self.base_url.removesuffix("/v1") + path
         with _open(urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})) as reply:
             return json.load(reply)
 
     def metric(self, name: str) -> float:
-        """Return the sum of one counter of /metrics over its labels."""
+        """Return the value of a /metrics counter, summed over its labels."""
         return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", self.get("/metrics"), re.M))
 
 
 @dataclass(kw_only=True)
-class Watched:
-    """A model that is an Endpoint, whose requests and replies are kept, and may be changed on their way.
+class RecordingModel:
+    """An Endpoint that records requests and replies and can change both.
 
-    Every request reaches the real server, also one whose reply is replaced: the server's judgement and usage are real.
+    Every request reaches the real server, even if its reply is replaced, so validation and usage are the server's.
     """
 
     endpoint: Endpoint
     change: Callable[[Request], Request] = field(default=lambda request: request)
     answers: Sequence[Reply | None] = ()
-    """What the run gets instead of the first replies; the prompt's usage is kept. None: the real one."""
+    """Replacements for the first replies, with the real prompt's usage. None keeps the real reply."""
     requests: list[Request] = field(default_factory=list["Request"])
     replies: list[Reply] = field(default_factory=list["Reply"])
-    """As the run got them."""
+    """Replies as the run received them."""
 
     @property
     def base_url(self) -> str:
@@ -125,13 +125,13 @@ class Watched:
         return await self._connection.count(request)
 
     async def ask(self, request: Request) -> Reply:
-        # The messages of a request are the history's own list, which grows.
+        # Copy the messages: the request shares its list with the history, which grows.
         sent = replace(self.change(request), messages=tuple(request.messages))
         reply = await self._connection.ask(sent)
         answer = self.answers[len(self.replies)] if len(self.replies) < len(self.answers) else None
         self.requests.append(sent)
         if answer is not None and reply.usage is not None:
-            # The real reply may have run on until it was cut; the one in its place was not.
+            # The real reply may have been cut off at the limit; the replacement must not report that many tokens.
             answer = replace(answer, usage=replace(reply.usage, completion_tokens=1, reasoning_tokens=0))
         self.replies.append(answer or reply)
         return self.replies[-1]
@@ -139,14 +139,14 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
-    """The pocket model on the CPU, started once; the start takes about 45 s on two cores."""
+    """Start the pocket model on the CPU once per session; the start takes about 45 s on two cores."""
     found = os.environ.get(ENGINE_URL)
     if found:
-        yield LiveEngine(base_url=found, model="pocket", pid=None, start_again=lambda: None)
+        yield LiveEngine(base_url=found, model="pocket", pid=None, restart=lambda: None)
         return
     from serving import pocket_engine  # most tests need no engine
 
-    # A state folder of its own: these tests neither find nor end a server that the user has left running.
+    # With its own state folder, these tests neither find nor stop a server that the user left running.
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
     with ExitStack() as started:
 
@@ -155,20 +155,20 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
 
         record = start()
         port = urlsplit(record.base_url).port
-        yield LiveEngine(base_url=record.base_url, model=record.model, pid=record.pid, start_again=lambda: start(port))
+        yield LiveEngine(base_url=record.base_url, model=record.model, pid=record.pid, restart=lambda: start(port))
 
 
 class Called(Protocol):
-    """Calls a tool with arguments as a model writes them, and returns the text that comes back."""
+    """Calls a tool with a model's arguments and returns the resulting text."""
 
     async def __call__(self, tool: Tool, context: ToolContext[Any], /, **arguments: object) -> str:
-        """Return what the tool returns, or the text of its ToolError after `!`."""
+        """Return the tool's result as text, or `!` and the text of its ToolError."""
         ...
 
 
 @pytest.fixture
 def called() -> Called:
-    """Call tools without a run."""
+    """Return a function that calls tools without a run."""
     from agent import ToolError
 
     async def call(tool: Tool, context: ToolContext[Any], /, **arguments: object) -> str:
@@ -185,7 +185,7 @@ UntilGone = Callable[[Path], Awaitable[None]]
 
 @pytest.fixture
 def until_gone() -> UntilGone:
-    """Wait until the process whose number a file holds is dead; a zombie that nobody has collected counts as dead."""
+    """Return a function that waits until the processes listed in a PID file are dead; zombies count as dead."""
 
     def is_gone(pid: int) -> bool:
         try:
@@ -196,7 +196,7 @@ def until_gone() -> UntilGone:
     async def wait(pid_file: Path) -> None:
         deadline = time.monotonic() + 5
         while not all(is_gone(int(pid)) for pid in pid_file.read_text().split()):
-            assert time.monotonic() < deadline, "the process is still there"
+            assert time.monotonic() < deadline, "the process is still alive"
             await asyncio.sleep(0.01)
 
     return wait
@@ -204,7 +204,7 @@ def until_gone() -> UntilGone:
 
 @pytest.fixture
 def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder; nothing of the user's own state or environment is seen."""
+    """Run the test in an empty folder, without the user's state folder and agent environment variables."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("AGENT_BASE_URL", raising=False)
     monkeypatch.delenv("AGENT_RUNS_DIR", raising=False)
@@ -212,9 +212,9 @@ def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def stay_on_this_machine() -> None:
-    """Fail a test that looks up or connects to another machine."""
-    # An audit hook also sees what C code does, and cannot be caught by `except Exception`; it stays until the end.
+def ban_other_machines() -> None:
+    """Fail every test that looks up or connects to another machine."""
+    # An audit hook also covers C code, and pytest.fail is not caught by `except Exception`. It cannot be removed.
     sys.addaudithook(_refuse_other_machines)
 
 
@@ -224,11 +224,11 @@ def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
     address = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
     host = address[0] if isinstance(address, tuple) else address
     is_path = event != "socket.getaddrinfo" and not isinstance(address, tuple)  # a unix socket
-    if not is_path and not _is_here(host):
-        pytest.fail(f"A test tried to reach {address!r}. Tests talk to this machine only.")
+    if not is_path and not _is_loopback(host):
+        pytest.fail(f"A test tried to reach {address!r}. Tests may connect to this machine only.")
 
 
-def _is_here(host: object) -> bool:
+def _is_loopback(host: object) -> bool:
     name = host.decode() if isinstance(host, bytes) else host
     if name is None or name in {"", "localhost"}:
         return True
@@ -244,24 +244,24 @@ def _open(request: urllib.request.Request) -> Any:
 
 
 class StartMarked(Protocol):
-    """Starts a process that sleeps and carries the mark of an engine, and waits until that can be seen."""
+    """Starts a sleeping process with an engine's mark in its environment, and waits until the mark is visible."""
 
     def __call__(self, mark: str, /) -> subprocess.Popen[bytes]:
-        """Return it; whoever asked for it ends it."""
+        """Return the process, which the caller must stop."""
         ...
 
 
 @pytest.fixture
 def start_marked() -> StartMarked:
-    """Stand in for a worker of an engine."""
+    """Return a function that starts a substitute for an engine's worker process."""
     from serving.running.marks import mark_environment, marked
 
     def start(mark: str) -> subprocess.Popen[bytes]:
         worker = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"], **mark_environment(mark)})
-        # For a moment after its start /proc shows no environment of it: 1,004 of 3,000 times on busy processors.
-        until = time.monotonic() + 30.0
+        # Just after a start /proc may show an empty environment: 1,004 of 3,000 times on busy processors.
+        deadline = time.monotonic() + 30.0
         while worker.pid not in {process.pid for process in marked(mark)}:
-            assert time.monotonic() < until, "it never showed its mark"
+            assert time.monotonic() < deadline, "the mark never became visible in /proc"
         return worker
 
     return start
@@ -275,26 +275,26 @@ _PROGRAMS = (
 
 @pytest.fixture(scope="session")
 def docker_image() -> Iterator[str]:
-    """An image of the shell, a few programs and the Python of this machine; nothing is fetched."""
-    asked = shutil.which("docker") and subprocess.run(["docker", "version"], check=False, capture_output=True)
-    if not asked or asked.returncode:
-        pytest.skip("no docker engine runs here")
+    """Build an image with this machine's shell, Python and a few programs; downloads nothing."""
+    version = shutil.which("docker") and subprocess.run(["docker", "version"], check=False, capture_output=True)
+    if not version or version.returncode:
+        pytest.skip("no docker engine is running")
     programs = {name: shutil.which(name) or "" for name in _PROGRAMS.split()}
     assert all(programs.values()), programs
     interpreter, library = Path(sys.executable).resolve(), Path(os.__file__).parent
     files = {f"bin/{name}": Path(path).resolve() for name, path in programs.items()}
     files |= {f"usr/local/bin/{name}": interpreter for name in ("python", "python3")}
     for program in (*files.values(), *library.glob("lib-dynload/*.so")):
-        said = subprocess.run(["ldd", str(program)], check=False, capture_output=True, text=True).stdout
-        files |= {word.lstrip("/"): Path(word).resolve() for word in said.split() if word.startswith("/")}
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as tar:
+        libraries = subprocess.run(["ldd", str(program)], check=False, capture_output=True, text=True).stdout
+        files |= {word.lstrip("/"): Path(word).resolve() for word in libraries.split() if word.startswith("/")}
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
         for path, source in files.items():
             tar.add(source, path)
         for path in library.rglob("*"):
             if path.is_file() and not {"site-packages", "test", "__pycache__"} & set(path.relative_to(library).parts):
                 tar.add(path, f"usr/local/lib/{library.name}/{path.relative_to(library)}")
     name = f"tramontane-test:{os.getpid()}"
-    subprocess.run(["docker", "import", "-", name], input=made.getvalue(), check=True, capture_output=True)
+    subprocess.run(["docker", "import", "-", name], input=archive.getvalue(), check=True, capture_output=True)
     yield name
     subprocess.run(["docker", "image", "rm", name], check=False, capture_output=True)

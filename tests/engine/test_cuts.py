@@ -16,7 +16,7 @@ from agent.parsing.reply import Batch, Truncated, read
 from agent.tooling.toolbox import Toolbox
 
 if TYPE_CHECKING:
-    from conftest import LiveEngine, Watched
+    from conftest import LiveEngine, RecordingModel
 
     from agent.journal.events import Event
 
@@ -34,7 +34,7 @@ class Attempt:
     outcome: Outcome
     executed: list[str]
     """The cities that the tool was really called with."""
-    model: Watched
+    model: RecordingModel
     toolbox: Toolbox
     events: list[Event]
 
@@ -53,7 +53,7 @@ async def attempt(
 
     # Exact sampling, so that every cut is one of the same reply.
     profile = replace(MISTRAL, reply_tokens={effort: tokens}, sampling={effort: Sampling(temperature=0.0)})
-    model = engine.watched(stream=stream, profile=profile)
+    model = engine.recording_model(stream=stream, profile=profile)
     forced = {"force_tool": "get_weather"} if choice == "named" else {"tool_choice": choice}
     model.change = lambda request: replace(request, **forced)
     agent = Agent(

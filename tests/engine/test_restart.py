@@ -30,7 +30,7 @@ async def test_a_run_waits_for_an_engine_that_dies_in_mid_reply_and_comes_back(e
     def die_and_come_back() -> None:
         time.sleep(2)  # the run has sent its next request, and waits for the reply
         os.killpg(group, signal.SIGKILL)
-        engine.start_again()
+        engine.restart()
 
     accident = threading.Thread(target=die_and_come_back)
 
@@ -42,7 +42,7 @@ async def test_a_run_waits_for_an_engine_that_dies_in_mid_reply_and_comes_back(e
         return "It stands still."
 
     call = Reply(tool_calls=(RawCall(name="unplug", arguments="{}"),), finish_reason="tool_calls")
-    model = engine.watched(answers=[call], patience_s=300.0)
+    model = engine.recording_model(answers=[call], patience_s=300.0)
     agent = Agent(model, tools=[unplug], limits=Limits(steps=2), workspace=tmp_path, runs=tmp_path / "runs")
     outcome = await agent.run("Stop the engine.")
     accident.join()

@@ -19,7 +19,7 @@ from agent.model.profiles import MISTRAL, Sampling
 from agent.model.wire import Request
 
 if TYPE_CHECKING:
-    from conftest import LiveEngine, Watched
+    from conftest import LiveEngine, RecordingModel
 
 pytestmark = pytest.mark.engine
 
@@ -73,7 +73,7 @@ def block_tokens(engine: LiveEngine) -> int:
     return int(found.group(1))
 
 
-async def prompts(model: Watched) -> list[tuple[int, ...]]:
+async def prompts(model: RecordingModel) -> list[tuple[int, ...]]:
     """Return the tokens of each request of a run, as the engine rendered it."""
     counts = []
     async with model.open() as connection:
@@ -98,7 +98,7 @@ def calling(*calls: tuple[str, str], content: str = "", reasoning: str = "") -> 
 
 
 async def test_the_cost_of_an_effort_switch_is_what_the_engine_measured(engine: LiveEngine, tmp_path: Path):
-    model = engine.watched(profile=SHORT)
+    model = engine.recording_model(profile=SHORT)
     queries: list[float] = []
     hits: list[float] = []
 
@@ -192,7 +192,7 @@ ODD_REPLIES = (
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("effort", ["none", "high"])
 async def test_no_history_that_a_run_makes_is_refused(engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool):
-    model = engine.watched(answers=ODD_REPLIES, profile=SHORT, stream=stream)
+    model = engine.recording_model(answers=ODD_REPLIES, profile=SHORT, stream=stream)
     agent = Agent(
         model,
         tools=[get_weather],
@@ -219,7 +219,9 @@ async def test_no_history_that_a_run_makes_is_refused(engine: LiveEngine, tmp_pa
 # 7. The constrained re-ask.
 
 
-async def run_with_a_broken_call(engine: LiveEngine, folder: Path, model: Watched, effort: Effort) -> list[Event]:
+async def run_with_a_broken_call(
+    engine: LiveEngine, folder: Path, model: RecordingModel, effort: Effort
+) -> list[Event]:
     """Let the first reply be a call that its schema forbids, and the next one, constrained, be the model's own."""
     model.answers = [calling(("get_weather", '{"city": "Paris"}'))]
     events: list[Event] = []
@@ -247,7 +249,7 @@ async def run_with_a_broken_call(engine: LiveEngine, folder: Path, model: Watche
 async def test_a_reask_gives_a_call_that_its_schema_allows_and_reuses_the_whole_prompt(
     engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool
 ):
-    model = engine.watched(profile=SHORT, stream=stream)
+    model = engine.recording_model(profile=SHORT, stream=stream)
     events = await run_with_a_broken_call(engine, tmp_path, model, effort)
 
     free, constrained = model.requests
@@ -272,7 +274,7 @@ async def test_where_named_choices_are_refused_the_text_is_held_to_the_schema_of
             raise EndpointRejected("tool_choice must be auto", url=engine.base_url, status=400)
         return request
 
-    model = engine.watched(profile=SHORT, stream=stream)
+    model = engine.recording_model(profile=SHORT, stream=stream)
     model.change = refuse_named
     await run_with_a_broken_call(engine, tmp_path, model, effort)
 
@@ -288,7 +290,7 @@ async def test_where_named_choices_are_refused_the_text_is_held_to_the_schema_of
 
 
 async def test_a_prompt_beyond_the_window_ends_as_budget_before_it_is_sent(engine: LiveEngine, tmp_path: Path):
-    model = engine.watched()
+    model = engine.recording_model()
     outcome = await Agent(model, tools=[get_weather], workspace=tmp_path).run("Paris " * 9000)
     assert (outcome.outcome, outcome.reason) == ("budget", f"{CONTEXT_FULL} (8192 tokens)")
     assert model.requests == []
@@ -298,7 +300,7 @@ async def test_a_prompt_beyond_the_window_ends_as_budget_before_it_is_sent(engin
 async def test_a_prompt_that_only_the_server_finds_too_long_ends_as_budget(
     engine: LiveEngine, tmp_path: Path, stream: bool
 ):
-    model = engine.watched(stream=stream)
+    model = engine.recording_model(stream=stream)
 
     async def cannot_count(_: Request) -> None:
         return None
@@ -316,7 +318,9 @@ async def test_a_conversation_that_fills_the_window_goes_on_in_a_fresh_one(engin
         return " ".join(f"{page}:{line:04x}" for line in range(1200))
 
     # What it does after the first call, which fills the window, is the model's own affair.
-    model = engine.watched(answers=[calling(("get_log", '{"page": 1}'))], profile=replace(SHORT, ladder=MISTRAL.ladder))
+    model = engine.recording_model(
+        answers=[calling(("get_log", '{"page": 1}'))], profile=replace(SHORT, ladder=MISTRAL.ladder)
+    )
     events: list[Event] = []
     agent = Agent(model, tools=[get_log], limits=Limits(steps=3), workspace=tmp_path)
     outcome = await agent.run("Read the log.", observe=events.append)
@@ -342,7 +346,7 @@ async def test_a_picture_that_a_tool_returns_does_not_end_the_run_of_a_model_tha
         """Look at the screen"""
         return Image(data=pixel, media_type="image/png")
 
-    model = engine.watched(answers=[calling(("look", "{}"))], profile=SHORT)
+    model = engine.recording_model(answers=[calling(("look", "{}"))], profile=SHORT)
     agent = Agent(model, tools=[look], limits=Limits(steps=2), workspace=tmp_path)
     outcome = await agent.run("Look at the screen.")
 
