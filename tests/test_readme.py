@@ -15,7 +15,7 @@ from agent.cli import COMMANDS, main
 from agent.journal.events import Replied
 from agent.journal.journal import Journal
 from agent.messages import Reply, Usage
-from agent.testing import ScriptedModel, calls, says
+from agent.testing import ScriptedServer, calls, says
 from serving.probe import TITLES
 
 ROOT = Path(__file__).parent.parent
@@ -33,16 +33,10 @@ def test_the_task_in_the_readme_is_the_shipped_example():
 
 
 @pytest.mark.parametrize("code", fenced("python"))
-def test_a_python_example_of_the_readme_runs(
-    code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    model = ScriptedModel([calls(("add", {"a": 2, "b": 3})), says("It is 5.")])
-
-    def endpoint(_url: str) -> ScriptedModel:
-        return model
-
-    monkeypatch.setattr("agent.Endpoint", endpoint, raising=False)
-    exec(compile(code, "README.md", "exec"), {})
+def test_a_python_example_of_the_readme_runs(code: str, capsys: pytest.CaptureFixture[str]):
+    with ScriptedServer([calls(("add", {"a": 2, "b": 3})), says("It is 5.")]) as server:
+        here = code.replace("http://127.0.0.1:8000/v1", server.url)
+        exec(compile(here, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert printed == "" or printed.startswith("finished It is 5. 2 Spent(steps=2, tool_calls=1,")
 
