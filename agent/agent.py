@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue
 
 from .errors import ConfigError
 from .journal.events import Event, Resumed, RunEnded, RunStarted
-from .journal.journal import Journal, JournalLost
+from .journal.journal import Journal, JournalWriteError
 from .journal.runs import run_folder
 from .loop.dependencies import RunDependencies
 from .loop.outcome import Outcome
@@ -195,7 +195,7 @@ class Agent:
             if journal is not None:
                 try:
                     journal.write(event)
-                except JournalLost:
+                except JournalWriteError:
                     # That a run failed is said even where it cannot be written down; anything else did not happen.
                     if not isinstance(event, RunEnded) or event.status != "error":
                         raise
@@ -231,7 +231,7 @@ class Agent:
             ending.push_async_callback(context.resources.aclose)
             try:
                 record(opening)
-            except JournalLost as error:
+            except JournalWriteError as error:
                 raise ConfigError(str(error)) from error
             ended = await Run(state, deps).drive()
         return Outcome(

@@ -1,1 +1,1 @@
-"""Events, the file a run keeps of them, and the runs on this machine."""
+"""Events of a run, the journal file that stores them, and the runs found on this machine."""

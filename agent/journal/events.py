@@ -1,4 +1,4 @@
-"""The facts of a run, one frozen record each; the journal is a list of them and the run's state is their sum."""
+"""Event records of a run; the journal stores them in order, and the run's state is computed from them alone."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..policy.ladder import Ladder, Trigger
 from ..policy.limits import Limits
 
 Status = Literal["verified", "finished", "verify_failed", "budget", "stuck", "interrupted", "error"]
-"""How a run ends; see design's table of outcomes."""
+"""How a run ends."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
-    """Everything a run needs to be gone on with."""
+    """Everything needed to resume a run."""
 
     run: str
     at: str
     """Date and time, ISO 8601, UTC."""
     task: Mapping[str, JsonValue]
-    """The task as JSON, for a resume; empty for a run made in Python."""
+    """The task as JSON, used to resume the run. Empty for a run started from Python."""
     base_url: str
     model: str
     profile: ProfileName
@@ -35,20 +35,20 @@ class RunStarted:
     ladder: Ladder
     limits: Limits
     tools: tuple[str, ...]
-    """Names, in order."""
+    """Tool names, in order."""
     tools_digest: str
-    """`Toolbox.digest`; a resume with other tools is refused."""
+    """`Toolbox.digest`; a run cannot be resumed with different tools."""
     system: str
     prompt: UserMessage
     workspace: str
     snapshot: str | None
-    """Folder of the workspace's copy. None: none was made."""
+    """Folder of the workspace snapshot. None means no snapshot was made."""
     note: str = ""
     """Why there is no snapshot."""
     sandbox: str = ""
-    """What isolates commands, in words; empty: the run starts none."""
+    """Description of the sandbox that commands run in. Empty if the run starts no commands."""
     worktree: str = ""
-    """What the workspace is a git worktree of, in words; empty: it is none."""
+    """Description of the repository that the workspace is a git worktree of. Empty if it is not a worktree."""
     kind: Literal["run_started"] = "run_started"
 
 
@@ -61,24 +61,24 @@ class Requested:
     rung: int
     effort: Effort | None
     constrained: str | None
-    """Name of the tool the reply is held to. None: the model is free; empty text: held to the tool list only."""
+    """Tool that the reply is constrained to. None means unconstrained; empty means any tool of the list."""
     max_tokens: int
     prompt_tokens: int
-    """Estimated, on the safe side; the server's own number is in the reply's usage."""
+    """An estimate that is rather too high; the server's count is in the reply's usage."""
     wall_s: float
     """Seconds the run has taken so far."""
     reask: bool = False
-    """True: the last request again, constrained; what it brings takes the place of the broken reply."""
+    """True if this repeats the last request with a constraint; its reply then replaces the invalid one."""
     kind: Literal["requested"] = "requested"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retried:
-    """A request failed and is sent again."""
+    """A request failed and will be retried."""
 
     step: int
     attempt: int
-    """The one that failed, from 1."""
+    """Number of the failed attempt, from 1."""
     wait_s: float
     reason: str
     kind: Literal["retried"] = "retried"
@@ -86,14 +86,14 @@ class Retried:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replied:
-    """A whole reply arrived."""
+    """A complete reply arrived."""
 
     step: int
     rung: int
     reply: Reply
     max_tokens: int
     wire_bytes: int
-    """Size of the prompt's messages on the wire, for the token estimate."""
+    """Size of the encoded prompt messages, for the token estimate."""
     elapsed_s: float
     reask: bool = False
     kind: Literal["replied"] = "replied"
@@ -112,7 +112,7 @@ class Repaired:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rescued:
-    """A call was found outside its place."""
+    """A tool call was found outside of `tool_calls`."""
 
     step: int
     where: str
@@ -128,42 +128,42 @@ class Rejected:
     step: int
     trigger: Trigger
     tool: str
-    """Empty: it concerns the whole reply."""
+    """Empty if the whole reply was rejected."""
     reason: str
     raw: str
-    """What the model wrote, cut to 4,000 characters."""
+    """The model's text, truncated to 4,000 characters."""
     grow: bool = False
-    """True: the next reply gets more room."""
+    """True if the next request gets a larger `max_tokens`."""
     say: str = ""
-    """What the model is told about the whole reply. Empty: nothing."""
+    """Feedback for the model about the whole reply. Empty means no feedback."""
     kind: Literal["rejected"] = "rejected"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """What was wrong with one call of a turn that was taken all the same."""
+    """An invalid call in a turn that was accepted nevertheless."""
 
     trigger: Trigger
     signature: str
-    """Equal for equal mistakes: name and arguments as the model wrote them."""
+    """Tool name and arguments as the model wrote them; equal for identical mistakes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnTaken:
-    """A reply entered the history; its calls, if any, are open until each has its result."""
+    """A reply was accepted; its turn enters the history once every call has a result."""
 
     step: int
     turn: AssistantMessage
     reasoning_field: ReasoningField
     answered: tuple[ToolResult, ...] = ()
-    """Results of the calls that are not run: broken ones and twins of another call of this reply."""
+    """Results of calls that are not executed: invalid calls, and duplicates of another call in this reply."""
     faults: tuple[Fault, ...] = ()
     kind: Literal["turn_taken"] = "turn_taken"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallStarted:
-    """A call is about to run; written and synced before it does."""
+    """A call is about to run; written to the journal first, and synced first unless the tool is read-only."""
 
     step: int
     tool_call_id: str
@@ -174,31 +174,31 @@ class CallStarted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallEnded:
-    """A call has its result, run or not."""
+    """A call has its result, whether it was executed or not."""
 
     step: int
     result: ToolResult
     elapsed_s: float
     fingerprint: str
-    """Equal for equal calls with equal results."""
+    """Equal for equal calls with equal results. Empty for an interrupted call."""
     traceback: str = ""
-    """For people only; the model never sees it."""
+    """Never shown to the model."""
     kind: Literal["call_ended"] = "call_ended"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
-    """The harness said something to the model, as the user."""
+    """The harness sent a message to the model, as the user."""
 
     message: UserMessage
     forces: str | None = None
-    """The tool that the next reply must call. None: the model is free."""
+    """The tool that the next reply must call. None means no tool is forced."""
     kind: Literal["said"] = "said"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progressed:
-    """A step brought something new."""
+    """A step produced something new."""
 
     step: int
     kind: Literal["progressed"] = "progressed"
@@ -206,7 +206,7 @@ class Progressed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Triggered:
-    """A failure counted for the ladder, and what followed."""
+    """A failure was reported to the ladder; `action` is what the ladder decided."""
 
     step: int
     trigger: Trigger
@@ -217,7 +217,7 @@ class Triggered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moved:
-    """The run asks on another rung from now on."""
+    """The run switched to another rung."""
 
     step: int
     rung: int
@@ -228,7 +228,7 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EffortSwitched:
-    """What the first request after a switch of effort cost: tokens the engine had to prefill anew."""
+    """Cost of the first request after an effort switch: tokens that the engine had to prefill again."""
 
     step: int
     effort: Effort | None
@@ -237,24 +237,24 @@ class EffortSwitched:
     prefilled_tokens: int
     """`prompt_tokens - cached_tokens`."""
     source: Literal["engine", "estimate"]
-    """`engine`: the server reported the cached tokens; `estimate`: it does not, so everything counts as prefilled."""
+    """`engine` if the server reported cached tokens; `estimate` if not, and all tokens count as prefilled."""
     kind: Literal["effort_switched"] = "effort_switched"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContextRenewed:
-    """The conversation starts anew with a summary."""
+    """The conversation was restarted with a summary."""
 
     step: int
     prompt: UserMessage
     restored: tuple[str, ...]
-    """Paths put back to the snapshot."""
+    """Paths restored from the snapshot."""
     kind: Literal["context_renewed"] = "context_renewed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Noticed:
-    """Something the user should know, said once."""
+    """A notice for the user, shown once."""
 
     text: str
     kind: Literal["noticed"] = "noticed"
@@ -276,30 +276,30 @@ class VerifyEnded:
     attempt: int
     ok: bool
     exit_code: int | None
-    """None: it was killed or could not be started."""
+    """None if the command timed out or could not be started."""
     output: str
     elapsed_s: float
     say: str = ""
-    """What the model is told, should the run go on. Empty: it passed."""
+    """Feedback for the model if the run continues. Empty if the verification passed."""
     kind: Literal["verify_ended"] = "verify_ended"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resumed:
-    """The run goes on in another process."""
+    """The run was resumed in another process."""
 
     wall_s: float
-    """Seconds the run had taken before."""
+    """Seconds the run had taken before it was resumed."""
     limits: Limits | None = None
-    """The bounds from now on. None: as before."""
+    """Limits from now on. None means unchanged."""
     sandbox: str = ""
-    """What isolates commands from now on, in words; it may be another machine. Empty: the run starts none."""
+    """Description of the sandbox from now on; the machine may be another one. Empty if the run starts no commands."""
     kind: Literal["resumed"] = "resumed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunEnded:
-    """The last event."""
+    """The run ended; the last event unless the run is resumed."""
 
     status: Status
     reason: str

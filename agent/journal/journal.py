@@ -1,4 +1,4 @@
-"""The run's file of events: one JSON line each, on disk before its effect is acted on; read back for a resume."""
+"""Write and read the journal, a JSON Lines file of a run's events with a checksum on each line."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def _adapter() -> TypeAdapter[Event]:
 
 
 def event_json(event: Event) -> bytes:
-    """Return one event as the line that stands for it, without its end."""
+    """Return one event as JSON, without checksum or newline."""
     return _adapter().dump_json(event)
 
 
-class JournalLost(OSError):
-    """Raised when an event cannot be kept, such as on a full disk; the run must not go on."""
+class JournalWriteError(OSError):
+    """Raised when an event cannot be written, such as on a full disk; the run must not continue."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         self.path = path
         super().__init__(
-            f"The journal {path} cannot be written: {error.strerror}. What was done so far is in it; make room, then "
+            f"Cannot write the journal {path}: {error.strerror}. It holds everything done so far. Free disk space, then "
             "resume the run."
         )
 
@@ -42,85 +42,85 @@ class JournalLost(OSError):
 class Journal:
     """Appends events to a run's file.
 
-    A line is handed to the kernel before `write` returns, so a killed process loses at most the line in the making;
-    `sync` makes it survive a power cut too (4 ms measured), and is called before every effect on the world.
+    `write` returns once the kernel has the line, so a killed process loses at most the line it was writing. `sync`
+    makes lines survive a power failure too (4 ms measured); call it before every side effect.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open or make the file, and cut off half a line that a killed process left.
+        """Open or create the file, and remove a partial last line left by a killed process.
 
         Raises:
-            ConfigError: another process writes to it, or the folder cannot be written.
+            ConfigError: Another process writes to the journal, or the folder is not writable.
         """
         self.path = folder / JOURNAL_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)
         except OSError as error:
-            msg = f"Cannot write the journal {self.path}: {error.strerror}. Set AGENT_RUNS_DIR to a folder that can be."
+            msg = f"Cannot write the journal {self.path}: {error.strerror}. Set AGENT_RUNS_DIR to a writable folder."
             raise ConfigError(msg) from error
-        self._busy = threading.Lock()
+        self._io_lock = threading.Lock()
         self._lock()
-        self._size_bytes = self._cut_torn_line()
+        self._size_bytes = self._truncate_partial_line()
 
     def write(self, event: Event) -> None:
-        """Append one event, whole or not at all.
+        """Append one event, completely or not at all.
 
         Raises:
-            JournalLost: the disk is full, or the file cannot be written.
+            JournalWriteError: The disk is full, or the file cannot be written.
         """
         line = _line(event)
         try:
-            # A disk that is nearly full takes a part of the line, without an error.
+            # On a nearly full disk a write may be partial without an error.
             written = self._file.write(line)
             while written < len(line):
                 written += self._file.write(line[written:])
         except OSError as error:
             os.truncate(self._file.fileno(), self._size_bytes)
-            raise JournalLost(self.path, error) from error
+            raise JournalWriteError(self.path, error) from error
         self._size_bytes += len(line)
 
     def sync(self) -> None:
-        """Wait until everything written is on the disk.
+        """Flush everything written to the disk.
 
         Raises:
-            JournalLost: the disk has failed.
+            JournalWriteError: The disk failed.
         """
         try:
-            with self._busy:
-                if not self._file.closed:  # a sync whose call was cancelled may come too late
+            with self._io_lock:
+                if not self._file.closed:  # a sync in a thread may run after its caller was cancelled
                     os.fdatasync(self._file.fileno())
         except OSError as error:
-            raise JournalLost(self.path, error) from error
+            raise JournalWriteError(self.path, error) from error
 
     def close(self) -> None:
-        """Close; closing twice is harmless."""
-        # While a sync is under way in another thread the kernel would keep the file, and its lock, behind our back.
-        with self._busy:
+        """Close the file. Closing twice is harmless."""
+        # Wait for a sync in another thread: until it returns, the kernel would keep the file open and locked.
+        with self._io_lock:
             self._file.close()
 
     def _lock(self) -> None:
-        # Two processes that go on with one run would do everything twice. The kernel lets go when a process dies.
+        # Two processes resuming one run would do everything twice. The kernel releases the lock when a process dies.
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
-            msg = f"The run {self.path.parent.name!r} is under way in another process. Wait for it, or stop it first."
+            msg = f"Run {self.path.parent.name!r} is running in another process. Wait for it to end, or stop it first."
             raise ConfigError(msg) from error
 
-    def _cut_torn_line(self) -> int:
+    def _truncate_partial_line(self) -> int:
         data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole != len(data):
-            os.truncate(self._file.fileno(), whole)
-        return whole
+        size_bytes = data.rfind(b"\n") + 1
+        if size_bytes != len(data):
+            os.truncate(self._file.fileno(), size_bytes)
+        return size_bytes
 
 
 def read_journal(path: Path) -> tuple[Event, ...]:
-    """Return the events of a journal, in order; half a line at the end is left out.
+    """Return the events of a journal, in order. A partial last line is ignored.
 
     Raises:
-        ConfigError: there is no such file, or a whole line of it is not an event.
+        ConfigError: The file cannot be read, or a complete line is not a valid event.
     """
     try:
         data = path.read_bytes()
@@ -135,11 +135,12 @@ def _events(path: Path, data: bytes) -> Iterator[Event]:
         try:
             yield read_event(line)
         except ValueError as error:
-            msg = f"The journal is damaged here ({_reason(error)}). `agent show` and `--resume` need every line whole."
+            reason = _reason(error)
+            msg = f"The journal is damaged here ({reason}). `agent show` and `--resume` need every line intact."
             raise ConfigError(msg, path=path, line=number) from error
 
 
-# A flipped bit in a text is still JSON, so each line begins with a checksum of itself without it.
+# A flipped bit inside a string is still valid JSON, so each line starts with a CRC-32 of the rest of the line.
 _CHECKSUM = b'{"crc":"%08x",'
 _CHECKSUM_BYTES = len(_CHECKSUM % 0)
 
@@ -150,14 +151,14 @@ def _line(event: Event) -> bytes:
 
 
 def read_event(line: bytes) -> Event:
-    """Read one line.
+    """Parse one line, without its newline.
 
     Raises:
-        ValueError: it is not as it was written.
+        ValueError: The checksum does not match, or the line is not an event.
     """
     bare = b"{" + line[_CHECKSUM_BYTES:]
     if line[:_CHECKSUM_BYTES] != _CHECKSUM % zlib.crc32(bare):
-        msg = "its checksum is wrong"
+        msg = "checksum mismatch"
         raise ValueError(msg)
     return _adapter().validate_json(bare)
 

@@ -1,4 +1,4 @@
-"""Find the runs on this machine by their journals: their folders, how each began, and one line about each."""
+"""Find the runs on this machine by their journals, and read their first events and summaries."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .journal import JOURNAL_NAME, read_event, read_journal
 
 
 def runs_folder(environ: Mapping[str, str]) -> Path:
-    """Return where runs are kept: $AGENT_RUNS_DIR, else tramontane/runs in the user's state folder.
+    """Return the folder of all runs: $AGENT_RUNS_DIR, or tramontane/runs in the user's state folder.
 
-    Not in the workspace: what the model may edit cannot be evidence about the model.
+    It is not in the workspace, because the model must not be able to edit the record of its own run.
     """
     if environ.get("AGENT_RUNS_DIR"):
         return Path(environ["AGENT_RUNS_DIR"])
@@ -26,11 +26,11 @@ def runs_folder(environ: Mapping[str, str]) -> Path:
 
 @contextmanager
 def run_folder(runs: Path | None, name: str) -> Generator[Path]:
-    """Give a run's own folder, which may not exist yet.
+    """Yield the folder of one run, which may not exist yet.
 
     Args:
-        runs: folder of all runs. None: no journal is kept; the folder is a temporary one, since copies need a place.
-        name: of the run.
+        runs: Folder of all runs. None means no journal is written; a temporary folder then holds workspace copies.
+        name: Name of the run.
     """
     if runs is not None:
         yield runs / name
@@ -40,29 +40,29 @@ def run_folder(runs: Path | None, name: str) -> Generator[Path]:
 
 
 def find_run(runs: Path, name: str) -> Path:
-    """Return the folder of a run, by its full name, a beginning that only one has, or `last`.
+    """Return the folder of a run, given its full name, a unique prefix of it, or `last`.
 
     Raises:
-        ConfigError: no run, or more than one, fits.
+        ConfigError: No run matches, or more than one does.
     """
-    known = list_runs(runs)
-    if name == "last" and known:
-        return known[-1]
-    fitting = [folder for folder in known if folder.name == name] or [
-        folder for folder in known if folder.name.startswith(name)
+    folders = list_runs(runs)
+    if name == "last" and folders:
+        return folders[-1]
+    matches = [folder for folder in folders if folder.name == name] or [
+        folder for folder in folders if folder.name.startswith(name)
     ]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        msg = f"No run {name!r} in {runs}. `agent runs` lists them."
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        msg = f"No run {name!r} in {runs}. List the runs with `agent runs`."
         raise ConfigError(msg)
-    names = ", ".join(folder.name for folder in fitting[:5])
-    msg = f"{name!r} fits more than one run: {names}. Give more of the name."
+    names = ", ".join(folder.name for folder in matches[:5])
+    msg = f"{name!r} matches more than one run: {names}. Give more characters of the name."
     raise ConfigError(msg)
 
 
 def list_runs(runs: Path) -> list[Path]:
-    """Return the folders that hold a journal, oldest first."""
+    """Return the run folders that hold a journal, oldest first."""
     folders = [path.parent for path in runs.glob(f"*/{JOURNAL_NAME}")]
     return sorted(folders, key=lambda folder: ((folder / JOURNAL_NAME).stat().st_mtime, folder.name))
 
@@ -78,39 +78,39 @@ def first_event(folder: Path) -> RunStarted | None:
 
 
 def read_run(folder: Path) -> tuple[RunStarted, tuple[Event, ...]]:
-    """Return the first event of a run and all of its events, from its folder.
+    """Return the first event of a run, and all its events including the first.
 
     Raises:
-        ConfigError: there is no journal, it is damaged, or the run was killed before its start was written.
+        ConfigError: There is no journal, it is damaged, or the run was killed before its first event was written.
     """
     path = folder / JOURNAL_NAME
     events = read_journal(path)
     if events and isinstance(events[0], RunStarted):
         return events[0], events
-    msg = f"The journal {path} holds no start of a run. Start the task anew."
+    msg = f"The journal {path} does not begin with the start of a run. Run the task again."
     raise ConfigError(msg)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunLine:
-    """A run in one line."""
+class RunSummary:
+    """One run, as `agent runs` lists it."""
 
     run: str
     status: str
-    """The outcome, `unfinished` if the journal has no end, or `damaged`."""
+    """The outcome; `unfinished` if the last event is not the end of the run; or `damaged`."""
     task: str
     model: str
 
 
-def summarize(folder: Path) -> RunLine:
-    """Return a run in one line; never raises for a journal that can be opened."""
-    # Half a line at the end is what a killed process leaves, no damage.
+def summarize(folder: Path) -> RunSummary:
+    """Return the summary of a run. Never raises if the journal can be opened."""
+    # A partial last line is left by a killed process; it is not damage.
     lines = (folder / JOURNAL_NAME).read_bytes().split(b"\n")[:-1] or [b""]
     try:
         first, last = read_event(lines[0]), read_event(lines[-1])
     except ValueError:
-        return RunLine(run=folder.name, status="damaged", task="", model="")
+        return RunSummary(run=folder.name, status="damaged", task="", model="")
     if not isinstance(first, RunStarted):
-        return RunLine(run=folder.name, status="damaged", task="", model="")
+        return RunSummary(run=folder.name, status="damaged", task="", model="")
     status = last.status if isinstance(last, RunEnded) else "unfinished"
-    return RunLine(run=first.run, status=status, task=str(first.task.get("name", "")), model=first.model)
+    return RunSummary(run=first.run, status=status, task=str(first.task.get("name", "")), model=first.model)

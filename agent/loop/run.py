@@ -23,7 +23,7 @@ from ..journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
-from ..journal.journal import JournalLost
+from ..journal.journal import JournalWriteError
 from ..messages import AssistantMessage, UserMessage
 from ..policy import escalation
 from ..policy.budget import exceeded
@@ -67,13 +67,13 @@ class Run:
         try:
             while self._state.ended is None:
                 await self._next()
-        except JournalLost as error:
-            with suppress(JournalLost):
+        except JournalWriteError as error:
+            with suppress(JournalWriteError):
                 self._end("error", str(error))
             assert self._state.ended is not None, "the last word is taken even when it cannot be kept"
         except asyncio.CancelledError:
             if self._state.ended is None:
-                with suppress(JournalLost):
+                with suppress(JournalWriteError):
                     self._end("interrupted", "the run was interrupted")
             raise
         return self._state.ended

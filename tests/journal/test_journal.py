@@ -1,4 +1,4 @@
-"""The journal keeps each event whole or not at all, and says where it is damaged."""
+"""The journal writes each event completely or not at all, and reports where it is damaged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from agent.journal.events import (
     TurnTaken,
     VerifyEnded,
 )
-from agent.journal.journal import Journal, JournalLost, read_journal
+from agent.journal.journal import Journal, JournalWriteError, read_journal
 from agent.journal.runs import find_run, list_runs, read_run, runs_folder, summarize
 from agent.messages import AssistantMessage, Image, RawCall, Reply, ToolCall, ToolResult, Usage, UserMessage
 from agent.policy.budget import Spent
@@ -101,7 +101,7 @@ def written(tmp_path: Path) -> Path:
     return journal.path
 
 
-def test_what_is_written_is_read_back_equal(written: Path):
+def test_events_survive_a_round_trip(written: Path):
     assert read_journal(written) == EVENTS
 
 
@@ -113,14 +113,14 @@ def test_each_line_is_plain_json_with_a_checksum_before_the_event(written: Path)
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_any_flipped_bit_is_found_and_its_line_is_named(tmp_path_factory: Any, place: float, bit: int):
+def test_any_flipped_bit_is_detected_and_its_line_reported(tmp_path_factory: Any, place: float, bit: int):
     folder = tmp_path_factory.mktemp("flip")
     journal = Journal(folder)
     for event in EVENTS[:4]:
         journal.write(event)
     journal.close()
     data = bytearray(journal.path.read_bytes())
-    at = int(place * (len(data) - 1))  # the last line end is left: without it the line counts as torn
+    at = int(place * (len(data) - 1))  # keep the final newline: without it the line counts as partial
     line = data[:at].count(b"\n") + 1
     data[at] ^= 1 << bit
     journal.path.write_bytes(data)
@@ -130,7 +130,7 @@ def test_any_flipped_bit_is_found_and_its_line_is_named(tmp_path_factory: Any, p
     assert (caught.value.path, caught.value.line) == (journal.path, line)
 
 
-def test_the_text_for_a_damaged_line_names_file_line_and_reason(written: Path):
+def test_the_error_for_a_damaged_line_names_file_line_and_reason(written: Path):
     lines = written.read_bytes().split(b"\n")
     lines[2] = lines[2].replace(b"elapsed_s", b"elapsed_x")
     written.write_bytes(b"\n".join(lines))
@@ -138,26 +138,26 @@ def test_the_text_for_a_damaged_line_names_file_line_and_reason(written: Path):
     with pytest.raises(ConfigError) as caught:
         read_journal(written)
     assert str(caught.value) == (
-        f"{written}:3: The journal is damaged here (its checksum is wrong). `agent show` and `--resume` need every "
-        "line whole."
+        f"{written}:3: The journal is damaged here (checksum mismatch). `agent show` and `--resume` need every line "
+        "intact."
     )
 
 
-def test_a_journal_that_is_not_there(tmp_path: Path):
+def test_a_missing_journal_is_an_error(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         read_journal(tmp_path / "x")
     assert str(caught.value) == f"Cannot read the journal {tmp_path}/x: No such file or directory."
 
 
-def test_a_journal_without_a_start(written: Path):
+def test_a_journal_without_a_first_event_is_an_error(written: Path):
     assert read_run(written.parent) == (START, EVENTS)
     written.write_bytes(b"")
     with pytest.raises(ConfigError) as caught:
         read_run(written.parent)
-    assert str(caught.value) == f"The journal {written} holds no start of a run. Start the task anew."
+    assert str(caught.value) == f"The journal {written} does not begin with the start of a run. Run the task again."
 
 
-def test_opening_cuts_off_half_a_line_and_goes_on_behind_it(written: Path):
+def test_opening_removes_a_partial_last_line_and_appends_after_it(written: Path):
     os.truncate(written, written.stat().st_size - 5)
     journal = Journal(written.parent)
     journal.write(Noticed(text="Back."))
@@ -174,17 +174,17 @@ def test_a_journal_is_written_by_one_process_at_a_time(written: Path):
     first.close()
     Journal(written.parent).close()
 
-    assert str(caught.value) == "The run 'r1' is under way in another process. Wait for it, or stop it first."
+    assert str(caught.value) == "Run 'r1' is running in another process. Wait for it to end, or stop it first."
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path):
+def test_an_unwritable_folder_is_an_error(tmp_path: Path):
     (tmp_path / "runs").write_text("a file")
 
     with pytest.raises(ConfigError) as caught:
         Journal(tmp_path / "runs" / "r1")
     assert str(caught.value) == (
-        f"Cannot write the journal {tmp_path}/runs/r1/journal.jsonl: Not a directory. Set AGENT_RUNS_DIR to a folder "
-        "that can be."
+        f"Cannot write the journal {tmp_path}/runs/r1/journal.jsonl: Not a directory. Set AGENT_RUNS_DIR to a writable "
+        "folder."
     )
 
 
@@ -193,25 +193,25 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
 
 @pytest.fixture
 def small_disk() -> Iterator[Any]:
-    """Let no file grow beyond a size, as a full disk does; the first write that is too long is done in part."""
+    """Limit the size of files, as a full disk does; the write that crosses the limit is partial."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    def allow(size: int) -> None:
+    def limit(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
 
-    yield allow
+    yield limit
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path, small_disk: Any):
+def test_a_full_disk_leaves_complete_lines_only(tmp_path: Path, small_disk: Any):
     journal = Journal(tmp_path)
     journal.write(EVENTS[0])
     small_disk(journal.path.stat().st_size + 20)
-    with pytest.raises(JournalLost) as caught:
+    with pytest.raises(JournalWriteError) as caught:
         journal.write(EVENTS[1])
-    with pytest.raises(JournalLost):
+    with pytest.raises(JournalWriteError):
         journal.write(EVENTS[2])
     small_disk(1 << 20)
     journal.write(EVENTS[3])
@@ -219,15 +219,13 @@ def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path, small_disk: Any):
 
     assert read_journal(journal.path) == (EVENTS[0], EVENTS[3])
     assert str(caught.value) == (
-        f"The journal {journal.path} cannot be written: File too large. What was done so far is in it; make room, then "
-        "resume the run."
+        f"Cannot write the journal {journal.path}: File too large. It holds everything done so far. Free disk space, "
+        "then resume the run."
     )
 
 
 @pytest.mark.parametrize("at", ["requested", "replied", "turn_taken", "call_started", "call_ended", "run_ended"])
-async def test_a_disk_that_fills_up_ends_the_run_as_an_error_and_it_can_be_resumed(
-    tmp_path: Path, small_disk: Any, at: str
-):
+async def test_a_run_that_fills_the_disk_ends_as_an_error_and_can_be_resumed(tmp_path: Path, small_disk: Any, at: str):
     done: list[int] = []
 
     @tool
@@ -253,8 +251,8 @@ async def test_a_disk_that_fills_up_ends_the_run_as_an_error_and_it_can_be_resum
     assert outcome.journal is not None
     assert (outcome.outcome, outcome.reason) == (
         "error",
-        f"The journal {outcome.journal} cannot be written: File too large. What was done so far is in it; make room, "
-        "then resume the run.",
+        f"Cannot write the journal {outcome.journal}: File too large. It holds everything done so far. Free disk "
+        "space, then resume the run.",
     )
     assert shown[-1] == "run_ended"
     assert read_journal(outcome.journal)[-1].kind != "run_ended"
@@ -276,7 +274,7 @@ def make(runs: Path, name: str, *events: Event) -> Path:
     return journal.path
 
 
-def test_runs_are_found_by_name_beginning_and_last(tmp_path: Path):
+def test_runs_are_found_by_name_prefix_or_last(tmp_path: Path):
     for number, name in enumerate(["20261123-a", "20261123-b", "20261124-a"]):
         os.utime(make(tmp_path, name, START), (number, number))
 
@@ -286,10 +284,12 @@ def test_runs_are_found_by_name_beginning_and_last(tmp_path: Path):
     assert [folder.name for folder in list_runs(tmp_path)] == ["20261123-a", "20261123-b", "20261124-a"]
     with pytest.raises(ConfigError) as several:
         find_run(tmp_path, "20261123")
-    assert str(several.value) == ("'20261123' fits more than one run: 20261123-a, 20261123-b. Give more of the name.")
+    assert str(several.value) == (
+        "'20261123' matches more than one run: 20261123-a, 20261123-b. Give more characters of the name."
+    )
     with pytest.raises(ConfigError) as none:
         find_run(tmp_path, "x")
-    assert str(none.value) == f"No run 'x' in {tmp_path}. `agent runs` lists them."
+    assert str(none.value) == f"No run 'x' in {tmp_path}. List the runs with `agent runs`."
 
 
 @pytest.mark.parametrize(
@@ -297,12 +297,14 @@ def test_runs_are_found_by_name_beginning_and_last(tmp_path: Path):
     [
         ((START, END), 0, "finished"),
         ((START,), 0, "unfinished"),
-        ((START, END), 5, "unfinished"),  # killed while it wrote: once shown as damaged
+        ((START, END), 5, "unfinished"),  # killed while writing; was once shown as damaged
         ((END,), 0, "damaged"),
         ((), 0, "damaged"),
     ],
 )
-def test_a_run_in_one_line(tmp_path: Path, events: tuple[Event, ...], torn_bytes: int, status: str):
+def test_a_run_is_summarized_by_its_first_and_last_event(
+    tmp_path: Path, events: tuple[Event, ...], torn_bytes: int, status: str
+):
     path = make(tmp_path, "r1", *events)
     os.truncate(path, path.stat().st_size - torn_bytes)
 
@@ -319,11 +321,11 @@ def test_a_run_in_one_line(tmp_path: Path, events: tuple[Event, ...], torn_bytes
         ({"HOME": "/h"}, "/h/.local/state/tramontane/runs"),
     ],
 )
-def test_where_runs_are_kept(environ: dict[str, str], folder: str):
+def test_the_runs_folder_follows_the_environment(environ: dict[str, str], folder: str):
     assert runs_folder(environ) == Path(folder)
 
 
-def test_a_child_process_does_not_keep_the_lock(written: Path):
+def test_a_child_process_does_not_inherit_the_lock(written: Path):
     journal = Journal(written.parent)
     child = subprocess.Popen(["sleep", "1000"])
     journal.close()
