@@ -1,4 +1,4 @@
-"""Stand one engine up and take it down, from a plan or a command; composes the parts, decides little."""
+"""Start and stop one engine from a plan or a command; combines the other modules, decides little itself."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from .errors import EngineError
 from .pocket import MODEL_NAME
 from .progress import OnDetail, OnProgress, Phase, Progress
 from .readiness.interpreter import FindPython, cpu_python, gpu_python
-from .readiness.versions import installed_versions, refuse_known, version_problems
+from .readiness.versions import installed_versions, raise_if_broken, version_problems
 from .running.death import EngineDied
 from .running.detached import start_detached
 from .running.launch import Launch, launch_of
@@ -31,19 +31,19 @@ from .running.process_group import free_port
 from .running.record import ServerRecord, stop_server
 from .running.supervisor import Patience, Supervisor
 
-MOST_FITS = 2
-"""Starts on a smaller plan after one that ran out of memory; a third would say that the numbers are not understood."""
+MAX_FITS = 2
+"""Starts with a smaller plan after one that ran out of memory; needing a third would mean the estimates are wrong."""
 
 POCKET_REQUESTS = 8
-"""At once, of the pocket model on the CPU."""
+"""Concurrent requests to the pocket model on the CPU."""
 
 _R = TypeVar("_R")
 
 
 class Engine:
-    """One engine's life, from nothing to an answering server and back.
+    """Starts, supervises and stops one engine.
 
-    As a context manager it is stopped at the end of the block, unless it was started with `keep`.
+    Used as a context manager, it stops the engine at the end of the block, unless it was started with `keep`.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class Engine:
         python: Path | FindPython | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """Only remember what to start.
+        """Store the arguments; start nothing.
 
         Args:
-            what: the engine as it is planned, or its command.
-            options: how a planned engine is to be reached; a command has its own. None: on this machine only, at a
-                port that is free now.
-            python: which interpreter runs it. None: the one that `TRAMONTANE_ENGINE_PYTHON` names, or this one, or that
+            what: the plan of the engine, or its command.
+            options: the address of a planned engine; a command has its own. None means on this machine only, on a port
+                that is free now.
+            python: the interpreter that runs it. None means the one in `TRAMONTANE_ENGINE_PYTHON`, or this one, or that
                 of the engine's program on the PATH.
-            environ: None: this process's own environment.
+            environ: None means this process's environment.
 
         Raises:
-            EngineError: the plan cannot be served in this way.
+            EngineError: the plan cannot be served with these options.
         """
         self._environ = os.environ if environ is None else environ
         self._options = options or ServeOptions(port=free_port())
@@ -78,7 +78,7 @@ class Engine:
 
     @property
     def record(self) -> ServerRecord | None:
-        """The running server; None: not started, or stopped."""
+        """The running server; None if it is not started or was stopped."""
         return self._record
 
     def start(
@@ -89,22 +89,22 @@ class Engine:
         fit: bool = False,
         silence_s: float = SILENCE_S,
     ) -> ServerRecord:
-        """Stand the server up; return when it has generated a token.
+        """Start the server; return when it has generated a token.
 
         Args:
-            on_progress: receives what happens. None: nobody listens.
-            keep: leave the server running after us, watched over by a process of its own and recorded for others to
-                find.
-            fit: if a planned engine runs out of memory, start it again on the nearest plan that fits.
-            silence_s: how long the engine may say nothing while it starts, seconds.
+            on_progress: receives each progress record. None means progress is not reported.
+            keep: leave the server running after this process exits, under its own supervisor process and recorded so
+                that other processes find it.
+            fit: if a planned engine runs out of memory, start it again with the nearest plan that fits.
+            silence_s: how long the engine may write no output while it starts, seconds.
 
         Raises:
-            EngineError: it runs already, could not be installed, is known to break with the packages beside it, or did
-                not come up. Nothing is left running.
+            EngineError: it is already running, could not be installed, is known to fail with the installed package
+                versions, or did not start. Nothing is left running.
         """
         if self._record is not None:
             raise EngineError(
-                f"This engine runs already: {self._record.model!r} at {self._record.base_url}.",
+                f"This engine is already running: {self._record.model!r} at {self._record.base_url}.",
                 cause="",
                 do="Use it, or stop it first.",
             )
@@ -118,25 +118,26 @@ class Engine:
             self._running = running
             return record
 
-        record = self._started(begin, report.detail, fit=fit)
-        self._learn(record)
+        record = self._start_with_fit(begin, report.detail, fit=fit)
+        self._save_measurement(record)
         self._record, self._kept = record, keep
         if not keep:
             report.detail("ready", f"{record.model} answers at {record.base_url}")
         return record
 
     def supervise(self, on_progress: OnProgress, *, fit: bool = False, patience: Patience | None = None) -> None:
-        """Stand the server up and watch over it in this process until an exception ends it, KeyboardInterrupt say.
+        """Start the server and supervise it in this process until an exception such as KeyboardInterrupt ends it.
 
-        It is recorded for others to find, started again when it dies, and nothing of it is left at the end.
+        The server is recorded so that other processes find it, restarted when it dies, and stopped completely at the
+        end.
 
         Args:
-            on_progress: receives what happens.
+            on_progress: receives each progress record.
             fit: as for `start`.
-            patience: when to call it dead. None: the usual.
+            patience: timeouts after which the engine counts as dead. None means the defaults.
 
         Raises:
-            EngineError: one runs here already, it did not come up, or it died and is not started again.
+            EngineError: a server is already running here, this one did not start, or it died and is not restarted.
         """
         report = _Report(on_progress)
 
@@ -144,13 +145,13 @@ class Engine:
             with Supervisor(
                 launch, inherited=self._environ, on_progress=on_progress, patience=patience or Patience()
             ) as supervisor:
-                self._learn(supervisor.start())
+                self._save_measurement(supervisor.start())
                 supervisor.watch()
 
-        self._started(begin, report.detail, fit=fit)
+        self._start_with_fit(begin, report.detail, fit=fit)
 
     def stop(self) -> None:
-        """End the server, kept or not; does nothing if none was started."""
+        """Stop the server, kept or not; do nothing if none was started."""
         running, record = self._running, self._record
         self._running = self._record = None
         if running is not None:
@@ -159,7 +160,7 @@ class Engine:
             stop_server(record, state_dir(self._environ))
 
     def nearest_fit(self, error: EngineDied) -> Change | None:
-        """Say what would have to change after a start that ran out of memory; None: it did not, or nothing is known."""
+        """Return the smallest change that fits after a start that ran out of memory; None otherwise, or if unknown."""
         if self._plan is None or error.diagnosis is None or error.log is None:
             return None
         summary = read_summary(self._command.engine, error.log)
@@ -179,41 +180,43 @@ class Engine:
         if not self._kept:
             self.stop()
 
-    def _started(self, begin: Callable[[Launch], _R], tell: OnDetail, *, fit: bool) -> _R:
-        """Begin with the command, and with a smaller plan each time that it runs out of memory."""
-        for _ in range(MOST_FITS if fit else 0):
+    def _start_with_fit(self, begin: Callable[[Launch], _R], report: OnDetail, *, fit: bool) -> _R:
+        """Start the command; with `fit`, retry with a smaller plan each time it runs out of memory."""
+        for _ in range(MAX_FITS if fit else 0):
             try:
-                return begin(self._launch(tell))
+                return begin(self._launch(report))
             except EngineDied as error:
                 change = self.nearest_fit(error)
                 if change is None:
                     raise
-                tell("restarting", f"{error.what} {error.cause} Now with the nearest that fits: {change.what}")
+                report(
+                    "restarting", f"{error.what} {error.cause} Retrying with the nearest plan that fits: {change.what}"
+                )
                 self._plan = decide(change.request, lambda _: None)
                 self._command = engine_command(self._plan, self._options)
-        return begin(self._launch(tell))
+        return begin(self._launch(report))
 
-    def _learn(self, record: ServerRecord) -> None:
-        """Keep what the start needed, so that later plans of the same configuration need no estimate."""
+    def _save_measurement(self, record: ServerRecord) -> None:
+        """Save the figures of the start, so that later plans of the same configuration need no estimate."""
         summary = read_summary(record.engine, Path(record.log))
         if self._plan is not None and summary is not None and summary.version and summary.kv_tokens:
             facts = MeasuredStart(engine_version=summary.version, kv_cache_tokens=summary.kv_tokens)
-            with suppress(OSError):  # No server that runs is ended because its figures cannot be kept.
+            with suppress(OSError):  # A running server is not stopped because its figures cannot be saved.
                 record_start(facts, self._plan.request, state_dir(self._environ))
 
-    def _launch(self, tell: OnDetail) -> Launch:
+    def _launch(self, report: OnDetail) -> Launch:
         python = self._python
         if python is None:
             python = gpu_python(self._command.engine, self._environ)
         elif not isinstance(python, Path):
-            python = python(lambda detail: tell("installing", detail))
+            python = python(lambda detail: report("installing", detail))
         _refuse_unknown_key(self._command, self._environ)
-        refuse_known(version_problems(installed_versions(python), self._command), python)
+        raise_if_broken(version_problems(installed_versions(python), self._command), python)
         return launch_of(self._command, python=python, state=state_dir(self._environ))
 
 
 class _Report:
-    """Adds the clock."""
+    """Adds the elapsed time to progress."""
 
     def __init__(self, on_progress: OnProgress | None) -> None:
         self._on_progress = on_progress
@@ -224,34 +227,34 @@ class _Report:
             self._on_progress(Progress(phase=phase, elapsed_s=monotonic() - self._began_s, detail=detail))
 
     def progress(self, progress: Progress) -> None:
-        """Pass on what another process told, by our clock: its own began later."""
+        """Forward another process's progress, with the elapsed time of this one, which began earlier."""
         self.detail(progress.phase, progress.detail)
 
 
 def pocket_engine(
     port: int | None = None, *, draft: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Engine:
-    """Prepare the pocket model on this machine's CPU; nothing starts before `Engine.start`.
+    """Prepare the pocket model on this machine's CPU; start nothing before `Engine.start`.
 
     Args:
-        port: where it listens on 127.0.0.1. None: a port that is free now.
-        draft: `eagle`: speculative decoding with the shipped draft; or the folder of one. None: without.
-        environ: None: this process's own environment.
+        port: the port on 127.0.0.1. None means a port that is free now.
+        draft: `eagle` for speculative decoding with the shipped draft model, or the folder of one. None means no draft.
+        environ: None means this process's environment.
 
     Raises:
-        EngineError: there is no such draft, or not for this model.
+        EngineError: the draft does not exist or does not match this model.
     """
     values = os.environ if environ is None else environ
     return Engine(
         plan(PlanOptions(model=MODEL_NAME, gpus="cpu", max_num_seqs=POCKET_REQUESTS, enforce_eager=True, draft=draft)),
         options=ServeOptions(port=port or free_port(), served_model_name=MODEL_NAME),
-        python=lambda tell: cpu_python(values, tell),
+        python=lambda report: cpu_python(values, report),
         environ=environ,
     )
 
 
 def _refuse_unknown_key(command: EngineCommand, environ: Mapping[str, str]) -> None:
-    """Let no engine take a key from our environment that none of our requests would show.
+    """Refuse to start vLLM with a key from the environment, which the requests would not send.
 
     Source: vLLM 0.32.0, entrypoints/serve/middleware/register.py:33, read 2026-11.
     """
@@ -259,8 +262,8 @@ def _refuse_unknown_key(command: EngineCommand, environ: Mapping[str, str]) -> N
     if command.engine == "vllm" and environ.get("VLLM_API_KEY") and not has_own:
         raise EngineError(
             "Cannot start the engine: VLLM_API_KEY is set, and no key file is given.",
-            cause="vLLM would ask every request for that key, and nothing here would know it.",
-            do="Unset VLLM_API_KEY, or put the key into a file and name that: --api-key-file FILE, or "
+            cause="vLLM would require that key in every request, and the requests would not send it.",
+            do="Unset VLLM_API_KEY, or write the key to a file and pass it: --api-key-file FILE, or "
             "ServeOptions(api_key_file=...).",
         )
 

@@ -1,22 +1,22 @@
-"""The one error of serving: something could not be planned, installed, started, kept up, stopped or asked."""
+"""Define EngineError, the base error of serving."""
 
 from pathlib import Path
 
 
 class EngineError(Exception):
-    """Something could not be planned, installed, started, kept up, stopped or asked.
+    """An engine could not be planned, installed, started, kept running, stopped or queried.
 
-    The text says what happened, the cause as far as it is known, and what to do now.
+    The text states what happened, the cause if known, and what to do.
     """
 
     def __init__(self, what: str, *, cause: str, do: str, log: Path | None = None) -> None:
-        """Put the parts together to the message.
+        """Build the message from its parts.
 
         Args:
             what: what happened, one sentence.
-            cause: the most specific line known; may be several lines; empty: not known.
+            cause: the most specific cause known, one or more lines. Empty means unknown.
             do: what to do now, one or more sentences.
-            log: the file with everything the engine or the installer said. None: there is no file.
+            log: the file with the whole output of the engine or installer. None means there is no file.
         """
         self.what = what
         self.cause = cause

@@ -1,4 +1,4 @@
-"""Read the Prometheus text of an engine's /metrics into one record; asks nobody."""
+"""Parse the Prometheus text of an engine's /metrics into one record; sends no requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,42 +8,42 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class EngineMetrics:
-    """What an engine says of its load and its caches; None: it does not say.
+    """An engine's load and cache figures; None means the engine does not report the value.
 
-    Several engines behind one address (data parallel) are taken together: counts are added up, and of shares the
-    highest is taken for `kv_usage`, the mean for SGLang's own rates.
+    Several engines behind one address (data parallel) are combined: counts are summed; shares use the maximum for
+    `kv_usage` and the mean for SGLang's own rates.
     """
 
     engine: Literal["vllm", "sglang", "unknown"]
-    """By the names of the metrics. `unknown`: neither's are there, or the text is no Prometheus text."""
+    """From the metric names. `unknown` means neither engine's metrics are present, or the text is not in the format."""
     running: int | None = None
-    """Requests being worked on now."""
+    """Requests running now."""
     waiting: int | None = None
     """Requests in the queue now."""
     kv_usage: float | None = None
     """Share of the KV cache in use now, 0 to 1."""
     preemptions: int | None = None
-    """Requests thrown out of the KV cache for lack of room since the start, to be computed again."""
+    """Requests evicted from the KV cache for lack of space since the start; they are recomputed."""
     prompt_tokens: int | None = None
     """Prompt tokens since the start, cached ones included."""
     generation_tokens: int | None = None
-    """Tokens written since the start."""
+    """Tokens generated since the start."""
     prefix_queries: int | None = None
     """Prompt tokens looked up in the prefix cache since the start; vLLM only."""
     prefix_hits: int | None = None
-    """Those of them that were found; vLLM only."""
+    """Prompt tokens found in the prefix cache since the start; vLLM only."""
     prefix_hit_rate: float | None = None
-    """Share of prompt tokens found in the prefix cache, 0 to 1: vLLM since the start, SGLang of its last batch."""
+    """Share of prompt tokens found in the prefix cache, 0 to 1: since the start for vLLM, last batch for SGLang."""
     drafts: int | None = None
-    """Times the draft model proposed tokens since the start; None also when no draft model runs; vLLM only."""
+    """Times the draft model proposed tokens since the start; None also if no draft model runs; vLLM only."""
     accepted_tokens: int | None = None
-    """Proposed tokens that were accepted since the start; vLLM only."""
+    """Proposed tokens accepted since the start; vLLM only."""
     acceptance_length: float | None = None
-    """Tokens per pass of the model, 1 or more; None also before the first draft."""
+    """Tokens per forward pass of the model, at least 1; None also before the first draft."""
 
 
 def parse_metrics(text: str) -> EngineMetrics:
-    """Read the text of /metrics; never raises, whatever the text is."""
+    """Parse the text of /metrics; never raises."""
     values = _values(text)
     if any(name.startswith("vllm:") for name in values):
         return _vllm(values)
@@ -52,7 +52,7 @@ def parse_metrics(text: str) -> EngineMetrics:
     return EngineMetrics(engine="unknown")
 
 
-# Name of a sample to its values, one for each set of labels.
+# Sample name to its values, one for each set of labels.
 _Values = Mapping[str, list[float]]
 
 
@@ -64,17 +64,17 @@ def _values(text: str) -> _Values:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 found = values.setdefault(sample.name, [])
-                if isfinite(sample.value):  # what is no number stands for: nothing to say
+                if isfinite(sample.value):  # NaN and Inf mean no value
                     found.append(sample.value)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError):
-        # The parser reports a foreign text in all these ways; what it has read before is not to be trusted either.
+        # The parser raises any of these on text in another format; do not trust what it read before that either.
         return {}
     return values
 
 
 def _vllm(values: _Values) -> EngineMetrics:
     # Names: vLLM 0.32.0, v1/metrics/loggers.py and v1/spec_decode/metrics.py; the spec_decode ones exist only with a
-    # draft. Mean acceptance length as its own log line computes it: 1 + accepted / drafts.
+    # draft model. The mean acceptance length is computed as in vLLM's own log line: 1 + accepted / drafts.
     queries = _sum(values, "vllm:prefix_cache_queries_total")
     hits = _sum(values, "vllm:prefix_cache_hits_total")
     drafts = _sum(values, "vllm:spec_decode_num_drafts_total")
@@ -97,8 +97,8 @@ def _vllm(values: _Values) -> EngineMetrics:
 
 
 def _sglang(values: _Values) -> EngineMetrics:
-    # Names: SGLang 0.5.23, read 2026-11. `num_retracted_reqs` counts events in a gauge; some releases also have the
-    # counter beside it.
+    # Names: SGLang 0.5.23, read 2026-11. `num_retracted_reqs` is a gauge that counts events; some releases also have a
+    # counter.
     retracted = _sum(values, "sglang:num_retracted_requests_total", "sglang:num_retracted_reqs")
     length = _mean(values, "sglang:spec_accept_length")
     return EngineMetrics(
@@ -110,13 +110,13 @@ def _sglang(values: _Values) -> EngineMetrics:
         prompt_tokens=_sum(values, "sglang:prompt_tokens_total"),
         generation_tokens=_sum(values, "sglang:generation_tokens_total"),
         prefix_hit_rate=_mean(values, "sglang:cache_hit_rate"),
-        # The gauge stands at 0 while nothing is drafted; a real length is 1 at the least.
+        # The gauge is 0 while nothing is drafted; a real length is at least 1.
         acceptance_length=length if length else None,
     )
 
 
 def _sum(values: _Values, *names: str) -> int | None:
-    """Add up the first of the names that is there."""
+    """Sum the values of the first name that is present."""
     name = next((name for name in names if name in values), "")
     found = values.get(name)
     total = sum(found) if found else None

@@ -1,4 +1,4 @@
-"""Open the driver of NVIDIA GPUs and list those that an engine may use; judges nothing."""
+"""Open the NVIDIA driver and list the GPUs that an engine may use; does not evaluate them."""
 
 import contextlib
 import importlib
@@ -9,30 +9,30 @@ from types import ModuleType
 
 
 class NoDriver(Exception):
-    """There is no driver, or it does not answer; the text is the driver's."""
+    """The driver is missing or does not respond; the text is the driver's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenDriver:
-    """The driver while it is open."""
+    """An open driver."""
 
     nvml: ModuleType
-    """pynvml, which has no types."""
+    """pynvml, which is untyped."""
     handles: tuple[object, ...]
-    """The GPUs, in the order in which an engine takes them."""
+    """The GPUs, in the order in which an engine uses them."""
 
 
 @contextmanager
 def open_driver(environ: Mapping[str, str]) -> Generator[OpenDriver]:
-    """Open the driver for the time of a block.
+    """Open the driver for the duration of a block.
 
     Args:
         environ: `CUDA_VISIBLE_DEVICES` limits the GPUs, as it does for the engine.
 
     Raises:
-        NoDriver: there is none, or it fails inside the block.
+        NoDriver: the driver is missing, or it fails inside the block.
     """
-    # Late, since only what is about the GPUs of this machine asks for it; by its name, since it has no types.
+    # Imported late because only code about this machine's GPUs needs it, and by name because it is untyped.
     nvml = importlib.import_module("pynvml")
     try:
         nvml.nvmlInit()
@@ -50,13 +50,13 @@ def _visible(nvml: ModuleType, limit: str | None) -> Iterator[object]:
     if limit is None:
         yield from handles
         return
-    # CUDA's rule: numbers or beginnings of UUIDs, and the first that is neither ends the list.
+    # CUDA's rule: indices or UUID prefixes; the first invalid entry ends the list.
     # Source: CUDA C++ Programming Guide, "CUDA Environment Variables", read 2026-11.
     for word in (part.strip() for part in limit.split(",")):
         if word.isdecimal() and int(word) < len(handles):
             yield handles[int(word)]
             continue
-        named = [handle for handle in handles if word and str(nvml.nvmlDeviceGetUUID(handle)).startswith(word)]
-        if not named:
+        matches = [handle for handle in handles if word and str(nvml.nvmlDeviceGetUUID(handle)).startswith(word)]
+        if not matches:
             return
-        yield named[0]
+        yield matches[0]

@@ -1,27 +1,26 @@
-"""Say how far a start has come, as records; renders nothing."""
+"""Define the progress records of an engine's start; renders nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 Phase = Literal["installing", "importing", "loading weights", "warming up", "first answer", "ready", "restarting"]
-"""The parts of a start, in the order in which they happen. `restarting`: it died, and they begin anew after a while."""
+"""The phases of a start, in order. `restarting`: the engine died; the phases begin again after a delay."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One fact about a start that is under way."""
+    """One progress report of a running start."""
 
     phase: Phase
-    """Which part of the start this belongs to."""
     elapsed_s: float
     """Seconds since `Engine.start` was called."""
     detail: str
-    """One line for people: what happens now, with what is known of it."""
+    """One line to show: what is happening now."""
 
 
 OnProgress = Callable[[Progress], None]
-"""Who listens: called in the thread of the start, a few times a second at most."""
+"""Receives progress reports; called in the thread of the start, at most a few times per second."""
 
 OnDetail = Callable[[Phase, str], None]
-"""Inside serving: as `OnProgress`, before the clock is added."""
+"""Internal form of `OnProgress`, without the elapsed time."""

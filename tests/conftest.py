@@ -254,13 +254,13 @@ class StartMarked(Protocol):
 @pytest.fixture
 def start_marked() -> StartMarked:
     """Return a function that starts a substitute for an engine's worker process."""
-    from serving.running.marks import mark_environment, marked
+    from serving.running.marks import find_marked, mark_environment
 
     def start(mark: str) -> subprocess.Popen[bytes]:
         worker = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"], **mark_environment(mark)})
         # Just after a start /proc may show an empty environment: 1,004 of 3,000 times on busy processors.
         deadline = time.monotonic() + 30.0
-        while worker.pid not in {process.pid for process in marked(mark)}:
+        while worker.pid not in {process.pid for process in find_marked(mark)}:
             assert time.monotonic() < deadline, "the mark never became visible in /proc"
         return worker
 

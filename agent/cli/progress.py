@@ -1,4 +1,4 @@
-"""Show the start of an engine, and how it is doing: one line that changes on a terminal, plain lines elsewhere."""
+"""Show an engine's start and load: one updating line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TICK_S = 1.0
 
 
 class Progress(Protocol):
-    """One fact about a start; `serving.Progress` is one."""
+    """One progress report of a start; implemented by `serving.Progress`."""
 
     @property
     def phase(self) -> str: ...
@@ -26,14 +26,14 @@ class Progress(Protocol):
 
 
 class ProgressView(Protocol):
-    """Shows what happens, until the end of its block."""
+    """Shows progress until the end of its `with` block."""
 
     def show(self, progress: Progress) -> None:
-        """Show one fact."""
+        """Show one progress report."""
         ...
 
     def note(self, text: str) -> None:
-        """Say something that stays to be read."""
+        """Print text that is not overwritten."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -42,19 +42,19 @@ class ProgressView(Protocol):
     ) -> None: ...
 
 
-def progress_view(live: Callable[[], str] = str) -> ProgressView:
-    """Choose how to show progress on stderr.
+def progress_view(load: Callable[[], str] = str) -> ProgressView:
+    """Create the progress view for stderr.
 
     Args:
-        live: says in one line how a ready server is doing; asked each few seconds, on a terminal only.
+        load: returns one line about a ready server's load; called once a second, on a terminal only.
     """
-    return ProgressLine(live) if sys.stderr.isatty() else ProgressLines()
+    return ProgressLine(load) if sys.stderr.isatty() else ProgressLines()
 
 
 class ProgressLines:
-    """Writes every phase, and within a phase no more than a line in five seconds.
+    """Writes a line for each new phase, and within a phase at most one line in five seconds.
 
-    An installer says two hundred things in two minutes; a person wants to know that it goes on.
+    An installer prints two hundred lines in two minutes; a person only needs to see that it is still running.
     """
 
     def __init__(self) -> None:
@@ -62,14 +62,14 @@ class ProgressLines:
         self._shown_s = 0.0
 
     def show(self, progress: Progress) -> None:
-        """Write one line, unless the phase is the same and its last line is not five seconds old."""
+        """Write one line, unless the phase is unchanged and its last line is less than five seconds old."""
         if progress.phase == self._phase and progress.elapsed_s - self._shown_s < _PAUSE_S:
             return
         self._phase, self._shown_s = progress.phase, progress.elapsed_s
         self.note(_line(progress, progress.elapsed_s, progress.detail))
 
     def note(self, text: str) -> None:
-        """Write lines as they are."""
+        """Print the text unchanged."""
         print(text, file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
@@ -82,26 +82,26 @@ class ProgressLines:
 
 
 class ProgressLine:
-    """Writes one line over itself each second, and leaves the last line of each phase standing."""
+    """Redraws one line each second, and keeps the last line of each phase."""
 
-    def __init__(self, live: Callable[[], str]) -> None:
-        self._live = live
+    def __init__(self, load: Callable[[], str]) -> None:
+        self._load = load
         self._progress: Progress | None = None
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def show(self, progress: Progress) -> None:
-        """Show it until the next."""
+        """Show the report until the next one."""
         with self._lock:
             if self._progress is not None and self._progress.phase != progress.phase:
                 self._write("\n")
-            self._progress, self._heard_s = progress, time.monotonic()
+            self._progress, self._received_s = progress, time.monotonic()
             self._draw(progress.detail)
 
     def note(self, text: str) -> None:
-        """Write lines that stay, above the one that changes."""
+        """Print permanent text above the updating line."""
         with self._lock:
             self._write(f"\r\x1b[2K{text}\n")
 
@@ -120,16 +120,16 @@ class ProgressLine:
     def _tick(self) -> None:
         while not self._ended.wait(_TICK_S):
             progress = self._progress
-            # Asked outside of the lock: a server may take its time to answer.
-            said = self._live() if progress is not None and progress.phase == "ready" else ""
+            # Called outside the lock: a server may be slow to answer.
+            load = self._load() if progress is not None and progress.phase == "ready" else ""
             with self._lock:
                 if progress is not None and progress is self._progress:
-                    self._draw(said or progress.detail)
+                    self._draw(load or progress.detail)
 
     def _draw(self, detail: str) -> None:
         progress = self._progress
         assert progress is not None, "show() draws first"
-        elapsed_s = progress.elapsed_s + time.monotonic() - self._heard_s
+        elapsed_s = progress.elapsed_s + time.monotonic() - self._received_s
         text = _line(progress, elapsed_s, detail)
         width = shutil.get_terminal_size().columns
         self._write("\r\x1b[2K" + (text if len(text) < width else text[: width - 2] + "…"))

@@ -1,4 +1,4 @@
-"""What `agent serve status`, `stop` and `logs` do: look after the recorded server; starts none."""
+"""Run `agent serve status`, `stop` and `logs` on the recorded server; starts none."""
 
 from __future__ import annotations
 
@@ -16,101 +16,101 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from serving import ServerRecord
 
-NONE = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket"
-_LIVE_S = 5.0
+NO_SERVER = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket"
+_LOAD_S = 5.0
 _METRICS_S = 2.0
 _FOLLOW_S = 0.5
 
 
 def status() -> int:
-    """Say which server runs and how it is; returns 0 if it can be asked."""
-    from serving.running.record import find_orphans, is_there, read_record
+    """Print which server is recorded and its state; return 0 if it is ready for requests."""
+    from serving.running.record import find_orphans, is_present, read_record
 
     record = read_record()
     if record is None:
-        print(NONE)
+        print(NO_SERVER)
         return 1
-    there = is_there(record)
+    present = is_present(record)
     print(headline(record))
-    for line in filter(None, (_doing(record), _live(record) if there else "", _restarts(record))):
+    for line in filter(None, (_detail(record), _load(record) if present else "", _restarts(record))):
         print(f"  {line}")
-    left = find_orphans(record)
-    if left:
-        pids = ", ".join(str(process.pid) for process in left)
-        print(f"  still running: processes {pids} of its engine. End them: agent serve stop")
+    orphans = find_orphans(record)
+    if orphans:
+        pids = ", ".join(str(process.pid) for process in orphans)
+        print(f"  still running: processes {pids} of its engine. Stop them: agent serve stop")
     log = f"log {record.log}" if record.log else "no log yet"
-    print(f"  {_processes(record)}{log}" if there else f"  {log}")
-    return 0 if there and record.state == "ready" else 1
+    print(f"  {_processes(record)}{log}" if present else f"  {log}")
+    return 0 if present and record.state == "ready" else 1
 
 
 def stop() -> int:
-    """End the recorded server with all that it started."""
+    """Stop the recorded server and all its processes."""
     from serving.running.record import read_record, stop_server
 
     record = read_record()
     if record is None:
-        print(NONE)
+        print(NO_SERVER)
         return 0
     ran = stop_server(record)
-    print(f"Stopped {record.model} at {record.base_url}." if ran else f"{record.model} had ended already.")
+    print(f"Stopped {record.model} at {record.base_url}." if ran else f"{record.model} was not running any more.")
     return 0
 
 
 def logs(*, lines: int, follow: bool) -> int:
-    """Print the last lines of the recorded server's log, and those to come."""
-    from serving.running.record import is_there, read_record
+    """Print the last lines of the recorded server's log; with `follow`, also new lines until the server ends."""
+    from serving.running.record import is_present, read_record
 
     record = read_record()
     if record is None:
-        print(NONE, file=sys.stderr)
+        print(NO_SERVER, file=sys.stderr)
         return 1
-    read = _Follower(record.log)
-    for text in deque(read.new(record.log), maxlen=max(lines, 0)):
+    reader = _LogReader(record.log)
+    for text in deque(reader.new_lines(record.log), maxlen=max(lines, 0)):
         print(text, end="", flush=True)
-    there = follow
-    while there:
+    present = follow
+    while present:
         threading.Event().wait(_FOLLOW_S)  # A file cannot be waited for.
         record = read_record() or record
-        there = is_there(record)  # Before the log is read: what it says last belongs to it.
-        for text in read.new(record.log):
+        present = is_present(record)  # Checked before reading, so that the last lines are printed too.
+        for text in reader.new_lines(record.log):
             print(text, end="", flush=True)
     return 0
 
 
-class Live:
-    """Says in one line how the recorded server is doing, asking it no more than every five seconds."""
+class LoadLine:
+    """Describes the recorded server's load in one line; queries the server at most every five seconds."""
 
     def __init__(self) -> None:
-        self._asked_s = -_LIVE_S
-        self._said = ""
+        self._queried_s = -_LOAD_S
+        self._line = ""
 
     def __call__(self) -> str:
-        """Say it; empty: it does not tell."""
-        if time.monotonic() - self._asked_s >= _LIVE_S:
+        """Return the line; empty if no server is recorded."""
+        if time.monotonic() - self._queried_s >= _LOAD_S:
             from serving import current_server
 
             record = current_server()
-            self._said = "" if record is None else f"{record.model} at {record.base_url}: {_live(record)}"
-            self._asked_s = time.monotonic()
-        return self._said
+            self._line = "" if record is None else f"{record.model} at {record.base_url}: {_load(record)}"
+            self._queried_s = time.monotonic()
+        return self._line
 
 
-class _Follower:
-    """Reads a server's log, and later what was added to it."""
+class _LogReader:
+    """Reads a server's log, and later the lines added to it."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._at = 0
 
-    def new(self, file: str) -> Iterator[str]:
-        """Read the rest of the log, and the whole of `file` if the server has another one after a restart."""
+    def new_lines(self, file: str) -> Iterator[str]:
+        """Yield the rest of the log, then all of `file` if a restart has changed the log to it."""
         yield from self._added()
         if file != self._file:
             self._file, self._at = file, 0
             yield from self._added()
 
     def _added(self) -> Iterator[str]:
-        if not Path(self._file).is_file():  # An engine that is about to start has none, and old ones are removed.
+        if not Path(self._file).is_file():  # A starting engine has no log yet, and old logs are removed.
             return
         with Path(self._file).open(encoding="utf-8", errors="replace") as log:
             log.seek(self._at)
@@ -119,11 +119,10 @@ class _Follower:
 
 
 def headline(record: ServerRecord) -> str:
-    """Say in one line which server is recorded, and whether it is there."""
-    from serving.running.record import is_there
+    """Describe the recorded server and its state in one line."""
+    from serving.running.record import is_present
 
-    there = is_there(record)
-    state = record.state if there or record.state == "failed" else "gone, with whoever watched over it"
+    state = record.state if is_present(record) or record.state == "failed" else "gone, and its supervisor too"
     since = f" since {_since(record.started_at)}" if record.started_at and state == "ready" else ""
     return f"{record.model} at {record.base_url}: {state}{since}"
 
@@ -135,24 +134,24 @@ def _since(started_at: str) -> str:
     return f"{started.astimezone():%Y-%m-%d %H:%M:%S} ({hours}:{minutes:02}:{seconds:02})"
 
 
-def _doing(record: ServerRecord) -> str:
+def _detail(record: ServerRecord) -> str:
     return f"now: {record.detail}" if record.state in ("starting", "restarting") else record.detail
 
 
 def _restarts(record: ServerRecord) -> str:
-    return f"restarts: {record.restarts}; the last because: {record.last_death}" if record.restarts else ""
+    return f"restarts: {record.restarts}; cause of the last: {record.last_death}" if record.restarts else ""
 
 
 def _processes(record: ServerRecord) -> str:
     engine = f"process {record.pid}" if record.pid else "no process"
-    return f"{engine} watched over by {record.supervisor_pid}, " if record.supervisor_pid else f"{engine}, "
+    return f"{engine}, supervisor {record.supervisor_pid}, " if record.supervisor_pid else f"{engine}, "
 
 
-def _live(record: ServerRecord) -> str:
-    """Ask the server how it is doing; empty: it does not tell."""
+def _load(record: ServerRecord) -> str:
+    """Query the server's metrics and describe its load; empty if it does not report any."""
     from serving.metrics import parse_metrics
 
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # No proxy reaches this machine's loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # A proxy cannot reach the loopback address.
     try:
         with opener.open(f"{record.base_url.removesuffix('/v1')}/metrics", timeout=_METRICS_S) as reply:
             metrics = parse_metrics(reply.read().decode(errors="replace"))

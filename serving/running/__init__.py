@@ -1,1 +1,1 @@
-"""An engine's process: started, watched over, found again, ended; knows no engine."""
+"""Start, supervise, find and stop an engine's process; contains nothing specific to one engine."""

@@ -1,4 +1,4 @@
-"""The error of an engine that ended by itself, with what the doctor sees in its log."""
+"""Define the error for an engine that failed, with the doctor's diagnosis of its log."""
 
 from pathlib import Path
 
@@ -7,29 +7,29 @@ from ..errors import EngineError
 
 
 class EngineDied(EngineError):
-    """An engine ended, fell silent or refused to answer, and left a log that may say why."""
+    """An engine exited, stopped writing output or refused a request; its log may show why."""
 
     def __init__(self, what: str, *, diagnosis: Diagnosis | None, cause: str = "", do: str = "", log: Path) -> None:
-        """Take cause and advice from the diagnosis, where there is one.
+        """Take the cause and the advice from the diagnosis if there is one.
 
         Args:
             what: what happened, one sentence.
-            diagnosis: the root of it, as the doctor sees it in the log. None: the log shows nothing.
-            cause: what is known without a diagnosis.
-            do: what to do if no diagnosis says it.
-            log: the file with everything the engine said.
+            diagnosis: the doctor's root cause from the log. None means the log shows nothing.
+            cause: used if there is no known diagnosis.
+            do: what to do if there is no known diagnosis.
+            log: the file with the engine's whole output.
         """
         self.diagnosis = diagnosis
         known = diagnosis is not None and diagnosis.symptom != "unknown"
-        said = "" if diagnosis is None else diagnosis.evidence
+        evidence = "" if diagnosis is None else diagnosis.evidence
         super().__init__(
             what,
-            cause=f"{diagnosis.cause}\n{said}" if diagnosis is not None and known else cause or said,
+            cause=f"{diagnosis.cause}\n{evidence}" if diagnosis is not None and known else cause or evidence,
             do=diagnosis.fix if diagnosis is not None and known else do,
             log=log,
         )
 
     @property
     def fatal(self) -> bool:
-        """Tell whether it would happen again with the same configuration, as far as is known."""
+        """Whether the same configuration is known to fail again."""
         return self.diagnosis is not None and self.diagnosis.fatal

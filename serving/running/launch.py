@@ -1,4 +1,4 @@
-"""All that is needed to start one engine, as data that can be handed to another process; starts nothing."""
+"""Describe how to start one engine, as data that can be sent to another process; starts nothing."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from ..key_file import read_key
 from .marks import mark_environment, new_mark
 
 LOGS_KEPT = 10
-"""Engines' logs that are kept below the state dir; older ones are removed at a start."""
+"""Engine logs kept in the state folder; each start removes older ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,29 +25,29 @@ class Launch:
     command: tuple[str, ...]
     """The program and its arguments."""
     environment: Mapping[str, str]
-    """Variables that are set in addition to our own; no secrets."""
+    """Variables set in addition to the inherited ones; no secrets."""
     secrets: Mapping[str, Path]
-    """Variables whose value is read from a file at the start."""
+    """Variables whose values are read from files at each start."""
     folder: Path
-    """Where the process stands."""
+    """The working directory."""
     logs: Path
-    """The folder that receives a file with all that the engine says, at each start."""
+    """The folder in which each start creates a file with the engine's whole output."""
     base_url: str
     """Ends in /v1."""
     health_url: str
-    """Answers 200 as soon as the server listens."""
+    """Returns 200 as soon as the server listens."""
     model: str
-    """What requests call the model."""
+    """The model's name in requests."""
     mark: str
-    """What all of its processes have in their environment."""
+    """Set in the environment of all the engine's processes."""
     api_key_file: Path | None
-    """The file with the key that requests need. None: they need none."""
+    """The file with the API key. None means requests need no key."""
 
     def new_log(self) -> Path:
-        """Make the log of a start that begins now, and remove the oldest logs.
+        """Create the log for a new start and remove the oldest logs.
 
         Raises:
-            EngineError: the folder cannot be written.
+            EngineError: the folder is not writable.
         """
         log = self.logs / f"{self.engine}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.log"
         with writing_to(self.folder):
@@ -58,26 +58,26 @@ class Launch:
         return log
 
     def variables(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """Put together all variables of the process.
+        """Build the whole environment of the process.
 
         Args:
-            inherited: those of whoever starts it.
+            inherited: the environment of the process that starts it.
 
         Raises:
             EngineError: a secret's file cannot be used.
         """
-        # A PYTHONPATH of the user's project would put its modules before the engine's.
+        # A PYTHONPATH set for the user's project would shadow the engine's modules.
         own = {name: value for name, value in inherited.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         secrets = {name: read_key(file) for name, file in self.secrets.items()}
         return own | dict(self.environment) | secrets | mark_environment(self.mark)
 
     def to_json(self) -> str:
-        """Write it down for another process."""
+        """Serialize for another process."""
         return json.dumps(asdict(self), default=str)
 
     @staticmethod
     def from_json(text: str) -> "Launch":
-        """Read what `to_json` wrote."""
+        """Parse the output of `to_json`."""
         values = cast("dict[str, Any]", json.loads(text))
         key = values.pop("api_key_file")
         return Launch(
@@ -91,17 +91,18 @@ class Launch:
 
 
 def launch_of(command: EngineCommand, *, python: Path, state: Path) -> Launch:
-    """Say how an engine's command is started on this machine.
+    """Build the launch of an engine's command on this machine.
 
     Args:
         command: what to start.
-        python: an interpreter that has the engine.
-        state: the folder of logs and record.
+        python: an interpreter with the engine installed.
+        state: the folder of the logs and the record.
     """
     secrets = {item.name: item.secret_file for item in command.environment if item.secret_file is not None}
     return Launch(
         engine=command.engine,
-        # It starts in another folder. Not resolved: what a link in an environment leads to lacks its packages.
+        # Absolute because it starts in another folder. Not resolved: the target of a virtual environment's symlink
+        # lacks the environment's packages.
         command=(str(python.absolute()), *command.module, *command.arguments),
         environment={item.name: item.value for item in command.environment if item.secret_file is None},
         secrets=secrets,

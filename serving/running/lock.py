@@ -1,4 +1,4 @@
-"""Hold the right to have the one recorded server of this user, and clear away what a killed one has left."""
+"""Lock the user's single server record, and stop processes left by a server that was killed."""
 
 import fcntl
 from collections.abc import Generator
@@ -14,16 +14,16 @@ from .record import ServerRecord, current_server, find_orphans, forget_record, r
 
 @contextmanager
 def exclusive_server(state: Path) -> Generator[int]:
-    """Hold the right to have the one recorded server, and clear away what a killed one has left.
+    """Lock the server record for a block, and stop processes left by a server that was killed.
 
     Args:
-        state: the folder of the record; made if need be.
+        state: the folder of the record; created if missing.
 
     Yields:
-        How many processes were left and have been ended; they carried the mark of the recorded server.
+        The number of leftover processes that were stopped; they carried the recorded server's mark.
 
     Raises:
-        EngineError: a server runs here, or is being started, or the folder cannot be written.
+        EngineError: a server is running or starting here, or the folder is not writable.
     """
     with writing_to(state):
         state.mkdir(parents=True, exist_ok=True)
@@ -36,11 +36,11 @@ def exclusive_server(state: Path) -> Generator[int]:
         running = current_server(state)
         if running is not None:
             _refuse(running)
-        yield _clear(state)
-    # The kernel drops the lock with the file, also when we are killed.
+        yield _stop_leftovers(state)
+    # The kernel releases the lock when the file is closed, even if this process is killed.
 
 
-def _clear(state: Path) -> int:
+def _stop_leftovers(state: Path) -> int:
     dead = read_record(state)
     if dead is None:
         return 0
@@ -52,13 +52,14 @@ def _clear(state: Path) -> int:
 def _refuse(running: ServerRecord | None) -> NoReturn:
     if running is None:
         raise EngineError(
-            "A server is being started here already.",
+            "A server is already starting here.",
             cause="",
-            do="Wait for it, or end it: agent serve stop.",
+            do="Wait for it, or stop it: agent serve stop.",
         )
     process = running.pid or running.supervisor_pid
     raise EngineError(
-        f"A server runs here already: {running.model!r} at {running.base_url}, process {process}, {running.state}.",
+        f"A server is already running here: {running.model!r} at {running.base_url}, process {process}, "
+        f"{running.state}.",
         cause="",
-        do="Use that one, or end it first: agent serve stop.",
+        do="Use it, or stop it first: agent serve stop.",
     )

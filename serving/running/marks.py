@@ -1,8 +1,7 @@
-"""Find and end the processes of one engine by a mark in their environment; a process without it is never touched.
+"""Find and stop one engine's processes by a mark in their environment; never touches a process without it.
 
-A process number alone proves nothing: the engine's first process may be gone and its workers may live on (vLLM's do,
-when their leader is killed with SIGKILL), and a number is given anew. Workers inherit the mark, whatever happened to
-those who started them.
+A PID is not enough: the engine's first process may be gone while its workers live on (vLLM's do if their leader is
+killed with SIGKILL), and PIDs are reused. Workers inherit the mark and keep it after their parents exit.
 """
 
 import contextlib
@@ -22,19 +21,19 @@ _POLL_S = 0.1
 
 
 def new_mark() -> str:
-    """Make a mark that no other engine has or had."""
+    """Create a mark that no other engine has used."""
     return secrets.token_hex(16)
 
 
 def mark_environment(mark: str) -> dict[str, str]:
-    """List the variables that mark an engine's process and all that it starts."""
-    # vLLM names its workers with setproctitle, which writes the title over the environment that /proc shows, unless it
-    # is told not to. Measured with setproctitle 1.3.8: without SPT_NOENV the mark is lost, with it it stays.
+    """Return the variables that mark an engine's process and all its descendants."""
+    # vLLM names its workers with setproctitle, which by default overwrites the environment that /proc shows. Measured
+    # with setproctitle 1.3.8: without SPT_NOENV the mark is lost, with it the mark stays.
     return {VARIABLE: mark, "SPT_NOENV": "1"}
 
 
-def marked(mark: str) -> tuple[ProcessId, ...]:
-    """List the living processes that carry the mark; empty where there is no /proc."""
+def find_marked(mark: str) -> tuple[ProcessId, ...]:
+    """Return the living processes that carry the mark; empty on a system without /proc."""
     wanted = f"{VARIABLE}={mark}".encode()
     return tuple(
         process
@@ -44,32 +43,32 @@ def marked(mark: str) -> tuple[ProcessId, ...]:
 
 
 def end_marked(mark: str, *, term_s: float = _TERM_S) -> int:
-    """End all that carry the mark: asked first, forced after the deadline.
+    """Stop all processes that carry the mark: SIGTERM first, SIGKILL after the deadline.
 
     Args:
         mark: of one engine.
-        term_s: how long they may take to end by themselves, seconds.
+        term_s: how long they may take to exit after SIGTERM, seconds.
 
     Returns:
-        How many there were.
+        The number of processes found.
     """
-    found = marked(mark)
+    found = find_marked(mark)
     for number, deadline_s in ((signal.SIGTERM, term_s), (signal.SIGKILL, _KILL_S)):
-        _end(marked(mark), number, deadline_s)
+        _signal_and_wait(find_marked(mark), number, deadline_s)
     return len(found)
 
 
-def _end(processes: tuple[ProcessId, ...], number: signal.Signals, deadline_s: float) -> None:
+def _signal_and_wait(processes: tuple[ProcessId, ...], number: signal.Signals, deadline_s: float) -> None:
     for process in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process.pid, number)
     until = time.monotonic() + deadline_s
     while any(is_alive(process) for process in processes) and time.monotonic() < until:
-        time.sleep(_POLL_S)  # Not our children: there is nothing that could be waited for.
+        time.sleep(_POLL_S)  # They are not children of this process, so they cannot be waited for.
 
 
 def _environment(folder: Path) -> list[bytes]:
-    # The process may end while we look, and those of other users cannot be read.
+    # The process may exit in the meantime, and other users' processes cannot be read.
     with contextlib.suppress(OSError):
         return (folder / "environ").read_bytes().split(b"\0")
     return []

@@ -1,4 +1,4 @@
-"""Start, watch and end the processes that are ours; never a process that we did not start."""
+"""Start, watch and stop process groups; never touches a process that reused a PID."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 _TERM_S = 15.0
 _KILL_S = 5.0
-# Longer than a supervisor takes to end an engine that does not listen: _TERM_S, _KILL_S and the time of the marks.
+# Longer than a supervisor needs to stop an engine that ignores SIGTERM: _TERM_S, _KILL_S and the deadlines in marks.py.
 _OWNER_S = 45.0
 _POLL_S = 0.1
 _GONE_S = 1.0
@@ -20,17 +20,17 @@ _GONE_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessId:
-    """One process and no later one that got the same number."""
+    """Identifies one process, even if its PID is reused later."""
 
     pid: int
-    """Also the number of its group: we start each engine as the leader of a session of its own."""
+    """Also its process group ID: each engine is started as the leader of its own session."""
     start_ticks: int
-    """When it started, clock ticks since the machine's boot (field 22 of /proc/PID/stat); 0: unknown."""
+    """Start time in clock ticks since boot (field 22 of /proc/PID/stat); 0 means unknown."""
 
 
 def identify(pid: int) -> ProcessId | None:
-    """Find the living process with this number; None: there is none, or it has ended and waits to be reaped."""
-    if pid <= 0:  # As an argument of kill, 0 would mean our own group.
+    """Find the living process with this PID; None if there is none or it is a zombie."""
+    if pid <= 0:  # As an argument of kill, 0 would mean the caller's own group.
         return None
     try:
         rest = _stat_fields(Path(f"/proc/{pid}/stat"))
@@ -42,89 +42,89 @@ def identify(pid: int) -> ProcessId | None:
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Tell whether this very process still runs."""
+    """Return whether this exact process is still running."""
     return identify(process.pid) == process
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Ask the system for a port that nobody listens on now."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as asked:
-        asked.bind((host, 0))
-        return int(asked.getsockname()[1])
+    """Return a port that is currently free."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as bound:
+        bound.bind((host, 0))
+        return int(bound.getsockname()[1])
 
 
 def spawn(
     command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a process as the leader of a new session, so that no signal of our terminal reaches it, and it outlives us.
+    """Start a process as the leader of a new session: it gets no terminal signals and outlives this process.
 
     Args:
         command: the program and its arguments.
-        environment: all of its variables.
-        folder: where it stands.
-        log: receives both of its outputs; emptied first.
+        environment: its whole environment.
+        folder: its working directory.
+        log: receives stdout and stderr; truncated first.
 
     Raises:
         OSError: the program cannot be started.
     """
-    with log.open("wb") as written:
+    with log.open("wb") as output:
         return subprocess.Popen(
             command,
             env=dict(environment),
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            stdout=written,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
 
 def stop_group(process: ProcessId, *, reap: subprocess.Popen[bytes] | None = None, term_s: float = _TERM_S) -> bool:
-    """End a group: a request first, force after the deadline, and force for members left behind by their leader.
+    """Stop a process group: SIGTERM first, SIGKILL after the deadline and for members that outlive their leader.
 
     Args:
-        process: the group's leader. If its number belongs to another process by now, nothing is done.
-        reap: our own child of that number; None: the leader is not our child.
-        term_s: how long the group may take to end by itself.
+        process: the group's leader. If its PID has been reused by another process, nothing is done.
+        reap: the child with that PID. None means the leader is not a child of this process.
+        term_s: how long the group may take to exit after SIGTERM, seconds.
 
     Returns:
-        Whether the leader still ran.
+        Whether the leader was still running.
     """
     if not is_alive(process):
-        # A session's number is not given to a new process while a member lives, so the group is still ours,
-        # provided that we have not reaped the leader long ago: only its own parent may use this.
+        # A session ID is not reused while a member lives, so this is still the same group, provided that the leader was
+        # not reaped long ago: only its parent may rely on this.
         if reap is not None:
             _clear_group(process.pid)
             reap.wait()
         return False
     _signal_group(process.pid, signal.SIGTERM)
     try:
-        if not _ended(process, reap, term_s):
+        if not _wait_for_exit(process, reap, term_s):
             _signal_group(process.pid, signal.SIGKILL)
-            _ended(process, reap, _KILL_S)
-    finally:  # Also at a second Ctrl-C, which then means: at once.
+            _wait_for_exit(process, reap, _KILL_S)
+    finally:  # Also on a second Ctrl-C, which skips the wait.
         _clear_group(process.pid)
     return True
 
 
 def stop_owner(process: ProcessId) -> bool:
-    """End one process that ends its own children when it is asked to; its group is not touched.
+    """Stop one process that stops its own children on SIGTERM; do not signal its group.
 
     Returns:
-        Whether it still ran.
+        Whether it was still running.
     """
     if not is_alive(process):
         return False
     for number, deadline_s in ((signal.SIGTERM, _OWNER_S), (signal.SIGKILL, _KILL_S)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process.pid, number)
-        if _ended(process, None, deadline_s):
+        if _wait_for_exit(process, None, deadline_s):
             break
     return True
 
 
 def run_to_end(command: Sequence[str], on_line: Callable[[str], None]) -> int:
-    """Run one command to its end, each line of its output given to `on_line`; interrupted, it takes the command along.
+    """Run a command to completion and pass each output line to `on_line`; kill the command on any exception.
 
     Returns:
         The exit status.
@@ -166,7 +166,7 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _clear_group(group: int) -> None:
-    # The kernel kills in its own time, and what is killed may still hold the port: wait for the last member.
+    # SIGKILL takes effect asynchronously, and a dying process may still hold the port: wait for the last member.
     _signal_group(group, signal.SIGKILL)
     until = time.monotonic() + _GONE_S
     while _has_living_member(group) and time.monotonic() < until:
@@ -174,7 +174,7 @@ def _clear_group(group: int) -> None:
 
 
 def _has_living_member(group: int) -> bool:
-    # killpg(group, 0) would also find the dead whom nobody reaps, as in a container without an init.
+    # killpg(group, 0) would also find zombies that nobody reaps, as in a container without an init.
     return any(stat[0] not in "ZX" and int(stat[2]) == group for stat in _all_stats())
 
 
@@ -185,12 +185,12 @@ def _all_stats() -> Iterator[list[str]]:
 
 
 def _stat_fields(file: Path) -> list[str]:
-    """Read /proc/PID/stat from its third field on: state, parent, group, …"""
-    # The second field is the program's name in parentheses, which may itself hold spaces and parentheses.
+    """Read the fields of /proc/PID/stat from the third on: state, parent, group, …"""
+    # The second field is the program's name in parentheses; the name may contain spaces and parentheses.
     return file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
 
 
-def _ended(process: ProcessId, reap: subprocess.Popen[bytes] | None, deadline_s: float) -> bool:
+def _wait_for_exit(process: ProcessId, reap: subprocess.Popen[bytes] | None, deadline_s: float) -> bool:
     if reap is not None:
         try:
             reap.wait(timeout=deadline_s)
@@ -200,5 +200,5 @@ def _ended(process: ProcessId, reap: subprocess.Popen[bytes] | None, deadline_s:
     for _ in range(int(deadline_s / _POLL_S)):
         if not is_alive(process):
             return True
-        time.sleep(_POLL_S)  # Not our child: there is nothing that could be waited for.
+        time.sleep(_POLL_S)  # It is not a child of this process, so it cannot be waited for.
     return not is_alive(process)

@@ -1,4 +1,4 @@
-"""Decide whether an engine that died is started again, and when; pure: starts nothing, has no clock."""
+"""Decide whether and when a dead engine is restarted; pure: starts nothing, reads no clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,67 +7,67 @@ from itertools import takewhile
 
 @dataclass(frozen=True, kw_only=True)
 class Death:
-    """One end of an engine that nobody asked for."""
+    """One unexpected end of an engine."""
 
     ready_s: float
-    """How long it had served, seconds; 0: it died while it started."""
+    """How long it had served, seconds; 0 means it died while starting."""
     fatal: bool
-    """True: with the same configuration it happens again."""
+    """Whether the same configuration would fail again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestartPolicy:
-    """How patient a supervisor is."""
+    """How often and after which delays an engine is restarted."""
 
-    most: int = 5
-    """Restarts without a stable time between them; 0: none."""
+    max_restarts: int = 5
+    """Restarts without a stable period between them; 0 means no restarts."""
     stable_s: float = 600.0
-    """After so long in service, earlier deaths are forgiven; seconds."""
+    """Serving this long resets the count of deaths; seconds."""
     first_wait_s: float = 2.0
-    """Before the first restart; it doubles with each one. The driver needs a moment to free a dead engine's memory."""
-    longest_wait_s: float = 60.0
+    """Delay before the first restart; doubles each time. The driver needs a moment to free a dead engine's memory."""
+    max_wait_s: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restart:
-    """Start it again."""
+    """Restart the engine after a delay."""
 
     wait_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class GiveUp:
-    """Start it no more."""
+    """Do not restart the engine."""
 
     why: str
-    """One sentence for people."""
+    """One sentence to show."""
 
 
 DEFAULT_POLICY = RestartPolicy()
 
 
 def decide(deaths: Sequence[Death], policy: RestartPolicy = DEFAULT_POLICY) -> Restart | GiveUp:
-    """Judge by the deaths so far.
+    """Decide from the deaths so far.
 
-    Deaths are counted, not their rate: a large model takes minutes to start, so an engine that dies at each start would
-    never reach a number per minute, and would be started for ever.
+    Deaths are counted, not rated per minute: a large model takes minutes to start, so an engine that dies at every
+    start would never reach a rate limit and would be restarted for ever.
 
     Args:
-        deaths: in their order, at least one.
-        policy: how patient to be.
+        deaths: oldest first, at least one.
+        policy: limits and delays.
     """
     if deaths[-1].fatal:
-        return GiveUp(why="With this configuration it would die again, so it is not started again.")
-    row = _in_a_row(deaths, policy)
-    if row > policy.most:
+        return GiveUp(why="It would fail again with this configuration, so it is not restarted.")
+    consecutive = _consecutive_deaths(deaths, policy)
+    if consecutive > policy.max_restarts:
         return GiveUp(
-            why=f"It died {row} times, never {policy.stable_s / 60:g} minutes after it was ready: it is not started "
-            "again."
+            why=f"It died {consecutive} times with less than {policy.stable_s / 60:g} minutes of service in between, "
+            "so it is not restarted."
         )
-    return Restart(wait_s=min(policy.first_wait_s * 2 ** (row - 1), policy.longest_wait_s))
+    return Restart(wait_s=min(policy.first_wait_s * 2 ** (consecutive - 1), policy.max_wait_s))
 
 
-def _in_a_row(deaths: Sequence[Death], policy: RestartPolicy) -> int:
-    """Count the last deaths that no stable time parts."""
+def _consecutive_deaths(deaths: Sequence[Death], policy: RestartPolicy) -> int:
+    """Count the most recent deaths without a stable period between them."""
     unstable = len(list(takewhile(lambda death: death.ready_s < policy.stable_s, reversed(deaths))))
     return min(unstable + 1, len(deaths))

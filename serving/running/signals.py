@@ -1,4 +1,4 @@
-"""Let a signal end a block as cleanly as Ctrl-C does."""
+"""Convert signals to KeyboardInterrupt for the duration of a block."""
 
 import signal
 from collections.abc import Generator
@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def ended_by_signals(*numbers: signal.Signals) -> Generator[None]:
-    """Raise KeyboardInterrupt when one of the signals comes, or SIGINT, which a shell's background job ignores.
+def interrupt_on(*numbers: signal.Signals) -> Generator[None]:
+    """Raise KeyboardInterrupt on these signals and on SIGINT, which a shell's background jobs ignore by default.
 
-    A SIGHUP that is ignored stays so: it is how nohup keeps a program when its terminal is closed.
+    SIGHUP stays ignored if it was ignored: nohup relies on this.
     """
 
     def interrupt(_number: int, _frame: object) -> None:

@@ -1,8 +1,8 @@
-"""End an engine whose owner is gone, however the owner went; a process of its own, that knows nothing of engines.
+"""Stop an engine when its owner exits, however it exits; runs as a separate, engine-independent process.
 
-The owner holds the other end of a pipe. The kernel closes it when the owner ends, even by SIGKILL; then the engine is
-ended like any other: asked first, forced after the deadline. (A parent-death signal would not do: the kernel binds it
-to the thread that forked, and vLLM lets a SIGTERM pass unheard while it starts.)
+The owner holds the other end of a pipe. The kernel closes it when the owner exits, even by SIGKILL; the watchdog then
+stops the engine: SIGTERM first, SIGKILL after the deadline. (A parent-death signal would not work: the kernel ties it
+to the thread that forked, and vLLM ignores SIGTERM while it starts.)
 """
 
 import subprocess
@@ -17,14 +17,14 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from serving.running.watc
 
 
 class Watchdog:
-    """Watches over one engine on behalf of this process."""
+    """Stops one engine if this process exits."""
 
     def __init__(self, process: ProcessId, mark: str) -> None:
-        """Start watching; the engine is ended when we end without having called `dismiss`.
+        """Start watching; the engine is stopped if this process exits without calling `dismiss`.
 
         Args:
             process: the engine's first process.
-            mark: what all of its processes have in their environment.
+            mark: set in the environment of all its processes.
         """
         self._child = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, _ROOT, str(process.pid), str(process.start_ticks), mark],
@@ -35,13 +35,13 @@ class Watchdog:
         )
 
     def dismiss(self) -> None:
-        """Stop watching; call it when the process has ended."""
+        """Stop watching; call it when the engine has exited."""
         self._child.kill()
         self._child.communicate()
 
 
 def watch() -> None:
-    """Wait for the end of the pipe, then end the process that the command line names."""
+    """Wait until the pipe closes, then stop the engine given on the command line."""
     sys.stdin.buffer.read()
     stop_group(ProcessId(pid=int(sys.argv[2]), start_ticks=int(sys.argv[3])))
     end_marked(sys.argv[4])

@@ -1,4 +1,4 @@
-"""`agent serve` through its door, with a small program in the engine's place."""
+"""Test `agent serve` end to end, with a small fake engine."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from conftest import StartMarked
 
 FAKE = Path(__file__).parents[1] / "data" / "fake_engine.py"
-NONE = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket\n"
+NO_SERVER = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket\n"
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A user's home where nothing is known, and an engine that is our own program."""
+    """An empty home folder, and a fake engine."""
     program = tmp_path / "python"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
     program.chmod(0o755)
@@ -54,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def pocket() -> list[str]:
-    """Serve at a port of our own: at the usual one any other program of this machine may come in between."""
+    """Return the command with a free port: other programs on this machine may use the default one."""
     return ["serve", "pocket", "--port", str(free_port())]
 
 
@@ -81,18 +81,18 @@ def recorded(home: Path) -> ServerRecord:
     return record
 
 
-def test_a_kept_server_is_started_shown_read_and_stopped(home: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_kept_server_is_started_and_status_logs_and_stop_work(home: Path, capsys: pytest.CaptureFixture[str]):
     assert main([*pocket(), "--keep"]) == 0
     record = recorded(home)
     started = capsys.readouterr()
     assert started.out == (
         f"pocket answers at {record.base_url} (process {record.pid}, log {record.log}).\n"
-        "`agent run` finds it by itself. It is started again if it dies; end it with: agent serve stop\n"
+        "`agent run` finds it automatically. It is restarted if it dies; stop it with: agent serve stop\n"
     )
     assert re.sub(r"^ +[\d.]+ s +", "", started.err, flags=re.M).splitlines() == [
-        "importing: starting Python and the engine, about 10 s without a word",
+        "importing: starting Python and the engine; no output for about 10 s",
         "loading weights: reading the checkpoint",
-        "first answer: the server listens; asking for one token",
+        "first answer: the server is listening; requesting one token",
         f"ready: pocket answers at {record.base_url}",
     ]
 
@@ -101,7 +101,7 @@ def test_a_kept_server_is_started_shown_read_and_stopped(home: Path, capsys: pyt
     assert re.fullmatch(rf"pocket at {record.base_url}: ready since \d{{4}}-\d\d-\d\d [\d:]{{8}} \(0:00:\d\d\)", first)
     assert rest == [
         "  2 requests running, 1 waiting, KV cache 25% used",
-        f"  process {record.pid} watched over by {record.supervisor_pid}, log {record.log}",
+        f"  process {record.pid}, supervisor {record.supervisor_pid}, log {record.log}",
     ]
 
     assert main(["serve", "logs", "-n", "1"]) == 0
@@ -109,31 +109,31 @@ def test_a_kept_server_is_started_shown_read_and_stopped(home: Path, capsys: pyt
 
     assert main([*pocket(), "--keep"]) == 2
     assert capsys.readouterr().err == (
-        f"agent: Cannot start pocket: a server runs here already, 'pocket' at {record.base_url} (ready).\n"
-        "Now:   Use that one, or end it first: agent serve stop.\n"
+        f"agent: Cannot start pocket: a server is already running here, 'pocket' at {record.base_url} (ready).\n"
+        "Now:   Use it, or stop it first: agent serve stop.\n"
     )
     assert main(["serve", "stop"]) == 0
     assert capsys.readouterr().out == f"Stopped pocket at {record.base_url}.\n"
     assert left_running(home) == []
     assert main(["serve", "status"]) == 1
     assert main(["serve", "stop"]) == 0
-    assert capsys.readouterr().out == NONE * 2
+    assert capsys.readouterr().out == NO_SERVER * 2
 
 
 @pytest.fixture
 def no_nohup() -> Iterator[None]:
-    """Let SIGHUP end what is started here, though these tests themselves may run under nohup."""
+    """Restore the default SIGHUP handling for child processes, since the tests may run under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.usefixtures("no_nohup")
-def test_in_the_foreground_it_serves_until_the_signal_and_leaves_nothing(home: Path):
+def test_in_the_foreground_it_serves_until_a_signal_and_leaves_no_process(home: Path):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with subprocess.Popen([sys.executable, "-m", "agent", *pocket()], stderr=subprocess.PIPE, text=True) as serving:
             assert serving.stderr is not None
-            assert any("Ctrl-C ends it." in line for line in serving.stderr)
+            assert any("Ctrl-C stops it." in line for line in serving.stderr)
             assert (recorded(home).state, recorded(home).supervisor_pid) == ("ready", serving.pid)
             serving.send_signal(number)
             assert serving.wait(timeout=30) == 0
@@ -142,7 +142,9 @@ def test_in_the_foreground_it_serves_until_the_signal_and_leaves_nothing(home: P
         assert read_record(state(home)) is None
 
 
-def test_who_ends_the_command_that_waits_for_a_kept_server_ends_its_start(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_terminating_the_command_that_waits_for_a_kept_server_stops_the_start(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("MODE", "silent")
     with subprocess.Popen(
         [sys.executable, "-m", "agent", *pocket(), "--keep"], stderr=subprocess.PIPE, text=True
@@ -155,7 +157,9 @@ def test_who_ends_the_command_that_waits_for_a_kept_server_ends_its_start(home: 
     assert read_record(state(home)) is None
 
 
-def test_who_waits_for_a_kept_server_is_told_that_it_was_stopped(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_command_that_waits_for_a_kept_server_reports_that_it_was_stopped(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("MODE", "silent")
     with subprocess.Popen(
         [sys.executable, "-m", "agent", *pocket(), "--keep"], stderr=subprocess.PIPE, text=True
@@ -164,51 +168,51 @@ def test_who_waits_for_a_kept_server_is_told_that_it_was_stopped(home: Path, mon
         assert any("loading weights" in line for line in waiting.stderr)
         assert main(["serve", "stop"]) == 0
         assert waiting.stderr.read() == (
-            "agent: The server was ended from elsewhere.\nNow:   Start again if nobody meant to.\n"
+            "agent: Another process stopped the server.\nNow:   Start again if that was not intended.\n"
         )
         assert waiting.wait(timeout=60) == 2
 
 
-def test_a_start_that_runs_out_of_memory_names_the_command_that_fits(
+def test_a_start_that_runs_out_of_memory_prints_the_command_that_fits(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("MODE", "small")
     serve = [*pocket(), "--keep"]
     assert main(serve) == 2
-    told = capsys.readouterr().err
-    assert told[told.index("agent: ") :].splitlines()[0] == (
-        "agent: The engine ended during its start with exit status 1."
+    printed = capsys.readouterr().err
+    assert printed[printed.index("agent: ") :].splitlines()[0] == (
+        "agent: The engine exited with status 1 while starting."
     )
     (log,) = (state(home) / "logs").iterdir()
-    assert f"Log:   {log}\n" in told
-    assert told.endswith(
-        "       The nearest that fits: cap the context at 4,096 tokens:\n"
+    assert f"Log:   {log}\n" in printed
+    assert printed.endswith(
+        "       The nearest plan that fits: cap the context at 4,096 tokens:\n"
         f"       agent serve pocket --context 4096 --max-num-seqs 8 --enforce-eager --port {serve[3]} --keep\n"
-        "       Or let it be tried at once: --fit\n"
+        "       To try it automatically: --fit\n"
     )
 
 
-def test_with_fit_it_is_started_on_the_nearest_plan(
+def test_with_fit_it_is_started_with_the_nearest_plan(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("MODE", "small")
     assert main([*pocket(), "--keep", "--fit"]) == 0
     assert recorded(home).max_model_len == 4096
-    assert "Now with the nearest that fits: cap the context at 4,096 tokens" in capsys.readouterr().err
+    assert "Retrying with the nearest plan that fits: cap the context at 4,096 tokens" in capsys.readouterr().err
 
 
 def no_gpus(args: argparse.Namespace, environ: object) -> None:
-    """Find no GPU, also on a machine that has some."""
+    """Find no GPU, even on a machine with GPUs."""
 
 
-def test_what_runs_on_gpus_says_that_there_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_serving_on_gpus_without_any_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr("agent.cli.serve_start.gpus_of", no_gpus)
     assert main(["serve"]) == 2
-    told = capsys.readouterr().err
-    assert told.splitlines()[0] == "agent: Cannot serve Mistral Medium 3.5 128B here: no NVIDIA GPU is found."
-    assert told.endswith(
+    printed = capsys.readouterr().err
+    assert printed.splitlines()[0] == "agent: Cannot serve Mistral Medium 3.5 128B here: no NVIDIA GPU was found."
+    assert printed.endswith(
         "Now:   To try function calling on the CPU with a tiny model: agent serve pocket\n"
-        "       To see which GPUs it takes: agent plan --gpus h200:4\n"
+        "       To see which GPUs are needed: agent plan --gpus h200:4\n"
     )
 
 
@@ -222,17 +226,18 @@ def test_a_dry_run_prints_the_command_and_starts_nothing(home: Path, capsys: pyt
     assert not state(home).exists()
 
     assert main(["serve", "--gpus", "h100:1", "--context", "32k", "--dry-run"]) == 0
-    assert capsys.readouterr().err == "By plan this does not fit. See why, and what would: agent plan\n"
+    assert capsys.readouterr().err == "This plan does not fit. To see why, and what would fit: agent plan\n"
 
 
-def test_a_python_that_is_none_is_told_like_all_else(capsys: pytest.CaptureFixture[str]):
+def test_a_python_that_does_not_exist_is_reported(capsys: pytest.CaptureFixture[str]):
     assert main(["serve", "pocket", "--python", "/no/such"]) == 2
     assert capsys.readouterr().err == (
-        "agent: Cannot start pocket: --python '/no/such' is no file.\nNow:   Name a Python that has the engine.\n"
+        "agent: Cannot start pocket: --python '/no/such' is not a file.\n"
+        "Now:   Give a Python interpreter with the engine installed.\n"
     )
 
 
-def test_what_a_killed_server_left_is_shown_by_status_and_ended_by_stop(
+def test_processes_left_by_a_killed_server_are_shown_by_status_and_stopped_by_stop(
     home: Path, capsys: pytest.CaptureFixture[str], start_marked: StartMarked
 ):
     mark = new_mark()
@@ -248,8 +253,8 @@ def test_what_a_killed_server_left_is_shown_by_status_and_ended_by_stop(
 
     assert main(["serve", "status"]) == 1
     assert capsys.readouterr().out == (
-        "m at http://127.0.0.1:1/v1: gone, with whoever watched over it\n"
-        f"  still running: processes {worker.pid} of its engine. End them: agent serve stop\n"
+        "m at http://127.0.0.1:1/v1: gone, and its supervisor too\n"
+        f"  still running: processes {worker.pid} of its engine. Stop them: agent serve stop\n"
         "  log /log\n"
     )
     assert main(["serve", "stop"]) == 0
@@ -257,7 +262,7 @@ def test_what_a_killed_server_left_is_shown_by_status_and_ended_by_stop(
     assert worker.wait() == -signal.SIGTERM
 
 
-def test_a_failed_server_is_told_with_its_reason_until_it_is_stopped(home: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_failed_server_is_shown_with_its_reason_until_it_is_stopped(home: Path, capsys: pytest.CaptureFixture[str]):
     failed = ServerRecord(
         base_url="http://127.0.0.1:1/v1", model="m", engine="vllm", pid=0, start_ticks=0, started_at="", log="/log",
         max_model_len=1, state="failed", detail="It died 6 times.", restarts=5, last_death="It fell.",
@@ -267,15 +272,15 @@ def test_a_failed_server_is_told_with_its_reason_until_it_is_stopped(home: Path,
     assert capsys.readouterr().out == (
         "m at http://127.0.0.1:1/v1: failed\n"
         "  It died 6 times.\n"
-        "  restarts: 5; the last because: It fell.\n"
+        "  restarts: 5; cause of the last: It fell.\n"
         "  log /log\n"
     )
     assert main(["serve", "stop"]) == 0
-    assert capsys.readouterr().out == "m had ended already.\n"
+    assert capsys.readouterr().out == "m was not running any more.\n"
     assert read_record(state(home)) is None
 
 
-def test_followed_logs_go_on_in_the_log_of_the_next_start_and_end_with_the_server(home: Path):
+def test_followed_logs_continue_in_the_log_of_the_next_start_and_end_with_the_server(home: Path):
     assert main([*pocket(), "--keep"]) == 0
     first = recorded(home)
     command = [sys.executable, "-m", "agent", "serve", "logs", "-f", "-n", "1"]
@@ -290,19 +295,19 @@ def test_followed_logs_go_on_in_the_log_of_the_next_start_and_end_with_the_serve
         assert following.wait(timeout=30) == 0
 
 
-def test_a_log_that_no_engine_has_begun_is_empty(home: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_server_without_a_log_yet_has_no_log_lines(home: Path, capsys: pytest.CaptureFixture[str]):
     write_record(a_dead_one(log=""), state(home))
     assert main(["serve", "logs", "-f"]) == 0
     assert main(["serve", "status"]) == 1
     assert main(["doctor"]) == 1
     assert capsys.readouterr().out == (
-        "m at http://127.0.0.1:1/v1: gone, with whoever watched over it\n"
+        "m at http://127.0.0.1:1/v1: gone, and its supervisor too\n"
         "  no log yet\n"
-        "m at http://127.0.0.1:1/v1: gone, with whoever watched over it\n"
+        "m at http://127.0.0.1:1/v1: gone, and its supervisor too\n"
     )
 
 
-def test_doctor_says_that_the_recorded_server_is_gone_as_well_as_what_its_log_says(
+def test_doctor_reports_that_the_recorded_server_is_gone_and_what_its_log_shows(
     home: Path, capsys: pytest.CaptureFixture[str]
 ):
     log = home / "vllm.log"
@@ -311,16 +316,16 @@ def test_doctor_says_that_the_recorded_server_is_gone_as_well_as_what_its_log_sa
 
     assert main(["doctor"]) == 1
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "m at http://127.0.0.1:1/v1: gone, with whoever watched over it",
+        "m at http://127.0.0.1:1/v1: gone, and its supervisor too",
         f"{log}: Nothing wrong found in 1 line.",
     ]
     assert main(["doctor", "--json"]) == 1
-    told = capsys.readouterr()
-    assert told.err == "m at http://127.0.0.1:1/v1: gone, with whoever watched over it\n"
-    assert json.loads(told.out)["log"] == str(log)
+    printed = capsys.readouterr()
+    assert printed.err == "m at http://127.0.0.1:1/v1: gone, and its supervisor too\n"
+    assert json.loads(printed.out)["log"] == str(log)
 
 
-def test_doctor_asks_nothing_of_a_server_that_is_being_started(home: Path, capsys: pytest.CaptureFixture[str]):
+def test_doctor_does_not_probe_a_server_that_is_still_starting(home: Path, capsys: pytest.CaptureFixture[str]):
     me = identify(os.getpid())
     assert me is not None
     starting = replace(
@@ -338,43 +343,45 @@ def a_dead_one(*, log: str) -> ServerRecord:
     )  # fmt: skip
 
 
-def test_a_port_that_cannot_be_is_told_as_one_that_may_not_be_used(capsys: pytest.CaptureFixture[str]):
+def test_an_impossible_port_is_refused(capsys: pytest.CaptureFixture[str]):
     assert main(["serve", "pocket", "--port", "70000"]) == 2
     assert capsys.readouterr().err == (
-        "agent: Cannot start pocket: port 70000 of 127.0.0.1 is taken, or may not be used.\n"
-        "Now:   Give another one: --port N. Without --port a free one is taken.\n"
+        "agent: Cannot start pocket: port 70000 on 127.0.0.1 is in use or not permitted.\n"
+        "Now:   Choose another one: --port N. Without --port, a free one is chosen.\n"
     )
 
 
-def test_an_address_that_is_not_of_this_machine_is_told(home: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_address_of_another_machine_is_refused(home: Path, capsys: pytest.CaptureFixture[str]):
     key = home / "key"
     key.write_text("k\n")
     key.chmod(0o600)
-    assert main(["serve", "pocket", "--host", "192.0.2.1", "--api-key-file", str(key)]) == 2  # RFC 5737: nobody's.
+    assert main(["serve", "pocket", "--host", "192.0.2.1", "--api-key-file", str(key)]) == 2  # RFC 5737
     assert capsys.readouterr().err == (
-        "agent: Cannot start pocket: port 8000 of 192.0.2.1 is taken, or may not be used.\n"
-        "Now:   Give another one: --port N. Without --port a free one is taken.\n"
+        "agent: Cannot start pocket: port 8000 on 192.0.2.1 is in use or not permitted.\n"
+        "Now:   Choose another one: --port N. Without --port, a free one is chosen.\n"
     )
 
 
-def test_a_run_finds_the_key_of_the_recorded_server_by_itself(home: Path):
-    from agent.cli.discovery import Wanted, find_endpoint
+def test_a_run_finds_the_key_of_the_recorded_server(home: Path):
+    from agent.cli.discovery import EndpointRequest, find_endpoint
     from agent.task.parts import TaskModel
 
     key = home / "key"
     key.write_text("s3cret\n")
     key.chmod(0o600)
     assert main([*pocket(), "--keep", "--api-key-file", str(key)]) == 0
-    found = find_endpoint(Wanted(base_url=None, model=None), TaskModel(), os.environ)
+    found = find_endpoint(EndpointRequest(base_url=None, model=None), TaskModel(), os.environ)
     assert found is not None
     assert (found.base_url, found.api_key) == (recorded(home).base_url, "s3cret")
-    own = find_endpoint(Wanted(base_url=None, model=None), TaskModel(), {**os.environ, "AGENT_API_KEY": "mine"})
+    own = find_endpoint(
+        EndpointRequest(base_url=None, model=None), TaskModel(), {**os.environ, "AGENT_API_KEY": "mine"}
+    )
     assert own is not None
     assert own.api_key == "mine"
     assert not any("s3cret" in path.read_text() for path in state(home).rglob("*") if path.is_file())
 
 
-def test_a_run_waits_for_a_server_that_is_being_started_again_and_not_for_one_that_failed(home: Path):
+def test_a_restarting_server_is_current_but_a_failed_one_is_not(home: Path):
     me = identify(os.getpid())
     assert me is not None
     record = ServerRecord(
@@ -389,7 +396,7 @@ def test_a_run_waits_for_a_server_that_is_being_started_again_and_not_for_one_th
     assert current_server(state(home)) is None
 
 
-def test_the_changing_line_keeps_the_last_word_of_each_phase(monkeypatch: pytest.MonkeyPatch):
+def test_the_updating_line_keeps_the_last_line_of_each_phase(monkeypatch: pytest.MonkeyPatch):
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     with ProgressLine(lambda: "") as view:
@@ -402,7 +409,7 @@ def test_the_changing_line_keeps_the_last_word_of_each_phase(monkeypatch: pytest
     )
 
 
-def test_the_help_of_serve_names_what_is_no_model():
+def test_the_help_of_serve_names_the_subcommands():
     parser = argparse.ArgumentParser(prog="agent serve")
     add_arguments(parser)
     assert parser.parse_args(["status"]).model == "status"

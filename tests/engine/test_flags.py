@@ -23,7 +23,7 @@ from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions
 from serving.readiness.interpreter import cpu_python
 from serving.readiness.versions import installed_versions, version_problems
-from serving.running.marks import marked
+from serving.running.marks import find_marked
 from serving.running.process_group import free_port
 
 pytestmark = pytest.mark.engine
@@ -215,7 +215,7 @@ def test_a_key_guards_the_requests_and_stands_neither_in_arguments_nor_in_log_no
         # vLLM's own limit, which the reason of the variable tells: this route serves the model to whoever asks.
         assert status(f"{root}/invocations", chat) == 200
 
-        processes = marked(record.mark)
+        processes = find_marked(record.mark)
         assert len(processes) >= 2
         seen = [(Path("/proc") / str(process.pid) / "cmdline").read_bytes() for process in processes]
         seen += [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and file != key]

@@ -1,4 +1,4 @@
-"""Two real engines behind a real vllm-router: a run stays with one of them, and outlives its death."""
+"""Test two real engines behind a real vllm-router: a run stays on one engine and survives its death."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "first_task"
 
 @dataclass(frozen=True, kw_only=True)
 class Routed:
-    """Two engines and the router before them."""
+    """Two engines behind a router."""
 
     url: str
     engines: Mapping[str, LiveEngine]
-    """`shared` serves all engine tests and is left alone; `own` is of this module and may be killed."""
+    """`shared` serves all engine tests and must not be stopped; `own` belongs to this module and may be killed."""
     log: Path
-    """Of the router."""
+    """The router's log."""
 
     def count(self, metric: str) -> dict[str, float]:
         """Read a counter of each engine."""
@@ -68,7 +68,7 @@ def routed(engine: LiveEngine, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @contextmanager
 def router(engines: Mapping[str, LiveEngine], log: Path) -> Generator[str]:
-    """Run the router as it is rendered for a user; only its ports are others."""
+    """Run the router as rendered for users, but with other ports."""
     port, metrics = free_port(), free_port()
     places = [
         Place(name=name, port=0, gpus=(), url=engine.base_url.removesuffix("/v1")) for name, engine in engines.items()
@@ -76,13 +76,13 @@ def router(engines: Mapping[str, LiveEngine], log: Path) -> Generator[str]:
     flags = router_flags(places, DeployOptions(router_port=port), host="127.0.0.1")
     words = [word for flag in flags for word in flag.words]
     with (
-        log.open("wb") as said,
+        log.open("wb") as output,
         subprocess.Popen(
-            [sys.executable, *MODULE, *words, "--prometheus-port", str(metrics)], stdout=said, stderr=said
+            [sys.executable, *MODULE, *words, "--prometheus-port", str(metrics)], stdout=output, stderr=output
         ) as process,
     ):
         try:
-            wait_for(lambda: ready(port), f"the router, see {log}")
+            wait_for(lambda: ready(port), f"the router is not ready, see {log}")
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.kill()
@@ -97,17 +97,17 @@ def ready(port: int) -> bool:
         return False
 
 
-def wait_for(happened: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[[], bool], problem: str) -> None:
     until = time.monotonic() + 60.0
-    while not happened():
-        assert time.monotonic() < until, f"no sign of {what}"
+    while not condition():
+        assert time.monotonic() < until, problem
         time.sleep(0.1)
 
 
 async def run_task(
     routed: Routed, folder: Path, word: str, observe: Callable[[Event], None] = lambda _: None
 ) -> Outcome:
-    """Let a run write a word and prove it; our own retries are off, so what is mended the router has mended."""
+    """Run a task that writes a word and verifies it; retries are off, so only the router can recover from errors."""
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("out"))
     task = load_task(folder / "task.yaml", {"word": word})
     endpoint = Endpoint(routed.url, model="pocket", patience_s=0.0)
@@ -124,15 +124,13 @@ def difference(after: Mapping[str, float], before: Mapping[str, float]) -> dict[
     return {name: after[name] - before[name] for name in after}
 
 
-async def test_a_run_stays_with_one_engine_and_finishes_on_the_other_when_that_is_killed(
-    routed: Routed, tmp_path: Path
-):
-    # One test: the second part leaves one engine.
-    await stays_with_one_engine_and_the_next_goes_to_the_other(routed, tmp_path)
-    await finishes_on_the_other_when_its_engine_is_killed(routed, tmp_path)
+async def test_a_run_stays_on_one_engine_and_finishes_on_the_other_when_that_is_killed(routed: Routed, tmp_path: Path):
+    # One test, because the second part leaves only one engine.
+    await check_that_a_run_stays_on_one_engine_and_the_next_uses_the_other(routed, tmp_path)
+    await check_that_a_run_finishes_on_the_other_engine_when_its_own_is_killed(routed, tmp_path)
 
 
-async def stays_with_one_engine_and_the_next_goes_to_the_other(routed: Routed, tmp_path: Path) -> None:
+async def check_that_a_run_stays_on_one_engine_and_the_next_uses_the_other(routed: Routed, tmp_path: Path) -> None:
     homes: list[str] = []
     for word in ("second", "third"):
         answered, cached = routed.count(ANSWERED), routed.count(CACHED)
@@ -141,22 +139,22 @@ async def stays_with_one_engine_and_the_next_goes_to_the_other(routed: Routed, t
         took = difference(routed.count(ANSWERED), answered)
         (home,) = [name for name, requests in took.items() if requests]
         assert took[home] == len(replies(outcome)) >= 2
-        # Each step found the one before in the cache: the engine counted it, and said so to the run.
+        # Each step reused the previous one from the cache; the engine's counter and the run's usage agree.
         hits = difference(routed.count(CACHED), cached)
-        said = sum(event.reply.usage.cached_tokens or 0 for event in replies(outcome) if event.reply.usage)
-        assert hits[home] == said > 0
+        reported = sum(event.reply.usage.cached_tokens or 0 for event in replies(outcome) if event.reply.usage)
+        assert hits[home] == reported > 0
         homes.append(home)
     assert sorted(homes) == ["own", "shared"]
 
 
-async def finishes_on_the_other_when_its_engine_is_killed(routed: Routed, tmp_path: Path) -> None:
+async def check_that_a_run_finishes_on_the_other_engine_when_its_own_is_killed(routed: Routed, tmp_path: Path) -> None:
     victim = routed.engines["own"]
     assert victim.pid is not None
     group = victim.pid
     accidents: list[threading.Thread] = []
 
     def die() -> None:
-        time.sleep(2)  # the run has sent its next request, and waits for the reply
+        time.sleep(2)  # by now the run has sent its next request and waits for the reply
         os.killpg(group, signal.SIGKILL)
 
     async def run(word: str) -> Outcome:
@@ -170,7 +168,7 @@ async def finishes_on_the_other_when_its_engine_is_killed(routed: Routed, tmp_pa
 
         return await run_task(routed, tmp_path / word, word, stop_its_engine)
 
-    # A run goes where the fewest are: if the first one is with the engine that we leave alone, the second is not.
+    # The router picks the least loaded engine: if the first run went to `shared`, the second goes to `own`.
     outcome = await run("fourth")
     if not accidents:
         outcome = await run("apple")
@@ -180,12 +178,12 @@ async def finishes_on_the_other_when_its_engine_is_killed(routed: Routed, tmp_pa
     assert len(replies(outcome)) >= 2
     assert outcome.journal is not None
     assert not [event for event in read_journal(outcome.journal) if isinstance(event, Retried)]
-    # It was the router that asked again, and took the dead engine out.
+    # The router retried the request and removed the dead engine.
     log = routed.log.read_text(errors="replace")
     assert "Circuit breaker state transition" in log
     assert f"worker_url={victim.base_url.removesuffix('/v1')}" in log
 
-    # Who comes next meets the other engine at once.
+    # The next run goes to the other engine immediately.
     answered = routed.engines["shared"].metric(ANSWERED)
     outcome = await run_task(routed, tmp_path / "fifth", "fifth")
     assert outcome.outcome == "verified"

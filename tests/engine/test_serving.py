@@ -1,4 +1,4 @@
-"""The pocket model on the real vLLM: installed if need be, started, asked with a tool, stopped."""
+"""Test the pocket model on a real vLLM: install it if missing, start it, send a request with a tool, stop it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The real vLLM is killed, starved and locked: it comes back, it fits, its key stays secret, nothing is left behind."""
+"""Test supervision of a real vLLM: restarts, fitting into memory, the API key, and leftover processes."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from serving.capacity.sizing import PlanOptions
 from serving.engines.command import ServeOptions
 from serving.readiness.interpreter import cpu_python
 from serving.running.lock import exclusive_server
-from serving.running.marks import marked
+from serving.running.marks import find_marked
 from serving.running.process_group import free_port, identify
 from serving.running.record import find_orphans, read_record
 
@@ -38,7 +38,7 @@ def an_engine(environ: dict[str, str], *, kv_cache_memory_bytes: int | None = No
         kv_cache_memory_bytes=kv_cache_memory_bytes,
     ))  # fmt: skip
     options = ServeOptions(port=free_port(), served_model_name="pocket", api_key_file=key)
-    return Engine(planned, options=options, python=lambda tell: cpu_python(environ, tell), environ=environ)
+    return Engine(planned, options=options, python=lambda report: cpu_python(environ, report), environ=environ)
 
 
 def status_of_models(record: ServerRecord, key: str | None) -> int:
@@ -51,16 +51,16 @@ def status_of_models(record: ServerRecord, key: str | None) -> int:
         return error.code
 
 
-def keeper_of(record: ServerRecord) -> list[int]:
-    """The supervisor and its watchdog."""
+def supervisor_and_watchdog(record: ServerRecord) -> list[int]:
+    """Return the PIDs of the supervisor and its watchdog."""
     stats = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
     parents = {path.parent.name: stat[1] for path, stat in zip(Path("/proc").glob("[0-9]*/stat"), stats, strict=True)}
     children = [int(pid) for pid, parent in parents.items() if parent == str(record.supervisor_pid)]
-    dogs = [pid for pid in children if b"serving.running.watchdog" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return [record.supervisor_pid, *dogs]
+    watchdogs = [pid for pid in children if b"serving.running.watchdog" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [record.supervisor_pid, *watchdogs]
 
 
-def test_a_killed_engine_comes_back_and_one_killed_with_its_keepers_leaves_nothing_to_the_next_start(tmp_path: Path):
+def test_a_killed_engine_restarts_and_the_next_start_stops_what_a_killed_supervisor_left(tmp_path: Path):
     key = tmp_path / "key"
     key.write_text("s3cr3t-k3y-0f-th3-t3st\n")
     key.chmod(0o600)
@@ -71,23 +71,23 @@ def test_a_killed_engine_comes_back_and_one_killed_with_its_keepers_leaves_nothi
         first = an_engine(environ, key=key).start(keep=True)
         assert (status_of_models(first, None), status_of_models(first, "s3cr3t-k3y-0f-th3-t3st")) == (401, 200)
         # The API server, its resource tracker, the engine core and the worker.
-        assert len(marked(first.mark)) >= 3
+        assert len(find_marked(first.mark)) >= 3
 
         os.kill(first.pid, signal.SIGKILL)
         until(lambda: (read_record(state) or first).restarts == 1 and (read_record(state) or first).state == "ready")
         second = read_record(state)
         assert second is not None
-        assert (second.last_death, second.pid != first.pid) == ("The engine ended with exit status -9.", True)
+        assert (second.last_death, second.pid != first.pid) == ("The engine exited with status -9.", True)
         assert status_of_models(second, "s3cr3t-k3y-0f-th3-t3st") == 200
 
-        for pid in (*keeper_of(second), second.pid):
+        for pid in (*supervisor_and_watchdog(second), second.pid):
             os.kill(pid, signal.SIGKILL)
         until(lambda: identify(second.pid) is None)
-        left = find_orphans(second)
-        assert left  # Some of them end by themselves when their leader is gone, and some never do.
-        with exclusive_server(state) as ended:
-            assert 1 <= ended <= len(left)
-        assert marked(second.mark) == ()
+        orphans = find_orphans(second)
+        assert orphans  # Some exit by themselves when their leader is gone, others never do.
+        with exclusive_server(state) as stopped:
+            assert 1 <= stopped <= len(orphans)
+        assert find_marked(second.mark) == ()
         assert foreign.poll() is None
 
         written = [path for path in state.rglob("*") if path.is_file()]
@@ -101,11 +101,11 @@ def test_a_killed_engine_comes_back_and_one_killed_with_its_keepers_leaves_nothi
             stop_server(last, state)
 
 
-def test_an_engine_that_runs_out_of_memory_starts_on_the_nearest_plan_that_fits(tmp_path: Path):
+def test_an_engine_that_runs_out_of_memory_starts_with_the_nearest_plan_that_fits(tmp_path: Path):
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
-    told: list[Progress] = []
+    reports: list[Progress] = []
     with an_engine(environ, kv_cache_memory_bytes=34 * 2**20) as engine:
-        record = engine.start(told.append, fit=True)
+        record = engine.start(reports.append, fit=True)
         body = {"model": "pocket", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}
         request = urllib.request.Request(
             f"{record.base_url}/chat/completions",
@@ -115,7 +115,9 @@ def test_an_engine_that_runs_out_of_memory_starts_on_the_nearest_plan_that_fits(
         with urllib.request.urlopen(request, timeout=60) as reply:
             assert json.load(reply)["usage"]["completion_tokens"] > 0
 
-    (fitted,) = [said.detail for said in told if said.phase == "restarting"]
-    assert fitted.startswith("The engine ended during its start with exit status 1. ")
-    assert fitted.endswith(f"Now with the nearest that fits: cap the context at {record.max_model_len:,} tokens")
+    (fitted,) = [report.detail for report in reports if report.phase == "restarting"]
+    assert fitted.startswith("The engine exited with status 1 while starting. ")
+    assert fitted.endswith(
+        f"Retrying with the nearest plan that fits: cap the context at {record.max_model_len:,} tokens"
+    )
     assert 4096 <= record.max_model_len < 8192

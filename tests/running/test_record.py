@@ -1,4 +1,4 @@
-"""The record file: its content on disk, and when it is to be ignored."""
+"""Test the record file: its content on disk, and when it is ignored."""
 
 import json
 import os
@@ -65,16 +65,16 @@ def test_a_living_server_is_found(tmp_path: Path):
     assert current_server(tmp_path) == record
 
 
-def test_a_process_that_only_got_the_same_number_is_not_the_server_and_is_left_alone(tmp_path: Path):
+def test_a_process_that_reuses_the_pid_is_not_the_server_and_is_not_stopped(tmp_path: Path):
     record = replace(of_this_process(), start_ticks=1)
     write_record(record, tmp_path)
 
     assert current_server(tmp_path) is None
-    assert stop_server(record, tmp_path) is False  # This very process is still here to say so.
+    assert stop_server(record, tmp_path) is False  # This test process was not stopped.
     assert read_record(tmp_path) is None
 
 
-def test_an_ended_process_is_no_server(tmp_path: Path):
+def test_a_process_that_exited_is_not_a_server(tmp_path: Path):
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     write_record(a_record(ended.pid, 5), tmp_path)
@@ -82,7 +82,7 @@ def test_an_ended_process_is_no_server(tmp_path: Path):
     assert current_server(tmp_path) is None
 
 
-def test_keys_of_a_later_program_are_left_out_and_those_of_an_earlier_one_need_not_be_there(tmp_path: Path):
+def test_unknown_keys_are_ignored_and_keys_missing_from_older_records_are_optional(tmp_path: Path):
     record = a_record(1, 1)
     written = {"version": 1, **asdict(record), "colour": "blue"}
     del written["mark"], written["state"], written["supervisor_pid"]
@@ -91,7 +91,7 @@ def test_keys_of_a_later_program_are_left_out_and_those_of_an_earlier_one_need_n
     assert read_record(tmp_path) == record
 
 
-def test_a_server_is_there_as_long_as_its_supervisor_is_unless_it_failed(tmp_path: Path):
+def test_a_server_is_present_while_its_supervisor_lives_unless_it_failed(tmp_path: Path):
     me = of_this_process()
     record = replace(a_record(0, 0), supervisor_pid=me.pid, supervisor_start_ticks=me.start_ticks, state="restarting")
     write_record(record, tmp_path)
@@ -101,7 +101,7 @@ def test_a_server_is_there_as_long_as_its_supervisor_is_unless_it_failed(tmp_pat
     assert current_server(tmp_path) is None
 
 
-def test_a_file_that_is_not_a_record_of_this_version_is_no_record(tmp_path: Path):
+def test_a_file_that_is_not_a_record_of_this_version_is_ignored(tmp_path: Path):
     known = {"version": 1, **asdict(a_record(1, 1))}
     for text in (
         "",
@@ -131,7 +131,7 @@ def test_a_file_that_is_not_a_record_of_this_version_is_no_record(tmp_path: Path
     assert read_record(tmp_path / "missing") is None
 
 
-def test_a_server_of_another_user_is_not_said_to_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_stopping_another_users_server_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(pid: int, number: int) -> None:
         raise PermissionError
 
@@ -143,13 +143,13 @@ def test_a_server_of_another_user_is_not_said_to_be_stopped(tmp_path: Path, monk
         stop_server(record, tmp_path)
 
     assert str(caught.value) == (
-        f"Cannot stop pocket at http://127.0.0.1:8123/v1: process {os.getpid()} is another user's.\n"
-        "Now:   Let that user end it: agent serve stop."
+        f"Cannot stop pocket at http://127.0.0.1:8123/v1: process {os.getpid()} belongs to another user.\n"
+        "Now:   Ask that user to run: agent serve stop."
     )
     assert read_record(tmp_path) == record
 
 
-def test_another_servers_record_is_not_forgotten_with_ours(tmp_path: Path):
+def test_stopping_a_server_keeps_the_record_of_another_server(tmp_path: Path):
     ours, other = a_record(999_999_999, 1), a_record(999_999_998, 2)
     write_record(other, tmp_path)
 

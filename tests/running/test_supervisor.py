@@ -1,4 +1,4 @@
-"""Supervision: when an engine that died is started again, and what is left when who watches over it is killed."""
+"""Test supervision: when a dead engine is restarted, and what is left when its supervisor is killed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from serving.engines.command import ServeOptions
 from serving.running.detached import start_detached
 from serving.running.launch import LOGS_KEPT, Launch, launch_of
 from serving.running.lock import exclusive_server
-from serving.running.marks import end_marked, mark_environment, marked, new_mark
+from serving.running.marks import end_marked, find_marked, mark_environment, new_mark
 from serving.running.process_group import free_port, identify
 from serving.running.record import ServerRecord, current_server, find_orphans, read_record, stop_server, write_record
 from serving.running.restarts import Death, GiveUp, Restart, RestartPolicy, decide
-from serving.running.signals import ended_by_signals
+from serving.running.signals import interrupt_on
 from serving.running.supervisor import Patience, Supervisor
 
 if TYPE_CHECKING:
@@ -40,28 +40,28 @@ def died(ready_s: float = 0.0, *, fatal: bool = False) -> Death:
     return Death(ready_s=ready_s, fatal=fatal)
 
 
-def test_waits_double_with_each_death_up_to_a_minute():
-    policy = RestartPolicy(most=7)
+def test_the_delay_doubles_with_each_death_up_to_a_minute():
+    policy = RestartPolicy(max_restarts=7)
     assert [decide([died()] * count, policy) for count in range(1, 8)] == [
         Restart(wait_s=seconds) for seconds in (2, 4, 8, 16, 32, 60, 60)
     ]
 
 
-def test_too_many_deaths_in_a_row_end_it_however_long_each_start_takes():
+def test_too_many_consecutive_deaths_end_the_restarts_however_long_each_start_takes():
     assert decide([died(300.0)] * 5) == Restart(wait_s=32)
     assert decide([died(300.0)] * 6) == GiveUp(
-        why="It died 6 times, never 10 minutes after it was ready: it is not started again."
+        why="It died 6 times with less than 10 minutes of service in between, so it is not restarted."
     )
 
 
-def test_a_stable_time_forgives_earlier_deaths():
+def test_a_stable_period_resets_the_count_of_deaths():
     assert decide([*[died()] * 5, died(600.0)]) == Restart(wait_s=2)
     assert decide([*[died()] * 5, died(600.0), died()]) == Restart(wait_s=4)
 
 
-def test_what_would_happen_again_is_not_tried_again():
+def test_a_fatal_death_is_not_retried():
     assert decide([died(fatal=True)]) == GiveUp(
-        why="With this configuration it would die again, so it is not started again."
+        why="It would fail again with this configuration, so it is not restarted."
     )
 
 
@@ -97,7 +97,7 @@ def a_supervisor(
 
 
 def starts(tmp_path: Path) -> list[list[int]]:
-    """The numbers of leader and worker of each start so far."""
+    """Return the PIDs of leader and worker of each start so far."""
     written = tmp_path / "pids"
     return (
         [[int(word) for word in line.split()] for line in written.read_text().splitlines()] if written.exists() else []
@@ -109,18 +109,18 @@ def left_running(tmp_path: Path) -> list[int]:
 
 
 class EnoughError(Exception):
-    """Ends a watch that would go on."""
+    """Ends an endless watch."""
 
 
-def test_an_engine_that_is_killed_is_started_again_and_its_workers_go_with_it(tmp_path: Path):
-    heard: list[str] = []
+def test_a_killed_engine_is_restarted_and_its_old_workers_are_stopped(tmp_path: Path):
+    phases: list[str] = []
 
-    def hear(progress: Progress) -> None:
-        heard.append(progress.phase)
-        if heard.count("ready") == 2:
+    def on_progress(progress: Progress) -> None:
+        phases.append(progress.phase)
+        if phases.count("ready") == 2:
             raise EnoughError
 
-    with a_supervisor(tmp_path, hear) as supervisor:
+    with a_supervisor(tmp_path, on_progress) as supervisor:
         first = supervisor.start()
         assert read_record(tmp_path / "state") == first
         os.kill(first.pid, signal.SIGKILL)
@@ -131,29 +131,29 @@ def test_an_engine_that_is_killed_is_started_again_and_its_workers_go_with_it(tm
 
     assert (first.pid, record.pid) == (old, new)
     assert (record.state, record.restarts, record.detail) == ("ready", 1, "")
-    assert (record.last_death, record.max_model_len) == ("The engine ended with exit status -9.", 4096)
+    assert (record.last_death, record.max_model_len) == ("The engine exited with status -9.", 4096)
     assert record.log != first.log
-    assert list(dict.fromkeys(heard)) == ["importing", "loading weights", "first answer", "ready", "restarting"]
+    assert list(dict.fromkeys(phases)) == ["importing", "loading weights", "first answer", "ready", "restarting"]
     assert left_running(tmp_path) == []
     assert read_record(tmp_path / "state") is None
 
 
-def test_an_engine_that_hangs_is_taken_for_dead(tmp_path: Path):
-    told: list[Progress] = []
+def test_an_engine_that_hangs_counts_as_dead(tmp_path: Path):
+    reports: list[Progress] = []
 
-    def hear(progress: Progress) -> None:
-        told.append(progress)
+    def on_progress(progress: Progress) -> None:
+        reports.append(progress)
         if progress.phase == "restarting":
             raise EnoughError
 
-    with a_supervisor(tmp_path, hear) as supervisor:
+    with a_supervisor(tmp_path, on_progress) as supervisor:
         record = supervisor.start()
         (tmp_path / "sick").touch()
         with pytest.raises(EnoughError):
             supervisor.watch()
 
-    assert told[-1].detail == (
-        f"The engine runs, but {record.base_url.removesuffix('/v1')}/health gave no good answer for 0.2 s. "
+    assert reports[-1].detail == (
+        f"The engine is running, but {record.base_url.removesuffix('/v1')}/health has not returned 200 for 0.2 s. "
         f"Restart 1 in 2 s; log {record.log}"
     )
     assert left_running(tmp_path) == []
@@ -166,21 +166,21 @@ def test_a_configuration_error_at_a_restart_ends_the_restarts_and_stays_in_the_r
             supervisor.watch()
 
     assert caught.value.what == (
-        "The engine ended during its start with exit status 1. "
-        "With this configuration it would die again, so it is not started again."
+        "The engine exited with status 1 while starting. "
+        "It would fail again with this configuration, so it is not restarted."
     )
     record = read_record(tmp_path / "state")
     assert record is not None
     assert (record.state, record.restarts, record.pid) == ("failed", 1, 0)
     assert record.detail.startswith(
-        "With this configuration it would die again, so it is not started again.\n"
-        "The engine ended during its start with exit status 1.\nCause: "
+        "It would fail again with this configuration, so it is not restarted.\n"
+        "The engine exited with status 1 while starting.\nCause: "
     )
     assert current_server(tmp_path / "state") is None
     assert left_running(tmp_path) == []
 
 
-def test_a_program_that_is_gone_at_a_restart_is_told_by_the_record(tmp_path: Path):
+def test_a_program_that_is_missing_at_a_restart_is_reported_in_the_record(tmp_path: Path):
     with a_supervisor(tmp_path) as supervisor:
         first = supervisor.start()
         (tmp_path / "python").unlink()
@@ -191,11 +191,11 @@ def test_a_program_that_is_gone_at_a_restart_is_told_by_the_record(tmp_path: Pat
     record = read_record(tmp_path / "state")
     assert record is not None
     assert (record.state, record.detail) == ("failed", str(caught.value))
-    assert caught.value.what == f"Cannot start the engine: '{tmp_path}/python' cannot be run."
+    assert caught.value.what == f"Cannot start the engine: cannot execute '{tmp_path}/python'."
     assert left_running(tmp_path) == []
 
 
-def test_a_first_start_that_fails_is_not_tried_again_and_leaves_no_record(tmp_path: Path):
+def test_a_failed_first_start_is_not_retried_and_leaves_no_record(tmp_path: Path):
     with pytest.raises(EngineError), a_supervisor(tmp_path, mode="dies") as supervisor:
         supervisor.start()
 
@@ -204,19 +204,19 @@ def test_a_first_start_that_fails_is_not_tried_again_and_leaves_no_record(tmp_pa
     assert left_running(tmp_path) == []
 
 
-def test_two_servers_are_not_started_at_once(tmp_path: Path):
+def test_a_second_server_is_refused_while_one_is_starting_or_running(tmp_path: Path):
     with a_supervisor(tmp_path) as supervisor:
         with pytest.raises(EngineError) as caught, a_supervisor(tmp_path):
             pass
         assert str(caught.value) == (
-            "A server is being started here already.\nNow:   Wait for it, or end it: agent serve stop."
+            "A server is already starting here.\nNow:   Wait for it, or stop it: agent serve stop."
         )
         record = supervisor.start()
         with pytest.raises(EngineError) as caught, a_supervisor(tmp_path):
             pass
         assert str(caught.value) == (
-            f"A server runs here already: 'tiny' at {record.base_url}, process {record.pid}, ready.\n"
-            "Now:   Use that one, or end it first: agent serve stop."
+            f"A server is already running here: 'tiny' at {record.base_url}, process {record.pid}, ready.\n"
+            "Now:   Use it, or stop it first: agent serve stop."
         )
 
 
@@ -224,12 +224,12 @@ def a_program(body: str) -> list[str]:
     return [sys.executable, "-c", f"import os, sys, time\n{body}"]
 
 
-def test_only_what_carries_the_mark_is_ended(tmp_path: Path, start_marked: StartMarked):
+def test_only_processes_that_carry_the_mark_are_stopped(tmp_path: Path, start_marked: StartMarked):
     mark = new_mark()
     foreign = start_marked(new_mark())
     ours = start_marked(mark)
     try:
-        assert [process.pid for process in marked(mark)] == [ours.pid]
+        assert [process.pid for process in find_marked(mark)] == [ours.pid]
         assert end_marked(mark) == 1
         assert (ours.wait(), foreign.poll()) == (-signal.SIGTERM, None)
     finally:
@@ -237,7 +237,7 @@ def test_only_what_carries_the_mark_is_ended(tmp_path: Path, start_marked: Start
         foreign.wait()
 
 
-def test_what_does_not_listen_is_forced():
+def test_a_process_that_ignores_sigterm_is_killed():
     mark = new_mark()
     stubborn = subprocess.Popen(
         a_program("import signal; signal.signal(15, signal.SIG_IGN); print(1, flush=True); signal.pause()"),
@@ -259,10 +259,10 @@ def until(condition: Callable[[], object], limit_s: float = 30.0) -> None:
     assert condition()
 
 
-def test_what_a_killed_supervisor_watchdog_and_leader_left_is_ended_by_the_next_start(
+def test_a_worker_left_by_a_killed_supervisor_watchdog_and_leader_is_stopped_by_the_next_start(
     tmp_path: Path, start_marked: StartMarked
 ):
-    """The worst case: everyone who could clean up gets SIGKILL; only a worker in a session of its own lives on."""
+    """The worst case: every process that could clean up gets SIGKILL; only a worker in its own session survives."""
     launch = a_launch(tmp_path)
     worker = start_marked(launch.mark)
     dead = ServerRecord(
@@ -272,13 +272,13 @@ def test_what_a_killed_supervisor_watchdog_and_leader_left_is_ended_by_the_next_
     write_record(dead, tmp_path / "state")
 
     assert [process.pid for process in find_orphans(dead)] == [worker.pid]
-    with exclusive_server(tmp_path / "state") as ended:
-        assert ended == 1
+    with exclusive_server(tmp_path / "state") as stopped:
+        assert stopped == 1
     assert worker.wait() == -signal.SIGTERM
     assert read_record(tmp_path / "state") is None
 
 
-def test_the_killed_servers_workers_are_ended_by_stop(tmp_path: Path, start_marked: StartMarked):
+def test_the_workers_of_a_killed_server_are_stopped_by_stop(tmp_path: Path, start_marked: StartMarked):
     mark = new_mark()
     worker = start_marked(mark)
     dead = ServerRecord(
@@ -294,7 +294,7 @@ def test_the_killed_servers_workers_are_ended_by_stop(tmp_path: Path, start_mark
 
 DETACHED = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it.
 from pathlib import Path
 from serving.running.detached import start_detached
 from serving.running.launch import Launch
@@ -304,7 +304,7 @@ print("ready", record.pid, record.supervisor_pid)
 
 
 def detached(tmp_path: Path) -> ServerRecord:
-    """Start a server from a process that ends at once; find it as others do."""
+    """Start a server from a process that exits at once; look it up by its record."""
     done = subprocess.run(
         [sys.executable, "-c", DETACHED], input=a_launch(tmp_path).to_json(), text=True, env=an_environ(tmp_path),
         capture_output=True, check=True,
@@ -315,7 +315,7 @@ def detached(tmp_path: Path) -> ServerRecord:
     return record
 
 
-def test_a_kept_server_survives_who_started_it_and_ends_when_its_supervisor_is_killed(tmp_path: Path):
+def test_a_kept_server_outlives_the_process_that_started_it_and_stops_when_its_supervisor_is_killed(tmp_path: Path):
     record = detached(tmp_path)
     assert identify(record.pid) is not None
     assert len(left_running(tmp_path)) == 2
@@ -326,7 +326,7 @@ def test_a_kept_server_survives_who_started_it_and_ends_when_its_supervisor_is_k
     assert current_server(tmp_path / "state") is None
 
 
-def test_a_kept_server_is_started_again_and_stopped_for_good_by_its_record(tmp_path: Path):
+def test_a_kept_server_is_restarted_and_can_be_stopped_through_its_record(tmp_path: Path):
     record = detached(tmp_path)
     os.kill(record.pid, signal.SIGKILL)
     until(lambda: len(starts(tmp_path)) == 2 and (read_record(tmp_path / "state") or record).restarts == 1)
@@ -341,7 +341,7 @@ def test_a_kept_server_is_started_again_and_stopped_for_good_by_its_record(tmp_p
 
 
 def processes_of(tmp_path: Path) -> list[str]:
-    """Number all processes, engine or not, that have the home of `an_environ`."""
+    """Return the PIDs of all processes, engine or not, whose HOME is that of `an_environ`."""
     wanted = f"HOME={tmp_path}".encode()
     return [folder.name for folder in Path("/proc").glob("[0-9]*") if wanted in environment_of(folder)]
 
@@ -352,7 +352,7 @@ def environment_of(folder: Path) -> list[bytes]:
     return []
 
 
-def test_who_is_interrupted_before_the_supervisor_has_said_a_word_takes_it_along(tmp_path: Path):
+def test_an_interrupt_before_the_supervisors_first_message_stops_the_supervisor_too(tmp_path: Path):
     with subprocess.Popen(
         [sys.executable, "-c", DETACHED], stdin=subprocess.PIPE, text=True, env=an_environ(tmp_path),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -369,12 +369,12 @@ def test_who_is_interrupted_before_the_supervisor_has_said_a_word_takes_it_along
     assert read_record(tmp_path / "state") is None
 
 
-def test_a_second_interrupt_while_it_stops_leaves_no_worker_and_no_record(tmp_path: Path):
+def test_a_second_interrupt_during_the_stop_leaves_no_worker_and_no_record(tmp_path: Path):
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         supervisor = a_supervisor(tmp_path, mode="stubborn").__enter__()
         supervisor.start()
-        signal.setitimer(signal.ITIMER_REAL, 0.5)  # It hears no SIGTERM, so its stop takes longer.
+        signal.setitimer(signal.ITIMER_REAL, 0.5)  # The engine ignores SIGTERM, so stopping it takes longer.
         with pytest.raises(KeyboardInterrupt):
             supervisor.__exit__(None, None, None)
     finally:
@@ -384,10 +384,10 @@ def test_a_second_interrupt_while_it_stops_leaves_no_worker_and_no_record(tmp_pa
     assert read_record(tmp_path / "state") is None
 
 
-def test_nohup_keeps_what_sighup_would_end():
+def test_an_ignored_sighup_stays_ignored_as_nohup_requires():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with ended_by_signals(signal.SIGTERM, signal.SIGHUP):
+        with interrupt_on(signal.SIGTERM, signal.SIGHUP):
             signal.raise_signal(signal.SIGHUP)
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGTERM)
@@ -395,7 +395,7 @@ def test_nohup_keeps_what_sighup_would_end():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_state_dir_that_cannot_be_written_is_named(tmp_path: Path):
+def test_a_state_folder_that_is_not_writable_is_reported(tmp_path: Path):
     launch = a_launch(tmp_path)
     launch.folder.write_text("a file")
     for begin in (
@@ -407,13 +407,13 @@ def test_a_state_dir_that_cannot_be_written_is_named(tmp_path: Path):
             begin()
         cause = "Not a directory" if begin == launch.new_log else "File exists"
         assert str(caught.value) == (
-            f"Cannot write to '{tmp_path}/state', where the server is recorded and its log is kept.\n"
+            f"Cannot write to '{tmp_path}/state', the folder for the server's record and logs.\n"
             f"Cause: {cause}\n"
-            "Now:   Free some space there, or let XDG_STATE_HOME name a folder that you may write to."
+            "Now:   Free some disk space, or set XDG_STATE_HOME to a folder that you can write to."
         )
 
 
-def test_a_python_named_from_here_is_found_from_the_folder_where_it_starts(
+def test_a_relative_python_path_is_made_absolute_since_the_engine_starts_in_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -421,31 +421,31 @@ def test_a_python_named_from_here_is_found_from_the_folder_where_it_starts(
     assert launch_of(command, python=Path("python"), state=tmp_path).command[0] == f"{tmp_path}/python"
 
 
-def test_a_kept_server_that_dies_at_its_start_tells_who_waits(tmp_path: Path):
+def test_the_failed_start_of_a_kept_server_is_reported_to_the_waiting_process(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-c", DETACHED], input=a_launch(tmp_path).to_json(), text=True,
         env=an_environ(tmp_path, "dies"), capture_output=True, check=False,
     )  # fmt: skip
-    assert "serving.running.death.EngineDied: The engine ended during its start with exit status 1." in done.stderr
+    assert "serving.running.death.EngineDied: The engine exited with status 1 while starting." in done.stderr
     assert left_running(tmp_path) == []
     assert read_record(tmp_path / "state") is None
 
 
-def test_a_supervisor_that_cannot_even_start_says_why(tmp_path: Path):
+def test_a_supervisor_that_cannot_start_is_reported_with_its_output(tmp_path: Path):
     with pytest.raises(EngineError) as caught:
         start_detached(a_launch(tmp_path), inherited={"PYTHONHOME": "/no/such"}, on_progress=lambda _: None)
-    assert caught.value.what == "The supervisor ended before the server was ready."
+    assert caught.value.what == "The supervisor exited before the server was ready."
     assert "No module named 'encodings'" in caught.value.cause
     assert caught.value.do == "Start again."
 
 
-def test_a_launch_is_the_same_after_it_was_handed_over(tmp_path: Path):
+def test_a_launch_survives_the_round_trip_through_json(tmp_path: Path):
     key = tmp_path / "key"
     launch = a_launch(tmp_path, key)
     assert Launch.from_json(launch.to_json()) == launch
 
 
-def test_a_key_reaches_the_engine_and_the_first_request_and_nothing_that_is_written(tmp_path: Path):
+def test_a_key_reaches_the_engine_and_the_first_request_but_no_written_file(tmp_path: Path):
     key = tmp_path / "key"
     key.write_text("s3cr3t-k3y\n")
     key.chmod(0o600)
@@ -459,7 +459,7 @@ def test_a_key_reaches_the_engine_and_the_first_request_and_nothing_that_is_writ
     assert record.api_key_file == str(key)
 
 
-def test_only_the_last_logs_are_kept(tmp_path: Path):
+def test_only_the_newest_logs_are_kept(tmp_path: Path):
     launch = a_launch(tmp_path)
     logs = [launch.new_log() for _ in range(LOGS_KEPT)]
     for age, log in enumerate(logs):

@@ -1,4 +1,4 @@
-"""A file is written as a whole or not at all, and nothing is left beside it."""
+"""Test atomic file writes: the whole file or nothing, and no temporary file left behind."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def test_a_file_is_created_with_its_folders_and_its_mode(tmp_path: Path):
     assert [item.name for item in path.parent.iterdir()] == ["key"]
 
 
-def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it(tmp_path: Path):
+def test_a_target_that_cannot_be_replaced_is_unchanged_and_no_temporary_file_is_left(tmp_path: Path):
     taken = tmp_path / "answer"
     taken.mkdir()
     (taken / "inside").touch()
@@ -23,7 +23,7 @@ def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it(tmp_
     assert [item.name for item in tmp_path.iterdir()] == ["answer"]
 
 
-def test_text_that_cannot_be_encoded_leaves_the_old_file(tmp_path: Path):
+def test_text_that_cannot_be_encoded_leaves_the_old_file_unchanged(tmp_path: Path):
     path = tmp_path / "answer"
     path.write_text("old")
     with pytest.raises(UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""The life of an engine, played by a small server program; nothing of it may be left running."""
+"""Test starting and stopping an engine, with a small fake server; no process may be left running."""
 
 import json
 import os
@@ -31,7 +31,7 @@ FAKE = Path(__file__).parents[1] / "data" / "fake_engine.py"
 @pytest.fixture
 def engine_python(tmp_path: Path) -> Path:
     program = tmp_path / "python"
-    # -P and -m are swallowed by a shell: a `#!` line takes one argument only.
+    # A shell script drops -P and -m, since a `#!` line takes only one argument.
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
     program.chmod(0o755)
     return program
@@ -49,16 +49,16 @@ def an_environ(tmp_path: Path, python: Path, mode: str = "") -> dict[str, str]:
 
 
 def left_running(tmp_path: Path) -> list[int]:
-    written = tmp_path / "pids"  # An engine that is stopped at once has not written it yet.
+    written = tmp_path / "pids"  # Missing if the engine was stopped at once.
     pids = [int(word) for word in written.read_text().split()] if written.exists() else []
     return [pid for pid in pids if identify(pid) is not None]
 
 
-def test_start_returns_a_server_that_answers_and_stop_leaves_nothing(tmp_path: Path, engine_python: Path):
-    heard: list[Progress] = []
+def test_start_returns_a_server_that_answers_and_stop_leaves_no_process(tmp_path: Path, engine_python: Path):
+    reports: list[Progress] = []
 
     with pocket_engine(environ=an_environ(tmp_path, engine_python)) as engine:
-        record = engine.start(heard.append)
+        record = engine.start(reports.append)
         with urllib.request.urlopen(record.base_url.removesuffix("/v1") + "/health") as reply:
             assert reply.status == 200
         assert len(left_running(tmp_path)) == 2
@@ -66,15 +66,15 @@ def test_start_returns_a_server_that_answers_and_stop_leaves_nothing(tmp_path: P
     assert left_running(tmp_path) == []
     assert "Starting to load model" in Path(record.log).read_text()
     assert (record.model, record.engine, record.max_model_len) == ("pocket", "vllm", 8192)
-    assert [(said.phase, said.detail) for said in heard if said.phase != "loading weights"] == [
-        ("importing", "starting Python and the engine, about 10 s without a word"),
-        ("first answer", "the server listens; asking for one token"),
+    assert [(report.phase, report.detail) for report in reports if report.phase != "loading weights"] == [
+        ("importing", "starting Python and the engine; no output for about 10 s"),
+        ("first answer", "the server is listening; requesting one token"),
         ("ready", f"pocket answers at {record.base_url}"),
     ]
-    assert [said.elapsed_s for said in heard] == sorted(said.elapsed_s for said in heard)
+    assert [report.elapsed_s for report in reports] == sorted(report.elapsed_s for report in reports)
 
 
-def test_a_kept_server_is_found_by_its_record_and_ended_by_it(tmp_path: Path, engine_python: Path):
+def test_a_kept_server_is_found_and_stopped_through_its_record(tmp_path: Path, engine_python: Path):
     state = tmp_path / "state" / "tramontane"
     engine = pocket_engine(environ=an_environ(tmp_path, engine_python))
     with engine:
@@ -85,8 +85,8 @@ def test_a_kept_server_is_found_by_its_record_and_ended_by_it(tmp_path: Path, en
     with pytest.raises(EngineError) as caught:
         pocket_engine(environ=an_environ(tmp_path, engine_python)).start(keep=True)
     assert str(caught.value) == (
-        f"A server runs here already: 'pocket' at {record.base_url}, process {record.pid}, ready.\n"
-        "Now:   Use that one, or end it first: agent serve stop."
+        f"A server is already running here: 'pocket' at {record.base_url}, process {record.pid}, ready.\n"
+        "Now:   Use it, or stop it first: agent serve stop."
     )
     assert stop_server(record, state) is True
     assert read_record(state) is None
@@ -100,11 +100,11 @@ def test_an_engine_is_not_started_twice(tmp_path: Path, engine_python: Path):
         with pytest.raises(EngineError) as caught:
             engine.start()
     assert str(caught.value) == (
-        f"This engine runs already: 'pocket' at {record.base_url}.\nNow:   Use it, or stop it first."
+        f"This engine is already running: 'pocket' at {record.base_url}.\nNow:   Use it, or stop it first."
     )
 
 
-def test_an_engine_that_ends_early_tells_its_cause_and_its_log(tmp_path: Path, engine_python: Path):
+def test_an_engine_that_exits_while_starting_is_reported_with_cause_and_log(tmp_path: Path, engine_python: Path):
     engine = pocket_engine(environ=an_environ(tmp_path, engine_python, "dies"))
 
     with pytest.raises(EngineDied) as caught:
@@ -114,7 +114,7 @@ def test_an_engine_that_ends_early_tells_its_cause_and_its_log(tmp_path: Path, e
     assert caught.value.diagnosis is not None
     assert caught.value.diagnosis.symptom == "kv_too_small"
     assert str(caught.value) == (
-        "The engine ended during its start with exit status 1.\n"
+        "The engine exited with status 1 while starting.\n"
         f"Cause: {caught.value.diagnosis.cause}\n"
         f"       {caught.value.diagnosis.evidence}\n"
         f"Log:   {log}\n"
@@ -136,7 +136,7 @@ def test_an_engine_that_refuses_the_first_request_is_not_ready(tmp_path: Path, e
     assert left_running(tmp_path) == []
 
 
-def test_an_engine_that_dies_in_the_middle_of_its_first_answer_is_told_as_dead(tmp_path: Path, engine_python: Path):
+def test_an_engine_that_dies_in_the_middle_of_its_first_answer_is_reported_as_dead(tmp_path: Path, engine_python: Path):
     engine = pocket_engine(environ=an_environ(tmp_path, engine_python, "cuts"))
 
     with pytest.raises(EngineDied) as caught:
@@ -146,7 +146,7 @@ def test_an_engine_that_dies_in_the_middle_of_its_first_answer_is_told_as_dead(t
     assert left_running(tmp_path) == []
 
 
-def test_another_server_at_the_port_is_not_taken_for_the_engine(tmp_path: Path, engine_python: Path):
+def test_another_server_on_the_port_is_not_mistaken_for_the_engine(tmp_path: Path, engine_python: Path):
     environ = an_environ(tmp_path, engine_python)
     with pocket_engine(environ=environ) as first:
         url = first.start().base_url
@@ -155,12 +155,12 @@ def test_another_server_at_the_port_is_not_taken_for_the_engine(tmp_path: Path, 
         assert len(left_running(tmp_path)) == 2
 
     assert str(caught.value) == (
-        f"Cannot start the engine: another server answers at {url.removesuffix('/v1')}/health already.\n"
-        "Now:   Use that one, end it, or take another port."
+        f"Cannot start the engine: another server already answers at {url.removesuffix('/v1')}/health.\n"
+        "Now:   Use that server, stop it, or choose another port."
     )
 
 
-def test_versions_that_are_known_to_break_are_refused_before_anything_starts(tmp_path: Path):
+def test_versions_known_to_break_are_refused_before_anything_starts(tmp_path: Path):
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho \'{"vllm": "0.32.0", "mistral_common": "1.13.1", "transformers": "5.19.0"}\'\n')
     python.chmod(0o755)
@@ -169,13 +169,13 @@ def test_versions_that_are_known_to_break_are_refused_before_anything_starts(tmp
         pocket_engine(environ=an_environ(tmp_path, python)).start()
 
     assert caught.value.what == (
-        "vLLM 0.32.0 with mistral_common 1.13.1: the server would start, and then refuse every chat request."
+        "vLLM 0.32.0 with mistral_common 1.13.1: the server would start, but reject every chat request."
     )
     assert caught.value.do == f'{python} -m pip install "mistral_common>=1.11.6,<1.13"'
     assert not (tmp_path / "state").exists()
 
 
-def test_a_key_of_the_environment_that_no_request_would_show_is_refused(tmp_path: Path, engine_python: Path):
+def test_a_key_from_the_environment_that_requests_would_not_send_is_refused(tmp_path: Path, engine_python: Path):
     environ = {**an_environ(tmp_path, engine_python), "VLLM_API_KEY": "s3cr3t"}
 
     with pytest.raises(EngineError) as caught:
@@ -183,21 +183,21 @@ def test_a_key_of_the_environment_that_no_request_would_show_is_refused(tmp_path
 
     assert str(caught.value) == (
         "Cannot start the engine: VLLM_API_KEY is set, and no key file is given.\n"
-        "Cause: vLLM would ask every request for that key, and nothing here would know it.\n"
-        "Now:   Unset VLLM_API_KEY, or put the key into a file and name that: --api-key-file FILE, or "
+        "Cause: vLLM would require that key in every request, and the requests would not send it.\n"
+        "Now:   Unset VLLM_API_KEY, or write the key to a file and pass it: --api-key-file FILE, or "
         "ServeOptions(api_key_file=...)."
     )
     assert not (tmp_path / "state").exists()
 
 
-def test_a_server_runs_also_where_its_figures_cannot_be_kept(tmp_path: Path, engine_python: Path):
-    says = tmp_path / "says"
-    says.write_text(
+def test_a_server_runs_even_if_its_figures_cannot_be_saved(tmp_path: Path, engine_python: Path):
+    output = tmp_path / "output"
+    output.write_text(
         "(APIServer pid=1) INFO 11-23 15:47:18 [api_utils.py:347]  █  version 0.32.0\n"
         "(EngineCore pid=2) INFO 11-23 15:47:18 [kv_cache_utils.py:1] GPU KV cache size: 16,384 tokens, "
         "Maximum concurrency for 8,192 tokens per request: 2.00x\n"
     )
-    engine_python.write_text(f'#!/bin/sh\n[ "$2" = -c ] || cat {says}\nexec {sys.executable} {FAKE} "$@"\n')
+    engine_python.write_text(f'#!/bin/sh\n[ "$2" = -c ] || cat {output}\nexec {sys.executable} {FAKE} "$@"\n')
     calibration_path(tmp_path / "state" / "tramontane").mkdir(parents=True)
 
     planned = plan(PlanOptions(model="mistralai/Mistral-Medium-3.5-128B", gpus="h200:4", max_model_len=8192))
@@ -217,18 +217,18 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     with pytest.raises(EngineError) as caught:
         state_dir({"XDG_STATE_HOME": "relative"})
     assert str(caught.value) == (
-        "There is no home folder: HOME is not set, and this user has none.\n"
-        "Now:   Set HOME, or let XDG_STATE_HOME name a folder that you may write to."
+        "Cannot find a home folder: HOME is not set, and this user has none.\n"
+        "Now:   Set HOME, or set XDG_STATE_HOME to a folder that you can write to."
     )
 
 
-def test_a_start_that_falls_silent_is_given_up(tmp_path: Path, engine_python: Path):
+def test_a_start_without_output_fails_after_the_time_limit(tmp_path: Path, engine_python: Path):
     engine = pocket_engine(environ=an_environ(tmp_path, engine_python, "silent"))
 
     with pytest.raises(EngineError) as caught:
         engine.start(silence_s=0.0)
 
-    assert caught.value.what.startswith("The engine said nothing for 0 s while it started; its last phase was '")
+    assert caught.value.what.startswith("The engine wrote no output for 0 s while starting; its last phase was '")
     assert left_running(tmp_path) == []
 
 
@@ -258,43 +258,43 @@ def test_an_engine_that_died_later_keeps_its_log(tmp_path: Path, engine_python: 
     assert left_running(tmp_path) == []
 
 
-def test_a_python_that_is_no_file_is_told_before_anything_starts(tmp_path: Path):
+def test_a_python_that_is_not_a_file_is_reported_before_anything_starts(tmp_path: Path):
     with pytest.raises(EngineError) as caught:
         pocket_engine(environ=an_environ(tmp_path, tmp_path / "missing")).start()
 
     assert str(caught.value) == (
-        f"Cannot start the engine: TRAMONTANE_ENGINE_PYTHON is '{tmp_path}/missing', which is no file.\n"
-        "Now:   Let it name a Python that has the engine, or unset it: then one is looked for."
+        f"Cannot start the engine: TRAMONTANE_ENGINE_PYTHON is '{tmp_path}/missing', which is not a file.\n"
+        "Now:   Set it to the path of a Python that has the engine, or unset it to search for one."
     )
 
 
-def test_a_program_that_cannot_be_run_is_told_as_such(tmp_path: Path):
+def test_a_program_that_cannot_be_executed_is_reported(tmp_path: Path):
     (tmp_path / "python").write_text("not executable")
 
     with pytest.raises(EngineError) as caught:
         pocket_engine(environ=an_environ(tmp_path, tmp_path / "python")).start()
 
-    assert caught.value.what == f"Cannot ask '{tmp_path}/python' for the versions of its packages."
+    assert caught.value.what == f"Cannot read the package versions of '{tmp_path}/python'."
     assert not (tmp_path / "state").exists()
 
 
 def test_the_engine_is_installed_before_it_is_started_and_both_are_reported(tmp_path: Path, engine_python: Path):
-    heard: list[Progress] = []
+    reports: list[Progress] = []
 
-    def find_python(tell: Callable[[str], None]) -> Path:
-        tell("Make an empty environment")
+    def find_python(report: Callable[[str], None]) -> Path:
+        report("Make an empty environment")
         return engine_python
 
     options = ServeOptions(port=free_port(), served_model_name="tiny")
     command = engine_command(plan(PlanOptions(model="pocket", gpus="cpu", max_model_len=4096)), options)
     with Engine(command, python=find_python, environ=an_environ(tmp_path, engine_python)) as engine:
-        record = engine.start(heard.append)
+        record = engine.start(reports.append)
 
-    assert (heard[0].phase, heard[0].detail) == ("installing", "Make an empty environment")
+    assert (reports[0].phase, reports[0].detail) == ("installing", "Make an empty environment")
     assert (record.model, record.max_model_len) == ("tiny", 4096)
 
 
-def test_an_engine_ends_with_the_process_that_started_it_even_if_that_is_killed(tmp_path: Path):
+def test_an_engine_stops_with_the_process_that_started_it_even_if_that_is_killed(tmp_path: Path):
     script = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom serving.running.process_group import identify, spawn\n"
         "from serving.running.watchdog import Watchdog\n"
@@ -310,7 +310,7 @@ def test_an_engine_ends_with_the_process_that_started_it_even_if_that_is_killed(
     assert child is None or not is_alive(child)
 
 
-def test_a_watchdog_that_is_dismissed_ends_nothing(tmp_path: Path):
+def test_a_dismissed_watchdog_stops_nothing(tmp_path: Path):
     child = spawn(["sleep", "30"], environment={"PATH": os.environ["PATH"]}, folder=tmp_path, log=tmp_path / "log")
     process = identify(child.pid)
     assert process is not None

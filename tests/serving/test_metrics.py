@@ -1,11 +1,11 @@
-"""What an engine's /metrics says, for the names of vLLM and SGLang, and for text that is neither."""
+"""Test parsing of /metrics: vLLM, SGLang, and text that is neither."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.metrics import EngineMetrics, parse_metrics
 
-# Lines of vLLM 0.32.0 on the CPU with a draft model, 2026-11-23, the values changed.
+# Lines from vLLM 0.32.0 on the CPU with a draft model, 2026-11-23; values changed.
 VLLM = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
@@ -37,7 +37,7 @@ vllm:spec_decode_num_draft_tokens_total{engine="0",model_name="pocket"} 300.0
 vllm:spec_decode_num_accepted_tokens_total{engine="0",model_name="pocket"} 72.0
 """
 
-# Names of SGLang 0.5.23 (docs/references/production_metrics.md); made up values.
+# Names from SGLang 0.5.23 (docs/references/production_metrics.md); values made up.
 SGLANG = """\
 # TYPE sglang:num_running_reqs gauge
 sglang:num_running_reqs{model_name="m"} 5.0
@@ -58,7 +58,7 @@ sglang:generation_tokens_total{model_name="m"} 7.557572e+06
 """
 
 
-def test_the_metrics_of_vllm_are_read():
+def test_vllm_metrics_are_parsed():
     assert parse_metrics(VLLM) == EngineMetrics(
         engine="vllm",
         running=3,
@@ -85,7 +85,7 @@ def test_before_the_first_draft_there_is_no_acceptance_length():
     assert (found.drafts, found.accepted_tokens, found.acceptance_length) == (0, 0, None)
 
 
-def test_the_metrics_of_sglang_are_read():
+def test_sglang_metrics_are_parsed():
     assert parse_metrics(SGLANG) == EngineMetrics(
         engine="sglang",
         running=5,
@@ -103,7 +103,7 @@ def test_sglang_without_a_draft_has_no_acceptance_length():
     assert parse_metrics("sglang:spec_accept_length 0.0\n").acceptance_length is None
 
 
-def test_two_engines_behind_one_address_are_taken_together():
+def test_two_engines_behind_one_address_are_combined():
     text = (
         'vllm:num_requests_running{engine="0"} 3\nvllm:num_requests_running{engine="1"} 4\n'
         'vllm:kv_cache_usage_perc{engine="0"} 0.1\nvllm:kv_cache_usage_perc{engine="1"} 0.9\n'
@@ -112,31 +112,31 @@ def test_two_engines_behind_one_address_are_taken_together():
     assert parse_metrics(text) == EngineMetrics(engine="vllm", running=7, kv_usage=0.9)
 
 
-def test_a_value_that_is_no_number_counts_as_absent():
+def test_nan_and_inf_count_as_absent():
     text = "vllm:num_requests_running NaN\nvllm:num_requests_waiting +Inf\n"
 
     assert parse_metrics(text) == EngineMetrics(engine="vllm")
 
 
-def test_the_metrics_of_something_else_say_nothing():
+def test_metrics_of_another_program_have_no_values():
     assert parse_metrics("go_goroutines 8\n") == EngineMetrics(engine="unknown")
 
 
-def test_a_text_that_is_no_metrics_says_nothing():
+def test_text_that_is_not_metrics_has_no_values():
     assert parse_metrics("<html><body>502 Bad Gateway</body></html>") == EngineMetrics(engine="unknown")
 
 
 @given(st.text() | st.text(alphabet='vllm:num_{}="\\# \n0.9e', max_size=80).map(lambda text: "vllm:" + text))
-def test_no_text_is_too_odd(text: str):
+def test_no_text_raises(text: str):
     assert parse_metrics(text).engine in {"vllm", "sglang", "unknown"}
 
 
-def test_counts_whose_sum_is_no_number_any_more_count_as_absent():
+def test_counts_whose_sum_overflows_count_as_absent():
     text = 'vllm:prompt_tokens_total{engine="0"} 1e308\nvllm:prompt_tokens_total{engine="1"} 1e308\n'
 
     assert parse_metrics(text) == EngineMetrics(engine="vllm")
 
 
-def test_a_share_without_end_is_not_shown():
+def test_an_infinite_share_counts_as_absent():
     assert parse_metrics("vllm:kv_cache_usage_perc +Inf\n") == EngineMetrics(engine="vllm")
     assert parse_metrics("sglang:cache_hit_rate +Inf\n") == EngineMetrics(engine="sglang")
