@@ -1,4 +1,4 @@
-"""`agent doctor`: say what is wrong with a server, from its log or by asking it; mends nothing."""
+"""`agent doctor`: diagnose a server from its log or by probing it; fixes nothing."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ import sys
 from pathlib import Path
 
 _EPILOG = """\
-Exit codes: 0 nothing wrong was found, 1 something was, 2 there was nothing to examine.
+Exit codes: 0 no problem found, 1 problem found, 2 nothing to examine.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent doctor`."""
+    """Add the arguments of `agent doctor`."""
     parser.epilog = _EPILOG
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--log", metavar="FILE", help="An engine's log, also gzipped; - reads standard input.")
-    what.add_argument("--url", metavar="URL", help="A running server: 19 small checks of what it can do.")
-    parser.add_argument("--engine", choices=["vllm", "sglang"], help="Whose log it is (default: it is recognised).")
-    parser.add_argument("--api-key-env", metavar="NAME", help="The variable that holds the server's key.")
-    parser.add_argument("--model", metavar="NAME", help="Which of the server's models to ask (default: its first).")
-    parser.add_argument("--fresh", action="store_true", help="Ask the server again, even if it was asked lately.")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--log", metavar="FILE", help="An engine's log, plain or gzipped; - reads standard input.")
+    source.add_argument("--url", metavar="URL", help="A running server; 19 small checks probe what it can do.")
+    parser.add_argument(
+        "--engine", choices=["vllm", "sglang"], help="The engine that wrote the log (default: detected)."
+    )
+    parser.add_argument(
+        "--api-key-env", metavar="NAME", help="The environment variable that contains the server's key."
+    )
+    parser.add_argument("--model", metavar="NAME", help="Which of the server's models to probe (default: the first).")
+    parser.add_argument("--fresh", action="store_true", help="Probe the server again, even if it was probed recently.")
     parser.add_argument("--json", action="store_true", help="Print JSON instead of text.")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.url is not None:
-        from .doctor_url import probe_url  # only when it is needed: the probe brings an HTTP client
+        from .doctor_url import probe_url  # only when needed: the probe imports an HTTP client
 
         return probe_url(args)
     if args.log is not None:
@@ -39,10 +43,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _examine_recorded(args: argparse.Namespace) -> int:
-    """Examine the server that runs here, or ran here last: its log, and itself if it lives."""
+    """Examine the server that runs on this machine, or ran last: its log, and a probe of the server if it is up."""
     from serving import EngineError
     from serving.key_file import read_key
-    from serving.running.record import is_there, read_record
+    from serving.running.record import is_present, read_record
 
     from .doctor_log import examine_log
     from .serve_status import headline
@@ -52,18 +56,18 @@ def _examine_recorded(args: argparse.Namespace) -> int:
         raise EngineError(
             "No server is recorded on this machine, so there is nothing to examine.",
             cause="",
-            do="Name a log or a server: agent doctor --log FILE, or agent doctor --url URL",
+            do="Pass a log or a server: agent doctor --log FILE, or agent doctor --url URL",
         )
-    is_up = record.state == "ready" and is_there(record)
+    is_up = record.state == "ready" and is_present(record)
     if not is_up:
         print(headline(record), file=sys.stderr if args.json else sys.stdout)
     found = examine_log(record.log, engine=record.engine, as_json=args.json) if record.log else 0
     if not is_up:
-        return max(found, 0 if record.state == "starting" and is_there(record) else 1)
+        return max(found, 0 if record.state == "starting" and is_present(record) else 1)
     from .doctor_url import probe_url
 
     if record.api_key_file and args.api_key_env is None:
-        # The probe takes a key from the environment only, so that none stands in a command line.
+        # The probe takes a key only from the environment, so that no command line contains one.
         os.environ["AGENT_API_KEY"] = read_key(Path(record.api_key_file))
     args.url, args.model = record.base_url, args.model or record.model
     return max(found, probe_url(args))

@@ -1,4 +1,4 @@
-"""`agent doctor --url`: probe a live endpoint and say, line by line, what of it works; repairs nothing."""
+"""`agent doctor --url`: probe a live endpoint and print the result of each check; fixes nothing."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ if TYPE_CHECKING:
 _SHOWN = {"works": "works", "broken": "BROKEN", "not_offered": "not offered", "unknown": "unknown"}
 _KINDS = {"vllm": "vLLM", "sglang": "SGLang", "generic": "a server of unknown kind"}
 _FRESH_S = 3600.0
-"""How long a sound result is shown again, seconds; a broken one is asked for anew, since it may have been mended."""
+"""How long a stored result without a broken check is reused, in seconds; one with a broken check never is, since the
+server may have been fixed."""
 
 
 def probe_url(args: argparse.Namespace) -> int:
-    """Probe the endpoint `args.url` and print what was found; 0: nothing is broken, 1: something is.
+    """Probe the endpoint `args.url` and print the results; return 0 if no check is broken, otherwise 1.
 
     Raises:
-        ConfigError: the API key's variable is not set.
+        ConfigError: the variable named by `--api-key-env` is not set.
         EngineError: there is nothing to probe at this address.
     """
-    from serving.directories import state_dir  # serving is composed here, and only when a command wants it
+    from serving.directories import state_dir  # imported only when a command needs it
     from serving.probe import find_report, probe, write_cache
 
     key, state = _key(args.api_key_env), state_dir()
     report = None if args.fresh else find_report(args.url, model=args.model, api_key=key, state=state)
-    again = report is not None and _is_worth_showing(report)
-    if report is None or not again:
+    reused = report is not None and _is_reusable(report)
+    if report is None or not reused:
         report = probe(args.url, model=args.model, api_key=key)
         try:
             write_cache(report, state)
         except OSError as error:
-            print(f"agent: what was found is not kept for `agent run`: {error}", file=sys.stderr)
-    print(json.dumps(asdict(report), indent=1) if args.json else "\n".join(_lines(report, again=again)))
+            print(f"agent: cannot store the result for `agent run`: {error}", file=sys.stderr)
+    print(json.dumps(asdict(report), indent=1) if args.json else "\n".join(_lines(report, reused=reused)))
     return 1 if any(check.verdict == "broken" for check in report.checks) else 0
 
 
@@ -50,23 +51,23 @@ def _key(variable: str | None) -> str:
     if variable is None:
         return os.environ.get("AGENT_API_KEY", "")
     if variable not in os.environ:
-        msg = f"--api-key-env names {variable}, which is not set. Export it, or leave the flag out."
+        msg = f"--api-key-env names {variable}, which is not set. Export it, or omit the flag."
         raise ConfigError(msg)
     return os.environ[variable]
 
 
-def _is_worth_showing(report: ProbeReport) -> bool:
+def _is_reusable(report: ProbeReport) -> bool:
     age_s = (datetime.now(UTC) - datetime.fromisoformat(report.at)).total_seconds()
     return 0 <= age_s < _FRESH_S and all(check.verdict != "broken" for check in report.checks)
 
 
-def _lines(report: ProbeReport, *, again: bool) -> Iterator[str]:
+def _lines(report: ProbeReport, *, reused: bool) -> Iterator[str]:
     from serving.probe import TITLES
 
     version = f" {report.version}" if report.version else ""
     yield f"{report.base_url}: {report.model!r} on {_KINDS[report.kind]}{version}"
-    if again:
-        yield f"(found at {report.at}; --fresh asks again)"
+    if reused:
+        yield f"(probed at {report.at}; --fresh probes again)"
     width = max(map(len, TITLES.values()))
     for check in report.checks:
         yield f"  {_SHOWN[check.verdict]:11}  {TITLES[check.check]:{width}}  {_detail(check)}"
@@ -77,7 +78,7 @@ def _lines(report: ProbeReport, *, again: bool) -> Iterator[str]:
         yield from _wrapped("Fix: ", check.fix)
     warned = [check for check in report.checks if check.warning]
     if warned:
-        yield "\nMind:"
+        yield "\nWarnings:"
     for check in warned:
         yield from _wrapped("- ", f"{TITLES[check.check]}: {check.warning}")
     counts = {verdict: sum(check.verdict == verdict for check in report.checks) for verdict in _SHOWN}

@@ -1,4 +1,4 @@
-"""Say what is wrong with an engine from what it says; pure over text, starts and asks nothing."""
+"""Diagnose an engine from its log or its HTTP errors; a pure function of text that starts and asks nothing."""
 
 from .http_errors import diagnose_http
 from .log_diagnosis import LogReading, diagnose, read_log

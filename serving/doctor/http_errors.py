@@ -1,4 +1,4 @@
-"""Say what an HTTP error of an engine means; pure over status and body, asks nobody."""
+"""Diagnose an HTTP error of an engine from its status and body; sends no request."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from ..capacity.sizing import EngineName
 from .catalogue import CATALOGUE
 from .records import Diagnosis
 from .symptom_index import symptom_index
-from .symptoms import fill, known_values
+from .symptoms import fill, match_values
 
 _SHOWN_CHARS = 500
 
@@ -25,50 +25,50 @@ _BY_STATUS: Mapping[int, str] = {
 
 
 def diagnose_http(status: int, body: str, *, engine: EngineName | None = None) -> Diagnosis | None:
-    """Name what is wrong with a request or with the server; None: the status is no error. Never raises.
+    """Return what is wrong with a request or the server; None if the status is not an error. Never raises.
 
     Args:
-        status: of the answer.
-        body: of the answer, as text; JSON or anything else.
-        engine: who answered. None: vLLM is assumed where it makes a difference.
+        status: of the response.
+        body: of the response, as text; JSON or anything else.
+        engine: the engine that responded. None means that vLLM is assumed where it makes a difference.
     """
     if status < 400:
         return None
-    known = symptom_index(engine or "vllm")
+    index = symptom_index(engine or "vllm")
     message = _message(body)
-    for pattern in known.patterns:
+    for pattern in index.patterns:
         if found := pattern.regex.search(message):
-            return _diagnosis(pattern.symptom, known_values(found, known.flags), message, engine)
-    if known.death.search(message):
+            return _diagnosis(pattern.symptom, match_values(found, index.flags), message, engine)
+    if index.death.search(message):
         return _diagnosis("engine_dead", {}, message, engine)
     if status in _BY_STATUS:
         return _diagnosis(_BY_STATUS[status], {"status": str(status)}, message, engine)
     return Diagnosis(
         symptom="unknown",
-        title=f"The server answered {status}, for a reason that the doctor does not know",
+        title=f"The server answered {status}, for a reason unknown to the doctor",
         cause="",
         evidence=message[:_SHOWN_CHARS],
         line=0,
-        fix="The server's log may say more: agent doctor --log FILE",
+        fix="Check the server's log: agent doctor --log FILE",
         fatal=False,
     )
 
 
 def _diagnosis(symptom: str, values: dict[str, str], message: str, engine: EngineName | None) -> Diagnosis:
-    known = CATALOGUE[symptom]
+    entry = CATALOGUE[symptom]
     return Diagnosis(
         symptom=symptom,
-        title=fill(known.title, values),
-        cause=fill(known.cause, values),
+        title=fill(entry.title, values),
+        cause=fill(entry.cause, values),
         evidence=message[:_SHOWN_CHARS],
         line=0,
-        fix=fill(known.fix_for(engine), values),
-        fatal=known.again,
+        fix=fill(entry.fix_for(engine), values),
+        fatal=entry.recurs,
     )
 
 
 def _message(body: str) -> str:
-    """Find the words for people in an error's body, whichever server made it."""
+    """Return the error message in a response body, in any of the forms that servers use."""
     try:
         found: Any = json.loads(body)
     except ValueError:
@@ -76,7 +76,7 @@ def _message(body: str) -> str:
     if not isinstance(found, dict):
         return body.strip()
     values = cast("dict[str, Any]", found)
-    # vLLM and SGLang as OpenAI; vLLM's refusal without a key; SGLang and old vLLM; FastAPI by itself.
+    # The forms: vLLM and SGLang as OpenAI; vLLM without a key; SGLang and old vLLM; FastAPI itself.
     error: Any = values.get("error", values)
     if isinstance(error, dict):
         fields = cast("dict[str, Any]", error)

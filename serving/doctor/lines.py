@@ -1,4 +1,4 @@
-"""Read log lines as records: which process speaks, how loud, what it says; judges nothing."""
+"""Parse log lines into records of process, level and text; does not interpret the text."""
 
 import json
 import re
@@ -11,22 +11,22 @@ Level = Literal["", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line, or one part of it where a progress bar has overwritten itself."""
+    """One line, or one part of a line that a progress bar has overwritten."""
 
     number: int
-    """In the log, from 1."""
+    """Line number in the log, from 1."""
     source: str
-    """Of several containers' logs in one: whose line it is, `engine-0-1`. Empty: the log is of one."""
+    """The container that wrote the line, in a log of several: `engine-0-1`. Empty if the log is of one container."""
     process: str
-    """Who speaks, as the prefix names it: `Worker_TP3`, `TP0`. Empty: the prefix does not say, or there is none."""
+    """The process named by the prefix: `Worker_TP3`, `TP0`. Empty if there is no prefix, or it names no process."""
     level: Level
-    """Empty: the line has no level, as tracebacks that Python prints by itself."""
+    """Empty if the line has no level, such as a traceback printed by Python itself."""
     text: str
-    """Without prefixes and line end; its indentation is kept."""
+    """Without prefixes and line end, but with its indentation."""
 
 
 def read_lines(lines: Iterable[str]) -> Iterator[Line]:
-    """Take the prefixes off: of vLLM, SGLang and uvicorn, and of docker, Kubernetes and journald around them."""
+    """Parse lines, without the prefixes of vLLM, SGLang and uvicorn and those of docker, Kubernetes and journald."""
     for number, whole in enumerate(lines, start=1):
         for part in _ANSI.sub("", whole).rstrip("\r\n").split("\r"):
             if part.strip():
@@ -34,7 +34,7 @@ def read_lines(lines: Iterable[str]) -> Iterator[Line]:
 
 
 def _read(number: int, text: str) -> Line:
-    source, text = _inside(text)
+    source, text = _unwrap(text)
     process = ""
     level: Level = ""
     while found := _PROCESS.match(text):
@@ -48,35 +48,35 @@ def _read(number: int, text: str) -> Line:
     return Line(number=number, source=source, process=process, level=level, text=text.rstrip())
 
 
-class _Inside(NamedTuple):
+class _Unwrapped(NamedTuple):
     source: str
     text: str
 
 
-def _inside(text: str) -> _Inside:
-    """Take off what a container runtime or a journal puts before each line."""
+def _unwrap(text: str) -> _Unwrapped:
+    """Strip the prefixes of a container runtime or a journal."""
     source = ""
     if text.startswith('{"log":'):
         text = _docker_json(text)
-    # A time stamp may stand before the name of a container, and after it.
+    # A timestamp may come before the container name, and after it.
     for _ in range(3):
-        found = _AROUND.match(text)
+        found = _CONTAINER_PREFIX.match(text)
         if found is None:
             break
         source, text = found["pod"] or found["service"] or source, text[found.end() :]
-    return _Inside(source, text)
+    return _Unwrapped(source, text)
 
 
 def _docker_json(text: str) -> str:
     try:
         return str(json.loads(text)["log"]).rstrip("\r\n")
     except (ValueError, KeyError, TypeError):
-        return text  # It was cut.
+        return text  # The line was truncated.
 
 
 _ANSI = re.compile(r"(?:\x1b|\u2190|\^\[)\[[0-9;?]*[A-Za-z]")
 _STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
-_AROUND = re.compile(
+_CONTAINER_PREFIX = re.compile(
     rf"^(?:{_STAMP} (?:std(?:out|err) [FP] )?"  # docker logs -t, Kubernetes (CRI)
     r"|\[pod/(?P<pod>[^\]]+)\] "  # kubectl logs --prefix
     r"|(?P<service>[\w.-]+)\s* \| "  # docker compose logs

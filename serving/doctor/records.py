@@ -1,27 +1,27 @@
-"""What the doctor answers with; decides nothing."""
+"""The record of one diagnosis; no logic."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """One thing that is wrong, where it shows, why, and what mends it."""
+    """One problem: where it shows, why it happened, and how to fix it."""
 
     symptom: str
-    """Its short name, stable: `kv_too_small`. `unknown`: no symptom is known for the evidence."""
+    """A short, stable name: `kv_too_small`. `unknown` means that no known symptom matches the evidence."""
     title: str
-    """What a person sees, one line."""
+    """One line for people."""
     cause: str
-    """Why, one or more sentences, with the values of the evidence. Empty for an unknown symptom: nothing is guessed."""
+    """Why it happened: one or more sentences with the values of the evidence. Empty for an unknown symptom."""
     evidence: str
     """The line that shows it, without its log prefix."""
     line: int
-    """The evidence's line in the log, counted from 1; 0: it is no line of a log."""
+    """Line number of the evidence in the log, from 1. 0 means the evidence is not a log line."""
     fix: str
     """What to do: the exact flag or command."""
     fatal: bool
-    """True: with the same configuration it happens again; a restart is of no use."""
+    """Whether it happens again with the same configuration, so that a restart does not help."""
     times: int = 1
-    """How often it shows in the log."""
+    """How often it occurs in the log."""
     ranks: int = 0
-    """How many ranks of a tensor-parallel engine say it; 0: the lines name no rank."""
+    """How many ranks of a tensor-parallel engine report it. 0 means the lines name no rank."""

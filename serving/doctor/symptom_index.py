@@ -1,4 +1,4 @@
-"""Bring together what the engines' modules know of their logs, for one engine or for all; adds nothing of its own."""
+"""Collect the log patterns of the engines' modules, for one engine or for an unknown one; adds none of its own."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ..capacity.sizing import EngineName
 from ..engines import library_failures, mistral_failures
 from ..engines.log_patterns import LogPattern
-from ..engines.log_summary import Telltale
+from ..engines.log_summary import ValuePattern
 from ..engines.sglang import log as sglang_log
 from ..engines.vllm import failures as vllm_failures
 from ..engines.vllm import log as vllm_log
@@ -18,20 +18,20 @@ class SymptomIndex:
     """What to look for in a log."""
 
     engine: EngineName | None
-    """None: nobody knows whose log it is."""
+    """None if the log's engine is unknown."""
     patterns: tuple[LogPattern, ...]
-    """In the order in which they are tried; a line is what the first that fits says."""
+    """In the order in which they are tried; the first match decides."""
     death: re.Pattern[str]
-    """Lines that say only that the engine ended."""
+    """Matches lines that report only that the engine ended."""
     quoting: re.Pattern[str]
-    """Lines that hold what a user or the model said."""
+    """Matches lines that quote a user or the model."""
     banner: re.Pattern[str]
     ready: re.Pattern[str]
     stopped: re.Pattern[str]
-    start: tuple[Telltale, ...]
-    load: tuple[Telltale, ...]
+    start: tuple[ValuePattern, ...]
+    load: tuple[ValuePattern, ...]
     flags: tuple[str, ...]
-    """Those that people give."""
+    """Flags in common use, for suggesting the nearest."""
 
 
 VLLM = SymptomIndex(
@@ -47,8 +47,8 @@ VLLM = SymptomIndex(
     banner=vllm_log.BANNER,
     ready=vllm_log.READY,
     stopped=vllm_log.STOPPED,
-    start=vllm_log.START,
-    load=vllm_log.LOAD,
+    start=vllm_log.START_VALUES,
+    load=vllm_log.LOAD_VALUES,
     flags=vllm_failures.FLAGS,
 )
 SGLANG = SymptomIndex(
@@ -59,28 +59,28 @@ SGLANG = SymptomIndex(
     banner=sglang_log.BANNER,
     ready=sglang_log.READY,
     stopped=sglang_log.STOPPED,
-    start=sglang_log.START,
-    load=sglang_log.LOAD,
+    start=sglang_log.START_VALUES,
+    load=sglang_log.LOAD_VALUES,
     flags=sglang_log.FLAGS,
 )
-_NOBODYS = replace(
+_UNKNOWN_ENGINE = replace(
     VLLM,
     engine=None,
     patterns=tuple(pattern for pattern in VLLM.patterns if pattern.symptom not in library_failures.GENERAL),
     start=(),
     load=(),
 )
-"""A few lines of an engine, or the log of another program."""
+"""For an excerpt that does not show its engine, or the log of another program."""
 
-# Also the form of vLLM's lines, and what its help says where the program is called by its module.
+# Also matches the form of vLLM's lines, and its usage text when it is run as a module.
 _ENGINE = re.compile(
     r"(?P<sglang>(?i:sglang)|server_args=ServerArgs|usage: launch_server\.py)|(?i:vllm)|EngineCore|APIServer pid=|"
     r"(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[\S+:\d+\] |\{chat,complete,serve,"
 )
 
 
-def recognise(lines: Iterable[str]) -> EngineName | None:
-    """Tell whose log it is by the first line that shows it; None: none does."""
+def detect_engine(lines: Iterable[str]) -> EngineName | None:
+    """Return the engine shown by the first line that shows one; None if no line does."""
     found = next((found for line in lines if (found := _ENGINE.search(line))), None)
     if found is None:
         return None
@@ -88,11 +88,11 @@ def recognise(lines: Iterable[str]) -> EngineName | None:
 
 
 def symptom_index(engine: EngineName | None) -> SymptomIndex:
-    """Choose what is known of one engine; None: what can be no other program's words."""
+    """Return the index of an engine; for None, one without patterns that other programs' logs also match."""
     match engine:
         case "vllm":
             return VLLM
         case "sglang":
             return SGLANG
         case None:
-            return _NOBODYS
+            return _UNKNOWN_ENGINE

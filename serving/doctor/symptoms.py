@@ -1,4 +1,4 @@
-"""The form of what is known about a symptom, and how its texts are filled; knows no symptom itself."""
+"""The record of a symptom, and how its texts are filled with values; holds no symptoms itself."""
 
 import difflib
 import re
@@ -9,51 +9,51 @@ from typing import Literal
 
 from ..capacity.sizing import EngineName
 
-Weight = Literal["ends", "follows", "refuses", "harms", "notes"]
-"""`ends`: the start or the engine ends of it. `follows`: so does it, but something else is the reason, if anything else
-is found. `refuses`: single requests fail. `harms`: it runs, but badly. `notes`: good to know when answers disappoint.
-In this order they are told."""
+Severity = Literal["stops", "follows", "refuses", "degrades", "note"]
+"""`stops`: it ends the start or the engine. `follows`: the engine ends too, but because of another symptom, if one is
+found. `refuses`: single requests fail. `degrades`: the engine runs, but badly. `note`: not a problem, but useful when
+answers disappoint. Diagnoses are reported in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Symptom:
-    """What is known about one symptom.
+    """The texts and properties of one symptom.
 
-    Texts hold `{group}` where a group of the sign's pattern belongs. Of several texts the first counts whose groups all
-    have a value.
+    A `{group}` in a text is replaced with that group of the log pattern. Of several texts, the first whose groups all
+    have a value is used.
     """
 
     title: tuple[str, ...]
-    """Two findings with the same title are the same problem, so values that differ by the request stand elsewhere."""
+    """Two findings with the same title are the same problem, so values that vary by request belong in `cause`."""
     cause: tuple[str, ...]
     fix: tuple[str, ...]
-    weight: Weight
-    again: bool = True
-    """With the same configuration it happens again."""
+    severity: Severity
+    recurs: bool = True
+    """Whether it happens again with the same configuration; becomes `Diagnosis.fatal`."""
     sglang_fix: tuple[str, ...] = ()
-    """As `fix`, for SGLang. Empty: the same."""
+    """As `fix`, for SGLang. Empty means that `fix` applies."""
     hides: tuple[str, ...] = ()
-    """Symptoms that are only another view of this one."""
+    """Symptoms with the same cause; they are not reported beside this one."""
     when_ready: str = ""
-    """The symptom it is if the server had been ready before. Empty: the same."""
+    """The symptom that replaces this one if the server was ready before. Empty means none does."""
 
     def fix_for(self, engine: EngineName | None) -> tuple[str, ...]:
-        """Choose the texts of what to do."""
+        """Return the fix texts for an engine."""
         return self.sglang_fix if engine == "sglang" and self.sglang_fix else self.fix
 
 
 def fill(texts: tuple[str, ...], values: Mapping[str, str]) -> str:
-    """Fill the first text whose values are all known; the last text needs none that may be missing."""
-    known = (text for text in texts if all(name in values for name in _fields(text)))
-    return next(known, texts[-1]).format_map(_Shown(values))
+    """Fill the first text whose values are all known; if none is, fill the last, with `?` for a missing value."""
+    complete = (text for text in texts if all(name in values for name in _fields(text)))
+    return next(complete, texts[-1]).format_map(_QuestionMarks(values))
 
 
-def known_values(match: re.Match[str], flags: tuple[str, ...]) -> dict[str, str]:
-    """Read what a match tells, and add what follows from it: the flag that was perhaps meant.
+def match_values(match: re.Match[str], flags: tuple[str, ...]) -> dict[str, str]:
+    """Return the groups of a match, and the known flag nearest to its `flag` group as `nearest`.
 
     Args:
-        match: of a sign's pattern.
-        flags: those of the engine.
+        match: of a log pattern.
+        flags: the engine's flags.
     """
     values = {name: text for name, text in match.groupdict().items() if text is not None}
     flag = values.get("flag", "").split("=")[0].replace("_", "-")
@@ -61,7 +61,7 @@ def known_values(match: re.Match[str], flags: tuple[str, ...]) -> dict[str, str]
     return {**values, "nearest": near[0]} if near else values
 
 
-class _Shown(dict[str, str]):
+class _QuestionMarks(dict[str, str]):
     def __missing__(self, name: str) -> str:
         return "?"
 

@@ -1,4 +1,4 @@
-"""One module for each engine: the only places that know an engine's flags, log lines and endpoints."""
+"""One package per engine: only these depend on an engine's flags, log lines and endpoints."""
 
 from ..capacity.sizing import Plan
 from . import sglang, vllm
@@ -8,10 +8,11 @@ __all__ = ["engine_command"]
 
 
 def engine_command(plan: Plan, options: ServeOptions) -> EngineCommand:
-    """Make the command that starts the planned engine; whether the plan fits is not asked.
+    """Build the command that starts the planned engine; does not check whether the plan fits.
 
     Raises:
-        EngineError: the host is open and there is no key, or this engine cannot serve what is planned.
+        EngineError: the host can be reached from other machines and there is no key, or this engine cannot serve the
+            plan.
     """
     match plan.request.engine:
         case "vllm":

@@ -1,4 +1,4 @@
-"""An engine's command line as data: flags with their reasons, variables, addresses; starts nothing."""
+"""Records of an engine's command line: flags with their reasons, variables, addresses; starts nothing."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ from typing import Literal
 from ..capacity.sizing import EngineName
 
 Feature = Literal["mistral_parser", "draft"]
-"""What of an engine a command uses that not every version of it has."""
+"""An engine feature that not every version has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """How a server is to be reached, and by what; nothing of it changes what fits."""
+    """How clients reach a server; nothing here changes what fits in memory."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     served_model_name: str | None = None
-    """What requests call the model. None: the model's own name."""
+    """The model name in requests. None means the model's own name."""
     api_key_file: Path | None = None
-    """A file that holds the key and nothing else. None: no key; then `host` must be of the loopback range."""
+    """A file that contains only the key. None means no key; `host` must then be a loopback address."""
 
     @property
     def root_url(self) -> str:
-        """Name the address by which this machine reaches the server."""
+        """Return the URL at which this machine reaches the server."""
         address = _address(self.host)
         if address is not None and address.is_unspecified:
-            # It listens on all interfaces, so on the loopback one too.
+            # The server listens on all interfaces, including loopback.
             host = "127.0.0.1" if address.version == 4 else "::1"
         else:
             host = self.host
@@ -41,7 +41,7 @@ class Flag:
     words: tuple[str, ...]
     """As separate arguments: `("--max-model-len", "32768")`."""
     reason: str
-    """Why it is given, one line."""
+    """Why the flag is set, one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +50,10 @@ class Variable:
 
     name: str
     value: str
-    """Empty for a secret: it is read from its file at the start, and never printed or rendered."""
+    """Empty for a secret, which is read from its file at the start and never printed or rendered."""
     reason: str
     secret_file: Path | None = None
-    """The file that holds the value. None: no secret."""
+    """The file that contains the value. None means that the value is not a secret."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,28 +62,28 @@ class EngineCommand:
 
     engine: EngineName
     program: tuple[str, ...]
-    """As a person types it, up to the flags: `("vllm", "serve", "mistralai/…")`."""
+    """As typed in a shell, up to the flags: `("vllm", "serve", "mistralai/…")`."""
     module: tuple[str, ...]
     """The same as arguments of a Python interpreter: `("-P", "-m", "vllm.entrypoints.cli.main", "serve", …)`."""
     flags: tuple[Flag, ...]
     environment: tuple[Variable, ...]
     model: str
-    """What requests call the model."""
+    """The model name in requests."""
     base_url: str
     """Ends in /v1."""
     health_url: str
-    """Answers 200 when the server is up."""
+    """Answers 200 when the server is ready."""
     uses: frozenset[Feature] = frozenset()
-    """What not every version of the engine and its packages can do."""
+    """The features used that not every version of the engine and its packages has."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """List the words of all flags."""
+        """Return the words of all flags."""
         return tuple(word for flag in self.flags for word in flag.words)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches a server that listens there; a name other than localhost counts as no."""
+    """Return whether `host` is reachable only from this machine; False for any name other than localhost."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
 

@@ -1,6 +1,6 @@
-"""Know what failures below every engine look like: system, CUDA, NCCL, torch, Hugging Face, Python; explain none.
+"""Log patterns of failures below the engines: system, CUDA, NCCL, torch, Hugging Face, Python; explains none.
 
-Source: the libraries' own texts, as quoted in their issues and in their source; torch 2.11 to 2.13, NCCL 2.27,
+Source: the libraries' own messages, as quoted in their issues and source code; torch 2.11 to 2.13, NCCL 2.27,
 huggingface_hub 1.33, safetensors 0.7, transformers 5, read 2026-11.
 """
 
@@ -33,7 +33,7 @@ _SYSTEM: tuple[LogPattern, ...] = (
     ),
     pattern("port_in_use", r"[Aa]ddress already in use|EADDRINUSE"),
     pattern("host_not_ours", r"[Cc]annot assign requested address"),
-    # Before disk_full: NCCL says the same of /dev/shm.
+    # Before disk_full: NCCL reports a full /dev/shm in the same words.
     pattern("shm_small", r"/(?:dev)/shm/\S*.*No space left|[Ee]rror while creating shared memory segment|Bus error"),
     pattern("shm_small", r"unable to (?:write|open|allocate) .*shared memory"),
     pattern("disk_full", r"No space left on device|\(os error 28\)|Disk quota exceeded"),
@@ -119,9 +119,9 @@ _BUILD: tuple[LogPattern, ...] = (
 )
 
 GENERAL = frozenset({"file_missing", "module_missing", "no_permission", "no_network", "json_broken", "template_error"})
-"""Symptoms whose words any program says, of anything: they mean what is known of them only while an engine starts."""
+"""Symptoms whose patterns match messages of any program; they count only while an engine starts."""
 
 CHAT_ANSWERED = re.compile(r'"POST \S*/v1/chat/completions HTTP/[\d.]+" (?P<status>\d{3})')
-"""How uvicorn, the HTTP server of both engines, notes a chat request that it has answered."""
+"""The access-log line of uvicorn, the HTTP server of both engines, for a chat request."""
 
 LOG_PATTERNS: tuple[LogPattern, ...] = (*_MEMORY, *_SYSTEM, *_GPU, *_NCCL, *_HUB, *_CHECKPOINT, *_BUILD)

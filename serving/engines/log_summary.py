@@ -1,4 +1,4 @@
-"""What an engine's log tells of its start and of its load, as records; knows no engine's words."""
+"""Extract values of the start and the load from an engine's log; contains no engine's patterns."""
 
 import re
 from collections.abc import Iterable
@@ -11,21 +11,21 @@ from ..progress import Phase
 
 @dataclass(frozen=True, kw_only=True)
 class StartFact:
-    """What one log line tells of a start."""
+    """The progress of a start that one log line shows."""
 
     phase: Phase
-    """The part of the start that has begun."""
+    """The phase of the start that has begun."""
     detail: str
     """One line for people."""
 
 
-Opening = tuple[re.Pattern[str], Phase, str]
-"""What a line looks like, the phase it opens, and what to say of it; `{name}` stands for a group of the pattern."""
+PhasePattern = tuple[re.Pattern[str], Phase, str]
+"""A pattern, the phase that a matching line begins, and the detail to show; `{name}` is a group of the pattern."""
 
 
-def fact_of(line: str, openings: Iterable[Opening]) -> StartFact | None:
-    """Read one line; None: it says nothing about how far a start is."""
-    for pattern, phase, detail in openings:
+def find_start_fact(line: str, phases: Iterable[PhasePattern]) -> StartFact | None:
+    """Return the progress that one line shows; None if it shows none."""
+    for pattern, phase, detail in phases:
         found = pattern.search(line)
         if found:
             return StartFact(phase=phase, detail=detail.format(**found.groupdict()))
@@ -34,9 +34,9 @@ def fact_of(line: str, openings: Iterable[Opening]) -> StartFact | None:
 
 @dataclass(frozen=True, kw_only=True)
 class StartSummary:
-    """What a whole log tells of the engine's last start; of several ranks the one that has the least room.
+    """The values of the engine's last start in a whole log; of several ranks, those of the one with the least memory.
 
-    None: the log does not say.
+    None means that the log does not show the value.
     """
 
     engine: EngineName
@@ -47,23 +47,23 @@ class StartSummary:
     max_num_batched_tokens: int | None = None
     utilization: float | None = None
     requested_gib: float | None = None
-    """What the engine may take of a GPU."""
+    """What the engine may use of a GPU."""
     weights_gib: float | None = None
     """Per GPU, as loaded."""
     consumed_gib: float | None = None
-    """Weights and what lies outside of torch, after profiling."""
+    """Weights and memory outside torch, after profiling."""
     non_torch_gib: float | None = None
-    """What lies outside of torch: NCCL, buffers. Told by itself up to vLLM 0.26 or so, later within `consumed_gib`."""
+    """Memory outside torch: NCCL, buffers. Logged separately up to about vLLM 0.26, later part of `consumed_gib`."""
     activation_gib: float | None = None
-    """Peak of one pass."""
+    """Peak of one forward pass."""
     graph_gib: float | None = None
     """CUDA graphs, as captured."""
     graph_estimated_gib: float | None = None
-    """CUDA graphs, as foreseen when the KV cache was sized."""
+    """CUDA graphs, as estimated when the KV cache was sized."""
     available_kv_gib: float | None = None
     kv_tokens: int | None = None
     max_concurrency: float | None = None
-    """Requests of the whole `max_model_len` at once."""
+    """Concurrent requests of the full `max_model_len`."""
     load_s: float | None = None
     compile_s: float | None = None
     capture_s: float | None = None
@@ -76,85 +76,85 @@ class StartSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSummary:
-    """What a whole log tells of the engine at work. None: the log does not say."""
+    """The values of the engine's load in a whole log. None means that the log does not show the value."""
 
     running: int | None = None
-    """Most requests at once."""
+    """Most requests running at once."""
     waiting: int | None = None
-    """Most requests that waited at once."""
+    """Most requests waiting at once."""
     kv_usage_percent: float | None = None
-    """Fullest KV cache."""
+    """Highest usage of the KV cache."""
     prefix_hit_percent: float | None = None
-    """Share of prompt tokens that came from the cache, as last said."""
+    """Share of prompt tokens that came from the cache, last value."""
     acceptance_length: float | None = None
-    """Tokens per step with speculative decoding, as last said."""
+    """Tokens per step with speculative decoding, last value."""
 
 
-Fold = Literal["last", "least", "most"]
+Fold = Literal["last", "min", "max"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Telltale:
-    """A line that tells values: its named groups are fields of a summary."""
+class ValuePattern:
+    """A pattern of log lines that contain values; its named groups are fields of a summary."""
 
-    pattern: re.Pattern[str]
+    regex: re.Pattern[str]
     fold: Fold = "last"
-    """Which of several values counts."""
+    """Which of several values to use."""
 
 
-def telltale(pattern: str, fold: Fold = "last") -> Telltale:
-    """Build a telltale from the text of its pattern."""
-    return Telltale(pattern=re.compile(pattern), fold=fold)
+def value_pattern(regex: str, fold: Fold = "last") -> ValuePattern:
+    """Build a ValuePattern from its regular expression as text."""
+    return ValuePattern(regex=re.compile(regex), fold=fold)
 
 
 class Values:
-    """The values that the lines so far have told, each under the name of its group."""
+    """The values found in the lines so far, by group name."""
 
-    def __init__(self, telltales: tuple[Telltale, ...]) -> None:
-        """Begin with none.
+    def __init__(self, patterns: tuple[ValuePattern, ...]) -> None:
+        """Create an empty collection.
 
         Args:
-            telltales: the lines to look for; one line may tell several.
+            patterns: the patterns to search for; one line may match several.
         """
-        self._telltales = telltales
+        self._patterns = patterns
         self._found: dict[str, str] = {}
 
-    def take(self, text: str) -> None:
+    def read(self, text: str) -> None:
         """Read one line."""
-        for one in self._telltales:
-            if found := one.pattern.search(text):
+        for one in self._patterns:
+            if found := one.regex.search(text):
                 for name, value in found.groupdict().items():
                     if value is not None:
-                        self._keep(name, value, one.fold)
+                        self._fold(name, value, one.fold)
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def text(self, name: str) -> str | None:
-        """Read a value as it stands."""
+        """Return a value as text; None if it was not found."""
         return self._found.get(name)
 
     def number(self, name: str) -> float | None:
-        """Read a value as a number."""
+        """Return a value as a number; None if it was not found."""
         return _number(self._found[name]) if name in self._found else None
 
     def count(self, name: str) -> int | None:
-        """Read a value as a whole number."""
+        """Return a value as an integer; None if it was not found."""
         return int(_number(self._found[name])) if name in self._found else None
 
-    def _keep(self, name: str, value: str, fold: Fold) -> None:
+    def _fold(self, name: str, value: str, fold: Fold) -> None:
         old = self._found.get(name)
         better = (
             old is None
             or fold == "last"
-            or (_number(value) < _number(old) if fold == "least" else _number(value) > _number(old))
+            or (_number(value) < _number(old) if fold == "min" else _number(value) > _number(old))
         )
         if better:
             self._found[name] = value
 
 
-def start_of(values: Values, engine: EngineName) -> StartSummary | None:
-    """Sum up the start; None: nothing was told of one."""
+def start_summary_of(values: Values, engine: EngineName) -> StartSummary | None:
+    """Build the summary of the start; None if no value was found."""
     if not values:
         return None
     return StartSummary(
@@ -184,8 +184,8 @@ def start_of(values: Values, engine: EngineName) -> StartSummary | None:
     )
 
 
-def load_of(values: Values) -> LoadSummary | None:
-    """Sum up the load; None: nothing was told of any."""
+def load_summary_of(values: Values) -> LoadSummary | None:
+    """Build the summary of the load; None if no value was found."""
     if not values:
         return None
     return LoadSummary(
@@ -197,12 +197,14 @@ def load_of(values: Values) -> LoadSummary | None:
     )
 
 
-def summarize(lines: Iterable[str], telltales: tuple[Telltale, ...], engine: EngineName) -> StartSummary | None:
-    """Read a whole log for what it tells of the start."""
-    values = Values(telltales)
+def summarize_start(
+    lines: Iterable[str], patterns: tuple[ValuePattern, ...], engine: EngineName
+) -> StartSummary | None:
+    """Build the summary of the start from a whole log; None if the log shows none."""
+    values = Values(patterns)
     for line in lines:
-        values.take(line.rstrip())
-    return start_of(values, engine)
+        values.read(line.rstrip())
+    return start_summary_of(values, engine)
 
 
 def _number(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Know how mistral_common refuses a conversation, in the words of its errors; explain none of them.
+"""Log patterns of the errors with which mistral_common refuses a conversation; explains none of them.
 
 Source: mistral_common 1.11.7 to 1.13.1, and the templates of the model's Hugging Face layout, read and run 2026-11.
 """

@@ -1,4 +1,4 @@
-"""What a probe found decides what a run sends: nothing that the server is known to refuse, and no refusal twice."""
+"""A stored probe decides what a run sends: nothing the server is known to refuse, and nothing it refused before."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ REFUSALS: dict[str, Callable[[Json], bool]] = {
 
 
 @dataclass(kw_only=True)
-class Stubborn:
+class Refuser:
     """A server that refuses some fields, and whose model forgets an argument of its first call."""
 
     refuses: frozenset[str]
@@ -57,10 +57,10 @@ class Stubborn:
             if REFUSALS[name](body):
                 self.refused.append(name)
                 return http_error(400, f"{name} is not supported")
-        held = body.get("structured_outputs", {}).get("json")
-        held = held or body.get("response_format", {}).get("json_schema", {}).get("schema")
-        if held is not None:
-            return says(json.dumps(dict.fromkeys(held["required"], "quixotic")))
+        schema = body.get("structured_outputs", {}).get("json")
+        schema = schema or body.get("response_format", {}).get("json_schema", {}).get("schema")
+        if schema is not None:
+            return says(json.dumps(dict.fromkeys(schema["required"], "quixotic")))
         last = body["messages"][-1]
         if "tools" not in body or body.get("tool_choice") == "none":
             return says("quixotic", reasoning="One word.")
@@ -91,8 +91,8 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"XDG_STATE_HOME": str(tmp_path / "state")}
 
 
-def keep(environ: dict[str, str], url: str, able: Capabilities, **more: Any) -> None:
-    """Leave a report, as `agent doctor --url` does."""
+def store(environ: dict[str, str], url: str, found: Capabilities, **more: Any) -> None:
+    """Store a report, as `agent doctor --url` does."""
     report = ProbeReport(
         base_url=url,
         kind="generic",
@@ -102,7 +102,7 @@ def keep(environ: dict[str, str], url: str, able: Capabilities, **more: Any) -> 
         at="2026-11-23T19:00:00+00:00",
         elapsed_s=1.0,
         checks=tuple(CheckResult(check=name, verdict="works", detail="") for name in TITLES),
-        capabilities=able,
+        capabilities=found,
     )
     write_cache(replace(report, **more), Path(environ["XDG_STATE_HOME"]) / "tramontane")
 
@@ -119,9 +119,9 @@ EVERYTHING_REFUSED = Capabilities(
 )
 
 
-def test_what_a_probe_found_refused_is_told_to_the_endpoint(environ: dict[str, str]):
-    with Stubborn(refuses=frozenset()).serve() as server:
-        keep(environ, server.url, EVERYTHING_REFUSED)
+def test_the_endpoint_leaves_out_everything_the_probe_found_refused(environ: dict[str, str]):
+    with Refuser(refuses=frozenset()).serve() as server:
+        store(environ, server.url, EVERYTHING_REFUSED)
         endpoint = with_capabilities(Endpoint(server.url), environ)
 
     profile = replace(
@@ -133,9 +133,9 @@ def test_what_a_probe_found_refused_is_told_to_the_endpoint(environ: dict[str, s
     assert endpoint == Endpoint(server.url, profile=profile, stream=False)
 
 
-def test_a_profile_that_was_asked_for_is_kept_but_for_what_is_refused(environ: dict[str, str]):
-    with Stubborn(refuses=frozenset()).serve() as server:
-        keep(environ, server.url, Capabilities(named_works=False, structured_outputs_field="response_format"))
+def test_a_given_profile_is_kept_except_for_what_is_refused(environ: dict[str, str]):
+    with Refuser(refuses=frozenset()).serve() as server:
+        store(environ, server.url, Capabilities(named_works=False, structured_outputs_field="response_format"))
         endpoint = with_capabilities(Endpoint(server.url, profile=GENERIC), environ)
 
     surface = Surface(named=False, schema_field="response_format")
@@ -143,7 +143,7 @@ def test_a_profile_that_was_asked_for_is_kept_but_for_what_is_refused(environ: d
 
 
 @pytest.mark.parametrize(
-    "able",
+    "found",
     [
         Capabilities(),
         Capabilities(
@@ -162,25 +162,25 @@ def test_a_profile_that_was_asked_for_is_kept_but_for_what_is_refused(environ: d
     ],
     ids=["nothing known", "all works"],
 )
-def test_where_nothing_is_refused_the_endpoint_stays_as_it_is(able: Capabilities, environ: dict[str, str]):
-    with Stubborn(refuses=frozenset()).serve() as server:
-        keep(environ, server.url, able)
+def test_the_endpoint_is_unchanged_if_nothing_is_refused(found: Capabilities, environ: dict[str, str]):
+    with Refuser(refuses=frozenset()).serve() as server:
+        store(environ, server.url, found)
         endpoint = Endpoint(server.url)
 
         assert with_capabilities(endpoint, environ) is endpoint
 
 
-def test_without_a_probe_nothing_is_asked(environ: dict[str, str]):
-    with Stubborn(refuses=frozenset()).serve() as server:
+def test_without_a_stored_probe_the_server_is_not_contacted(environ: dict[str, str]):
+    with Refuser(refuses=frozenset()).serve() as server:
         endpoint = Endpoint(server.url)
 
         assert with_capabilities(endpoint, environ) is endpoint
         assert server.requests == []
 
 
-def test_a_probe_of_another_model_says_nothing(environ: dict[str, str]):
-    with Stubborn(refuses=frozenset()).serve() as server:
-        keep(environ, server.url, EVERYTHING_REFUSED, model="other")
+def test_a_probe_of_another_model_is_ignored(environ: dict[str, str]):
+    with Refuser(refuses=frozenset()).serve() as server:
+        store(environ, server.url, EVERYTHING_REFUSED, model="other")
         endpoint = Endpoint(server.url)
 
         assert with_capabilities(endpoint, environ) is endpoint
@@ -209,18 +209,18 @@ def doctor(server: ScriptedServer) -> int:
     ],
     ids=" ".join,
 )
-def test_after_a_probe_a_run_sends_nothing_that_is_refused(
+def test_after_a_probe_a_run_sends_nothing_the_server_refuses(
     refuses: frozenset[str], environ: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    stubborn = Stubborn(refuses=refuses)
-    with stubborn.serve() as server:
+    refuser = Refuser(refuses=refuses)
+    with refuser.serve() as server:
         doctor(server)
-        assert set(stubborn.refused) == refuses
-        stubborn.refused.clear()
+        assert set(refuser.refused) == refuses
+        refuser.refused.clear()
 
         code = run(server, tmp_path)
 
-    assert (code, stubborn.refused) == (0, []), capsys.readouterr().err
+    assert (code, refuser.refused) == (0, []), capsys.readouterr().err
 
 
 @tool
@@ -229,7 +229,7 @@ def write_file(context: ToolContext[None], path: str, content: str) -> str:
     return f"Wrote {path}."
 
 
-def test_a_named_tool_that_was_refused_once_is_not_named_again():
+def test_a_named_tool_choice_that_was_refused_once_is_not_sent_again():
     refused: list[str] = []
 
     def answer(received: Received) -> Answer:
@@ -254,7 +254,7 @@ def test_a_named_tool_that_was_refused_once_is_not_named_again():
 UNFORCED = replace(GENERIC, surface=Surface(named=False, schema_field=None))
 
 
-def test_where_nothing_holds_a_reply_to_a_schema_a_broken_call_is_only_answered():
+def test_without_schema_enforcement_an_invalid_call_gets_feedback_but_no_re_ask():
     script = [calls(("write_file", {"path": "a"})), calls(("write_file", {"path": "a", "content": "b"})), says("Done.")]
     with ScriptedServer(script) as server:
         outcome = Agent(Endpoint(server.url, profile=UNFORCED), tools=[write_file]).run_sync("Write a file.")
@@ -266,7 +266,7 @@ def test_where_nothing_holds_a_reply_to_a_schema_a_broken_call_is_only_answered(
     )
 
 
-def test_where_nothing_forces_a_tool_the_final_result_is_asked_for_in_words():
+def test_without_forced_tool_choice_the_final_result_is_requested_in_words():
     script = [says("It is 42."), calls(("final_result", {"number": 42}))]
     schema: Json = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
     with ScriptedServer(script) as server:

@@ -1,4 +1,4 @@
-"""`agent doctor --url`: what it prints, what it returns, what it keeps; the probing itself is in test_probe.py."""
+"""`agent doctor --url`: what it prints, returns and stores; the probing itself is tested in tests/probe."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def args(url: str, **more: Any) -> argparse.Namespace:
 
 
 def report(url: str, changed: Mapping[str, CheckResult] | None = None, **more: Any) -> ProbeReport:
-    """A report of a sound server, found a moment ago."""
-    sound = {name: CheckResult(check=name, verdict="works", detail="as it should") for name in TITLES}
-    found = ProbeReport(
+    """A report just made, of a server without problems."""
+    working = {name: CheckResult(check=name, verdict="works", detail="as it should") for name in TITLES}
+    base = ProbeReport(
         base_url=url,
         kind="vllm",
         version="",
@@ -42,28 +42,30 @@ def report(url: str, changed: Mapping[str, CheckResult] | None = None, **more: A
         window_tokens=32_768,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         elapsed_s=2.54,
-        checks=tuple({**sound, **(changed or {})}.values()),
+        checks=tuple({**working, **(changed or {})}.values()),
         capabilities=Capabilities(),
     )
-    return replace(found, **more)
+    return replace(base, **more)
 
 
-def test_what_was_found_is_shown_a_line_for_each_check(state: Path, capsys: pytest.CaptureFixture[str]):
+def test_each_check_is_shown_on_a_line(state: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer() as server:
         changed = {
-            "choice": CheckResult(check="choice", verdict="works", detail="alpha", warning="Mind the other way."),
+            "choice": CheckResult(
+                check="choice", verdict="works", detail="alpha", warning="The other form is ignored."
+            ),
             "speculative": CheckResult(check="speculative", verdict="not_offered", detail="no draft model runs"),
             "parallel": CheckResult(check="parallel", verdict="unknown", detail="the model made one call of two"),
         }
-        kept = report(server.url, changed)
-        write_cache(kept, state)
+        stored = report(server.url, changed)
+        write_cache(stored, state)
 
         assert probe_url(args(server.url)) == 0
     assert (
         capsys.readouterr().out
         == f"""\
 {server.url}: 'scripted' on vLLM
-(found at {kept.at}; --fresh asks again)
+(probed at {stored.at}; --fresh probes again)
   works        model list and window          as it should
   works        a plain reply                  as it should
   works        tokenizer counts as billed     as it should
@@ -84,18 +86,18 @@ def test_what_was_found_is_shown_a_line_for_each_check(state: Path, capsys: pyte
   not offered  speculative acceptance         no draft model runs
   works        a request without key refused  as it should
 
-Mind:
-  - a choice enforced: Mind the other way.
+Warnings:
+  - a choice enforced: The other form is ignored.
 
 17 works, 1 not offered, 1 unknown; 2.5 s.
 """
     )
 
 
-def test_what_is_broken_is_asked_for_anew_and_shown_with_its_reason_and_its_fix(
+def test_a_broken_check_is_probed_again_and_shown_with_its_reason_and_its_fix(
     state: Path, capsys: pytest.CaptureFixture[str]
 ):
-    with ScriptedServer() as server:  # with nothing to say: no chat request is answered
+    with ScriptedServer() as server:  # without a script: no chat request is answered
         broken = {"auto": CheckResult(check="auto", verdict="broken", detail="an old reason", fix="an old fix")}
         write_cache(report(server.url, broken), state)
 
@@ -115,16 +117,16 @@ def test_what_is_broken_is_asked_for_anew_and_shown_with_its_reason_and_its_fix(
     ) in out
 
 
-def test_fresh_asks_again(state: Path, capsys: pytest.CaptureFixture[str]):
+def test_fresh_probes_again(state: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer() as server:
         write_cache(report(server.url), state)
 
         assert probe_url(args(server.url, fresh=True)) == 1
         assert len(server.bodies) == 1
-    assert "--fresh asks again" not in capsys.readouterr().out
+    assert "--fresh probes again" not in capsys.readouterr().out
 
 
-def test_an_hour_later_it_is_asked_again(state: Path):
+def test_a_result_older_than_an_hour_is_probed_again(state: Path):
     with ScriptedServer() as server:
         before = datetime.now(UTC) - timedelta(hours=2)
         write_cache(report(server.url, at=before.isoformat(timespec="seconds")), state)
@@ -132,26 +134,26 @@ def test_an_hour_later_it_is_asked_again(state: Path):
         assert probe_url(args(server.url)) == 1
 
 
-def test_what_was_found_is_kept_and_is_what_json_prints(state: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_stored_result_is_what_json_prints(state: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer() as server:
         assert probe_url(args(server.url, json=True)) == 1
 
         printed = json.loads(capsys.readouterr().out)
-        kept = json.loads(cache_path(server.url, state).read_text())
-    assert kept == {"format": 1, **printed}
+        stored = json.loads(cache_path(server.url, state).read_text())
+    assert stored == {"format": 1, **printed}
     assert (printed["base_url"], printed["model"], len(printed["checks"])) == (server.url, "scripted", len(TITLES))
 
 
-def test_json_of_an_earlier_probe_is_the_same(state: Path, capsys: pytest.CaptureFixture[str]):
+def test_json_of_a_stored_result_is_the_same(state: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer() as server:
-        kept = report(server.url)
-        write_cache(kept, state)
+        stored = report(server.url)
+        write_cache(stored, state)
 
         assert probe_url(args(server.url, json=True)) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(asdict(kept)))
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(asdict(stored)))
 
 
-def test_the_key_comes_from_the_variable_that_is_named(state: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_key_is_read_from_the_given_variable(state: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MY_KEY", "s3cret-key")
     with ScriptedServer() as server:
         probe_url(args(server.url, api_key_env="MY_KEY"))
@@ -160,14 +162,14 @@ def test_the_key_comes_from_the_variable_that_is_named(state: Path, monkeypatch:
         assert "s3cret-key" not in cache_path(server.url, state).read_text()
 
 
-def test_a_variable_that_is_not_set_is_named(state: Path):
+def test_a_variable_that_is_not_set_is_refused(state: Path):
     with pytest.raises(ConfigError) as caught:
         probe_url(args("http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY"))
 
-    assert str(caught.value) == "--api-key-env names NO_SUCH_KEY, which is not set. Export it, or leave the flag out."
+    assert str(caught.value) == "--api-key-env names NO_SUCH_KEY, which is not set. Export it, or omit the flag."
 
 
-def test_what_cannot_be_kept_is_shown_nevertheless(
+def test_a_result_that_cannot_be_stored_is_still_shown(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     state.write_text("a file where the folder belongs")
@@ -175,7 +177,7 @@ def test_what_cannot_be_kept_is_shown_nevertheless(
         assert probe_url(args(server.url)) == 1
     out, err = capsys.readouterr()
     assert "BROKEN: a plain reply" in out
-    assert err.startswith("agent: what was found is not kept for `agent run`: [Errno ")
+    assert err.startswith("agent: cannot store the result for `agent run`: [Errno ")
 
 
 def test_an_address_where_nothing_answers_is_an_error(state: Path):

@@ -1,7 +1,8 @@
-"""The doctor over logs and HTTP errors: real ones of vLLM on a CPU, and lines rendered from the sources."""
+"""The doctor on logs and HTTP errors: recorded from vLLM, and lines rendered from the engines' sources."""
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -43,7 +44,7 @@ def symptoms(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("case", sorted(INDEX))
-def test_a_log_of_the_real_engine_is_diagnosed(case: str):
+def test_a_recorded_cpu_log_is_diagnosed(case: str):
     reading = read_log(real(case))
 
     assert [one.symptom for one in reading.diagnoses] == INDEX[case]["symptoms"]
@@ -51,26 +52,26 @@ def test_a_log_of_the_real_engine_is_diagnosed(case: str):
 
 
 @pytest.mark.parametrize("case", sorted(CUDA_INDEX))
-def test_a_log_of_the_real_engine_on_a_gpu_is_diagnosed(case: str):
+def test_a_recorded_gpu_log_is_diagnosed(case: str):
     reading = read_log((CUDA / f"{case}.log").read_text(encoding="utf-8"))
 
     assert [one.symptom for one in reading.diagnoses] == CUDA_INDEX[case]["symptoms"]
 
 
-def test_each_recorded_log_is_in_its_index():
+def test_every_recorded_log_is_in_its_index():
     assert sorted(file.stem for file in REAL.glob("*.log")) == sorted(INDEX)
     assert sorted(file.stem for file in CUDA.glob("*.log")) == sorted(CUDA_INDEX)
 
 
-def test_memory_that_another_process_holds_is_told_with_its_number():
+def test_a_process_that_holds_gpu_memory_is_reported_with_its_number():
     (diagnosis,) = read_log((CUDA / "out_of_memory_at_load.log").read_text(encoding="utf-8")).diagnoses
 
     assert diagnosis.cause == (
-        "torch asked for 168.00 MiB on GPU 0, which had 69.56 MiB free of 139.80 GiB. Another process, 2302, holds "
+        "torch requested 168.00 MiB on GPU 0, which had 69.56 MiB free of 139.80 GiB. Another process, 2302, holds "
         "40.60 GiB of it."
     )
     assert diagnosis.fix == (
-        "End process 2302, if nobody needs it, and start again. What fits beside it is told by: agent plan"
+        "Stop process 2302 if it is not needed, and start again. To see what fits beside it, run: agent plan"
     )
 
 
@@ -82,7 +83,7 @@ def test_a_line_rendered_from_the_sources_is_diagnosed(sample: dict[str, str]):
     assert [one.symptom for one in (*reading.diagnoses, *reading.notes)] == [sample["symptom"]]
 
 
-def test_every_pattern_is_shown_by_a_real_line_or_by_one_from_the_sources(capsys: pytest.CaptureFixture[str]):
+def test_every_pattern_matches_a_recorded_line_or_one_from_the_sources(capsys: pytest.CaptureFixture[str]):
     logs = [real(case) for case in INDEX] + [(CUDA / f"{case}.log").read_text(encoding="utf-8") for case in CUDA_INDEX]
     real_texts = [line.text for log in logs for line in read_lines(log.split("\n"))]
     real_texts += [answer["message"] for answer in recorded_answers()]
@@ -90,8 +91,8 @@ def test_every_pattern_is_shown_by_a_real_line_or_by_one_from_the_sources(capsys
     kinds = {one: kind_of(one, real_texts, source_texts) for one in {*VLLM.patterns, *SGLANG.patterns}}
 
     with capsys.disabled():
-        counted = list(kinds.values())
-        print(f"\npatterns of the doctor: {counted.count('real')} real, {counted.count('from source')} from source")
+        counts = Counter(kinds.values())
+        print(f"\npatterns of the doctor: {counts['real']} real, {counts['from source']} from source")
     assert [one for one, kind in kinds.items() if kind == "unseen"] == []
 
 
@@ -101,37 +102,37 @@ def kind_of(one: LogPattern, real_texts: list[str], source_texts: list[str]) -> 
     return "from source" if any(one.regex.search(text) for text in source_texts) else "unseen"
 
 
-def test_every_symptom_has_a_sign_or_is_told_by_the_reader_itself():
-    signed = {one.symptom for one in (*VLLM.patterns, *SGLANG.patterns)}
+def test_every_symptom_has_a_pattern_or_is_derived():
+    with_pattern = {one.symptom for one in (*VLLM.patterns, *SGLANG.patterns)}
     derived = {"oom_under_load", "all_refused"}
     by_status = {"unauthorized", "no_endpoint", "overloaded", "no_backend", "not_ready", "engine_dead"}
 
-    assert signed | derived | by_status == set(CATALOGUE)
+    assert with_pattern | derived | by_status == set(CATALOGUE)
 
 
-def test_a_diagnosis_says_what_why_where_and_what_to_do():
+def test_a_diagnosis_contains_title_cause_evidence_and_fix():
     (diagnosis,) = diagnose(real("kv_too_small"))
 
     assert diagnosis == Diagnosis(
         symptom="kv_too_small",
         title="The KV cache is too small for one request of 8192 tokens",
-        cause="One request of 8192 tokens needs 0.03 GiB of KV cache, and 0.0 GiB are left beside the weights and the "
-        "activation.",
+        cause="One request of 8192 tokens needs 0.03 GiB of KV cache, but only 0.0 GiB are left beside the weights and "
+        "activations.",
         evidence="ValueError: To serve at least one request with the model's max seq len (8192), (0.03 GiB KV cache is "
         "needed, which is larger than the available KV cache memory (0.0 GiB). Based on the available memory, the "
         "estimated maximum model length is 384. Try increasing `gpu_memory_utilization` (which also controls CPU "
         "memory on the CPU backend) or decreasing `max_model_len` when initializing the engine. See "
         "https://docs.vllm.ai/en/latest/configuration/conserving_memory/ for more details.",
         line=71,
-        fix="Start with `--max-model-len 384` or less; or store the cache in half the bytes with `--kv-cache-dtype "
-        "fp8`; or give more GPUs (`--tensor-parallel-size`).",
+        fix="Start with `--max-model-len 384` or less; or halve the cache's bytes per token with `--kv-cache-dtype "
+        "fp8`; or use more GPUs (`--tensor-parallel-size`).",
         fatal=True,
         times=2,
         ranks=0,
     )
 
 
-def test_an_unknown_failure_shows_the_first_error_and_guesses_nothing():
+def test_an_unknown_failure_is_shown_without_a_guess_at_its_cause():
     log = """\
 (EngineCore pid=2) INFO 11-23 15:47:09 [core.py:133] Initializing a V1 LLM engine (v0.32.0)
 (Worker pid=3) ERROR 11-23 15:47:20 [multiproc_executor.py:953] WorkerProc failed to start.
@@ -147,17 +148,17 @@ def test_an_unknown_failure_shows_the_first_error_and_guesses_nothing():
     assert diagnose(log) == (
         Diagnosis(
             symptom="unknown",
-            title="An error that the doctor does not know",
+            title="An error unknown to the doctor",
             cause="",
             evidence="FrobError: the frobnicator is not aligned",
             line=6,
-            fix="Read the log from line 6 upwards: what led there stands above it.",
+            fix="Read the log upwards from line 6: the lines above it show what led to the error.",
             fatal=False,
         ),
     )
 
 
-def test_only_the_last_line_of_a_log_is_left_and_the_doctor_says_what_it_is():
+def test_a_log_of_only_its_last_line_is_an_unknown_error():
     (diagnosis,) = diagnose("RuntimeError: Engine core initialization failed. See root cause above.")
 
     assert (diagnosis.symptom, diagnosis.line) == ("unknown", 1)
@@ -168,7 +169,7 @@ def test_a_log_without_a_failure_has_no_diagnosis(text: str):
     assert diagnose(text) == ()
 
 
-def test_several_independent_problems_are_all_named():
+def test_several_independent_problems_are_all_reported():
     log = real("mistral_common_1_11") + (
         "(APIServer pid=1) ERROR 11-23 19:00:00 [serving.py:1] TypeError: GrammarFactory.get_lark_from_jinja() missing "
         "1 required positional argument: 'force_tool_names'\n"
@@ -189,21 +190,21 @@ def test_the_same_failure_on_eight_interleaved_ranks_is_one_diagnosis():
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.62 GiB. GPU {rank} has a total capacity of "
         "79.11 GiB of which 1.29 GiB is free. Including non-PyTorch memory, this process has 77.8 GiB memory in use.",
     ]
-    said = [
+    lines = [
         (rank, f"(Worker_TP{rank} pid=10{rank}) ERROR 11-23 10:00:00 [multiproc_executor.py:953] {line}")
         for line in one_rank
         for rank in range(8)
     ]
-    log = [line.format(rank=rank) for rank, line in said]
+    log = [line.format(rank=rank) for rank, line in lines]
     log.append("RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}")
 
     (diagnosis,) = diagnose(log)
 
     assert (diagnosis.symptom, diagnosis.line, diagnosis.ranks, diagnosis.times) == ("torch_oom", 25, 8, 8)
-    assert diagnosis.cause == "torch asked for 2.62 GiB on GPU 0, which had 1.29 GiB free of 79.11 GiB."
+    assert diagnosis.cause == "torch requested 2.62 GiB on GPU 0, which had 1.29 GiB free of 79.11 GiB."
 
 
-def test_a_rank_that_ran_out_of_memory_is_told_and_not_the_ranks_that_lost_it():
+def test_the_rank_that_ran_out_of_memory_is_reported_and_not_the_ranks_that_lost_it():
     log = """\
 [rank1]: torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:3690, ncclRemoteError: A call failed
 [rank3]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.
@@ -226,7 +227,7 @@ def test_out_of_memory_after_the_server_was_ready_is_out_of_memory_under_load():
     assert (diagnosis.symptom, diagnosis.fatal) == ("oom_under_load", False)
 
 
-def test_a_reply_that_is_no_json_after_the_start_is_a_tool_call_that_could_not_be_read():
+def test_invalid_json_after_the_start_is_a_tool_call_that_could_not_be_parsed():
     error = "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)\n"
     ready = "(APIServer pid=1) INFO 11-23 10:00:00 [entry.py:140] Starting vLLM server on http://127.0.0.1:8000\n"
 
@@ -234,24 +235,24 @@ def test_a_reply_that_is_no_json_after_the_start_is_a_tool_call_that_could_not_b
     assert symptoms(ready + error) == ["tool_parsing"]
 
 
-def test_a_server_that_refused_every_request_for_want_of_a_key_says_so():
+def test_a_server_that_answered_only_401_requires_a_key():
     log = 'INFO:     127.0.0.1:40000 - "POST /v1/chat/completions HTTP/1.1" 401 Unauthorized\n' * 3
 
     assert symptoms(log) == ["unauthorized"]
     assert symptoms(log + log.replace("401 Unauthorized", "200 OK")) == []
 
 
-def test_what_a_start_survived_is_not_wrong():
+def test_errors_that_a_start_survived_are_not_reported():
     log = """\
 (Worker pid=3) ERROR 11-23 10:00:00 [x.py:1] ModuleNotFoundError: No module named 'flashinfer'
-(Worker pid=3) ERROR 11-23 10:00:00 [x.py:1] FrobError: this one neither
+(Worker pid=3) ERROR 11-23 10:00:00 [x.py:1] FrobError: this one too
 (APIServer pid=1) INFO 11-23 10:00:05 [entry.py:140] Starting vLLM server on http://127.0.0.1:8000
 """
 
     assert symptoms(log) == []
 
 
-def test_of_several_starts_in_one_file_the_last_counts():
+def test_the_last_of_several_starts_in_one_file_counts():
     failed, healthy = real("kv_too_small"), real("healthy")
 
     assert symptoms(failed + healthy) == []
@@ -261,16 +262,16 @@ def test_of_several_starts_in_one_file_the_last_counts():
     assert symptoms(failed + "".join(begun)) == ["kv_too_small"]
 
 
-def test_a_server_that_was_stopped_is_not_a_server_that_died():
+def test_a_stopped_server_is_not_reported_as_dead():
     assert "EngineDeadError" in real("requests")
-    assert "unknown" in symptoms(real("requests"))  # A request without messages: IndexError.
+    assert "unknown" in symptoms(real("requests"))  # An IndexError, of a request without messages.
     assert [one.evidence for one in diagnose(real("requests")) if one.symptom == "unknown"] == [
         "IndexError: list index out of range"
     ]
 
 
 @pytest.mark.parametrize(
-    "around",
+    "prefixed",
     [
         "{line}\r\n",
         "vllm-1  | {line}\n",
@@ -286,13 +287,13 @@ def test_a_server_that_was_stopped_is_not_a_server_that_died():
 @pytest.mark.parametrize(
     "case", ["kv_too_small", "cut_weights", "max_model_len_too_great", "worker_killed", "no_tekken"]
 )
-def test_what_surrounds_a_line_changes_nothing(case: str, around: str):
-    log = "".join(around.format(line=line) for line in real(case).split("\n"))
+def test_prefixes_and_colours_of_lines_change_no_diagnosis(case: str, prefixed: str):
+    log = "".join(prefixed.format(line=line) for line in real(case).split("\n"))
 
     assert diagnose(log) == diagnose(real(case))
 
 
-def test_a_log_of_dockers_own_form_is_read():
+def test_a_log_in_dockers_json_format_is_read():
     log = "\n".join(
         json.dumps({"log": line + "\n", "stream": "stderr", "time": "2026-11-23T19:00:00Z"})
         for line in real("kv_none").split("\n")
@@ -301,23 +302,23 @@ def test_a_log_of_dockers_own_form_is_read():
     assert diagnose(log) == diagnose(real("kv_none"))
 
 
-def test_a_line_that_a_progress_bar_shares_is_read():
+def test_an_error_on_the_line_of_a_progress_bar_is_found():
     log = "Loading:  50%|##  | 1/2\rLoading: 100%|####| 2/2\rOSError: [Errno 28] No space left on device\n"
 
     assert symptoms(log) == ["disk_full"]
 
 
 @pytest.mark.parametrize("case", ["kv_too_small", "cut_weights", "no_weights", "unknown_tool_parser"])
-def test_a_log_whose_beginning_is_lost_keeps_its_diagnosis(case: str):
+def test_a_log_without_its_beginning_has_the_same_diagnosis(case: str):
     lines = real(case).split("\n")
     (whole,) = diagnose(lines)
 
-    (cut,) = diagnose(lines[whole.line - 3 :])
+    (partial,) = diagnose(lines[whole.line - 3 :])
 
-    assert (cut.symptom, cut.evidence, cut.line) == (whole.symptom, whole.evidence, 3)
+    assert (partial.symptom, partial.evidence, partial.line) == (whole.symptom, whole.evidence, 3)
 
 
-def test_a_log_whose_end_is_lost_in_the_middle_of_a_line_keeps_its_diagnosis():
+def test_a_log_that_ends_in_the_middle_of_a_line_has_the_same_diagnosis():
     text = real("kv_too_small")
     end = text.index("Try increasing")
 
@@ -329,34 +330,34 @@ def test_a_log_whose_end_is_lost_in_the_middle_of_a_line_keeps_its_diagnosis():
     case=st.sampled_from(sorted(case for case in INDEX if case != "requests")),
     noise=st.lists(st.tuples(st.floats(0, 1), st.sampled_from(NOISE)), max_size=30),
 )
-def test_noise_anywhere_changes_no_diagnosis(case: str, noise: list[tuple[float, str]]):
+def test_unrelated_lines_anywhere_change_no_diagnosis(case: str, noise: list[tuple[float, str]]):
     lines = real(case).split("\n")
     noisy = list(lines)
-    for where, line in noise:
-        noisy.insert(int(where * len(noisy)), line)
+    for position, line in noise:
+        noisy.insert(int(position * len(noisy)), line)
 
-    def told(log: list[str]) -> list[tuple[str, str, str, str]]:
-        # Line numbers move, and an unknown error's advice names one.
+    def comparable(log: list[str]) -> list[tuple[str, str, str, str]]:
+        # Line numbers differ, and the fix of an unknown error contains one.
         return [(one.symptom, one.title, one.cause, one.evidence) for one in diagnose(log)]
 
-    assert told(noisy) == told(lines)
+    assert comparable(noisy) == comparable(lines)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=400))
-def test_no_text_makes_the_doctor_fail(text: str):
+def test_arbitrary_text_raises_nothing(text: str):
     diagnose(text)
     diagnose_http(400, text)
 
 
-def test_lines_are_read_one_by_one_and_never_kept():
-    def endless() -> Iterator[str]:
+def test_a_long_log_is_read_from_an_iterator():
+    def long_log() -> Iterator[str]:
         generator = random.Random(7)
         for _ in range(20_000):
             yield generator.choice(NOISE) + "\n"
         yield "OSError: [Errno 28] No space left on device\n"
 
-    (diagnosis,) = diagnose(endless())
+    (diagnosis,) = diagnose(long_log())
 
     assert (diagnosis.symptom, diagnosis.line) == ("disk_full", 20_001)
 
@@ -410,19 +411,19 @@ def http(file: str, case: str) -> Diagnosis | None:
         ("hf_tokenizer_on_mistral_files", "ok", "template_missing"),
     ],
 )
-def test_an_answer_of_the_real_engine_is_diagnosed(file: str, case: str, symptom: str):
+def test_a_recorded_http_error_is_diagnosed(file: str, case: str, symptom: str):
     diagnosis = http(file, case)
 
     assert diagnosis is not None
     assert diagnosis.symptom == symptom
 
 
-def test_the_broken_version_pair_is_named_with_the_pin_that_mends_it():
+def test_the_broken_version_pair_is_reported_with_the_pin_that_fixes_it():
     assert http("mistral_common_1_13", "ok") == Diagnosis(
         symptom="version_pair",
-        title="This vLLM and this mistral_common do not fit together",
+        title="This vLLM and this mistral_common are incompatible",
         cause="mistral_common 1.13 requires an argument that vLLM up to 0.33 does not pass: every chat request fails, "
-        "though /health is green.",
+        "although /health reports success.",
         evidence="GrammarFactory.get_lark_from_jinja() missing 1 required positional argument: 'force_tool_names'",
         line=0,
         fix="In the engine's environment: pip install 'mistral_common>=1.11.6,<1.13'",
@@ -447,29 +448,29 @@ def test_the_broken_version_pair_is_named_with_the_pin_that_mends_it():
         (500, "null", "unknown"),
     ],
 )
-def test_an_answer_without_known_words_is_told_by_its_status(status: int, body: str, symptom: str):
+def test_an_http_error_without_a_known_message_is_diagnosed_by_its_status(status: int, body: str, symptom: str):
     diagnosis = diagnose_http(status, body)
 
     assert diagnosis is not None
     assert diagnosis.symptom == symptom
 
 
-def test_an_answer_that_is_no_error_has_no_diagnosis():
+def test_a_response_that_is_not_an_error_has_no_diagnosis():
     assert diagnose_http(200, "{}") is None
 
 
-def test_an_unknown_answer_is_shown_and_not_guessed_at():
+def test_an_unknown_http_error_is_shown_without_a_guess_at_its_cause():
     assert diagnose_http(418, '{"error":{"message":"I am a teapot"}}') == Diagnosis(
         symptom="unknown",
-        title="The server answered 418, for a reason that the doctor does not know",
+        title="The server answered 418, for a reason unknown to the doctor",
         cause="",
         evidence="I am a teapot",
         line=0,
-        fix="The server's log may say more: agent doctor --log FILE",
+        fix="Check the server's log: agent doctor --log FILE",
         fatal=False,
     )
 
 
-def test_the_recorded_logs_hold_no_path_of_the_machine_they_were_made_on():
+def test_the_recorded_logs_contain_no_path_of_the_recording_machine():
     for file in (*REAL.iterdir(), *CUDA.iterdir()):
         assert b"/root" not in file.read_bytes(), file.name

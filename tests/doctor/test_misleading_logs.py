@@ -1,4 +1,4 @@
-"""Logs that mislead: quoted prompts, other programs, several engines in one; and fixes that an engine does not take."""
+"""Misleading logs: quoted prompts, other programs, several engines in one; and that fixes contain only valid flags."""
 
 import json
 import re
@@ -13,19 +13,17 @@ from serving.doctor.catalogue import CATALOGUE
 from serving.doctor.symptom_index import SGLANG, VLLM, SymptomIndex
 from serving.probe.fixes import FIXES
 
-OPTIONS_OF_SGLANG = json.loads((Path(__file__).parents[1] / "data/sglang_flags.json").read_text(encoding="utf-8"))[
-    "flags"
-]
-OF_OTHER_PROGRAMS = frozenset(
+SGLANG_FLAGS = json.loads((Path(__file__).parents[1] / "data/sglang_flags.json").read_text(encoding="utf-8"))["flags"]
+FLAGS_OF_OTHER_PROGRAMS = frozenset(
     {
         *("--gpus", "--ipc", "--memory", "--pids-limit", "--shm-size"),  # docker run
         *("--include", "--local-dir"),  # hf download
         *("--log", "--url"),  # agent doctor
-        *("--help", "--data-parallel-"),  # of every parser; `--data-parallel-…` stands for several
+        *("--help", "--data-parallel-"),  # of every parser; `--data-parallel-…` means several flags
     }
 )
 
-BEGUN = "(APIServer pid=1) INFO 11-23 10:00:00 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.32.0\n"
+STARTING = "(APIServer pid=1) INFO 11-23 10:00:00 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.32.0\n"
 READY = "(APIServer pid=1) INFO 11-23 10:00:09 [entry.py:140] Starting vLLM server on http://127.0.0.1:8000\n"
 ANSWERED = '(APIServer pid=1) INFO:     127.0.0.1:1 - "POST /v1/chat/completions HTTP/1.1" 200 OK\n'
 DIED = """\
@@ -57,35 +55,34 @@ def symptoms(log: str) -> list[str]:
         "(APIServer pid=1) DEBUG 11-23 10:01:00 [request_logger.py:75] Request chatcmpl-1 JSON body: {quoted}",
     ],
 )
-def test_what_a_user_quotes_to_vllm_is_not_what_vllm_met(line: str, quoted: str):
-    reading = read_log(BEGUN + READY + line.format(quoted=quoted) + "\n" + ANSWERED)
+def test_an_error_quoted_in_a_prompt_is_not_an_error_of_vllm(line: str, quoted: str):
+    reading = read_log(STARTING + READY + line.format(quoted=quoted) + "\n" + ANSWERED)
 
     assert (reading.diagnoses, reading.notes) == ((), ())
     assert reading.start is not None
     assert reading.start.ready
 
 
-@pytest.mark.parametrize("said", ["Receive: obj=", "Receive OpenAI: obj=", "Finish: obj="])
-def test_what_a_user_quotes_to_sglang_is_not_what_sglang_met(said: str):
-    begun = "[2026-11-23 10:00:00] server_args=ServerArgs(model_path='m')\n"
-    log = (
-        f"{begun}[2026-11-23 10:01:00] {said}GenerateReqInput(text='Port is already in use. No space left on device')\n"
-    )
+@pytest.mark.parametrize("prefix", ["Receive: obj=", "Receive OpenAI: obj=", "Finish: obj="])
+def test_an_error_quoted_in_a_prompt_is_not_an_error_of_sglang(prefix: str):
+    starting = "[2026-11-23 10:00:00] server_args=ServerArgs(model_path='m')\n"
+    quote = "Port is already in use. No space left on device"
+    log = f"{starting}[2026-11-23 10:01:00] {prefix}GenerateReqInput(text='{quote}')\n"
 
     assert symptoms(log) == []
 
 
-def test_a_line_that_ends_like_a_banner_begins_no_new_start():
-    log = BEGUN + READY + "(APIServer pid=1) INFO 11-23 10:00:07 [x.py:1] I have driver version 5\n"
+def test_a_line_that_ends_like_a_banner_is_not_a_new_start():
+    log = STARTING + READY + "(APIServer pid=1) INFO 11-23 10:00:07 [x.py:1] I have driver version 5\n"
 
-    assert read_log(log) == replace(read_log(BEGUN + READY), lines=3)
+    assert read_log(log) == replace(read_log(STARTING + READY), lines=3)
 
 
 @pytest.mark.parametrize("prefix", ["engine-{n}-1  | ", "[pod/tramontane-engine-{n}/engine] "])
-def test_an_engine_that_died_is_not_excused_by_another_in_the_same_log_that_lives(prefix: str):
+def test_a_dead_engine_is_reported_although_another_in_the_same_log_lives(prefix: str):
     dead, alive = (
         [prefix.format(n=n) + line for line in log.splitlines()]
-        for n, log in enumerate((BEGUN + DIED, BEGUN + READY + ANSWERED))
+        for n, log in enumerate((STARTING + DIED, STARTING + READY + ANSWERED))
     )
     orders = [
         [*dead, *alive],
@@ -105,29 +102,29 @@ def test_an_engine_that_died_is_not_excused_by_another_in_the_same_log_that_live
         "PermissionError: [Errno 13] Permission denied: '/img/x.png'",
     ],
 )
-def test_what_one_request_met_is_no_failure_of_the_start(error: str):
+def test_an_error_of_one_request_is_not_a_failure_of_the_start(error: str):
     failed = f"""\
 (APIServer pid=1) ERROR 11-23 10:03:00 [serving.py:1] Traceback (most recent call last):
 (APIServer pid=1) ERROR 11-23 10:03:00 [serving.py:1]   File "media.py", line 3, in fetch
 (APIServer pid=1) ERROR 11-23 10:03:00 [serving.py:1] {error}
 """
 
-    (diagnosis,) = diagnose(BEGUN + READY + failed + ANSWERED)
+    (diagnosis,) = diagnose(STARTING + READY + failed + ANSWERED)
 
     assert (diagnosis.symptom, diagnosis.evidence) == ("unknown", error)
 
 
-def test_a_warning_of_a_start_that_goes_on_is_not_what_ended_it():
-    warned = "(APIServer pid=1) WARNING 11-23 10:00:01 [hub.py:1] Retrying: Name or service not known\n"
-    went_on = "(Worker pid=3) INFO 11-23 10:00:05 [loader.py:1] Loading weights took 3.1 seconds\n"
+def test_a_warning_during_a_start_that_continues_is_not_reported():
+    warning = "(APIServer pid=1) WARNING 11-23 10:00:01 [hub.py:1] Retrying: Name or service not known\n"
+    progress = "(Worker pid=3) INFO 11-23 10:00:05 [loader.py:1] Loading weights took 3.1 seconds\n"
 
-    assert symptoms(BEGUN + warned + went_on) == []
+    assert symptoms(STARTING + warning + progress) == []
 
 
 @pytest.mark.parametrize(
     "error", ["starlette.requests.ClientDisconnect", "asyncio.exceptions.CancelledError: Cancelled"]
 )
-def test_a_client_that_went_away_is_no_error_of_the_server(error: str):
+def test_a_client_disconnect_is_not_an_error_of_the_server(error: str):
     failed = f"""\
 (APIServer pid=1) ERROR:    Exception in ASGI application
 (APIServer pid=1) Traceback (most recent call last):
@@ -136,10 +133,10 @@ def test_a_client_that_went_away_is_no_error_of_the_server(error: str):
 (APIServer pid=1) {error}
 """
 
-    assert symptoms(BEGUN + READY + failed + ANSWERED) == []
+    assert symptoms(STARTING + READY + failed + ANSWERED) == []
 
 
-def test_the_log_of_another_web_server_is_not_taken_for_vllms(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_the_log_of_another_web_server_is_not_mistaken_for_vllms(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     log = tmp_path / "web.log"
     log.write_text(
         """\
@@ -157,16 +154,16 @@ FileNotFoundError: [Errno 2] No such file or directory: 'users.csv'
 
     assert capsys.readouterr().out == (
         f"{log}: One problem in 6 lines.\n"
-        "No line shows an engine, so only what any log would mean alike is told; if it is one's, name it: --engine "
-        "vllm\n"
+        "No line shows which engine wrote this log, so only symptoms that any log shows alike are reported. If an "
+        "engine wrote it, pass its name: --engine vllm\n"
         "\n"
-        "1. An error that the doctor does not know\n"
+        "1. An error unknown to the doctor\n"
         "   line 6: FileNotFoundError: [Errno 2] No such file or directory: 'users.csv'\n"
-        "   fix: Read the log from line 6 upwards: what led there stands above it.\n"
+        "   fix: Read the log upwards from line 6: the lines above it show what led to the error.\n"
     )
 
 
-def test_a_kernels_log_tells_of_its_gpu_and_of_nothing_else():
+def test_a_kernel_log_is_searched_for_gpu_failures_only():
     healthy = "[    0.0] Linux version 6.1.0\n[    0.2] BIOS Error (bug): Could not resolve symbol\n"
     broken = "[  100.0] NVRM: Xid (PCI:0000:3b:00): 79, pid=1234, GPU has fallen off the bus.\n"
 
@@ -174,26 +171,26 @@ def test_a_kernels_log_tells_of_its_gpu_and_of_nothing_else():
     assert symptoms(healthy + broken) == ["gpu_broken"]
 
 
-@pytest.mark.parametrize("known", [VLLM, SGLANG], ids=["vllm", "sglang"])
-def test_every_flag_that_a_fix_names_is_one_of_the_engine(known: SymptomIndex):
-    options = frozenset(known.flags) if known is VLLM else frozenset(OPTIONS_OF_SGLANG)
-    fixes = [text for name in told_of(known) for text in CATALOGUE[name].fix_for(known.engine)]
-    fixes += [text for (_, kind), text in FIXES.items() if kind == known.engine]
+@pytest.mark.parametrize("index", [VLLM, SGLANG], ids=["vllm", "sglang"])
+def test_every_flag_in_a_fix_is_a_flag_of_the_engine(index: SymptomIndex):
+    flags = frozenset(index.flags) if index is VLLM else frozenset(SGLANG_FLAGS)
+    fixes = [text for name in symptoms_of(index) for text in CATALOGUE[name].fix_for(index.engine)]
+    fixes += [text for (_, kind), text in FIXES.items() if kind == index.engine]
 
     named = {flag for text in fixes for flag in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)}
 
-    assert named - options - OF_OTHER_PROGRAMS == set()
+    assert named - flags - FLAGS_OF_OTHER_PROGRAMS == set()
 
 
-def test_every_value_that_a_fix_gives_to_a_flag_of_sglang_is_one_of_its_choices():
-    fixes = [text for name in told_of(SGLANG) for text in CATALOGUE[name].fix_for("sglang")]
+def test_every_flag_value_in_a_fix_for_sglang_is_one_of_its_choices():
+    fixes = [text for name in symptoms_of(SGLANG) for text in CATALOGUE[name].fix_for("sglang")]
     given = {pair for text in fixes for pair in re.findall(r"(--[a-z][a-z0-9-]*) ([a-z0-9_]+)", text)}
-    choices = {flag: among for flag, among in OPTIONS_OF_SGLANG.items() if isinstance(among, list)}
+    choices = {flag: values for flag, values in SGLANG_FLAGS.items() if isinstance(values, list)}
 
     assert {(flag, value) for flag, value in given if flag in choices and value not in choices[flag]} == set()
 
 
-def told_of(known: SymptomIndex) -> set[str]:
+def symptoms_of(index: SymptomIndex) -> set[str]:
     by_status = {"unauthorized", "no_endpoint", "overloaded", "no_backend", "not_ready", "engine_dead", "all_refused"}
-    signed = {pattern.symptom for pattern in known.patterns} | by_status
-    return signed | {later for name in signed if (later := CATALOGUE[name].when_ready)}
+    found = {pattern.symptom for pattern in index.patterns} | by_status
+    return found | {later for name in found if (later := CATALOGUE[name].when_ready)}

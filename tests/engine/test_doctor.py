@@ -1,4 +1,4 @@
-"""The failures that are cheap to make, made again with the real vLLM on the CPU: the doctor names each."""
+"""Failures that are cheap to reproduce, with the real vLLM on the CPU: the doctor diagnoses each."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _FLAGS = (
 _START_S = 300.0
 
 Act = Callable[[int, subprocess.Popen[bytes]], None]
-"""What is done to a server that listens on a port."""
+"""Called with the port and the process of a server that listens."""
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    named = os.environ.get("TRAMONTANE_ENGINE_PYTHON")
-    return Path(named) if named else ensure_installed(cache_dir(), on_detail=lambda _: None)
+    path = os.environ.get("TRAMONTANE_ENGINE_PYTHON")
+    return Path(path) if path else ensure_installed(cache_dir(), on_detail=lambda _: None)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def serve(
     python: Path, folder: Path, flags: Sequence[str], *, port: int = 0, act: Act | None = None, kv_gib: str | None = "1"
 ) -> list[str]:
-    """Start the engine, wait until it ends or answers, act on it, end it, and return its log."""
+    """Start the engine, wait until it ends or answers, call `act`, stop it, and return its log."""
     port = port or free_port()
     log = folder.parent / "engine.log"
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
@@ -84,7 +84,7 @@ def listens(port: int) -> bool:
 
 
 def ask(port: int, **fields: object) -> Diagnosis | None:
-    """Send one chat request, and diagnose what comes back."""
+    """Send one chat request, and diagnose the response."""
     body = {"model": MODEL_NAME, "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}], **fields}
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/chat/completions",
@@ -101,22 +101,22 @@ def ask(port: int, **fields: object) -> Diagnosis | None:
 PARSER = ("--tool-call-parser", "mistral")
 
 
-def test_an_unknown_flag_is_named_with_the_one_that_was_meant(python: Path, folder: Path):
+def test_an_unknown_flag_is_reported_with_the_nearest_known_flag(python: Path, folder: Path):
     (diagnosis,) = diagnose(serve(python, folder, (*PARSER, "--max-model-length", "4096")))
 
-    assert (diagnosis.symptom, diagnosis.fix) == ("bad_flag", "Perhaps `--max-model-len` was meant.")
+    assert (diagnosis.symptom, diagnosis.fix) == ("bad_flag", "Did you mean `--max-model-len`?")
 
 
-def test_an_unknown_parser_is_named(python: Path, folder: Path):
+def test_an_unknown_parser_is_reported(python: Path, folder: Path):
     (diagnosis,) = diagnose(serve(python, folder, ("--tool-call-parser", "mistrall")))
 
     assert (diagnosis.symptom, diagnosis.title) == (
         "unknown_tool_parser",
-        "vLLM knows no tool-call parser mistrall",
+        "vLLM has no tool-call parser mistrall",
     )
 
 
-def test_a_missing_tokenizer_is_named(python: Path, folder: Path):
+def test_a_missing_tokenizer_is_reported(python: Path, folder: Path):
     (folder / "tekken.json").unlink()
 
     (diagnosis,) = diagnose(serve(python, folder, PARSER))
@@ -124,7 +124,7 @@ def test_a_missing_tokenizer_is_named(python: Path, folder: Path):
     assert diagnosis.symptom == "tokenizer_missing"
 
 
-def test_a_port_in_use_is_named(python: Path, folder: Path):
+def test_a_port_in_use_is_reported(python: Path, folder: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -133,7 +133,7 @@ def test_a_port_in_use_is_named(python: Path, folder: Path):
     assert diagnosis.symptom == "port_in_use"
 
 
-def test_too_small_a_cache_is_named_above_the_general_lines(python: Path, folder: Path):
+def test_too_small_a_cache_is_reported_instead_of_the_general_errors(python: Path, folder: Path):
     log = serve(python, folder, (*PARSER, "--max-model-len", "8192", "--kv-cache-memory-bytes", "4M"), kv_gib=None)
 
     (diagnosis,) = diagnose(log)
@@ -142,7 +142,7 @@ def test_too_small_a_cache_is_named_above_the_general_lines(python: Path, folder
     assert diagnosis.fix.startswith("Start with `--max-model-len 384` or less;")
 
 
-def test_wrong_requests_and_a_killed_worker_are_named(python: Path, folder: Path):
+def test_wrong_requests_and_a_killed_worker_are_reported(python: Path, folder: Path):
     asked: list[Diagnosis | None] = []
 
     def act(port: int, child: subprocess.Popen[bytes]) -> None:
@@ -158,12 +158,12 @@ def test_wrong_requests_and_a_killed_worker_are_named(python: Path, folder: Path
     assert [None if one is None else one.symptom for one in asked] == [
         *(None, "context_too_long", "effort", "chat_template"),
     ]
-    # The engine notices the death before, or after, the worker's exit code is known.
+    # The engine may notice the death before or after the worker's exit code is known.
     assert [one.symptom for one in diagnose(log)] in (["killed"], ["worker_lost"])
 
 
 def worker_of(group: int) -> int:
-    """Find the engine's worker by the name it gives itself."""
+    """Return the process id of the engine's worker, found by its process title."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             words = (entry / "cmdline").read_bytes()

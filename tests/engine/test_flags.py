@@ -1,4 +1,4 @@
-"""Every emitted vLLM flag, held against the parser of the vLLM that is installed; and a key, against a running one."""
+"""Every emitted vLLM flag against the parser of the installed vLLM, and the API key against a running server."""
 
 import itertools
 import json
@@ -28,28 +28,28 @@ from serving.running.process_group import free_port
 
 pytestmark = pytest.mark.engine
 
-# Reads one command line a line, answers with what vLLM's own parser and its own check make of it. The module has had
-# three places: 0.32, 0.33, and before.
-JUDGE = """
+# Reads one command line per line and prints the result of vLLM's own parser and validation. The module has had three
+# locations: 0.32, 0.33, and before.
+PARSE_SCRIPT = """
 import contextlib, importlib, io, json, sys
 from dataclasses import asdict, is_dataclass
 from vllm.utils.argparse_utils import FlexibleArgumentParser
-for place in ("launchers", "common", "openai"):
+for package in ("launchers", "common", "openai"):
     try:
-        args = importlib.import_module(f"vllm.entrypoints.{place}.cli_args")
+        args = importlib.import_module(f"vllm.entrypoints.{package}.cli_args")
         break
     except ModuleNotFoundError:
         continue
 parser = args.make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
 answers = []
 for line in sys.stdin:
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(output):
             found = parser.parse_args(json.loads(line))
             args.validate_parsed_serve_args(found)
     except SystemExit:
-        answers.append({"refused": said.getvalue().splitlines()[-1]})
+        answers.append({"refused": output.getvalue().splitlines()[-1]})
     except TypeError as error:
         answers.append({"refused": str(error)})
     else:
@@ -99,11 +99,11 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="module")
-def judge(python: Path) -> Any:
-    def asked(lines: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def parse(python: Path) -> Any:
+    def run(lines: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(
-            [str(python), "-P", "-c", JUDGE],
+            [str(python), "-P", "-c", PARSE_SCRIPT],
             input="".join(json.dumps(list(line)) + "\n" for line in lines),
             env=environment | {"DO_NOT_TRACK": "1"},
             capture_output=True,
@@ -113,11 +113,11 @@ def judge(python: Path) -> Any:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.rpartition("ANSWERS ")[2])
 
-    return asked
+    return run
 
 
-def meant(flag: Flag) -> dict[str, Any]:
-    """Say what a flag is to become in vLLM: its own name with underscores, and the value in its type."""
+def expected(flag: Flag) -> dict[str, Any]:
+    """Return what vLLM should parse a flag into: its name with underscores, and the value in its type."""
     name = flag.words[0].removeprefix("--").replace("-", "_")
     if len(flag.words) == 1:
         return {name: True}
@@ -130,35 +130,35 @@ def meant(flag: Flag) -> dict[str, Any]:
         return {name: value}
 
 
-def test_every_emitted_command_line_is_accepted_and_means_what_we_meant(judge: Any):
+def test_every_emitted_command_line_is_accepted_and_parsed_into_the_expected_values(parse: Any):
     made = commands()
 
-    for command, found in zip(made, judge([argv(command) for command in made]), strict=True):
+    for command, found in zip(made, parse([argv(command) for command in made]), strict=True):
         assert "refused" not in found, (argv(command), found)
         assert found["model_tag"] == command.program[2]
         for flag in command.flags:
-            ((name, value),) = meant(flag).items()
+            ((name, value),) = expected(flag).items()
             taken = found[name]
             if name == "structured_outputs_config":
-                # vLLM fills in the rest of the record.
+                # vLLM adds defaults for the other fields.
                 taken = {key: taken[key] for key in value}
             assert taken == value, flag
         assert found["trust_remote_code"] is False
         assert found["api_key"] is None
 
 
-def test_what_is_not_given_stays_what_vllm_makes_of_nothing(judge: Any):
+def test_options_without_a_flag_keep_vllms_defaults(parse: Any):
     command = engine_command(plan(PlanOptions(gpus="h100:4", max_model_len=32768)), ServeOptions())
 
-    ours, bare = judge([argv(command), ["serve-nothing"]])
+    ours, bare = parse([argv(command), ["serve-nothing"]])
 
-    given = {name for flag in command.flags for name in meant(flag)}
+    given = {name for flag in command.flags for name in expected(flag)}
     changed = {name for name in bare if ours[name] != bare[name]}
-    # The port is vLLM's own, too.
+    # The port is vLLM's default, too.
     assert changed == {*given, "model_tag"} - {"port"}
 
 
-def test_the_parser_refuses_what_it_does_not_know(judge: Any):
+def test_the_parser_refuses_unknown_flags_and_values(parse: Any):
     good = argv(engine_command(plan(PlanOptions(gpus="h100:4", max_model_len=32768)), ServeOptions()))
     lines = [
         [*good, "--max-model-length", "8192"],
@@ -167,7 +167,7 @@ def test_the_parser_refuses_what_it_does_not_know(judge: Any):
         ["m", "--enable-auto-tool-choice"],
     ]
 
-    refusals = [answer["refused"] for answer in judge(lines)]
+    refusals = [answer["refused"] for answer in parse(lines)]
 
     assert "unrecognized arguments: --max-model-length 8192" in refusals[0]
     assert "argument --kv-cache-dtype: invalid choice: 'fp7'" in refusals[1]
@@ -175,7 +175,7 @@ def test_the_parser_refuses_what_it_does_not_know(judge: Any):
     assert "--enable-auto-tool-choice requires --tool-call-parser" in refusals[3]
 
 
-def test_the_doctor_names_no_flag_that_vllm_does_not_have(python: Path):
+def test_every_flag_the_doctor_suggests_exists_in_vllm(python: Path):
     listed = subprocess.run(
         [str(python), "-P", "-m", "vllm.entrypoints.cli.main", "serve", "--help=all"],
         env={**os.environ, "DO_NOT_TRACK": "1"},
@@ -185,19 +185,17 @@ def test_the_doctor_names_no_flag_that_vllm_does_not_have(python: Path):
     ).stdout
 
     options = frozenset(re.findall(r"--[a-z][a-z0-9-]*", listed))
-    # New in 0.33.0, and the advice says so.
+    # New in 0.33.0, as the fix says.
     assert frozenset(VLLM.flags) - options <= {"--reasoning-effort-map"}
 
 
-def test_nothing_is_known_against_the_versions_that_are_installed(python: Path):
+def test_the_installed_versions_have_no_known_problems(python: Path):
     found = installed_versions(python)
 
     assert version_problems(found, replace(commands()[0], uses=frozenset({"mistral_parser", "draft"}))) == ()
 
 
-def test_a_key_guards_the_requests_and_stands_neither_in_arguments_nor_in_log_nor_in_record(
-    python: Path, tmp_path: Path
-):
+def test_a_key_protects_requests_and_is_in_no_argument_log_or_record(python: Path, tmp_path: Path):
     key = tmp_path / "key"
     key.touch(mode=0o600)
     key.write_text("sk-0123456789abcdef\n")
@@ -212,7 +210,7 @@ def test_a_key_guards_the_requests_and_stands_neither_in_arguments_nor_in_log_no
         assert status(f"{root}/v1/models", key="sk-0123456789abcdef") == 200
         assert status(f"{root}/v1/chat/completions", chat) == 401
         assert status(f"{root}/health") == 200
-        # vLLM's own limit, which the reason of the variable tells: this route serves the model to whoever asks.
+        # A limitation of vLLM, stated in the variable's reason: this route serves the model without a key.
         assert status(f"{root}/invocations", chat) == 200
 
         processes = find_marked(record.mark)

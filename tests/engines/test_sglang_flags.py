@@ -1,4 +1,4 @@
-"""SGLang's command line from a plan, held against the set of options that SGLang 0.5.23 has; no SGLang is started."""
+"""SGLang's command line from a plan, checked against the flags of SGLang 0.5.23; no SGLang is started."""
 
 import itertools
 import json
@@ -48,7 +48,7 @@ def test_the_command_for_the_large_model_on_four_gpus():
     )
 
 
-def test_the_draft_brings_the_flags_of_the_cookbook():
+def test_a_draft_adds_the_flags_of_the_cookbook():
     made = command(draft="eagle", kv_cache_dtype="fp8", enforce_eager=True)
 
     assert made.arguments[10:] == (
@@ -63,15 +63,15 @@ def test_the_draft_brings_the_flags_of_the_cookbook():
     assert made.uses == frozenset({"mistral_parser", "draft"})
 
 
-def test_the_static_share_is_the_weights_and_the_cache_of_the_plan():
+def test_mem_fraction_static_is_the_weights_and_the_cache_of_the_plan():
     planned = plan(PlanOptions(gpus="h200:4", max_model_len=32768, engine="sglang", other_bytes=4 * 2**30))
-    share = float(dict(itertools.pairwise(command().arguments))["--mem-fraction-static"])
+    fraction = float(dict(itertools.pairwise(command().arguments))["--mem-fraction-static"])
 
     static = planned.weights_bytes + planned.kv_bytes
-    assert 0 <= static - share * planned.request.gpus.gpu.memory_bytes < planned.request.gpus.gpu.memory_bytes / 1000
+    assert 0 <= static - fraction * planned.request.gpus.gpu.memory_bytes < planned.request.gpus.gpu.memory_bytes / 1000
 
 
-def test_a_given_cache_is_given_in_tokens():
+def test_a_fixed_cache_size_is_passed_in_tokens():
     planned = plan(
         PlanOptions(gpus="h200:4", max_model_len=32768, engine="sglang", kv_cache_memory_bytes=20_000_000_000)
     )
@@ -88,22 +88,22 @@ def test_a_given_cache_is_given_in_tokens():
     ]
     + [{"model": SMALL, "weights": "fp8", "language_model_only": False}, {"gpus": "b200:8", "max_model_len": 262144}],
 )
-def test_every_flag_is_one_that_sglang_has_with_a_value_it_takes(changes: dict[str, Any]):
+def test_every_flag_exists_in_sglang_and_its_value_is_accepted(changes: dict[str, Any]):
     made = command(ServeOptions(served_model_name="m"), **changes)
 
     for flag in made.flags:
         name, *values = flag.words
-        takes = DOCUMENTED[name]
-        assert len(values) == (0 if takes == "switch" else 1)
-        if isinstance(takes, list):
-            assert values[0] in takes
+        accepted = DOCUMENTED[name]
+        assert len(values) == (0 if accepted == "switch" else 1)
+        if isinstance(accepted, list):
+            assert values[0] in accepted
         assert flag.reason
         assert "\n" not in flag.reason
     assert "--model-path" in DOCUMENTED
     assert "--trust-remote-code" not in (*made.program, *made.module, *made.arguments)
 
 
-def test_a_local_model_without_mistrals_tokenizer_is_given_no_parser(tmp_path: Path):
+def test_a_local_model_without_mistrals_tokenizer_gets_no_parser(tmp_path: Path):
     large = plan(PlanOptions(gpus="h200:4", max_model_len=32768, engine="sglang"))
     (tmp_path / "config.json").touch()
     shape = replace(large.request.model, name=str(tmp_path))
@@ -119,20 +119,20 @@ def test_a_local_model_without_mistrals_tokenizer_is_given_no_parser(tmp_path: P
     "options",
     [ServeOptions(api_key_file=Path("key")), ServeOptions(host="0.0.0.0"), ServeOptions(host="gpu1.example.org")],
 )
-def test_a_server_for_others_is_refused_because_the_key_cannot_be_kept_unseen(options: ServeOptions):
+def test_a_remotely_reachable_server_is_refused_because_sglang_logs_the_key(options: ServeOptions):
     with pytest.raises(EngineError) as caught:
         command(options)
 
     assert str(caught.value) == (
-        "Cannot guard SGLang with a key, so it is served to this machine alone.\n"
-        "Cause: SGLang 0.5.23 takes a key as an argument or from a configuration file, reads no variable for it, and "
-        "writes all its settings, the key included, to its log.\n"
-        "Now:   Leave --host and --api-key-file away, and put a proxy before it that asks for a key; or plan with "
+        "Cannot protect SGLang with a key, so it can be served to this machine only.\n"
+        "Cause: SGLang 0.5.23 takes a key as an argument or from a configuration file, not from a variable, and "
+        "writes all its settings, including the key, to its log.\n"
+        "Now:   Omit --host and --api-key-file, and put a proxy that checks a key in front of it; or plan with "
         "--engine vllm, which reads the key from its environment."
     )
 
 
-def test_a_page_of_more_than_one_token_is_asked_for():
+def test_a_page_size_other_than_one_token_has_a_flag():
     assert ("--page-size", "64") in itertools.pairwise(command(block_size=64).arguments)
 
 
@@ -141,17 +141,17 @@ def test_the_cpu_is_refused():
         command(model="pocket", gpus="cpu", max_model_len=8192)
 
     assert str(caught.value) == (
-        "SGLang serves pocket on GPUs only; here it is planned for the CPU.\n"
-        "Now:   Plan with --engine vllm, or name GPUs: --gpus h100:4."
+        "SGLang serves pocket on GPUs only, but this plan is for the CPU.\n"
+        "Now:   Plan with --engine vllm, or for GPUs: --gpus h100:4."
     )
 
 
-def test_a_vision_tower_that_sglang_cannot_leave_out_is_refused():
+def test_a_text_only_plan_that_sglang_does_not_support_is_refused():
     with pytest.raises(EngineError) as caught:
         command(language_model_only=True)
 
     assert str(caught.value) == (
-        "SGLang cannot leave out the vision tower of Mistral Medium 3.5 128B: its --language-model-only is for other "
+        "SGLang cannot omit the vision tower of Mistral Medium 3.5 128B: its --language-model-only supports only other "
         "models.\n"
         "Now:   Plan without --language-model-only, or with --engine vllm."
     )

@@ -1,4 +1,4 @@
-"""What SGLang's log tells of a start and of the load; rendered from the source of SGLang 0.5.23, none seen running."""
+"""SGLang's log lines about a start and the load, rendered from the source of SGLang 0.5.23, not recorded."""
 
 import pytest
 
@@ -44,14 +44,14 @@ def test_the_summary_of_a_start():
     )
 
 
-def test_a_log_of_sglang_is_recognised_and_a_healthy_one_has_no_diagnosis():
+def test_a_healthy_log_of_sglang_is_detected_and_has_no_diagnosis():
     reading = read_log(LOG)
 
     assert (reading.engine, reading.diagnoses) == ("sglang", ())
     assert reading.load == LoadSummary(running=9, waiting=4, acceptance_length=1.72)
 
 
-def test_the_advice_for_sglang_names_its_own_flags():
+def test_a_fix_for_sglang_contains_its_own_flags():
     log = LOG[: LOG.index("[2026-11-23 10:01:12")] + (
         "[2026-11-23 10:01:12 TP1] Scheduler hit an exception: Traceback (most recent call last):\n"
         '  File "pool_configurator.py", line 99, in configure\n'
@@ -65,10 +65,11 @@ def test_the_advice_for_sglang_names_its_own_flags():
 
     assert diagnosis.symptom == "sglang_no_memory"
     assert (
-        diagnosis.cause == "SGLang may use 0.63384 of the GPU for weights and cache, and the weights alone take that."
+        diagnosis.cause
+        == "SGLang may use 0.63384 of the GPU for weights and cache, and the weights alone take all of it."
     )
     assert (
-        diagnosis.fix == "Start with `--mem-fraction-static 0.85 --context-length 32768`, or give more GPUs "
+        diagnosis.fix == "Start with `--mem-fraction-static 0.85 --context-length 32768`, or use more GPUs "
         "(`--tp-size`)."
     )
 
@@ -82,11 +83,11 @@ def test_the_advice_for_sglang_names_its_own_flags():
             LOG.splitlines()[3],
             StartFact(phase="loading weights", detail="weights read in 60.00 s, they take 32.20 GB"),
         ),
-        (LOG.splitlines()[5], StartFact(phase="warming up", detail="KV cache made, 12.10 GB are free")),
+        (LOG.splitlines()[5], StartFact(phase="warming up", detail="KV cache allocated, 12.10 GB are free")),
         (LOG.splitlines()[7], StartFact(phase="warming up", detail="KV cache holds 365000 tokens")),
         (LOG.splitlines()[9], StartFact(phase="warming up", detail="server starts")),
         (LOG.splitlines()[10], None),
     ],
 )
-def test_a_log_line_tells_how_far_the_start_is(line: str, fact: StartFact | None):
+def test_a_log_line_shows_the_progress_of_the_start(line: str, fact: StartFact | None):
     assert read_start_line(line) == fact

@@ -1,4 +1,4 @@
-"""vLLM's command from a plan, and its log lines, as whole values; no vLLM is started."""
+"""vLLM's command from a plan, and the progress shown by its log lines; no vLLM is started."""
 
 import itertools
 from dataclasses import replace
@@ -15,7 +15,7 @@ from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
 from serving.engines.vllm import StartFact, read_start_line
 
-REACHED = ("--host", "127.0.0.1", "--port", "8000")
+ADDRESS = ("--host", "127.0.0.1", "--port", "8000")
 NATIVE = ("--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral")
 CHAT = (
     *("--tool-call-parser", "mistral", "--reasoning-parser", "mistral", "--enable-auto-tool-choice"),
@@ -42,7 +42,7 @@ def test_the_command_for_the_large_model_on_four_gpus():
     assert made.program == ("vllm", "serve", "mistralai/Mistral-Medium-3.5-128B")
     assert made.module == (*("-P", "-m", "vllm.entrypoints.cli.main", "serve", "mistralai/Mistral-Medium-3.5-128B"),)
     assert made.arguments == (
-        *REACHED,
+        *ADDRESS,
         *("--tensor-parallel-size", "4", "--max-model-len", "32768", "--max-num-seqs", "128"),
         *("--max-num-batched-tokens", "16384", "--gpu-memory-utilization", "0.85"),
         *NATIVE,
@@ -58,7 +58,7 @@ def test_the_command_for_the_large_model_on_four_gpus():
     )
 
 
-def test_whatever_the_plan_changes_has_its_flag():
+def test_every_setting_of_the_plan_has_its_flag():
     made = command(
         draft="eagle",
         kv_cache_dtype="fp8",
@@ -74,7 +74,7 @@ def test_whatever_the_plan_changes_has_its_flag():
     )
 
     assert made.arguments == (
-        *REACHED,
+        *ADDRESS,
         *("--tensor-parallel-size", "2", "--max-model-len", "32768", "--max-num-seqs", "7"),
         *("--max-num-batched-tokens", "8192", "--enforce-eager", "--gpu-memory-utilization", "0.8"),
         *("--kv-cache-memory-bytes", "20000000000", "--kv-cache-dtype", "fp8", "--block-size", "128"),
@@ -88,14 +88,14 @@ def test_whatever_the_plan_changes_has_its_flag():
     assert made.uses == frozenset({"mistral_parser", "draft"})
 
 
-def test_a_draft_reaches_no_further_than_it_is_good_for():
+def test_the_draft_is_limited_to_its_own_context_length():
     (words,) = [flag.words for flag in command(gpus="h200:8", max_model_len=262144, draft="eagle").flags if
                 flag.words[0] == "--speculative-config"]  # fmt: skip
 
     assert words[1].endswith('"max_model_len": 65536}')
 
 
-def test_how_the_server_is_reached_is_taken_from_the_options():
+def test_the_address_name_and_key_come_from_the_options():
     options = ServeOptions(
         host="::",
         port=9000,
@@ -109,12 +109,12 @@ def test_how_the_server_is_reached_is_taken_from_the_options():
     assert made.environment[0] == Variable(
         name="VLLM_API_KEY",
         value="",
-        reason="requests below /v1 need it; the others, /invocations too, do not",
+        reason="required for /v1 only; other routes, including /invocations, do not check it",
         secret_file=Path("/keys/key"),
     )
 
 
-def test_the_key_is_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_path_of_the_key_file_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
 
     assert command(ServeOptions(api_key_file=Path("key"))).environment[0].secret_file == tmp_path / "key"
@@ -129,23 +129,23 @@ def test_the_key_is_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.
         ("::1", "http://[::1]:8000"),
     ],
 )
-def test_a_server_of_this_machine_needs_no_key(host: str, root: str):
+def test_a_loopback_server_needs_no_key(host: str, root: str):
     assert command(ServeOptions(host=host)).health_url == f"{root}/health"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "gpu1.example.org", ""])
-def test_a_server_for_others_is_refused_without_a_key(host: str):
+def test_a_remotely_reachable_server_is_refused_without_a_key(host: str):
     with pytest.raises(EngineError) as caught:
         command(ServeOptions(host=host))
 
     assert str(caught.value) == (
-        f"Cannot serve on {host!r} without a key: whoever reaches this machine could use the model.\n"
-        "Now:   Put a key into a file that only you can read and name it: --api-key-file FILE. Or leave --host away: "
-        "then only this machine reaches the server."
+        f"Cannot serve on {host!r} without a key: anyone who can reach this machine could use the model.\n"
+        "Now:   Write a key to a file that only you can read, and pass it: --api-key-file FILE. Or omit --host: then "
+        "only this machine can reach the server."
     )
 
 
-def test_an_open_address_is_asked_for_on_the_loopback_one():
+def test_a_server_on_all_interfaces_is_contacted_on_loopback():
     options = ServeOptions(host="0.0.0.0", api_key_file=Path("key"))
 
     assert command(options).base_url == "http://127.0.0.1:8000/v1"
@@ -157,16 +157,16 @@ def test_weights_that_are_not_published_in_bf16_are_refused():
 
     assert str(caught.value) == (
         "Mistral Medium 3.5 128B cannot be served in BF16: it is published in FP8 only.\n"
-        "Now:   Leave --weights away, or give --weights fp8."
+        "Now:   Omit --weights, or pass --weights fp8."
     )
 
 
-def test_published_bf16_weights_are_made_fp8_on_request():
+def test_published_bf16_weights_are_converted_to_fp8_on_request():
     assert ("--quantization", "fp8") in itertools.pairwise(command(model=SMALL, weights="fp8").arguments)
     assert "--quantization" not in command(model=SMALL).arguments
 
 
-def test_the_layout_and_the_parsers_follow_what_a_local_folder_holds(tmp_path: Path):
+def test_the_layout_and_parser_flags_depend_on_the_files_of_a_local_folder(tmp_path: Path):
     shape = replace(plan(PlanOptions(gpus="h100:4")).request.model, name=str(tmp_path))
     (tmp_path / "config.json").touch()
     assert command(model=shape).arguments[14:] == (
@@ -183,7 +183,7 @@ def test_the_layout_and_the_parsers_follow_what_a_local_folder_holds(tmp_path: P
     assert variables(command(model=shape)) == {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", **ALWAYS}
 
 
-def test_a_draft_that_is_not_here_has_to_be_fetched(tmp_path: Path):
+def test_a_draft_that_is_not_local_allows_downloads(tmp_path: Path):
     shape = replace(plan(PlanOptions(gpus="h100:4")).request.model, name=str(tmp_path))
     planned = plan(PlanOptions(gpus="h100:4", max_model_len=32768, draft="eagle"))
     made = engine_command(replace(planned, request=replace(planned.request, model=shape)), ServeOptions())
@@ -191,14 +191,14 @@ def test_a_draft_that_is_not_here_has_to_be_fetched(tmp_path: Path):
     assert variables(made) == ALWAYS
 
 
-def test_a_plan_for_the_cpu_names_no_gpu_and_keeps_to_its_own_packages():
+def test_a_plan_for_the_cpu_has_no_gpu_flags_and_uses_only_its_own_packages():
     made = command(
         ServeOptions(served_model_name="pocket"), model="pocket", gpus="cpu", max_model_len=8192, enforce_eager=True,
         max_num_seqs=8, kv_cache_memory_bytes=2**30,
     )  # fmt: skip
 
     assert made.arguments == (
-        *(*REACHED, "--served-model-name", "pocket", "--max-model-len", "8192", "--max-num-seqs", "8"),
+        *(*ADDRESS, "--served-model-name", "pocket", "--max-model-len", "8192", "--max-num-seqs", "8"),
         *("--max-num-batched-tokens", "16384", "--enforce-eager", "--kv-cache-memory-bytes", "1073741824"),
         *("--block-size", "128", *NATIVE, *CHAT),
     )
@@ -210,7 +210,7 @@ def test_a_plan_for_the_cpu_names_no_gpu_and_keeps_to_its_own_packages():
     }
 
 
-def test_every_flag_and_variable_has_a_reason_of_one_line_and_no_remote_code_is_trusted():
+def test_every_flag_and_variable_has_a_one_line_reason_and_no_remote_code_is_trusted():
     many = command(
         ServeOptions(served_model_name="m", api_key_file=Path("key")),
         draft="eagle",
@@ -267,5 +267,5 @@ def test_every_flag_and_variable_has_a_reason_of_one_line_and_no_remote_code_is_
         ("", None),
     ],
 )
-def test_a_log_line_tells_how_far_the_start_is(line: str, fact: StartFact | None):
+def test_a_log_line_shows_the_progress_of_the_start(line: str, fact: StartFact | None):
     assert read_start_line(line) == fact

@@ -1,4 +1,4 @@
-"""What vLLM's log tells of a start and of the load; the CPU's lines are of a real engine, the GPU's of the source."""
+"""vLLM's log lines about a start and the load: recorded on a CPU and an H200, or rendered from the source."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_the_summary_of_a_real_start_on_the_cpu():
     )
 
 
-def test_a_start_that_fits_itself_tells_the_length_it_chose():
+def test_the_summary_of_an_auto_fitted_start_has_the_chosen_length():
     summary = start_summary(real("auto_fit"))
 
     assert summary is not None
@@ -107,11 +107,11 @@ def test_a_start_that_failed_is_not_ready():
     assert (summary.ready, summary.kv_tokens, summary.url) == (False, None, None)
 
 
-def test_a_text_that_tells_of_no_start_has_no_summary():
+def test_a_text_without_a_start_has_no_summary():
     assert start_summary(["hello", ""]) is None
 
 
-def test_the_load_is_told_at_its_greatest_and_rates_as_last_said():
+def test_the_load_summary_has_peak_counts_and_last_rates():
     assert read_log(GPU).load == LoadSummary(
         running=12, waiting=3, kv_usage_percent=92.5, prefix_hit_percent=44.0, acceptance_length=1.72
     )
@@ -138,7 +138,7 @@ def test_the_load_is_told_at_its_greatest_and_rates_as_last_said():
         ),
     ],
 )
-def test_a_line_of_a_gpu_start_tells_how_far_it_is(line: str, fact: StartFact):
+def test_a_log_line_shows_the_progress_of_a_start_on_a_gpu(line: str, fact: StartFact):
     assert read_start_line(line) == fact
 
 

@@ -1,4 +1,4 @@
-"""Know the symptoms: what each is called, why it happens and what mends it; finds none."""
+"""Catalogue of every known symptom: its title, causes and fixes; data only."""
 
 from ..symptoms import Symptom
 from .files import FILES
@@ -11,4 +11,4 @@ from .system import SYSTEM
 __all__ = ["CATALOGUE"]
 
 CATALOGUE: dict[str, Symptom] = {**MEMORY, **SETTINGS, **FILES, **SYSTEM, **SERVER, **REQUESTS}
-"""Per symptom what is known about it."""
+"""All symptoms by name."""

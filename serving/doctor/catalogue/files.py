@@ -1,155 +1,165 @@
-"""Know the symptoms of weights, tokenizers and settings that are not there or cannot be read; finds none."""
+"""Catalogue of symptoms of missing or unreadable weights, tokenizers and model configuration; data only."""
 
 from ..symptoms import Symptom
 
-_FETCH = (
-    "Fetch the Mistral layout: hf download mistralai/Mistral-Medium-3.5-128B --include 'params.json' "
+_DOWNLOAD = (
+    "Download the Mistral layout: hf download mistralai/Mistral-Medium-3.5-128B --include 'params.json' "
     "'consolidated*.safetensors' 'tekken.json' 'SYSTEM_PROMPT.txt'"
 )
 
 FILES: dict[str, Symptom] = {
     "no_params_json": Symptom(
         title=("The model has no params.json",),
-        cause=("With `--config-format mistral` the shape of the model is read from params.json; {model} has none.",),
-        fix=(
-            f"{_FETCH}\nOr serve what is there: `--config-format hf --load-format auto`, tool calls are less well "
-            "tested so.",
+        cause=(
+            "With `--config-format mistral` the engine reads the model's configuration from params.json; {model} has "
+            "none.",
         ),
-        weight="ends",
+        fix=(
+            f"{_DOWNLOAD}\nOr serve the files that are there with `--config-format hf --load-format auto`; tool calls "
+            "are less well tested in that layout.",
+        ),
+        severity="stops",
     ),
     "no_weights": Symptom(
-        title=("There are no weights in the model's folder",),
-        cause=("{model} holds no file of the layout that was asked for.",),
-        fix=(_FETCH,),
-        weight="ends",
+        title=("The model's folder contains no weights",),
+        cause=("{model} contains no file of the requested layout.",),
+        fix=(_DOWNLOAD,),
+        severity="stops",
     ),
     "weights_broken": Symptom(
-        title=("A file of weights is damaged or not whole",),
+        title=("A weights file is damaged or incomplete",),
         cause=(
-            "Its beginning does not fit its length ({what}): a download that was cut, or the pointer of a repository "
-            "cloned without git-lfs.",
+            "The file's header does not match its length ({what}): an interrupted download, or a pointer file of a "
+            "repository cloned without git-lfs.",
         ),
-        fix=("Look at the sizes (`ls -l`), remove the file that is too small, and fetch it again: `hf download`",),
-        weight="ends",
+        fix=(
+            "Check the file sizes (`ls -l`), delete the file that is too small, and download it again: `hf download`",
+        ),
+        severity="stops",
     ),
     "json_broken": Symptom(
-        title=("A settings file of the model is not valid JSON",),
-        cause=("In {model}: {what}.", "Reading it ends with: {what}."),
-        fix=("Fetch params.json or config.json, and tekken.json, again: `hf download`",),
-        weight="ends",
+        title=("A configuration file of the model is not valid JSON",),
+        cause=("In {model}: {what}.", "The parser reports: {what}."),
+        fix=("Download params.json or config.json, and tekken.json, again: `hf download`",),
+        severity="stops",
         when_ready="tool_parsing",
     ),
     "config_unreadable": Symptom(
         title=("The model has no config.json that the engine understands",),
-        cause=("It was read in the Hugging Face layout.",),
+        cause=("The engine read the model in the Hugging Face layout.",),
         fix=(
-            "If the folder holds params.json and consolidated*.safetensors: `--config-format mistral --load-format "
+            "If the folder contains params.json and consolidated*.safetensors: `--config-format mistral --load-format "
             "mistral --tokenizer-mode mistral`",
         ),
-        sglang_fix=("Fetch the Hugging Face layout, config.json with it, which SGLang reads the model's shape from.",),
-        weight="ends",
+        sglang_fix=(
+            "Download the Hugging Face layout, including config.json: SGLang reads the model's configuration from it.",
+        ),
+        severity="stops",
     ),
     "tokenizer_missing": Symptom(
         title=("The model's tokenizer is missing",),
-        cause=("{model} holds no tokenizer.", "The model's folder holds no tekken.json."),
-        fix=("Fetch it: hf download mistralai/Mistral-Medium-3.5-128B tekken.json --local-dir FOLDER",),
-        weight="ends",
+        cause=("{model} contains no tokenizer.", "The model's folder contains no tekken.json."),
+        fix=("Download it: hf download mistralai/Mistral-Medium-3.5-128B tekken.json --local-dir FOLDER",),
+        severity="stops",
     ),
     "transformers_old": Symptom(
-        title=("transformers does not know the model type {type}",),
+        title=("transformers does not support the model type {type}",),
         cause=("The installed transformers is older than the model.",),
         fix=("In the engine's environment: pip install -U 'transformers>=5.4.0'",),
-        weight="ends",
+        severity="stops",
     ),
     "eagle_unknown": Symptom(
-        title=("This vLLM does not know the EAGLE draft of this model",),
-        cause=("Its class came with vLLM 0.21.0.",),
-        fix=("In the engine's environment: pip install -U 'vllm>=0.21.0'; or leave `--speculative-config` out.",),
-        weight="ends",
+        title=("This vLLM does not support this model's EAGLE draft",),
+        cause=("vLLM 0.21.0 added the draft's class.",),
+        fix=("In the engine's environment: pip install -U 'vllm>=0.21.0'; or omit `--speculative-config`.",),
+        severity="stops",
         hides=("architecture_unknown",),
     ),
     "architecture_unknown": Symptom(
-        title=("This engine does not know the architecture {arch}",),
-        cause=("The model is newer than the engine, or of a kind that it does not serve.",),
+        title=("This engine does not support the architecture {arch}",),
+        cause=("The model is newer than the engine, or of a kind that the engine does not serve.",),
         fix=("Upgrade the engine: pip install -U vllm",),
-        weight="ends",
+        severity="stops",
     ),
     "remote_code": Symptom(
-        title=("The model brings code of its own",),
-        cause=("Its files ask to be executed, which nothing here ever allows.",),
-        fix=("Take a model that the engine knows by itself; Mistral's need no such code.",),
-        weight="ends",
+        title=("The model requires custom code",),
+        cause=("The engine would have to execute code from the model's files, which is never allowed here.",),
+        fix=("Use a model that the engine supports itself; Mistral's models need no custom code.",),
+        severity="stops",
     ),
     "model_name": Symptom(
-        title=("The model is neither a folder here nor a name on the Hub",),
+        title=("The model is neither a local folder nor a name on the Hub",),
         cause=(
-            "{model} does not exist, and has not the form owner/name.",
-            "It does not exist, and has not the form owner/name.",
+            "{model} does not exist and does not have the form owner/name.",
+            "It does not exist and does not have the form owner/name.",
         ),
-        fix=("Correct the path; in a container: is the folder mounted (`-v /models:/models`)?",),
-        weight="ends",
+        fix=("Correct the path; in a container, check that the folder is mounted (`-v /models:/models`).",),
+        severity="stops",
     ),
     "model_not_found": Symptom(
-        title=("The Hugging Face Hub has no such model, or hides it",),
+        title=("The Hugging Face Hub did not find the model",),
         cause=("The name is wrong, or the repository is private and no token was given.",),
-        fix=("Check the name; if it is right, set a token that may read it: `HF_TOKEN` in the environment.",),
-        weight="ends",
+        fix=("Check the name; if it is right, set a token with read access: `HF_TOKEN` in the environment.",),
+        severity="stops",
     ),
     "gated": Symptom(
-        title=("The Hugging Face Hub refuses to give the model's files",),
+        title=("The Hugging Face Hub denies access to the model's files",),
         cause=("The repository is gated, and there is no token, or its owner has not accepted the licence.",),
         fix=(
-            "Accept the licence on the model's page, then set a token that may read it: `HF_TOKEN` in the environment.",
+            "Accept the licence on the model's page, then set a token with read access: `HF_TOKEN` in the environment.",
         ),
-        weight="ends",
+        severity="stops",
         hides=("model_not_found",),
     ),
     "not_cached": Symptom(
-        title=("The model is not on this machine, and nothing may be fetched",),
-        cause=("`HF_HUB_OFFLINE` is set, or the Hub cannot be reached, and the cache does not hold the model.",),
-        fix=("Fetch it first (`hf download MODEL`), or unset `HF_HUB_OFFLINE`; a folder is served without the Hub.",),
-        weight="ends",
+        title=("The model is not on this machine and cannot be downloaded",),
+        cause=("`HF_HUB_OFFLINE` is set or the Hub cannot be reached, and the cache does not contain the model.",),
+        fix=(
+            "Download it first (`hf download MODEL`), or unset `HF_HUB_OFFLINE`; a local folder is served without the "
+            "Hub.",
+        ),
+        severity="stops",
     ),
     "no_network": Symptom(
         title=("A server on the network could not be reached",),
-        cause=("A name was not resolved, or nothing answered.",),
-        fix=("Check network and proxy (`HTTPS_PROXY`); or fetch the model elsewhere and serve its folder.",),
-        weight="ends",
-        again=False,
+        cause=("A host name did not resolve, or nothing answered.",),
+        fix=("Check the network and proxy (`HTTPS_PROXY`); or download the model elsewhere and serve its folder.",),
+        severity="stops",
+        recurs=False,
     ),
     "too_many_requests": Symptom(
-        title=("The Hugging Face Hub was asked too often",),
-        cause=("It answers 429 for a while; with a token it allows more.",),
-        fix=("Set `HF_TOKEN` in the environment, and start again in some minutes.",),
-        weight="ends",
-        again=False,
+        title=("The Hugging Face Hub refuses further requests for now",),
+        cause=("It answers 429 for a while; with a token the limit is higher.",),
+        fix=("Set `HF_TOKEN` in the environment, and start again in a few minutes.",),
+        severity="stops",
+        recurs=False,
     ),
     "download_broken": Symptom(
-        title=("A download ended before its end",),
-        cause=("What arrived is shorter than what was announced.",),
-        fix=("Start again: `hf download` goes on where it ended. Is there disk enough? `df -h`",),
-        weight="ends",
-        again=False,
+        title=("A download was cut short",),
+        cause=("Fewer bytes arrived than were announced.",),
+        fix=("Start again: `hf download` resumes where it stopped. Check the free disk space: `df -h`",),
+        severity="stops",
+        recurs=False,
     ),
     "file_missing": Symptom(
         title=("A file is missing: {file}",),
-        cause=("The engine looked for it and it is not there.",),
-        fix=("Correct the flag that names it; in a container: is its folder mounted?",),
-        weight="ends",
+        cause=("The engine tried to open it, but it does not exist.",),
+        fix=("Correct the flag that names it; in a container, check that its folder is mounted.",),
+        severity="stops",
     ),
     "template_missing": Symptom(
         title=("The tokenizer has no chat template",),
-        cause=("The model was read in the Hugging Face layout, and that layout holds no template.",),
-        fix=("For a Mistral model: `--tokenizer-mode mistral`, which needs none.",),
-        sglang_fix=("Give the model's own template with `--chat-template FILE`.",),
-        weight="refuses",
+        cause=("The model was read in the Hugging Face layout, which contains no template.",),
+        fix=("For a Mistral model: `--tokenizer-mode mistral`, which needs no template.",),
+        sglang_fix=("Pass the model's own template with `--chat-template FILE`.",),
+        severity="refuses",
     ),
     "template_error": Symptom(
         title=("The chat template failed",),
-        cause=("It says: {what}",),
+        cause=("It reports: {what}",),
         fix=("For a Mistral model: `--tokenizer-mode mistral`, and no `--chat-template`.",),
-        sglang_fix=("Leave `--chat-template` out, or give the model's own; then look at what the messages hold.",),
-        weight="refuses",
-        again=False,
+        sglang_fix=("Omit `--chat-template`, or pass the model's own; then check the contents of the messages.",),
+        severity="refuses",
+        recurs=False,
     ),
 }

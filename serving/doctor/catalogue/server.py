@@ -1,121 +1,123 @@
-"""Know the symptoms of a server that listens and yet answers badly or not at all; finds none."""
+"""Catalogue of symptoms of a server that listens but answers badly or not at all; data only."""
 
 from ..symptoms import Symptom
 
 SERVER: dict[str, Symptom] = {
     "version_pair": Symptom(
-        title=("This vLLM and this mistral_common do not fit together",),
+        title=("This vLLM and this mistral_common are incompatible",),
         cause=(
             "mistral_common 1.13 requires an argument that vLLM up to 0.33 does not pass: every chat request fails, "
-            "though /health is green.",
+            "although /health reports success.",
         ),
         fix=("In the engine's environment: pip install 'mistral_common>=1.11.6,<1.13'",),
-        weight="refuses",
+        severity="refuses",
     ),
     "auto_choice_off": Symptom(
-        title=("The server does not take tools",),
+        title=("The server does not accept tools",),
         cause=("It was started without a tool-call parser.",),
         fix=("Start it with `--enable-auto-tool-choice --tool-call-parser mistral`.",),
-        weight="refuses",
+        severity="refuses",
     ),
     "not_mistral_mode": Symptom(
         title=("A Mistral model is served without the Mistral tokenizer",),
-        cause=("The tokenizer of the Hugging Face layout is used; tool calls then fail or arrive garbled.",),
+        cause=("The server uses the tokenizer of the Hugging Face layout; tool calls then fail or arrive garbled.",),
         fix=("Start with `--tokenizer-mode mistral --config-format mistral --load-format mistral`.",),
-        weight="refuses",
+        severity="refuses",
     ),
     "tool_parsing": Symptom(
-        title=("A tool call in an answer could not be read",),
+        title=("A tool call in an answer could not be parsed",),
         cause=(
-            "The parser did not recognise what the model wrote: the wrong parser or tokenizer mode, or cut output.",
+            "The parser did not recognise the model's output: the wrong parser or tokenizer mode, or truncated output.",
         ),
         fix=(
-            "Start with `--tokenizer-mode mistral --tool-call-parser mistral`, raise `max_tokens`, and if it was "
-            "rare ask again; then check the server: agent doctor --url URL",
+            "Start with `--tokenizer-mode mistral --tool-call-parser mistral`, raise `max_tokens`, and retry if it was "
+            "rare; then check the server: agent doctor --url URL",
         ),
         sglang_fix=(
-            "Start with `--tool-call-parser mistral`, raise `max_tokens`, and if it was rare ask again; then check the "
+            "Start with `--tool-call-parser mistral`, raise `max_tokens`, and retry if it was rare; then check the "
             "server: agent doctor --url URL",
         ),
-        weight="refuses",
-        again=False,
+        severity="refuses",
+        recurs=False,
     ),
     "finish_missing": Symptom(
         title=("An answer came without a finish reason",),
-        cause=("The stream ended early, or the engine left it out.",),
-        fix=("Take the answer by what it holds: it has calls or it has not; ask again if it was cut.",),
-        weight="refuses",
-        again=False,
+        cause=("The stream ended early, or the engine omitted the reason.",),
+        fix=("Check the answer's contents for calls instead; retry if it was truncated.",),
+        severity="refuses",
+        recurs=False,
     ),
     "all_refused": Symptom(
         title=("Every chat request was refused ({status})",),
-        cause=("None of {n} was answered, and the log does not say why: vLLM tells it only in the answer.",),
-        fix=("Ask the server itself: agent doctor --url URL",),
-        weight="refuses",
-        again=False,
+        cause=("None of {n} was answered, and the log does not say why: vLLM gives the reason only in the response.",),
+        fix=("Probe the server itself: agent doctor --url URL",),
+        severity="refuses",
+        recurs=False,
     ),
     "unauthorized": Symptom(
-        title=("The server wants a key",),
-        cause=("It was started with an API key, and the request carried none or another (HTTP {status}).",),
-        fix=("Put the server's key into the environment: export AGENT_API_KEY=…",),
-        weight="refuses",
-        again=False,
+        title=("The server requires an API key",),
+        cause=("It was started with an API key, but the request had none or another one (HTTP {status}).",),
+        fix=("Set the server's key in the environment: export AGENT_API_KEY=…",),
+        severity="refuses",
+        recurs=False,
     ),
     "no_endpoint": Symptom(
-        title=("The server has no such address",),
+        title=("The server has no such endpoint",),
         cause=("It answered {status}: the path is wrong, or this is another kind of server.",),
         fix=("The base URL of an OpenAI-compatible server ends in /v1: http://127.0.0.1:8000/v1",),
-        weight="refuses",
-        again=False,
+        severity="refuses",
+        recurs=False,
     ),
     "overloaded": Symptom(
-        title=("The server takes no more requests for now",),
+        title=("The server accepts no more requests for now",),
         cause=("It answered {status}.",),
-        fix=("Ask again after a pause, and send fewer at once.",),
-        weight="refuses",
-        again=False,
+        fix=("Retry after a pause, and send fewer requests at once.",),
+        severity="refuses",
+        recurs=False,
     ),
     "no_backend": Symptom(
         title=("A router or proxy got no answer from the engine",),
         cause=("It answered {status}: the engine behind it is down, starting, or slower than the proxy waits.",),
-        fix=("See whether the engine runs (agent serve status), and raise the proxy's read timeout.",),
-        weight="refuses",
-        again=False,
+        fix=("Check whether the engine runs (agent serve status), and raise the proxy's read timeout.",),
+        severity="refuses",
+        recurs=False,
     ),
     "not_ready": Symptom(
         title=("The server is not ready",),
         cause=("It answered {status}: it is starting, or its engine has ended.",),
-        fix=("See how it is: agent serve status",),
-        weight="refuses",
-        again=False,
+        fix=("Check its state: agent serve status",),
+        severity="refuses",
+        recurs=False,
     ),
     "engine_dead": Symptom(
         title=("The engine behind the server has ended",),
-        cause=("The server still answers, but only to say so; why stands in its log.",),
-        fix=("Read why: agent doctor --log FILE. Then start it again.",),
-        weight="ends",
-        again=False,
+        cause=("The server still answers, but only with this error; the reason is in its log.",),
+        fix=("Find the reason: agent doctor --log FILE. Then start it again.",),
+        severity="stops",
+        recurs=False,
     ),
     "slow_first_request": Symptom(
-        title=("A request waited for a kernel to be compiled",),
-        cause=("The first request of a new shape compiles {kernel}; those after it do not wait.",),
-        fix=("Send a request of the usual length after each start, before users come.",),
-        weight="harms",
-        again=False,
+        title=("A request waited for a kernel to compile",),
+        cause=("The first request of a new shape compiles {kernel}; later ones do not wait.",),
+        fix=("After each start, send a request of the usual length before users arrive.",),
+        severity="degrades",
+        recurs=False,
     ),
     "sampling_overridden": Symptom(
-        title=("The server's own sampling settings apply where a request sets none",),
-        cause=("They come from the model's generation_config.json; two servers may so answer differently.",),
+        title=("The server applies its own sampling settings if a request sets none",),
+        cause=("They come from the model's generation_config.json, so two servers may answer differently.",),
         fix=(
-            "Send temperature and top_p with each request (0.0 for exact jobs; 0.7 and top_p 0.95 for reasoning high), "
-            "or start with `--generation-config vllm`.",
+            "Send temperature and top_p with each request (temperature 0.0 for exact tasks; 0.7 and top_p 0.95 for "
+            "reasoning effort high), or start with `--generation-config vllm`.",
         ),
-        weight="notes",
+        severity="note",
     ),
     "kv_fp8": Symptom(
-        title=("The KV cache is kept in FP8",),
-        cause=("It takes half the memory; without scaling factors in the checkpoint answers may become less exact.",),
+        title=("The KV cache is stored in FP8",),
+        cause=(
+            "It takes half the memory; without scaling factors in the checkpoint, answers may become less accurate.",
+        ),
         fix=("If answers are worse than expected, compare with `--kv-cache-dtype auto`.",),
-        weight="notes",
+        severity="note",
     ),
 }

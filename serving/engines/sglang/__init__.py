@@ -1,4 +1,4 @@
-"""Everything known of SGLang: its flags, its endpoints; imports no SGLang."""
+"""SGLang's flags, log lines and endpoints; does not import SGLang."""
 
 from .flags import command
 

@@ -1,6 +1,6 @@
-"""Know what the lines of SGLang's log say of a start, of the load and of failures; read no file, explain nothing.
+"""Patterns of SGLang's log lines about a start, the load and failures; reads no file and explains nothing.
 
-Read in the source of SGLang 0.5.23 (managers/scheduler.py, model_executor/model_runner.py, pool_configurator.py,
+Source: SGLang 0.5.23 (managers/scheduler.py, model_executor/model_runner.py, pool_configurator.py,
 managers/tokenizer_manager.py, entrypoints/engine.py, observability), 2026-11. None of it was seen running.
 """
 
@@ -8,54 +8,61 @@ import re
 from collections.abc import Iterable
 
 from ..log_patterns import LogPattern, pattern
-from ..log_summary import Opening, StartFact, StartSummary, Telltale, fact_of, summarize, telltale
+from ..log_summary import (
+    PhasePattern,
+    StartFact,
+    StartSummary,
+    ValuePattern,
+    find_start_fact,
+    summarize_start,
+    value_pattern,
+)
 
 
 def read_start_line(line: str) -> StartFact | None:
-    """Read one line of SGLang's log; None: it says nothing about how far the start is."""
-    return fact_of(line, _PHASES)
+    """Return the progress of a start that one line of SGLang's log shows; None if it shows none."""
+    return find_start_fact(line, _PHASES)
 
 
 def start_summary(lines: Iterable[str]) -> StartSummary | None:
-    """Read what a log tells of the memory and the time of a start; None: it tells nothing of one."""
-    return summarize(lines, START, "sglang")
+    """Return the memory and timing of a start; None if the log shows no start."""
+    return summarize_start(lines, START_VALUES, "sglang")
 
 
 READY = re.compile(r"The server is fired up and ready to roll!")
 """The server listens."""
 
 STOPPED = re.compile(r"^Shutting down|Gracefully exiting")
-"""Somebody ends the server; errors that follow are of no account."""
+"""The server is being stopped; errors that follow do not count."""
 
 QUOTING = re.compile(r"^(?:Receive(?: OpenAI)?|Finish): obj=")
-"""A line that may hold what a user or the model said. Source: utils/request_logger.py."""
+"""A line that may quote a user or the model. Source: utils/request_logger.py."""
 
 BANNER = re.compile(r"server_args=ServerArgs\(")
-"""The first words of a start."""
+"""The first lines of a start."""
 
-START: tuple[Telltale, ...] = (
-    telltale(r"server_args=ServerArgs\(.*model_path='(?P<model>[^']+)'"),
-    # SGLang says GB and counts in GiB: get_available_gpu_memory divides by 1 << 30.
-    telltale(r"Load weight end\. elapsed=(?P<load_s>[\d.]+) s", "most"),
-    telltale(r"Load weight end\. .*?type=(?P<architecture>\w+)"),
-    telltale(r"Load weight end\. .*mem usage=(?P<weights_gib>[\d.]+) GB", "most"),
-    telltale(r"max_total_num_tokens=(?P<kv_tokens>\d+), chunked_prefill_size=(?P<max_num_batched_tokens>-?\d+)"),
-    telltale(r"max_total_num_tokens=.*context_len=(?P<max_model_len>\d+)"),
-    telltale(r"Capture .* end\. .*elapsed=(?P<capture_s>[\d.]+) s, mem usage=(?P<graph_gib>-?[\d.]+) GB", "most"),
-    telltale(r"Uvicorn running on (?P<url>http\S+)"),
-    telltale(r"(?P<ready>The server is fired up and ready to roll!)"),
+START_VALUES: tuple[ValuePattern, ...] = (
+    value_pattern(r"server_args=ServerArgs\(.*model_path='(?P<model>[^']+)'"),
+    # SGLang writes GB but counts in GiB: get_available_gpu_memory divides by 1 << 30.
+    value_pattern(r"Load weight end\. elapsed=(?P<load_s>[\d.]+) s", "max"),
+    value_pattern(r"Load weight end\. .*?type=(?P<architecture>\w+)"),
+    value_pattern(r"Load weight end\. .*mem usage=(?P<weights_gib>[\d.]+) GB", "max"),
+    value_pattern(r"max_total_num_tokens=(?P<kv_tokens>\d+), chunked_prefill_size=(?P<max_num_batched_tokens>-?\d+)"),
+    value_pattern(r"max_total_num_tokens=.*context_len=(?P<max_model_len>\d+)"),
+    value_pattern(r"Capture .* end\. .*elapsed=(?P<capture_s>[\d.]+) s, mem usage=(?P<graph_gib>-?[\d.]+) GB", "max"),
+    value_pattern(r"Uvicorn running on (?P<url>http\S+)"),
+    value_pattern(r"(?P<ready>The server is fired up and ready to roll!)"),
 )
 """Values of a start; the groups are fields of `StartSummary`."""
 
-LOAD: tuple[Telltale, ...] = (
-    telltale(r"(?:Decode|Prefill) batch.*#running-req: (?P<running>\d+)", "most"),
-    telltale(r"(?:Decode|Prefill) batch.*#queue-req: (?P<waiting>\d+)", "most"),
-    telltale(r"accept len: (?P<acceptance_length>[\d.]+), accept rate: "),
+LOAD_VALUES: tuple[ValuePattern, ...] = (
+    value_pattern(r"(?:Decode|Prefill) batch.*#running-req: (?P<running>\d+)", "max"),
+    value_pattern(r"(?:Decode|Prefill) batch.*#queue-req: (?P<waiting>\d+)", "max"),
+    value_pattern(r"accept len: (?P<acceptance_length>[\d.]+), accept rate: "),
 )
 """Values of the load; the groups are fields of `LoadSummary`."""
 
-# (what the line looks like, the phase it opens, what to say).
-_PHASES: tuple[Opening, ...] = (
+_PHASES: tuple[PhasePattern, ...] = (
     (re.compile(r"server_args=ServerArgs\("), "importing", "SGLang: reading the settings"),
     (
         re.compile(r"Load weight begin\. avail mem=(?P<gb>[\d.]+) GB"),
@@ -67,7 +74,11 @@ _PHASES: tuple[Opening, ...] = (
         "loading weights",
         "weights read in {s} s, they take {gb} GB",
     ),
-    (re.compile(r"Memory pool end\. avail mem=(?P<gb>[\d.]+) GB"), "warming up", "KV cache made, {gb} GB are free"),
+    (
+        re.compile(r"Memory pool end\. avail mem=(?P<gb>[\d.]+) GB"),
+        "warming up",
+        "KV cache allocated, {gb} GB are free",
+    ),
     (re.compile(r"max_total_num_tokens=(?P<tokens>\d+),"), "warming up", "KV cache holds {tokens} tokens"),
     (re.compile(r"The server is fired up and ready to roll!"), "warming up", "server starts"),
 )
@@ -107,7 +118,7 @@ DEATH = re.compile(
     r"Received sigquit from a child process|SIGQUIT received|scheduler died during initialization|"
     r"hit an exception: Traceback"
 )
-"""A line that says only that the engine ended: the reason stands above it."""
+"""A line that reports only that the engine ended; the reason is above it."""
 
 FLAGS = (
     *("--model-path", "--tokenizer-path", "--host", "--port", "--api-key", "--served-model-name", "--context-length"),
@@ -122,4 +133,4 @@ FLAGS = (
     ),
     *("--speculative-num-draft-tokens", "--cuda-graph-max-bs-decode", "--trust-remote-code", "--enable-torch-compile"),
 )
-"""Flags that people give, to find the one that was meant. Source: server_args.py of SGLang 0.5.23."""
+"""Flags in common use, for suggesting the nearest. Source: server_args.py of SGLang 0.5.23."""

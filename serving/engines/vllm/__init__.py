@@ -1,4 +1,4 @@
-"""Everything known of vLLM: its flags, its environment, its log lines, its endpoints; imports no vLLM."""
+"""vLLM's flags, environment, log lines and endpoints; does not import vLLM."""
 
 from .flags import command
 from .log import StartFact, read_start_line

@@ -1,7 +1,7 @@
-"""Know what the failures of vLLM look like in its log and in its HTTP errors; explain none of them.
+"""Patterns of vLLM's failures in its log and its HTTP errors; explains none of them.
 
-Read in the source of vLLM 0.32.0 and 0.33.0, 2026-11; the file of the source stands above each group. Which of them
-were seen for real is written in tests/data/engine_logs/README.md.
+Source: vLLM 0.32.0 and 0.33.0, read 2026-11; the source files are named above each group.
+tests/data/engine_logs/README.md says which of them were seen in a running engine.
 """
 
 import re
@@ -92,7 +92,7 @@ _FILES: tuple[LogPattern, ...] = (
 _LIFE: tuple[LogPattern, ...] = (
     pattern("killed", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: -9\)"),
     pattern("crashed", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: (?P<code>-(?!9\b|15\b)\d+)\)"),
-    # Seen of a worker that was killed: its exit code was not known yet when this was written.
+    # Seen when a worker was killed: its exit code was not known yet when this line was logged.
     pattern("worker_lost", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: (?:None|\d+|-15)\)"),
     pattern("core_lost", r"MPClient: engine core exited unexpectedly"),
     pattern("start_timeout", r"Timed out waiting for engine core processes to start.*Waited (?P<s>\d+)s"),
@@ -143,7 +143,7 @@ _LOAD: tuple[LogPattern, ...] = (
 
 LOG_PATTERNS: tuple[LogPattern, ...] = (*_MEMORY, *_SETTINGS, *_FILES, *_LIFE, *_REQUEST, *_LOAD)
 
-# entrypoints/openai/engine/protocol.py; what no pattern above knows better.
+# entrypoints/openai/engine/protocol.py; less specific than all patterns above.
 FIELD_PATTERNS: tuple[LogPattern, ...] = (
     pattern(
         "bad_field",
@@ -151,14 +151,14 @@ FIELD_PATTERNS: tuple[LogPattern, ...] = (
     ),
     pattern("bad_field", r"^(?:\S+: )?(?P<why>.{1,400}?)\.? \(parameter=(?P<field>\w+)(?:, value=[^)]*)?\)"),
 )
-"""Tried after all others."""
+"""Tried after all other patterns."""
 
 DEATH = re.compile(
     r"Engine core initialization failed|EngineCore failed to start|EngineCore encountered a fatal error|"
     r"WorkerProc (?:initialization )?failed|WorkerProc hit an exception|EngineDeadError|Failed core proc|"
     r"EngineCore encountered an issue|died unexpectedly|Worker failed with error|Executor failed\.|cancelled$"
 )
-"""A line that says only that the engine ended: the reason stands above it."""
+"""A line that reports only that the engine ended; the reason is above it."""
 
 FLAGS = (
     *("--model", "--tokenizer", "--tokenizer-mode", "--config-format", "--load-format", "--download-dir", "--revision"),
@@ -181,8 +181,8 @@ FLAGS = (
     *("--enable-log-requests", "--disable-log-stats", "--enable-server-load-tracking", "--enable-sleep-mode"),
     *("--reasoning-effort-map", "--tool-strict-level", "--structured-outputs-config", "--async-scheduling"),
 )
-"""Flags that people give, to find the one that was meant. Source: `vllm serve --help=all`, 0.32.0, 2026-11-23;
-`--reasoning-effort-map` is of 0.33.0."""
+"""Flags in common use, for suggesting the nearest. Source: `vllm serve --help=all`, 0.32.0, 2026-11-23;
+`--reasoning-effort-map` is new in 0.33.0."""
 
 
 def longest_that_fits(evidence: str) -> int | None:
