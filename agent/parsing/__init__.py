@@ -1,1 +1,1 @@
-"""From the text of a reply to checked tool calls: reading, repair, rescue, validation, feedback."""
+"""Turn a reply's text into checked tool calls: reading, repair, rescue, validation, feedback."""

@@ -1,4 +1,4 @@
-"""Read call objects, {"name": ..., "arguments": {...}}, out of JSON text; knows no tools and validates nothing."""
+"""Parse call objects, {"name": ..., "arguments": {...}}, from JSON text; validates neither tools nor arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .repair import Parsed, parse_object
 
 
 def calls_in_json(text: str) -> list[RawCall] | None:
-    """Read one call object, or an array of them; None: it is something else."""
+    """Parse one call object or an array of them; None if the text is anything else."""
     if not text.startswith("["):
         call = call_from_text(text)
         return None if call is None else [call]
@@ -27,14 +27,18 @@ def calls_in_json(text: str) -> list[RawCall] | None:
 
 
 def call_from_text(text: str, *, marked: bool = False) -> RawCall | None:
-    """Read the text of one call object; see `call_from_value`."""
+    """Parse the text of one call object; see `call_from_value`."""
     parsed = parse_object(text)
     return call_from_value(parsed.value, text, marked=marked) if isinstance(parsed, Parsed) else None
 
 
 def call_from_value(value: JsonValue, text: str, *, marked: bool = False) -> RawCall | None:
-    """Read one call object; None: it is something else. `text`: where it stands, for the spelling of its numbers;
-    `marked`: a marker says that it is a call, so its arguments may be left out.
+    """Convert one call object; None if the value is anything else.
+
+    Args:
+        value: the parsed value.
+        text: the JSON text that contains it; preserves the spelling of its numbers.
+        marked: a marker identifies it as a call, so its arguments may be missing.
     """
     if not isinstance(value, dict) or not set(value) <= _KEYS or not isinstance(value.get("name"), str):
         return None
@@ -44,11 +48,11 @@ def call_from_value(value: JsonValue, text: str, *, marked: bool = False) -> Raw
         return RawCall(name=str(value["name"]), arguments=inner)
     if not isinstance(inner, dict):
         return None
-    return RawCall(name=str(value["name"]), arguments=_spelling_of(inner, key, text))
+    return RawCall(name=str(value["name"]), arguments=_source_text(inner, key, text))
 
 
 def object_end(text: str, begin: int) -> int | None:
-    """Return where the object that begins here ends; None: there is none, or it is not complete."""
+    """Return the index just after the object that begins here; None if there is none or it is incomplete."""
     if text[begin : begin + 1] != "{":
         return None
     try:
@@ -62,7 +66,7 @@ def object_end(text: str, begin: int) -> int | None:
 
 
 def broken_call(text: str) -> RawCall:
-    """Make a call of a text that was meant as one but cannot be read, so that it can be answered."""
+    """Build a call from text that was meant as one but cannot be parsed, so that it gets an answer."""
     name = re.search(r'"name"\s*:\s*"([^"]*)"', text)
     arguments = re.search(r'"(?:arguments|parameters)"\s*:\s*(.*)', text, re.DOTALL)
     return RawCall(
@@ -74,8 +78,8 @@ def broken_call(text: str) -> RawCall:
 _KEYS = {"name", "arguments", "parameters", "type", "id"}
 
 
-def _spelling_of(inner: JsonObject, key: str, text: str) -> str:
-    """Return the member's own text rather than our rendering of it: 3.10 must not become 3.1."""
+def _source_text(inner: JsonObject, key: str, text: str) -> str:
+    """Return the member's original text, not a re-rendering: 3.10 must not become 3.1."""
     for match in re.finditer(rf"\b{key}\b['\"”]?\s*:\s*", text):
         end = object_end(text, match.end())
         parsed = None if end is None else parse_object(text[match.end() : end])

@@ -1,4 +1,4 @@
-"""Write the feedback that the model gets about an invalid call; decides nothing."""
+"""Format the feedback that the model gets about an invalid call; decides nothing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import assert_never, cast
 from ..tooling.tool import Tool
 from ..tooling.toolbox import Toolbox
 from .validation import InvalidCall
-from .wording import example_arguments, issue_words, quoted, schema_words
+from .wording import describe_issue, example_arguments, quoted, schema_note
 
 
 def feedback(invalid: InvalidCall, *, attempt: int, same_as_before: bool, toolbox: Toolbox) -> str:
-    """Say to the model what was wrong, what was expected, and what to do now.
+    """Return what was wrong, what was expected and what to do now, as text for the model.
 
     Args:
-        invalid: the bad call.
-        attempt: how many times in a row calls of this tool were bad, this one counted; shown from 2 on.
-        same_as_before: this call is the one that failed before; the text then gives an example and a way out.
+        invalid: the invalid call.
+        attempt: number of consecutive invalid calls of this tool, including this one; shown from 2 on.
+        same_as_before: the same call failed before; the text then adds an example and a way out.
         toolbox: the tools of the run.
     """
     known = invalid.tool is not None and invalid.kind != "unknown_tool"
@@ -51,7 +51,7 @@ def _what_is_wrong(invalid: InvalidCall, name: str, times: str, toolbox: Toolbox
 
 def _mismatch_words(invalid: InvalidCall, name: str, times: str) -> str:
     tool = cast("Tool", invalid.tool)
-    words = [issue_words(issue, tool) + schema_words(issue, tool) for issue in invalid.issues[:_MAX_ISSUES]]
+    words = [describe_issue(issue, tool) + schema_note(issue, tool) for issue in invalid.issues[:_MAX_ISSUES]]
     if len(invalid.issues) > _MAX_ISSUES:
         words.append(f"and {len(invalid.issues) - _MAX_ISSUES} more")
     if len(words) == 1:

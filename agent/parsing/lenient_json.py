@@ -1,4 +1,4 @@
-"""Read one carelessly written JSON object; every liberty is named, and what the text leaves open is never closed."""
+"""Parse one sloppily written JSON object; every deviation is named, and nothing left open is ever closed."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from pydantic import JsonValue
 from ..tooling.arguments import JsonObject
 
 MAX_DEPTH = 100
-"""Nesting beyond this is refused: pydantic's reader stops at 200, and Python's own stack is not far behind."""
+"""Deeper nesting is refused: pydantic's parser stops at 200, and Python's own stack allows little more."""
 
 
 class Unreadable(ValueError):
-    """Raised where the text stops having exactly one meaning."""
+    """Raised where the text no longer has exactly one meaning."""
 
     def __init__(self, reason: str, *, position: int | None = None, cut_off: bool = False) -> None:
         self.reason = reason
         self.position = position
-        """Index into the text. None: the text as a whole."""
+        """Index into the text. None means the text as a whole."""
         self.cut_off = cut_off
-        """True: the text ended while something was open."""
+        """True if the text ended with something still open."""
         super().__init__(reason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lenient:
-    """An object and what had to be overlooked to read it."""
+class LenientObject:
+    """An object and the deviations from JSON in its text."""
 
     value: JsonObject
     end: int
     """Index just after its closing brace."""
-    liberties: tuple[str, ...]
+    deviations: tuple[str, ...]
 
 
-def read_lenient(text: str, start: int) -> Lenient:
-    """Read the object whose opening brace stands at `start`.
+def read_lenient(text: str, start: int) -> LenientObject:
+    """Parse the object whose opening brace is at `start`.
 
     Raises:
-        Unreadable: it is not complete, or has no single meaning.
+        Unreadable: the object is incomplete or ambiguous.
     """
     reader = _Reader(text, start)
     value = reader.read_object()
-    reader.settle_escapes()
-    return Lenient(value=value, end=reader.at, liberties=tuple(reader.liberties))
+    reader.resolve_escapes()
+    return LenientObject(value=value, end=reader.at, deviations=tuple(reader.deviations))
 
 
 def unique_keys(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
-    """Make an object of its members, as json's `object_pairs_hook`.
+    """Build an object from its members; for json's `object_pairs_hook`.
 
     Raises:
-        Unreadable: a key comes twice, so which value is meant cannot be known.
+        Unreadable: a key occurs twice, so the value is ambiguous.
     """
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise Unreadable(f"the key {json.dumps(twice, ensure_ascii=False)} comes twice")
-    return made
+    return members
 
 
-_BLANK = re.compile(r"[ \t\r\n\u00a0]*")
+_WHITESPACE = re.compile(r"[ \t\r\n\u00a0]*")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
 _NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d+)?)")
@@ -75,34 +75,34 @@ _WORDS: dict[str, JsonValue] = {"true": True, "false": False, "null": None, "Tru
 
 
 class _Reader:
-    """One pass over the text, from left to right; strings end at their first unescaped closing quote."""
+    """One left-to-right pass over the text; strings end at their first unescaped closing quote."""
 
     def __init__(self, text: str, start: int) -> None:
         self.text = text
         self.at = start
-        self.liberties: dict[str, None] = {}
+        self.deviations: dict[str, None] = {}
         self.depth = 0
-        self.odd_escape: int | None = None
-        self.meant_escape = False
+        self.stray_at: int | None = None
+        self.has_escape = False
 
     def fail(self, reason: str) -> Unreadable:
         if self.at >= len(self.text):
             return Unreadable("the text ends inside the object", position=len(self.text), cut_off=True)
         return Unreadable(reason, position=self.at)
 
-    def take(self, liberty: str) -> None:
-        self.liberties[liberty] = None
+    def note(self, deviation: str) -> None:
+        self.deviations[deviation] = None
 
     def peek(self) -> str:
-        """Skip blanks and comments; return the next character, or nothing at the end."""
+        """Skip whitespace and comments; return the next character, or an empty string at the end."""
         while True:
-            blank = _BLANK.match(self.text, self.at)
-            assert blank is not None, "it matches nothing, too"
-            self.at = blank.end()
+            space = _WHITESPACE.match(self.text, self.at)
+            assert space is not None, "the pattern also matches an empty string"
+            self.at = space.end()
             comment = _COMMENT.match(self.text, self.at)
             if comment is None:
                 return self.text[self.at : self.at + 1]
-            self.take("comment")
+            self.note("comment")
             self.at = comment.end()
 
     def read_value(self) -> JsonValue:
@@ -126,7 +126,7 @@ class _Reader:
             self.at += 1
             value = self.read_value()
             pairs.append((key, value))
-            self.separate("}", after=value)
+            self.read_separator("}", after=value)
         self.leave()
         return unique_keys(pairs)
 
@@ -135,7 +135,7 @@ class _Reader:
         items: list[JsonValue] = []
         while self.peek() != "]":
             items.append(self.read_value())
-            self.separate("]", after="")
+            self.read_separator("]", after="")
         self.leave()
         return items
 
@@ -149,17 +149,17 @@ class _Reader:
         self.depth -= 1
         self.at += 1
 
-    def separate(self, closing: str, *, after: JsonValue) -> None:
-        """Go past a comma; a comma before the closing bracket and one left out between members are liberties."""
+    def read_separator(self, closing: str, *, after: JsonValue) -> None:
+        """Skip a comma; a trailing comma and a missing one between members are noted as deviations."""
         before = self.at
         char = self.peek()
         if char == ",":
             self.at += 1
             if self.peek() == closing:
-                self.take("trailing_comma")
-        # After a string a quote may as well be one that was not escaped, so there the comma is not optional.
+                self.note("trailing_comma")
+        # After a string, a quote may be an unescaped one, so the comma is required there.
         elif char == '"' and closing == "}" and self.at > before and not isinstance(after, str):
-            self.take("missing_comma")
+            self.note("missing_comma")
         elif char != closing:
             raise self.fail(f"expected a comma or {closing}")
 
@@ -170,14 +170,14 @@ class _Reader:
         if word is None:
             raise self.fail("expected a key in double quotes")
         self.at = word.end()
-        self.take("unquoted_key")
+        self.note("unquoted_key")
         return word.group()
 
     def read_string(self) -> str:
         opening = self.text[self.at]
         closing = _CLOSING[opening]
         if opening != '"':
-            self.take("single_quotes" if opening == "'" else "typographic_quotes")
+            self.note("single_quotes" if opening == "'" else "typographic_quotes")
         self.at += 1
         source: list[str] = []
         while (char := self.text[self.at : self.at + 1]) != closing:
@@ -192,7 +192,7 @@ class _Reader:
         self.at += 1
         whole = "".join(source)
         if _CONTROL.search(whole):
-            self.take("control_characters")
+            self.note("control_characters")
         return json.JSONDecoder(strict=False).decode(f'"{whole}"')
 
     def read_escape(self, opening: str) -> str:
@@ -205,22 +205,22 @@ class _Reader:
         self.at += 2
         if char in "\"'/":
             if char == "'" and opening != "'":
-                self.take("escaped_apostrophe")
+                self.note("escaped_apostrophe")
             return "'" if char == "'" else f"\\{char}"
         if char in "bfnrtu\\":
-            self.meant_escape = True
+            self.has_escape = True
             return f"\\{char}"
-        self.odd_escape = self.at - 2
+        self.stray_at = self.at - 2
         return f"\\\\{char}"
 
-    def settle_escapes(self) -> None:
-        """Take backslashes that escape nothing for themselves, unless others here do escape: then who knows which."""
-        if self.odd_escape is None:
+    def resolve_escapes(self) -> None:
+        """Treat backslashes that escape nothing as literal; raise if the text also holds real escapes."""
+        if self.stray_at is None:
             return
-        if self.meant_escape:
-            char = self.text[self.odd_escape + 1]
-            raise Unreadable(f"\\{char} is no JSON escape; write a backslash itself as \\\\", position=self.odd_escape)
-        self.take("single_backslashes")
+        if self.has_escape:
+            char = self.text[self.stray_at + 1]
+            raise Unreadable(f"\\{char} is no JSON escape; write a backslash itself as \\\\", position=self.stray_at)
+        self.note("single_backslashes")
 
     def read_number(self) -> JsonValue:
         found = _NUMBER.match(self.text, self.at)
@@ -232,9 +232,9 @@ class _Reader:
         if self.at >= len(self.text):
             raise self.fail("")
         if token[0] == "+":
-            self.take("plus_sign")
+            self.note("plus_sign")
         if "_" in token:
-            self.take("digit_separators")
+            self.note("digit_separators")
         self.at, end = start, self.at
         value = self.number(token.replace("_", ""))
         self.at = end
@@ -244,7 +244,7 @@ class _Reader:
         digits = token.lstrip("+-")
         try:
             if digits[:2] in {"0x", "0X"}:
-                self.take("hexadecimal")
+                self.note("hexadecimal")
                 return int(token, 16)
             if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
                 raise self.fail("a number with leading zeros may be octal or a text")
@@ -266,5 +266,5 @@ class _Reader:
             raise self.fail(f"{word.group()} is not a JSON value")
         self.at = word.end()
         if word.group()[0].isupper():
-            self.take("python_literal")
+            self.note("python_literal")
         return _WORDS[word.group()]

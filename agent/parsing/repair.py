@@ -1,4 +1,4 @@
-"""Turn the text of a call's arguments into one JSON object; only meaning that is certain is repaired, never guessed."""
+"""Parse the text of a call's arguments into one JSON object; repairs only what is unambiguous, guesses nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from ..tooling.arguments import JsonObject
-from .lenient_json import MAX_DEPTH, Lenient, Unreadable, read_lenient, unique_keys
+from .lenient_json import MAX_DEPTH, LenientObject, Unreadable, read_lenient, unique_keys
 from .unescaped_quotes import read_unescaped_quotes
 
 
@@ -21,40 +21,40 @@ class Parsed:
 
     value: JsonObject
     text: str
-    """The object as JSON; the text as it came when nothing was repaired, so the history keeps the model's bytes."""
+    """The object as JSON; the original text if nothing was repaired, so the history keeps the model's bytes."""
     repairs: tuple[str, ...]
-    """Names of what was mended, in order; empty: nothing."""
+    """Names of the repairs, in order. Empty means none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unparsable:
-    """Arguments that are no JSON object, or whose meaning cannot be known."""
+    """Arguments that are not a JSON object, or are ambiguous."""
 
     reason: str
-    """In words for the model, to be followed by the place: `expected a comma or }`."""
+    """A clause for the model, to be followed by the position: `expected a comma or }`."""
     position: int | None
-    """Index into the text, from 0. None: the text as a whole."""
+    """Index into the text, from 0. None means the text as a whole."""
     cut_off: bool
-    """True: it looks as if it ended early."""
+    """True if the text seems to end early."""
 
 
 def parse_object(text: str) -> Parsed | Unparsable:
-    """Read the arguments of a call.
+    """Parse the arguments of a call.
 
-    Repaired is what can mean one thing only (a comparison of eight repair libraries on 49 inputs, 2026-11): Python and
-    JavaScript spellings, trailing or missing commas, wrappings around one complete object, one level of double
-    encoding, raw control characters, quotes left unescaped. Never closed is a string, number, array or object that the
-    text leaves open.
+    Repairs what can mean only one thing (a comparison of eight repair libraries on 49 inputs, 2026-11): Python and
+    JavaScript spellings, trailing or missing commas, wrappers around one complete object, one level of double
+    encoding, raw control characters, unescaped quotes. Never closes a string, number, array or object that the text
+    leaves open.
     Never raises.
     """
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError:
-        return _mended(text)
+        return _repaired(text)
     except (ValueError, RecursionError) as error:
-        return _refused("", _as_unreadable(error))
+        return _unparsable("", _as_unreadable(error))
     if isinstance(value, dict):
-        return _sound(cast("JsonObject", value), text, ())
+        return _accept(cast("JsonObject", value), text, ())
     if isinstance(value, str):
         return _double_encoded(value)
     return Unparsable(reason=f"it is {_KINDS[type(value)]}, not an object", position=None, cut_off=False)
@@ -74,7 +74,7 @@ def _finite(token: str) -> float:
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 _KINDS = {list: "an array", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
-# A string that is nothing but a drive and segments which all begin with the letter of a JSON escape.
+# A string that is only a drive and segments that all begin with the letter of a JSON escape.
 _WINDOWS_PATH = re.compile(r'"[A-Za-z]:(?:\\[bfnrt][^\\"\s:]*)+"')
 
 
@@ -83,16 +83,16 @@ def _as_unreadable(error: ValueError | RecursionError) -> Unreadable:
         return error
     if isinstance(error, RecursionError):
         return Unreadable(_TOO_DEEP)
-    return Unreadable("a number has too many digits")  # the only other refusal of json's reader: int() and 4300 digits
+    return Unreadable("a number has too many digits")  # json's only other ValueError: int() refuses over 4300 digits
 
 
-def _sound(value: JsonObject, text: str, repairs: tuple[str, ...]) -> Parsed | Unparsable:
-    """Refuse what JSON lets pass but nobody can mean or carry further."""
-    # A short text without escapes can be neither deep nor half a character; most calls are like that.
-    harmless = len(text) <= MAX_DEPTH and text.isascii() and "\\" not in text
-    flaw = None if harmless else _flaw(value, text)
+def _accept(value: JsonObject, text: str, repairs: tuple[str, ...]) -> Parsed | Unparsable:
+    """Accept the object unless it cannot be meant or encoded: deep nesting, lone surrogates, misread Windows paths."""
+    # A short text without escapes is neither too deep nor holds a lone surrogate; most calls are like that.
+    simple = len(text) <= MAX_DEPTH and text.isascii() and "\\" not in text
+    flaw = None if simple else _flaw(value, text)
     if flaw is not None:
-        return _refused("", flaw)
+        return _unparsable("", flaw)
     return Parsed(value=value, text=json.dumps(value, ensure_ascii=False) if repairs else text, repairs=repairs)
 
 
@@ -138,7 +138,7 @@ def _double_encoded(inner: str) -> Parsed | Unparsable:
     if isinstance(found, Unparsable):
         reason = f"it is a string that holds JSON, and in that {found.reason}"
         return Unparsable(reason=reason, position=None, cut_off=found.cut_off)
-    return _sound(found.value, inner, ("double_encoded", *found.repairs))
+    return _accept(found.value, inner, ("double_encoded", *found.repairs))
 
 
 _MARK = r"(?:</?s>|<\|[a-z_]+\|>|<pad>|\[/[A-Z_]+\]|</tool_call>|</function>)"
@@ -148,52 +148,52 @@ _TAIL_MARKS = re.compile(rf"(?:\s|\}}|```|{_MARK})*")
 _TRAILING_TEXT = re.compile(r"\s+[^\W\d_][^{}\[\]\"<>`]*|\s*(?://|#)[^\n]*\s*")
 
 
-def _mended(text: str) -> Parsed | Unparsable:
+def _repaired(text: str) -> Parsed | Unparsable:
     start = text.find("{")
     if not text.strip():
         return Unparsable(reason="it is empty", position=None, cut_off=False)
     head = None if start < 0 else _head(text[:start])
     if head is None:
-        return _refused(text, Unreadable("it is not an object", position=0))
+        return _unparsable(text, Unreadable("it is not an object", position=0))
     try:
         read = _read(text, start)
-        tail = _tail(text[read.end :], fenced="code_fence" in head, braces=read.liberties[:1] == ("double_braces",))
+        tail = _tail(text[read.end :], fenced="code_fence" in head, braces=read.deviations[:1] == ("double_braces",))
     except (ValueError, RecursionError) as caught:
         error = _as_unreadable(caught)
         value = read_unescaped_quotes(text[start:]) if not head and error.position is not None else None
-        return _refused(text, error) if value is None else _sound(value, text, ("unescaped_quotes",))
-    # A brace in the place of a comma looks like a missing comma and a brace too many.
-    if tail is None or ("missing_comma" in read.liberties and "}" in text[read.end :]):
-        return _refused(text, Unreadable("more text follows the object", position=read.end))
-    # Where nothing has a name, it was blanks that JSON does not know.
-    return _sound(read.value, text[start : read.end], (*head, *read.liberties, *tail) or ("blanks",))
+        return _unparsable(text, error) if value is None else _accept(value, text, ("unescaped_quotes",))
+    # A brace in place of a comma looks like a missing comma plus an extra brace.
+    if tail is None or ("missing_comma" in read.deviations and "}" in text[read.end :]):
+        return _unparsable(text, Unreadable("more text follows the object", position=read.end))
+    # If nothing was named, the text held whitespace that JSON does not allow.
+    return _accept(read.value, text[start : read.end], (*head, *read.deviations, *tail) or ("blanks",))
 
 
-def _read(text: str, start: int) -> Lenient:
+def _read(text: str, start: int) -> LenientObject:
     inner = text.find("{", start + 1)
     if inner > start and not text[start + 1 : inner].strip():
         found = _read_single(text, inner)
-        return Lenient(value=found.value, end=found.end, liberties=("double_braces", *found.liberties))
+        return LenientObject(value=found.value, end=found.end, deviations=("double_braces", *found.deviations))
     return _read_single(text, start)
 
 
-def _read_single(text: str, start: int) -> Lenient:
-    try:  # the C reader first: a large object may be sound and only its surroundings are not
+def _read_single(text: str, start: int) -> LenientObject:
+    try:  # the C parser first: a large object may be valid and only the text around it not
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError:
         return read_lenient(text, start)
-    return Lenient(value=cast("JsonObject", value), end=end, liberties=())
+    return LenientObject(value=cast("JsonObject", value), end=end, deviations=())
 
 
 def _head(head: str) -> tuple[str, ...] | None:
-    """Return the repairs that what stands before the object needs; None: it is no mere wrapping."""
+    """Return the repairs for the text before the object; None if it is more than a wrapper."""
     if not head.strip():
         return ()
-    spoken = _LEADING_TEXT.match(head)
+    prose = _LEADING_TEXT.match(head)
     repairs: tuple[str, ...] = ()
     rest = head
-    if spoken is not None:
-        repairs, rest = ("leading_text",), head[spoken.end() :]
+    if prose is not None:
+        repairs, rest = ("leading_text",), head[prose.end() :]
     rest = rest.lstrip()
     if not rest:
         return repairs
@@ -201,7 +201,7 @@ def _head(head: str) -> tuple[str, ...] | None:
 
 
 def _tail(tail: str, *, fenced: bool, braces: bool) -> tuple[str, ...] | None:
-    """Return the repairs that what stands after the object needs; None: it is more than marks or a remark."""
+    """Return the repairs for the text after the object; None if it is more than marks or a remark."""
     if braces and not tail.lstrip().startswith("}"):
         raise Unreadable("the text ends inside the object", position=None, cut_off=True)
     marks = _TAIL_MARKS.match(tail)
@@ -214,7 +214,7 @@ def _tail(tail: str, *, fenced: bool, braces: bool) -> tuple[str, ...] | None:
     return (*repairs, "trailing_text") if _TRAILING_TEXT.fullmatch(spaced) else None
 
 
-def _refused(text: str, error: Unreadable) -> Unparsable:
+def _unparsable(text: str, error: Unreadable) -> Unparsable:
     end = text.rstrip()
     while (mark := re.search(rf"(?:```|{_MARK})\Z", end)) is not None:
         end = end[: mark.start()].rstrip()

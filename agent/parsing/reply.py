@@ -1,4 +1,4 @@
-"""Read what a reply holds: an answer, calls, or a failure; executes nothing, and trusts no reply that was cut off."""
+"""Classify a reply as an answer, calls or a failure; executes nothing, and trusts no reply that was cut off."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Answer:
     """Text for the user, no calls."""
 
     text: str
-    """As the model wrote it, not blank; only control tokens at its ends are gone."""
+    """As the model wrote it, not blank; only control tokens at its ends are removed."""
     cut: tuple[str, ...] = ()
-    """The control tokens that were cut off its ends, such as `</s>`."""
+    """The control tokens removed from its ends, such as `</s>`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,14 +30,14 @@ class Rescue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """The calls of one reply; they may be invalid, or each other's duplicates."""
+    """The calls of one reply; some may be invalid or duplicates."""
 
     calls: tuple[RawCall, ...]
     """At least one."""
     content: str = ""
-    """Text beside the calls; empty when it is blank."""
+    """Text beside the calls; empty if it is only whitespace."""
     rescue: Rescue | None = None
-    """None: the server reported the calls."""
+    """None means the server reported the calls."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,55 +45,55 @@ class EmptyReply:
     """Neither text nor calls."""
 
     reasoning: str
-    """What was thought before nothing was said."""
+    """The reasoning that preceded the empty reply."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerInReasoning:
-    """The model ended by itself, and all it wrote came as reasoning: it never left its thinking."""
+    """The model stopped on its own, but everything it wrote is reasoning: it never closed its reasoning."""
 
     text: str
-    """What follows the end mark of the thinking if there is one, else all of it; not fit to be shown as an answer."""
+    """The text after the last end-of-reasoning mark if there is one, else all of it; not fit to show as an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Truncated:
     """The reply used up its tokens, so nothing in it is trusted.
 
-    vLLM turns a call that was cut after its name into a whole one with arguments `{}` and finish_reason `tool_calls`
+    vLLM turns a call that was cut after its name into a complete one with arguments `{}` and finish_reason `tool_calls`
     (vLLM 0.32.0, tool_choice auto, no streaming; seen 2026-11-23).
     """
 
     in_call: bool
-    """True: it was writing calls."""
+    """True if it was writing calls."""
     in_reasoning: bool
-    """True: it was still thinking."""
+    """True if it was still reasoning."""
 
 
 Reading = Answer | Batch | EmptyReply | AnswerInReasoning | Truncated
 
 
 def read(reply: Reply, toolbox: Toolbox, *, max_tokens: int, window_tokens: int | None) -> Reading:
-    """Decide what the reply is. The server's `finish_reason` is believed only when it admits a cut.
+    """Classify the reply. The server's `finish_reason` is trusted only when it reports a cut.
 
     Args:
         reply: what the server sent.
-        toolbox: the tools of the run; calls written as plain JSON are calls only of these.
-        max_tokens: how many tokens the request allowed the reply.
-        window_tokens: prompt and reply together can have so many. None: not known.
+        toolbox: the tools of the run; plain JSON counts as calls only if it names one of them.
+        max_tokens: the token limit that the request set for the reply.
+        window_tokens: the limit for prompt and reply together. None means unknown.
     """
-    # A named tool_choice ends with "stop" and yet holds calls (vLLM 0.32.0), so calls count, not what the server says.
+    # A named tool_choice ends with "stop" and still holds calls (vLLM 0.32.0): the calls decide, not finish_reason.
     calls = tuple(call for call in reply.tool_calls if not _is_noise(call))
-    if _used_up(reply, max_tokens, window_tokens):
+    if _at_token_limit(reply, max_tokens, window_tokens):
         return _truncated(reply, calls)
     content = reply.content if reply.content.strip() else ""
     if calls:
         return Batch(calls=calls, content=content)
-    found = _rescued(content, toolbox)
+    found = _rescue(content, toolbox)
     if found is not None:
         return Batch(calls=found.calls, content=found.rest, rescue=Rescue(where="content", format=found.format))
-    answer = _without_tokens(content)
-    return answer if answer.text.strip() else _without_text(reply, toolbox)
+    answer = _strip_control_tokens(content)
+    return answer if answer.text.strip() else _read_without_content(reply, toolbox)
 
 
 _THINK_ENDS = ("[/THINK]", "</think>")
@@ -103,7 +103,7 @@ def _is_noise(call: RawCall) -> bool:
     return not call.name.strip() and call.arguments.strip() in {"", "{}", "null"}
 
 
-def _used_up(reply: Reply, max_tokens: int, window_tokens: int | None) -> bool:
+def _at_token_limit(reply: Reply, max_tokens: int, window_tokens: int | None) -> bool:
     if reply.finish_reason == "length":
         return True
     if reply.usage is None:
@@ -120,17 +120,17 @@ def _truncated(reply: Reply, calls: tuple[RawCall, ...]) -> Truncated:
     return Truncated(in_call=False, in_reasoning=thinking or (not text and bool(reply.reasoning.strip())))
 
 
-def _rescued(text: str, toolbox: Toolbox) -> Found | None:
+def _rescue(text: str, toolbox: Toolbox) -> Found | None:
     if not text or not len(toolbox):
         return None
     found = find_calls(text, frozenset(toolbox.names))
     if found is None or found.format in EXPLICIT_FORMATS:
         return found
-    # JSON may be the answer itself; with the name of a tool in it, it is a call that has to be answered, valid or not.
+    # JSON may be the answer itself; if it names a tool, it is a call that must be answered, valid or not.
     return found if any(call.name in toolbox.names for call in found.calls) else None
 
 
-def _without_tokens(content: str) -> Answer:
+def _strip_control_tokens(content: str) -> Answer:
     text, first, last = content, list[str](), list[str]()
     while (start := CONTROL_TOKENS.match(text.lstrip())) is not None and not _is_html(start.group(), text):
         first.append(start.group())
@@ -145,9 +145,9 @@ def _is_html(mark: str, text: str) -> bool:
     return mark == "<s>" and "</s>" in text
 
 
-def _without_text(reply: Reply, toolbox: Toolbox) -> Reading:
+def _read_without_content(reply: Reply, toolbox: Toolbox) -> Reading:
     reasoning = reply.reasoning.strip()
-    found = _rescued(reasoning, toolbox)
+    found = _rescue(reasoning, toolbox)
     if found is not None and found.at_end:
         return Batch(calls=found.calls, rescue=Rescue(where="reasoning", format=found.format))
     for mark in _THINK_ENDS:

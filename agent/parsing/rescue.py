@@ -1,4 +1,4 @@
-"""Find tool calls that a model wrote into its text instead of calling; judges neither the tool nor the arguments."""
+"""Find tool calls that a model wrote as text instead of calling; checks neither the tool nor the arguments."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .call_objects import broken_call, call_from_text, call_from_value, calls_in
 
 RescueFormat = Literal["mistral", "mistral_json", "hermes", "xml", "fenced_json", "bare_json"]
 EXPLICIT_FORMATS: frozenset[RescueFormat] = frozenset({"mistral", "mistral_json", "hermes", "xml"})
-"""Formats with a marker that nothing else uses: what follows it was meant as a call, valid or not."""
+"""Formats with a marker that nothing else uses: the text after it was meant as a call, valid or not."""
 
 CONTROL_TOKENS = re.compile(
     r"</?s>|<pad>|<\|(?:im_end|im_start|eot_id|eom_id|end|endoftext)\|>"
     r"|\[/?(?:INST|THINK|TOOL_RESULTS|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|\[/TOOL_CALLS\]|\[TOOL_CALLS\]\Z"
 )
-"""Tokens of chat templates, which are no part of any answer."""
+"""Chat template tokens; never part of an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,23 +29,23 @@ class Found:
     """Calls that make up the end of a text."""
 
     calls: tuple[RawCall, ...]
-    """As they were written, ids empty."""
+    """As they were written, with empty ids."""
     rest: str
     """The text around them."""
     format: RescueFormat
     at_end: bool
-    """True: nothing follows the last call."""
+    """True if nothing follows the last call."""
 
 
 def find_calls(text: str, names: frozenset[str]) -> Found | None:
-    """Return the calls with which the text ends, in the first format that fits.
+    """Return the calls at the end of the text, in the first format that matches; None if there are none.
 
-    Calls quoted in code or followed by prose are none, except that text which begins with a marker may run on after
-    the calls, as vLLM's own parser has it. None: there are none.
+    Calls quoted in code or followed by prose do not count, except that a text which begins with a marker may continue
+    after the calls, as in vLLM's own parser.
 
     Args:
         text: content or reasoning of a reply.
-        names: the tools of the run; needed only where a bare name is all there is.
+        names: the tools of the run; needed only for calls that consist of a bare name.
     """
     for read in (_mistral, _tagged, _fenced, _bare):
         found = read(text, names)
@@ -55,7 +55,7 @@ def find_calls(text: str, names: frozenset[str]) -> Found | None:
 
 
 def trim_end(text: str) -> str:
-    """Return the text without blanks and control tokens at its end; a closing `</s>` of an opened `<s>` is HTML."""
+    """Strip whitespace and control tokens from the end; a `</s>` that closes an `<s>` is HTML and stays."""
     trimmed = text.rstrip()
     while (token := last_token(trimmed)) is not None:
         trimmed = trimmed.removesuffix(token).rstrip()
@@ -63,7 +63,7 @@ def trim_end(text: str) -> str:
 
 
 def last_token(text: str) -> str | None:
-    """Return the control token with which the text ends."""
+    """Return the control token at the end of the text; None if there is none."""
     # The longest token is shorter than this; searching only there keeps long texts cheap.
     near = text[-24:]
     last = next((found.group() for found in CONTROL_TOKENS.finditer(near) if found.end() == len(near)), None)
@@ -71,7 +71,7 @@ def last_token(text: str) -> str | None:
 
 
 def has_open_call(text: str) -> bool:
-    """Tell whether a marker of a call stands in the text, outside code."""
+    """Return whether the text contains a call marker outside code."""
     return any(True for _ in _markers(text, _MISTRAL)) or any(True for _ in _markers(text, _TAG))
 
 
@@ -82,14 +82,14 @@ _ARGS = re.compile(r"\[ARGS\]\s*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _One:
+class _ParsedCall:
     call: RawCall
     end: int
     broken: bool = False
 
 
 def _markers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
-    """Yield where the pattern stands outside fenced blocks and inline code."""
+    """Yield the start of each match outside fenced blocks and inline code."""
     seen, fences, ticks = 0, 0, 0
     for match in pattern.finditer(text):
         between = text[seen : match.start()]
@@ -101,8 +101,8 @@ def _markers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
             yield match.start()
 
 
-def _placed(text: str, start: int, end: int, calls: list[RawCall], form: RescueFormat) -> Found | None:
-    """Accept calls from start to end if they end the text, or if nothing precedes them."""
+def _accept(text: str, start: int, end: int, calls: list[RawCall], form: RescueFormat) -> Found | None:
+    """Accept the calls between start and end if they end the text or if nothing precedes them."""
     after = trim_end(text[end:]).strip()
     before = text[:start]
     if after and before.strip():
@@ -123,13 +123,13 @@ def _mistral(text: str, names: frozenset[str]) -> Found | None:
                 break
             calls.append(one.call)
             at = one.end + len(text[one.end :]) - len(text[one.end :].lstrip())
-        found = _placed(text, start, at, calls, "mistral") if calls else None
+        found = _accept(text, start, at, calls, "mistral") if calls else None
         if found is not None:
             return found
     return None
 
 
-def _mistral_one(text: str, at: int, names: frozenset[str], *, own_line: bool) -> _One | None:
+def _mistral_one(text: str, at: int, names: frozenset[str], *, own_line: bool) -> _ParsedCall | None:
     name = _NAME.match(text, at)
     args = _ARGS.match(text, at if name is None else name.end())
     if name is None and args is None:
@@ -138,11 +138,11 @@ def _mistral_one(text: str, at: int, names: frozenset[str], *, own_line: bool) -
     begin = args.end() if args is not None else cast("re.Match[str]", name).end()
     end = object_end(text, begin)
     if end is not None:
-        return _One(call=RawCall(name=called, arguments=text[begin:end]), end=end)
+        return _ParsedCall(call=RawCall(name=called, arguments=text[begin:end]), end=end)
     rest = trim_end(text[begin:])
-    # Broken arguments run to the end of the text: a marker inside them may be data, and must not start another call.
+    # Broken arguments extend to the end of the text: a marker inside them may be data and must not start another call.
     if (args is not None or text[begin : begin + 1] == "{" or not rest) and (called in names or (own_line and rest)):
-        return _One(call=RawCall(name=called, arguments=rest), end=len(text))
+        return _ParsedCall(call=RawCall(name=called, arguments=rest), end=len(text))
     return None
 
 
@@ -154,10 +154,10 @@ def _mistral_list(text: str, start: int) -> Found | None:
     try:
         value, end = json.JSONDecoder(strict=False).raw_decode(text, begin)
     except (ValueError, RecursionError):
-        return _placed(text, start, len(text), [broken_call(text[begin:])], "mistral_json")
+        return _accept(text, start, len(text), [broken_call(text[begin:])], "mistral_json")
     items = cast("list[JsonValue]", value)
     calls = [call_from_value(item, text[begin:end], marked=True) or broken_call(text[begin:end]) for item in items]
-    return _placed(text, start, end, calls, "mistral_json")
+    return _accept(text, start, end, calls, "mistral_json")
 
 
 def _tagged(text: str, names: frozenset[str]) -> Found | None:
@@ -179,7 +179,7 @@ def _tagged(text: str, names: frozenset[str]) -> Found | None:
                 break
             calls.append(one.call)
             at = cast("re.Match[str]", _XML_BETWEEN.match(text, one.end)).end()
-        found = _placed(text, start, at, calls, "xml" if form == "xml" else "hermes") if calls else None
+        found = _accept(text, start, at, calls, "xml" if form == "xml" else "hermes") if calls else None
         if found is not None:
             return found
     return None
@@ -190,7 +190,7 @@ _XML_BETWEEN = re.compile(r"(?:\s|</tool_call>|</function_calls>|</tool_calls>)*
 _XML_PARAMETER = re.compile(r"\s*<parameter(?:=|\s+name=)\s*\"?([^\">\s]+)\"?\s*>(.*?)</parameter>\s*", re.DOTALL)
 
 
-def _xml_one(text: str, opened: re.Match[str]) -> _One:
+def _xml_one(text: str, opened: re.Match[str]) -> _ParsedCall:
     closing = f"</{opened.group(1)}>"
     stop = text.find(closing, opened.end())
     body = text[opened.end() : len(text) if stop < 0 else stop]
@@ -203,18 +203,18 @@ def _xml_one(text: str, opened: re.Match[str]) -> _One:
         at = parameter.end()
     whole = stop >= 0 and not body[at:].strip()
     arguments = "{" + ", ".join(members) + "}" if whole else body.strip()
-    return _One(call=RawCall(name=opened.group(2), arguments=arguments), end=end, broken=stop < 0)
+    return _ParsedCall(call=RawCall(name=opened.group(2), arguments=arguments), end=end, broken=stop < 0)
 
 
-def _hermes_one(text: str, begin: int) -> _One:
+def _hermes_one(text: str, begin: int) -> _ParsedCall:
     begin += len(text[begin:]) - len(text[begin:].lstrip())
     end = object_end(text, begin)
     call = None if end is None else call_from_text(text[begin:end], marked=True)
     if end is not None and call is not None:
-        return _One(call=call, end=end)
+        return _ParsedCall(call=call, end=end)
     stop = text.find("</tool_call>", begin)
     stop = len(text) if stop < 0 else stop
-    return _One(call=broken_call(text[begin:stop]), end=stop, broken=True)
+    return _ParsedCall(call=broken_call(text[begin:stop]), end=stop, broken=True)
 
 
 def _fenced(text: str, _names: frozenset[str]) -> Found | None:
@@ -230,7 +230,7 @@ def _fenced(text: str, _names: frozenset[str]) -> Found | None:
 
 
 _OBJECT_LINE = re.compile(r"^[ \t]*(?:\[\s*)?\{\s*\"(?:name|arguments|parameters|type|id)\"", re.MULTILINE)
-_MAX_OBJECT_LINES = 20  # each costs a parse of all that follows
+_MAX_OBJECT_LINES = 20  # each costs a parse of the rest of the text
 
 
 def _bare(text: str, _names: frozenset[str]) -> Found | None:

@@ -1,4 +1,4 @@
-"""Look things up in a JSON Schema: what it says about a place, and the least that it accepts; validates nothing."""
+"""Query a JSON Schema: the schema at a path, and the smallest value that it accepts; validates nothing."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ..tooling.arguments import JsonObject, JsonPath
 
 
 def schemas_at(root: JsonObject, path: JsonPath) -> tuple[JsonObject, ...]:
-    """Return every branch of the schema that speaks about this place; none: the schema does not know it."""
+    """Return every branch of the schema that applies to this path; empty if the schema does not define it."""
     here = _branches(root, root)
     for part in path:
-        here = tuple(branch for node in here for inner in _steps(node, part) for branch in _branches(inner, root))
+        here = tuple(branch for node in here for inner in _children(node, part) for branch in _branches(inner, root))
     return here
 
 
 def excerpt(root: JsonObject, path: JsonPath, *, limit_chars: int = 400) -> str:
-    """Return what the schema says about a place, as compact JSON; empty when it says nothing."""
+    """Return the schema at a path as compact JSON; empty if there is none."""
     options = schemas_at(root, path)
     if not options:
         return ""
     node: JsonObject = options[0] if len(options) == 1 else {"anyOf": list(options)}
     text = _compact(node)
     if len(text) > limit_chars:
-        text = _compact(_without_words(node))
+        text = _compact(_without_descriptions(node))
     return text if len(text) <= limit_chars else f"{text[: limit_chars - 1]}…"
 
 
 def allowed_names(root: JsonObject, path: JsonPath, *, like: str) -> tuple[str, ...]:
-    """Return the keys an object at this place may have, those that resemble `like` first."""
+    """Return the keys that an object at this path may have, those that resemble `like` first."""
     names = list(dict.fromkeys(name for node in schemas_at(root, path) for name in _object(node.get("properties"))))
     by_lower = {name.lower(): name for name in names}
     close = [by_lower[name] for name in difflib.get_close_matches(like.lower(), list(by_lower), n=3, cutoff=0.5)]
@@ -42,13 +42,13 @@ def allowed_names(root: JsonObject, path: JsonPath, *, like: str) -> tuple[str, 
 
 
 def is_required(root: JsonObject, path: JsonPath) -> bool:
-    """Tell whether every object schema around the last part of the path requires that key."""
-    around = schemas_at(root, path[:-1])
-    return all(path[-1] in cast("Sequence[JsonValue]", node.get("required", ())) for node in around)
+    """Return whether every object schema that contains the last part of the path requires that key."""
+    parents = schemas_at(root, path[:-1])
+    return all(path[-1] in cast("Sequence[JsonValue]", node.get("required", ())) for node in parents)
 
 
-def least_example(root: JsonObject) -> JsonValue:
-    """Build the least value that the schema should accept: required keys only, the first of each choice."""
+def minimal_example(root: JsonObject) -> JsonValue:
+    """Build the smallest value that the schema should accept: required keys only, the first of each choice."""
     return _example(root, root, 0)
 
 
@@ -57,7 +57,7 @@ def _object(node: JsonValue) -> JsonObject:
 
 
 def _resolved(node: JsonObject, root: JsonObject) -> JsonObject:
-    for _ in range(20):  # a chain of references longer than this is a circle
+    for _ in range(20):  # a chain of references longer than this is a cycle
         reference = node.get("$ref")
         if not isinstance(reference, str) or not reference.startswith("#/"):
             return node
@@ -80,7 +80,7 @@ def _branches(node: JsonValue, root: JsonObject, depth: int = 0) -> tuple[JsonOb
     return (*inner, rest) if "properties" in rest else inner
 
 
-def _steps(node: JsonObject, part: str | int) -> list[JsonValue]:
+def _children(node: JsonObject, part: str | int) -> list[JsonValue]:
     if isinstance(part, int):
         first = node.get("prefixItems")
         if isinstance(first, list) and part < len(first):
@@ -98,14 +98,14 @@ def _compact(value: JsonValue) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _without_words(node: JsonValue, *, named: bool = False) -> JsonValue:
-    """Drop descriptions and examples; `named`: the keys of this object are names, not keywords."""
+def _without_descriptions(node: JsonValue, *, named: bool = False) -> JsonValue:
+    """Drop descriptions and examples. `named`: the keys of this object are names, not keywords."""
     if isinstance(node, list):
-        return [_without_words(item) for item in node]
+        return [_without_descriptions(item) for item in node]
     if not isinstance(node, dict):
         return node
     kept = {key: value for key, value in node.items() if named or key not in {"description", "examples"}}
-    return {key: _without_words(value, named=key == "properties" and not named) for key, value in kept.items()}
+    return {key: _without_descriptions(value, named=key == "properties" and not named) for key, value in kept.items()}
 
 
 _FORMATS = {
@@ -139,7 +139,7 @@ def _example(node: JsonValue, root: JsonObject, depth: int) -> JsonValue:
         return {key: _example(known.get(key), root, depth + 1) for key in required}
     if kind == "array":
         count = schema.get("minItems", 0)
-        items = [_steps(schema, index)[0] for index in range(count if isinstance(count, int) else 0)]
+        items = [_children(schema, index)[0] for index in range(count if isinstance(count, int) else 0)]
         return [_example(item, root, depth + 1) for item in items]
     return _scalar_example(schema, kind)
 

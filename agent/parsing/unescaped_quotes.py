@@ -1,4 +1,4 @@
-"""Read an object in whose strings quotes were left unescaped; only where exactly one reading exists."""
+"""Parse an object whose strings contain unescaped quotes, only if exactly one reading exists."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .lenient_json import Unreadable, unique_keys
 
 
 def read_unescaped_quotes(text: str) -> JsonObject | None:
-    """Read an object whose strings hold quotes that should have been escaped.
+    """Parse an object whose strings contain quotes that should have been escaped.
 
-    None: there is no such reading, there is more than one, or those quotes do not look like pairs.
+    Returns None if there is no such reading, more than one, or the quotes do not look like pairs.
     """
     text = text.strip()
     if len(text) > _MAX_CHARS or not text.startswith("{"):
@@ -41,7 +41,7 @@ _QUOTE = re.compile(r'\\.|"', re.DOTALL)
 
 
 class _TooManyReadings(Exception):
-    """Raised to give up on a text with very many quotes."""
+    """Raised to stop on a text with very many quotes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class _Part:
     value: JsonValue
     end: int
     dubious: bool
-    """True: the unescaped quotes in a string do not look like pairs, so one of them may be its true end."""
+    """True if the unescaped quotes in a string do not look like pairs, so one of them may be its real end."""
 
 
 class _Quoted:
@@ -62,7 +62,7 @@ class _Quoted:
     def readings(
         self, at: int = 1, pairs: tuple[tuple[str, JsonValue], ...] = (), *, dubious: bool = False
     ) -> Readings:
-        """Yield every way to read the members from `at` on, up to the end of the text."""
+        """Yield every way to read the members from `at` to the end of the text."""
         key = _KEY.match(self.text, at)
         if key is None:
             return
@@ -80,7 +80,7 @@ class _Quoted:
                 yield _Part(value=unique_keys(list(members)), end=after.end(), dubious=dubious or part.dubious)
 
     def values(self, at: int) -> Readings:
-        """Yield what may stand at `at`: a string with any of its possible ends, or one strict JSON value."""
+        """Yield each possible value at `at`: a string with any of its possible ends, or one strict JSON value."""
         if self.text[at : at + 1] != '"':
             try:
                 value, end = json.JSONDecoder(object_pairs_hook=unique_keys).raw_decode(self.text, at)
@@ -98,9 +98,9 @@ class _Quoted:
             if _AFTER.match(self.text, quote.end()):
                 string = _decoded('\\"'.join(source))
                 if string is not None:
-                    yield _Part(value=string, end=quote.end(), dubious=not _pairs(self.text, inner))
+                    yield _Part(value=string, end=quote.end(), dubious=not _are_pairs(self.text, inner))
             if _NEXT_MEMBER.match(self.text, quote.end()):
-                return  # else every text with two members would have a second reading, in which the first holds all
+                return  # otherwise any two members would have a second reading: one string that holds both
             inner.append(quote.start())
 
 
@@ -114,8 +114,8 @@ def _decoded(source: str) -> str | None:
         return None
 
 
-def _pairs(text: str, quotes: list[int]) -> bool:
-    """Tell whether the quotes open and close by turns: none opens after a word, none closes before one."""
+def _are_pairs(text: str, quotes: list[int]) -> bool:
+    """Return whether the quotes open and close in turn: none opens after a word, none closes before one."""
     opens_badly = any(text[at - 1].isalnum() or text[at - 1] in "_.)]}" for at in quotes[::2])
     closes_badly = any(text[at + 1].isalnum() or text[at + 1] == "_" for at in quotes[1::2])
     return len(quotes) % 2 == 0 and not opens_badly and not closes_badly

@@ -1,4 +1,4 @@
-"""Validate one tool call, repairing its arguments where nothing is lost; executes nothing, guesses nothing."""
+"""Validate one tool call and repair its arguments losslessly; executes nothing, guesses nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..policy.ladder import Trigger
 from ..tooling.arguments import Issue, JsonObject
 from ..tooling.tool import NAME_RULE, Tool
 from ..tooling.toolbox import Toolbox
-from .coercion import coerce, spelt
+from .coercion import coerce, load_with_spelling
 from .repair import Parsed, Unparsable, parse_object
-from .wording import issue_words, quoted
+from .wording import describe_issue, quoted
 
 InvalidKind = Literal["unknown_tool", "unparsable", "cut_off", "mismatch"]
 
@@ -24,10 +24,10 @@ class CheckedCall:
     """A call that may be executed."""
 
     call: ToolCall
-    """Its `repairs` name every repair and coercion."""
+    """Its `repairs` list every repair and coercion."""
     tool: Tool
     value: object
-    """What `tool.body` is called with."""
+    """The value to call `tool.body` with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,29 +36,29 @@ class InvalidCall:
 
     call: ToolCall
     """A stand-in that every server accepts in the history: a legal name, and the arguments if they were an object,
-    `{}` if not. Not to be executed."""
+    otherwise `{}`. Never executed."""
     kind: InvalidKind
     trigger: Trigger
     tool: Tool | None
-    """The tool meant; for `unknown_tool` the only one whose name is near. None: nobody knows."""
+    """The intended tool; for `unknown_tool` the only one with a similar name. None means unknown."""
     raw: RawCall
     issues: tuple[Issue, ...] = ()
-    """Of `mismatch`: every mismatch that lossless coercion could not mend."""
+    """For `mismatch`: every mismatch that lossless coercion could not fix."""
     nearest: tuple[str, ...] = ()
-    """Of `unknown_tool`: the names that resemble it, closest first."""
+    """For `unknown_tool`: the similar names, closest first."""
     reason: str
     """One line for people and the journal."""
 
 
 def check(raw: RawCall, toolbox: Toolbox, *, call_id: str) -> CheckedCall | InvalidCall:
-    """Find the call's tool, mend its arguments where that loses nothing, and validate them strictly.
+    """Find the call's tool, repair its arguments losslessly, and validate them strictly.
 
-    Never raises, unless a validator that the tool's author wrote raises something other than ValueError.
+    Never raises, unless the tool's own `arguments.check` does.
 
     Args:
         raw: the call as the server sent it.
         toolbox: the tools of the run.
-        call_id: the id it has in the history: 9 characters of [A-Za-z0-9].
+        call_id: its id in the history: 9 characters of [A-Za-z0-9].
     """
     tool, name_repairs = _find_tool(raw.name, toolbox)
     parsed = _parse(raw.arguments, tool)
@@ -71,30 +71,30 @@ def check(raw: RawCall, toolbox: Toolbox, *, call_id: str) -> CheckedCall | Inva
             trigger="invalid_call",
             tool=tool,
             raw=raw,
-            reason=_with_place(parsed, raw.arguments),
+            reason=_with_position(parsed, raw.arguments),
         )
     outcome = tool.arguments.check(parsed.text)
     repairs = (*name_repairs, *parsed.repairs)
     if not isinstance(outcome, tuple):
         call = ToolCall(id=call_id, name=tool.name, arguments=parsed.text, repairs=repairs)
         return CheckedCall(call=call, tool=tool, value=outcome)
-    mended = _mend(parsed, tool, toolbox, cast("tuple[Issue, ...]", outcome))
-    if not mended.issues:
-        call = ToolCall(id=call_id, name=tool.name, arguments=mended.text, repairs=(*repairs, *mended.changes))
-        return CheckedCall(call=call, tool=tool, value=mended.value)
+    repaired = _repair(parsed, tool, toolbox, cast("tuple[Issue, ...]", outcome))
+    if not repaired.issues:
+        call = ToolCall(id=call_id, name=tool.name, arguments=repaired.text, repairs=(*repairs, *repaired.changes))
+        return CheckedCall(call=call, tool=tool, value=repaired.value)
     return InvalidCall(
         call=ToolCall(id=call_id, name=tool.name, arguments=parsed.text),
         kind="mismatch",
         trigger="invalid_call",
         tool=tool,
         raw=raw,
-        issues=mended.issues,
-        reason="; ".join(issue_words(issue, tool) for issue in mended.issues),
+        issues=repaired.issues,
+        reason="; ".join(describe_issue(issue, tool) for issue in repaired.issues),
     )
 
 
 def canonical(arguments: str) -> str:
-    """Return the arguments in a form to compare calls by: sorted keys, no blanks; text that is no JSON stays as it is.
+    """Return the arguments in a form for comparing calls: sorted keys, no whitespace; non-JSON text is stripped.
 
     Never raises.
     """
@@ -108,7 +108,7 @@ _PREFIX = re.compile(r"(?:functions?|tools?)[.:/]+|[\w-]+:+", re.ASCII)
 
 
 def _find_tool(name: str, toolbox: Toolbox) -> tuple[Tool | None, tuple[str, ...]]:
-    """Return the tool that the name can mean, if it is exactly one, and the repairs this needs."""
+    """Return the tool that the name means, if there is exactly one, and the repairs to the name."""
     tool = toolbox.get(name)
     if tool is not None:
         return tool, ()
@@ -151,22 +151,22 @@ def _unknown(raw: RawCall, parsed: Parsed | Unparsable, toolbox: Toolbox, call_i
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Mended:
+class _Repaired:
     value: object
-    """What the tool is called with; None while there are issues."""
+    """The value to call the tool with. None while there are issues."""
     issues: tuple[Issue, ...]
     text: str
     changes: tuple[str, ...]
 
 
-_MAX_ROUNDS = 4  # a text that holds an array of texts needs two
+_MAX_ROUNDS = 4  # an array sent as a string, with items to coerce, takes two
 
 
-def _mend(parsed: Parsed, tool: Tool, toolbox: Toolbox, issues: tuple[Issue, ...]) -> _Mended:
-    """Unwrap and coerce, round by round, until the arguments are valid or nothing more can be changed."""
-    # Once the text was repaired the spelling of a float in it is no longer the model's.
-    value = parsed.value if parsed.repairs else spelt(parsed.text)
-    state = _Mended(value=None, issues=issues, text=parsed.text, changes=())
+def _repair(parsed: Parsed, tool: Tool, toolbox: Toolbox, issues: tuple[Issue, ...]) -> _Repaired:
+    """Unwrap and coerce in rounds until the arguments are valid or nothing more can be changed."""
+    # In repaired text, the spelling of a float is no longer the model's.
+    value = parsed.value if parsed.repairs else load_with_spelling(parsed.text)
+    state = _Repaired(value=None, issues=issues, text=parsed.text, changes=())
     inner = _unwrapped(value, tool, toolbox)
     if inner is not None:
         value, state = inner, _checked(inner, tool, ("unwrapped",))
@@ -178,16 +178,16 @@ def _mend(parsed: Parsed, tool: Tool, toolbox: Toolbox, issues: tuple[Issue, ...
     return state
 
 
-def _checked(value: JsonObject, tool: Tool, changes: tuple[str, ...]) -> _Mended:
+def _checked(value: JsonObject, tool: Tool, changes: tuple[str, ...]) -> _Repaired:
     text = json.dumps(value, ensure_ascii=False)
     outcome = tool.arguments.check(text)
     if isinstance(outcome, tuple):
-        return _Mended(value=None, issues=cast("tuple[Issue, ...]", outcome), text=text, changes=changes)
-    return _Mended(value=outcome, issues=(), text=text, changes=changes)
+        return _Repaired(value=None, issues=cast("tuple[Issue, ...]", outcome), text=text, changes=changes)
+    return _Repaired(value=outcome, issues=(), text=text, changes=changes)
 
 
 def _unwrapped(value: JsonObject, tool: Tool, toolbox: Toolbox) -> JsonObject | None:
-    """Return the arguments out of a wrapper such as {"name": the same tool, "arguments": {...}}; None: no wrapper."""
+    """Return the arguments inside a wrapper such as {"name": this tool, "arguments": {...}}; None without a wrapper."""
     properties = cast("JsonObject", tool.parameters.get("properties", {}))
     for key in ("arguments", "parameters"):
         if key not in value or key in properties or not set(value) <= {"name", key}:
@@ -203,9 +203,9 @@ def _unwrapped(value: JsonObject, tool: Tool, toolbox: Toolbox) -> JsonObject | 
     return None
 
 
-def _with_place(unparsable: Unparsable, arguments: str) -> str:
+def _with_position(unparsable: Unparsable, arguments: str) -> str:
     position = unparsable.position
     if position is None or not arguments.strip():
         return unparsable.reason
-    around = arguments[max(0, position - 30) : position + 30]
-    return f"{unparsable.reason} at character {position}, near {quoted(around)}"
+    excerpt = arguments[max(0, position - 30) : position + 30]
+    return f"{unparsable.reason} at character {position}, near {quoted(excerpt)}"

@@ -1,4 +1,4 @@
-"""Arguments are repaired where they can mean one thing only, and refused in words everywhere else."""
+"""Arguments are repaired only if they are unambiguous; all others are refused with a reason."""
 
 import json
 
@@ -11,8 +11,8 @@ from agent.parsing.repair import Parsed, Unparsable, parse_object
 AB = {"a": 3, "b": 4}
 quick = settings(max_examples=60, deadline=None)
 
-# A comparison of eight repair libraries, 2026-11: the 26 inputs whose meaning is known.
-KNOWN = {
+# A comparison of eight repair libraries, 2026-11: the 26 unambiguous inputs.
+UNAMBIGUOUS = {
     "a trailing comma": ('{"a": 3, "b": 4,}', AB, ("trailing_comma",)),
     "single quotes": ("{'a': 3, 'b': 4}", AB, ("single_quotes",)),
     "python literals": ("{'a': True, 'b': None}", {"a": True, "b": None}, ("single_quotes", "python_literal")),
@@ -32,7 +32,7 @@ KNOWN = {
         ("unescaped_quotes",),
     ),
     "a comment": ('{"a": 3, // first\n "b": 4}', AB, ("comment",)),
-    "what looks like a comment in a string": ('{"t": "http://x // y"}', {"t": "http://x // y"}, ()),
+    "a string that looks like a comment": ('{"t": "http://x // y"}', {"t": "http://x // y"}, ()),
     "typographic quotes": ("{“a”: 3, “b”: 4}", AB, ("typographic_quotes",)),
     "a missing comma": ('{"a": 3 "b": 4}', AB, ("missing_comma",)),
     "an extra brace": ('{"a": 3, "b": 4}}', AB, ("trailing_marks",)),
@@ -45,8 +45,8 @@ KNOWN = {
     "a NUL escape": ('{"t": "a\\u0000b"}', {"t": "a\x00b"}, ()),
 }
 
-# The 23 whose meaning cannot be known: reason, position, and whether it looks cut off.
-UNKNOWABLE = {
+# The 23 that cannot be repaired: reason, position, and whether they look cut off.
+UNREPAIRABLE = {
     "a missing last brace": ('{"a": 3, "b": 4', "the text ends inside the object", 15, True),
     "a truncated number": ('{"a": 3, "b": 4', "the text ends inside the object", 15, True),
     "a cut after the colon": ('{"a": 3, "b":', "the text ends inside the object", 13, True),
@@ -72,7 +72,7 @@ UNKNOWABLE = {
     "an array": ("[3, 4]", "it is an array, not an object", None, False),
     "Mistral's own call text": ('add[ARGS]{"a": 3, "b": 4}', "it is not an object", 0, False),
     "XML parameters": ('<parameter name="a">3</parameter>', "it is not an object", 0, False),
-    "half a surrogate pair": (
+    "a lone surrogate": (
         '{"t": "\\ud83d"}',
         "a \\ud800 to \\udfff escape stands alone, which is half a character",
         None,
@@ -82,25 +82,25 @@ UNKNOWABLE = {
     "5000 digits": ('{"a": 1' + "0" * 5000 + "}", "a number has too many digits", None, False),
 }
 
-MORE_REFUSED = {
+MORE_UNREPAIRABLE = {
     "an odd unescaped quote": '{"cmd": "echo "hi"}',
-    "an escape that is one next to one that is none": r'{"t": "\d+\n"}',
-    "a brace doubled only in front": '{{"a": 3}',
+    "a valid escape next to an invalid one": r'{"t": "\d+\n"}',
+    "a doubled opening brace only": '{{"a": 3}',
     "more members after the object": '{"a": 3}, "b": 4}',
     "double encoding of a cut object": json.dumps('{"a": 3'),
     "double encoding of double encoding": json.dumps(json.dumps('{"a": 3}')),
     "a string": '"add"',
     "an object in an array": '[{"a": 3}]',
     "an infinite number": '{"a": 1e999}',
-    "an infinite number in a careless object": "{'a': 1e999}",
-    "too many digits in a careless object": "{'a': 1" + "0" * 5000 + "}",
-    "a careless key twice": "{'a': 1, 'a': 2}",
+    "an infinite number in a sloppy object": "{'a': 1e999}",
+    "too many digits in a sloppy object": "{'a': 1" + "0" * 5000 + "}",
+    "a sloppy key twice": "{'a': 1, 'a': 2}",
     "undefined": "{a: undefined}",
     "a missing comma after a string": '{"a": "x" "b": "y"}',
     "a missing colon": '{"a": "x", "b" "y"}',
     "a stray string": '{"a": "x", "b"}',
     "an array without brackets": '{"files": "a.py", "b.py"}',
-    "a brace in the place of a comma": '{"a": {"b": null} "c": "x"}}',
+    "a brace in place of a comma": '{"a": {"b": null} "c": "x"}}',
     "a missing comma in an array": '{"a": [1 2]}',
     "a quote of another kind inside": "{“a”: “x “y” z”}",
     "an unfinished escape": '{"a": "x\\',
@@ -108,35 +108,35 @@ MORE_REFUSED = {
     "a number that runs into a word": '{"a": 3px}',
     "a cut literal": "{'a': Tru",
     "101 levels": '{"a":' * 101 + "1" + "}" * 101,
-    "101 careless levels": "{'a':" * 101 + "1" + "}" * 101,
+    "101 sloppy levels": "{'a':" * 101 + "1" + "}" * 101,
     "an open array a hundred thousand deep": "[" * 100_000,
     "a name before the object": 'add {"a": 3}',
-    "a fence that is not alone": '```json\n{"a": 3}\n```\n```json\n{"a": 4}\n```',
+    "two fences": '```json\n{"a": 3}\n```\n```json\n{"a": 4}\n```',
     "many unescaped quotes": '{"a": "' + '", "' * 2000 + '"}',
-    "prose that goes on with another object": '{"a": 3} or rather {"a": 4}',
+    "prose that continues with another object": '{"a": 3} or rather {"a": 4}',
 }
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_known_meaning_is_read_right(name: str) -> None:
-    text, value, repairs = KNOWN[name]
+@pytest.mark.parametrize("name", UNAMBIGUOUS)
+def test_unambiguous_text_is_parsed(name: str) -> None:
+    text, value, repairs = UNAMBIGUOUS[name]
     expected = text if not repairs else json.dumps(value)
     assert parse_object(text) == Parsed(value=value, text=expected, repairs=repairs)
 
 
-@pytest.mark.parametrize("name", UNKNOWABLE)
-def test_unknowable_meaning_is_refused(name: str) -> None:
-    text, reason, position, cut_off = UNKNOWABLE[name]
+@pytest.mark.parametrize("name", UNREPAIRABLE)
+def test_unrepairable_text_is_refused(name: str) -> None:
+    text, reason, position, cut_off = UNREPAIRABLE[name]
     assert parse_object(text) == Unparsable(reason=reason, position=position, cut_off=cut_off)
 
 
-@pytest.mark.parametrize("name", MORE_REFUSED)
-def test_other_dubious_text_is_refused(name: str) -> None:
-    assert isinstance(parse_object(MORE_REFUSED[name]), Unparsable)
+@pytest.mark.parametrize("name", MORE_UNREPAIRABLE)
+def test_other_unrepairable_text_is_refused(name: str) -> None:
+    assert isinstance(parse_object(MORE_UNREPAIRABLE[name]), Unparsable)
 
 
 def test_the_matrix_is_complete() -> None:
-    assert (len(KNOWN), len(UNKNOWABLE)) == (26, 23)
+    assert (len(UNAMBIGUOUS), len(UNREPAIRABLE)) == (26, 23)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_the_matrix_is_complete() -> None:
         (json.dumps("{'a': 3}"), {"a": 3}, ("double_encoded", "single_quotes")),
     ],
 )
-def test_repairs_add_up(text: str, value: dict, repairs: tuple[str, ...]) -> None:
+def test_repairs_are_combined(text: str, value: dict, repairs: tuple[str, ...]) -> None:
     assert parse_object(text) == Parsed(value=value, text=json.dumps(value), repairs=repairs)
 
 
@@ -165,7 +165,7 @@ def test_a_valid_object_keeps_its_bytes() -> None:
     assert parse_object(text) == Parsed(value={"b": 1, "a": [1.5]}, text=text, repairs=())
 
 
-def test_a_megabyte_is_read_and_refused_without_trouble() -> None:
+def test_a_megabyte_is_parsed_and_a_cut_one_is_refused() -> None:
     whole = json.dumps({"content": 'print("x")\n' * 100_000})
     assert parse_object(whole) == Parsed(value=json.loads(whole), text=whole, repairs=())
     cut = parse_object(whole[:-9])
@@ -189,12 +189,12 @@ def test_a_valid_object_is_never_changed(value: dict, ascii_only: bool) -> None:
     assert parsed == Parsed(value=value, text=text, repairs=())
 
 
-careless = st.text(alphabet="{}[]\"':,a1x\\u`/*-+.e“” \n\ud800", max_size=30)
+sloppy = st.text(alphabet="{}[]\"':,a1x\\u`/*-+.e“” \n\ud800", max_size=30)
 
 
 @quick
-@given(st.one_of(st.text(), careless, careless.map(lambda inner: '{"a": "' + inner + '"}')))
-def test_it_never_raises_and_what_it_accepts_is_json(text: str) -> None:
+@given(st.one_of(st.text(), sloppy, sloppy.map(lambda inner: '{"a": "' + inner + '"}')))
+def test_parse_object_never_raises_and_accepts_only_json(text: str) -> None:
     parsed = parse_object(text)
     if isinstance(parsed, Parsed):
         assert json.loads(parsed.text) == parsed.value
@@ -203,7 +203,7 @@ def test_it_never_raises_and_what_it_accepts_is_json(text: str) -> None:
 
 @quick
 @given(st.dictionaries(st.text(min_size=1), json_values, min_size=1, max_size=4), st.data())
-def test_what_was_cut_off_is_never_accepted(value: dict, data: st.DataObject) -> None:
+def test_cut_off_text_is_never_accepted(value: dict, data: st.DataObject) -> None:
     text = json.dumps(value)
     cut = text[: data.draw(st.integers(min_value=1, max_value=len(text) - 1))]
     assert isinstance(parse_object(cut), Unparsable)
@@ -211,16 +211,15 @@ def test_what_was_cut_off_is_never_accepted(value: dict, data: st.DataObject) ->
 
 @quick
 @given(st.dictionaries(st.text(min_size=1), json_values, min_size=1, max_size=4), st.data())
-def test_a_lost_bracket_comma_colon_or_quote_is_mended_right_or_refused(value: dict, data: st.DataObject) -> None:
+def test_a_lost_bracket_comma_colon_or_quote_is_repaired_correctly_or_refused(value: dict, data: st.DataObject) -> None:
     text = json.dumps(value)
-    signs = _structure(text)
-    lost = data.draw(st.sampled_from(signs))
+    lost = data.draw(st.sampled_from(_structure(text)))
     parsed = parse_object(text[:lost] + text[lost + 1 :])
     assert isinstance(parsed, Unparsable) or parsed.value == value
 
 
 def _structure(text: str) -> list[int]:
-    """Return where the signs stand that are no part of a string's text."""
+    """Return the indexes of quotes and of structural characters outside strings."""
     found: list[int] = []
     inside = escaped = False
     for at, char in enumerate(text):

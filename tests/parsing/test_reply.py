@@ -1,4 +1,4 @@
-"""A reply is read for what it holds: recorded replies of vLLM, calls left in text, cuts, and silence."""
+"""Replies are classified: recorded replies of vLLM, calls written as text, cut-off and empty replies."""
 
 import json
 from pathlib import Path
@@ -69,7 +69,7 @@ def paris(call_id: str) -> Batch:
         ("tools_named_strict_high", paris("71pxW1zIa")),
     ],
 )
-def test_recorded_reply(name: str, expected: Reading) -> None:
+def test_a_recorded_reply_is_classified(name: str, expected: Reading) -> None:
     reply = recorded(name)
     if name == "tools_named":
         expected = paris(reply.tool_calls[0].id)
@@ -85,7 +85,7 @@ def rescued(form: str, *calls: RawCall, content: str = "") -> Batch:
     return Batch(calls=calls, content=content, rescue=Rescue(where="content", format=form))
 
 
-# Calls that a model wrote into its text; faults m43 to m46, rows text_mistral, text_hermes and text_fence.
+# Calls that a model wrote as text; faults m43 to m46, rows text_mistral, text_hermes and text_fence.
 WRITTEN = {
     "Mistral's own format": ('[TOOL_CALLS]add[ARGS]{"a": 3, "b": 4}', rescued("mistral", AB)),
     "Mistral's own format without ARGS": ('[TOOL_CALLS]add{"a": 3, "b": 4}', rescued("mistral", AB)),
@@ -94,8 +94,8 @@ WRITTEN = {
         rescued("mistral", AB, PING, content="I add."),
     ),
     "the bare name of a tool": ("[TOOL_CALLS]ping", rescued("mistral", RawCall(name="ping"))),
-    "a name that no tool has": ("[TOOL_CALLS]pong[ARGS]{}", rescued("mistral", RawCall(name="pong", arguments="{}"))),
-    "no name at all": ('[TOOL_CALLS][ARGS]{"a": 3}', rescued("mistral", RawCall(arguments='{"a": 3}'))),
+    "an unknown name": ("[TOOL_CALLS]pong[ARGS]{}", rescued("mistral", RawCall(name="pong", arguments="{}"))),
+    "no name": ('[TOOL_CALLS][ARGS]{"a": 3}', rescued("mistral", RawCall(arguments='{"a": 3}'))),
     "a marker inside a string": (
         '[TOOL_CALLS]add[ARGS]{"a": "[TOOL_CALLS]evil[ARGS]{}"}',
         rescued("mistral", RawCall(name="add", arguments='{"a": "[TOOL_CALLS]evil[ARGS]{}"}')),
@@ -104,11 +104,11 @@ WRITTEN = {
         '[TOOL_CALLS]add[ARGS]{"a": "x[TOOL_CALLS]ping[ARGS]{}',
         rescued("mistral", RawCall(name="add", arguments='{"a": "x[TOOL_CALLS]ping[ARGS]{}')),
     ),
-    "careless arguments": (
+    "sloppy arguments": (
         "[TOOL_CALLS]add[ARGS]{'a': 3, 'b': 4,}",
         rescued("mistral", RawCall(name="add", arguments="{'a': 3, 'b': 4,}")),
     ),
-    "chatter after a reply that is a call": (
+    "prose after a call": (
         '[TOOL_CALLS]add[ARGS]{"a": 3, "b": 4}\nDone.',
         rescued("mistral", AB, content="Done."),
     ),
@@ -124,7 +124,7 @@ WRITTEN = {
         '<tool_call>\n{"name": "add", "arguments": {"a": 3, "b": 4}}\n</tool_call>',
         rescued("hermes", AB),
     ),
-    "Hermes twice, the last one not closed": (
+    "Hermes twice, the last one unclosed": (
         'Now:\n<tool_call>{"name": "add", "arguments": {"a": 3, "b": 4}}</tool_call>\n'
         '<tool_call>{"name": "ping", "arguments": {}}',
         rescued("hermes", AB, PING, content="Now:"),
@@ -134,7 +134,7 @@ WRITTEN = {
         rescued("hermes", RawCall(name="add", arguments='{"a": 3, "b":')),
     ),
     "Hermes with no JSON": ("<tool_call>add 3 4</tool_call>", rescued("hermes", RawCall(arguments="add 3 4"))),
-    "Hermes with single quotes and a number spelt 3.10": (
+    "Hermes with single quotes and a number spelled 3.10": (
         "<tool_call>{'name': 'add', 'arguments': {'a': 3.10}}</tool_call>",
         rescued("hermes", RawCall(name="add", arguments="{'a': 3.10}")),
     ),
@@ -151,7 +151,7 @@ WRITTEN = {
         rescued("xml", RawCall(name="add", arguments='{"a": "3"}')),
     ),
     "XML around JSON": ('<function=add>{"a": 3, "b": 4}</function>', rescued("xml", AB)),
-    "XML that is not closed": (
+    "unclosed XML": (
         "<function=add><parameter=a>3",
         rescued("xml", RawCall(name="add", arguments="<parameter=a>3")),
     ),
@@ -201,7 +201,7 @@ NO_CALLS = {
     "a fence with broken JSON": '```json\n{"name": "ping", "arguments": {\n```',
     "an empty array": "[]",
     "a broken array": '[{"name": "ping", "arguments": {}]',
-    "HTML that is struck through": "<s>old</s>",
+    "struck-through HTML": "<s>old</s>",
 }
 
 
@@ -217,9 +217,7 @@ def test_text_about_calls_is_an_answer(name: str) -> None:
         ('[{"name": "ping", "arguments": {}}, {"name": "pong", "arguments": {}}]', ["ping", "pong"]),
     ],
 )
-def test_json_that_names_a_tool_is_a_call_to_be_answered_even_if_it_cannot_be_executed(
-    content: str, called: list[str]
-) -> None:
+def test_json_that_names_a_tool_is_a_call_even_if_it_is_invalid(content: str, called: list[str]) -> None:
     found = reading(content)
     assert isinstance(found, Batch)
     assert [call.name for call in found.calls] == called
@@ -242,7 +240,7 @@ def test_no_call_is_rescued_when_there_are_no_tools() -> None:
         (" Hi\n", Answer(text=" Hi\n")),
     ],
 )
-def test_control_tokens_are_cut_off_the_ends_of_an_answer(content: str, answer: Answer) -> None:
+def test_control_tokens_are_removed_from_the_ends_of_an_answer(content: str, answer: Answer) -> None:
     assert reading(content) == answer
 
 
@@ -261,7 +259,7 @@ def test_control_tokens_are_cut_off_the_ends_of_an_answer(content: str, answer: 
         (Reply(content="7", tool_calls=(RawCall(arguments="{}"),)), Answer(text="7")),
     ],
 )
-def test_silence(reply: Reply, expected: Reading) -> None:
+def test_a_reply_without_content_is_classified(reply: Reply, expected: Reading) -> None:
     assert read(reply, TOOLS, max_tokens=100, window_tokens=None) == expected
 
 
@@ -283,7 +281,7 @@ def test_a_call_at_the_very_end_of_the_reasoning_is_rescued(reasoning: str, expe
     assert reading(reasoning=reasoning) == expected
 
 
-def test_a_call_in_the_reasoning_of_a_reply_with_an_answer_stays_a_thought() -> None:
+def test_a_call_in_the_reasoning_is_ignored_if_the_reply_has_an_answer() -> None:
     assert reading("It is 7.", reasoning="[TOOL_CALLS]ping[ARGS]{}") == Answer(text="It is 7.")
 
 
@@ -316,11 +314,13 @@ CALL = RawCall(id="abcdefghi", name="add", arguments='{"a": 3, "b": 4}')
         ),
     ],
 )
-def test_a_reply_that_used_up_its_tokens_is_truncated_whatever_it_says(reply: Reply, expected: Reading) -> None:
+def test_a_reply_that_used_up_its_tokens_is_truncated_despite_its_finish_reason(
+    reply: Reply, expected: Reading
+) -> None:
     assert read(reply, TOOLS, max_tokens=100, window_tokens=500) == expected
 
 
-def test_without_usage_and_window_only_the_servers_word_counts() -> None:
+def test_without_usage_and_window_only_finish_reason_counts() -> None:
     reply = Reply(tool_calls=(CALL,), finish_reason="tool_calls")
     assert read(reply, TOOLS, max_tokens=1, window_tokens=None) == Batch(calls=(CALL,))
 
@@ -330,7 +330,7 @@ def test_without_usage_and_window_only_the_servers_word_counts() -> None:
     [
         (Reply(content="I add.", tool_calls=(CALL,)), Batch(calls=(CALL,), content="I add.")),  # m58
         (Reply(content="\n", tool_calls=(CALL,)), Batch(calls=(CALL,))),
-        (Reply(tool_calls=(CALL, CALL)), Batch(calls=(CALL, CALL))),  # m27: later stages answer the twin
+        (Reply(tool_calls=(CALL, CALL)), Batch(calls=(CALL, CALL))),  # m27: later stages answer the duplicate
         (Reply(tool_calls=(CALL, RawCall(id="x"))), Batch(calls=(CALL,))),
         (Reply(tool_calls=(RawCall(arguments='{"a": 3}'),)), Batch(calls=(RawCall(arguments='{"a": 3}'),))),  # m21
         (Reply(tool_calls=(CALL,), finish_reason="stop"), Batch(calls=(CALL,))),  # m51

@@ -1,4 +1,4 @@
-"""Every call is executed as it was meant, or answered in words that a model can act on."""
+"""Every call is executed as it was meant or answered with feedback that a model can act on."""
 
 import json
 from typing import Annotated, Literal
@@ -66,7 +66,7 @@ def checked(name: str, arguments: str, toolbox: Toolbox = TOOLS) -> CheckedCall 
     return check(RawCall(name=name, arguments=arguments), toolbox, call_id=ID)
 
 
-# Row by row what models get wrong (faults m05 to m46 and m57 of tests/test_faults.py), and what is executed in the end.
+# What models get wrong (faults m05 to m46 and m57 of tests/loop/test_model_faults.py), and the call that is executed.
 EXECUTED = {
     "a valid call": ("add", AB, AB, ()),
     "a valid call keeps its bytes": ("add", '{"b":4,\n"a":3}', '{"b":4,\n"a":3}', ()),
@@ -95,10 +95,10 @@ EXECUTED = {
         '{"path": "a", "content": ""}',
         ("name_spelling",),
     ),
-    "m20 blanks around the name": (" add\n", AB, AB, ("name_blanks",)),
-    "all about the name": (" tools.ADD ", AB, AB, ("name_blanks", "name_prefix", "name_spelling")),
+    "m20 whitespace around the name": (" add\n", AB, AB, ("name_blanks",)),
+    "every repair of the name": (" tools.ADD ", AB, AB, ("name_blanks", "name_prefix", "name_spelling")),
     "m22 a wrapper": ("add", f'{{"name": "add", "arguments": {AB}}}', AB, ("unwrapped",)),
-    "a wrapper of text": ("add", f'{{"arguments": {json.dumps(AB)}}}', AB, ("unwrapped",)),
+    "a wrapper around JSON text": ("add", f'{{"arguments": {json.dumps(AB)}}}', AB, ("unwrapped",)),
     "a wrapper around strings": (
         "add",
         '{"parameters": {"a": "3", "b": 4}}',
@@ -119,8 +119,8 @@ EXECUTED = {
         ("single_backslashes",),
     ),
     "m30 trailing text": ("add", f"{AB} Now I wait.", AB, ("trailing_text",)),
-    "m31 empty arguments where none are needed": ("ping", "", "{}", ("empty_arguments",)),
-    "m32 null arguments where none are needed": ("ping", " null", "{}", ("empty_arguments",)),
+    "m31 empty arguments where none are required": ("ping", "", "{}", ("empty_arguments",)),
+    "m32 null arguments where none are required": ("ping", " null", "{}", ("empty_arguments",)),
     "m42 a megabyte": (
         "write_file",
         json.dumps({"path": "a", "content": "x" * 1_000_000}),
@@ -140,7 +140,7 @@ EXECUTED = {
             "string_to_integer $.at.line",
         ),
     ),
-    "numbers where text is wanted keep their spelling": (
+    "numbers where strings are expected keep their spelling": (
         "write_file",
         '{"path": 5, "content": 3.10}',
         '{"path": "5", "content": "3.10"}',
@@ -168,7 +168,7 @@ EXECUTED = {
 
 
 @pytest.mark.parametrize("name", EXECUTED)
-def test_executed(name: str) -> None:
+def test_the_call_is_executed(name: str) -> None:
     called, arguments, expected, repairs = EXECUTED[name]
     found = checked(called, arguments)
     assert isinstance(found, CheckedCall), found
@@ -195,7 +195,7 @@ REFUSED = {
         'the text ends inside the object at character 27, near "{\\"path\\": \\"rm -rf /srv/build"',
     ),
     "m11 a fraction": refused("mismatch", "add", '{"a": 3.5, "b": 4}', "$.a must be an integer, got 3.5"),
-    "m12 no number": refused("mismatch", "add", '{"a": "three", "b": 4}', '$.a must be an integer, got "three"'),
+    "m12 not a number": refused("mismatch", "add", '{"a": "three", "b": 4}', '$.a must be an integer, got "three"'),
     "m13 true for a number": refused("mismatch", "add", '{"a": true, "b": 4}', "$.a must be an integer, got true"),
     "m14 a missing parameter": refused("mismatch", "add", '{"a": 3}', "$.b is required and missing"),
     "m15 an extra parameter": refused(
@@ -214,7 +214,7 @@ REFUSED = {
         '$.name is not a parameter, got "add"; allowed: none; '
         '$.arguments is not a parameter, got {"a": 3, "b": 4}; allowed: none',
     ),
-    "m26 half a surrogate pair": refused(
+    "m26 a lone surrogate": refused(
         "unparsable",
         "write_file",
         '{"path": "\\ud83d", "content": ""}',
@@ -223,20 +223,20 @@ REFUSED = {
     "m29 two objects": refused(
         "unparsable", "add", AB + AB, f"more text follows the object at character 16, near {json.dumps(AB + AB)}"
     ),
-    "m31 empty arguments where some are needed": refused("unparsable", "add", "", "it is empty"),
-    "m32 null where some are needed": refused("unparsable", "add", "null", "it is null, not an object"),
+    "m31 empty arguments where some are required": refused("unparsable", "add", "", "it is empty"),
+    "m32 null where some are required": refused("unparsable", "add", "null", "it is null, not an object"),
     "m33 an array": refused("unparsable", "add", "[3, 4]", "it is an array, not an object"),
     "m38 NaN": refused("unparsable", "add", '{"a": NaN, "b": 4}', "NaN is not a JSON value"),
     "m39 a huge integer": refused("unparsable", "add", '{"a": 1' + "0" * 5000 + "}", "a number has too many digits"),
     "m40 deep nesting": refused("unparsable", "add", "[" * 5000, "it is nested more than 100 deep"),
     "m41 duplicate keys": refused("unparsable", "add", '{"a": 1, "a": 3, "b": 4}', 'the key "a" comes twice'),
-    "a single value where an array is wanted": refused(
+    "a single value where an array is expected": refused(
         "mismatch", "search", '{"words": "a"}', '$.words must be an array, got "a"'
     ),
     "a number too large for its field": refused(
         "mismatch", "search", '{"words": [], "limit": "70"}', "$.limit must be less than or equal to 50, got 70"
     ),
-    "an enum value that is none": refused(
+    "an unknown enum value": refused(
         "mismatch",
         "write_file",
         '{"path": "a", "content": "", "mode": "over"}',
@@ -247,7 +247,7 @@ REFUSED = {
     ),
     "one for true": refused("mismatch", "search", '{"words": [], "exact": 1}', "$.exact must be true or false, got 1"),
     "null in an array": refused("mismatch", "search", '{"words": [null]}', "$.words[0] must be a string, got null"),
-    "a float spelt by us": refused(
+    "a float in repaired text": refused(
         "mismatch", "write_file", "{'path': 3.10, 'content': ''}", "$.path must be a string, got 3.1"
     ),
     "JSON text of another type": refused(
@@ -257,7 +257,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str) -> None:
+def test_the_call_is_refused(name: str) -> None:
     kind, called, arguments, reason = REFUSED[name]
     found = checked(called, arguments)
     assert isinstance(found, InvalidCall)
@@ -277,13 +277,13 @@ def test_refused(name: str) -> None:
         ("no pe!" + "x" * 100, AB, ToolCall(id=ID, name="no_pe_" + "x" * 58, arguments=AB)),
     ],
 )
-def test_the_stand_in_of_an_invalid_call_is_legal_in_a_history(name: str, arguments: str, stand_in: ToolCall) -> None:
+def test_the_stand_in_for_an_invalid_call_is_legal_in_a_history(name: str, arguments: str, stand_in: ToolCall) -> None:
     found = checked(name, arguments)
     assert isinstance(found, InvalidCall)
     assert found.call == stand_in
 
 
-def test_an_unknown_tool_names_the_tool_it_may_mean_only_if_there_is_one() -> None:
+def test_an_unknown_tool_has_an_intended_tool_only_if_one_name_is_near() -> None:
     one = checked("adder", AB)
     assert isinstance(one, InvalidCall)
     assert (one.tool, one.nearest) == (add, ("add",))
@@ -294,14 +294,14 @@ def test_an_unknown_tool_names_the_tool_it_may_mean_only_if_there_is_one() -> No
     assert (two.tool, two.nearest) == (None, ("read_file", "read_files"))
 
 
-def test_a_name_that_fits_two_tools_after_repair_is_unknown() -> None:
+def test_a_name_that_matches_two_tools_after_repair_is_unknown() -> None:
     toolbox = Toolbox([add.__class__(**{**vars(add), "name": name}) for name in ("read-file", "read_file")])
     found = checked("Read_File", AB, toolbox)
     assert isinstance(found, InvalidCall)
     assert found.kind == "unknown_tool"
 
 
-def test_all_mismatches_that_remain_are_reported_and_mended_ones_are_not() -> None:
+def test_only_mismatches_that_could_not_be_fixed_are_reported() -> None:
     found = checked("add", '{"a": "3", "b": "x", "c": 1}')
     assert isinstance(found, InvalidCall)
     assert found.issues == (
@@ -310,7 +310,7 @@ def test_all_mismatches_that_remain_are_reported_and_mended_ones_are_not() -> No
     )
 
 
-def said(name: str, arguments: str, *, attempt: int = 1, same: bool = False) -> str:
+def feedback_on(name: str, arguments: str, *, attempt: int = 1, same: bool = False) -> str:
     found = checked(name, arguments)
     assert isinstance(found, InvalidCall)
     return feedback(found, attempt=attempt, same_as_before=same, toolbox=TOOLS)
@@ -318,12 +318,12 @@ def said(name: str, arguments: str, *, attempt: int = 1, same: bool = False) -> 
 
 FEEDBACK = {
     "one mismatch": (
-        said("add", '{"a": "x", "b": 4}'),
+        feedback_on("add", '{"a": "x", "b": 4}'),
         'Arguments for "add" do not match: $.a must be an integer, got "x" (schema: {"type":"integer"}). '
         "Send the call again.",
     ),
     "several mismatches at the second attempt": (
-        said("write_file", '{"pth": "a", "content": 5, "mode": "over"}', attempt=2),
+        feedback_on("write_file", '{"pth": "a", "content": 5, "mode": "over"}', attempt=2),
         'Arguments for "write_file" do not match (attempt 2):\n'
         '- $.path is required and missing (schema: {"type":"string"})\n'
         "- $.mode must be 'new' or 'append', got \"over\" "
@@ -332,56 +332,56 @@ FEEDBACK = {
         "Send the call again.",
     ),
     "the same mismatch again": (
-        said("add", '{"a": "x", "b": 4}', attempt=2, same=True),
+        feedback_on("add", '{"a": "x", "b": 4}', attempt=2, same=True),
         'The very same call to "add" has failed before, in the same way. Sent again, it will fail again.\n'
         'Arguments for "add" do not match (attempt 2): $.a must be an integer, got "x" (schema: {"type":"integer"}).\n'
         '"add" accepts, for example: {"a": 1, "b": 1}\n'
         "Change the call, or do something else: call another tool, or say what is in the way.",
     ),
     "an unknown tool": (
-        said("adder", AB),
+        feedback_on("adder", AB),
         'Unknown tool "adder". Did you mean "add"? Available: add, ping, write_file, search. Call one of these.',
     ),
     "an unknown tool again": (
-        said("multiply", AB, attempt=3, same=True),
+        feedback_on("multiply", AB, attempt=3, same=True),
         'The very same call to "multiply" has failed before, in the same way. Sent again, it will fail again.\n'
         'Unknown tool "multiply" (attempt 3). Available: add, ping, write_file, search.\n'
         "Change the call, or do something else: call another tool, or say what is in the way.",
     ),
     "unparsable": (
-        said("add", '{"a": 3, b = 4}'),
+        feedback_on("add", '{"a": 3, b = 4}'),
         'Arguments for "add" are not a JSON object: expected a colon after the key at character 11, '
         'near "{\\"a\\": 3, b = 4}". Send the arguments as one JSON object.',
     ),
     "empty": (
-        said("add", ""),
+        feedback_on("add", ""),
         'Arguments for "add" are not a JSON object: it is empty. Send the arguments as one JSON object.',
     ),
     "cut off": (
-        said("write_file", '{"path": "a", "content": "' + "x" * 100),
+        feedback_on("write_file", '{"path": "a", "content": "' + "x" * 100),
         f'Arguments for "write_file" end early: they stop at "{"x" * 60}". '
         "Send the call again with complete arguments; split long content into several smaller calls.",
     ),
     "a long value": (
-        said("add", json.dumps({"a": "x" * 300, "b": 4})),
+        feedback_on("add", json.dumps({"a": "x" * 300, "b": 4})),
         f'Arguments for "add" do not match: $.a must be an integer, got "{"x" * 199}… (302 characters) '
         '(schema: {"type":"integer"}). Send the call again.',
     ),
     "more than ten": (
-        said("ping", json.dumps(dict.fromkeys("abcdefghijkl", 0))),
+        feedback_on("ping", json.dumps(dict.fromkeys("abcdefghijkl", 0))),
         'Arguments for "ping" do not match:\n'
         + "".join(f"- $.{key} is not a parameter, got 0; allowed: none\n" for key in "abcdefghij")
         + "- and 2 more\nSend the call again.",
     ),
-    "half a character in a name": (
-        said("\ud83d", "{}"),
+    "a lone surrogate in a name": (
+        feedback_on("\ud83d", "{}"),
         'Unknown tool "?". Available: add, ping, write_file, search. Call one of these.',
     ),
 }
 
 
 @pytest.mark.parametrize("name", FEEDBACK)
-def test_feedback(name: str) -> None:
+def test_the_feedback_is_exact(name: str) -> None:
     text, expected = FEEDBACK[name]
     assert text == expected
 
@@ -437,7 +437,7 @@ FOREIGN = tool_from_schema(
         ('{"list": "["}', None),
     ],
 )
-def test_a_schema_from_elsewhere_guides_the_coercions(arguments: str, expected: str | None) -> None:
+def test_an_external_schema_guides_the_coercions(arguments: str, expected: str | None) -> None:
     found = checked("foreign", arguments, Toolbox([FOREIGN]))
     if expected is None:
         assert isinstance(found, InvalidCall)
@@ -446,7 +446,7 @@ def test_a_schema_from_elsewhere_guides_the_coercions(arguments: str, expected: 
         assert found.call.arguments == expected
 
 
-def test_the_example_of_a_schema_from_elsewhere_is_valid() -> None:
+def test_the_example_for_an_external_schema_is_valid() -> None:
     found = checked("foreign", '{"list": []}', Toolbox([FOREIGN]))
     assert isinstance(found, InvalidCall)
     text = feedback(found, attempt=2, same_as_before=True, toolbox=Toolbox([FOREIGN]))
@@ -489,7 +489,7 @@ keys = st.sampled_from(
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from([*ALL.names, "Add", "nope", ""]), st.dictionaries(keys, values, max_size=4))
-def test_what_is_accepted_is_valid_by_the_schema(name: str, arguments: dict) -> None:
+def test_accepted_arguments_match_the_schema(name: str, arguments: dict) -> None:
     found = check(RawCall(name=name, arguments=json.dumps(arguments)), ALL, call_id=ID)
     if isinstance(found, CheckedCall):
         jsonschema.validate(json.loads(found.call.arguments), found.tool.parameters)
@@ -500,6 +500,6 @@ def test_what_is_accepted_is_valid_by_the_schema(name: str, arguments: dict) -> 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text() | st.sampled_from([*ALL.names]), st.text())
-def test_it_never_raises(name: str, arguments: str) -> None:
+def test_check_never_raises(name: str, arguments: str) -> None:
     found = check(RawCall(name=name, arguments=arguments), ALL, call_id=ID)
     assert isinstance(json.loads(found.call.arguments), dict)
