@@ -1,1 +1,1 @@
-"""Task files: YAML to checked values, with the line of every mistake."""
+"""Task files: read YAML into checked values, with the line of every mistake."""

@@ -1,4 +1,4 @@
-"""What surrounds the commands of a task: their environment, what isolates them, and what of it nobody is shown."""
+"""Build the environment, the sandbox and the secrets for a task's commands; starts no command."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment for tools and `verify`: a safe base, then `env_from`, then `env`.
 
     Args:
-        task: names what is passed on.
-        base: the environment of this process; the caller hands it in.
+        task: lists the variables to pass through.
+        base: the environment of this process.
 
     Raises:
-        ConfigError: a variable of `env_from` is not set, or a {{name}} of `env` has no value.
+        ConfigError: a variable in `env_from` is not set, or a {{name}} in `env` has no value.
     """
-    safe = {"PATH": os.defpath, "TERM": "dumb"}
-    safe |= {name: value for name, value in base.items() if name in _SAFE or name.startswith("LC_")}
+    found = {"PATH": os.defpath, "TERM": "dumb"}
+    found |= {name: value for name, value in base.items() if name in _SAFE or name.startswith("LC_")}
     for index, name in enumerate(task.env_from):
         if name not in base:
-            msg = f"`env_from` names {name}, which is not set. Set it before `agent run`, or take it off the list."
+            msg = f"`env_from` lists {name}, which is not set. Set it before `agent run`, or remove it from the list."
             raise ConfigError(msg, key=f"env_from[{index}]")
-        safe[name] = base[name]
-    return safe | task.filled_env()
+        found[name] = base[name]
+    return found | task.filled_env()
 
 
 def starts_commands(tools: Iterable[Tool], verify: Verify | None) -> bool:
-    """Say whether a run starts commands, so that something has to isolate them."""
+    """Return whether a run starts commands, and so needs a sandbox."""
     return verify is not None or any(tool.commands for tool in tools)
 
 
 def task_sandbox(task: Task) -> Sandbox:
-    """Return what isolates the commands of a task on this machine.
+    """Return the sandbox for a task's commands on this machine.
 
     Raises:
-        ConfigError: this machine does not have it, or a path that it names is not there.
+        ConfigError: the sandbox is not available here, or a path that it lists does not exist.
     """
     wanted = task.sandbox
     read, write = (tuple(map(task.path, names)) for names in (wanted.read, wanted.write))
     if missing := next((path for path in (*read, *write) if not path.exists()), None):
-        msg = f"`sandbox` names {str(missing)!r}, which does not exist. Make it, or take it off the list."
+        msg = f"`sandbox` lists {str(missing)!r}, which does not exist. Create it, or remove it from the list."
         raise ConfigError(msg, key="sandbox")
     rules = Rules(network=wanted.network, read=read, write=write, limits=wanted.limits)
     return find_sandbox(wanted.use, rules, image=wanted.image)
 
 
 def task_secrets(task: Task) -> dict[str, str]:
-    """Return what `secret_files` hold, by name.
+    """Return the values in `secret_files`, by name.
 
     Raises:
-        ConfigError: one cannot be read.
+        ConfigError: a file cannot be read.
     """
     found: dict[str, str] = {}
     for index, name in enumerate(task.secret_files):
@@ -65,5 +65,5 @@ def task_secrets(task: Task) -> dict[str, str]:
     return found
 
 
-# Nothing that may hold a secret: a tool's output goes to the model, and from there anywhere.
+# No variable that may hold a secret: a tool's output goes to the model, and from there anywhere.
 _SAFE = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "USER"})

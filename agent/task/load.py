@@ -1,4 +1,4 @@
-"""Read a task file into a Task; all its mistakes are reported at once, each with its line and key."""
+"""Read a task file into a Task; all mistakes are reported at once, each with its line and key."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def load_task(path: str | Path, overrides: Mapping[str, str] = _NONE) -> Task:
-    """Read a task file, and check it and all that it names.
+    """Read and check a task file and every file it refers to.
 
     Args:
         path: a YAML file of at most 1 MiB.
-        overrides: values that replace those of the file: of variables as text, of dotted keys such as
-            `budgets.steps` as YAML scalars.
+        overrides: values that replace those in the file: text for variables, YAML scalars for dotted keys such as
+            `budgets.steps`.
 
     Raises:
-        ConfigError: anything is wrong with the file, the overrides, or the files they name. Its text lists all
-            mistakes; its attributes describe the first.
+        ConfigError: the file, an override, or a file they refer to is wrong. The message lists all mistakes; the
+            attributes describe the first.
     """
     path = Path(path)
     content = _content(path)
     document = read_document(content, path=path)
     if not isinstance(document.value, dict):
-        problem = "The file is empty" if document.value is None else "A task is a mapping of keys to values"
+        problem = "The file is empty" if document.value is None else "A task must be a mapping of keys to values"
         raise ConfigError(f"{problem}. The smallest task is:\n{SMALLEST_TASK}", path=path, line=1)
     overridden = apply_overrides(document.value, overrides)
     return _Loading(path=path, source=content.decode("utf-8-sig"), document=document, overridden=overridden).task()
@@ -47,23 +47,23 @@ def load_task(path: str | Path, overrides: Mapping[str, str] = _NONE) -> Task:
 
 @cache
 def task_adapter() -> TypeAdapter[Task]:
-    """Return pydantic's view of a Task; built at the first use, since it takes some milliseconds."""
+    """Return pydantic's adapter for Task; built at first use, since that takes some milliseconds."""
     return TypeAdapter(Task)
 
 
 def recorded_task(record: Mapping[str, JsonValue], overrides: Mapping[str, str] = _NONE) -> Task:
-    """Return the task that a journal holds.
+    """Return the task recorded in a journal.
 
     Args:
-        record: what `task_adapter` wrote when the run began.
-        overrides: values for dotted keys below `budgets`, which may be used up; the rest of a run's task stays.
+        record: the task as `task_adapter` dumped it when the run began.
+        overrides: values for dotted keys below `budgets`; nothing else of a run's task can change.
 
     Raises:
-        ConfigError: another key is to be changed, or a value does not fit.
+        ConfigError: an override has another key, or its value is wrong.
     """
     for key in overrides:
         if not key.startswith("budgets."):
-            msg = f"A run goes on with its own task: {key!r} cannot be changed. Only budgets.* may, to go on further."
+            msg = f"A resumed run keeps its own task, so {key!r} cannot be changed. Override only budgets.*."
             raise ConfigError(msg, key=key)
     overridden = apply_overrides(record, overrides)
     try:
@@ -81,7 +81,7 @@ def _content(path: Path) -> bytes:
         msg = f"Cannot read the task file: {error.strerror}. Give the path of a YAML file."
         raise ConfigError(msg, path=path) from error
     if len(content) > MAX_TASK_BYTES:
-        msg = f"The file has more than {MAX_TASK_BYTES} bytes, so it is not a task. Keep data in files of its own."
+        msg = f"The file is larger than {MAX_TASK_BYTES} bytes, the limit for a task. Keep data in separate files."
         raise ConfigError(msg, path=path)
     return content
 
@@ -114,7 +114,7 @@ class _Loading:
         try:
             return self._strict(data)
         except ValidationError as error:
-            # A number where text is expected becomes the text that was written: `vars: {version: 1.10}`.
+            # Where text is expected, a number becomes the text as written: `vars: {version: 1.10}`.
             written = {path: text for path in text_paths(error) if (text := self._written(path)) is not None}
             data = cast("dict[str, JsonValue]", _replaced(data, written, ()))
         except ConfigError as error:
@@ -130,7 +130,7 @@ class _Loading:
         return None
 
     def _strict(self, data: Mapping[str, JsonValue]) -> Task:
-        # By way of JSON, since pydantic's strict mode takes a list for a tuple only there.
+        # Through JSON: only there does pydantic's strict mode accept a list for a tuple.
         return task_adapter().validate_json(json.dumps(data), strict=True)
 
     def _written(self, path: KeyPath) -> str | None:
@@ -153,7 +153,7 @@ class _Loading:
 
     def _add_error(self, error: ConfigError) -> None:
         path = _path_of(error.key or "")
-        if error.path is not None:  # it is in a file that the task names
+        if error.path is not None:  # the mistake is in a file that the task refers to
             self._add(path, str(error))
         elif error.key == "prompt" and (line := self._prompt_line(error.problem)) is not None:
             self._problems.append(Problem(line=line, key="prompt", text=error.problem))

@@ -1,4 +1,4 @@
-"""Apply `--set key=value` to a task before it is validated; text in, text or plain YAML scalars out, no YAML syntax."""
+"""Apply `--set key=value` to a task before it is validated; a value is text or a plain scalar, never YAML syntax."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .yaml_lines import KeyPath, plain_scalar
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overridden:
-    """A task's data with the overrides in it."""
+    """A task's data with the overrides applied."""
 
     data: dict[str, JsonValue]
     written: Mapping[KeyPath, str]
-    """Each override as the user wrote it, by the place it changed."""
+    """Each override as the user wrote it, by the path it changed."""
     refused: Mapping[str, str]
-    """Override as written to what is wrong with it."""
+    """What is wrong with each refused override, by the override as written."""
 
 
 def apply_overrides(data: Mapping[str, JsonValue], overrides: Mapping[str, str]) -> Overridden:
-    """Return the data with the overrides in it; the input is not changed.
+    """Return a copy of the data with the overrides applied.
 
-    A key without a dot is a variable if the task has one of that name, and else a key of the task. A dotted key
+    A key without a dot is a variable if the task has one with that name, otherwise a key of the task. A dotted key
     is the path of a key.
     """
     changed = dict(data)
@@ -40,18 +40,18 @@ def apply_overrides(data: Mapping[str, JsonValue], overrides: Mapping[str, str])
         value = text if path[0] == "vars" else plain_scalar(text)
         if path[0] not in known_keys(()):
             known = (*_variables(data), *known_keys(()))
-            refused[shown] = f"The task has no variable and no key `{path[0]}`.{did_you_mean(str(path[0]), known)}"
-        elif not _put(changed, path, value):
-            refused[shown] = f"`{key}` does not lead to one value of the task. Change it in the file."
+            refused[shown] = f"The task has no variable or key `{path[0]}`.{did_you_mean(str(path[0]), known)}"
+        elif not _set(changed, path, value):
+            refused[shown] = f"`{key}` is not the path of a single value. Change it in the task file."
         else:
             written[path] = shown
     return Overridden(data=changed, written=written, refused=refused)
 
 
 def _path(key: str, data: Mapping[str, JsonValue]) -> tuple[str, ...]:
-    # The names in a prompt file are not known here, so there every name that is no key may be one.
-    unseen = "prompt_file" in data and key not in known_keys(()) and VARIABLE_NAME.fullmatch(key)
-    return ("vars", key) if unseen or key in _variables(data) else tuple(key.split("."))
+    # The variables in a prompt file are not known here, so any name that is not a key may be one.
+    maybe = "prompt_file" in data and key not in known_keys(()) and VARIABLE_NAME.fullmatch(key)
+    return ("vars", key) if maybe or key in _variables(data) else tuple(key.split("."))
 
 
 def _variables(data: Mapping[str, JsonValue]) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ def _variables(data: Mapping[str, JsonValue]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*declared, *used)))
 
 
-def _put(data: dict[str, JsonValue], path: tuple[str, ...], value: JsonValue) -> bool:
+def _set(data: dict[str, JsonValue], path: tuple[str, ...], value: JsonValue) -> bool:
     *outer, last = path
     for depth, key in enumerate(outer):
         inside = data.get(key)

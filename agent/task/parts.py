@@ -1,4 +1,4 @@
-"""The parts of a task below its first level, and the short ways to write them; nothing here opens a file."""
+"""Define the records below a task's top level and their short forms; opens no files."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 SHORT_FORMS: Mapping[str, str] = MappingProxyType(
     {"workspace": "path", "model": "name", "tools": "use", "verify": "command", "sandbox": "use"}
 )
-"""Key of a task to the field that plain text in its place stands for."""
+"""The field that plain text sets, by the key of the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskInputs:
-    """Files that are shown to the model from the start; relative to the task file."""
+    """Files shown to the model from the start; paths are relative to the task file."""
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     files: tuple[str, ...] = ()
-    """Text files; their contents are put under the prompt with their names."""
+    """Text files; their names and contents are appended to the prompt."""
     images: tuple[str, ...] = ()
-    """Pictures, for models that see."""
+    """Image files, for vision models."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskWorkspace:
-    """The folder the run works in."""
+    """The folder that the run works in."""
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     path: str = "."
     """Relative to the task file."""
     create: bool = False
-    """Make the folder when it is missing."""
+    """Create the folder if it does not exist."""
     copy: bool = False
-    """Work in a fresh copy of the folder, which is kept with the run; the folder itself is not touched. Left out of
-    the copy are histories such as .git, installed packages and caches."""
+    """Work in a fresh copy of the folder, kept with the run; the folder itself is not changed. The copy leaves out
+    repository data such as .git, installed packages and caches."""
     worktree: bool = False
-    """Work in a git worktree of the folder's repository, which is kept with the run: what is committed, on no branch.
-    Nothing else of the repository is touched."""
+    """Work in a git worktree of the folder's repository, kept with the run. It holds what is committed, with a
+    detached HEAD; the rest of the repository is not changed."""
 
     def __post_init__(self) -> None:
         if self.create + self.copy + self.worktree > 1:
             msg = (
                 "A workspace can have only one of `create`, `copy` and `worktree`. Keep `copy` or `worktree` for a "
-                "folder that is there, `create` for one that is not."
+                "folder that exists, `create` for one that does not."
             )
             raise ConfigError(msg, key="workspace")
 
@@ -77,20 +77,20 @@ class TaskWorkspace:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskModel:
-    """Which model is asked, and where; what is left out is looked up when the run starts."""
+    """The model and its server; what is left out is looked up when the run starts."""
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     name: str | None = None
-    """Name under which the server serves it."""
+    """Name under which the server serves the model."""
     base_url: str | None = None
-    """Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."""
+    """URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."""
     profile: ProfileName | None = None
-    """What the model family accepts; left out, it is told from the model's name."""
+    """What the model's family accepts; derived from the model's name by default."""
     api_key_env: str | None = None
-    """Name of the environment variable that holds the API key; the key itself never stands in a task."""
+    """Name of the environment variable that holds the API key; never put the key itself into a task."""
     stream: bool | None = None
-    """Receive replies piece by piece; left out, the run decides."""
+    """Stream the replies; by default the run decides."""
 
     def __post_init__(self) -> None:
         if self.base_url is not None:
@@ -108,9 +108,9 @@ class ToolUse:
     use: str
     """A ready tool such as `read_file`, `package.module:name`, or `./my_tools.py:name` relative to the task file."""
     timeout_s: float | None = None
-    """Seconds after which a call is given up; left out, the tool's own."""
+    """Timeout of a call in seconds; the tool's own by default."""
     output_limit_chars: int | None = None
-    """Longer results keep their head and tail; left out, the tool's own."""
+    """Maximum length of a result in characters; longer results keep their head and tail. The tool's own by default."""
 
     def __post_init__(self) -> None:
         for key in ("timeout_s", "output_limit_chars"):
@@ -119,66 +119,66 @@ class ToolUse:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSandbox:
-    """What isolates the commands of tools and of `verify`."""
+    """The sandbox for commands of tools and of `verify`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     use: IsolationChoice = "auto"
-    """`auto`: bubblewrap where it runs, else Landlock, else the run does not begin. `container`: one of `image` for
-    each command. `none`: nothing isolates them."""
+    """`auto`: bubblewrap if it works, else Landlock, else the run does not start. `container`: each command runs in a
+    container of `image`. `none`: commands are not sandboxed."""
     image: str = ""
-    """A docker image on this machine, with a shell and all that commands need, such as python:3.12."""
+    """A Docker image on this machine with a shell and everything that the commands need, such as python:3.12."""
     network: bool = False
-    """Commands reach the network."""
+    """Allow commands to use the network."""
     read: tuple[str, ...] = ()
     """Files and folders outside the workspace that commands may read; relative to the task file."""
     write: tuple[str, ...] = ()
-    """The same, to change."""
+    """Files and folders outside the workspace that commands may change; relative to the task file."""
     limits: CommandLimits = field(default_factory=CommandLimits)
-    """Bounds of each command."""
+    """Resource limits of each command."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class McpServer:
-    """A server of the Model Context Protocol, whose tools the run gets. It is not isolated."""
+    """An MCP (Model Context Protocol) server whose tools the run may call. It is not sandboxed."""
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     command: tuple[str, ...] = ()
-    """Program and arguments of a server that is started for the run, in the task file's folder."""
+    """Program and arguments of a server to start for the run, in the task file's folder."""
     url: str = ""
-    """Address of a server that runs already (Streamable HTTP), in place of `command`."""
+    """URL of a server that is already running (Streamable HTTP); give this or `command`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Variables for the command, beside a few such as PATH and HOME."""
+    """Environment variables for `command`, in addition to a few such as PATH and HOME."""
     tools: tuple[str, ...] = ()
-    """Only these tools, in this order; left out, all of them."""
+    """Use only these tools, in this order; all of them by default."""
     timeout_s: float = 60.0
-    """Seconds for each call."""
+    """Timeout of each call in seconds."""
 
     def __post_init__(self) -> None:
         if bool(self.command) == bool(self.url):
-            msg = "An MCP server needs `command` (a list) or `url`, and not both."
+            msg = "An MCP server needs either `command` (a list) or `url`, not both. Give one."
             raise ConfigError(msg, key="mcp")
         check_positive(self.timeout_s, key="mcp.timeout_s")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutput:
-    """The final answer: its form and its place."""
+    """The final answer: its schema and its file."""
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     schema: str | dict[str, JsonValue] | None = None
-    """A JSON Schema, or the name of a file that holds one; left out, the answer is text."""
+    """JSON Schema of the answer, or the name of a file that holds one; by default the answer is text."""
     file: str | None = None
-    """Where the answer is written, relative to the task file; left out, it is only shown."""
+    """File to write the answer to, relative to the task file; by default the answer is only shown."""
 
 
 def check_variable_name(name: str, *, key: str) -> None:
-    """Accept the name of an environment variable.
+    """Check that a text is the name of an environment variable.
 
     Raises:
-        ConfigError: for every other text. It does not repeat the text, which may be the secret itself.
+        ConfigError: it is not. The message does not repeat the text, which may be the secret itself.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         msg = f"`{key}` must name an environment variable: letters, digits and _. Give the name, not the value."
@@ -192,15 +192,18 @@ def _check_address(address: str) -> None:
         host = parts.hostname
         _ = parts.port
     except ValueError as error:
-        msg = f"`model.base_url` is not an address: {error}. {form}"
+        msg = f"`model.base_url` is not a URL: {error}. {form}"
         raise ConfigError(msg, key="model.base_url") from error
     if parts.username is not None or parts.password is not None:
-        msg = "`model.base_url` holds a user name or password. Name the variable with the key in `model.api_key_env`."
+        msg = (
+            "`model.base_url` contains a user name or password. Remove it, and set `model.api_key_env` to the name of "
+            "the variable that holds the key."
+        )
         raise ConfigError(msg, key="model.base_url")
     if parts.scheme not in {"http", "https"} or not host:
-        msg = f"`model.base_url` is not an http address: {address!r}. {form}"
+        msg = f"`model.base_url` is not an HTTP URL: {address!r}. {form}"
         raise ConfigError(msg, key="model.base_url")
-    # 169.254.169.254 hands out a cloud machine's credentials; a task file from elsewhere may point us at it.
+    # 169.254.169.254 serves a cloud machine's credentials, and a task file may come from an untrusted source.
     if _is_link_local(host):
         msg = f"`model.base_url` is a link-local address, which no model server has: {address!r}. {form}"
         raise ConfigError(msg, key="model.base_url")
@@ -219,7 +222,7 @@ def _expand(key: str) -> Callable[[object], object]:
 
 
 def _with_tuples(value: object) -> object:
-    # After a validator in Python, pydantic's strict mode takes no list for a tuple, not even from JSON.
+    # After a Python validator, pydantic's strict mode does not accept a list for a tuple, not even from JSON.
     if not isinstance(value, dict):
         return value
     given = cast("dict[str, object]", value)

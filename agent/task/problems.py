@@ -1,4 +1,4 @@
-"""Say in sentences what is wrong with a task's values, each with its key; pydantic's own words never reach the user."""
+"""Describe what is wrong with a task's values, with the key of each; hides pydantic's own wording from the user."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Mistake:
 
 
 def mistakes(error: ValidationError, data: Mapping[str, JsonValue]) -> tuple[Mistake, ...]:
-    """Return what pydantic found, once per key, in its order.
+    """Return what pydantic found, one mistake per key, in pydantic's order.
 
     Args:
         error: from validating `data`.
-        data: the task as mappings and lists, before short forms were expanded.
+        data: the task as mappings and lists, before short forms are expanded.
     """
     found: dict[KeyPath, Mistake] = {}
     for detail in error.errors(include_url=False):
@@ -44,7 +44,7 @@ def mistakes(error: ValidationError, data: Mapping[str, JsonValue]) -> tuple[Mis
 
 
 def unknown_key(path: KeyPath) -> Mistake:
-    """Say that a key is not known there, and which is meant."""
+    """Describe an unknown key, and suggest the nearest known one."""
     *parent, key = path
     known = known_keys(tuple(parent))
     name = str(key)
@@ -56,7 +56,7 @@ def unknown_key(path: KeyPath) -> Mistake:
 
 
 def known_keys(path: KeyPath) -> tuple[str, ...]:
-    """Return the keys that a mapping of the task may have; empty: any."""
+    """Return the keys that a mapping of the task may have. Empty means that any key is allowed."""
     place = ".".join(part for part in path if isinstance(part, str))
     if place == "escalation.triggers":
         return get_args(Trigger)
@@ -108,7 +108,7 @@ _KEYS: Mapping[str, str] = MappingProxyType(
         "budgets.output_tokens": "a whole number such as 200k, or null for no limit",
         "budgets.reasoning_tokens": "a whole number such as 100k, or null for no limit",
         "output.schema": "a file name or a JSON Schema",
-        "version": "1, the only version there is",
+        "version": "1, the only supported version",
     }
 )
 
@@ -130,7 +130,7 @@ def _mistake(detail: ErrorDetails, data: Mapping[str, JsonValue]) -> Mistake:
 
 
 def _place(path: KeyPath, data: JsonValue | Mapping[str, JsonValue]) -> KeyPath:
-    # pydantic adds the name of a union's branch to the path, so it ends where the task ends.
+    # pydantic appends the name of a union's branch to the path, so cut it where the task's data ends.
     walked: list[str | int] = []
     for part in path:
         if isinstance(data, Mapping) and isinstance(part, str):
@@ -154,7 +154,7 @@ def _expected(detail: ErrorDetails, place: KeyPath) -> str:
         return "text or a mapping"
     if detail["type"] == "literal_error":
         return str(detail.get("ctx", {}).get("expected", "another value")).replace("'", "")
-    return _TYPES.get(detail["type"], f"different ({detail['msg']})")
+    return _TYPES.get(detail["type"], f"a valid value ({detail['msg']})")
 
 
 def _advice(detail: ErrorDetails) -> str:
@@ -162,7 +162,7 @@ def _advice(detail: ErrorDetails) -> str:
     if detail["type"] == "tuple_type" and isinstance(value, str) and re.fullmatch(r"[^\n\[\]{},:#]{1,60}", value):
         return f" Write [{value}]."
     if detail["type"] == "dataclass_type" and isinstance(value, bool | int | float):
-        return f' Text that looks like this needs quotes: "{_shown(value)}".'
+        return f' If you mean text, put it in quotes: "{_shown(value)}".'
     return ""
 
 
@@ -172,5 +172,5 @@ def _shown(value: object) -> str:
 
 
 def text_paths(error: ValidationError) -> Iterator[KeyPath]:
-    """Yield where text was expected and something else stood."""
+    """Yield the path of each value that should be text and is not."""
     return (detail["loc"] for detail in error.errors(include_url=False) if detail["type"] == "string_type")

@@ -1,4 +1,4 @@
-"""The JSON Schema of task files, for editors and `agent schema`; derived from Task, and never used to validate here."""
+"""Build the JSON Schema of task files from Task, for editors and `agent schema`; it does not validate tasks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ def task_schema() -> dict[str, Any]:
     limits = cast("dict[str, dict[str, Any]]", parts["Limits"]["properties"])
     for name, limit in limits.items():
         limit["anyOf"] = [*cast("list[Any]", limit["anyOf"]), _TIME if name == "wall_s" else _COUNT]
-    limits["wall"] = {**limits["wall_s"], "title": "Wall", "description": "Another name for wall_s."}
+    limits["wall"] = {**limits["wall_s"], "title": "Wall", "description": "Same as wall_s."}
     triggers = cast("dict[str, Any]", parts["Ladder"]["properties"]["triggers"])
     triggers["additionalProperties"] = {"type": ["integer", "null"], "exclusiveMinimum": 0}
-    triggers["description"] = "Failures of a kind that move the run up; merged over the defaults, null: never."
+    triggers["description"] = (
+        "How many failures of a kind, since the last progress, move the run up. Merged over the defaults; null means "
+        "never."
+    )
     schema["oneOf"] = [{"required": ["prompt"]}, {"required": ["prompt_file"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,4 +1,4 @@
-"""One task: what to do, where, with which tools and bounds, how it is checked; reads the files it names, no others."""
+"""Define a task: what to do, where, with which tools and limits, how to verify it; reads only the files it lists."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from .parts import (
 from .templates import VARIABLE_NAME, fill, placeholders
 
 MAX_INPUT_BYTES = 256 * 1024
-"""Of one file that is put under the prompt, of a prompt file, and of a schema file."""
+"""Size limit of each input file, prompt file, schema file and secret file."""
 
 TASK_DIR = "AGENT_TASK_DIR"
-"""Variable that tells the verification, and nothing else, where the task file lies."""
+"""Environment variable with the task file's folder; only `verify` gets it."""
 
 SMALLEST_TASK = "prompt: Write the word hello into hello.txt.\ntools: [write_file]"
 
@@ -58,60 +58,62 @@ class Task:
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     version: Literal[1] = 1
-    """Version of this format."""
+    """Version of the task format."""
     name: Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"})] = "task"
-    """Names the task's runs; left out, the file's name."""
+    """Name of the task in lists of runs; the file's name by default."""
     prompt: str | None = None
-    """What to do. {{name}} stands for a value of `vars`; \\{{name}} stays as it is."""
+    """What to do. {{name}} is replaced by its value in `vars`; \\{{name}} gives a literal {{name}}."""
     prompt_file: str | None = None
     """A text file that holds the prompt, relative to the task file; give this or `prompt`."""
     system: str | None = None
     """Replaces the default system prompt."""
     vars: Texts = field(default_factory=dict[str, str])
-    """Values for {{name}} in the prompt; `--set name=value` replaces them."""
+    """Values for {{name}} in the prompt; `--set name=value` overrides them."""
     inputs: TaskInputs = field(default_factory=TaskInputs)
-    """Files that are shown to the model from the start."""
+    """Files shown to the model from the start."""
     workspace: ShortWorkspace = field(default_factory=TaskWorkspace)
-    """The folder the run works in, relative to the task file."""
+    """The folder that the run works in, relative to the task file."""
     model: ShortModel = field(default_factory=TaskModel)
-    """Which model is asked, and where."""
+    """The model and its server."""
     tools: tuple[ShortTool, ...] = ()
-    """What the model may call."""
+    """Tools that the model may call."""
     mcp: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
-    """Servers whose tools the model may call too; the names of the tools begin with the server's."""
+    """MCP servers whose tools the model may call too; each tool's name begins with the server's name."""
     escalation: MergedLadder = None
-    """How the run asks again, and harder, after failures; left out, the ladder of the model's profile."""
+    """How the run escalates after failures; the ladder of the model's profile by default."""
     budgets: WrittenLimits = field(default_factory=Limits)
-    """Bounds of the run; null: no limit of that kind."""
+    """Limits of the run; null means no limit."""
     verify: ShortVerify = None
-    """The command that decides whether the task is done; left out, the model's word is taken. It alone finds the
-    folder of the task file in $AGENT_TASK_DIR."""
+    """The command that decides whether the task is done; without one, the model decides. Only this command gets
+    $AGENT_TASK_DIR, the folder of the task file."""
     sandbox: ShortSandbox = field(default_factory=TaskSandbox)
-    """What isolates commands; `none` has to be said."""
+    """The sandbox for commands; only an explicit `none` turns it off."""
     permissions: tuple[Permission, ...] = ()
-    """Which calls are allowed, asked of a person, or denied; the first rule that fits decides. With `sandbox: none`
-    destructive commands are asked about, unless a rule says otherwise."""
+    """Which calls are allowed, need a person's approval, or are denied; the first matching rule wins. With
+    `sandbox: none`, destructive commands need approval unless a rule says otherwise."""
     output: TaskOutput = field(default_factory=TaskOutput)
-    """The form of the final answer, and where it goes."""
+    """The form of the final answer, and the file it is written to."""
     env: Texts = field(default_factory=dict[str, str])
-    """Environment variables for tools and for `verify`; {{name}} stands for a value of `vars`, so that a command can
-    use one without quoting trouble."""
+    """Environment variables for tools and for `verify`. {{name}} is replaced by its value in `vars`, so that a command
+    can use the value without quoting problems."""
     env_from: tuple[str, ...] = ()
-    """Names of variables passed on from the environment of `agent run`; everything else is held back."""
+    """Names of variables passed through from the environment of `agent run`; others are withheld, except for a few
+    such as PATH and HOME."""
     secret_files: tuple[str, ...] = ()
-    """Files, relative to the task file, whose values the model and the journal do not get: of `NAME=value`, of JSON
-    or YAML each value, of any other file each line. The model may still use them in commands that can read them."""
+    """Files, relative to the task file, whose values are hidden from the model and the journal: the value of each
+    `NAME=value`, each value in JSON or YAML, each line of any other file. The model can still use the values through
+    commands that can read the files."""
     directory: SkipJsonSchema[Path] = Path()
     """The folder that holds the task file; relative paths start here."""
 
     def __post_init__(self) -> None:
         self._check_prompt()
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.name):
-            msg = f"`name` may hold letters, digits, dot, dash and underscore, got {self.name!r}. Choose another."
+            msg = f"`name` may contain letters, digits, dot, dash and underscore, got {self.name!r}. Choose another."
             raise ConfigError(msg, key="name")
         for name in self.vars:
             if not VARIABLE_NAME.fullmatch(name):
-                msg = f"The variable {name!r} cannot stand in {{{{ }}}}. Use letters, digits and _ in its name."
+                msg = f"The variable {name!r} cannot be used in {{{{ }}}}. Use letters, digits and _ in its name."
                 raise ConfigError(msg, key=f"vars.{name}")
         for name in self.env:
             _check_variable(name, key=f"env.{name}")
@@ -121,11 +123,11 @@ class Task:
             check_positive(cast("float | None", getattr(self.budgets, limit.name)), key=f"budgets.{limit.name}")
 
     def path(self, relative: str) -> Path:
-        """Return a path of the task as an absolute one; it need not exist."""
+        """Return the absolute path of a path relative to the task file; it need not exist."""
         return (self.directory / relative).absolute()
 
     def rendered_prompt(self) -> str:
-        """Return what the model is asked first: the prompt with its values, then the input files.
+        """Return the first user message: the prompt with its values filled in, then the input files.
 
         Raises:
             ConfigError: a file cannot be read as text or is too large, or a {{name}} has no value.
@@ -139,10 +141,10 @@ class Task:
         return "\n\n".join(parts)
 
     def images(self) -> tuple[Image, ...]:
-        """Read the input pictures.
+        """Read the input images.
 
         Raises:
-            ConfigError: one cannot be read, or is not a picture by its name.
+            ConfigError: a file cannot be read, or does not have the name of an image.
         """
         images: list[Image] = []
         for index, name in enumerate(self.inputs.images):
@@ -153,10 +155,10 @@ class Task:
         return tuple(images)
 
     def output_schema(self) -> dict[str, JsonValue] | None:
-        """Return the JSON Schema of the answer; None: the answer is text.
+        """Return the JSON Schema of the answer. None means that the answer is text.
 
         Raises:
-            ConfigError: the file cannot be read, or does not hold a JSON Schema of an object.
+            ConfigError: the file cannot be read, or does not contain a JSON Schema of an object.
         """
         schema, key = self.output.schema, "output.schema"
         if isinstance(schema, str):
@@ -164,7 +166,7 @@ class Task:
             try:
                 schema = cast("dict[str, JsonValue]", json.loads(read_text(file, key=key)))
             except json.JSONDecodeError as error:
-                msg = f"The schema is not JSON: {error.msg}. Correct it."
+                msg = f"The schema is not valid JSON: {error.msg}. Correct it."
                 raise ConfigError(msg, path=file, line=error.lineno, key=key) from error
         if schema is None:
             return None
@@ -174,26 +176,26 @@ class Task:
             msg = f"`{key}` is not a valid JSON Schema at {error.json_path}: {error.message}"
             raise ConfigError(msg, key=key) from error
         if not isinstance(cast("object", schema), dict) or schema.get("type") != "object":
-            msg = f'`{key}` must describe an object. Begin it with "type": "object".'
+            msg = f'`{key}` must describe an object. Add "type": "object" to it.'
             raise ConfigError(msg, key=key)
         return schema
 
     def workspace_folder(self) -> Path:
-        """Return the folder the run works in, absolute.
+        """Return the absolute path of the folder that the run works in.
 
         Raises:
-            ConfigError: it does not exist and is not to be created, or it is not a folder.
+            ConfigError: it does not exist and `create` is not set, or it is not a folder.
         """
         folder = self.path(self.workspace.path)
         if folder.is_dir() or (self.workspace.create and not folder.exists()):
             return folder
         if folder.exists():
-            msg = f"The workspace {str(folder)!r} is not a folder. Name the folder that the run may change."
+            msg = f"The workspace {str(folder)!r} is not a folder. Give the folder that the run may change."
         elif (mode := self.workspace.mode) in {"copy", "worktree"}:
-            msg = f"The workspace {str(folder)!r} does not exist. Name the folder that the run gets a {mode} of."
+            msg = f"The workspace {str(folder)!r} does not exist. Give an existing folder to make the {mode} from."
         else:
             msg = (
-                f"The workspace {str(folder)!r} does not exist. Make the folder, or let the run make it: "
+                f"The workspace {str(folder)!r} does not exist. Create the folder, or let the run create it: "
                 f"workspace: {{path: {self.workspace.path}, create: true}}."
             )
         raise ConfigError(msg, key="workspace")
@@ -209,7 +211,7 @@ class Task:
             raise ConfigError(msg, key="prompt")
 
     def filled_env(self) -> dict[str, str]:
-        """Return `env` with its values filled in.
+        """Return `env` with its placeholders filled in.
 
         Raises:
             ConfigError: a {{name}} has no value.
@@ -217,7 +219,7 @@ class Task:
         return {name: self._filled(value, key=f"env.{name}") for name, value in self.env.items()}
 
     def verify_env(self) -> dict[str, str]:
-        """Return what the verification alone finds in its environment: it may use files that the model is not shown."""
+        """Return the environment variables for `verify` alone; it may use files that the model does not see."""
         return {TASK_DIR: str(self.directory.absolute())}
 
     def _filled_prompt(self) -> str:
@@ -240,15 +242,15 @@ class Task:
 def _check_variable(name: str, *, key: str) -> None:
     check_variable_name(name, key=key)
     if name == TASK_DIR:
-        msg = f"`{key}`: {TASK_DIR} is set by the run itself, for `verify` alone. Choose another name."
+        msg = f"`{key}`: {TASK_DIR} is set by the run itself, for `verify` only. Choose another name."
         raise ConfigError(msg, key=key)
 
 
 def read_text(path: Path, *, key: str) -> str:
-    """Read a text file that the key of a task names.
+    """Read a text file that a key of the task refers to.
 
     Raises:
-        ConfigError: it cannot be read, is no UTF-8 text, or too large.
+        ConfigError: it cannot be read, is not UTF-8 text, or is too large.
     """
     try:
         with path.open("rb") as file:
@@ -257,12 +259,12 @@ def read_text(path: Path, *, key: str) -> str:
     except OSError as error:
         raise ConfigError(f"Cannot read {str(path)!r}: {error.strerror}. Check `{key}`.", key=key) from error
     except UnicodeDecodeError as error:
-        msg = f"{str(path)!r} is not UTF-8 text. Name a text file; pictures belong under `inputs.images`."
+        msg = f"{str(path)!r} is not UTF-8 text. Give a text file; images belong under `inputs.images`."
         raise ConfigError(msg, key=key) from error
     if len(content) > MAX_INPUT_BYTES:
         msg = (
-            f"{str(path)!r} has more than {MAX_INPUT_BYTES} bytes, too much to put into the prompt. "
-            "Put it into the workspace, and let the model read it with a tool."
+            f"{str(path)!r} is larger than {MAX_INPUT_BYTES} bytes, the limit for `{key}`. Use a smaller file; larger "
+            "input belongs in the workspace, where the model can read it with a tool."
         )
         raise ConfigError(msg, key=key)
     return text

@@ -1,4 +1,4 @@
-"""Resolve tool references to tools; checks where a module comes from first, and never touches sys.path."""
+"""Resolve tool references to tools; checks first where a module comes from, and never changes sys.path."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from .parts import McpServer, ToolUse
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AvailableTool:
-    """One of the ready tools, as `agent tools` lists it."""
+    """One ready tool, as listed by `agent tools`."""
 
     name: str
-    """What a task writes under `tools:`."""
+    """Its name under `tools:` in a task."""
     reference: str
     """Such as `tools.files:read_file`."""
     description: str
-    """First line of what the model reads."""
+    """First line of the description that the model reads."""
     read_only: bool
     exclusive: bool
     parameters: JsonObject
-    """JSON Schema of its arguments."""
+    """JSON Schema of the arguments."""
 
 
 def load_tools(references: Iterable[str | ToolUse], *, directory: Path) -> tuple[Tool, ...]:
@@ -41,10 +41,10 @@ def load_tools(references: Iterable[str | ToolUse], *, directory: Path) -> tuple
 
     Args:
         references: a ready tool's name, `package.module:name`, `./file.py:name`, or `./file.py` for all its tools.
-        directory: where the paths of files start; the task file's folder.
+        directory: the task file's folder, where relative paths start.
 
     Raises:
-        ConfigError: a reference does not lead to a tool, or the code behind it fails.
+        ConfigError: a reference does not resolve to a tool, or importing its code fails.
     """
     loader = _Loader(directory=directory)
     return tuple(tool for reference in references for tool in loader.tools(reference))
@@ -54,7 +54,7 @@ def load_mcp_tools(servers: Mapping[str, McpServer], *, directory: Path) -> tupl
     """Load the tools of MCP servers.
 
     Raises:
-        ConfigError: a server does not answer, or a tool of it cannot be used.
+        ConfigError: a server does not answer, or one of its tools cannot be used.
     """
     if not servers:
         return ()
@@ -62,7 +62,7 @@ def load_mcp_tools(servers: Mapping[str, McpServer], *, directory: Path) -> tupl
 
 
 def available_tools() -> tuple[AvailableTool, ...]:
-    """List the ready tools; imports them all.
+    """Return the ready tools; imports all of them.
 
     Raises:
         ConfigError: the package of ready tools is missing or broken.
@@ -91,11 +91,11 @@ _SHIPPED_FILE = Path(__file__).resolve().parents[2] / SHIPPED / "__init__.py"
 class _Loader:
     def __init__(self, *, directory: Path) -> None:
         self._directory = directory
-        self._files: dict[Path, ModuleType] = {}  # two tools of one file share its state
+        self._files: dict[Path, ModuleType] = {}  # tools from one file share its state
 
     def tools(self, reference: str | ToolUse) -> tuple[Tool, ...]:
         use = ToolUse(use=reference) if isinstance(reference, str) else reference
-        found = self._found(use.use.strip())
+        found = self._resolve(use.use.strip())
         return tuple(
             replace(
                 tool,
@@ -107,16 +107,16 @@ class _Loader:
             for tool in found
         )
 
-    def _found(self, reference: str) -> tuple[Tool, ...]:
+    def _resolve(self, reference: str) -> tuple[Tool, ...]:
         place, colon, name = reference.rpartition(":") if ":" in reference else (reference, "", "")
         if place.endswith(".py"):
             module = self._file(place)
             return (_tool(module, name, reference),) if colon else _all_tools(module, reference)
         if not colon:
-            return (_short(reference),)
+            return (_builtin_by_name(reference),)
         if not all(part.isidentifier() for part in place.split(".")):
             raise ConfigError(
-                f"Cannot read the tool reference {reference!r}. Write the name of a ready tool, "
+                f"Cannot parse the tool reference {reference!r}. Write the name of a ready tool, "
                 "package.module:name, or ./file.py:name."
             )
         return (_tool(_module(place, reference), name, reference),)
@@ -128,11 +128,11 @@ class _Loader:
         return self._files[path]
 
 
-def _short(name: str) -> Tool:
+def _builtin_by_name(name: str) -> Tool:
     known = _builtin_tools()
     if name not in known:
         raise ConfigError(
-            f"No ready tool is named {name!r}.{did_you_mean(name, known)} For a tool of your own write ./file.py:name."
+            f"No ready tool is named {name!r}.{did_you_mean(name, known)} For your own tool, write ./file.py:name."
         )
     return _builtin(known[name])
 
@@ -164,8 +164,8 @@ def _all_tools(module: ModuleType, reference: str) -> tuple[Tool, ...]:
 
 
 class _FreshLoader(SourceFileLoader):
-    # No __pycache__ beside the user's file: it would litter the workspace, and a file edited twice within a second
-    # at the same size would run stale.
+    # No __pycache__ beside the user's file: it would litter the workspace, and it would be stale for a file that is
+    # edited twice within a second without changing its size.
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)
 
@@ -176,24 +176,24 @@ def _load_file(path: Path, place: str) -> ModuleType:
     name = f"_agent_tools_{path.stem}_{abs(hash(path)):x}"
     spec = importlib.util.spec_from_file_location(name, path, loader=_FreshLoader(name, str(path)))
     if spec is None or spec.loader is None:
-        raise ConfigError(f"Cannot load tools from {place!r}: Python does not know how to read it. Name a .py file.")
+        raise ConfigError(f"Cannot load tools from {place!r}: Python cannot import it. Give a .py file.")
     loader, module = spec.loader, importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pydantic look their module up by name
     try:
-        _guarded(lambda: loader.exec_module(module), place, path)
+        _import(lambda: loader.exec_module(module), place, path)
     except BaseException:
         del sys.modules[name]
         raise
     return module
 
 
-def _guarded(load: Callable[[], object], what: str, path: Path | None) -> None:
+def _import(load: Callable[[], object], name: str, path: Path | None) -> None:
     try:
         load()
-    except (Exception, SystemExit) as error:  # importing runs foreign code, which may do anything
+    except (Exception, SystemExit) as error:  # importing runs the user's code, which may raise anything
         reason = error.problem if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
         place = _place(error, path)
-        raise ConfigError(f"Cannot load {what!r}: {reason}", path=place.path, line=place.line) from error
+        raise ConfigError(f"Cannot load {name!r}: {reason}", path=place.path, line=place.line) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,7 +203,7 @@ class _Place:
 
 
 def _place(error: BaseException, path: Path | None) -> _Place:
-    """Find the deepest line in the file at `path`; in any file of Python source when that is None."""
+    """Return the deepest traceback line in the file at `path`, or in any Python source file if `path` is None."""
     if isinstance(error, SyntaxError) and error.filename is not None:
         return _Place(path=Path(error.filename), line=error.lineno)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -227,7 +227,7 @@ def _module(name: str, reference: str) -> ModuleType:
 
 
 def _imported(name: str) -> ModuleType:
-    _guarded(lambda: importlib.import_module(name), name, None)
+    _import(lambda: importlib.import_module(name), name, None)
     return sys.modules[name]
 
 
@@ -236,21 +236,21 @@ def _spec(name: str) -> ModuleSpec | None:
         return importlib.util.find_spec(name)
     except ModuleNotFoundError:
         return None
-    except ValueError:  # a module made by hand, without a spec
+    except ValueError:  # the module was created by hand and has no spec
         return ModuleSpec(name, None, origin=getattr(sys.modules.get(name), "__file__", None))
 
 
 def _check_origin(spec: ModuleSpec | None, name: str) -> None:
     if not _SHIPPED_FILE.is_file():
         raise ConfigError(
-            f"Cannot load {name!r}: the ready tools are not at {str(_SHIPPED_FILE.parent)!r}. Install tramontane again."
+            f"Cannot load {name!r}: the ready tools are not at {str(_SHIPPED_FILE.parent)!r}. Reinstall tramontane."
         )
     if not _is_shipped(spec):
         origin = "not found" if spec is None else spec.origin or str(list(spec.submodule_search_locations or ()))
         raise ConfigError(
             f'Cannot load "{name}": `{SHIPPED}` is {origin}, not the package shipped with agent at '
             f"{_SHIPPED_FILE.parent}. Rename it, or refer to it by path: "
-            f'tools: ["./{SHIPPED}.py:fetch"]; the ready tools load by their short names all the same.'
+            f'tools: ["./{SHIPPED}.py:fetch"]; the ready tools still load by their short names.'
         )
 
 
@@ -264,7 +264,7 @@ def _shipped(name: str) -> ModuleType:
         return _imported(name)
     if not _SHIPPED_FILE.is_file():
         _check_origin(spec, name)
-    # A user's own tools.py shadows ours. The package imports itself relatively, so it runs under another name too.
+    # The user's own tools.py shadows the package. It uses only relative imports, so it also works under another name.
     if _PRIVATE not in sys.modules:
         private = importlib.util.spec_from_file_location(
             _PRIVATE, _SHIPPED_FILE, submodule_search_locations=[str(_SHIPPED_FILE.parent)]

@@ -1,4 +1,4 @@
-"""Read one YAML document with the line of every key; refuses tags, repeated keys, and what grows beyond its bounds."""
+"""Read one YAML document with the line of every key; rejects tags, repeated keys, and documents over the limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from ..errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
-"""Where a value stands: keys of mappings and positions in lists, from the outside in."""
+"""Path of a value: keys of mappings and indices of lists, outermost first."""
 
 MAX_DEPTH = 40
 MAX_NODES = 20_000
@@ -25,43 +25,43 @@ class Problem:
     """One mistake in a file."""
 
     line: int | None
-    """From 1. None: it is not in the file but in an override."""
+    """From 1. None means that the mistake is in an override, not in the file."""
     key: str
-    """Dotted; empty: the file as a whole."""
+    """Dotted. Empty means the file as a whole."""
     text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """A parsed file and where its parts stand."""
+    """A parsed file with the lines of its keys."""
 
     value: JsonValue
     lines: Mapping[KeyPath, int]
-    """Line of each key and list item, from 1; what stands behind an alias has none."""
+    """Line of each key and list item, from 1; values inside an alias have none."""
     texts: Mapping[KeyPath, str]
-    """Numbers and booleans as they were written, such as `1.10`."""
+    """Numbers and booleans as written, such as `1.10`."""
     problems: tuple[Problem, ...]
-    """Mistakes that left a readable rest, in the order of the file."""
+    """Mistakes despite which the rest could be read, in the order of the file."""
 
     def line(self, path: KeyPath) -> int:
-        """Return the line of a value, or of the nearest thing around it."""
+        """Return the line of a value, or of the nearest enclosing key."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
 
 def read_document(content: bytes, *, path: Path) -> Document:
-    """Read a YAML file that may come from anyone.
+    """Read a YAML file from an untrusted source.
 
     Plain scalars follow YAML 1.2: only `true` and `false` are booleans, only decimal numbers are numbers, dates are
-    text. Aliases count with all that they repeat.
+    text. Aliases count towards the limits with everything they repeat.
 
     Args:
-        content: the whole file; the caller has bounded it.
-        path: named in errors, not opened.
+        content: the whole file; the caller limits its size.
+        path: shown in errors, not opened.
 
     Raises:
-        ConfigError: it is not UTF-8, not YAML, not one document, has tags, or is too deep or too large.
+        ConfigError: it is not UTF-8, not YAML, not a single document, has tags, or is too deep or too large.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -78,7 +78,7 @@ def read_document(content: bytes, *, path: Path) -> Document:
         msg = f"Not valid YAML: the character {chr(error.character)!a} is not allowed. Remove it."
         raise ConfigError(msg, path=path, line=line) from error
     except (ValueError, OverflowError) as error:
-        # PyYAML 6.0.3 lets these through for "\UFFFFFFFF" and for an endless number in a %YAML line.
+        # PyYAML 6.0.3 does not catch these for "\UFFFFFFFF" and for a very long number in a %YAML line.
         raise ConfigError(f"Not valid YAML: {error}.", path=path, line=reader.line) from error
     return Document(value=value, lines=reader.lines, texts=reader.texts, problems=tuple(reader.problems))
 
@@ -97,7 +97,7 @@ def plain_scalar(text: str) -> JsonValue:
 
 
 def dotted(path: KeyPath) -> str:
-    """Write a path as people do: `escalation.rungs[0].effort`."""
+    """Format a path as `escalation.rungs[0].effort`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
@@ -114,8 +114,8 @@ class _Anchored:
 
 @dataclass(kw_only=True, slots=True)
 class _Reader:
-    # Events and not compose(): compose recurses without a bound and expands nothing, so neither depth nor the size of
-    # aliases could be limited in time, and it does not tell a tag that was written from one that was guessed.
+    # Events instead of compose(): compose recurses without limit and does not expand aliases, so neither depth nor
+    # alias size could be limited in time, and it does not distinguish an explicit tag from an inferred one.
     path: Path
     events: Iterator[yaml.Event]
     lines: dict[KeyPath, int] = field(default_factory=dict[KeyPath, int])
@@ -147,7 +147,7 @@ class _Reader:
     def _count(self, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            msg = f"Too large: more than {MAX_NODES} values, aliases expanded. Keep data in files of its own."
+            msg = f"Too large: more than {MAX_NODES} values with aliases expanded. Keep data in separate files."
             raise self._refusal(msg)
 
     def _node(self, event: yaml.Event, at: KeyPath) -> JsonValue:
@@ -156,7 +156,7 @@ class _Reader:
         if not isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent):
             raise self._refusal(f"Not valid YAML: {type(event).__name__} is not expected here.")
         if event.tag is not None:
-            raise self._refusal(f"The tag {event.tag!r} is not read here. Remove it; text can be put in quotes.")
+            raise self._refusal(f"The tag {event.tag!r} is not supported. Remove it; for text, use quotes.")
         if len(at) > MAX_DEPTH:
             raise self._refusal(f"Too deep: more than {MAX_DEPTH} levels. Flatten it.")
         before = self.nodes
@@ -181,7 +181,7 @@ class _Reader:
     def _scalar(self, event: yaml.ScalarEvent, at: KeyPath) -> JsonValue:
         text = event.value
         if _SURROGATE.search(text):
-            raise self._refusal("Half a character (a lone surrogate, \\ud800 to \\udfff). Write the whole one.")
+            raise self._refusal("A lone surrogate (\\ud800 to \\udfff) is not a character. Write the whole character.")
         if event.style is not None:
             return text
         value = plain_scalar(text)
@@ -214,14 +214,14 @@ class _Reader:
 
     def _key(self, event: yaml.Event, at: KeyPath) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            msg = "A key must be plain text. A value that begins with {, [, * or & needs quotes around it."
+            msg = "A key must be plain text. Put a value that begins with {, [, * or & in quotes."
             raise self._refusal(msg)
         self._count(1)
         key = event.value
         if event.tag is not None or key == "<<" or _SURROGATE.search(key):
-            raise self._refusal(f"The key {key!a} is not read here: write the keys out, without tags and merges.")
+            raise self._refusal(f"The key {key!a} is not supported. Write the keys out, without tags and merges.")
         if event.style is None and not isinstance(plain_scalar(key), str):
-            text = f"The key {key!r} is not text for YAML. Put it in quotes."
+            text = f"YAML does not read the key {key!r} as text. Put it in quotes."
             self.problems.append(Problem(line=self.line, key=dotted((*at, key)), text=text))
         return key
 
@@ -233,5 +233,5 @@ def _syntax_error(error: yaml.MarkedYAMLError, path: Path) -> ConfigError:
     if "'\\t'" in problem:
         advice = "Indent with spaces, not tabs."
     else:
-        advice = 'Check the indentation, and put text that holds ": " or " #" in quotes.'
+        advice = 'Check the indentation, and put text that contains ": " or " #" in quotes.'
     return ConfigError(f"Not valid YAML: {problem}. {advice}", path=path, line=line)

@@ -111,7 +111,7 @@ def test_every_file_is_checked_before_anything_is_started(capsys: pytest.Capture
     assert errors[0] == "agent: tasks/b/task.yaml:6: Unknown key `verfy`. Did you mean `verify`?"
     assert errors[1].startswith("tasks/c/task.yaml: ")
     assert "write_file" in errors[1]
-    assert errors[2].startswith("agent: tasks/a/task.yaml: --set wrod=x: The task has no variable and no key `wrod`.")
+    assert errors[2].startswith("agent: tasks/a/task.yaml: --set wrod=x: The task has no variable or key `wrod`.")
 
 
 def test_a_folder_without_tasks_is_named(capsys: pytest.CaptureFixture[str]):

@@ -246,7 +246,7 @@ def test_a_run_whose_budget_is_used_up_goes_on_with_a_larger_one(task: Path, cap
         assert main([*resume, "--set", "budgets.steps=5"]) == 0
     errors = capsys.readouterr().err.splitlines()
     assert errors[0] == (
-        "agent: A run goes on with its own task: 'prompt' cannot be changed. Only budgets.* may, to go on further."
+        "agent: A resumed run keeps its own task, so 'prompt' cannot be changed. Override only budgets.*."
     )
     assert errors[1].startswith("agent: `budgets.steps` must be ")
 

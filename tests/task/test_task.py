@@ -1,4 +1,4 @@
-"""Task files: what is read, what is refused and in which words."""
+"""Task files: what is read, what is refused, and with which message."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_workspace_may_be_copied(tmp_path: Path):
     assert task.verify_env() == {"AGENT_TASK_DIR": str(tmp_path)}
 
 
-def test_the_smallest_task_is_legal_in_python_too():
+def test_a_task_in_python_needs_only_a_prompt():
     assert Task(prompt="hi").rendered_prompt() == "hi"
 
 
@@ -145,7 +145,7 @@ def test_prompt_and_schema_may_be_files(tmp_path: Path):
     assert task.output_schema() == {"type": "object"}
 
 
-def test_values_are_filled_in_once(tmp_path: Path):
+def test_placeholders_in_a_filled_in_value_are_not_filled(tmp_path: Path):
     task = Task(prompt="{{ a }} {{b}}", vars={"a": "{{b}}", "b": "2"})
 
     assert task.rendered_prompt() == "{{b}} 2"
@@ -219,7 +219,7 @@ workspace: [a]
         "task.yaml:3: `budgets.wall` must be seconds, a time such as 30s, 30m or 2h, or null for no limit, "
         'got "soon".\n'
         "task.yaml:3: Unknown key `budgets.stepz`. Did you mean `steps`?\n"
-        'task.yaml:4: `verify` must be text or a mapping, got true. Text that looks like this needs quotes: "true".\n'
+        'task.yaml:4: `verify` must be text or a mapping, got true. If you mean text, put it in quotes: "true".\n'
         "task.yaml:5: `verify` is given twice, first on line 4. Keep one.\n"
         "task.yaml:7: Unknown key `escalation.triggers.repat`. Did you mean `repeat`?\n"
         'task.yaml:8: `escalation.rungs[0].effort` must be none or high, got "low".\n'
@@ -227,7 +227,7 @@ workspace: [a]
         "task.yaml:9: Unknown key `steps`. Did you mean `budgets.steps`?\n"
         "task.yaml:10: `output.schema` must be a file name or a JSON Schema, got 3.\n"
         f"task.yaml:11: Unknown key `directory`. Known: {keys}.\n"
-        "task.yaml:12: The key '1' is not text for YAML. Put it in quotes.\n"
+        "task.yaml:12: YAML does not read the key '1' as text. Put it in quotes.\n"
         f"task.yaml:12: Unknown key `1`. Known: {keys}.\n"
         "task.yaml:13: Unknown key `model.timeout_s`. Did you mean `tools.timeout_s`?\n"
         'task.yaml:14: `workspace` must be text or a mapping, got ["a"].'
@@ -247,16 +247,16 @@ SMALLEST = "prompt: Write the word hello into hello.txt.\ntools: [write_file]"
 
 REFUSALS = {
     "": f"task.yaml:1: The file is empty. The smallest task is:\n{SMALLEST}",
-    "- a": f"task.yaml:1: A task is a mapping of keys to values. The smallest task is:\n{SMALLEST}",
+    "- a": f"task.yaml:1: A task must be a mapping of keys to values. The smallest task is:\n{SMALLEST}",
     "name: x": f"task.yaml:1: The task does not say what to do: `prompt` is missing. The smallest task is:\n{SMALLEST}",
     "name: x\nprompt: ''": f"task.yaml:2: `prompt` is empty. Say what to do; the smallest task is:\n{SMALLEST}",
     "prompt: a\nprompt_file: b": "task.yaml:2: `prompt` and `prompt_file` are both given. Keep one.",
-    "prompt: a\nversion: 2": "task.yaml:2: `version` must be 1, the only version there is, got 2.",
+    "prompt: a\nversion: 2": "task.yaml:2: `version` must be 1, the only supported version, got 2.",
     "prompt: a\nname: a/b": (
-        "task.yaml:2: `name` may hold letters, digits, dot, dash and underscore, got 'a/b'. Choose another."
+        "task.yaml:2: `name` may contain letters, digits, dot, dash and underscore, got 'a/b'. Choose another."
     ),
     "vars: {word: x, 'a b': y}\nprompt: a": (
-        "task.yaml:1: The variable 'a b' cannot stand in {{ }}. Use letters, digits and _ in its name."
+        "task.yaml:1: The variable 'a b' cannot be used in {{ }}. Use letters, digits and _ in its name."
     ),
     "vars: {word: x}\nprompt: |\n  one\n  say {{wrod}}\n": (
         "task.yaml:4: {{wrod}} in `prompt` has no value. Did you mean `word`? Give one under `vars:` or with "
@@ -289,7 +289,7 @@ REFUSALS = {
         "value."
     ),
     "prompt: a\nmodel: {base_url: 'file:///etc/passwd'}": (
-        "task.yaml:2: `model.base_url` is not an http address: 'file:///etc/passwd'. Write it like "
+        "task.yaml:2: `model.base_url` is not an HTTP URL: 'file:///etc/passwd'. Write it like "
         "http://127.0.0.1:8000/v1."
     ),
     "prompt: a\nmodel: {base_url: 'http://169.254.169.254/latest'}": (
@@ -297,33 +297,33 @@ REFUSALS = {
         "'http://169.254.169.254/latest'. Write it like http://127.0.0.1:8000/v1."
     ),
     "prompt: a\nmodel: {base_url: 'http://me:secret@host/v1'}": (
-        "task.yaml:2: `model.base_url` holds a user name or password. Name the variable with the key in "
-        "`model.api_key_env`."
+        "task.yaml:2: `model.base_url` contains a user name or password. Remove it, and set `model.api_key_env` to the "
+        "name of the variable that holds the key."
     ),
     "prompt: a\nmodel: {base_url: 'http://host:x/v1'}": (
-        "task.yaml:2: `model.base_url` is not an address: Port could not be cast to integer value as 'x'. Write it "
+        "task.yaml:2: `model.base_url` is not a URL: Port could not be cast to integer value as 'x'. Write it "
         "like http://127.0.0.1:8000/v1."
     ),
     "prompt: a\nworkspace: nowhere": (
-        "task.yaml:2: The workspace 'DIR/nowhere' does not exist. Make the folder, or let the run make it: "
+        "task.yaml:2: The workspace 'DIR/nowhere' does not exist. Create the folder, or let the run create it: "
         "workspace: {path: nowhere, create: true}."
     ),
     "prompt: a\nworkspace: {path: nowhere, copy: true}": (
-        "task.yaml:2: The workspace 'DIR/nowhere' does not exist. Name the folder that the run gets a copy of."
+        "task.yaml:2: The workspace 'DIR/nowhere' does not exist. Give an existing folder to make the copy from."
     ),
     "prompt: a\nworkspace: {path: ., copy: true, create: true}": (
         "task.yaml:2: A workspace can have only one of `create`, `copy` and `worktree`. Keep `copy` or "
-        "`worktree` for a folder that is there, `create` for one that is not."
+        "`worktree` for a folder that exists, `create` for one that does not."
     ),
     "prompt: a\nenv:\n  AGENT_TASK_DIR: /x\n": (
-        "task.yaml:3: `env.AGENT_TASK_DIR`: AGENT_TASK_DIR is set by the run itself, for `verify` alone. Choose "
+        "task.yaml:3: `env.AGENT_TASK_DIR`: AGENT_TASK_DIR is set by the run itself, for `verify` only. Choose "
         "another name."
     ),
     "prompt: a\nenv_from: [AGENT_TASK_DIR]": (
-        "task.yaml:2: `env_from[0]`: AGENT_TASK_DIR is set by the run itself, for `verify` alone. Choose another name."
+        "task.yaml:2: `env_from[0]`: AGENT_TASK_DIR is set by the run itself, for `verify` only. Choose another name."
     ),
     "prompt: a\nworkspace: task.yaml": (
-        "task.yaml:2: The workspace 'task.yaml' is not a folder. Name the folder that the run may change."
+        "task.yaml:2: The workspace 'task.yaml' is not a folder. Give the folder that the run may change."
     ),
     "prompt_file: no.md\ninputs:\n  images: [a.txt]\n  files: [no.txt]\n": (
         "task.yaml:1: Cannot read 'DIR/no.md': No such file or directory. Check `prompt_file`.\n"
@@ -334,18 +334,16 @@ REFUSALS = {
         "given schemas"
     ),
     "prompt: a\noutput: {schema: {type: string}}": (
-        'task.yaml:2: `output.schema` must describe an object. Begin it with "type": "object".'
+        'task.yaml:2: `output.schema` must describe an object. Add "type": "object" to it.'
     ),
     "prompt: a\n---\nprompt: b": "task.yaml:2: A second document starts here (`---`). Keep one task per file.",
     "prompt: a\nvars: !!python/object:os.system {a: b}": (
-        "task.yaml:2: The tag 'tag:yaml.org,2002:python/object:os.system' is not read here. Remove it; text can be put "
-        "in quotes."
+        "task.yaml:2: The tag 'tag:yaml.org,2002:python/object:os.system' is not supported. Remove it; for text, use "
+        "quotes."
     ),
-    "prompt: {{word}}": (
-        "task.yaml:1: A key must be plain text. A value that begins with {, [, * or & needs quotes around it."
-    ),
+    "prompt: {{word}}": ("task.yaml:1: A key must be plain text. Put a value that begins with {, [, * or & in quotes."),
     "a: &a {b: 1}\nc: {<<: *a}": (
-        "task.yaml:2: The key '<<' is not read here: write the keys out, without tags and merges."
+        "task.yaml:2: The key '<<' is not supported. Write the keys out, without tags and merges."
     ),
     "a: *b": "task.yaml:1: The alias *b has no anchor &b before it.",
     "a: &a [*a]": "task.yaml:1: The alias *a has no anchor &a before it.",
@@ -354,29 +352,29 @@ REFUSALS = {
     ),
     "prompt: a: b": (
         "task.yaml:1: Not valid YAML: mapping values are not allowed here. Check the indentation, and put text that "
-        'holds ": " or " #" in quotes.'
+        'contains ": " or " #" in quotes.'
     ),
     "prompt: a\nname: \0": "task.yaml:2: Not valid YAML: the character '\\x00' is not allowed. Remove it.",
     'prompt: a\nname: "\\ud800"': (
-        "task.yaml:2: Half a character (a lone surrogate, \\ud800 to \\udfff). Write the whole one."
+        "task.yaml:2: A lone surrogate (\\ud800 to \\udfff) is not a character. Write the whole character."
     ),
     'prompt: "\\UFFFFFFFF"': "task.yaml:1: Not valid YAML: Python int too large to convert to C int.",
     "a: " + "[" * 50: "task.yaml:1: Too deep: more than 40 levels. Flatten it.",
     "a: [" + "x," * MAX_NODES + "]": (
-        "task.yaml:1: Too large: more than 20000 values, aliases expanded. Keep data in files of its own."
+        "task.yaml:1: Too large: more than 20000 values with aliases expanded. Keep data in separate files."
     ),
     "a: &a [x,x,x,x,x,x,x,x,x]\n"
     + "".join(
         f"{b}: &{b} [*{a},*{a},*{a},*{a},*{a},*{a},*{a},*{a},*{a}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
-    ): ("task.yaml:5: Too large: more than 20000 values, aliases expanded. Keep data in files of its own."),
+    ): ("task.yaml:5: Too large: more than 20000 values with aliases expanded. Keep data in separate files."),
     "# " + "x" * 1024 * 1024: (
-        "task.yaml: The file has more than 1048576 bytes, so it is not a task. Keep data in files of its own."
+        "task.yaml: The file is larger than 1048576 bytes, the limit for a task. Keep data in separate files."
     ),
 }
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSALS.items(), ids=[str(number) for number in range(len(REFUSALS))])
-def test_the_whole_text_of_a_refusal(text: str, message: str, tmp_path: Path):
+def test_the_whole_message_of_a_refusal(text: str, message: str, tmp_path: Path):
     assert refusal(tmp_path, text) == message
 
 
@@ -393,15 +391,15 @@ def test_a_missing_file_is_refused(tmp_path: Path):
     )
 
 
-def test_a_mistake_in_a_named_file_is_placed_in_that_file(tmp_path: Path):
+def test_a_mistake_in_a_referenced_file_is_reported_with_the_place_in_that_file(tmp_path: Path):
     write(tmp_path, "one\n{{x}}\n", "prompt.md")
     write(tmp_path, "{\n", "schema.json")
     text = "prompt_file: prompt.md\noutput: {schema: schema.json}"
     assert refusal(tmp_path, text) == (
         "task.yaml:1: DIR/prompt.md:2: {{x}} in `prompt_file` has no value. Give one under `vars:` or with --set "
         "x=...; to keep the braces, write \\{{x}}.\n"
-        "task.yaml:2: DIR/schema.json:2: The schema is not JSON: Expecting property name enclosed in double quotes. "
-        "Correct it."
+        "task.yaml:2: DIR/schema.json:2: The schema is not valid JSON: Expecting property name enclosed in double "
+        "quotes. Correct it."
     )
 
 
@@ -409,16 +407,16 @@ def test_input_files_must_be_text_of_bounded_size(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"\xff")
     text = "prompt: a\ninputs: {files: [a]}"
     assert refusal(tmp_path, text) == (
-        "task.yaml:2: 'DIR/a' is not UTF-8 text. Name a text file; pictures belong under `inputs.images`."
+        "task.yaml:2: 'DIR/a' is not UTF-8 text. Give a text file; images belong under `inputs.images`."
     )
     (tmp_path / "a").write_bytes(b"x" * 300_000)
     assert refusal(tmp_path, text) == (
-        "task.yaml:2: 'DIR/a' has more than 262144 bytes, too much to put into the prompt. Put it into the workspace, "
-        "and let the model read it with a tool."
+        "task.yaml:2: 'DIR/a' is larger than 262144 bytes, the limit for `inputs.files[0]`. Use a smaller file; larger "
+        "input belongs in the workspace, where the model can read it with a tool."
     )
 
 
-def test_mistakes_in_overrides_name_the_override(tmp_path: Path):
+def test_a_mistake_in_an_override_is_reported_with_the_override(tmp_path: Path):
     text = "prompt: say {{word}}\nvars: {word: x}\ntools: [a]\n"
     overrides = {
         "wrod": "x",
@@ -427,8 +425,8 @@ def test_mistakes_in_overrides_name_the_override(tmp_path: Path):
         "tools__use": "b",
     }
     assert refusal(tmp_path, text, **overrides, verify__command="x") == (
-        "--set wrod=x: The task has no variable and no key `wrod`. Did you mean `word`?\n"
-        "--set tools.use=b: `tools.use` does not lead to one value of the task. Change it in the file.\n"
+        "--set wrod=x: The task has no variable or key `wrod`. Did you mean `word`?\n"
+        "--set tools.use=b: `tools.use` is not the path of a single value. Change it in the task file.\n"
         "--set budgets.steps=many: `budgets.steps` must be a whole number such as 60, or null for no limit, got "
         '"many".\n'
         "--set budgets.stepz=1: Unknown key `budgets.stepz`. Did you mean `steps`?"
@@ -438,13 +436,13 @@ def test_mistakes_in_overrides_name_the_override(tmp_path: Path):
     )
 
 
-def test_a_task_in_python_is_checked_too():
+def test_a_task_built_in_python_is_checked_too():
     with pytest.raises(ConfigError) as caught:
         Task(prompt="a", budgets=Limits(steps=-1))
     assert str(caught.value) == "`budgets.steps` must be more than 0, got -1. Give a larger number."
 
 
-def test_the_environment_holds_a_safe_base_and_what_was_named(tmp_path: Path):
+def test_the_environment_contains_a_safe_base_and_the_listed_variables(tmp_path: Path):
     task = Task(prompt="a", env={"PYTHONPATH": "src"}, env_from=("TOKEN",))
     base = {
         "PATH": "/bin",
@@ -471,17 +469,17 @@ def test_the_environment_holds_a_safe_base_and_what_was_named(tmp_path: Path):
     }
 
 
-def test_the_environment_may_use_variables(tmp_path: Path):
+def test_env_values_may_use_variables(tmp_path: Path):
     task = load_task(write(tmp_path, "prompt: a\nvars: {word: hello}\nenv: {WORD: '{{word}} {{n}}'}"), {"n": "1"})
 
     assert task_environment(task, {}) == {"PATH": "/bin:/usr/bin", "TERM": "dumb", "WORD": "hello 1"}
 
 
-def test_a_named_variable_that_is_not_set_is_an_error():
+def test_a_listed_variable_that_is_not_set_is_an_error():
     with pytest.raises(ConfigError) as caught:
         task_environment(Task(prompt="a", env_from=("TOKEN",)), {})
     assert str(caught.value) == (
-        "`env_from` names TOKEN, which is not set. Set it before `agent run`, or take it off the list."
+        "`env_from` lists TOKEN, which is not set. Set it before `agent run`, or remove it from the list."
     )
 
 
@@ -502,7 +500,7 @@ def test_the_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path):
     assert refusal(tmp_path, text)
 
 
-def test_every_key_of_the_schema_but_those_of_other_records_is_described():
+def test_every_key_of_the_task_records_has_a_description_in_the_schema():
     schema = task_schema()
     records = {"Task": schema} | {
         key: part for key, part in schema["$defs"].items() if key.startswith(("Task", "Tool"))
@@ -551,7 +549,7 @@ def test_aliases_repeat_their_anchor():
     assert read("a: &a [1, 2]\nb: *a\nc: &c x\nd: *c") == {"a": [1, 2], "b": [1, 2], "c": "x", "d": "x"}
 
 
-def test_lines_are_those_of_keys_and_items():
+def test_each_key_and_list_item_has_its_line():
     document = read_document(b"\xef\xbb\xbfa:\n  - b\n  - c: |\n      text\n\nd: 1", path=Path("x"))
 
     assert document.lines == {("a",): 1, ("a", 0): 2, ("a", 1): 3, ("a", 1, "c"): 3, ("d",): 6}

@@ -1,4 +1,4 @@
-"""Tool references: what they lead to, and what is said when they lead nowhere."""
+"""Tool references: which tools they load, and which errors they raise."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def foreign_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Put a `tools.py` that must never run in front of ours."""
-    ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "tools"}
-    for name in ours:
+    """Put a `tools.py` that must never run before the shipped package on sys.path."""
+    shipped = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "tools"}
+    for name in shipped:
         del sys.modules[name]
     (tmp_path / "tools.py").write_text("raise SystemExit('a foreign tools.py was imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path / "tools.py"
-    sys.modules.update(ours)
+    sys.modules.update(shipped)
 
 
 def names(*references: str | ToolUse, directory: Path) -> list[str]:
@@ -88,7 +88,7 @@ def test_a_ready_tool_loads_by_its_name_and_by_its_reference(folder: Path):
     assert names("read_file", "tools.files:edit_file", directory=folder) == ["read_file", "edit_file"]
 
 
-def test_a_file_gives_one_tool_or_all_of_them_in_order(folder: Path):
+def test_one_tool_of_a_file_is_loaded_or_all_of_them_in_order(folder: Path):
     assert names("./my_tools.py:seen", directory=folder) == ["seen"]
     assert names("my_tools.py", directory=folder) == ["fetch", "seen"]
     assert names(str(folder / "my_tools.py"), directory=Path("/")) == ["fetch", "seen"]
@@ -107,7 +107,7 @@ async def called(tool: Tool, arguments: str) -> object:
     return await tool.body(tool.arguments.check(arguments), ToolContext(workspace=Path(), state=None))
 
 
-def test_an_edited_file_is_read_anew_and_leaves_no_cache_behind(folder: Path):
+def test_an_edited_file_is_read_again_and_leaves_no_cache_behind(folder: Path):
     names("./my_tools.py", directory=folder)
     (folder / "my_tools.py").write_text(MY_TOOLS.replace("def seen", "def been"))
 
@@ -144,7 +144,7 @@ def test_an_installed_module_loads_by_its_name(folder: Path, monkeypatch: pytest
     assert names("their_package.web:fetch", directory=Path("/")) == ["fetch"]
 
 
-def test_ready_tools_load_by_name_beside_a_foreign_tools_module(foreign_tools: Path, folder: Path):
+def test_ready_tools_load_by_name_despite_a_foreign_tools_module(foreign_tools: Path, folder: Path):
     assert names("read_file", "run_shell", directory=folder) == ["read_file", "run_shell"]
     assert "tools" not in sys.modules
 
@@ -152,18 +152,18 @@ def test_ready_tools_load_by_name_beside_a_foreign_tools_module(foreign_tools: P
 def test_a_shadowed_tools_package_is_explained_and_not_imported(foreign_tools: Path, folder: Path):
     assert refusal("tools.files:read_file", folder) == (
         'Cannot load "tools.files": `tools` is DIR/tools.py, not the package shipped with agent at HOUSE/tools. '
-        'Rename it, or refer to it by path: tools: ["./tools.py:fetch"]; the ready tools load by their short names '
-        "all the same."
+        'Rename it, or refer to it by path: tools: ["./tools.py:fetch"]; the ready tools still load by their short '
+        "names."
     )
     assert "tools" not in sys.modules
 
 
-def test_a_foreign_tools_module_that_is_imported_already_is_explained_too(
+def test_a_foreign_tools_module_that_is_already_imported_is_explained_too(
     foreign_tools: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    made_by_hand = ModuleType("tools")
-    made_by_hand.__file__ = "/elsewhere/tools.py"
-    monkeypatch.setitem(sys.modules, "tools", made_by_hand)
+    foreign = ModuleType("tools")
+    foreign.__file__ = "/elsewhere/tools.py"
+    monkeypatch.setitem(sys.modules, "tools", foreign)
 
     assert refusal("tools.files:read_file", folder).startswith(
         'Cannot load "tools.files": `tools` is /elsewhere/tools.py, not the package shipped with agent at HOUSE/tools.'
@@ -173,7 +173,7 @@ def test_a_foreign_tools_module_that_is_imported_already_is_explained_too(
 
 REFUSALS = {
     "raed_file": (
-        "No ready tool is named 'raed_file'. Did you mean `read_file`? For a tool of your own write ./file.py:name."
+        "No ready tool is named 'raed_file'. Did you mean `read_file`? For your own tool, write ./file.py:name."
     ),
     "tools.files:raed_file": (
         "Cannot load 'tools.files:raed_file': HOUSE/tools/files.py has no tool 'raed_file'. Did you mean `read_file`?"
@@ -197,14 +197,14 @@ REFUSALS = {
     "json.no:x": "Cannot load 'json.no': ModuleNotFoundError: No module named 'json.no'",
     "tools.no:x": "Cannot load 'tools.no': ModuleNotFoundError: No module named 'tools.no'",
     "rm -rf:x": (
-        "Cannot read the tool reference 'rm -rf:x'. Write the name of a ready tool, package.module:name, or "
+        "Cannot parse the tool reference 'rm -rf:x'. Write the name of a ready tool, package.module:name, or "
         "./file.py:name."
     ),
 }
 
 
 @pytest.mark.parametrize(("reference", "message"), REFUSALS.items())
-def test_the_whole_text_of_a_refusal(reference: str, message: str, folder: Path):
+def test_the_whole_message_of_a_refusal(reference: str, message: str, folder: Path):
     assert refusal(reference, folder) == message
 
 
@@ -241,7 +241,7 @@ def test_an_installed_module_that_fails_is_refused_with_its_line(folder: Path, m
     )
 
 
-def test_missing_ready_tools_are_said_to_be_missing(folder: Path):
+def test_missing_ready_tools_are_reported(folder: Path):
     shutil.copytree(HOUSE / "agent", folder / "agent")
     program = (
         "from pathlib import Path; from agent.task.tool_loading import load_tools; load_tools(['x'], directory=Path())"
@@ -251,11 +251,11 @@ def test_missing_ready_tools_are_said_to_be_missing(folder: Path):
 
     assert ran.stderr.splitlines()[-1] == (
         f"agent.errors.ConfigError: Cannot load 'tools': the ready tools are not at '{folder}/tools'. "
-        "Install tramontane again."
+        "Reinstall tramontane."
     )
 
 
-def test_available_tools_are_listed_with_their_first_line():
+def test_available_tools_are_listed_with_the_first_line_of_their_description():
     listed = available_tools()
 
     assert (

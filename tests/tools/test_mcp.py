@@ -166,7 +166,7 @@ def test_what_is_wrong_with_a_server_is_said(folder: Path, stdio: McpServer):
     assert "does not start: " in problem(command=("no-such-program",))
     assert "does not start: " in problem(url="http://127.0.0.1:9/mcp")
     assert "has no tool 'sub'. It has: add, fail" in problem(command=stdio.command, env=stdio.env, tools=("sub",))
-    assert "needs `command` (a list) or `url`, and not both" in problem()
+    assert "needs either `command` (a list) or `url`, not both. Give one." in problem()
 
 
 def test_servers_stand_in_the_task(folder: Path, stdio: McpServer):
