@@ -1,4 +1,4 @@
-"""Diagnose an engine from its log or its HTTP errors; a pure function of text that starts and asks nothing."""
+"""Diagnose an engine from its log or its HTTP errors; pure over text, contacts no server."""
 
 from .http_errors import diagnose_http
 from .log_diagnosis import LogReading, diagnose, read_log

@@ -1,4 +1,4 @@
-"""Find what is wrong in an engine's log, root cause first; a pure function of the lines."""
+"""Find what is wrong in an engine's log, root cause first; pure over the lines, opens no file."""
 
 import itertools
 import re

@@ -110,7 +110,10 @@ MEMORY: dict[str, Symptom] = {
     ),
     "ram_full": Symptom(
         title=("The machine ran out of memory (RAM)",),
-        cause=("The system refused to allocate {asked} bytes.", "The system refused to give a process more memory."),
+        cause=(
+            "The system refused to allocate {asked} bytes.",
+            "The system refused to allocate more memory to a process.",
+        ),
         fix=(
             "Stop other processes that use memory (`free -g`), give the container more (docker: `--memory`), and lower "
             "`--cpu-offload-gb` if it is set.",
@@ -140,7 +143,7 @@ MEMORY: dict[str, Symptom] = {
     ),
     "shm_small": Symptom(
         title=("Shared memory is too small",),
-        cause=("The engine's processes communicate through /dev/shm, which is full; docker gives it 64 MB.",),
+        cause=("The engine's processes communicate through /dev/shm, which is full; in docker it has 64 MB.",),
         fix=(
             "With docker, start with `--ipc=host` or `--shm-size=16g`; with Kubernetes, mount an emptyDir of medium "
             "Memory.",

@@ -49,7 +49,9 @@ SERVER: dict[str, Symptom] = {
     ),
     "all_refused": Symptom(
         title=("Every chat request was refused ({status})",),
-        cause=("None of {n} was answered, and the log does not say why: vLLM gives the reason only in the response.",),
+        cause=(
+            "None of {n} requests succeeded, and the log does not say why: vLLM gives the reason only in the response.",
+        ),
         fix=("Probe the server itself: agent doctor --url URL",),
         severity="refuses",
         recurs=False,

@@ -45,7 +45,7 @@ SETTINGS: dict[str, Symptom] = {
     ),
     "len_too_great": Symptom(
         title=("A context of {len} tokens is longer than the model supports",),
-        cause=("The model's own files give {max}.",),
+        cause=("The model's own files allow {max}.",),
         fix=("Start with `--max-model-len {max}` or less.",),
         sglang_fix=("Start with `--context-length {max}` or less.",),
         severity="stops",

@@ -164,8 +164,8 @@ SYSTEM: dict[str, Symptom] = {
     ),
     "no_permission": Symptom(
         title=(
-            "Permission to read or write a file is missing: {file}",
-            "Permission to read or write a file is missing",
+            "No permission to read or write {file}",
+            "No permission to read or write a file",
         ),
         cause=("The user that runs the engine does not have it.",),
         fix=("Grant it, or move the caches: `HF_HOME`, `VLLM_CACHE_ROOT`.",),

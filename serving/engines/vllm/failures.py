@@ -186,6 +186,6 @@ FLAGS = (
 
 
 def longest_that_fits(evidence: str) -> int | None:
-    """Return the longest context, in tokens, that vLLM says would fit. None if the line holds no such estimate."""
+    """Return the longest context, in tokens, that vLLM says would fit. None if the line contains no such estimate."""
     found = re.search(r"the estimated maximum model length is (\d+)", evidence)
     return int(found[1]) if found else None

@@ -148,7 +148,7 @@ def _chat_flags(model: str) -> tuple[Flag, ...]:
             Flag(words=("--enable-auto-tool-choice",), reason="the model decides when to call a tool"),
             Flag(
                 words=("--structured-outputs-config", json.dumps({"enable_in_reasoning": True})),
-                reason="enforces choice and regex at effort none too, where no reasoning ends",
+                reason="enforces choice and regex at effort none too, where no end of reasoning enables them",
             ),
         ]
     return (

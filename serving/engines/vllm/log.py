@@ -1,8 +1,8 @@
 """Patterns of vLLM's log lines about a start and the load; reads no file and covers no failures.
 
 Source: vLLM 0.32.0 and 0.33.0 (v1/worker/gpu_worker.py, v1/core/kv_cache_utils.py, v1/engine/core.py,
-v1/metrics/loggers.py), 2026-11; the CPU lines were also seen in logs of 0.32.0, those
-of an H200 in logs of 0.26.0.
+v1/metrics/loggers.py), 2026-11; the CPU lines were also seen in logs of 0.32.0, those of an
+H200 in logs of 0.26.0.
 """
 
 import re
