@@ -115,8 +115,8 @@ class _Start:
     refused: Line | None = None
     """The first refused chat request."""
 
-    def is_fatal(self) -> bool:
-        """Return whether a symptom was found that stops an engine."""
+    def ended_by_symptom(self) -> bool:
+        """Return whether a symptom was found that ends an engine."""
         return any(one.symptom.severity == "stops" for one in self.found.values())
 
     def become_ready(self, number: int) -> None:
@@ -129,7 +129,7 @@ class _Start:
 
     def is_over(self) -> bool:
         """Return whether a banner that follows belongs to a new start."""
-        return bool(self.ready_at or self.death or self.is_fatal() or self.tracebacks.failures)
+        return bool(self.ready_at or self.death or self.ended_by_symptom() or self.tracebacks.failures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +226,7 @@ class _EngineReader:
     def _diagnoses(self) -> tuple[Diagnosis, ...]:
         """Return what is wrong with the current start."""
         hidden = {name for one in self._now.found.values() for name in one.symptom.hides}
-        if self._now.is_fatal():
+        if self._now.ended_by_symptom():
             hidden |= {one.name for one in self._now.found.values() if one.symptom.severity == "follows"}
         found = [one for severity in _PROBLEMS for one in self._with_severity(severity) if one.name not in hidden]
         known = (*(self._diagnosis(one) for one in found), *self._all_refused(found))
@@ -242,7 +242,7 @@ class _EngineReader:
         answers = self._now.answers
         first = self._now.refused
         explained = sum(one.times for one in found if one.symptom.severity == "refuses")
-        if first is None or self._now.is_fatal() or explained >= answers.total() or min(answers) < 400:
+        if first is None or self._now.ended_by_symptom() or explained >= answers.total() or min(answers) < 400:
             return ()
         values = {"status": "/".join(f"{status}" for status in sorted(answers)), "n": f"{answers.total()}"}
         name = "unauthorized" if set(answers) == {401} else "all_refused"
@@ -263,7 +263,7 @@ class _EngineReader:
 
     def _unexplained(self, found: list[_Finding]) -> tuple[Diagnosis, ...]:
         """Return the first error without a known symptom, if no known symptom stopped the engine."""
-        if self._now.is_fatal():
+        if self._now.ended_by_symptom():
             return ()
         failures = (one for one in self._now.tracebacks.failures if self._is_cause(one))
         first = next((one for one in failures if not one.explained), None)
