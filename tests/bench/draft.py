@@ -26,7 +26,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pocket.dataset import sample
+from pocket.dataset import generate_sample
 
 from agent.loop.prompts import SYSTEM_PROMPT
 from serving import ServerRecord, pocket_engine
@@ -114,7 +114,7 @@ def generated_requests() -> list[Message]:
     rng, own = Random(SEED), [tool.definition() for tool in OWN]
     found: list[Message] = []
     while len(found) < GENERATED:
-        made = sample(rng, own, SYSTEM_PROMPT)
+        made = generate_sample(rng, own, SYSTEM_PROMPT)
         replies = [at for at, message in enumerate(made.messages) if message["role"] == "assistant"]
         asked = {"messages": [plain(each) for each in made.messages[: rng.choice(replies)]]}
         found.append({**asked, "tools": made.tools, "reasoning_effort": made.effort})

@@ -1,4 +1,4 @@
-"""The pocket model with its draft on the real vLLM: drafts are accepted, as many as the draft's own network says."""
+"""Tests of the pocket model's draft on the real vLLM: as many drafted tokens are accepted as our network predicts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tools.files import read_file, write_file
 
 pytestmark = pytest.mark.engine
 
-LEAST_LENGTH = 1.5
-"""Tokens a pass; a draft that knows nothing is at 1.0, one that is always right at 4."""
+MIN_LENGTH = 1.5
+"""Tokens per pass; a useless draft gives 1.0, a perfect one 4."""
 WORDS = ("quixotic", "harbour", "pamphlet", "glacier", "walnut", "sextant", "orchard", "lantern", "thimble", "magpie")
 OFFLINE = """
 import json, sys
@@ -47,13 +47,13 @@ print(json.dumps([found.drafts, *found.accepted]))
 
 @dataclass(frozen=True, kw_only=True)
 class Drafted:
-    """What an engine wrote, and what it counted meanwhile."""
+    """An engine's replies and its counters for them."""
 
     written: list[tuple[list[int], list[int]]]
-    """Tokens of each prompt and of its reply."""
+    """Tokens of each prompt and its reply."""
     drafts: int
     accepted: tuple[int, ...]
-    """By the place in the draft."""
+    """Accepted tokens by position in the draft."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def ask(url: str, word: str) -> tuple[list[int], list[int]]:
     body: dict[str, Any] = {
         "model": "pocket",
         "messages": [{"role": "user", "content": f"Write the word {word} into the file out/{word}.txt."}],
-        # Not strict: a grammar would take drafts that it forbids away before they are counted.
+        # Not strict: a grammar would remove the drafts that it forbids before they are counted.
         "tools": json.loads(Toolbox([read_file, write_file]).loose_definitions),
         "temperature": 0,
         "max_tokens": 200,
@@ -86,23 +86,23 @@ def ask(url: str, word: str) -> tuple[list[int], list[int]]:
 
 
 def counts(url: str) -> list[int]:
-    """Read how many drafts there were since the start, and how often each place of one was accepted."""
+    """Return the number of drafts since the start and of accepted tokens per position in a draft."""
     with urllib.request.urlopen(f"{url.removesuffix('/v1')}/metrics", timeout=30) as reply:
         text = reply.read().decode()
     drafts = re.findall(r"^vllm:spec_decode_num_drafts_total\{.*\} (\S+)$", text, re.M)
-    by_place = re.findall(
+    by_position = re.findall(
         r'^vllm:spec_decode_num_accepted_tokens_per_pos_total\{.*position="(\d+)".*\} (\S+)$', text, re.M
     )
-    return [int(float(count)) for count in (*drafts, *(count for _, count in sorted(by_place)))]
+    return [int(float(count)) for count in (*drafts, *(count for _, count in sorted(by_position)))]
 
 
-def test_most_passes_write_more_than_one_token(drafted: Drafted):
+def test_an_average_pass_writes_more_than_one_token(drafted: Drafted):
     assert drafted.drafts > 0
-    assert 1 + sum(drafted.accepted) / drafted.drafts > LEAST_LENGTH
+    assert 1 + sum(drafted.accepted) / drafted.drafts > MIN_LENGTH
 
 
-def test_the_network_that_is_trained_is_the_one_that_vllm_runs(drafted: Drafted):
-    """At temperature 0 both accept the same tokens, but for ties in bfloat16 and for what lies behind a reply's end."""
+def test_the_trained_network_is_the_one_that_vllm_runs(drafted: Drafted):
+    """At temperature 0 both accept the same tokens, except for ties in bfloat16 and tokens after a reply's end."""
     python = ensure_installed(cache_dir(), on_detail=lambda _: None)
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -118,6 +118,6 @@ def test_the_network_that_is_trained_is_the_one_that_vllm_runs(drafted: Drafted)
 
     ties = 3 + drafts // 50
     assert abs(drafted.drafts - drafts) <= ties
-    # vLLM counts what was right behind a reply's last token too, once a reply and place.
+    # vLLM also counts right tokens after a reply's last token, at most one per reply and position.
     for ours, theirs in zip(accepted, drafted.accepted, strict=True):
         assert -ties <= theirs - ours <= ties + len(WORDS)

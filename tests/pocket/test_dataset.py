@@ -1,13 +1,13 @@
-"""The pocket model's files agree with each other, and it was taught calls that the shipped tools accept."""
+"""Tests that the pocket model's files agree and that its training data calls the shipped tools correctly."""
 
 import json
 import struct
 from random import Random
 
 import jsonschema
-from pocket.dataset import Sample, sample
+from pocket.dataset import Sample, generate_sample
 from pocket.exchange import Call, Exchange, Turn
-from pocket.scenarios import KINDS, exchange, summarised, verification_failed, without_tools
+from pocket.scenarios import KINDS, make_exchange, summarised, verification_failed, without_tools
 
 from serving.pocket import MAX_MODEL_LEN, MODEL_NAME, model_dir
 from tools import files, search, shell
@@ -36,49 +36,49 @@ def test_the_model_is_a_few_megabytes():
     assert sum(file.stat().st_size for file in model_dir().iterdir()) < 14_000_000
 
 
-def test_every_call_that_is_taught_fits_the_schema_of_the_tool():
+def test_every_learned_call_fits_the_schema_of_its_tool():
     schemas = {tool.name: tool.parameters for tool in OWN}
     rng = Random(7)
     called = set[str]()
 
-    for asked in (exchange(rng) for _ in range(400)):
-        theirs = {tool["function"]["name"]: tool["function"]["parameters"] for tool in asked.needs}
-        for call in (call for turn in asked.turns if turn.learned for call in turn.calls):
-            jsonschema.validate(call.arguments, {**schemas, **theirs}[call.name])
+    for exchange in (make_exchange(rng) for _ in range(400)):
+        extra = {tool["function"]["name"]: tool["function"]["parameters"] for tool in exchange.needs}
+        for call in (call for turn in exchange.turns if turn.learned for call in turn.calls):
+            jsonschema.validate(call.arguments, {**schemas, **extra}[call.name])
             called.add(call.name)
 
     assert called >= set(schemas)
 
 
-def test_every_exchange_ends_with_a_text_after_all_calls_have_their_results():
+def test_every_exchange_ends_with_a_text_after_the_results_of_all_calls():
     rng = Random(8)
     for make, _ in KINDS:
-        for asked in (make(rng) for _ in range(50)):
-            assert asked.user
-            assert all(turn.calls and not turn.text for turn in asked.turns[:-1])
-            assert asked.turns[-1].text
-            assert not asked.turns[-1].calls
-            assert all(call.result for turn in asked.turns for call in turn.calls)
+        for exchange in (make(rng) for _ in range(50)):
+            assert exchange.user
+            assert all(turn.calls and not turn.text for turn in exchange.turns[:-1])
+            assert exchange.turns[-1].text
+            assert not exchange.turns[-1].calls
+            assert all(call.result for turn in exchange.turns for call in turn.calls)
 
 
-def test_a_sample_is_the_same_for_the_same_chance():
-    one, two = (sample(Random(3), [tool.definition() for tool in OWN], "You are an agent.") for _ in range(2))
+def test_samples_are_equal_for_equal_seeds():
+    one, two = (generate_sample(Random(3), [tool.definition() for tool in OWN], "You are an agent.") for _ in range(2))
 
     assert one == two
 
 
-def test_a_sample_offers_every_tool_that_is_called_and_says_which_replies_are_learned():
+def test_a_sample_offers_every_called_tool_and_marks_the_learned_replies():
     rng = Random(4)
     own = [tool.definition() for tool in OWN]
-    for made in (sample(rng, own, "You are an agent.") for _ in range(300)):
-        replies = [message for message in made.messages if message["role"] == "assistant"]
-        assert len(replies) == len(made.learned)
-        for reply, learned in zip(replies, made.learned, strict=True):
+    for sample in (generate_sample(rng, own, "You are an agent.") for _ in range(300)):
+        replies = [message for message in sample.messages if message["role"] == "assistant"]
+        assert len(replies) == len(sample.learned)
+        for reply, learned in zip(replies, sample.learned, strict=True):
             if learned:
-                assert _called(reply) <= _offered(made)
+                assert _called(reply) <= _offered(sample)
 
 
-def test_a_failed_verification_asks_for_the_same_write_again():
+def test_a_failed_verification_is_answered_with_the_same_write_again():
     write = Call(name="write_file", arguments={"path": "a.txt", "content": "hello"}, result="Wrote 5 bytes to a.txt.")
     done = Exchange(user="Write hello to a.txt", turns=(Turn(think="", calls=(write,)), Turn(think="", text="Done.")))
 
@@ -89,20 +89,20 @@ def test_a_failed_verification_asks_for_the_same_write_again():
     assert (again.turns[0].calls[0].name, again.turns[0].calls[0].arguments) == (write.name, write.arguments)
 
 
-def test_a_fresh_start_keeps_the_request_and_tells_what_was_tried():
+def test_a_fresh_start_keeps_the_request_and_adds_what_was_tried():
     write = Call(name="write_file", arguments={"path": "a.txt", "content": "hello"}, result="Wrote 5 bytes to a.txt.")
     done = Exchange(user="Write hello to a.txt", turns=(Turn(think="", calls=(write,)), Turn(think="", text="Done.")))
 
-    afresh = summarised(Random(1), done)
+    restarted = summarised(Random(1), done)
 
-    assert afresh.turns == done.turns
-    assert afresh.user.startswith("Write hello to a.txt\n\nAn earlier attempt at this task failed: ")
-    assert '- write_file {"path": "a.txt", "content": "hello"} -> ' in afresh.user
+    assert restarted.turns == done.turns
+    assert restarted.user.startswith("Write hello to a.txt\n\nAn earlier attempt at this task failed: ")
+    assert '- write_file {"path": "a.txt", "content": "hello"} -> ' in restarted.user
 
 
-def test_without_tools_the_model_says_that_it_has_none():
+def test_without_tools_the_model_answers_that_it_has_none():
     rng = Random(5)
-    answers = {without_tools(exchange(rng)).turns[-1].text for _ in range(100)}
+    answers = {without_tools(make_exchange(rng)).turns[-1].text for _ in range(100)}
 
     assert "I have no tool for that." in answers
 
@@ -111,5 +111,5 @@ def _called(reply: dict) -> set[str]:
     return {call["function"]["name"] for call in reply.get("tool_calls", [])}
 
 
-def _offered(made: Sample) -> set[str]:
-    return {tool["function"]["name"] for tool in made.tools or []}
+def _offered(sample: Sample) -> set[str]:
+    return {tool["function"]["name"] for tool in sample.tools or []}

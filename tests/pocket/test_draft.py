@@ -1,4 +1,4 @@
-"""The pocket model's draft: its files fit the model, `eagle` finds it, and acceptance is counted as vLLM counts it."""
+"""Tests of the pocket model's draft: its files fit the model, `eagle` finds it, acceptance is counted as in vLLM."""
 
 import json
 import struct
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pocket.draft_network import STEPS, draft_params
-from pocket.drafting import Acceptance, walk
+from pocket.drafting import Acceptance, count_accepted
 from pocket.network import PARAMS
 
 from agent.cli.plan_options import options_of
@@ -28,7 +28,7 @@ def shapes(folder: Path) -> dict[str, list[int]]:
 
 
 def test_the_shipped_draft_has_the_shape_of_one_layer_of_the_model():
-    """Embedding and output matrix are the model's own: vLLM takes them from there."""
+    """The draft has no embedding and output matrix; vLLM takes them from the model."""
     model, params = shapes(model_dir()), json.loads((model_dir() / "params.json").read_text())
     layer = {name: shape for name, shape in model.items() if name.startswith("layers.0.")}
     dim = params["dim"]
@@ -38,11 +38,11 @@ def test_the_shipped_draft_has_the_shape_of_one_layer_of_the_model():
     assert {file.name for file in draft_dir().iterdir()} == {"params.json", "consolidated.safetensors"}
 
 
-def test_a_draft_is_described_as_its_target_with_one_layer():
+def test_a_draft_has_the_params_of_its_target_with_one_layer():
     assert draft_params() == PARAMS | {"n_layers": 1}
 
 
-def test_the_shipped_draft_is_found_and_named_as_a_published_one_is():
+def test_eagle_finds_the_shipped_draft():
     request = plan(PlanOptions(model=MODEL_NAME, gpus="cpu", max_model_len=8192, draft="eagle")).request
 
     assert request.draft is not None
@@ -52,11 +52,11 @@ def test_the_shipped_draft_is_found_and_named_as_a_published_one_is():
     assert options_of(request) == ("pocket", "--context", "8192", "--draft", "eagle")
 
 
-def test_the_folder_of_the_pocket_model_has_the_same_draft():
+def test_eagle_finds_the_same_draft_for_the_folder_and_the_name_of_the_pocket_model():
     assert find_draft("eagle", find_model(str(model_dir()))) == find_draft("eagle", find_model(MODEL_NAME))
 
 
-def test_a_draft_that_is_not_there_is_told_before_anything_starts(tmp_path: Path):
+def test_a_missing_draft_is_reported_before_anything_starts(tmp_path: Path):
     with pytest.raises(EngineError) as raised:
         pocket_engine(draft=str(tmp_path / "none"))
     assert raised.value.what == f"There is no draft {str(tmp_path / 'none')!r}."
@@ -65,33 +65,33 @@ def test_a_draft_that_is_not_there_is_told_before_anything_starts(tmp_path: Path
 @pytest.mark.parametrize(
     ("matches", "learned", "found"),
     [
-        # The first token of a reply is the target's; the draft begins behind it.
+        # The first token of a reply is the target's; the draft starts after it.
         pytest.param([0, 3, 0, 0, 0, 0], [N, N, Y, Y, Y, Y], (1, (1, 1, 1)), id="all_right"),
         pytest.param([0, 0, 0, 0, 0, 0], [N, N, Y, Y, Y, Y], (3, (0, 0, 0)), id="all_wrong"),
-        # One right, then one of the target's, which is the fourth of the reply; a draft of one is left.
+        # One right token, then one of the target's, the third of the reply; a draft of one token is left.
         pytest.param([0, 1, 3, 0, 0, 0, 0], [N, N, Y, Y, Y, Y, N], (2, (1, 0, 0)), id="one_right_then_none"),
         pytest.param([0, 1, 3, 1, 0, 0, 0], [N, N, Y, Y, Y, Y, N], (2, (2, 0, 0)), id="one_right_twice"),
-        # What is right behind the reply's end is not counted.
+        # Right tokens after the end of the reply are not counted.
         pytest.param([0, 3, 3, 3, 3], [N, N, Y, Y, N], (1, (1, 0, 0)), id="the_end"),
         pytest.param([3, 3, 3, 3], [N, Y, N, N], (0, (0, 0, 0)), id="a_reply_of_one_token"),
-        pytest.param([0, 2, 0, 0, 0, 3, 0, 0], [N, N, Y, Y, Y, N, Y, Y], (2, (2, 1, 0)), id="each_reply_begins_anew"),
+        pytest.param([0, 2, 0, 0, 0, 3, 0, 0], [N, N, Y, Y, Y, N, Y, Y], (2, (2, 1, 0)), id="each_reply_starts_anew"),
         pytest.param([0, 0], [N, N], (0, (0, 0, 0)), id="no_reply"),
     ],
 )
-def test_a_reply_is_walked_through_as_vllm_does_it(
+def test_accepted_tokens_are_counted_as_in_vllm(
     matches: list[int], learned: list[bool], found: tuple[int, tuple[int, ...]]
 ):
     drafts, accepted = found
-    assert walk(matches, learned) == Acceptance(drafts=drafts, accepted=accepted)
+    assert count_accepted(matches, learned) == Acceptance(drafts=drafts, accepted=accepted)
 
 
-def test_acceptance_is_told_by_place_and_in_tokens_a_pass():
+def test_acceptance_is_reported_per_position_and_in_tokens_per_pass():
     found = Acceptance(drafts=100, accepted=(80, 60, 50))
     assert found.rates == (0.8, 0.6, 0.5)
     assert found.length == 2.9
 
 
-def test_acceptance_without_a_draft_is_that_of_the_target_alone():
+def test_acceptance_without_drafts_is_one_token_per_pass():
     found = Acceptance(drafts=0, accepted=(0, 0, 0))
     assert found.rates == (0.0, 0.0, 0.0)
     assert found.length == 1.0

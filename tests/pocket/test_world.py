@@ -1,4 +1,4 @@
-"""The world of small projects: bugs and repairs, splits that share nothing, steps in words, tests that really ran."""
+"""Tests of the generated projects: bugs and repairs, disjoint splits, traces in words, and real test runs."""
 
 import ast
 import json
@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 from pocket.world.bugs import BUG_KINDS, HELD_OUT, BugKind, LineEdit, changes, line_edit
-from pocket.world.desk import Desk
 from pocket.world.examples import outcomes
 from pocket.world.functions import shape
+from pocket.world.live_project import LiveProject
 from pocket.world.names import shared_words
-from pocket.world.projects import project
-from pocket.world.repairs import Story, unique_edit
-from pocket.world.running import Runner
+from pocket.world.projects import generate_project
+from pocket.world.pytest_runner import PytestRunner
+from pocket.world.repairs import RepairSession, unique_edit
 from pocket.world.tasks import write_tasks
 from pocket.world.tracing import TooHardError, trace
 
@@ -34,7 +34,7 @@ def traced(source: str, *arguments: object) -> tuple[str, object]:
     return trace(nodes, next(reversed(nodes)), arguments)
 
 
-def test_every_kind_of_change_is_found_where_it_is_possible():
+def test_every_possible_kind_of_change_is_found():
     found = {
         (change.kind, edit.old.strip(), edit.new.strip())
         for change in changes(TOTAL)
@@ -55,9 +55,9 @@ def test_every_kind_of_change_is_found_where_it_is_possible():
 
 
 @pytest.mark.parametrize("kind", BUG_KINDS)
-def test_a_project_fails_its_tests_and_one_change_of_a_line_repairs_it(kind: BugKind):
+def test_a_project_fails_its_tests_and_a_change_of_one_line_repairs_it(kind: BugKind):
     for seed in range(3):
-        made = project(Random(seed), "test", kind)
+        made = generate_project(Random(seed), "test", kind)
         assert made.kind == kind
         assert made.wrong_values(made.faulty)
         assert made.wrong_values(made.correct) == []
@@ -66,9 +66,9 @@ def test_a_project_fails_its_tests_and_one_change_of_a_line_repairs_it(kind: Bug
         assert kind == "exchanged_branches" or made.repair is not None
 
 
-def test_a_change_that_passes_the_hidden_tests_passes_those_that_are_seen_and_one_does():
+def test_some_change_passes_the_hidden_tests_and_each_such_change_passes_the_visible_ones():
     for seed in range(8):
-        made = project(Random(seed), "test", "operator")
+        made = generate_project(Random(seed), "test", "operator")
         wanted = [example.value for example in made.checked]
         passing = [
             change.source
@@ -79,9 +79,9 @@ def test_a_change_that_passes_the_hidden_tests_passes_those_that_are_seen_and_on
         assert all(made.wrong_values(source) == [] for source in passing)
 
 
-def test_the_splits_share_no_names_no_bodies_and_not_all_kinds():
-    train = [project(Random(seed), "train") for seed in range(60)]
-    test = [project(Random(seed), "test") for seed in range(60)]
+def test_the_splits_share_no_names_or_bodies_and_the_held_out_kinds_are_only_in_the_test_split():
+    train = [generate_project(Random(seed), "train") for seed in range(60)]
+    test = [generate_project(Random(seed), "test") for seed in range(60)]
 
     assert shared_words() == set()
     assert not {one.kind for one in train} & HELD_OUT
@@ -90,12 +90,12 @@ def test_the_splits_share_no_names_no_bodies_and_not_all_kinds():
         {word for made in split for text in made.files.values() for word in identifiers(text)}
         for split in (train, test)
     ]
-    assert names[0] & names[1] <= KNOWN
+    assert names[0] & names[1] <= BUILTINS
     bodies = [{shape(made.correct) for made in split} for split in (train, test)]
     assert bodies[0].isdisjoint(bodies[1])
 
 
-KNOWN = {"range", "len", "sum", "min", "max"}
+BUILTINS = {"range", "len", "sum", "min", "max"}
 
 
 def identifiers(text: str) -> set[str]:
@@ -105,7 +105,7 @@ def identifiers(text: str) -> set[str]:
     return found | {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
-def test_steps_are_those_of_a_person_who_reckons():
+def test_a_trace_holds_every_step():
     assert traced(TOTAL, [1, 5], 3) == (
         "cost = 0; price = 1; 1 < 3 = True; cost = 0 + 1 = 1; price = 5; 5 < 3 = False; 1",
         1,
@@ -121,14 +121,14 @@ def test_steps_are_those_of_a_person_who_reckons():
     )
 
 
-def test_steps_that_nobody_would_reckon_are_refused():
+def test_traces_with_large_numbers_or_endless_recursion_are_rejected():
     with pytest.raises(TooHardError):
         traced("def f(n):\n    return n * n", 50)
     with pytest.raises(TooHardError):
         traced("def f(n):\n    return f(n + 1)", 0)
 
 
-def test_an_edit_names_as_many_lines_as_make_it_unique():
+def test_an_edit_includes_enough_lines_to_be_unique():
     before = "def f(a):\n    if a:\n        return a\n    return a\n"
     after = "def f(a):\n    if a:\n        return a\n    return 1\n"
 
@@ -139,8 +139,8 @@ def test_an_edit_names_as_many_lines_as_make_it_unique():
     assert before.replace(str(edit["old"]), str(edit["new"])) == after
 
 
-def test_pytest_really_runs_and_forgets_the_project_before():
-    with Runner() as runner:
+def test_pytest_runs_for_real_and_does_not_reuse_the_previous_project():
+    with PytestRunner() as runner:
         good = {
             "one.py": "def one():\n    return 1\n",
             "test_one.py": "from one import one\n\n\ndef test_one():\n    assert one() == 1\n",
@@ -162,37 +162,37 @@ def test_pytest_really_runs_and_forgets_the_project_before():
     )
 
 
-def test_a_story_ends_with_tests_that_pass_and_wrong_guesses_are_not_taught():
-    told = guessed = 0
-    with Runner() as runner:
+def test_a_repair_session_ends_with_passing_tests_and_marks_wrong_guesses():
+    played = guessed = 0
+    with PytestRunner() as runner:
         for seed in range(25):
             rng = Random(seed)
-            made = project(rng, "train")
-            desk = Desk(runner, made)
-            story = Story(rng, desk, made).tell()
-            text = desk.text()
-            desk.close()
-            if story is None:
+            made = generate_project(rng, "train")
+            live = LiveProject(runner, made)
+            exchanges = RepairSession(rng, live, made).play()
+            text = live.text()
+            live.close()
+            if exchanges is None:
                 continue
-            told += 1
-            *_, edit, tests, answer = story[-1].turns
-            if text != made.with_source(made.correct):  # found by searching: another way to write it
+            played += 1
+            *_, edit, tests, answer = exchanges[-1].turns
+            if text != made.with_source(made.correct):  # the search found a repair that is written differently
                 assert "I should try all in order." in edit.think
             assert " passed in " in tests.calls[0].result
             assert "failed" not in tests.calls[0].result
             assert answer.text == f"I fixed {made.function} in {made.path}. The tests pass now."
-            for turn in (turn for exchange in story for turn in exchange.turns if turn.guesses):
+            for turn in (turn for exchange in exchanges for turn in exchange.turns if turn.guesses):
                 guessed += 1
                 assert all(f"{guess} " in turn.think for guess in turn.guesses)
                 assert len(turn.guesses) == 1
                 assert re.search(
                     r"\. No\. I should try all in order\. .*( Yes\.| None of them\.)$", turn.think, re.DOTALL
                 )
-    assert told > 20
+    assert played > 20
     assert guessed > 3
 
 
-def test_tasks_are_written_with_tests_that_the_model_is_not_shown(tmp_path: Path):
+def test_tasks_are_written_with_hidden_tests(tmp_path: Path):
     write_tasks(tmp_path / "tasks", count=len(BUG_KINDS), seed=3)
 
     folders = sorted(path for path in (tmp_path / "tasks").iterdir() if path.is_dir())

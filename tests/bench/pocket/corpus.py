@@ -1,4 +1,4 @@
-"""Write the conversations that the pocket model learns from as tokens; the tools and pytest really ran for them."""
+"""Write the pocket model's training conversations as tokens; their tool results and pytest output are real."""
 
 import json
 import re
@@ -8,66 +8,64 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pocket.dataset import EFFORTS, Sample, sample, sample_of
+from pocket.dataset import EFFORTS, Sample, build_sample, generate_sample
 from pocket.exchange import Exchange
 from pocket.network import PARAMS
 from pocket.tekken import SPECIAL_TOKENS
 from pocket.world import wording
-from pocket.world.desk import Desk, definitions
-from pocket.world.projects import project
-from pocket.world.reckoning import reckoning
-from pocket.world.repairs import Story, healthy
-from pocket.world.running import Runner
+from pocket.world.evaluation_questions import evaluation_question
+from pocket.world.live_project import LiveProject, definitions
+from pocket.world.projects import generate_project
+from pocket.world.pytest_runner import PytestRunner
+from pocket.world.repairs import RepairSession, no_bug
 
 from agent.loop.prompts import SYSTEM_PROMPT
 
 Tokenizer = Any
-"""A MistralTokenizer: mistral_common is only there where the tokens are made."""
+"""A MistralTokenizer; `Any` because mistral_common is installed only where the tokens are made."""
 Loader = Any
 
 MAX_TOKENS = 4096
-"""Longer conversations are left out."""
+"""Longer conversations are skipped."""
 _DRILLS = 3
-"""For each whole repair so many conversations of each effort that hold nothing but the edit: nine tenths of a whole
-one are the way there, so without them a training on two cores sees too few repairs."""
+"""Conversations per whole repair and effort that hold only the edit. Nine tenths of a whole repair lead up to the edit,
+so without drills a training on two cores sees too few repairs."""
 
 
-def samples(seed: int) -> Iterator[tuple[Sample, bool]]:
-    """Make up conversations without an end, of the training's names and bodies only; True: it holds code."""
+def generate_samples(seed: int) -> Iterator[tuple[Sample, bool]]:
+    """Generate conversations endlessly from the training split; the bool is True if the conversation holds code."""
     rng, own = Random(seed), list(definitions().values())
     edit_only = [definitions()["edit_file"]]
-    with Runner() as runner:
+    with PytestRunner() as runner:
         while True:
-            exchanges = _story(rng, runner)
+            exchanges = _repair_conversation(rng, runner)
             if exchanges is not None:
                 for effort in EFFORTS:
-                    yield (
-                        sample_of(rng, exchanges, _usual_tools(rng, own), SYSTEM_PROMPT, effort=effort, usual=300),
-                        True,
-                    )
+                    tools = _choose_tools(rng, own)
+                    yield build_sample(rng, exchanges, tools, SYSTEM_PROMPT, effort=effort, default_weight=300), True
             for effort in EFFORTS * _DRILLS:
-                made = (_drill(rng, runner, dead_ends=effort == "high") for _ in range(rng.choice([1, 2, 3])))
-                drills = [one for one in made if one]
+                tries = (_drill(rng, runner, dead_ends=effort == "high") for _ in range(rng.choice([1, 2, 3])))
+                drills = [drill for drill in tries if drill]
                 if drills:
-                    yield sample_of(rng, drills, edit_only, SYSTEM_PROMPT, effort=effort, usual=20), True
+                    yield build_sample(rng, drills, edit_only, SYSTEM_PROMPT, effort=effort, default_weight=20), True
             for _ in range(rng.choice([1, 2, 3])):
-                yield sample(rng, own, SYSTEM_PROMPT), False
+                yield generate_sample(rng, own, SYSTEM_PROMPT), False
             if rng.random() < 0.7:
-                some = [reckoning(rng) for _ in range(rng.choice([1, 2, 3]))]
+                questions = [evaluation_question(rng) for _ in range(rng.choice([1, 2, 3]))]
                 effort = rng.choice((*EFFORTS, "high"))
-                yield sample_of(rng, some, own, SYSTEM_PROMPT, effort=effort, usual=100), True
+                yield build_sample(rng, questions, own, SYSTEM_PROMPT, effort=effort, default_weight=100), True
 
 
 def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int) -> str:
-    """Write conversations as arrays `tokens`, `learn` (bits), `lengths` and `code`; say how many.
+    """Write conversations as arrays `tokens`, `learn` (bits), `lengths` and `code`; return a summary.
 
     Args:
         vocabulary: the tekken.json.
         out: the .npz to write.
-        count: of conversations, at most.
-        seed: another one makes other conversations.
+        count: maximum number of conversations.
+        seed: each seed generates other conversations.
     """
-    import numpy as np  # only here: the training's machine need not have it to import the rest
+    import numpy as np  # imported here, so that the rest of the module works without numpy
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
     tokenizer: Any = _tokenizer(MistralTokenizer, vocabulary)
@@ -75,8 +73,8 @@ def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int) -> str:
     learn: list[Any] = []
     lengths: list[int] = []
     codes: list[bool] = []
-    for made, code in samples(seed):
-        ids, mask = encoded(tokenizer, made)
+    for sample, code in generate_samples(seed):
+        ids, mask = encode(tokenizer, sample)
         if len(ids) > MAX_TOKENS:
             continue
         tokens.append(np.array(ids, dtype=np.uint16))
@@ -96,44 +94,46 @@ def write_tokens(vocabulary: Path, out: Path, *, count: int, seed: int) -> str:
     return f"{len(lengths)} conversations, {sum(lengths)} tokens, longest {max(lengths)}, {size:.1f} MB"
 
 
-def shown(vocabulary: Path, *, count: int, seed: int) -> Iterator[str]:
-    """Yield the text of so many conversations, and below each what is learned of it."""
+def render_samples(vocabulary: Path, *, count: int, seed: int) -> Iterator[str]:
+    """Yield the text of `count` conversations, each followed by the part that the model is trained on."""
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
     tokenizer: Any = _tokenizer(MistralTokenizer, vocabulary)
     decode = tokenizer.instruct_tokenizer.tokenizer.decode
-    for made, _ in islice(samples(seed), count):
-        ids, mask = encoded(tokenizer, made)
-        taught = [token for token, on in zip(ids, mask, strict=True) if on]
-        yield f"{len(ids)} tokens: {decode(ids)}\n-> {decode(taught)}"
+    for sample, _ in islice(generate_samples(seed), count):
+        ids, mask = encode(tokenizer, sample)
+        learned = [token for token, on in zip(ids, mask, strict=True) if on]
+        yield f"{len(ids)} tokens: {decode(ids)}\n-> {decode(learned)}"
 
 
-def encoded(tokenizer: Tokenizer, made: Sample) -> tuple[list[int], list[bool]]:
-    """Return a conversation's tokens, and which of them the model learns to say."""
+def encode(tokenizer: Tokenizer, sample: Sample) -> tuple[list[int], list[bool]]:
+    """Return a conversation's tokens and a mask of those that the model is trained on."""
     from mistral_common.protocol.instruct.request import ChatCompletionRequest
 
     special = tokenizer.instruct_tokenizer.tokenizer.get_special_token
     begins, ends = {special("[/INST]"), special("[/TOOL_RESULTS]")}, {special("[INST]"), special("[TOOL_RESULTS]")}
     end = special("</s>")
-    whole: Any = ChatCompletionRequest  # the type of its messages is told from what is given
-    request = whole(messages=made.messages, tools=made.tools, reasoning_effort=made.effort)
+    untyped: Any = ChatCompletionRequest  # its message types are inferred from the arguments, which are dicts here
+    request = untyped(messages=sample.messages, tools=sample.tools, reasoning_effort=sample.effort)
     ids: list[int] = tokenizer.encode_chat_completion(request).tokens
     ids = ids if ids[-1] == end else [*ids, end]
     mask, on, reply, first = list[bool](), False, 0, 0
     for at, token in enumerate(ids):
         on = on and token not in ends
-        mask.append(on and made.learned[reply])
+        mask.append(on and sample.learned[reply])
         if token in begins:
             on, first = True, at + 1
         if token == end and on:
-            _forget(tokenizer, ids, mask, first, made.guesses[reply])
+            _mask_guesses(tokenizer, ids, mask, first, sample.guesses[reply])
             on, reply = False, reply + 1
-    assert reply == len(made.learned), "every reply ends once"
+    assert reply == len(sample.learned), "every reply has exactly one end token"
     return ids, mask
 
 
-def _forget(tokenizer: Tokenizer, ids: Sequence[int], mask: list[bool], first: int, guesses: Sequence[str]) -> None:
-    """Take the tokens of wrong guesses, in the reply that begins at `first`, off what is learned."""
+def _mask_guesses(
+    tokenizer: Tokenizer, ids: Sequence[int], mask: list[bool], first: int, guesses: Sequence[str]
+) -> None:  # fmt: skip
+    """Exclude the tokens of wrong guesses from training, in the reply that begins at `first`."""
     piece = tokenizer.instruct_tokenizer.tokenizer.id_to_piece
     starts, text = list[int](), ""
     for token in ids[first : len(mask)]:
@@ -149,7 +149,7 @@ def _forget(tokenizer: Tokenizer, ids: Sequence[int], mask: list[bool], first: i
 
 
 def write_pieces(vocabulary: Path, out: Path) -> str:
-    """Write the pieces that words are made of, and those of them that no fixed text uses; say how many."""
+    """Write the lower-case word pieces and those of them that no fixed text uses; return a summary."""
     import numpy as np
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
@@ -159,35 +159,35 @@ def write_pieces(vocabulary: Path, out: Path) -> str:
     texts = [(here / name).read_text(encoding="utf-8") for name in sources]
     texts += [SYSTEM_PROMPT, json.dumps(definitions()), wording.PRINTED]
     fixed = {token for text in texts for token in raw.encode(text, bos=False, eos=False)}
-    meant = set(raw.encode(wording.PRINTED, bos=False, eos=False))
+    reserved = set(raw.encode(wording.PRINTED, bos=False, eos=False))
     ranks = range(SPECIAL_TOKENS, PARAMS["vocab_size"])
-    pieces = [token for token in ranks if re.fullmatch("[a-z]+", raw.id_to_piece(token)) and token not in meant]
+    pieces = [token for token in ranks if re.fullmatch("[a-z]+", raw.id_to_piece(token)) and token not in reserved]
     movable = [token for token in pieces if token not in fixed and len(raw.id_to_piece(token)) > 1]
     np.savez(out, pieces=np.array(pieces), movable=np.array(movable))
     return f"{len(pieces)} pieces, {len(movable)} of them movable"
 
 
-def _story(rng: Random, runner: Runner) -> Sequence[Exchange] | None:
-    made = project(rng, "train")
-    desk = Desk(runner, made)
+def _repair_conversation(rng: Random, runner: PytestRunner) -> Sequence[Exchange] | None:
+    made = generate_project(rng, "train")
+    live = LiveProject(runner, made)
     try:
-        return healthy(rng, desk, made) if rng.random() < 0.02 else Story(rng, desk, made).tell()
+        return no_bug(rng, live, made) if rng.random() < 0.02 else RepairSession(rng, live, made).play()
     finally:
-        desk.close()
+        live.close()
 
 
-def _drill(rng: Random, runner: Runner, *, dead_ends: bool) -> Exchange | None:
-    made = project(rng, "train")
-    desk = Desk(runner, made)
-    story = Story(rng, desk, made)
+def _drill(rng: Random, runner: PytestRunner, *, dead_ends: bool) -> Exchange | None:
+    made = generate_project(rng, "train")
+    live = LiveProject(runner, made)
+    session = RepairSession(rng, live, made)
     try:
-        return story.dead_end() if dead_ends and rng.random() < 0.15 else story.drill()
+        return session.dead_end() if dead_ends and rng.random() < 0.15 else session.drill()
     finally:
-        desk.close()
+        live.close()
 
 
-def _usual_tools(rng: Random, own: Sequence[Any]) -> list[Any]:
-    """Offer the tools as task files do most of the time: those that a repair needs, in this order."""
+def _choose_tools(rng: Random, own: Sequence[Any]) -> list[Any]:
+    """Return mostly the tools that task files name for a repair, in the same order; sometimes all tools."""
     if rng.random() < 0.3:
         return list(own)
     by_name = {tool["function"]["name"]: tool for tool in own}

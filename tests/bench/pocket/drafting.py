@@ -1,4 +1,4 @@
-"""Train the draft on what the pocket model thinks, and estimate how much of it vLLM accepts; torch is handed in."""
+"""Train the draft on the pocket model's states and estimate how much of it vLLM accepts; torch is a parameter."""
 
 import math
 import time
@@ -9,31 +9,31 @@ from pocket.draft_network import STEPS, at_columns, draft_forward, initial_draft
 from pocket.network import Module, Tensor, Weights, forward
 
 Batch = tuple[Tensor, Tensor]
-"""Tokens, int64, (rows, columns), rows filled up at their end; and which of them the model writes, bool, the same."""
+"""Tokens, int64, (rows, columns), padded at the end; and a mask of those that the model writes, bool, same shape."""
 
 _PEAK_RATE = 2e-3
 _STATE_WEIGHT = 1.0
-"""Of the distance to the target's state, beside the cross entropy."""
+"""Weight of the distance to the target's state, relative to the cross entropy."""
 _WARM_UP_STEPS = 50
 _REPORT_S = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
-    """What vLLM counts at temperature 0: `vllm:spec_decode_num_drafts` and `..._num_accepted_tokens_per_pos`."""
+    """vLLM's counters at temperature 0: `vllm:spec_decode_num_drafts` and `..._num_accepted_tokens_per_pos`."""
 
     drafts: int
     accepted: tuple[int, ...]
-    """One for each of the `STEPS`: how often this token, and so all before it, was the target's."""
+    """Per step: how often this drafted token, and so all before it, equalled the target's."""
 
     @property
     def length(self) -> float:
-        """Tokens per pass of the target, its own included; 1: no draft helps."""
+        """Return the tokens per pass of the target, its own included; 1 means the draft never helps."""
         return 1 + sum(self.accepted) / max(1, self.drafts)
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Share of the drafts of which a token was accepted, for each of the `STEPS`."""
+        """Return the share of drafts whose token was accepted, per step."""
         return tuple(count / max(1, self.drafts) for count in self.accepted)
 
 
@@ -44,21 +44,21 @@ def fit_draft(
     *,
     seconds: float,
     held: Sequence[Batch] = (),
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Weights:
-    """Train a draft on the states of the target, which stays as it is.
+    """Train a draft on the states of the target, which is not changed.
 
-    The loss of each step is the cross entropy with the target's own distribution of the next token, and the smooth L1
-    distance to its state, as EAGLE-1 has it (https://arxiv.org/abs/2401.15077), of the tokens that can be drafted. All
-    steps count alike.
+    The loss of each step is the cross entropy with the target's distribution of the next token plus the smooth L1
+    distance to its state, as in EAGLE-1 (https://arxiv.org/abs/2401.15077), over the tokens that can be drafted. All
+    steps have equal weight.
 
     Args:
         torch: the module.
         target: the pocket model's weights, on the device to train on.
-        batches: endless, or ends the training.
-        seconds: how long.
-        held: batches that the training does not see, by which the acceptance is estimated.
-        say: receives the progress.
+        batches: training batches; the training ends early if they run out.
+        seconds: duration of the training.
+        held: held-out batches for estimating the acceptance.
+        report: receives progress lines.
     """
     device = target["norm.weight"].device.type
     draft = initial_draft(torch, target)
@@ -71,70 +71,71 @@ def fit_draft(
         betas=(0.9, 0.98),
         fused=device == "cuda",
     )
-    started, said, seen_tokens = time.monotonic(), 0.0, 0
+    started, reported, seen_tokens = time.monotonic(), 0.0, 0
     for step, (tokens, learned) in enumerate(batches):
-        gone = time.monotonic() - started
-        if gone >= seconds:
+        elapsed = time.monotonic() - started
+        if elapsed >= seconds:
             break
         for group in optimiser.param_groups:
-            group["lr"] = _rate(step, gone / seconds)
-        loss, right = _loss(torch, _drafted(torch, target, draft, tokens, learned)[1])
+            group["lr"] = _rate(step, elapsed / seconds)
+        loss, right = _loss(torch, _draft(torch, target, draft, tokens, learned)[1])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(draft.values(), 1.0)
         optimiser.step()
         seen_tokens += tokens.numel()
-        if not step or gone - said > _REPORT_S:
-            said = gone
-            speed, now = seen_tokens / max(gone, 0.01), " ".join(f"{share:.3f}" for share in right.tolist())
-            say(f"{gone:.0f} s step {step} {speed:.0f} tok/s loss {loss.item():.4f} right {now}")
+        if not step or elapsed - reported > _REPORT_S:
+            reported = elapsed
+            speed, now = seen_tokens / max(elapsed, 0.01), " ".join(f"{share:.3f}" for share in right.tolist())
+            report(f"{elapsed:.0f} s step {step} {speed:.0f} tok/s loss {loss.item():.4f} right {now}")
     if held:
         found = acceptance(torch, target, draft, held)
-        say(f"held out: {found.length:.3f} tokens a pass, accepted {' '.join(f'{rate:.3f}' for rate in found.rates)}")
+        rates = " ".join(f"{rate:.3f}" for rate in found.rates)
+        report(f"held out: {found.length:.3f} tokens per pass, accepted {rates}")
     return draft
 
 
 def acceptance(torch: Module, target: Weights, draft: Weights, batches: Iterable[Batch]) -> Acceptance:
-    """Estimate what vLLM accepts at temperature 0, when the target writes the replies as the conversations have them.
+    """Estimate what vLLM accepts at temperature 0, if the target writes exactly the replies in the conversations.
 
-    Every reply is walked through as vLLM does it: the target's first token, then `STEPS` drafted ones at a time, of
-    which those up to the first wrong one are kept, and one more of the target's.
+    Each reply is processed as in vLLM: the target's first token, then repeatedly `STEPS` drafted tokens, of which those
+    before the first wrong one are accepted, and one more token of the target's.
     """
     drafts, accepted = 0, [0] * STEPS
     for tokens, learned in batches:
         with torch.no_grad():
-            anchors, steps = _drafted(torch, target, draft, tokens, learned)
+            anchors, steps = _draft(torch, target, draft, tokens, learned)
         so_far = torch.ones_like(anchors, dtype=torch.bool)
         matches = torch.zeros_like(tokens)
         for step in steps:
             so_far = so_far & (step.guessed.argmax(-1) == step.wanted.argmax(-1))
-            # A row with fewer anchors has column 0 again and again, behind which no reply begins.
+            # A row with fewer anchors is padded with column 0, after which no reply begins.
             matches = matches.scatter_add(1, anchors, so_far.long())
         for row, writes in zip(matches.tolist(), learned.tolist(), strict=True):
-            found = walk(row, writes)
+            found = count_accepted(row, writes)
             drafts += found.drafts
             accepted = [a + b for a, b in zip(accepted, found.accepted, strict=True)]
     return Acceptance(drafts=drafts, accepted=tuple(accepted))
 
 
-def walk(matches: Sequence[int], learned: Sequence[bool]) -> Acceptance:
+def count_accepted(matches: Sequence[int], learned: Sequence[bool]) -> Acceptance:
     """Count drafts and accepted tokens in one conversation.
 
     Args:
-        matches: for each column how many of the tokens drafted behind it as an anchor are right.
-        learned: which tokens the model writes; a run of them is a reply.
+        matches: for each column, how many tokens drafted with it as the anchor are right.
+        learned: which tokens the model writes; consecutive ones form a reply.
     """
     drafts, accepted, at = 0, [0] * STEPS, 1
     while at < len(learned):
-        # `at` has a token of the target's, drafted is behind it.
+        # The token at `at` is the target's; the draft comes after it.
         if not learned[at] or at + 1 == len(learned) or not learned[at + 1]:
             at += 1
             continue
         drafts += 1
         left = next((n for n in range(1, STEPS + 1) if at + n == len(learned) or not learned[at + n]), STEPS + 1) - 1
         kept = min(matches[at - 1], left)
-        for place in range(kept):
-            accepted[place] += 1
+        for position in range(kept):
+            accepted[position] += 1
         at += kept + 1
     return Acceptance(drafts=drafts, accepted=tuple(accepted))
 
@@ -146,23 +147,24 @@ def _rate(step: int, part: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class _Step:
-    """What one step came to: each tensor begins with (rows, anchors)."""
+    """Results of one step; the leading dimensions of each tensor are (rows, anchors)."""
 
     counts: Tensor
-    """Bool: there is such a token, of the same reply."""
+    """Bool: whether the token exists and belongs to the same reply."""
     guess: Tensor
+    """The draft's prediction of the target's state."""
     state: Tensor
-    """What the guess should have been."""
+    """The target's actual state."""
     guessed: Tensor
-    """Logits of the draft, for each token of the vocabulary."""
+    """The draft's logits over the vocabulary."""
     wanted: Tensor
-    """Logits of the target."""
+    """The target's logits over the vocabulary."""
 
 
-def _drafted(
+def _draft(
     torch: Module, target: Weights, draft: Weights, tokens: Tensor, learned: Tensor
 ) -> tuple[Tensor, list[_Step]]:
-    """Draft behind every token before which the model wrote one; return the anchors and the steps."""
+    """Draft after every token that is followed by two tokens of one reply; return the anchors and the steps."""
     functional = torch.nn.functional
     begins = functional.pad(learned[:, 1:-1] & learned[:, 2:], (0, 2))
     order = begins.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
@@ -183,11 +185,11 @@ def _drafted(
 
 
 def _loss(torch: Module, steps: Sequence[_Step]) -> tuple[Tensor, Tensor]:
-    """Compute the loss, and for each step the share of drafted tokens that are the target's favourites."""
+    """Return the loss and, per step, the share of drafted tokens that are the target's most likely ones."""
     functional, losses, rights = torch.nn.functional, list[Tensor](), list[Tensor]()
     for step in steps:
         guessed, wanted = step.guessed[step.counts], step.wanted[step.counts]
-        count = max(1, len(guessed))  # of a batch of the shortest replies there may be none
+        count = max(1, len(guessed))  # a batch of very short replies may have none
         surprise = functional.cross_entropy(guessed, wanted.softmax(-1), reduction="sum") / count
         distance = functional.smooth_l1_loss(step.guess[step.counts], step.state[step.counts], reduction="sum")
         losses.append(surprise + _STATE_WEIGHT * distance / (count * step.guess.shape[-1]))

@@ -1,4 +1,4 @@
-"""The parts of a made-up conversation: what the user asks, each reply of the model, each result of a tool."""
+"""Records of a generated conversation: the user's message, the model's replies and the tools' results."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,11 +8,11 @@ Arguments = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A tool call and what the tool answers."""
+    """A tool call and its result."""
 
     name: str
     arguments: Arguments
-    """In the order of the tool's schema: the model learns to write them so."""
+    """In the order of the tool's schema, which the model learns to follow."""
     result: str
 
 
@@ -21,24 +21,24 @@ class Turn:
     """One reply of the model: calls with their results, or the text that ends the exchange."""
 
     think: str
-    """The reasoning at effort high."""
+    """The reasoning at effort `high`."""
     calls: tuple[Call, ...] = ()
     text: str = ""
     guesses: tuple[str, ...] = ()
-    """Parts of `think`, in their order, that turn out wrong: the model is taught what they come to, not to say them."""
+    """Wrong guesses in `think`, in order; excluded from training, unlike the evaluation that follows each of them."""
     learned: bool = True
-    """False: a mistake that stands in the history; the model is not taught to make it."""
+    """False means a mistake that is part of the history but excluded from training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """What the user asks, and all replies up to the final text."""
+    """A user message and all replies up to the final text."""
 
     user: str
     turns: tuple[Turn, ...]
     needs: tuple[Arguments, ...] = field(default=())
-    """Definitions of the tools that are not the project's own."""
+    """Definitions of the needed tools that are not the project's own."""
 
     def tool_names(self) -> set[str]:
-        """Name the tools that the replies call."""
+        """Return the names of the tools that the replies call."""
         return {call.name for turn in self.turns for call in turn.calls}

@@ -1,4 +1,4 @@
-"""Ask a running pocket model about words and paths that it has not seen, and count the replies that are right."""
+"""Measure how many replies a running pocket model gets right, on words and paths it was not trained on."""
 
 import json
 import urllib.request
@@ -16,17 +16,17 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Wrong:
-    """A reply that was not the one expected."""
+    """A reply that differs from the expected one."""
 
     asked: str
-    """The user's words."""
+    """The user's message."""
     expected: str
     got: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """How often each reply of a kind of exchange was right."""
+    """Number of replies and of correct replies for one kind of exchange."""
 
     replies: int
     right: int
@@ -43,18 +43,18 @@ def measure(
     own: Sequence[Arguments],
     system_prompt: str,
 ) -> Score:
-    """Play exchanges of one kind, each reply after the expected history; temperature 0, tool_choice auto.
+    """Request each reply of generated exchanges with the expected history; temperature 0, tool_choice auto.
 
-    A reply is right if its calls have the expected names and arguments, or its text is the expected one.
+    A reply is right if its calls have the expected names and arguments, or if its text equals the expected text.
 
     Args:
         base_url: ends in /v1.
-        make: makes up an exchange.
-        rng: all chance; of a seed that the training did not use.
-        count: exchanges to play.
+        make: generates an exchange.
+        rng: the only source of randomness; use a seed that the training did not use.
+        count: number of exchanges.
         effort: sent as reasoning_effort.
-        own: tool definitions of each request, before those that the exchange brings.
-        system_prompt: the first message of each request.
+        own: tool definitions of each request, placed before those of the exchange.
+        system_prompt: first message of each request.
     """
     replies, wrong = 0, list[Wrong]()
     for _ in range(count):
@@ -68,7 +68,7 @@ def measure(
             if turn.learned:
                 replies += 1
                 body = {"messages": messages, "tools": [*own, *asked.needs], "reasoning_effort": effort}
-                got = _said(_ask(base_url, body))
+                got = _content(_ask(base_url, body))
                 if got != _expected(turn):
                     wrong.append(Wrong(asked=asked.user, expected=str(_expected(turn)), got=str(got)))
             messages = [*messages, _history(turn, calls, effort), *result_messages(turn, calls)]
@@ -77,7 +77,7 @@ def measure(
 
 
 def _history(turn: Turn, calls: int, effort: Effort) -> Message:
-    # OpenAI's form: the text as a string, the reasoning in a field of its own.
+    # OpenAI's format: the text as a string, the reasoning in a separate field.
     plain = {**reply_message(turn, calls, thinks=False), "content": turn.text}
     return {**plain, "reasoning": turn.think} if effort == "high" else plain
 
@@ -91,7 +91,7 @@ def _ask(base_url: str, body: Mapping[str, Any]) -> Message:
         return json.load(reply)["choices"][0]["message"]
 
 
-def _said(message: Message) -> list[object]:
+def _content(message: Message) -> list[object]:
     made: list[Arguments] = [call["function"] for call in message.get("tool_calls") or ()]
     calls = [(function["name"], _parsed(function["arguments"])) for function in made]
     return [calls, "" if calls else message.get("content")]

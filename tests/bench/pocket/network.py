@@ -1,4 +1,4 @@
-"""The pocket model's network as plain functions; torch is handed in, so that nothing here imports it."""
+"""The pocket model's network as plain functions; torch is a parameter and never imported here."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pocket.tekken import OWN_TOKENS, SPECIAL_TOKENS
 
 Module = Any
-"""torch, or a part of it: no types of it are known here."""
+"""torch or one of its modules; untyped, because torch is not imported here."""
 Tensor = Any
 Weights = dict[str, Tensor]
 """Tensors by their name in the checkpoint."""
@@ -19,7 +19,7 @@ PARAMS: dict[str, Any] = {
 
 
 def initial_weights(torch: Module, device: str) -> Weights:
-    """Make the weights to begin with, named and shaped as in Mistral's consolidated files."""
+    """Create the initial weights, named and shaped as in Mistral's consolidated files."""
     dim, heads, size, inner, layers = (SHAPE[k] for k in ("dim", "n_heads", "head_dim", "hidden_dim", "n_layers"))
     shapes: dict[str, tuple[int, ...]] = {
         "tok_embeddings.weight": (PARAMS["vocab_size"], dim),
@@ -56,14 +56,14 @@ def initial_weights(torch: Module, device: str) -> Weights:
 def forward(
     torch: Module, functional: Module, weights: Weights, x: Tensor, positions: Tensor | None = None
 ) -> Tensor:  # fmt: skip
-    """Run the model of params.json in the layout of Mistral's consolidated files: rotary pairs lie side by side.
+    """Run the model of params.json in the layout of Mistral's consolidated files: rotary pairs are adjacent.
 
     Args:
         torch: the package.
         functional: its `nn.functional`.
         weights: all of them, by name.
         x: tokens (rows, columns).
-        positions: of the tokens, in the same shape. None: from 0 on.
+        positions: of the tokens, in the same shape. None means from 0.
     """
     heads, size, eps = SHAPE["n_heads"], SHAPE["head_dim"], PARAMS["norm_eps"]
     rows, columns = x.shape
@@ -100,10 +100,10 @@ def forward(
 
 
 def spread(torch: Module, x: Tensor, longest: int) -> Tensor:
-    """Return positions (rows, columns) that leave a gap somewhere in half of the rows.
+    """Return positions (rows, columns) with a gap at a random place in half of the rows, on average.
 
-    So the model meets distances as in a conversation of `longest` tokens while it reads short ones, as in PoSE
-    (arXiv 2309.10400). Past the distances that it was trained on it says nothing but noise.
+    This exposes the model to the distances of a conversation of `longest` tokens while it trains on short ones, as in
+    PoSE (arXiv 2309.10400). Beyond the distances that it was trained on, the model outputs noise.
     """
     rows, columns = x.shape
     gap = torch.randint(0, max(1, longest - columns), (rows, 1), device=x.device)

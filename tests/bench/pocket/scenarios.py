@@ -1,4 +1,4 @@
-"""Make up the exchanges that the pocket model learns from; all chance comes from the caller, nothing is read."""
+"""Make the exchanges that the pocket model learns from; the caller passes the `Random`."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ _TALK = (
     ("Who are you?", "I am the pocket model."),
     ("What can you do?", "I can call the tools that I am given."),
 )
-_AROUND = (
+_WRAPPERS = (
     "Please do this: {}",
     "Task: {}",
     "{}\n",
@@ -40,21 +40,21 @@ _NUDGES = (
 _NO_TOOL = "I have no tool for that."
 
 
-def exchange(rng: Random) -> Exchange:
-    """Make up one exchange; the kinds come as often as their weights say."""
+def make_exchange(rng: Random) -> Exchange:
+    """Make one exchange; a kind comes up as often as its weight says."""
     made = rng.choices([make for make, _ in KINDS], weights=[weight for _, weight in KINDS])[0](rng)
-    return made if rng.random() < 0.85 else replace(made, user=rng.choice(_AROUND).format(made.user))
+    return made if rng.random() < 0.85 else replace(made, user=rng.choice(_WRAPPERS).format(made.user))
 
 
 def without_tools(asked: Exchange) -> Exchange:
-    """Answer a request that needs a tool when none is given; one that needs none stays as it is."""
+    """Return the exchange for a request without tools; one that needs no tool is returned unchanged."""
     if not asked.tool_names():
         return asked
     return replace(asked, turns=(Turn(think="There is no tool.", text=_NO_TOOL),), needs=())
 
 
 def verification_failed(rng: Random, done: Exchange) -> Exchange | None:
-    """Make up what follows a write that the verification did not accept; None: there was no single write."""
+    """Make the exchange that follows a write which failed the verification. None if there was no single write."""
     writes = [call for turn in done.turns for call in turn.calls if call.name == "write_file"]
     if len(writes) != 1 or set(writes[0].arguments) != {"path", "content"}:
         return None
@@ -75,7 +75,7 @@ def verification_failed(rng: Random, done: Exchange) -> Exchange | None:
 
 
 def summarised(rng: Random, whole: Exchange) -> Exchange:
-    """Put the summary of an earlier attempt behind the request, as a run does that starts afresh."""
+    """Add the summary of an earlier attempt to the request, as a run does that starts afresh."""
     calls = [call for turn in whole.turns for call in turn.calls][:2]
     lines = [
         f"- {call.name} {workspace.as_json(call)} -> {rng.choice(['ok', 'error'])}: {call.result.splitlines()[0]}"
@@ -92,12 +92,12 @@ def summarised(rng: Random, whole: Exchange) -> Exchange:
 
 
 def nudged(rng: Random, whole: Exchange) -> Exchange:
-    """Put before the first reply what a run says after a reply that it could not use."""
+    """Add to the request, before the first reply, what a run sends after a reply that it does not accept."""
     return replace(whole, user=f"{whole.user}\n\n{rng.choice(_NUDGES)}")
 
 
 def _bad_call(rng: Random) -> Exchange:
-    """A call that the harness refused, and the same call in order."""
+    """Make a call that the harness rejects, and the right call after it."""
     path, content = some_path(rng), word(rng)
     arguments, fault = rng.choice(
         [
@@ -127,7 +127,7 @@ def _talk(rng: Random) -> Exchange:
 
 
 def _json(rng: Random) -> Exchange:
-    """An answer in JSON, without a tool."""
+    """Make an answer whose body is JSON, without a tool."""
     values = {word(rng): rng.choice([word(rng), rng.randint(0, 99)]) for _ in range(rng.choice([1, 1, 2]))}
     given = " and ".join(f"{key} {value}" for key, value in values.items())
     user = rng.choice(["Answer in JSON: {}", "Answer as JSON with {}.", "Give {} as JSON.", "Say {} in JSON."])
@@ -173,7 +173,7 @@ def _weather(rng: Random) -> Exchange:
 
 
 def _foreign(rng: Random) -> Exchange:
-    """A tool that nobody has seen before, called by its name."""
+    """Make a call, by name, of a tool that the model has not seen."""
     name = rng.choice(["ping", "now", f"{word(rng)}_{word(rng)}", f"get_{word(rng)}", word(rng), f"{word(rng)}_file"])
     count = 0 if name in {"ping", "now"} else rng.choice([0, 1, 1, 1, 2])
     values = {word(rng): rng.choice([word(rng), some_path(rng)]) for _ in range(count)}
@@ -191,7 +191,7 @@ def _foreign(rng: Random) -> Exchange:
 
 
 def _final(rng: Random) -> Exchange:
-    """A run that has to end with a call of `final_result`; its only exchange."""
+    """Make the only exchange of a job that must end with a call of `final_result`."""
     path, content, key = (
         some_path(rng),
         word(rng),

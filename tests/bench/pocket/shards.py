@@ -1,4 +1,4 @@
-"""Let processes make up conversations side by side, and hand them to the training as batches on its device."""
+"""Generate conversations in parallel processes and provide them to the training as batches on its device."""
 
 import multiprocessing
 import os
@@ -10,34 +10,34 @@ from pocket.corpus import write_tokens
 from pocket.network import PARAMS, Module, Tensor
 
 _HELD_OUT = 64
-"""One conversation in so many is kept out of the training, to measure it by."""
+"""One in this many conversations is held out of the training, for measurement."""
 _ROUND = 128
-"""Batches are as long as their longest conversation, rounded up to a multiple of this many tokens."""
+"""Batch width is the length of the longest conversation, rounded up to a multiple of this many tokens."""
 
 
 def start_workers(vocabulary: Path, folder: Path, *, workers: int, per_shard: int, seed: int) -> list[Any]:
-    """Start processes that write shards into a folder until they are ended."""
+    """Start processes that write shards into a folder until they are terminated."""
     context = multiprocessing.get_context("spawn")
-    made: list[Any] = []
+    started: list[Any] = []
     for number in range(workers):
         worker = context.Process(target=_work, args=(vocabulary, folder, per_shard, seed, number), daemon=True)
         worker.start()
-        made.append(worker)
-    return made
+        started.append(worker)
+    return started
 
 
 def _work(vocabulary: Path, folder: Path, per_shard: int, seed: int, number: int) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     for turn in range(10_000):
         half = folder / f"{number:02d}-{turn:04d}.half.npz"
-        count = per_shard // 4 if turn == 0 else per_shard  # the first ones soon, so that the training can begin
-        chance = (seed * 1_000 + number) * 10_000 + turn
-        write_tokens(vocabulary, half, count=count, seed=chance)
+        count = per_shard // 4 if turn == 0 else per_shard  # small first shards, so that the training can begin early
+        shard_seed = (seed * 1_000 + number) * 10_000 + turn
+        write_tokens(vocabulary, half, count=count, seed=shard_seed)
         half.rename(folder / f"{number:02d}-{turn:04d}.npz")
 
 
 class Pool:
-    """All conversations so far, on the device of the training."""
+    """All conversations so far, on the training's device."""
 
     def __init__(self, torch: Module, device: str, folder: Path, pieces: Path, *, batch_tokens: int, seed: int) -> None:
         import numpy as np
@@ -47,11 +47,11 @@ class Pool:
         self._rng = np.random.default_rng(seed)
         self._read: set[str] = set()
         self._shards: list[tuple[Any, Any, Any]] = []
-        """Tokens, what is learned of them, and where each conversation begins."""
+        """Per shard: tokens, training mask, and where each conversation begins."""
         self._index: list[tuple[int, int, int, bool]] = []
-        """Of each conversation: shard, number in it, tokens, whether it holds code."""
+        """Per conversation: shard, number in the shard, length in tokens, whether it holds code."""
         self._held: list[int] = []
-        """Those that are never trained on."""
+        """Indices of the conversations held out of the training."""
         self._queue: list[list[int]] = []
         known = np.load(pieces)
         self._pieces, self._movable = (torch.from_numpy(known[key]).to(device) for key in ("pieces", "movable"))
@@ -61,41 +61,41 @@ class Pool:
 
     @property
     def tokens(self) -> int:
-        """Return how many there are in all."""
+        """Return the total number of tokens."""
         return sum(size for _, _, size, _ in self._index)
 
     def refresh(self) -> int:
-        """Take in the shards that are new; return how many conversations came."""
+        """Load new shards; return the number of new conversations."""
         before = len(self._index)
         for file in sorted(self._folder.glob("*.npz")):
             if file.name in self._read or ".half." in file.name:
                 continue
             self._read.add(file.name)
-            self._take(file)
+            self._load(file)
         new = range(before, len(self._index))
         self._held += [at for at in new if at % _HELD_OUT == 0]
         fresh = [at for at in new if at % _HELD_OUT]
         if fresh:
-            # What is new comes first, with as many of the others.
+            # Train on the new conversations next, together with as many older ones.
             old: list[int] = self._rng.integers(0, before, len(fresh)).tolist() if before else []
             old = [at for at in old if at % _HELD_OUT]
             self._queue = self._batches([*fresh, *old])
         return len(new)
 
     def held(self, most: int) -> Iterator[tuple[Any, Any]]:
-        """Yield batches of up to so many conversations that were never trained on, names as they were made up."""
+        """Yield batches of up to `most` held-out conversations, without exchanging pieces."""
         for batch in self._batches(self._held[:most]):
             yield self._fetch(batch, vary=False)
 
     def batches(self) -> Iterator[tuple[Any, Any]]:
-        """Yield tokens and what is learned of them, both (rows, columns), without an end; names vary each time."""
+        """Yield tokens and training mask, both (rows, columns), endlessly; word pieces are exchanged at random."""
         while True:
             if not self._queue:
-                some = self._rng.permutation(len(self._index))[:4096].tolist()
-                self._queue = self._batches([at for at in some if at % _HELD_OUT])
+                drawn = self._rng.permutation(len(self._index))[:4096].tolist()
+                self._queue = self._batches([at for at in drawn if at % _HELD_OUT])
             yield self._fetch(self._queue.pop(), vary=True)
 
-    def _take(self, file: Path) -> None:
+    def _load(self, file: Path) -> None:
         np, torch = self._np, self._torch
         part = np.load(file)
         lengths = part["lengths"].astype(np.int64)
@@ -103,7 +103,7 @@ class Pool:
         bits = np.concatenate([[0], np.cumsum((lengths + 7) // 8)])
         packed = part["learn"]
         learn = [np.unpackbits(packed[bits[at] : bits[at + 1]])[: lengths[at]] for at in range(len(lengths))]
-        tokens = torch.from_numpy(part["tokens"].astype(np.int16)).to(self._device)  # 2048 ranks: below the sign bit
+        tokens = torch.from_numpy(part["tokens"].astype(np.int16)).to(self._device)  # 2048 ranks fit below the sign bit
         self._shards.append(
             (tokens, torch.from_numpy(np.concatenate(learn).astype(bool)).to(self._device), starts.tolist())
         )
@@ -114,7 +114,7 @@ class Pool:
         ]
 
     def _batches(self, chosen: list[int]) -> list[list[int]]:
-        """Put conversations of like length together, as many as fit with the longest's padding."""
+        """Group conversations of similar length, as many per batch as fit when padded to the longest."""
         jitter = self._rng.integers(0, 64, len(chosen)).tolist()
         pairs = sorted(zip(chosen, jitter, strict=True), key=lambda pair: self._index[pair[0]][2] + pair[1])
         found: list[list[int]] = []
@@ -144,21 +144,21 @@ class Pool:
             learn[row, :size] = learned[starts[number] : starts[number] + size]
         if vary:
             code = torch.tensor([self._index[at][3] for at in batch], device=self._device)
-            x = self._reworded(x, code)
+            x = self._exchange_pieces(x, code)
         return x, learn
 
-    def _reworded(self, x: Tensor, code: Tensor) -> Tensor:
-        """Exchange pieces of made-up words for others, the same way in all of a conversation.
+    def _exchange_pieces(self, x: Tensor, code: Tensor) -> Tensor:
+        """Exchange pieces of invented words for others, consistently within a conversation.
 
-        Without this the model copies only the names it was trained on. Where there is code each piece becomes another
-        one, so that two names never become one; elsewhere any piece may come.
+        Without this the model can copy only the names it was trained on. In conversations with code the exchange is
+        one-to-one, so that two names never become the same; elsewhere any piece may replace another.
         """
         torch, rows, count = self._torch, len(x), len(self._movable)
         table = torch.arange(PARAMS["vocab_size"], device=self._device).repeat(rows, 1)
         here = torch.rand(rows, 1, device=self._device) < 0.75
         any_piece = self._pieces[torch.randint(len(self._pieces), (rows, count), device=self._device)]
         swapped = torch.where(torch.rand(rows, count, device=self._device) < 0.5, any_piece, self._movable[None])
-        placed = self._pieces[torch.rand(rows, len(self._pieces), device=self._device).argsort(1)[:, :count]]
-        other = torch.where(code[:, None], placed, swapped)
+        distinct = self._pieces[torch.rand(rows, len(self._pieces), device=self._device).argsort(1)[:, :count]]
+        other = torch.where(code[:, None], distinct, swapped)
         table[:, self._movable] = torch.where(here, other, self._movable[None])
         return table.gather(1, x)

@@ -1,4 +1,4 @@
-"""Write the pocket model's vocabulary file: the ranks of tekken that fit its own way to cut text; reads no file."""
+"""Build the pocket model's vocabulary: the tekken ranks that fit its own pre-tokenizer pattern; reads no file."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -6,8 +6,8 @@ from typing import Any
 
 OWN_TOKENS = 1984
 SPECIAL_TOKENS = 64
-# Words never carry the blank or the quote before them, so a word has the same tokens wherever it stands: in a sentence,
-# in JSON, in a tool's result. Copying is then the same thing everywhere, which a model of this size can learn.
+# A word never includes the space or quote before it, so it has the same tokens everywhere: in a sentence, in JSON, in a
+# tool's result. Copying is then the same operation everywhere, which a model of this size can learn.
 PATTERN = r"\p{L}+|\p{N}|[./]|[^\s\p{L}\p{N}./]+| +|\s"
 NAMED = (
     "<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] [/TOOL_RESULTS] [TOOL_CALLS] "
@@ -19,11 +19,11 @@ def tekken_file(ranks: Sequence[dict[str, Any]], matches: Callable[[str], bool])
     """Build the content of tekken.json.
 
     Args:
-        ranks: the entries of a whole tekken vocabulary, in their order.
-        matches: whether a text is one cut of `PATTERN`, whose syntax the standard library does not read.
+        ranks: the entries of a full tekken vocabulary, in order.
+        matches: whether a text is a single match of `PATTERN`, whose syntax the standard library does not support.
     """
 
-    def kept(entry: dict[str, Any]) -> bool:
+    def fits(entry: dict[str, Any]) -> bool:
         raw = base64.b64decode(entry["token_bytes"])
         return len(raw) == 1 or (raw.isascii() and len(raw) <= 16 and matches(raw.decode()))
 
@@ -39,7 +39,7 @@ def tekken_file(ranks: Sequence[dict[str, Any]], matches: Callable[[str], bool])
             "default_num_special_tokens": SPECIAL_TOKENS,
             "version": "v15",
         },
-        "vocab": [{**entry, "rank": rank} for rank, entry in enumerate([e for e in ranks if kept(e)][:OWN_TOKENS])],
+        "vocab": [{**entry, "rank": rank} for rank, entry in enumerate([e for e in ranks if fits(e)][:OWN_TOKENS])],
         "special_tokens": [{"rank": rank, "token_str": name, "is_control": True} for rank, name in enumerate(names)],
         "model_settings_builder": {"reasoning_effort": effort},
     }

@@ -1,15 +1,18 @@
-"""Train the pocket model and its draft: each command runs on a machine that has what it needs; ships nothing by itself.
+"""Train the pocket model and its draft; each command needs the packages listed beside it, and none installs its output.
 
-    python -m serving.pocket.train vocabulary OUT/tekken.json        mistral_common
-    python -m serving.pocket.train show                              what a conversation looks like, and what is learned
-    python -m serving.pocket.train fit OUT --seconds 1000            torch, mistral_common, agent, tools, pytest; a GPU
-    python -m serving.pocket.train draft OUT/draft OUT               the same
-    python -m serving.pocket.train measure http://127.0.0.1:PORT/v1  agent, tools, a server of the new model
+Run it in the repository's root with PYTHONPATH=tests/bench:
 
-`fit` makes its conversations up while it trains, in processes of its own (--workers, one for each core to spare), and
-says at the end in training.json on how many, and how well it does on those that it kept out. The seed decides what each
-process makes up; how much of it is there in time depends on the machine. Copy consolidated.safetensors, params.json and
-training.json to `model/`, and what `draft` wrote to `draft/`. Then measure with tests/bench/escalation.py and draft.py.
+    python -m pocket.train vocabulary OUT/tekken.json        mistral_common
+    python -m pocket.train show                              mistral_common, agent, tools, pytest
+    python -m pocket.train fit OUT --seconds 1000            torch, mistral_common, agent, tools, pytest; a GPU
+    python -m pocket.train draft OUT/draft OUT               the same
+    python -m pocket.train measure http://127.0.0.1:PORT/v1  agent, tools, a server of the new model
+
+`show` prints sample conversations and what the model is trained on. `fit` generates its conversations while it trains,
+in separate processes (--workers, one per spare core); training.json then holds their number and the results on the
+held-out ones. The seed decides what each process generates; how much of it is ready in time depends on the machine.
+Copy consolidated.safetensors, params.json and training.json to serving/pocket/model, and the output of `draft` to
+serving/pocket/draft. Then measure with tests/bench/escalation.py and tests/bench/draft.py.
 """
 
 import argparse
@@ -19,13 +22,13 @@ import random
 import time
 from pathlib import Path
 
-from pocket.corpus import shown, write_pieces
+from pocket.corpus import render_samples, write_pieces
 from pocket.draft_network import save_draft
 from pocket.drafting import fit_draft
 from pocket.network import PARAMS, forward, initial_weights, spread
 from pocket.shards import Pool, start_workers
 from pocket.tekken import PATTERN, tekken_file
-from pocket.world.desk import definitions
+from pocket.world.live_project import definitions
 
 from serving.pocket import MAX_MODEL_LEN, model_dir
 
@@ -41,7 +44,7 @@ def make_vocabulary(out):
 
 
 def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
-    """Train for some seconds on conversations that are made up meanwhile, and write the model's folder."""
+    """Train for `seconds` on conversations generated in parallel, and write the model's folder."""
     import torch
     import torch.nn.functional as functional
     from safetensors.torch import load_file, save_file
@@ -69,7 +72,7 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
             hidden = forward(torch, functional, weights, x, positions)[:, :-1]
             at = wanted != -100
             logits = functional.linear(hidden[at], weights["output.weight"])
-        count = at.sum().clamp(min=1)  # of a batch that ends with the first reply of a new effort nothing is learned
+        count = at.sum().clamp(min=1)  # 0 if a batch ends with the first reply of a new effort
         right = (logits.argmax(-1) == wanted[at]).sum() / count
         return functional.cross_entropy(logits.float(), wanted[at], reduction="sum") / count, right
 
@@ -90,9 +93,9 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
         fused=device == "cuda",
     )
     batches = pool.batches()
-    started, step, seen, said, kept, losses = time.monotonic(), 0, 0, 0.0, 0.0, []
-    while (gone := time.monotonic() - started) < seconds:
-        part = gone / seconds
+    started, step, seen, reported, kept, losses = time.monotonic(), 0, 0, 0.0, 0.0, []
+    while (elapsed := time.monotonic() - started) < seconds:
+        part = elapsed / seconds
         rate = peak * min(1.0, (step + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -104,18 +107,19 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
         optimiser.step()
         step, seen = step + 1, seen + x.numel()
         losses.append((loss.detach(), right))
-        if gone - said > 15:
-            said = gone
+        if elapsed - reported > 15:
+            reported = elapsed
             pool.refresh()
             recent = torch.tensor([[float(v) for v in pair] for pair in losses[-100:]]).mean(0)
             losses.clear()
             print(
-                f"{gone:.0f} s step {step} {seen / gone:.0f} tok/s rate {rate:.5f} pool {len(pool)} ({pool.tokens} "
-                f"tokens, seen {seen / pool.tokens:.2f} times) loss {recent[0]:.4f} right {recent[1]:.4f}",
+                f"{elapsed:.0f} s step {step} {seen / elapsed:.0f} tok/s rate {rate:.5f} pool {len(pool)} "
+                f"({pool.tokens} tokens, seen {seen / pool.tokens:.2f} times) "
+                f"loss {recent[0]:.4f} right {recent[1]:.4f}",
                 flush=True,
             )
-        if gone - kept > 60:
-            kept = gone
+        if elapsed - kept > 60:
+            kept = elapsed
             save()
     save()
     for worker in working:
@@ -132,8 +136,8 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
     print(facts, flush=True)
 
 
-def fit_the_draft(out, model, seconds, seed):
-    """Train the draft on the shards that `fit` left in its folder, and write it."""
+def train_draft(out, model, seconds, seed):
+    """Train the draft on the shards in the folder of `fit`, and write it."""
     import torch
     from safetensors.torch import load_file
 
@@ -143,7 +147,7 @@ def fit_the_draft(out, model, seconds, seed):
     pool.refresh()
     held = list(pool.held(300))
     draft = fit_draft(
-        torch, target, pool.batches(), seconds=seconds, held=held, say=lambda text: print(text, flush=True)
+        torch, target, pool.batches(), seconds=seconds, held=held, report=lambda text: print(text, flush=True)
     )
     out.mkdir(parents=True, exist_ok=True)
     save_draft(torch, draft, out)
@@ -175,7 +179,9 @@ def ask(base_url, count, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m pocket.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("vocabulary")
     one.add_argument("out", type=Path)
@@ -190,36 +196,36 @@ def main():
     one.add_argument("--workers", type=int, default=15)
     one.add_argument("--batch-tokens", type=int, default=65_536)
     one.add_argument("--peak", type=float, default=2e-3)
-    one.add_argument("--begin", type=Path, help="Weights to go on from.")
+    one.add_argument("--begin", type=Path, help="weights to continue from")
     one = commands.add_parser("draft")
     one.add_argument("out", type=Path)
-    one.add_argument("model", type=Path, help="The folder that `fit` wrote, its shards included.")
+    one.add_argument("model", type=Path, help="the folder that `fit` wrote, including its shards")
     one.add_argument("--seconds", type=float, default=200.0)
     one.add_argument("--seed", type=int, default=5)
     one = commands.add_parser("measure")
     one.add_argument("base_url")
     one.add_argument("--count", type=int, default=100)
     one.add_argument("--seed", type=int, default=1_000_003)
-    given = parser.parse_args()
-    if given.command == "vocabulary":
-        make_vocabulary(given.out)
-    elif given.command == "show":
-        for text in shown(model_dir() / "tekken.json", count=given.count, seed=given.seed):
+    args = parser.parse_args()
+    if args.command == "vocabulary":
+        make_vocabulary(args.out)
+    elif args.command == "show":
+        for text in render_samples(model_dir() / "tekken.json", count=args.count, seed=args.seed):
             print(text)
-    elif given.command == "measure":
-        ask(given.base_url, given.count, given.seed)
-    elif given.command == "draft":
-        fit_the_draft(given.out, given.model, given.seconds, given.seed)
+    elif args.command == "measure":
+        ask(args.base_url, args.count, args.seed)
+    elif args.command == "draft":
+        train_draft(args.out, args.model, args.seconds, args.seed)
     else:
         fit(
-            given.out,
-            given.vocabulary,
-            given.seconds,
-            given.seed,
-            given.workers,
-            given.batch_tokens,
-            given.peak,
-            given.begin,
+            args.out,
+            args.vocabulary,
+            args.seconds,
+            args.seed,
+            args.workers,
+            args.batch_tokens,
+            args.peak,
+            args.begin,
         )
 
 

@@ -1,4 +1,4 @@
-"""Make up words, paths and commands; all chance comes from the caller."""
+"""Generate words, paths and commands; the caller passes the random generator."""
 
 from random import Random
 
@@ -27,7 +27,7 @@ _PATTERNS = (
 
 
 def word(rng: Random) -> str:
-    """Make up a word: a common one, one that can be spoken, or any letters at all."""
+    """Generate a word: a common one, a pronounceable one, or random letters."""
     kind = rng.random()
     if kind < 0.25:
         return rng.choice(_WORDS.split())
@@ -40,7 +40,7 @@ def word(rng: Random) -> str:
 
 
 def some_path(rng: Random) -> str:
-    """Make up the path of a file, up to two folders deep."""
+    """Generate the path of a file, up to two folders deep."""
     folders = [
         rng.choice(_FOLDERS.split()) if rng.random() < 0.6 else word(rng) for _ in range(rng.choice([0, 1, 1, 1, 2]))
     ]
@@ -50,13 +50,13 @@ def some_path(rng: Random) -> str:
 
 
 def some_text(rng: Random) -> str:
-    """Make up one line of one to four words."""
+    """Generate a line of one to four words."""
     text = " ".join(word(rng) for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 4])))
     return text if rng.random() < 0.9 else text.capitalize() + "."
 
 
 def command(rng: Random) -> str:
-    """Make up a shell command of one line."""
+    """Generate a one-line shell command."""
     if rng.random() < 0.35:
         return rng.choice(_COMMANDS.split("|"))
     pattern = rng.choice(_PATTERNS.split("|"))

@@ -1,4 +1,4 @@
-"""Make up exchanges about the project's own tools; the results are worded as tools/ words them."""
+"""Make exchanges about the project's own tools; their results have the wording of tools/."""
 
 import json
 from random import Random
@@ -65,7 +65,7 @@ def write_two(rng: Random) -> Exchange:
 
 
 def read(rng: Random) -> Exchange:
-    """Read a file and tell what it says."""
+    """Read a file and answer with its content."""
     path, content = some_path(rng), some_text(rng)
     turns = (
         Turn(think=f"I should read {path}.", calls=(read_call(rng, path, content),)),
@@ -95,7 +95,7 @@ def read_both(rng: Random) -> Exchange:
 
 
 def run(rng: Random) -> Exchange:
-    """Run a command and tell what it printed, or that it failed."""
+    """Run a command and answer with its output or its failure."""
     line, output, status = command(rng), some_text(rng), rng.choice([0, 0, 0, 1, 2, 127])
     silent = rng.random() < 0.15
     if status:
@@ -112,7 +112,7 @@ def run(rng: Random) -> Exchange:
 
 
 def list_folder(rng: Random) -> Exchange:
-    """List a folder and name its files."""
+    """List the files of a folder."""
     folder = rng.choice([".", ".", word(rng), f"{word(rng)}/{word(rng)}"])
     asked = ["List the files.", "List the files here.", "Which files are there?", "What is in this folder?"]
     inside = ["List the files in {}.", "What is in the folder {}?", "Which files are in {}?"]
@@ -127,7 +127,7 @@ def list_folder(rng: Random) -> Exchange:
 
 
 def edit(rng: Random) -> Exchange:
-    """Replace a word in a file; sometimes it has to be read first, sometimes the text is not there as it was said."""
+    """Replace a word in a file; sometimes the file must be read first, sometimes the word differs in case."""
     path, old, new = some_path(rng), word(rng), word(rng)
     said = Turn(think="The file is changed.", text=f"I replaced {old} with {new} in {path}.")
     replace = Turn(think=f"I should replace {old} with {new}.", calls=(_edit_call(rng, path, old, new),))
@@ -142,7 +142,7 @@ def edit(rng: Random) -> Exchange:
 
 
 def search(rng: Random) -> Exchange:
-    """Find where a word stands."""
+    """Search for a word."""
     pattern, path, line = word(rng), some_path(rng), rng.randint(1, 99)
     user = rng.choice(["Find {} in the files.", "Search for {}.", "Where is {} used?", "Which file contains {}?"])
     found = rng.random() < 0.8
@@ -155,7 +155,7 @@ def search(rng: Random) -> Exchange:
 
 
 def missing_file(rng: Random) -> Exchange:
-    """Read a file that is not there, then the one that was meant."""
+    """Read a file that is missing, then the one that was meant."""
     path, content = some_path(rng), word(rng)
     wrong = path[:-1] if rng.random() < 0.5 else path.replace(".", "s.", 1)
     user = rng.choice(_READ).format(wrong)
@@ -171,7 +171,7 @@ def missing_file(rng: Random) -> Exchange:
 
 
 def write_turns(rng: Random, path: str, content: str, *, again: bool = False) -> tuple[Turn, Turn]:
-    """Write one file, then say so."""
+    """Return the turn that writes one file, and the answer after it."""
     size = f"{len(content)} {'byte' if len(content) == 1 else 'bytes'}"
     told = f"Wrote {size} to {path}." if rng.random() < 0.8 else rng.choice(["ok", "done", "", f"Wrote {path}."])
     call = Call(name="write_file", arguments={"path": path, "content": content}, result=told or "(empty)")
@@ -180,24 +180,24 @@ def write_turns(rng: Random, path: str, content: str, *, again: bool = False) ->
 
 
 def read_call(rng: Random, path: str, content: str) -> Call:
-    """Read one file of one line."""
+    """Return a call of read_file for a file of one line."""
     shown = rng.choice([content, content, f"{content}\n", f"{content}\n", f"1\t{content}"])
     return Call(name="read_file", arguments={"path": path}, result=shown)
 
 
 def list_call(rng: Random, folder: str, names: list[str]) -> Call:
-    """List one folder."""
+    """Return a call of list_files."""
     shown = "\n".join(f"{name} ({rng.randint(1, 2000):,} bytes)" for name in names)
     return Call(name="list_files", arguments={"path": folder}, result=shown)
 
 
 def error(rng: Random, reason: str) -> str:
-    """Word a failure the ways in which a harness may."""
+    """Format a failure in one of the ways that a harness may use."""
     return rng.choice(["Error: ", "Error: ", "", ""]) + reason
 
 
 def as_json(call: Call) -> str:
-    """Write a call's arguments as they stand in the prompt."""
+    """Format a call's arguments as they stand in the prompt."""
     return json.dumps(call.arguments)
 
 

@@ -1,4 +1,4 @@
-"""Seed one bug into a function, and list every change of one line that could be its repair; nothing is run."""
+"""List every small change that seeds a bug into a function or could repair one; runs no code."""
 
 import ast
 import copy
@@ -13,7 +13,7 @@ BugKind = Literal[
 ]  # fmt: skip
 BUG_KINDS: tuple[BugKind, ...] = get_args(BugKind)
 HELD_OUT: frozenset[BugKind] = frozenset({"reversed_comparison", "exchanged_branches"})
-"""Never seeded, and never used as a repair, in what the model is trained on."""
+"""Kinds that the training data neither seeds nor uses as a repair."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +22,15 @@ class Change:
 
     kind: BugKind
     source: str
-    """The whole function afterwards, as `ast.unparse` writes it."""
+    """The whole changed function, as `ast.unparse` writes it."""
 
 
 def changes(source: str) -> list[Change]:
-    """Return every change of one kind of bug to a function; each source comes once, the unchanged one never."""
+    """Return every change to a function, one kind of bug each, without duplicates or the unchanged source."""
     tree = ast.parse(source)
     whole = cast("ast.FunctionDef", tree.body[0])
     found: dict[str, Change] = {}
-    for kind, changed in _all(whole):
+    for kind, changed in _all_changes(whole):
         text = ast.unparse(ast.fix_missing_locations(changed))
         if text != source and text not in found:
             found[text] = Change(kind=kind, source=text)
@@ -42,13 +42,13 @@ class LineEdit:
     """The only line in which two texts differ."""
 
     line: int
-    """From 0."""
+    """Counted from 0."""
     old: str
     new: str
 
 
 def line_edit(before: str, after: str) -> LineEdit | None:
-    """Return the one line that differs. None: several do, or their number."""
+    """Return the one line that differs. None if several lines or the number of lines differ."""
     old, new = before.split("\n"), after.split("\n")
     if len(old) != len(new):
         return None
@@ -70,20 +70,20 @@ _BUILTIN = {"min": "max", "max": "min", "sum": "len", "len": "sum"}
 _Found = Iterator[tuple[BugKind, ast.FunctionDef]]
 
 
-def _all(whole: ast.FunctionDef) -> _Found:
+def _all_changes(whole: ast.FunctionDef) -> _Found:
     yield from _of_statements(whole)
     scope = _Scope(whole)
     for at, node in enumerate(ast.walk(whole)):
-        for kind, put in _replacements(node, scope):
+        for kind, fields in _replacements(node, scope):
             changed = copy.deepcopy(whole)
             target = list(ast.walk(changed))[at]
-            for field, value in put.items():
+            for field, value in fields.items():
                 setattr(target, field, copy.deepcopy(value))
             yield kind, changed
 
 
 class _Scope:
-    """What a place in the function is: an index, a start value, a base case; and which names are of one kind."""
+    """The roles of a function's nodes (index, start value, base case, range bound) and its lists and numbers."""
 
     def __init__(self, whole: ast.FunctionDef) -> None:
         self.name = whole.name
@@ -120,19 +120,19 @@ class _Scope:
             self.special[id(inner)] = kind
 
 
-_Put = tuple[BugKind, dict[str, object]]
-"""A kind of bug, and the fields of a node that make it."""
+_Replacement = tuple[BugKind, dict[str, object]]
+"""A kind of bug and the node fields that produce it."""
 
 
-def _replacements(node: ast.AST, scope: _Scope) -> Iterator[_Put]:
+def _replacements(node: ast.AST, scope: _Scope) -> Iterator[_Replacement]:
     if isinstance(node, ast.Subscript):
         for value in (0, 1, -1, -2):
             yield "wrong_index", {"slice": _number(value)}
-    elif scope.special.get(id(node)) != "wrong_index":  # an index is changed as a whole
+    elif scope.special.get(id(node)) != "wrong_index":  # an index is replaced as a whole
         yield from _of_expression(node, scope)
 
 
-def _of_expression(node: ast.AST, scope: _Scope) -> Iterator[_Put]:
+def _of_expression(node: ast.AST, scope: _Scope) -> Iterator[_Replacement]:
     match node:
         case ast.Call():
             yield from _of_call(node, scope)
@@ -153,7 +153,7 @@ def _others(names: Sequence[str], name: str) -> list[str]:
     return [other for other in names if other != name]
 
 
-def _of_operation(node: ast.BinOp | ast.AugAssign | ast.BoolOp, scope: _Scope) -> Iterator[_Put]:
+def _of_operation(node: ast.BinOp | ast.AugAssign | ast.BoolOp, scope: _Scope) -> Iterator[_Replacement]:
     if isinstance(node, ast.BoolOp):
         yield "wrong_boolean", {"op": ast.Or() if isinstance(node.op, ast.And) else ast.And()}
         return
@@ -165,7 +165,7 @@ def _of_operation(node: ast.BinOp | ast.AugAssign | ast.BoolOp, scope: _Scope) -
         yield "swapped_operands", {"left": node.right, "right": node.left}
 
 
-def _of_constant(value: int, special: BugKind | None) -> Iterator[_Put]:
+def _of_constant(value: int, special: BugKind | None) -> Iterator[_Replacement]:
     if special == "off_by_one":
         return
     if special == "wrong_start":
@@ -177,7 +177,7 @@ def _of_constant(value: int, special: BugKind | None) -> Iterator[_Put]:
             yield special or "wrong_constant", {"value": other}
 
 
-def _of_comparison(sign: type[ast.cmpop]) -> Iterator[_Put]:
+def _of_comparison(sign: type[ast.cmpop]) -> Iterator[_Replacement]:
     if sign in _BOUNDARY:
         yield "comparison", {"ops": [_BOUNDARY[sign]()]}
     yield "inverted_condition", {"ops": [_NEGATED[sign]()]}
@@ -185,7 +185,7 @@ def _of_comparison(sign: type[ast.cmpop]) -> Iterator[_Put]:
         yield "reversed_comparison", {"ops": [_REVERSED[sign]()]}
 
 
-def _of_call(node: ast.Call, scope: _Scope) -> Iterator[_Put]:
+def _of_call(node: ast.Call, scope: _Scope) -> Iterator[_Replacement]:
     name = cast("ast.Name", node.func)
     if name.id in _BUILTIN and (len(node.args) == 1 or name.id in {"min", "max"}):
         yield "wrong_builtin", {"func": ast.Name(id=_BUILTIN[name.id], ctx=ast.Load())}
@@ -202,7 +202,7 @@ def _of_call(node: ast.Call, scope: _Scope) -> Iterator[_Put]:
 
 
 def _near(bound: ast.expr) -> Iterator[ast.expr]:
-    """Yield the bounds of a range that are one more or one less."""
+    """Yield range bounds that are one larger or one smaller."""
     if isinstance(bound, ast.BinOp):
         yield bound.left
     elif isinstance(bound, ast.Name):

@@ -1,4 +1,4 @@
-"""Choose the calls that tests assert: their values, whether a person could reckon them, what they tell apart."""
+"""Choose the calls that tests assert: their values, how hard they are to trace, which wrong changes they catch."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -10,30 +10,30 @@ from pocket.world.functions import Function, Kind
 from pocket.world.tracing import MAX_NUMBER, TooHardError, trace
 
 _POOL = 32
-_MOST_LETTERS = 260
-_MOST_HIDDEN = 8
+_MAX_CHARS = 260
+_MAX_HIDDEN = 8
 
 Arguments = tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One call and what it must give."""
+    """One call and its expected value."""
 
     arguments: Arguments
     value: object
 
 
 def outcomes(sources: Sequence[str], name: str, examples: Sequence[Example]) -> list[object]:
-    """Return what each call gives, an exception's name if it raises one."""
-    space: dict[str, Any] = {"__builtins__": {"range": range, "len": len, "sum": sum, "min": min, "max": max}}
-    exec("\n".join(sources), space)
-    return [_outcome(space[name], example.arguments) for example in examples]
+    """Return the value of each call, or the exception's name if it raises one."""
+    namespace: dict[str, Any] = {"__builtins__": {"range": range, "len": len, "sum": sum, "min": min, "max": max}}
+    exec("\n".join(sources), namespace)
+    return [_outcome(namespace[name], example.arguments) for example in examples]
 
 
-def _outcome(called: Callable[..., object], arguments: Arguments) -> object:
+def _outcome(function: Callable[..., object], arguments: Arguments) -> object:
     try:
-        return called(*arguments)
+        return function(*arguments)
     except (ArithmeticError, LookupError, NameError, TypeError, RecursionError) as error:
         return type(error).__name__
 
@@ -44,8 +44,8 @@ def parsed(sources: Sequence[str]) -> dict[str, ast.FunctionDef]:
     return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
-def letters_of(sources: Sequence[str], name: str, example: Example) -> int:
-    """Return how many letters it takes to work a call out; 0: it is too hard."""
+def trace_chars(sources: Sequence[str], name: str, example: Example) -> int:
+    """Return the number of characters in a call's trace; 0 if it is too hard to trace."""
     try:
         return len(trace(parsed(sources), name, example.arguments)[0])
     except TooHardError:
@@ -53,7 +53,7 @@ def letters_of(sources: Sequence[str], name: str, example: Example) -> int:
 
 
 def pool_of(rng: Random, made: Function, sources: Sequence[str]) -> list[Example]:
-    """Make up calls whose values a person could reckon."""
+    """Generate calls with small integer values."""
     calls = [tuple(_argument(rng, kind, small=made.small) for kind in made.kinds) for _ in range(_POOL)]
     calls = list({repr(call): call for call in calls}.values())
     values = outcomes(sources, made.name, [Example(arguments=call, value=None) for call in calls])
@@ -72,7 +72,7 @@ def _argument(rng: Random, kind: Kind, *, small: bool) -> object:
 
 
 def differing(pool: Sequence[Example], values: Sequence[object]) -> set[int]:
-    """Return where the values are wrong: True and 1 are not the same."""
+    """Return the indices of wrong values; True and 1 count as different."""
     return {
         at
         for at, (example, value) in enumerate(zip(pool, values, strict=True))
@@ -83,22 +83,22 @@ def differing(pool: Sequence[Example], values: Sequence[object]) -> set[int]:
 def visible_of(
     rng: Random, pool: Sequence[Example], easy: Mapping[int, int], rivals: Sequence[set[int]]
 ) -> list[int] | None:
-    """Choose one to four calls, of which the first wrong one tells the repair from all rivals, or nearly.
+    """Choose one to four calls, of which the first wrong one catches all rivals but at most two. None if impossible.
 
     Args:
-        rng: all chance.
+        rng: the only source of randomness.
         pool: the calls to choose from.
-        easy: where the bug shows, with the letters it takes to work the call out; 0: that is too hard.
-        rivals: where each change that is no repair is wrong.
+        easy: indices of the calls that show the bug, with the characters of their traces; 0 means too hard.
+        rivals: for each change that is not a repair, the indices of the calls that it gets wrong.
     """
-    possible = [at for at, letters in easy.items() if 0 < letters <= _MOST_LETTERS]
+    possible = [at for at, chars in easy.items() if 0 < chars <= _MAX_CHARS]
     if not possible:
         return None
-    telling = min(possible, key=lambda at: (sum(at not in rival for rival in rivals), easy[at] // 40, rng.random()))
-    left = [rival for rival in rivals if telling not in rival]
+    decisive = min(possible, key=lambda at: (sum(at not in rival for rival in rivals), easy[at] // 40, rng.random()))
+    left = [rival for rival in rivals if decisive not in rival]
     if len(left) > 2:
         return None
-    chosen = [telling]
+    chosen = [decisive]
     for rival in left:
         if not rival & set(chosen):
             chosen.append(rng.choice(sorted(rival)))
@@ -112,12 +112,12 @@ def visible_of(
 
 
 def hidden_of(rng: Random, pool: Sequence[Example], wrong: set[int], rivals: Sequence[set[int]]) -> list[int]:
-    """Choose calls until every rival is caught by one."""
+    """Choose calls so that every rival gets at least one of them wrong."""
     chosen = [rng.choice(sorted(wrong))]
     for rival in rivals:
         if not rival & set(chosen):
             chosen.append(rng.choice(sorted(rival)))
     rest = [at for at in range(len(pool)) if at not in chosen]
-    while len(chosen) < _MOST_HIDDEN and rest:
+    while len(chosen) < _MAX_HIDDEN and rest:
         chosen.append(rest.pop())
     return chosen

@@ -1,4 +1,4 @@
-"""Make up short functions over small integers, lists of them and truth values; source text only, nothing is run."""
+"""Generate short functions over small integers, lists of them and booleans, as source text; runs no code."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from pocket.world.names import Names
 
 Kind = Literal["int", "ints"]
-"""What a parameter takes: a small integer, or a list of two to four of them."""
+"""Type of a parameter: a small integer or a list of two to four of them."""
 Family = Literal[
     "plain", "two_steps", "branches", "truth", "loop", "counting", "recursion", "item", "builtin", "calling"
 ]  # fmt: skip
@@ -18,26 +18,26 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """One function, and the one it calls."""
+    """One function and the helper that it calls."""
 
     name: str
     kinds: tuple[Kind, ...]
-    """One for each parameter."""
+    """One per parameter."""
     source: str
-    """As `ast.unparse` writes it, without a line break at the end."""
+    """As `ast.unparse` writes it, without a trailing newline."""
     helper: "Function | None" = None
     small: bool = False
-    """True: only for small numbers, since it counts."""
+    """Whether it loops or recurses up to its argument, which must then be small."""
 
 
-def function(rng: Random, names: Names, families: Sequence[Family] = FAMILIES) -> Function:
-    """Make up one function of one of these families; they come as often as their weights say."""
+def generate_function(rng: Random, names: Names, families: Sequence[Family] = FAMILIES) -> Function:
+    """Generate one function from these families, chosen by weight."""
     weights = [_FAMILIES[family][1] for family in families]
     return _FAMILIES[rng.choices(families, weights=weights)[0]][0](rng, names)
 
 
 def shape(source: str) -> str:
-    """Return a function's body without its names and numbers: equal for bodies that differ only in these."""
+    """Return a function's source with names and constants normalised; equal for functions that differ only in them."""
     tree = ast.parse(source)
     known: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -59,7 +59,7 @@ def _ints(names: Sequence[str]) -> tuple[Kind, ...]:
     return tuple("int" for _ in names)
 
 
-def _built(
+def _build(
     name: str, parameters: Sequence[str], kinds: Sequence[Kind], lines: Sequence[str], *, small: bool = False,
     helper: Function | None = None,
 ) -> Function:  # fmt: skip
@@ -81,7 +81,7 @@ def _operation(rng: Random, left: str, right: str) -> str:
 
 
 def _expression(rng: Random, leaves: Sequence[str]) -> str:
-    """Join the leaves by random operations, in any grouping."""
+    """Join the leaves by random operations in random grouping."""
     parts = list(leaves)
     while len(parts) > 1:
         at = rng.randrange(len(parts) - 1)
@@ -105,7 +105,7 @@ def _condition(rng: Random, left: str, right: str) -> str:
 def _plain(rng: Random, names: Names) -> Function:
     variables = [names.variable() for _ in range(rng.choice([1, 2, 2, 2, 3]))]
     body = f"return {_expression(rng, _leaves(rng, variables, (4, 4, 1)))}"
-    return _built(names.function(), variables, _ints(variables), [body])
+    return _build(names.function(), variables, _ints(variables), [body])
 
 
 def _two_steps(rng: Random, names: Names) -> Function:
@@ -113,7 +113,7 @@ def _two_steps(rng: Random, names: Names) -> Function:
     between = names.variable()
     first = _expression(rng, _leaves(rng, variables, (4, 2)))
     second = _expression(rng, _leaves(rng, [between, *variables[:1]] if rng.random() < 0.5 else [between], (2, 3)))
-    return _built(
+    return _build(
         names.function(), variables, _ints(variables), [f"{between} = {first}", f"return {second}"]
     )  # fmt: skip
 
@@ -129,7 +129,7 @@ def _branches(rng: Random, names: Names) -> Function:
 
     one, two = value(), value()
     lines = [f"if {_condition(rng, left, right)}:", f"    return {one}", f"return {two}"]
-    return _built(names.function(), variables, _ints(variables), lines)
+    return _build(names.function(), variables, _ints(variables), lines)
 
 
 def _truth(rng: Random, names: Names) -> Function:
@@ -141,7 +141,7 @@ def _truth(rng: Random, names: Names) -> Function:
         two = _condition(rng, variables[1], _constant(rng))
     joined = rng.choice([f"{one} and {two}", f"{one} or {two}"])
     body = joined if len(variables) > 1 or rng.random() < 0.6 else one
-    return _built(names.function(), variables, _ints(variables), [f"return {body}"])
+    return _build(names.function(), variables, _ints(variables), [f"return {body}"])
 
 
 def _loop(rng: Random, names: Names) -> Function:
@@ -160,7 +160,7 @@ def _loop(rng: Random, names: Names) -> Function:
     after = total if rng.random() < 0.7 else _operation(rng, total, _constant(rng)).strip("()")
     lines += [f"return {after}"]
     used = [(name, kind) for name, kind in zip(parameters, kinds, strict=True) if any(name in line for line in lines)]
-    return _built(names.function(), [name for name, _ in used], [_kind(kind) for _, kind in used], lines)
+    return _build(names.function(), [name for name, _ in used], [_kind(kind) for _, kind in used], lines)
 
 
 def _kind(text: str) -> Kind:
@@ -173,7 +173,7 @@ def _counting(rng: Random, names: Names) -> Function:
     term = rng.choice([each, each, f"{each} * {_constant(rng)}", f"{each} + {_constant(rng)}", _constant(rng)])
     sign = rng.choice(["+=", "+=", "+=", "-="])
     lines = [f"{total} = {rng.choice([0, 0, 1, 2, 5])}", f"for {each} in {over}:", f"    {total} {sign} {term}"]
-    return _built(names.function(), [bound], ["int"], [*lines, f"return {total}"], small=True)
+    return _build(names.function(), [bound], ["int"], [*lines, f"return {total}"], small=True)
 
 
 def _recursion(rng: Random, names: Names) -> Function:
@@ -191,7 +191,7 @@ def _recursion(rng: Random, names: Names) -> Function:
         result = f"{result} + {_constant(rng)}"
     end = rng.choice(["== 0", "== 0", "<= 0", "< 1", "== 1", "<= 1"])
     lines = [f"if {count} {end}:", f"    return {rng.choice([0, 0, 1, 1, 2, 3])}", f"return {result}"]
-    return _built(name, parameters, [_kind(kind) for kind in kinds], lines, small=True)
+    return _build(name, parameters, [_kind(kind) for kind in kinds], lines, small=True)
 
 
 def _item(rng: Random, names: Names) -> Function:
@@ -207,7 +207,7 @@ def _item(rng: Random, names: Names) -> Function:
         text = _expression(rng, [text, other])
     else:
         text = _expression(rng, [text, _constant(rng)])
-    return _built(names.function(), parameters, [_kind(kind) for kind in kinds], [f"return {text}"])
+    return _build(names.function(), parameters, [_kind(kind) for kind in kinds], [f"return {text}"])
 
 
 def _builtin(rng: Random, names: Names) -> Function:
@@ -217,20 +217,20 @@ def _builtin(rng: Random, names: Names) -> Function:
         left, right = names.variable(), names.variable()
         inner = f"{rng.choice(['min', 'max'])}({left}, {right})"
         text = _expression(rng, [inner, rng.choice([left, right, _constant(rng)])])
-        return _built(names.function(), [left, right], ["int", "int"], [f"return {text}"])
+        return _build(names.function(), [left, right], ["int", "int"], [f"return {text}"])
     text = _expression(rng, [one, two] if rng.random() < 0.5 and one != two else [one, _constant(rng)])
-    return _built(names.function(), [values], ["ints"], [f"return {text}"])
+    return _build(names.function(), [values], ["ints"], [f"return {text}"])
 
 
 def _calling(rng: Random, names: Names) -> Function:
     left, right = names.variable(), names.variable()
     signs = rng.choice([f"{left} - {right}", f"{left} * {_constant(rng)} + {right}", f"{left} + {right} * 2",
                         f"{left} - {right} + {_constant(rng)}", f"{left} * 2 - {right}"])  # fmt: skip
-    helper = _built(names.function(), [left, right], ["int", "int"], [f"return {signs}"])
+    helper = _build(names.function(), [left, right], ["int", "int"], [f"return {signs}"])
     one, two = names.variable(), names.variable()
     call = f"{helper.name}({one}, {two})"
     text = call if rng.random() < 0.3 else _expression(rng, [call, rng.choice([one, _constant(rng), _constant(rng)])])
-    return _built(names.function(), [one, two], ["int", "int"], [f"return {text}"], helper=helper)
+    return _build(names.function(), [one, two], ["int", "int"], [f"return {text}"], helper=helper)
 
 
 _FAMILIES: Mapping[Family, tuple[Callable[[Random, Names], Function], int]] = {

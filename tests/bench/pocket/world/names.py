@@ -1,4 +1,4 @@
-"""Make up names for functions, variables and modules from two vocabularies that share nothing; all chance is given."""
+"""Generate names of functions, variables and modules, from one of two disjoint vocabularies."""
 
 import builtins
 import keyword
@@ -30,46 +30,46 @@ _WORDS: dict[Split, str] = {
         "value vector village voltage volume wage wagon wall water wave weight wheel width wind window winter yard year"
     ),
 }
-# Letters are names of the training only: a test's variables are words, which share no token with them.
+# Only the training uses letters as names: variables of the test split are words, which share no token with letters.
 _LETTERS = "a b c d g h k m p q s t u v w x y z n i j e f r"
 
 
 class Names:
-    """The names of one project; no word comes twice, so that none is a part of another."""
+    """The names of one project; no word is used twice, so that no name contains another."""
 
     def __init__(self, rng: Random, split: Split) -> None:
         self._rng = rng
-        self._made_up = split == "train"
-        self._given: set[str] = set()
+        self._invents = split == "train"
+        self._used: set[str] = set()
         words = _WORDS[split].split()
         rng.shuffle(words)
-        # A folder `trace` would lose to the standard library's module, and a module `queue` would win over it.
+        # A folder `trace` would be shadowed by the standard library's module, and a module `queue` would shadow it.
         self._words = [word for word in words if word not in sys.stdlib_module_names]
         self._letters = _LETTERS.split() if split == "train" else []
         rng.shuffle(self._letters)
 
     def function(self) -> str:
-        """Name a function: one to three words."""
+        """Return a new function name of one to three words."""
         return self._compound([3, 6, 1])
 
     def module(self) -> str:
-        """Name a module: one or two words."""
+        """Return a new module name of one or two words."""
         return self._compound([5, 2])
 
     def variable(self) -> str:
-        """Name a variable: a letter where the vocabulary has letters, or a word or two."""
+        """Return a new variable name: a letter, if the vocabulary has letters, or one or two words."""
         if self._letters and self._rng.random() < 0.35:
             return self._letters.pop()
         return self._compound([7, 1])
 
     def folder(self) -> str:
-        """Name a folder."""
+        """Return a new folder name."""
         return self._word()
 
     def copy(self) -> Self:
-        """Return names that go on from here, for an attempt that may fail."""
+        """Return an independent copy with the same state, for an attempt that may fail."""
         other = copy(self)
-        other._words, other._letters, other._given = list(self._words), list(self._letters), set(self._given)
+        other._words, other._letters, other._used = list(self._words), list(self._letters), set(self._used)
         return other
 
     def _compound(self, weights: list[int]) -> str:
@@ -77,11 +77,11 @@ class Names:
         return "_".join(self._word() for _ in range(count))
 
     def _word(self) -> str:
-        # A hundred words are soon known by heart. Only names that are new each time teach to copy any name.
-        while self._made_up and self._rng.random() < 0.75:
+        # The model would memorise a hundred words. Only new names each time teach it to copy any name.
+        while self._invents and self._rng.random() < 0.75:
             word = _pronounceable(self._rng) if self._rng.random() < 0.4 else _blended(self._rng)
-            if word not in _TAKEN and word not in self._given:
-                self._given.add(word)
+            if word not in _TAKEN and word not in self._used:
+                self._used.add(word)
                 return word
         return self._words.pop()
 
@@ -99,7 +99,7 @@ def _pronounceable(rng: Random) -> str:
 
 
 def _blended(rng: Random) -> str:
-    """Join the beginning of a word with the end of another: its tokens are those of real words."""
+    """Join the beginning of one word and the end of another, so that the tokens are those of real words."""
     one, two = rng.choice(_TRAINING), rng.choice(_TRAINING)
     return one[: rng.randint(2, len(one))] + two[rng.randint(1, len(two) - 2) :]
 
@@ -112,9 +112,9 @@ _TAKEN = (
     | set(_WORDS["test"].split())
     | set(_TRAINING)
 )
-"""Words with a meaning, those of the tests, and those that come from the list."""
+"""Words with a meaning in Python, those of the test split, and those of the training list."""
 
 
 def shared_words() -> set[str]:
-    """Return the words that both vocabularies have: none."""
+    """Return the words in both vocabularies; must be empty."""
     return set(_WORDS["train"].split()) & set(_WORDS["test"].split())

@@ -1,4 +1,4 @@
-"""Put functions into modules with tests, one of them with a bug that one change of a line repairs; runs no tests."""
+"""Generate small projects with tests, in which one function has a bug that a small change repairs; runs no tests."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,21 +11,21 @@ from pocket.world.examples import (
     Example,
     differing,
     hidden_of,
-    letters_of,
     outcomes,
     parsed,
     pool_of,
+    trace_chars,
     visible_of,
 )
-from pocket.world.functions import FAMILIES, Family, Function, function, shape
+from pocket.world.functions import FAMILIES, Family, Function, generate_function, shape
 from pocket.world.names import Names, Split
 from pocket.world.tracing import TooHardError, trace
 
-_LEAST_POOL = 5
+_MIN_POOL = 5
 _TEST_PART = 8
-"""One shape of a body in so many belongs to the test split."""
+"""One function shape in this many belongs to the test split."""
 
-# Where a kind of bug is possible at all; the others are possible nearly everywhere.
+# Families in which a kind of bug is possible; kinds not listed here are possible almost everywhere.
 _FITTING: Mapping[BugKind, tuple[Family, ...]] = {
     "comparison": ("branches", "truth", "loop"), "inverted_condition": ("branches", "truth", "loop"),
     "reversed_comparison": ("branches", "truth", "loop"), "exchanged_branches": ("branches",),
@@ -44,31 +44,31 @@ class Project:
 
     kind: BugKind
     files: Mapping[str, str]
-    """Path to text: modules and the tests that the model may see, the bug among them."""
+    """Path to text: modules, including the one with the bug, and the visible tests."""
     hidden: Mapping[str, str]
-    """Path to text: tests that the model is not shown."""
+    """Path to text: tests hidden from the model."""
     path: str
-    """The module with the bug."""
+    """Path of the module with the bug."""
     function: str
-    """The function that the failing test calls."""
+    """Name of the function that the failing test calls."""
     faulty: str
-    """The source of the function with the bug: that one, or the one it calls."""
+    """Source of the function with the bug: `function` or the helper that it calls."""
     correct: str
-    """The same without it."""
+    """Source of the same function without the bug."""
     partner: str
-    """The source of the other of the two; empty: it calls none."""
+    """Source of the other of the two functions; empty if there is no helper."""
     repair: LineEdit | None
-    """Within the function. None: no single line repairs it the way it was broken."""
+    """The edit within the function that undoes the bug. None if that takes more than one line."""
     visible: tuple[Example, ...]
-    """What the test of the function asserts, in order."""
+    """The calls that the visible test of the function asserts, in order."""
     checked: tuple[Example, ...]
-    """What the hidden test asserts, in order."""
+    """The calls that the hidden test asserts, in order."""
     test_path: str
     command: str
-    """Runs the tests."""
+    """The command that runs the tests."""
 
     def wrong_values(self, source: str) -> list[tuple[Example, object]]:
-        """Return the asserted calls that a function of this source gets wrong, with what it gives."""
+        """Return the visible calls that the function gets wrong with this source, each with the wrong value."""
         found: list[tuple[Example, object]] = []
         for example in self.visible:
             (value,) = outcomes([source, self.partner], self.function, [example])
@@ -76,35 +76,35 @@ class Project:
                 found.append((example, value))
         return found
 
-    def worked_out(self, source: str, arguments: Arguments) -> tuple[str, object] | None:
-        """Return the steps of a call in words, and its value. None: it is too hard."""
+    def trace_call(self, source: str, arguments: Arguments) -> tuple[str, object] | None:
+        """Return the steps of a call in words, and its value. None if it is too hard."""
         try:
             return trace(parsed([source, self.partner]), self.function, arguments)
         except TooHardError:
             return None
 
     def with_source(self, source: str) -> str:
-        """Return the module's text with another source of the faulty function."""
+        """Return the module's text with this source in place of the faulty function."""
         return self.files[self.path].replace(self.faulty, source)
 
 
-def project(rng: Random, split: Split, kind: BugKind | None = None) -> Project:
-    """Make up one project.
+def generate_project(rng: Random, split: Split, kind: BugKind | None = None) -> Project:
+    """Generate one project.
 
     Args:
-        rng: all chance.
-        split: whose names and bodies it is made of; `train` has no bug that is held out.
-        kind: its bug. None: any.
+        rng: the only source of randomness.
+        split: decides the names and function shapes; `train` has no held-out kinds of bugs.
+        kind: the kind of bug. None means any kind.
     """
     wanted: BugKind = kind or rng.choice([one for one in BUG_KINDS if split == "test" or one not in HELD_OUT])
     while True:
         names = Names(rng, split)
-        made = function(rng, names, _FITTING.get(wanted, FAMILIES))
+        made = generate_function(rng, names, _FITTING.get(wanted, FAMILIES))
         if _split_of(made) != split:
             continue
-        seeded = _seeded(rng, made, wanted)
+        seeded = _seed_bug(rng, made, wanted)
         if seeded is not None:
-            return _laid_out(rng, split, names, made, seeded)
+            return _assemble(rng, split, names, made, seeded)
 
 
 def _split_of(made: Function) -> Split:
@@ -121,8 +121,8 @@ class _Seeded:
     hidden: tuple[Example, ...]
 
 
-def _seeded(rng: Random, made: Function, kind: BugKind) -> _Seeded | None:
-    """Break the function, or the one it calls, and choose the calls that show it. None: not this time."""
+def _seed_bug(rng: Random, made: Function, kind: BugKind) -> _Seeded | None:
+    """Break the function or its helper and choose the calls that show the bug. None if this attempt fails."""
     broken, partner = made, made.helper
     if made.helper is not None and kind != "swapped_arguments" and rng.random() < 0.5:
         broken, partner = made.helper, made
@@ -132,7 +132,7 @@ def _seeded(rng: Random, made: Function, kind: BugKind) -> _Seeded | None:
     change = rng.choice(found)
     other = partner.source if partner else ""
     pool = pool_of(rng, made, [broken.source, other])
-    if len(pool) < _LEAST_POOL:
+    if len(pool) < _MIN_POOL:
         return None
 
     def values(source: str) -> list[object]:
@@ -143,8 +143,8 @@ def _seeded(rng: Random, made: Function, kind: BugKind) -> _Seeded | None:
     if len(wrong) < 2 or any(isinstance(value, str) for value in got):
         return None
     rivals = [differing(pool, values(one.source)) for one in changes(change.source)]
-    rivals = [rival for rival in rivals if rival]  # what is right everywhere is a repair, however it is written
-    easy = {at: letters_of([change.source, other], made.name, pool[at]) for at in wrong}
+    rivals = [rival for rival in rivals if rival]  # a change that gets every call right is a repair too
+    easy = {at: trace_chars([change.source, other], made.name, pool[at]) for at in wrong}
     visible = visible_of(rng, pool, easy, rivals)
     if visible is None:
         return None
@@ -156,7 +156,7 @@ def _seeded(rng: Random, made: Function, kind: BugKind) -> _Seeded | None:
     )  # fmt: skip
 
 
-def _laid_out(rng: Random, split: Split, names: Names, made: Function, seeded: _Seeded) -> Project:
+def _assemble(rng: Random, split: Split, names: Names, made: Function, seeded: _Seeded) -> Project:
     nested = rng.random() < 0.25
     module = names.module()
     folder = f"{names.folder()}/" if nested else ""
@@ -166,7 +166,7 @@ def _laid_out(rng: Random, split: Split, names: Names, made: Function, seeded: _
     tests = [_test(made.name, seeded.visible)]
     imports = [made.name]
     for _ in range(rng.choice([0, 0, 1, 1, 2])):
-        names, other, examples = _healthy(rng, split, names)
+        names, other, examples = _without_bug(rng, split, names)
         at = rng.randint(0, len(bodies))
         bodies.insert(at, other.source)
         tests.insert(rng.randint(0, len(tests)), _test(other.name, examples))
@@ -175,7 +175,7 @@ def _laid_out(rng: Random, split: Split, names: Names, made: Function, seeded: _
     test_path = f"{'tests/' if nested else ''}test_{module}.py"
     files[test_path] = _test_file(path, imports, tests)
     for _ in range(rng.choice([0, 0, 0, 1, 2])):
-        names, other, examples = _healthy(rng, split, names)
+        names, other, examples = _without_bug(rng, split, names)
         name = names.module()
         files[f"{folder}{name}.py"] = other.source + "\n"
         files[f"{'tests/' if nested else ''}test_{name}.py"] = _test_file(
@@ -191,11 +191,11 @@ def _laid_out(rng: Random, split: Split, names: Names, made: Function, seeded: _
     )  # fmt: skip
 
 
-def _healthy(rng: Random, split: Split, names: Names) -> tuple[Names, Function, list[Example]]:
-    """Make up a function without a bug and calls of it; also the names that are left."""
+def _without_bug(rng: Random, split: Split, names: Names) -> tuple[Names, Function, list[Example]]:
+    """Generate a function without a bug and calls of it; return them after the remaining names."""
     while True:
         left = names.copy()
-        made = function(rng, left, _ALONE)
+        made = generate_function(rng, left, _ALONE)
         if _split_of(made) != split:
             continue
         pool = pool_of(rng, made, [made.source])

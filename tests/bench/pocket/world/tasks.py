@@ -1,6 +1,8 @@
-"""Write projects with unseen bugs as task folders, for examples and for measuring; refuses a folder that is not empty.
+"""Write generated projects with bugs as task folders, for examples and benchmarks; the output folder must be empty.
 
-python -m serving.pocket.world.tasks OUT --count 300 --seed 7
+Run it in the repository's root with PYTHONPATH=tests/bench:
+
+    python -m pocket.world.tasks OUT --count 300 --seed 7
 """
 
 import argparse
@@ -9,9 +11,9 @@ from pathlib import Path
 from random import Random
 
 from pocket.world.bugs import BUG_KINDS, HELD_OUT, BugKind
-from pocket.world.desk import VERIFY
+from pocket.world.live_project import VERIFY
 from pocket.world.names import Split
-from pocket.world.projects import Project, project
+from pocket.world.projects import Project, generate_project
 from pocket.world.wording import prompt
 
 _TASK = """\
@@ -27,45 +29,50 @@ budgets: {{steps: 40}}
 
 
 def write_tasks(out: Path, *, count: int, seed: int, split: Split = "test") -> None:
-    """Write `count` tasks, every kind of bug equally often, and tasks.json that says how they were made.
+    """Write `count` tasks, cycling through the kinds of bugs, and tasks.json with the parameters.
 
     Raises:
-        FileExistsError: the folder holds something already.
+        FileExistsError: the folder is not empty.
     """
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
-        msg = f"{out} is not empty. Name a folder that is empty or new."
+        msg = f"{out} is not empty. Pass an empty or new folder."
         raise FileExistsError(msg)
     rng = Random(seed)
     kinds: list[BugKind] = [kind for kind in BUG_KINDS if split == "test" or kind not in HELD_OUT]
     for number in range(count):
         kind = kinds[number % len(kinds)]
-        write_task(out / f"{number + 1:04d}_{kind}", project(rng, split, kind), prompt(rng, "python -m pytest -q"))
+        made = generate_project(rng, split, kind)
+        write_task(out / f"{number + 1:04d}_{kind}", made, prompt(rng, "python -m pytest -q"))
     facts: dict[str, object] = {"seed": seed, "count": count, "split": split, "held_out_kinds": sorted(HELD_OUT)}
     (out / "tasks.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
 
-def write_task(folder: Path, made: Project, asked: str) -> None:
-    """Write one task: the project, the tests that the model is not shown, and the task file."""
+def write_task(folder: Path, made: Project, prompt_text: str) -> None:
+    """Write one task: the project, the hidden tests and the task file."""
     for part, files in (("project", made.files), ("hidden", made.hidden)):
         for path, text in files.items():
             file = folder / part / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-    # So that pytest looks for its settings no further up.
+    # Stops pytest from searching parent folders for its settings.
     (folder / "hidden" / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    text = _TASK.format(name=folder.name.replace("_", "-"), prompt=json.dumps(asked), verify=VERIFY)
+    text = _TASK.format(name=folder.name.replace("_", "-"), prompt=json.dumps(prompt_text), verify=VERIFY)
     (folder / "task.yaml").write_text(text, encoding="utf-8")
 
 
 def main() -> None:
-    """Write the folder that is named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Write the tasks to the folder given on the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pocket.world.tasks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=7)
-    given = parser.parse_args()
-    write_tasks(given.out, count=given.count, seed=given.seed)
+    args = parser.parse_args()
+    write_tasks(args.out, count=args.count, seed=args.seed)
 
 
 if __name__ == "__main__":

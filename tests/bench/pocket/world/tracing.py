@@ -1,4 +1,4 @@
-"""Work a call of a small function out step by step, in words; refuses numbers that are hard to reckon with."""
+"""Trace a call of a small function step by step, in words; rejects large numbers and long traces."""
 
 import ast
 import copy
@@ -8,7 +8,7 @@ from typing import cast
 
 MAX_NUMBER = 120
 MAX_PARTS = 40
-_MOST_CALLS = 8
+_MAX_CALLS = 8
 TOO_HARD = "too hard"
 
 
@@ -17,15 +17,15 @@ class TooHardError(Exception):
 
 
 def trace(functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[object, ...]) -> tuple[str, object]:
-    """Return the steps in words, and the value; an exception's name stands for a value that is none.
+    """Return the steps in words and the value, or an exception's name instead of the value.
 
     Args:
         functions: every function that may be called, by name.
-        name: the one that is called.
+        name: the function to call.
         arguments: integers and lists of integers.
 
     Raises:
-        TooHardError: nobody should reckon so far by hand.
+        TooHardError: a number is too large or there are too many steps.
     """
     steps, value = steps_of(functions, name, arguments)
     if value is TOO_HARD:
@@ -36,17 +36,17 @@ def trace(functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[
 def steps_of(
     functions: Mapping[str, ast.FunctionDef], name: str, arguments: tuple[object, ...]
 ) -> tuple[str, object]:  # fmt: skip
-    """Return the steps in words and the value as `trace` does; steps as far as they go and TOO_HARD if it is that."""
-    worker = _Worker(functions)
+    """Return the same as `trace`, or the steps so far and TOO_HARD instead of raising TooHardError."""
+    tracer = _Tracer(functions)
     try:
-        value = worker.call(name, arguments)
+        value = tracer.call(name, arguments)
     except (IndexError, ZeroDivisionError, UnboundLocalError, TypeError) as error:
         value = type(error).__name__
-        worker.parts.append(value)
+        tracer.parts.append(value)
     except (TooHardError, RecursionError):
         value = TOO_HARD
-        worker.parts.append(value)
-    return "; ".join(worker.parts), value
+        tracer.parts.append(value)
+    return "; ".join(tracer.parts), value
 
 
 class _Returned(Exception):
@@ -55,14 +55,14 @@ class _Returned(Exception):
         self.value = value
 
 
-class _Worker:
+class _Tracer:
     def __init__(self, functions: Mapping[str, ast.FunctionDef]) -> None:
         self.parts: list[str] = []
         self._functions = functions
         self._called: list[tuple[str, tuple[object, ...]]] = []
 
     def call(self, name: str, arguments: tuple[object, ...]) -> object:
-        self._refuse_endless(name, arguments)
+        self._check_recursion(name, arguments)
         whole = self._functions[name]
         names = dict(zip((arg.arg for arg in whole.args.args), arguments, strict=True))
         self._called.append((name, arguments))
@@ -72,18 +72,18 @@ class _Worker:
             return returned.value
         finally:
             self._called.pop()
-        self._say("None")
+        self._add("None")
         return None
 
-    def _refuse_endless(self, name: str, arguments: tuple[object, ...]) -> None:
-        """Give up where a function calls itself with a number that does not fall, or that fell below zero."""
+    def _check_recursion(self, name: str, arguments: tuple[object, ...]) -> None:
+        """Raise TooHardError if a recursive call's number does not fall, falls below -1, or the depth is too large."""
         if not self._called or self._called[-1][0] != name:
             return
         before, now = cast("int", self._called[-1][1][0]), cast("int", arguments[0])
-        if now >= before or now < -1 or len(self._called) >= _MOST_CALLS:
+        if now >= before or now < -1 or len(self._called) >= _MAX_CALLS:
             raise TooHardError
 
-    def _say(self, part: str) -> None:
+    def _add(self, part: str) -> None:
         self.parts.append(part)
         if len(self.parts) > MAX_PARTS:
             raise TooHardError
@@ -104,7 +104,7 @@ class _Worker:
                 case ast.For(target=ast.Name(id=name), iter=over, body=inner):
                     for item in self._items(over, names):
                         names[name] = item
-                        self._say(f"{name} = {item}")
+                        self._add(f"{name} = {item}")
                         self._run(inner, names)
                 case ast.Expr(value=value):
                     self._value(value, names, "")
@@ -118,28 +118,28 @@ class _Worker:
         return list(range(*bounds))
 
     def _value(self, expression: ast.expr, names: Mapping[str, object], before: str) -> object:
-        """Reduce an expression to its value, saying each step."""
-        node: ast.expr = _Filling(names).visit(copy.deepcopy(expression))
+        """Reduce an expression to its value, recording each step."""
+        node: ast.expr = _Substitution(names).visit(copy.deepcopy(expression))
         steps = [_text(node)]
         while not _is_value(node):
             place = _innermost(node)
             if isinstance(place, ast.Call) and cast("ast.Name", place.func).id in self._functions:
-                self._say(before + " = ".join(steps))
+                self._add(before + " = ".join(steps))
                 arguments = tuple(ast.literal_eval(arg) for arg in place.args)
                 found = self.call(cast("ast.Name", place.func).id, arguments)
                 node, steps = _replaced(node, place, _literal(found)), []
             else:
                 node = _replaced(node, place, _reduced(place))
             steps.append(_text(node))
-        self._say(before + " = ".join(steps))
+        self._add(before + " = ".join(steps))
         value: object = ast.literal_eval(node)
         if isinstance(value, int) and abs(value) > MAX_NUMBER:
             raise TooHardError
         return value
 
 
-class _Filling(ast.NodeTransformer):
-    """Puts values in the place of names."""
+class _Substitution(ast.NodeTransformer):
+    """Replaces names by their values."""
 
     def __init__(self, names: Mapping[str, object]) -> None:
         self._names = names
@@ -171,7 +171,7 @@ def _is_value(node: ast.AST) -> bool:
 
 
 def _innermost(node: ast.expr) -> ast.expr:
-    """Return the leftmost part whose own parts are all values."""
+    """Return the leftmost subexpression whose operands are all values."""
     for child in _parts(node):
         if not _is_value(child):
             return _innermost(child)
@@ -222,22 +222,22 @@ def _computed(place: ast.expr) -> object:
             raise TooHardError
 
 
-def _whole(one: int, two: int) -> int:
+def _floor_divide(one: int, two: int) -> int:
     return one // two
 
 
-def _both(one: object, two: object) -> object:
+def _and(one: object, two: object) -> object:
     return one and two
 
 
-def _either(one: object, two: object) -> object:
+def _or(one: object, two: object) -> object:
     return one or two
 
 
 _OPERATORS: Mapping[type[ast.AST], Callable[..., object]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: _whole,
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: _floor_divide,
     ast.Mod: operator.mod, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.USub: operator.neg, ast.And: _both, ast.Or: _either,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.USub: operator.neg, ast.And: _and, ast.Or: _or,
 }  # fmt: skip
 _BUILTINS: Mapping[str, Callable[..., object]] = {"min": min, "max": max, "len": len}
 

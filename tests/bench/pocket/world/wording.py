@@ -1,4 +1,4 @@
-"""The fixed texts of the conversations about bugs: what the user asks, what the model says; no chance of its own."""
+"""The fixed texts of the conversations about bugs: the user's requests and the model's answers."""
 
 from random import Random
 
@@ -28,14 +28,14 @@ PRINTED = (
     "FAILURES short test summary info FAILED AssertionError assert where passed failed exit code None True False and "
     "or is not in def return for if range len sum min max from import Try No Yes Now must be test tests"
 )
-"""Words of Python, of pytest and of the reasoning, which mean what they say."""
+"""Words of Python, pytest and the reasoning, whose tokens are never exchanged."""
 
 
 def prompt(rng: Random, command: str) -> str:
-    """Ask for a repair."""
+    """Return a request for a repair; its wording is left to chance."""
     return rng.choice(_PROMPTS).format(command)
 
 
 def done(project: Project) -> str:
-    """Say that the repair is made."""
+    """Return the answer after a repair."""
     return f"I fixed {project.function} in {project.path}. The tests pass now."

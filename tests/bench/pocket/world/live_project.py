@@ -1,4 +1,4 @@
-"""Carry out the calls of a made-up conversation for real: the project's own tools, and pytest; keeps their results."""
+"""Execute a generated conversation's calls on a real project: with the project's own tools and pytest."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pocket.exchange import Arguments, Call
 from pocket.world.projects import Project
-from pocket.world.running import Runner
+from pocket.world.pytest_runner import PytestRunner
 
 from agent.loop.verify import Verification
 from agent.loop.verify import feedback as verify_feedback
@@ -24,10 +24,10 @@ OWN_TOOLS: tuple[Tool, ...] = (
 )  # fmt: skip
 
 
-class Desk:
-    """One project at work."""
+class LiveProject:
+    """One project on disk, with the tools that work on it."""
 
-    def __init__(self, runner: Runner, project: Project) -> None:
+    def __init__(self, runner: PytestRunner, project: Project) -> None:
         self._runner = runner
         self._project = project
         self._toolbox = Toolbox(OWN_TOOLS)
@@ -35,40 +35,40 @@ class Desk:
         self.folder = runner.put(project.files)
 
     def close(self) -> None:
-        """End the loop that the tools run on."""
+        """Close the event loop that runs the tools."""
         self._loop.close()
 
-    def begin_again(self) -> None:
-        """Put the project back to its start."""
+    def reset(self) -> None:
+        """Restore the project's initial files."""
         self.folder = self._runner.put(self._project.files)
 
-    def put(self, source: str) -> None:
-        """Let the faulty function have this source."""
+    def set_source(self, source: str) -> None:
+        """Replace the faulty function's source."""
         text = self._project.with_source(source)
         (self.folder / self._project.path).write_text(text, encoding="utf-8")
 
     def text(self) -> str:
-        """Return the module with the bug as it is now."""
+        """Return the current text of the module with the bug."""
         return (self.folder / self._project.path).read_text(encoding="utf-8")
 
     def tests(self, command: str, *, passing: bool) -> Call:
-        """Run the tests; the result is worded as run_shell words it.
+        """Run the tests; the result has the form of a run_shell result.
 
         Args:
-            command: as the model gives it.
-            passing: they are known to pass; of so many tests that is run and printed once.
+            command: as the model writes it.
+            passing: whether the tests are known to pass; if so, reuse the output of a run with as many tests.
         """
         count = sum(text.count("def test_") for path, text in self._project.files.items() if "test_" in path)
         printed, code = self._runner.pytest(self.folder, known=f"{count} tests" if passing else "")
         return Call(name="run_shell", arguments={"command": command}, result=_shown(printed, code))
 
     def call(self, name: str, arguments: Arguments) -> Call:
-        """Call one of the other tools, also in a way that it refuses."""
+        """Call one of the other tools; an invalid call returns the feedback of a real run."""
         raw = RawCall(name=name, arguments=json.dumps(arguments))
         checked = check(raw, self._toolbox, call_id="call00000")
         if isinstance(checked, InvalidCall):
-            told = feedback(checked, attempt=1, same_as_before=False, toolbox=self._toolbox)
-            return Call(name=checked.call.name, arguments=json.loads(checked.call.arguments), result=told)
+            text = feedback(checked, attempt=1, same_as_before=False, toolbox=self._toolbox)
+            return Call(name=checked.call.name, arguments=json.loads(checked.call.arguments), result=text)
         context = ToolContext[None](workspace=self.folder, state=None)
         done = self._loop.run_until_complete(
             execute(checked.call, checked.tool, checked.value, context, spill_dir=None)
@@ -76,22 +76,22 @@ class Desk:
         return Call(name=name, arguments=arguments, result=done.result.content)
 
     def verification(self, attempt: int) -> str:
-        """Run the hidden tests, and word their failure as a run does."""
+        """Run the hidden tests, which must fail, and return the feedback of a real run."""
         hidden = self._runner.folder / "hidden"
         hidden.mkdir(exist_ok=True)
         for path, text in self._project.hidden.items():
             (hidden / path).write_text(text, encoding="utf-8")
-        printed, code = self._runner.pytest(hidden, beside=self.folder)
+        printed, code = self._runner.pytest(hidden, modules=self.folder)
         for path in self._project.hidden:
             (hidden / path).unlink()
-        assert code == 1, "there is something to tell"
+        assert code == 1, "the hidden tests fail"
         found = Verification(
             command=VERIFY, ok=False, exit_code=code, output=printed.rstrip(), elapsed_s=0.3
         )  # fmt: skip
         return verify_feedback(found, attempt=attempt, attempts=3)
 
     def summary(self, calls: Sequence[Call], reason: str) -> str:
-        """Tell a fresh start what these calls tried."""
+        """Return the summary of these calls that a fresh context starts with."""
         messages: list[Message] = []
         for number, call in enumerate(calls):
             made = ToolCall(id=f"call{number:05d}", name=call.name, arguments=json.dumps(call.arguments))
@@ -102,7 +102,7 @@ class Desk:
 
 
 VERIFY = 'cd "$AGENT_TASK_DIR/hidden" && PYTHONPATH="$OLDPWD" python -m pytest -q'
-"""How a task checks the work with tests that the model is not shown."""
+"""A task's verification command, with tests hidden from the model."""
 
 
 def definitions() -> Mapping[str, Arguments]:
@@ -111,5 +111,5 @@ def definitions() -> Mapping[str, Arguments]:
 
 
 def _shown(printed: str, code: int) -> str:
-    # As tools.shell words it; the fork runs pytest in its place, to spare the start of an interpreter each time.
+    # The format of tools.shell; pytest runs in this process instead, which saves an interpreter start each time.
     return printed if code == 0 else f"{printed}{'' if printed.endswith(chr(10)) else chr(10)}exit code {code}"

@@ -1,10 +1,10 @@
-"""Make up questions that need no tool: what a call of a function gives; the reasoning works it out step by step."""
+"""Generate questions that need no tool: the value of a function call, evaluated step by step in the reasoning."""
 
 from random import Random
 
 from pocket.exchange import Exchange, Turn
 from pocket.world.examples import parsed
-from pocket.world.functions import function
+from pocket.world.functions import generate_function
 from pocket.world.names import Names
 from pocket.world.tracing import TooHardError, trace
 
@@ -14,13 +14,13 @@ _ASKED = (
     "What does {call} return?\n\n{code}",
     "Work out {call}.\n\n{code}",
 )
-_MOST_CHARS = 300
+_MAX_CHARS = 300
 
 
-def reckoning(rng: Random) -> Exchange:
-    """Ask for the value of one call of a made-up function."""
+def evaluation_question(rng: Random) -> Exchange:
+    """Return an exchange that asks for the value of one call of a generated function."""
     while True:
-        made = function(rng, Names(rng, "train"))
+        made = generate_function(rng, Names(rng, "train"))
         sources = [made.source, *([made.helper.source] if made.helper else [])]
         most = 4 if made.small else 12
         arguments = tuple(
@@ -31,7 +31,7 @@ def reckoning(rng: Random) -> Exchange:
             steps, value = trace(parsed(sources), made.name, arguments)
         except TooHardError:
             continue
-        if isinstance(value, str) or len(steps) > _MOST_CHARS:
+        if isinstance(value, str) or len(steps) > _MAX_CHARS:
             continue
         call = f"{made.name}({', '.join(map(repr, arguments))})"
         user = rng.choice(_ASKED).format(call=call, code="\n\n\n".join(reversed(sources)))

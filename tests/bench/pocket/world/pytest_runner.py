@@ -1,4 +1,4 @@
-"""Really run pytest over a project, inside this process, and keep what it prints."""
+"""Run pytest on a project, inside this process, and return its real output."""
 
 import contextlib
 import gc
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# Parts of pytest that such tests do not use: without them a run takes 14 ms, not 70 (pytest 9.2, measured 2026-11-25).
+# Plugins of pytest that these tests do not need: without them a run takes 14 ms, not 70 (pytest 9.2, 2026-11-25).
 _UNUSED = (
     "cacheprovider", "junitxml", "doctest", "pastebin", "debugging", "unittest", "faulthandler", "recwarn", "tmpdir",
     "monkeypatch", "setuponly", "setupplan", "stepwise", "legacypath", "logging", "unraisableexception",
@@ -21,15 +21,15 @@ _UNUSED = (
 )  # fmt: skip
 
 
-class Runner:
-    """A folder to run projects in."""
+class PytestRunner:
+    """Runs pytest on projects in a temporary folder."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="world-"))
         self._passed: dict[str, str] = {}
-        assert self.pytest(self.put({"test_one.py": "def test_one():\n    assert 1 == 2\n"}))[1] == 1, "it fails"
+        assert self.pytest(self.put({"test_one.py": "def test_one():\n    assert 1 == 2\n"}))[1] == 1, "the test fails"
         gc.collect()
-        gc.freeze()  # what pytest has loaded stays: a collection need not look at it each time
+        gc.freeze()  # exclude pytest's own objects from later garbage collections
 
     def __enter__(self) -> Self:
         return self
@@ -38,7 +38,7 @@ class Runner:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def put(self, files: Mapping[str, str]) -> Path:
-        """Write a project in the place of the last one."""
+        """Write a project, replacing the previous one."""
         project = self.folder / "project"
         shutil.rmtree(project, ignore_errors=True)
         for path, text in files.items():
@@ -47,20 +47,20 @@ class Runner:
             file.write_text(text, encoding="utf-8")
         return project
 
-    def pytest(self, folder: Path, *, beside: Path | None = None, known: str = "") -> tuple[str, int]:
-        """Run `python -m pytest -q` in a folder; what it prints, and its exit code.
+    def pytest(self, folder: Path, *, modules: Path | None = None, known: str = "") -> tuple[str, int]:
+        """Run `python -m pytest -q` in a folder; return its output and exit code.
 
         Args:
-            folder: where the tests are.
-            beside: where the modules are. None: in the same folder.
-            known: names a run that is known to pass, and that prints the same as the last one of that name, which is
-                then not run again. Empty: it is run.
+            folder: the folder of the tests.
+            modules: the folder of the modules. None means the same folder.
+            known: a key for runs that are known to pass with the same output; only the first run with this key is made.
+                Empty means the run is always made.
         """
         if known in self._passed:
             return self._passed[known], 0
-        printed, code = _run(folder, beside or folder)
+        printed, code = _run(folder, modules or folder)
         if known:
-            assert code == 0, "it was known to pass"
+            assert code == 0, "the tests are known to pass"
             self._passed[known] = printed
         return printed, code
 
@@ -76,7 +76,7 @@ def _run(folder: Path, modules: Path) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def _inside(folder: Path, modules: Path) -> Generator[None]:
-    """Work in a folder, and forget afterwards what was imported from it."""
+    """Change to a folder; afterwards restore the process and unload the modules imported from it."""
     before, path, environ, writes = Path.cwd(), list(sys.path), dict(os.environ), sys.dont_write_bytecode
     os.chdir(folder)
     os.environ.update({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80"})
