@@ -1,1 +1,1 @@
-"""Views of a run's events for people; they render and decide nothing."""
+"""Views of a run's events for people; they only render."""

@@ -1,4 +1,4 @@
-"""Show a run as lines of text while it happens, or afterwards from its journal; the same lines for both."""
+"""Show a run as lines of text, live or from its journal; the lines are the same."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from ..journal.events import (
 from ..messages import ToolResult
 
 _WIDTH = 110
-# Escape sequences in a tool's output could move the cursor, set the title or write the clipboard of whoever watches.
+# Escape sequences in a tool's output could move the terminal's cursor, set its title or write to the clipboard.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _RED, _GREEN, _YELLOW, _DIM, _BOLD = "31", "32", "33", "2", "1"
 
 
 class LiveView:
-    """Writes one or a few lines per event; events that only a program cares for write none."""
+    """Writes a few lines per event, and none for events that only programs need."""
 
     def __init__(self, out: TextIO, *, full: bool = False, color: bool | None = None) -> None:
-        """Only remember where to write.
+        """Create a view; nothing is written yet.
 
         Args:
             out: the terminal or file.
-            full: do not shorten; show tracebacks.
-            color: None: if `out` is a terminal.
+            full: do not shorten texts; show tracebacks.
+            color: None means only if `out` is a terminal.
         """
         self._out = out
         self._full = full
         self._color = out.isatty() if color is None else color
 
     def show(self, event: Event) -> None:
-        """Write what there is to say about an event."""
+        """Write the lines for an event."""
         for line in self._lines(event):
             self._out.write(line.rstrip() + "\n")
         self._out.flush()
@@ -62,8 +62,8 @@ class LiveView:
             case RunStarted():
                 return self._started(event)
             case Resumed():
-                told = [f"sandbox: {event.sandbox}"] if event.sandbox else []
-                return [self._paint(f"resumed, {event.wall_s:.0f} s were used before", _DIM), *told]
+                sandbox = [f"sandbox: {event.sandbox}"] if event.sandbox else []
+                return [self._paint(f"resumed, {event.wall_s:.0f} s already used", _DIM), *sandbox]
             case Requested():
                 return self._requested(event)
             case Retried():
@@ -81,19 +81,19 @@ class LiveView:
             case CallEnded():
                 return self._result(event.result, event.elapsed_s, event.traceback)
             case Said():
-                return [self._mark("told", event.message.content, _DIM)]
+                return [self._mark("message", event.message.content, _DIM)]
             case Triggered():
                 return self._triggered(event)
             case Moved():
                 effort = f", effort {event.effort}" if event.effort else ""
                 return [self._mark("ladder", f"now on rung {event.rung}{effort}", _BOLD)]
             case EffortSwitched():
-                known = "" if event.source == "engine" else " (estimated: the server does not report its cache)"
-                text = f"cost {event.prefilled_tokens:,} of {event.prompt_tokens:,} prompt tokens prefilled anew{known}"
+                note = "" if event.source == "engine" else " (estimated: the server does not report its cache)"
+                text = f"prefilled {event.prefilled_tokens:,} of {event.prompt_tokens:,} prompt tokens again{note}"
                 return [self._mark("switch", text, _DIM)]
             case ContextRenewed():
-                put_back = f", {len(event.restored)} paths put back" if event.restored else ""
-                return [self._mark("ladder", f"a fresh context with a summary{put_back}", _BOLD)]
+                restored = f", {len(event.restored)} paths restored" if event.restored else ""
+                return [self._mark("ladder", f"fresh context with a summary{restored}", _BOLD)]
             case Noticed():
                 return [self._mark("notice", event.text, _YELLOW, whole=True)]
             case VerifyStarted():
@@ -121,9 +121,9 @@ class LiveView:
     def _requested(self, event: Requested) -> list[str]:
         how = f"effort {event.effort}" if event.effort else "no effort sent"
         if event.constrained is not None:
-            how += f", held to {event.constrained or 'the tool list'}"
-        again = "asked again, " if event.reask else ""
-        return [self._paint(f"step {event.step}", _BOLD) + self._paint(f"  {again}{how}", _DIM)]
+            how += f", constrained to {event.constrained or 'the tool list'}"
+        reask = "re-ask, " if event.reask else ""
+        return [self._paint(f"step {event.step}", _BOLD) + self._paint(f"  {reask}{how}", _DIM)]
 
     def _reasoning(self, event: Replied) -> list[str]:
         if not event.reply.reasoning.strip():
@@ -147,13 +147,13 @@ class LiveView:
     def _triggered(self, event: Triggered) -> list[str]:
         if event.action == "stay":
             return []
-        what = {"reask": "asking again, held to the schema", "climb": "climbing", "stop": "giving up"}[event.action]
+        what = {"reask": "re-asking, constrained to the schema", "climb": "climbing", "stop": "stopping"}[event.action]
         return [self._mark("ladder", f"{event.trigger}: {what}", _BOLD)]
 
     def _verified(self, event: VerifyEnded) -> list[str]:
         if event.ok:
             return [self._mark("verify", f"passed ({event.elapsed_s:.1f} s)", _GREEN)]
-        code = "did not end" if event.exit_code is None else f"exit code {event.exit_code}"
+        code = "no exit code" if event.exit_code is None else f"exit code {event.exit_code}"
         return [self._mark("verify", f"failed, {code}: {event.output}", _RED)]
 
     def _ended(self, event: RunEnded) -> list[str]:
@@ -174,7 +174,7 @@ class LiveView:
         return f"  {self._paint(f'{label:<9}', color)} {self._one_line(text, whole=whole)}"
 
     def _block(self, label: str, text: str) -> list[str]:
-        """Several lines under a label."""
+        """Return a label with lines under it."""
         lines = [_clean(line) for line in text.strip().splitlines()]
         kept = lines if self._full else lines[:12]
         more = [f"    ... {len(lines) - len(kept)} more lines"] if len(lines) > len(kept) else []

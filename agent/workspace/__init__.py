@@ -1,1 +1,1 @@
-"""The folder a run works in: prepare, snapshot, diff, restore."""
+"""Prepare the folder that a run works in; snapshot, diff and restore it."""

@@ -1,4 +1,4 @@
-"""Word the difference between two states of one file, for people; bounded, and text only where both are text."""
+"""Describe the change between two states of one path, for people; bounded in size, and a text diff only for text."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class Change:
     """Relative to the workspace, with slashes."""
     kind: ChangeKind
     diff: str
-    """A unified diff; or a note in brackets for what is not text, too large, or changed in mode or target only."""
+    """A unified diff, or a note in brackets if it is not text, is too large, or only its mode or target changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class State:
-    """One path at one time."""
+    """The state of one path at one time."""
 
     path: Path
-    """Where it can be read; need not exist."""
+    """Where to read its content; need not exist."""
     entry: Entry | None
-    """None: it is not there."""
+    """None means that it does not exist."""
 
 
 def change_of(name: str, *, before: State, after: State) -> Change | None:
-    """Return what happened to one path; None: nothing, or it is about a folder, whose files speak for it.
+    """Return the change of one path. None means no change, or a folder, which is covered by its files.
 
     Raises:
         OSError: a file cannot be read.
@@ -49,7 +49,7 @@ def change_of(name: str, *, before: State, after: State) -> Change | None:
     if new is None:
         return Change(path=name, kind="removed", diff=_text_diff(name, before, after))
     if old.kind != new.kind or old.target != new.target:
-        return Change(path=name, kind="changed", diff=f"[{_described(old)} became {_described(new)}]")
+        return Change(path=name, kind="changed", diff=f"[{_describe(old)} became {_describe(new)}]")
     if old.kind == "file" and not (old.size_bytes == new.size_bytes and same_content(before.path, after.path)):
         return Change(path=name, kind="changed", diff=_text_diff(name, before, after))
     if old.kind == "file" and old.mode != new.mode:
@@ -61,7 +61,7 @@ def _leaf(state: State) -> Entry | None:
     return None if state.entry is None or state.entry.kind == "folder" else state.entry
 
 
-def _described(entry: Entry) -> str:
+def _describe(entry: Entry) -> str:
     return f"link to {entry.target}" if entry.kind == "link" else f"file of {entry.size_bytes} bytes"
 
 
@@ -69,7 +69,7 @@ def _text_diff(name: str, before: State, after: State) -> str:
     for state in (before, after):
         entry = _leaf(state)
         if entry is not None and (entry.kind == "link" or entry.size_bytes > _MAX_BYTES):
-            return f"[{_described(entry)}]"
+            return f"[{_describe(entry)}]"
     old, new = _lines(before), _lines(after)
     if old is None or new is None:
         entry = _leaf(after) or _leaf(before)

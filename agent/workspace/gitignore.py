@@ -1,4 +1,4 @@
-"""What the .gitignore files of a tree name; whoever lists the tree decides what that means for it."""
+"""Match paths against the .gitignore files of a tree; the caller decides what to do with a match."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ if TYPE_CHECKING:
 
 
 class GitIgnore:
-    """The .gitignore files of a tree, read as far as they are needed."""
+    """The rules in the .gitignore files of a tree; each file is read when it is first needed."""
 
     MAX_BYTES = 256_000
-    """Of one file that need be read."""
+    """How much of one file needs to be read."""
 
     def __init__(self, read: Callable[[str], bytes | None]) -> None:
-        """Begin to judge paths.
+        """Create the rules; nothing is read yet.
 
         Args:
-            read: returns what a .gitignore of the tree holds, by its path relative to the root. None: there is none.
+            read: returns the content of a .gitignore by its path relative to the root, or None if there is no such
+                file.
         """
         self._read = read
         self._specs: dict[str, GitIgnoreSpec | None] = {}
 
     @classmethod
     def below(cls, root: Path) -> GitIgnore:
-        """Return the rules of a folder; a .gitignore that is a link does not count, as for git."""
+        """Return the rules of a folder; like git, skips a .gitignore that is a symlink."""
 
         def read(path: str) -> bytes | None:
             file = root / path
@@ -40,21 +41,21 @@ class GitIgnore:
         return cls(read)
 
     def names(self, path: str, *, is_folder: bool) -> bool:
-        """Tell what the nearest rule about a path says; the folders above it are judged by whoever lists them.
+        """Return whether the nearest matching rule ignores a path; the caller checks the folders above it.
 
         Args:
             path: relative to the root, with / between its parts.
-            is_folder: the path is that of a folder.
+            is_folder: whether the path is a folder.
         """
         parts = path.split("/")
-        verdict = False
+        ignored = False
         for depth in range(len(parts)):
             spec = self._spec("/".join(parts[:depth]))
             if spec is not None:
                 below = "/".join(parts[depth:]) + ("/" if is_folder else "")
-                found = spec.check_file(below).include
-                verdict = verdict if found is None else found
-        return verdict
+                match = spec.check_file(below).include
+                ignored = ignored if match is None else match
+        return ignored
 
     def _spec(self, folder: str) -> GitIgnoreSpec | None:
         if folder not in self._specs:
@@ -63,6 +64,6 @@ class GitIgnore:
             rules = self._read(f"{folder}/.gitignore" if folder else ".gitignore")
             self._specs[folder] = None
             if rules is not None:
-                with suppress(ValueError):  # one that git would not take either
+                with suppress(ValueError):  # git rejects such a file too
                     self._specs[folder] = GitIgnoreSpec.from_lines(rules.decode("utf-8", "replace").splitlines())
         return self._specs[folder]

@@ -1,4 +1,4 @@
-"""Open the folder a run works in: as it is, made, or a copy or git worktree of it that leaves it alone."""
+"""Prepare the folder a run works in: in place, created, or as a copy or git worktree that leaves the original alone."""
 
 from __future__ import annotations
 
@@ -14,48 +14,51 @@ from ..journal.runs import first_event
 from .workspace import Snapshot, Workspace
 
 WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
-"""What a run does with its folder; see `Agent.workspace_mode`."""
+"""How a run uses its folder; see `Agent.workspace_mode`."""
 
 _TIMEOUT_S = 300.0
 """A checkout of a large repository takes minutes."""
 _LOOK_BACK = 50
-"""Runs among which a snapshot of the same folder is looked for."""
+"""How many earlier runs are searched for a snapshot of the same folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedWorkspace:
-    """The folder that a run works in."""
+    """The folder that a run works in, and its snapshot."""
 
     workspace: Workspace
     worktree: str = ""
-    """What it was checked out from, and what is not in it; empty: it is no worktree."""
+    """What it was checked out from, and what it lacks. Empty if it is not a worktree."""
     snapshot: Path | None = None
-    """Where it was copied before the run. None: it was not."""
+    """The copy made before the run. None if there is none."""
     note: str = ""
-    """Why not."""
+    """Why the snapshot failed."""
 
 
 def prepare_workspace(
     path: str | Path | None, mode: WorkspaceMode, folder: Path, *, kept: bool, changes: bool
 ) -> PreparedWorkspace:
-    """Return the folder that a run works in, and what it holds now, for a fresh attempt, `agent diff`, `agent undo`.
+    """Prepare the folder that a run works in; snapshot it for a fresh context, `agent diff` and `agent undo`.
 
     Args:
-        path: the folder that the caller named. None: the current one, which is never put back to an earlier state.
-        mode: what to do with it.
-        folder: the run's own, in which copies and worktrees are made.
-        kept: the run's own folder stays when the run has ended.
-        changes: the run may change files.
+        path: the folder that the caller named. None means the current folder, which is never restored.
+        mode: how to use it.
+        folder: the run's own folder, in which copies, worktrees and snapshots are made.
+        kept: whether the run's own folder stays after the run.
+        changes: whether the run may change files.
 
     Raises:
-        ConfigError: it is not there, or cannot be copied or checked out.
+        ConfigError: the folder does not exist, or cannot be copied or checked out.
     """
     workspace, worktree = Workspace(path or Path.cwd(), create=mode == "create"), ""
     if mode == "copy":
         workspace = workspace.copy(folder / "workspace")
     elif mode == "worktree":
         if not kept:
-            msg = "A worktree is kept with its run. Give the agent a folder for its runs, or let it work in a copy."
+            msg = (
+                "A worktree is kept with its run, but this agent keeps no runs. Give it a folder for its runs, or use "
+                "a copy."
+            )
             raise ConfigError(msg, key="workspace")
         workspace, worktree = _add_worktree(workspace.path, folder / "workspace")
     if not changes or (path is None and mode not in {"copy", "worktree"}):
@@ -67,7 +70,7 @@ def prepare_workspace(
 
 
 def _earlier_snapshot(folder: Path, workspace: Workspace) -> Path | None:
-    """Return the newest snapshot of the same folder that an earlier run made. None: none of the last runs did."""
+    """Return the newest snapshot of the same folder by an earlier run. None if none of the last runs made one."""
     runs = sorted(folder.parent.glob(f"*/{JOURNAL_NAME}"), reverse=True)[:_LOOK_BACK]  # their names begin with the time
     firsts = (first_event(path.parent) for path in runs)
     names = (first.snapshot for first in firsts if first is not None and first.workspace == str(workspace.path))
@@ -75,9 +78,9 @@ def _earlier_snapshot(folder: Path, workspace: Workspace) -> Path | None:
 
 
 def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
-    """Check out what is committed, on no branch; return the same folder there, and what it is in words."""
+    """Check out what is committed with a detached HEAD; return the same folder there, and a description of it."""
     top, inside = Path(_git(folder, "rev-parse", "--show-toplevel")), _git(folder, "rev-parse", "--show-prefix")
-    changed = _git(folder, "status", "--porcelain").splitlines()  # what git ignores is not among them
+    changed = _git(folder, "status", "--porcelain").splitlines()  # without ignored files
     _git(folder, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
     path = into / inside
     if not path.is_dir():
@@ -91,25 +94,25 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
 
 
 def worktree_read_paths(folder: Path, worktree: Path) -> tuple[Path, ...]:
-    """Return what commands in a worktree must be able to read: the repository's history, and the whole checkout.
+    """Return what commands in a worktree must be able to read: the repository's history and the whole checkout.
 
     Args:
-        folder: that the caller named, in the repository.
+        folder: the folder that the caller named, in the repository.
         worktree: the same folder in the worktree.
 
     Raises:
-        ConfigError: it is in no repository, or git is not there.
+        ConfigError: it is not in a repository, or git is not installed.
     """
-    # Asked of the repository: a file in the worktree says so too, but the model may have written it.
+    # Ask the repository: a file in the worktree has the answer too, but the model may have changed it.
     inside = Path(_git(folder, "rev-parse", "--show-prefix"))
     history = (folder / _git(folder, "rev-parse", "--git-common-dir")).resolve()
     return (history, worktree.parents[len(inside.parts) - 1]) if inside.parts else (history,)
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # Where a hook of git starts a run, GIT_DIR and its like name that repository.
+    # If a git hook started this run, GIT_DIR and similar variables refer to the hook's repository.
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    # A hook and a monitor are programs of the repository; nothing in it runs before the sandbox is there.
+    # Hooks and fsmonitor are programs of the repository; nothing in it may run outside the sandbox.
     quiet = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"]
     try:
         done = subprocess.run(
@@ -120,12 +123,12 @@ def _git(folder: Path, *arguments: str) -> str:
         msg = "`worktree` needs git, which is not installed. Install it, or use `copy: true`."
         raise ConfigError(msg, key="workspace") from error
     except subprocess.TimeoutExpired as error:
-        msg = f"git did not answer within {_TIMEOUT_S:g} s in {str(folder)!r}. Use `copy: true`."
+        msg = f"git did not finish within {_TIMEOUT_S:g} s in {str(folder)!r}. Use `copy: true`."
         raise ConfigError(msg, key="workspace") from error
     except subprocess.CalledProcessError as error:
-        said = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
         msg = (
-            f"No worktree can be made of {str(folder)!r}. git says: {said}. Name a folder of a repository that has a "
+            f"Cannot create a worktree of {str(folder)!r}. git says: {reason}. Use a folder in a repository with a "
             "commit, or use `copy: true`."
         )
         raise ConfigError(msg, key="workspace") from error

@@ -1,4 +1,4 @@
-"""Find what a run of the past left: its workspace, and the copy that was made before it began."""
+"""Find the workspace of a past run, and the snapshot made before it; changes nothing."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from .workspace import Snapshot, Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedRun:
-    """A run's workspace, now and before."""
+    """A past run's workspace as it is now, and its snapshot from before the run."""
 
     run: str
     folder: Path
-    """The run's own."""
+    """The run's own folder."""
     workspace: Workspace
     snapshot: Snapshot
 
 
 def recorded_run(runs: Path, name: str) -> RecordedRun:
-    """Return what a run worked on.
+    """Return the workspace and the snapshot of a past run.
 
     Args:
         runs: folder of all runs.
-        name: the run's, a beginning of it, or `last`.
+        name: the run's name, a prefix of it, or `last`.
 
     Raises:
-        ConfigError: there is no such run, its workspace is gone, or no copy was made before it began.
+        ConfigError: there is no such run, its workspace is gone, or it has no snapshot.
     """
     folder = find_run(runs, name)
     first, _ = read_run(folder)
     if first.snapshot is None or not Path(first.snapshot).is_dir():
-        why = first.note or "its tools change nothing, or it worked in the current folder without naming it"
-        msg = f"Nothing is known of what was there before run {first.run!r}: {why}."
+        why = first.note or "its tools change no files, or it worked in the current folder without naming it"
+        msg = f"Run {first.run!r} has no snapshot of its workspace: {why}."
         raise ConfigError(msg)
     return RecordedRun(
         run=first.run, folder=folder, workspace=Workspace(first.workspace), snapshot=Snapshot(tree=Path(first.snapshot))

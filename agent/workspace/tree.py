@@ -1,4 +1,4 @@
-"""List, copy and compare folder trees without following a link; what has a protected name is not seen or touched."""
+"""List, copy and compare folder trees without following symlinks; skips entries with a protected name."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _CHUNK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One thing in a tree; sockets, pipes and devices are not listed."""
+    """One entry of a tree; sockets, pipes and devices are not listed."""
 
     kind: EntryKind
     mode: int
     """Permission bits."""
     mtime_ns: int
     size_bytes: int
-    """0 for what is not a file."""
+    """0 unless it is a file."""
     target: str = ""
-    """Of a link, as it stands in it."""
+    """Target of a symlink, as written in it."""
 
 
 def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None) -> Iterator[tuple[str, Entry]]:
-    """List a tree by path relative to its root; a folder comes before what is in it.
+    """Yield the entries of a tree by path relative to its root; a folder comes before its contents.
 
     Args:
-        root: of the tree.
-        protected: names that are left out.
-        rules: folders that they name are left out too.
+        root: top folder of the tree.
+        protected: names to skip.
+        rules: folders that they ignore are skipped too.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -63,12 +63,12 @@ def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = Non
 
 
 def scan(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None) -> Mapping[str, Entry]:
-    """List a tree as `walk` does, all at once."""
+    """Return all entries that `walk` yields."""
     return dict(walk(root, protected=protected, rules=rules))
 
 
 def read_entry(path: Path) -> Entry | None:
-    """Describe one path; None: nothing is there, or nothing that is listed."""
+    """Return the entry of one path. None if nothing is there, or something that is not listed."""
     try:
         facts = path.lstat()
         kind = _kind(facts.st_mode)
@@ -79,7 +79,7 @@ def read_entry(path: Path) -> Entry | None:
             mode=stat.S_IMODE(facts.st_mode),
             mtime_ns=facts.st_mtime_ns,
             size_bytes=facts.st_size if kind == "file" else 0,
-            target=os.readlink(path) if kind == "link" else "",  # noqa: PTH115 - Path.readlink tidies the text
+            target=os.readlink(path) if kind == "link" else "",  # noqa: PTH115 - Path.readlink normalizes the text
         )
     except FileNotFoundError:
         return None
@@ -94,7 +94,7 @@ def _kind(mode: int) -> EntryKind | None:
 
 
 def same_content(one: Path, other: Path) -> bool:
-    """Compare two files byte by byte; times and modes do not count."""
+    """Return whether two files have the same bytes; times and modes are not compared."""
     with one.open("rb") as left, other.open("rb") as right:
         while True:
             mine = left.read(_CHUNK_BYTES)
@@ -105,12 +105,12 @@ def same_content(one: Path, other: Path) -> bool:
 
 
 def place_file(source: Path, target: Path) -> None:
-    """Put a copy of a file or link in the place of another, mode and time included; a crash leaves the old or the new.
+    """Replace a file or symlink by a copy of another, with mode and time; after a crash it is the old or the new one.
 
     Raises:
-        OSError: the copy could not be made, or a folder stands in its place.
+        OSError: the copy could not be made, or the target is a folder.
     """
-    # Unguessable, so that nothing in the folder can wait under that name; next restore removes what a crash leaves.
+    # Unguessable, so that nothing can be planted under that name; the next restore removes what a crash leaves.
     partial = target.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         shutil.copy2(source, partial, follow_symlinks=False)
@@ -121,13 +121,13 @@ def place_file(source: Path, target: Path) -> None:
 
 
 def share_file(known: Path, source: Path, target: Path, entry: Entry) -> bool:
-    """Give a file that nobody writes to a second name, if it is what a source holds; False: it is not.
+    """Hard-link `known` at `target` if it equals `source`; return whether it did.
 
     Args:
-        known: the file that may be the same.
-        source: the file that a copy is wanted of.
-        target: the second name; nothing is there yet.
-        entry: of the source.
+        known: a file that is never written to.
+        source: the file to copy.
+        target: path of the link; nothing is there yet.
+        entry: the entry of the source.
 
     Raises:
         OSError: a file cannot be read.
@@ -136,13 +136,13 @@ def share_file(known: Path, source: Path, target: Path, entry: Entry) -> bool:
         return False
     try:
         target.hardlink_to(known)
-    except OSError:  # another disk, or a file system without such names
+    except OSError:  # another file system, or one without hard links
         return False
     return True
 
 
 def set_metadata(path: Path, entry: Entry) -> None:
-    """Give a file or folder the mode and time of an entry; changes nothing that fits already."""
+    """Give a file or folder the mode and time of an entry, where they differ."""
     found = path.lstat()
     if stat.S_IMODE(found.st_mode) != entry.mode:
         path.chmod(entry.mode)
@@ -151,7 +151,7 @@ def set_metadata(path: Path, entry: Entry) -> None:
 
 
 def remove(path: Path, *, protected: frozenset[str]) -> bool:
-    """Remove a file, link or folder with all in it; False: something with a protected name stayed, and its folders.
+    """Remove a file, symlink or folder tree; return False if protected names, and the folders they are in, remain.
 
     Raises:
         OSError: it could not be removed.
@@ -169,7 +169,7 @@ def remove(path: Path, *, protected: frozenset[str]) -> bool:
 
 
 def make_accessible(folder: Path) -> int | None:
-    """Let the owner list and change a folder; return the mode it had, None: it was open already."""
+    """Give the owner full access to a folder; return its previous mode, or None if nothing had to change."""
     mode = stat.S_IMODE(folder.lstat().st_mode)
     if mode & stat.S_IRWXU == stat.S_IRWXU:
         return None

@@ -1,4 +1,4 @@
-"""The folder a run works in: keep a copy of it, put it back, tell what changed; never touches what is excluded."""
+"""Snapshot, restore and diff the folder that a run works in; never changes excluded names."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ EXCLUDED = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".agent"}
     | {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 )
-"""Names that are left out at any depth: histories, installed packages, caches."""
+"""Names that are skipped at any depth: repository data, installed packages, caches."""
 
-# Rebuilt by whoever wants them, so that they need not keep alive a folder that restore removes.
+# Caches can be rebuilt, so they do not stop `restore` from removing the folder they are in.
 _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
 
 MAX_FILES = 20_000
 MAX_BYTES = 512 * 1024 * 1024
 MAX_FILE_BYTES = 64 * 1024 * 1024
-"""Of a larger file a snapshot holds a stand-in: as long, with the same time, and without content."""
+"""For a larger file, a snapshot holds a sparse placeholder with the same size and time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """A copy of the workspace at one moment; holds no more than its folder, so a later process can open it again."""
+    """A copy of the workspace at one moment; defined by its folder alone, so a later process can open it again."""
 
     tree: Path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoSnapshot:
-    """The workspace was not copied, so it cannot be put back."""
+    """The workspace was not copied, so it cannot be restored."""
 
     reason: str
 
@@ -47,10 +47,10 @@ class Restored:
     """What `restore` did."""
 
     changed: tuple[str, ...]
-    """Paths that were removed, put back or given back their mode, sorted; empty: nothing had changed."""
+    """Paths that were removed or restored, or whose mode was restored; sorted. Empty if nothing had changed."""
     kept: tuple[str, ...]
-    """Paths that could not be put back or removed, since something excluded is in them, or they were too large to be
-    copied; sorted."""
+    """Paths that could not be restored or removed, because they contain something excluded or were too large to copy;
+    sorted."""
 
 
 class Workspace:
@@ -61,11 +61,11 @@ class Workspace:
 
         Args:
             path: the folder.
-            create: make it, and what is above it, when it is missing.
-            exclude: names that are neither copied nor touched, at any depth; `.git` always is one.
+            create: create it and its parents if it does not exist.
+            exclude: names that are neither copied nor changed, at any depth; `.git` is always added.
 
         Raises:
-            ConfigError: it is not there and not to be created, is not a folder, or is `/`.
+            ConfigError: it does not exist and `create` is not set, is not a folder, or is `/`.
         """
         folder = Path(path).absolute()
         try:
@@ -73,13 +73,13 @@ class Workspace:
                 folder.mkdir(parents=True, exist_ok=True)
             folder = folder.resolve(strict=True)
         except OSError as error:
-            msg = f"The workspace {str(folder)!r} cannot be used: {error.strerror}. Name a folder, or create it."
+            msg = f"The workspace {str(folder)!r} cannot be used: {error.strerror}. Create it, or use another folder."
             raise ConfigError(msg, key="workspace") from error
         if not folder.is_dir():
-            msg = f"The workspace {str(folder)!r} is not a folder. Name the folder that the run may change."
+            msg = f"The workspace {str(folder)!r} is not a folder. Give the folder that the run may change."
             raise ConfigError(msg, key="workspace")
         if folder == Path(folder.anchor):
-            msg = f"The workspace is {str(folder)!r}, the whole machine. Name the one folder that the run may change."
+            msg = f"The workspace is {str(folder)!r}, the whole machine. Give the one folder that the run may change."
             raise ConfigError(msg, key="workspace")
         self.path = folder
         self._exclude = exclude | {".git"}
@@ -87,16 +87,16 @@ class Workspace:
     def snapshot(
         self, into: Path, *, like: Path | None = None, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES
     ) -> Snapshot | NoSnapshot:
-        """Copy the tree, with modes and times; links are copied as links.
+        """Copy the tree, with modes and times; symlinks are copied as symlinks.
 
-        Folders that .gitignore names, such as those of a build, are neither copied nor put back. Of files over
-        `MAX_FILE_BYTES` it is only known afterwards whether they were changed.
+        Folders that .gitignore ignores, such as build output, are neither copied nor restored. For files over
+        `MAX_FILE_BYTES`, the snapshot only shows later whether they changed.
 
         Args:
             into: a folder that does not exist yet, outside the workspace or under an excluded name.
-            like: the tree of an earlier snapshot, with which files that are the same are shared, not copied.
-            max_files: files, folders and links together; with more, nothing is copied.
-            max_bytes: likewise.
+            like: the tree of an earlier snapshot; files equal to its files are hard-linked to them, not copied.
+            max_files: limit for files, folders and symlinks together; with more, nothing is copied.
+            max_bytes: limit for the total size; with more, nothing is copied.
         """
         return self._copied(into, like=like, max_files=max_files, max_bytes=max_bytes, whole=False)
 
@@ -115,7 +115,7 @@ class Workspace:
                 entries[path] = entry
                 size_bytes += entry.size_bytes if whole or not _is_large(entry) else 0
                 if len(entries) > max_files or size_bytes > max_bytes:
-                    return NoSnapshot(reason=f"{self.path} holds more than {max_files} files or {max_bytes} bytes")
+                    return NoSnapshot(reason=f"{self.path} has more than {max_files} files or {max_bytes} bytes")
             into.mkdir(parents=True)
             _copy(self.path, into, entries, like=like, whole=whole)
         except OSError as error:
@@ -129,7 +129,7 @@ class Workspace:
             into: as for `snapshot`.
 
         Raises:
-            ConfigError: it is too large or cannot be copied; nothing of the copy stays.
+            ConfigError: it is too large or cannot be copied; no partial copy is left.
         """
         was_there = into.exists()
         taken = self._copied(into, like=None, max_files=MAX_FILES, max_bytes=MAX_BYTES, whole=True)
@@ -138,24 +138,24 @@ class Workspace:
         if not was_there:
             shutil.rmtree(into, ignore_errors=True)
         if into.absolute().is_relative_to(self.path):
-            advice = "Set AGENT_RUNS_DIR to a folder elsewhere, or name a smaller folder."
+            advice = "Set AGENT_RUNS_DIR to a folder outside of it, or use a smaller workspace."
         else:
-            advice = "Name a folder with only what the run needs, or let it work in the folder itself, without a copy."
+            advice = "Use a folder with only what the run needs, or let it work in the folder itself, without a copy."
         msg = f"The workspace {str(self.path)!r} cannot be copied: {taken.reason}. {advice}"
         raise ConfigError(msg, key="workspace")
 
     def restore(self, snapshot: Snapshot) -> Restored:
-        """Put the tree back as it was; files with the same content are not written again.
+        """Restore the tree; files with the same content are not written again.
 
-        Each file is replaced in one step, so a crash leaves a mixture of whole files, which another call mends.
+        Each file is replaced atomically, so a crash leaves a mix of old and new files, which another call completes.
 
         Raises:
-            OSError: the snapshot cannot be read or the workspace not be written.
+            OSError: the snapshot cannot be read, or the workspace cannot be written.
         """
-        # Those of then: what the run wrote into a .gitignore hides nothing.
+        # The rules of the snapshot: what the run wrote into a .gitignore must hide nothing.
         rules = GitIgnore.below(snapshot.tree)
         wanted = scan(snapshot.tree, protected=self._exclude, rules=rules)
-        opened = self._open_folders(rules)
+        opened = self._make_folders_accessible(rules)
         found = dict(scan(self.path, protected=self._exclude, rules=rules))
         found |= {path: replace(found[path], mode=mode) for path, mode in opened.items() if path}
         unwanted = [path for path, entry in found.items() if path not in wanted or wanted[path].kind != entry.kind]
@@ -167,7 +167,7 @@ class Workspace:
             if _is_large(entry):
                 if not _looks_same(entry, found.get(path)):
                     kept.add(path)
-            elif self._put_back(path, entry, found.get(path), snapshot):
+            elif self._restore_path(path, entry, found.get(path), snapshot):
                 changed.add(path)
         for path in reversed([path for path, entry in wanted.items() if entry.kind == "folder" and path not in kept]):
             set_metadata(self.path / path, wanted[path])
@@ -179,11 +179,11 @@ class Workspace:
         return Restored(changed=tuple(sorted(changed)), kept=tuple(sorted(kept)))
 
     def diff(self, snapshot: Snapshot, *, max_chars: int = 20_000) -> tuple[Change, ...]:
-        """Tell what changed since the snapshot, sorted by path; folders by themselves do not count.
+        """Return what changed since the snapshot, sorted by path; folders themselves are not listed.
 
         Args:
-            snapshot: of this workspace.
-            max_chars: of all diffs together; changes beyond it are listed without their text.
+            snapshot: a snapshot of this workspace.
+            max_chars: limit for all diffs together; changes beyond it are listed without their text.
 
         Raises:
             OSError: a file cannot be read.
@@ -197,7 +197,7 @@ class Workspace:
             old, new = before.get(path), after.get(path)
             if old is not None and _is_large(old):
                 kind = "removed" if new is None else "changed"
-                note = f"[too large to be kept: it had {old.size_bytes} bytes]"
+                note = f"[too large for the snapshot: it had {old.size_bytes} bytes]"
                 change = None if _looks_same(old, new) else Change(path=path, kind=kind, diff=note)
             else:
                 change = change_of(
@@ -214,18 +214,18 @@ class Workspace:
         return tuple(changes)
 
     def _clear(self, paths: Iterable[str]) -> set[str]:
-        """Remove what is there of the paths; return those that something excluded keeps alive."""
-        # What lies below a path that was removed is gone when its turn comes.
-        there = (path for path in paths if os.path.lexists(self.path / path))
-        return {path for path in there if not remove(self.path / path, protected=self._exclude - _CACHES)}
+        """Remove the paths that exist; return those that remain because of something excluded in them."""
+        # A path below one that was removed is already gone when its turn comes.
+        existing = (path for path in paths if os.path.lexists(self.path / path))
+        return {path for path in existing if not remove(self.path / path, protected=self._exclude - _CACHES)}
 
-    def _put_back(self, path: str, wanted: Entry, found: Entry | None, snapshot: Snapshot) -> bool:
+    def _restore_path(self, path: str, wanted: Entry, found: Entry | None, snapshot: Snapshot) -> bool:
         target = self.path / path
         if found is None or found.kind != wanted.kind:
             if wanted.kind != "folder":
                 place_file(snapshot.tree / path, target)
             else:
-                if os.path.lexists(target):  # a pipe, socket or device, which no scan lists
+                if os.path.lexists(target):  # a pipe, socket or device, which `scan` does not list
                     target.unlink()
                 target.mkdir()
             return True
@@ -243,8 +243,8 @@ class Workspace:
         set_metadata(target, wanted)
         return True
 
-    def _open_folders(self, rules: GitIgnore) -> dict[str, int]:
-        """Let us into every folder, since a tool may have shut us out; return the modes that were changed."""
+    def _make_folders_accessible(self, rules: GitIgnore) -> dict[str, int]:
+        """Make every folder accessible, since a tool may have changed its mode; return the modes that were changed."""
         opened: dict[str, int] = {}
         folders = [""]
         while folders:
@@ -273,7 +273,7 @@ def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | 
             (into / path).mkdir()
         elif not whole and _is_large(entry):
             (into / path).touch()
-            os.truncate(into / path, entry.size_bytes)  # a hole: it takes no room
+            os.truncate(into / path, entry.size_bytes)  # a sparse file: it takes no disk space
             set_metadata(into / path, entry)
         elif like is None or not share_file(like / path, root / path, into / path, entry):
             place_file(root / path, into / path)

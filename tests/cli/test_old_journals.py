@@ -52,6 +52,6 @@ def test_a_run_from_before_the_rooms_is_listed_shown_and_undone(run_folder: Path
     assert main(["runs"]) == 0
     assert "unfinished" in capsys.readouterr().out
     assert main(["show", "last"]) == 0
-    assert "held to edit_file" in capsys.readouterr().out
+    assert "constrained to edit_file" in capsys.readouterr().out
     assert main(["diff", "last"]) == 0
     assert "+    return a + b" in capsys.readouterr().out

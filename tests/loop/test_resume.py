@@ -352,7 +352,7 @@ async def test_a_run_is_not_resumed_without_its_workspace(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         await go_on(folder)
     assert str(caught.value) == (
-        f"The workspace '{tmp_path}/work' cannot be used: No such file or directory. Name a folder, or create it."
+        f"The workspace '{tmp_path}/work' cannot be used: No such file or directory. Create it, or use another folder."
     )
 
 

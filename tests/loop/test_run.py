@@ -254,8 +254,8 @@ async def test_a_workspace_that_cannot_be_put_back_ends_the_run(tmp_path: Path):
 
     assert (outcome.outcome, outcome.reason) == (
         "error",
-        f"the workspace cannot be put back: The workspace '{work}' cannot be used: No such file or directory. Name a "
-        "folder, or create it.",
+        f"the workspace cannot be put back: The workspace '{work}' cannot be used: No such file or directory. "
+        "Create it, or use another folder.",
     )
 
 

@@ -21,13 +21,13 @@ def look(path: str) -> str:
 
 
 def shown(replies: Sequence[Reply], **options: Any) -> list[str]:
-    """The lines of a whole run, from its second line on; the first names the run."""
+    """Return the lines of a whole run."""
     out = io.StringIO()
     Agent(ScriptedModel(replies), tools=[look], **options).run_sync("Look around.", observe=LiveView(out).show)
     return out.getvalue().splitlines()
 
 
-def test_a_run_reads_like_a_story(tmp_path: Path):
+def test_a_run_is_shown_step_by_step(tmp_path: Path):
     lines = shown([calls(("look", {"path": "a"}), reasoning="I look."), says("All is well.")], workspace=tmp_path)
     assert lines[0].partition("  ")[2] == "scripted at http://scripted.invalid/v1, window 32,768 tokens"
     assert lines[1:-1] == [
@@ -45,7 +45,7 @@ def test_a_run_reads_like_a_story(tmp_path: Path):
     assert lines[-1].startswith("finished  2 steps, 1 calls, ")
 
 
-def test_escape_sequences_of_a_tool_do_not_reach_the_terminal():
+def test_escape_sequences_in_a_tools_output_do_not_reach_the_terminal():
     out = io.StringIO()
     model = ScriptedModel([calls(("look", {"path": "evil"})), says("Done.")])
     Agent(model, tools=[look]).run_sync("Look.", observe=LiveView(out, full=True).show)
@@ -59,10 +59,10 @@ def test_a_repair_is_shown():
     assert [line for line in lines if line.startswith("  repaired")] == ["  repaired  look: number_to_string $.path"]
 
 
-def test_an_unknown_tool_is_asked_again_held_to_the_schema():
+def test_a_re_ask_is_shown_with_the_tool_it_is_constrained_to():
     lines = shown([calls(("lok", {"path": "a"})), calls(("look", {"path": "a"})), says("Done.")])
-    assert "  ladder    unknown_tool: asking again, held to the schema" in lines
-    assert "step 2  asked again, effort none, held to look" in lines
+    assert "  ladder    unknown_tool: re-asking, constrained to the schema" in lines
+    assert "step 2  re-ask, effort none, constrained to look" in lines
 
 
 def test_climbing_and_its_cost_are_shown():
@@ -71,17 +71,17 @@ def test_climbing_and_its_cost_are_shown():
     assert "  verify    failed, exit code 7:" in [line.rstrip() for line in lines]
     assert "  ladder    verify_failed: climbing" in lines
     assert "  ladder    now on rung 2, effort high" in lines
-    assert any(line.startswith("  switch    cost ") for line in lines)
+    assert any(line.startswith("  switch    prefilled ") for line in lines)
     assert lines[-1].startswith("verify_failed  ")
     assert "reason:" in lines
 
 
-def test_a_tool_error_is_shown_as_one():
+def test_a_tool_error_is_shown_as_an_error():
     lines = shown([calls(("look", {"path": "gone"})), says("Not there.")])
     assert "  error     Error: there is no such file" in lines
 
 
-def test_colours_only_on_request():
+def test_colors_are_written_only_on_request():
     out = io.StringIO()
     model = ScriptedModel([says("Done.")])
     Agent(model).run_sync("Hi.", observe=LiveView(out, color=True).show)

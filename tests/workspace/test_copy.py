@@ -1,4 +1,4 @@
-"""Runs that work in a copy of a folder, and verifications that know where their task lies."""
+"""Runs that work in a copy of a folder, and verifications that get the task's folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from agent.testing import ScriptedModel, calls, says
 from agent.workspace.workspace import MAX_FILES
 
 TASK = """\
-prompt: Mend it.
+prompt: Fix it.
 workspace: {path: project, copy: true}
 tools: [write_file, run_shell]
 verify: {command: 'diff a.txt "$AGENT_TASK_DIR/hidden/a.txt"', attempts: 1}
 """
-MENDS = calls(("write_file", {"path": "a.txt", "content": "mended\n"}))
+FIX = calls(("write_file", {"path": "a.txt", "content": "fixed\n"}))
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "project" / "src" / "b.sh").write_text("exit 0\n")
     (folder / "project" / "src" / "b.sh").chmod(0o755)
     (folder / "hidden").mkdir()
-    (folder / "hidden" / "a.txt").write_text("mended\n")
+    (folder / "hidden" / "a.txt").write_text("fixed\n")
     (folder / "task.yaml").write_text(TASK)
     return folder
 
@@ -55,29 +55,29 @@ def started(outcome: Outcome) -> RunStarted:
 
 
 async def test_a_run_changes_the_copy_and_leaves_the_folder_alone(folder: Path):
-    outcome = await an_agent(folder, ScriptedModel([MENDS, says("Done.")])).run("Mend it.")
+    outcome = await an_agent(folder, ScriptedModel([FIX, says("Done.")])).run("Fix it.")
 
     assert outcome.outcome == "verified"
     assert (folder / "project" / "a.txt").read_text() == "broken\n"
     assert outcome.journal is not None
     copy = outcome.journal.parent / "workspace"
     assert started(outcome).workspace == str(copy)
-    assert (copy / "a.txt").read_text() == "mended\n"
+    assert (copy / "a.txt").read_text() == "fixed\n"
     assert names(copy) == ["a.txt", "src", "src/b.sh"]
     assert (copy / "src" / "b.sh").stat().st_mode & 0o777 == 0o755
 
 
 async def test_each_run_has_a_copy_of_its_own(folder: Path):
-    first = await an_agent(folder, ScriptedModel([MENDS, says("Done.")])).run("Mend it.")
-    second = await an_agent(folder, ScriptedModel([says("Done.")])).run("Mend it.")
+    first = await an_agent(folder, ScriptedModel([FIX, says("Done.")])).run("Fix it.")
+    second = await an_agent(folder, ScriptedModel([says("Done.")])).run("Fix it.")
 
     assert (first.outcome, second.outcome) == ("verified", "verify_failed")
     assert started(first).workspace != started(second).workspace
 
 
-async def test_a_resumed_run_goes_on_in_its_copy_and_its_verification_still_finds_the_task(folder: Path):
-    agent = replace(an_agent(folder, ScriptedModel([MENDS])), limits=Limits(steps=1))
-    first = await agent.run("Mend it.")
+async def test_a_resumed_run_continues_in_its_copy_and_its_verification_still_finds_the_task(folder: Path):
+    agent = replace(an_agent(folder, ScriptedModel([FIX])), limits=Limits(steps=1))
+    first = await agent.run("Fix it.")
     assert first.outcome == "budget"
     assert first.journal is not None
     task = recorded_task(started(first).task)
@@ -90,19 +90,19 @@ async def test_a_resumed_run_goes_on_in_its_copy_and_its_verification_still_find
     assert (folder / "project" / "a.txt").read_text() == "broken\n"
 
 
-async def test_a_fresh_context_puts_the_copy_back(folder: Path):
+async def test_a_fresh_context_restores_the_copy(folder: Path):
     ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="high", fresh_context=True)), triggers={"empty_reply": 1})
     events: list[Event] = []
-    agent = replace(an_agent(folder, ScriptedModel([MENDS, says(""), says("Done.")])), ladder=ladder)
+    agent = replace(an_agent(folder, ScriptedModel([FIX, says(""), says("Done.")])), ladder=ladder)
 
-    outcome = await agent.run("Mend it.", observe=events.append)
+    outcome = await agent.run("Fix it.", observe=events.append)
 
     assert [event.restored for event in events if isinstance(event, ContextRenewed)] == [("a.txt",)]
     assert Path(started(outcome).workspace, "a.txt").read_text() == "broken\n"
     assert outcome.outcome == "verify_failed"
 
 
-async def test_without_a_journal_the_copy_goes_with_the_run(folder: Path):
+async def test_without_a_journal_the_copy_is_removed_after_the_run(folder: Path):
     events: list[Event] = []
     agent = Agent(ScriptedModel([says("Done.")]), workspace=folder / "project", workspace_mode="copy")
 
@@ -114,17 +114,17 @@ async def test_without_a_journal_the_copy_goes_with_the_run(folder: Path):
     assert not Path(first.workspace).exists()
 
 
-async def test_tools_are_not_told_where_the_task_lies(folder: Path):
-    model = ScriptedModel([calls(("run_shell", {"command": "echo dir: $AGENT_TASK_DIR"})), MENDS, says("Done.")])
+async def test_tools_do_not_get_the_folder_of_the_task(folder: Path):
+    model = ScriptedModel([calls(("run_shell", {"command": "echo dir: $AGENT_TASK_DIR"})), FIX, says("Done.")])
 
-    outcome = await an_agent(folder, model).run("Mend it.")
+    outcome = await an_agent(folder, model).run("Fix it.")
 
     assert outcome.outcome == "verified"
     assert "dir:\n" in outcome.messages[3].content
     assert str(folder) not in str(model.bodies)
 
 
-async def test_an_agent_made_in_python_has_no_such_variable(tmp_path: Path):
+async def test_an_agent_built_in_python_sets_only_its_own_verify_env(tmp_path: Path):
     events: list[Event] = []
     verify = Verify(command='echo "dir: $AGENT_TASK_DIR, mine: $MINE"')
     agent = Agent(ScriptedModel([says("Done.")]), verify=verify, verify_env={"MINE": "x"}, workspace=tmp_path)
@@ -134,30 +134,30 @@ async def test_an_agent_made_in_python_has_no_such_variable(tmp_path: Path):
     assert [event.output for event in events if isinstance(event, VerifyEnded)] == ["dir: , mine: x"]
 
 
-async def test_a_folder_that_is_too_large_to_copy_is_refused_with_what_to_do(folder: Path):
+async def test_a_folder_that_is_too_large_to_copy_is_refused_with_advice(folder: Path):
     for number in range(MAX_FILES):
         (folder / "project" / f"{number}").touch()
 
     with pytest.raises(ConfigError) as caught:
-        await an_agent(folder, ScriptedModel([])).run("Mend it.")
+        await an_agent(folder, ScriptedModel([])).run("Fix it.")
     assert str(caught.value) == (
-        f"The workspace '{folder}/project' cannot be copied: {folder}/project holds more than 20000 files or 536870912 "
-        "bytes. Name a folder with only what the run needs, or let it work in the folder itself, without a copy."
+        f"The workspace '{folder}/project' cannot be copied: {folder}/project has more than 20000 files or 536870912 "
+        "bytes. Use a folder with only what the run needs, or let it work in the folder itself, without a copy."
     )
     assert not (folder.parent / "runs").exists()
 
 
-async def test_a_copy_inside_of_what_is_copied_is_refused(tmp_path: Path):
+async def test_a_copy_inside_the_copied_folder_is_refused(tmp_path: Path):
     agent = Agent(ScriptedModel([]), workspace=tmp_path, workspace_mode="copy", runs=tmp_path / "runs")
 
     with pytest.raises(ConfigError) as caught:
         await agent.run("Hi.")
     assert str(caught.value).startswith(f"The workspace '{tmp_path}' cannot be copied: {tmp_path}/runs/")
-    assert str(caught.value).endswith(". Set AGENT_RUNS_DIR to a folder elsewhere, or name a smaller folder.")
+    assert str(caught.value).endswith(". Set AGENT_RUNS_DIR to a folder outside of it, or use a smaller workspace.")
 
 
 @pytest.mark.parametrize("both", ["copy: true, create: true", "worktree: true, copy: true"])
-def test_a_task_does_one_thing_with_its_workspace(folder: Path, both: str):
+def test_a_task_cannot_combine_workspace_modes(folder: Path, both: str):
     (folder / "task.yaml").write_text(f"prompt: Hi.\nworkspace: {{path: project, {both}}}\n")
     with pytest.raises(ConfigError) as caught:
         load_task(folder / "task.yaml")

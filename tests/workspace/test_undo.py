@@ -1,7 +1,8 @@
-"""What a run changed, and putting it back."""
+"""`agent diff` and `agent undo`: what a run changed, and restoring it."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def changed(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that changed one file and made another; the folder of all runs."""
+    """Make a run that changed one file and created another; return the folder of all runs."""
     runs = tmp_path / "runs"
     monkeypatch.setenv("AGENT_RUNS_DIR", str(runs))
     edit = ("write_file", {"path": "a.txt", "content": "one\nTWO\n"})
@@ -57,7 +58,7 @@ def test_undo_puts_everything_back_and_keeps_what_was_there(
     assert capsys.readouterr().out.startswith("Nothing differs from what run ")
 
 
-def test_runs_on_the_same_folder_share_what_did_not_change(workspace: Path, changed: Path):
+def test_snapshots_of_the_same_folder_share_unchanged_files(workspace: Path, changed: Path):
     def snapshot_of_a_run(folder: Path) -> Path:
         model = ScriptedModel([says("Done.")])
         outcome = Agent(model, tools=[write_file], workspace=folder, runs=changed).run_sync("Again.")
@@ -92,4 +93,8 @@ def test_a_run_that_changes_nothing_has_nothing_to_undo(
     Agent(model, tools=[list_files], workspace=workspace, runs=runs).run_sync("Look.")
     for command in (["diff", "last"], ["undo", "last", "--yes"]):
         assert main(command) == 2
-        assert "Nothing is known of what was there before run" in capsys.readouterr().err
+        assert re.fullmatch(
+            r"agent: Run '\S+' has no snapshot of its workspace: its tools change no files, or it worked in the "
+            r"current folder without naming it\.\n",
+            capsys.readouterr().err,
+        )

@@ -1,4 +1,4 @@
-"""Snapshots of a workspace: what they hold, how they are put back, what they tell."""
+"""Snapshots of a workspace: what they contain, how they are restored, how they are compared."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_restore_removes_what_was_added_and_brings_back_what_was_changed_or_removed(folder: Path, tmp_path: Path):
+def test_restore_removes_added_paths_and_restores_changed_and_removed_ones(folder: Path, tmp_path: Path):
     workspace, before = Workspace(folder), tree(folder)
     snapshot = taken(workspace, tmp_path / "snap")
     (folder / "src" / "a.py").write_text("other\n")
@@ -77,7 +77,7 @@ def test_restore_leaves_unchanged_files_alone(folder: Path, tmp_path: Path):
     assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
 
 
-def test_a_change_that_hides_behind_the_old_size_and_time_is_found(folder: Path, tmp_path: Path):
+def test_a_change_that_keeps_size_and_time_is_found(folder: Path, tmp_path: Path):
     workspace, file = Workspace(folder), folder / "src" / "a.py"
     snapshot, facts = taken(workspace, tmp_path / "snap"), file.stat()
     file.write_text("eno\nowt\neerht\n")
@@ -88,7 +88,7 @@ def test_a_change_that_hides_behind_the_old_size_and_time_is_found(folder: Path,
     assert file.read_text() == "one\ntwo\nthree\n"
 
 
-def test_mode_and_time_alone_are_put_back_without_writing_the_file(folder: Path, tmp_path: Path):
+def test_mode_and_time_alone_are_restored_without_writing_the_file(folder: Path, tmp_path: Path):
     workspace, before = Workspace(folder), tree(folder)
     snapshot, inode = taken(workspace, tmp_path / "snap"), (folder / "run.sh").stat().st_ino
     (folder / "run.sh").chmod(0o600)
@@ -99,7 +99,7 @@ def test_mode_and_time_alone_are_put_back_without_writing_the_file(folder: Path,
     assert (folder / "run.sh").stat().st_ino == inode
 
 
-def test_excluded_names_are_neither_copied_nor_touched(folder: Path, tmp_path: Path):
+def test_excluded_names_are_neither_copied_nor_changed(folder: Path, tmp_path: Path):
     for name in (".git", "src/node_modules"):
         (folder / name).mkdir()
         (folder / name / "x").write_text("before")
@@ -114,7 +114,7 @@ def test_excluded_names_are_neither_copied_nor_touched(folder: Path, tmp_path: P
     assert sorted(scan(snapshot.tree, protected=frozenset())) == ["empty", "link", "run.sh", "src", "src/a.py"]
 
 
-def test_folders_that_gitignore_names_are_neither_copied_nor_touched(folder: Path, tmp_path: Path):
+def test_folders_ignored_by_gitignore_are_neither_copied_nor_changed(folder: Path, tmp_path: Path):
     (folder / ".gitignore").write_text("target/\n*.log\n")
     (folder / "src" / "target").mkdir()
     (folder / "src" / "target" / "huge.o").write_bytes(bytes(2_000))
@@ -137,10 +137,10 @@ def test_folders_that_gitignore_names_are_neither_copied_nor_touched(folder: Pat
     assert (folder / "a.log").read_text() == "before"
     assert not (folder / "added").exists()
     assert (folder / "src" / "target" / "huge.o").read_bytes() == b"built anew"
-    assert (workspace.copy(tmp_path / "copy").path / "src" / "target" / "huge.o").exists(), "a copy has all"
+    assert (workspace.copy(tmp_path / "copy").path / "src" / "target" / "huge.o").exists(), "a copy is complete"
 
 
-def test_large_files_are_left_alone_and_what_was_done_to_them_is_said(
+def test_large_files_are_left_alone_and_their_changes_are_reported(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("agent.workspace.workspace.MAX_FILE_BYTES", 1_000)
@@ -162,13 +162,13 @@ def test_large_files_are_left_alone_and_what_was_done_to_them_is_said(
     ]  # fmt: skip
     assert workspace.restore(snapshot) == Restored(changed=("added", "small"), kept=("changed", "removed"))
     assert (folder / "same").read_bytes() == b"x" * 5_000
-    assert (folder / "changed").read_bytes() == b"y" * 5_000, "nothing was known to put in its place"
+    assert (folder / "changed").read_bytes() == b"y" * 5_000, "the snapshot does not have its content"
     assert (folder / "small").stat().st_size == 100
     assert [change.path for change in workspace.diff(snapshot)] == ["changed", "removed"]
-    assert (workspace.copy(tmp_path / "copy").path / "same").read_bytes() == b"x" * 5_000, "a copy has all"
+    assert (workspace.copy(tmp_path / "copy").path / "same").read_bytes() == b"x" * 5_000, "a copy is complete"
 
 
-def test_what_an_earlier_snapshot_holds_is_shared_and_what_changed_is_not(folder: Path, tmp_path: Path):
+def test_unchanged_files_are_shared_with_an_earlier_snapshot_and_changed_ones_are_not(folder: Path, tmp_path: Path):
     workspace = Workspace(folder)
     first = taken(workspace, tmp_path / "first")
     (folder / "run.sh").write_text("#!/bin/sh\nexit 1\n")
@@ -193,11 +193,11 @@ def test_what_an_earlier_snapshot_holds_is_shared_and_what_changed_is_not(folder
     workspace.restore(first)
     (folder / "run.sh").write_text("changed in place\n")
     assert (first.tree / "run.sh").read_text() == "#!/bin/sh\n"
-    assert (third.tree / "run.sh").read_text() == "#!/bin/sh\nexit 1\n", "what is put back is a file of its own"
+    assert (third.tree / "run.sh").read_text() == "#!/bin/sh\nexit 1\n", "a restored file is not hard-linked"
 
 
-def test_a_moved_history_is_kept_and_said_so(folder: Path, tmp_path: Path):
-    """Removing the added folder would remove a .git that was there before the run."""
+def test_a_moved_repository_is_kept_and_reported(folder: Path, tmp_path: Path):
+    """Removing the added folder would remove a .git that existed before the run."""
     (folder / "src" / ".git").mkdir()
     (folder / "src" / ".git" / "HEAD").write_text("ref")
     workspace = Workspace(folder)
@@ -212,7 +212,7 @@ def test_a_moved_history_is_kept_and_said_so(folder: Path, tmp_path: Path):
     assert (folder / "src" / "a.py").read_text() == "one\ntwo\nthree\n"
 
 
-def test_a_history_in_the_place_of_a_file_is_kept_and_the_rest_restored(folder: Path, tmp_path: Path):
+def test_a_repository_in_the_place_of_a_file_is_kept_and_the_rest_restored(folder: Path, tmp_path: Path):
     workspace = Workspace(folder)
     snapshot = taken(workspace, tmp_path / "snap")
     (folder / "run.sh").unlink()
@@ -224,7 +224,7 @@ def test_a_history_in_the_place_of_a_file_is_kept_and_the_rest_restored(folder: 
     assert restored == Restored(changed=("run.sh", "src/a.py"), kept=("run.sh",))
 
 
-def test_caches_do_not_keep_an_added_folder_alive(folder: Path, tmp_path: Path):
+def test_an_added_folder_is_removed_with_the_caches_in_it(folder: Path, tmp_path: Path):
     workspace, before = Workspace(folder), tree(folder)
     snapshot = taken(workspace, tmp_path / "snap")
     (folder / "new" / "__pycache__").mkdir(parents=True)
@@ -235,7 +235,7 @@ def test_caches_do_not_keep_an_added_folder_alive(folder: Path, tmp_path: Path):
     assert tree(folder) == before
 
 
-def test_a_folder_replaced_by_a_link_is_not_written_through(folder: Path, tmp_path: Path):
+def test_restore_does_not_write_through_a_symlink_that_replaced_a_folder(folder: Path, tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "a.py").write_text("outside")
@@ -251,7 +251,7 @@ def test_a_folder_replaced_by_a_link_is_not_written_through(folder: Path, tmp_pa
     assert (outside / "a.py").read_text() == "outside"
 
 
-def test_a_pipe_in_the_place_of_a_file_or_folder_gives_way(folder: Path, tmp_path: Path):
+def test_a_pipe_in_the_place_of_a_file_or_folder_is_replaced(folder: Path, tmp_path: Path):
     workspace, before = Workspace(folder), tree(folder)
     snapshot = taken(workspace, tmp_path / "snap")
     (folder / "run.sh").unlink()
@@ -264,7 +264,7 @@ def test_a_pipe_in_the_place_of_a_file_or_folder_gives_way(folder: Path, tmp_pat
     assert tree(folder) == before
 
 
-def test_closed_folders_are_opened_and_closed_again(folder: Path, tmp_path: Path):
+def test_inaccessible_folders_are_restored_and_get_their_mode_back(folder: Path, tmp_path: Path):
     (folder / "src").chmod(0o555)
     workspace, before = Workspace(folder), tree(folder)
     snapshot = taken(workspace, tmp_path / "snap")
@@ -277,7 +277,7 @@ def test_closed_folders_are_opened_and_closed_again(folder: Path, tmp_path: Path
     assert tree(folder) == before
 
 
-def test_the_mode_of_a_closed_folder_is_not_given_to_what_a_restored_link_points_at(folder: Path, tmp_path: Path):
+def test_the_mode_of_an_inaccessible_folder_is_not_set_on_the_target_of_a_restored_link(folder: Path, tmp_path: Path):
     (tmp_path / "outside").mkdir(mode=0o755)
     (folder / "out").symlink_to(tmp_path / "outside")
     snapshot = taken(workspace := Workspace(folder), tmp_path / "snap")
@@ -299,15 +299,15 @@ def test_a_snapshot_can_be_opened_again_by_its_folder(folder: Path, tmp_path: Pa
     assert tree(folder) == before
 
 
-def test_too_large_a_workspace_is_not_copied(folder: Path, tmp_path: Path):
-    reason = f"{folder} holds more than 3 files or 536870912 bytes"
+def test_a_workspace_that_is_too_large_is_not_copied(folder: Path, tmp_path: Path):
+    reason = f"{folder} has more than 3 files or 536870912 bytes"
     assert Workspace(folder).snapshot(tmp_path / "snap", max_files=3) == NoSnapshot(reason=reason)
-    reason = f"{folder} holds more than 20000 files or 12 bytes"
+    reason = f"{folder} has more than 20000 files or 12 bytes"
     assert Workspace(folder).snapshot(tmp_path / "snap", max_bytes=12) == NoSnapshot(reason=reason)
     assert not (tmp_path / "snap").exists()
 
 
-def test_a_snapshot_inside_the_workspace_is_refused_but_under_an_excluded_name(folder: Path):
+def test_a_snapshot_inside_the_workspace_is_refused_except_under_an_excluded_name(folder: Path):
     names = ", ".join(sorted(EXCLUDED))
     assert Workspace(folder).snapshot(folder / "snap") == NoSnapshot(
         reason=f"{folder}/snap is inside the workspace; put it elsewhere, or under one of {names}"
@@ -315,11 +315,11 @@ def test_a_snapshot_inside_the_workspace_is_refused_but_under_an_excluded_name(f
     assert isinstance(Workspace(folder).snapshot(folder / ".agent" / "snap"), Snapshot)
 
 
-def test_an_existing_snapshot_is_not_written_over(folder: Path, tmp_path: Path):
+def test_an_existing_snapshot_is_not_overwritten(folder: Path, tmp_path: Path):
     assert Workspace(folder).snapshot(tmp_path) == NoSnapshot(reason=f"File exists: {tmp_path}")
 
 
-def test_diff_tells_what_was_added_changed_and_removed(folder: Path, tmp_path: Path):
+def test_diff_lists_what_was_added_changed_and_removed(folder: Path, tmp_path: Path):
     workspace = Workspace(folder)
     snapshot = taken(workspace, tmp_path / "snap")
     (folder / "src" / "a.py").write_text("one\n2\nthree\n")
@@ -343,7 +343,7 @@ def test_diff_tells_what_was_added_changed_and_removed(folder: Path, tmp_path: P
     )
 
 
-def test_diff_of_a_removed_file_and_of_large_ones(folder: Path, tmp_path: Path):
+def test_diff_of_a_removed_file_and_of_large_files(folder: Path, tmp_path: Path):
     workspace = Workspace(folder)
     snapshot = taken(workspace, tmp_path / "snap")
     (folder / "run.sh").unlink()
@@ -357,7 +357,7 @@ def test_diff_of_a_removed_file_and_of_large_ones(folder: Path, tmp_path: Path):
     )
 
 
-def test_diff_is_cut_but_every_change_is_listed(folder: Path, tmp_path: Path):
+def test_a_long_diff_is_cut_but_every_change_is_listed(folder: Path, tmp_path: Path):
     workspace = Workspace(folder)
     snapshot = taken(workspace, tmp_path / "snap")
     (folder / "a").write_text("x" * 100)
@@ -369,13 +369,13 @@ def test_diff_is_cut_but_every_change_is_listed(folder: Path, tmp_path: Path):
     assert second == Change(path="b", kind="added", diff="[66 more characters]")
 
 
-def test_the_root_folder_is_no_workspace(tmp_path: Path):
+def test_the_root_folder_is_not_a_workspace(tmp_path: Path):
     (tmp_path / "link").symlink_to("/")
     for path in ("/", tmp_path / "link"):
         with pytest.raises(ConfigError) as caught:
             Workspace(path)
         assert str(caught.value) == (
-            "The workspace is '/', the whole machine. Name the one folder that the run may change."
+            "The workspace is '/', the whole machine. Give the one folder that the run may change."
         )
 
 
@@ -383,16 +383,16 @@ def test_a_missing_workspace_is_refused_or_created(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         Workspace(tmp_path / "a" / "b")
     assert str(caught.value) == (
-        f"The workspace '{tmp_path}/a/b' cannot be used: No such file or directory. Name a folder, or create it."
+        f"The workspace '{tmp_path}/a/b' cannot be used: No such file or directory. Create it, or use another folder."
     )
     assert Workspace(tmp_path / "a" / "b", create=True).path.is_dir()
 
 
-def test_a_file_is_no_workspace(folder: Path):
+def test_a_file_is_not_a_workspace(folder: Path):
     with pytest.raises(ConfigError) as caught:
         Workspace(folder / "run.sh")
     assert str(caught.value) == (
-        f"The workspace '{folder}/run.sh' is not a folder. Name the folder that the run may change."
+        f"The workspace '{folder}/run.sh' is not a folder. Give the folder that the run may change."
     )
 
 
@@ -432,7 +432,7 @@ def build(root: Path, state: dict[str, tuple[str, bytes, int]]) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(before=STATE, after=STATE)
-def test_restore_makes_any_tree_what_it_was(before: dict, after: dict):
+def test_restore_restores_any_tree(before: dict, after: dict):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name) / "ws"
         folder.mkdir()
@@ -451,6 +451,6 @@ def test_restore_makes_any_tree_what_it_was(before: dict, after: dict):
         assert {change.path for change in changes} <= set(restored.changed)
         assert workspace.diff(snapshot) == ()
         assert workspace.restore(snapshot).changed == ()
-        for path in Path(name).rglob("*"):  # or the closed ones could not be removed
+        for path in Path(name).rglob("*"):  # or inaccessible folders could not be removed
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o700)

@@ -1,4 +1,4 @@
-"""Runs that work in a git worktree: the checkout is left alone, and git works inside."""
+"""Runs that work in a git worktree: the user's checkout is left alone, and git works inside the worktree."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from agent.testing import ScriptedModel, calls, says
 from tools.shell import run_shell
 
 TASK = """\
-prompt: Mend it.
+prompt: Fix it.
 workspace: {path: repository/part, worktree: true}
 tools: [write_file, run_shell]
-verify: {command: 'test "$(cat a.txt)" = mended', attempts: 1}
+verify: {command: 'test "$(cat a.txt)" = fixed', attempts: 1}
 """
-MENDS = calls(("write_file", {"path": "a.txt", "content": "mended\n"}))
+FIX = calls(("write_file", {"path": "a.txt", "content": "fixed\n"}))
 ENVIRON = {"PATH": os.environ["PATH"]}
 
 
@@ -67,14 +67,14 @@ async def test_a_run_works_in_a_checkout_of_its_own_and_git_works_there(folder: 
     hook.chmod(0o755)
     git(folder / "repository", "config", "core.fsmonitor", str(hook))
     looks = calls(("run_shell", {"command": "git log --oneline && git diff && git commit -aqm x || echo refused"}))
-    outcome = await an_agent(folder, ScriptedModel([MENDS, looks, says("Done.")])).run("Mend it.")
+    outcome = await an_agent(folder, ScriptedModel([FIX, looks, says("Done.")])).run("Fix it.")
 
     assert outcome.outcome == "verified", outcome.reason
     first, repository = started(outcome), folder / "repository"
     assert first.workspace == str(folder / "runs" / first.run / "workspace" / "part")
     assert first.worktree == f"a worktree of {repository} at {git(repository, 'rev-parse', '--short', 'HEAD')}"
     assert "First words" in results(outcome)[1]
-    assert "-broken\n+mended" in results(outcome)[1]
+    assert "-broken\n+fixed" in results(outcome)[1]
     if "bubblewrap" in first.sandbox:
         assert "refused" in results(outcome)[1]
     assert not (folder / "hooked").exists(), "a program of the repository ran outside of the sandbox"
@@ -82,24 +82,24 @@ async def test_a_run_works_in_a_checkout_of_its_own_and_git_works_there(folder: 
     assert (repository / "part" / "a.txt").read_text() == "broken\n"
     assert git(repository, "status", "--porcelain") == ""
     assert git(repository, "branch", "--format=%(refname:short)").splitlines()[-1] == "main"
-    # The user takes the work with git, as from any worktree.
-    git(Path(first.workspace), "switch", "-q", "-c", "mended")
-    git(Path(first.workspace), "commit", "-q", "-a", "-m", "Mended")
-    git(repository, "merge", "-q", "mended")
-    assert (repository / "part" / "a.txt").read_text() == "mended\n"
+    # The user takes the changes over with git, as from any worktree.
+    git(Path(first.workspace), "switch", "-q", "-c", "fixed")
+    git(Path(first.workspace), "commit", "-q", "-a", "-m", "Fixed")
+    git(repository, "merge", "-q", "fixed")
+    assert (repository / "part" / "a.txt").read_text() == "fixed\n"
 
 
-async def test_what_is_not_committed_is_not_there_and_is_said(folder: Path):
+async def test_uncommitted_changes_are_missing_and_reported(folder: Path):
     (folder / "repository" / "part" / "a.txt").write_text("half\n")
     (folder / "repository" / "part" / "new.txt").write_text("not added\n")
     looks = calls(("run_shell", {"command": "cat a.txt"}))
-    outcome = await an_agent(folder, ScriptedModel([looks, MENDS, says("Done.")])).run("Mend it.")
+    outcome = await an_agent(folder, ScriptedModel([looks, FIX, says("Done.")])).run("Fix it.")
     assert "broken" in results(outcome)[0]
     assert started(outcome).worktree.endswith(", without 2 paths with uncommitted changes")
 
 
-async def test_a_resumed_run_goes_on_in_its_worktree(folder: Path):
-    first = await replace(an_agent(folder, ScriptedModel([MENDS])), limits=Limits(steps=1)).run("Mend it.")
+async def test_a_resumed_run_continues_in_its_worktree(folder: Path):
+    first = await replace(an_agent(folder, ScriptedModel([FIX])), limits=Limits(steps=1)).run("Fix it.")
     assert first.outcome == "budget"
     assert first.journal is not None
     model = ScriptedModel([calls(("run_shell", {"command": "git status --short"})), says("Done.")])
@@ -109,14 +109,14 @@ async def test_a_resumed_run_goes_on_in_its_worktree(folder: Path):
     assert " M a.txt" in results(outcome)[-1]
 
 
-async def test_why_there_can_be_no_worktree_is_said_in_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_the_error_explains_why_there_can_be_no_worktree(folder: Path, monkeypatch: pytest.MonkeyPatch):
     without = replace(an_agent(folder, ScriptedModel([])), verify=None, tools=[])
-    for named, said in (
-        (replace(without, runs=None), "A worktree is kept with its run. Give the agent a folder for its runs"),
+    for agent, message in (
+        (replace(without, runs=None), r"this agent keeps no runs\. Give it a folder for its runs, or use a copy\.$"),
         (replace(without, workspace=folder), "git says: fatal: not a git repository"),
     ):
-        with pytest.raises(ConfigError, match=said):
-            await named.run("Hi.")
+        with pytest.raises(ConfigError, match=message):
+            await agent.run("Hi.")
     with monkeypatch.context() as patch:
         patch.setattr("agent.sandbox._why_no_bubblewrap", lambda: "bubblewrap is not installed")
         patch.setattr("agent.sandbox.landlock.abi", lambda: 0)
@@ -128,7 +128,7 @@ async def test_why_there_can_be_no_worktree_is_said_in_a_line(folder: Path, monk
     assert len(git(folder / "repository", "worktree", "list").splitlines()) == 1
     shutil.rmtree(folder / "repository" / ".git")
     git(folder / "repository", "init", "-q")
-    with pytest.raises(ConfigError, match="Name a folder of a repository that has a commit, or use `copy: true`"):
+    with pytest.raises(ConfigError, match="Use a folder in a repository with a commit, or use `copy: true`"):
         await without.run("Hi.")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match="needs git, which is not installed"):
