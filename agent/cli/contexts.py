@@ -1,4 +1,4 @@
-"""Read from journals of past runs how long a context they needed; changes nothing."""
+"""Read from the journals of past runs how much context they needed; changes nothing."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenContexts:
-    """What past runs needed."""
+class ContextUsage:
+    """The context that past runs used."""
 
     replies: int
-    """How many were counted."""
+    """Number of replies counted."""
     median: int
-    """Tokens of prompt and answer, of the reply in the middle."""
+    """Tokens of prompt and answer, of the median reply."""
     longest: int
-    """Tokens of the longest prompt with its answer."""
+    """Tokens of prompt and answer, of the largest reply."""
 
     @property
     def needed(self) -> int:
-        """Round the longest up to whole 1024 tokens."""
+        """The longest, rounded up to a multiple of 1024 tokens."""
         return -(-self.longest // 1024) * 1024
 
     @property
-    def sentence(self) -> str:
-        """Say it for people."""
+    def note(self) -> str:
+        """One sentence for people."""
         return (
-            f"Past runs needed {self.longest:,} tokens at most and {self.median:,} in the middle of {self.replies} "
-            f"replies, prompt and answer together: the context is {self.needed:,}."
+            f"Past runs needed at most {self.longest:,} tokens (median {self.median:,}, {self.replies} replies, prompt "
+            f"and answer together), so the context is {self.needed:,}."
         )
 
 
-def seen_contexts(paths: Sequence[str]) -> SeenContexts:
+def read_context_usage(paths: Sequence[str]) -> ContextUsage:
     """Read journals, or the folders of runs.
 
     Raises:
-        ConfigError: a journal cannot be read, or none of them holds a reply with the server's count of its tokens.
+        ConfigError: a journal cannot be read, or none has a reply with the server's token counts.
     """
     from ..errors import ConfigError
     from ..journal.events import Replied
@@ -47,8 +47,8 @@ def seen_contexts(paths: Sequence[str]) -> SeenContexts:
     tokens = sorted(used.prompt_tokens + used.completion_tokens for used in usages if used and used.prompt_tokens)
     if not tokens:
         msg = (
-            f"No reply in {', '.join(map(str, files))} says how many tokens it took. Give the journal of a run that "
-            "got an answer; `agent runs` lists runs, and each folder holds a journal.jsonl."
+            f"No reply in {', '.join(map(str, files))} has token counts. Give the journal of a run that got an answer: "
+            "`agent runs` lists the runs, and each run's folder contains a journal.jsonl."
         )
         raise ConfigError(msg)
-    return SeenContexts(replies=len(tokens), median=tokens[len(tokens) // 2], longest=tokens[-1])
+    return ContextUsage(replies=len(tokens), median=tokens[len(tokens) // 2], longest=tokens[-1])

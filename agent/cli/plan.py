@@ -1,4 +1,4 @@
-"""`agent plan`: say whether a model starts on given GPUs, what it holds there, and what would make it fit."""
+"""Run `agent plan`: show whether a model starts on given GPUs, what its KV cache holds, and what would make it fit."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .plan_options import add_plan_arguments
 if TYPE_CHECKING:
     from serving.capacity.sizing import Plan
 
-# Where no GPUs are given and none are here: what people rent by the machine.
+# Compared if no GPUs are given and this machine has none: sets that are commonly rented as a machine.
 _COMMON_SETS = ("h100:4", "h100:8", "h200:2", "h200:4", "b200:2")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent plan`."""
+    """Add the arguments of `agent plan`."""
     add_plan_arguments(parser)
     parser.add_argument("--json", action="store_true", help="Print the plan as one JSON object.")
-    parser.epilog = "Exit codes: 0 it starts, 1 it does not, 2 an option cannot be read. Nothing is started or loaded."
+    parser.epilog = "Exit codes: 0 it starts, 1 it does not, 2 an option is invalid. Nothing is started or loaded."
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the command."""
+    """Run the command; return the exit code."""
     import os
 
     from .plan_options import gpus_of, plan_on
@@ -30,9 +30,9 @@ def main(args: argparse.Namespace) -> int:
     gpus = gpus_of(args, os.environ)
     if gpus is None:
         return _compare(args)
-    made = plan_on(gpus, args, os.environ)
-    _show([made], args, compare=False)
-    return 1 if made.missing_bytes else 0
+    plan = plan_on(gpus, args, os.environ)
+    _show([plan], args, compare=False)
+    return 1 if plan.missing_bytes else 0
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -56,11 +56,11 @@ def _show(plans: list[Plan], args: argparse.Namespace, *, compare: bool) -> None
     from .plan_view import Style, comparison_text, plan_text
 
     if args.json:
-        found = [plan_object(plan) for plan in plans]
-        print(json.dumps({"plans": found} if compare else found[0]))
+        objects = [plan_object(plan) for plan in plans]
+        print(json.dumps({"plans": objects} if compare else objects[0]))
         return
     style = Style(
-        width=max(40, min(shutil.get_terminal_size().columns, 100)),  # the table is wider than that anyway
+        width=max(40, min(shutil.get_terminal_size().columns, 100)),  # the table is wider than 40 in any case
         unicode="utf" in (sys.stdout.encoding or "ascii").lower(),
         color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
     )

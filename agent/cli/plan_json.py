@@ -1,4 +1,4 @@
-"""A plan as one JSON object with stable names; chooses the names, computes nothing that a plan does not hold."""
+"""Convert a plan to one JSON object with stable names; calculates nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "Jso
 
 
 def plan_object(plan: Plan) -> dict[str, JsonValue]:
-    """Turn a plan into what `agent plan --json` prints; amounts are per GPU."""
+    """Return the object that `agent plan --json` prints; amounts are per GPU."""
     other = plan.activation_bytes
     return {
         "version": 1,
@@ -40,7 +40,7 @@ def plan_object(plan: Plan) -> dict[str, JsonValue]:
 
 
 def command_of(request: PlanRequest) -> str:
-    """Spell the command that plans this request."""
+    """Return the command line that plans this request."""
     import shlex
 
     from .plan_options import options_of

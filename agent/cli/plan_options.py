@@ -1,4 +1,4 @@
-"""The options that `plan`, `serve` and `deploy` share, and the plan that follows from them; prints nothing."""
+"""Define the options that `plan`, `serve` and `deploy` share, and plan from them; prints nothing."""
 
 from __future__ import annotations
 
@@ -15,71 +15,71 @@ if TYPE_CHECKING:
 
 
 POCKET = "pocket"
-"""The shipped model, which is planned for the CPU."""
+"""The shipped model, planned for the CPU."""
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the model, the GPUs and all that decides what fits."""
+    """Add the arguments for the model, the GPUs and everything else that decides what fits."""
     parser.add_argument(
         "model",
         nargs="?",
         metavar="MODEL",
-        help="A model known by name, the folder of one, or `pocket` (default: Mistral Medium 3.5 128B).",
+        help="A known model's name, a model folder, or `pocket` (default: Mistral Medium 3.5 128B).",
     )
     what = parser.add_argument_group("what to plan for")
-    what.add_argument("--gpus", metavar="KIND:N", help="As h100:4 (default: the GPUs of this machine).")
-    what.add_argument("--context", metavar="TOKENS", help="Prompt and answer together: 32k, 131072 (default: chosen).")
+    what.add_argument("--gpus", metavar="KIND:N", help="Such as h100:4 (default: the GPUs of this machine).")
+    what.add_argument("--context", metavar="TOKENS", help="Prompt plus answer: 32k, 131072 (default: chosen).")
     what.add_argument(
         "--context-of",
         metavar="FILE",
         action="append",
         default=[],
-        help="Take the context from a journal of past runs; may be repeated.",
+        help="Choose the context from the journal of a past run; can be repeated.",
     )
-    what.add_argument("--concurrency", metavar="N", help="Requests of that context to hold at once (default 1).")
-    what.add_argument("--engine", choices=["vllm", "sglang"], default="vllm", help="Default vllm.")
+    what.add_argument("--concurrency", metavar="N", help="Full-length requests to hold at once (default 1).")
+    what.add_argument("--engine", choices=["vllm", "sglang"], default="vllm", help="The engine (default vllm).")
     how = parser.add_argument_group("how it is served")
-    how.add_argument("--weights", choices=["fp8", "bf16"], help="Their format (default: as shipped).")
+    how.add_argument("--weights", choices=["fp8", "bf16"], help="Format of the weights (default: as released).")
     how.add_argument(
-        "--kv", choices=["auto", "fp8"], default="auto", help="Format of the KV cache (default auto: BF16)."
+        "--kv", choices=["auto", "fp8"], default="auto", help="Format of the KV cache (default auto, which is BF16)."
     )
-    how.add_argument("--draft", metavar="eagle", help="Speculative decoding: the model's own draft, or a folder.")
-    how.add_argument("--language-model-only", action="store_true", help="Do without images.")
-    how.add_argument("--tensor-parallel-size", metavar="N", help="GPUs that share one copy (default: all).")
-    how.add_argument("--gpu-memory-utilization", metavar="SHARE", help="Of each GPU (default 0.85).")
+    how.add_argument("--draft", metavar="eagle", help="Speculative decoding with the model's own draft, or a folder's.")
+    how.add_argument("--language-model-only", action="store_true", help="Disable image input.")
+    how.add_argument("--tensor-parallel-size", metavar="N", help="GPUs that share one model copy (default: all).")
+    how.add_argument("--gpu-memory-utilization", metavar="SHARE", help="Share of each GPU to use (default 0.85).")
     how.add_argument("--max-num-batched-tokens", metavar="N", help="Tokens computed in one pass (default 16k).")
     how.add_argument("--max-num-seqs", metavar="N", help="Requests computed in one pass (default 128).")
-    how.add_argument("--enforce-eager", action="store_true", help="Do without CUDA graphs: less memory, slower.")
-    how.add_argument("--block-size", metavar="TOKENS", help="Of the KV cache (default: the engine's).")
-    how.add_argument("--kv-cache-memory-bytes", metavar="N", help="The KV cache of a GPU, given: 8GiB.")
+    how.add_argument("--enforce-eager", action="store_true", help="Disable CUDA graphs: less memory, slower.")
+    how.add_argument("--block-size", metavar="TOKENS", help="Tokens per KV cache block (default: the engine's).")
+    how.add_argument("--kv-cache-memory-bytes", metavar="N", help="Size of the KV cache per GPU, such as 8GiB.")
     how.add_argument(
         "--other-gib",
         metavar="GIB",
-        help="What a GPU needs beside weights and KV cache (default: measured or estimated).",
+        help="What a GPU needs besides weights and KV cache (default: measured or estimated).",
     )
 
 
 def plan_from(args: argparse.Namespace, environ: Mapping[str, str]) -> Plan:
-    """Make the plan that the options ask for.
+    """Return the plan for the options.
 
     Raises:
-        EngineError: an option cannot be read, a model or GPU is not known, or no GPUs are here and none are given.
+        EngineError: an option is invalid, a model or GPU is not known, or no GPUs are given and this machine has none.
         ConfigError: a journal cannot be read.
     """
     gpus = gpus_of(args, environ)
     if gpus is None:
         raise _refusal(
-            "Which GPUs? None are found on this machine, and none are given.",
-            "Name them: --gpus h100:4. `agent plan` alone compares common sets.",
+            "No GPUs to plan for: --gpus is not given, and none were found on this machine.",
+            "Give them, such as --gpus h100:4. `agent plan` without --gpus compares common sets.",
         )
     return plan_on(gpus, args, environ)
 
 
 def gpus_of(args: argparse.Namespace, environ: Mapping[str, str]) -> GpuSet | None:
-    """Find the GPUs to plan for: given, the CPU for the pocket model, or those of this machine; None: there are none.
+    """Return the GPUs to plan for: those given, the CPU for the pocket model, or this machine's; None if it has none.
 
     Raises:
-        EngineError: the GPUs given are not known.
+        EngineError: the given GPUs are not known.
     """
     from serving.capacity.gpus import gpus_here
     from serving.capacity.hardware import parse_gpus
@@ -90,10 +90,10 @@ def gpus_of(args: argparse.Namespace, environ: Mapping[str, str]) -> GpuSet | No
 
 
 def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) -> Plan:
-    """Make the plan that the options ask for, for these GPUs.
+    """Return the plan for the options on these GPUs.
 
     Raises:
-        EngineError: an option cannot be read, or a model is not known.
+        EngineError: an option is invalid, or a model is not known.
         ConfigError: a journal cannot be read.
     """
     from dataclasses import replace
@@ -103,17 +103,17 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
     from serving.capacity.sizing import PlanOptions
     from serving.directories import state_dir
 
-    from .contexts import seen_contexts
+    from .contexts import read_context_usage
 
-    seen = seen_contexts(args.context_of) if args.context_of else None
-    if seen and args.context is not None:
-        raise _refusal("--context and --context-of both say how long the context is.", "Give one of them.")
+    usage = read_context_usage(args.context_of) if args.context_of else None
+    if usage and args.context is not None:
+        raise _refusal("--context and --context-of both set the context.", "Give only one of them.")
     state = state_dir(environ)
     options = PlanOptions(
         model=PlanOptions.model if args.model is None else args.model,
         gpus=gpus,
         tensor_parallel_size=_count("--tensor-parallel-size", args.tensor_parallel_size),
-        max_model_len=seen.needed if seen else _count("--context", args.context),
+        max_model_len=usage.needed if usage else _count("--context", args.context),
         concurrency=_count("--concurrency", args.concurrency),
         weights=args.weights,
         kv_cache_dtype=args.kv,
@@ -130,11 +130,11 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
         other_bytes=_gib("--other-gib", args.other_gib),
     )
     made = plan(options, measured=lambda request: lookup(request, state))
-    return replace(made, notes=(seen.sentence, *made.notes)) if seen else made
+    return replace(made, notes=(usage.note, *made.notes)) if usage else made
 
 
 def options_of(request: PlanRequest) -> tuple[str, ...]:
-    """Spell a request as words of the command line, so that the same plan comes out; what is usual is left out."""
+    """Return the command-line arguments that yield the same request; defaults are left out."""
     from serving.capacity.hardware import GIB
     from serving.capacity.planner import own_draft, usual_block_size, usual_cache_bytes, usual_sequences
     from serving.capacity.splitting import widest_split
@@ -159,33 +159,33 @@ def options_of(request: PlanRequest) -> tuple[str, ...]:
         ("--kv-cache-memory-bytes", request.kv_cache_memory_bytes, usual_cache_bytes(gpus)),
         ("--other-gib", None if request.other_bytes is None else _plain(request.other_bytes / GIB), None),
     )
-    named = _named(model)
+    model_words = _model_words(model)
     if gpus.gpu.name == "cpu":
-        where = () if named == (POCKET,) else ("--gpus", "cpu")
+        gpu_words = () if model_words == (POCKET,) else ("--gpus", "cpu")
     else:
-        where = () if gpus.measured else ("--gpus", f"{gpus.gpu.name}:{gpus.count}")
+        gpu_words = () if gpus.measured else ("--gpus", f"{gpus.gpu.name}:{gpus.count}")
     rest = [
         word
         for option, value, usual in given
         if value != usual
         for word in ((option,) if value is True else (option, str(value)))
     ]
-    return (*named, *where, "--context", str(request.max_model_len), *rest)
+    return (*model_words, *gpu_words, "--context", str(request.max_model_len), *rest)
 
 
-def _named(model: ModelShape) -> tuple[str, ...]:
-    """Name the model as it is given; nothing for the default."""
+def _model_words(model: ModelShape) -> tuple[str, ...]:
+    """Return the MODEL argument; empty for the default model."""
     from serving.capacity.catalogue import MEDIUM
     from serving.capacity.planner import find_model
 
     if model.name == MEDIUM:
         return ()
-    # A folder may have the same name as the shipped model.
+    # A folder can have the same name as the shipped model.
     return (POCKET,) if model.title == POCKET and model == find_model(POCKET) else (model.name,)
 
 
 def _plain(number: float) -> str:
-    """Spell a number so that it is read back exactly, and without an exponent."""
+    """Format a number without an exponent; parsing it returns the same number."""
     from decimal import Decimal
 
     return format(Decimal(repr(number)), "f").removesuffix(".0")
@@ -196,12 +196,14 @@ _COUNT = re.compile(r"(\d{1,18})([kmg]?)(?:i?b)?", re.IGNORECASE)
 
 
 def _count(option: str, text: str | None) -> int | None:
-    """Read a whole number above 0; k, M and G stand for powers of 1024. None: not given."""
+    """Parse a whole number above 0; k, M and G mean powers of 1024. None means that it is not given."""
     if text is None:
         return None
     found = _COUNT.fullmatch(text.strip().replace("_", ""))
     if found is None or int(found[1]) == 0:
-        raise _refusal(f"{option} {text!r} is not a whole number above 0.", "Give it as 32768, or as 32k for the same.")
+        raise _refusal(
+            f"{option} {text!r} is not a whole number above 0.", "Give a number such as 32768, or 32k for the same."
+        )
     return int(found[1]) * _UNITS[found[2].lower()]
 
 
@@ -212,7 +214,7 @@ def _share(text: str | None, usual: float) -> float:
 def _gib(option: str, text: str | None) -> int | None:
     from serving.capacity.hardware import GIB
 
-    return None if text is None else int(_decimal(option, text, "Give GiB per GPU, as 4 or 4.5.") * GIB)
+    return None if text is None else int(_decimal(option, text, "Give GiB per GPU, such as 4 or 4.5.") * GIB)
 
 
 def _decimal(option: str, text: str, do: str) -> float:

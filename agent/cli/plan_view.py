@@ -1,4 +1,4 @@
-"""Draw a plan for a terminal: a verdict, a table, a memory bar, changes to paste; computes nothing."""
+"""Format a plan for a terminal: a verdict, a table, a memory bar, changes to paste; plans nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GIB = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """What the terminal can show."""
+    """What the terminal supports."""
 
     width: int
     """Columns."""
@@ -26,8 +26,8 @@ class Style:
 
 
 def plan_text(plan: Plan, style: Style) -> str:
-    """Draw one plan."""
-    parts = [_painted(_paragraph(_verdict(plan, style), style), plan, style), _table(plan)]
+    """Format one plan."""
+    parts = [_colored(_paragraph(_verdict(plan, style), style), plan, style), _table(plan)]
     if plan.request.gpus.gpu.memory_bytes:
         parts.append(_bar(plan, style))
     parts += [part for part in (_capacity(plan, style), _changes(plan, style), _notes(plan, style)) if part]
@@ -35,11 +35,11 @@ def plan_text(plan: Plan, style: Style) -> str:
 
 
 def comparison_text(plans: Sequence[Plan], style: Style) -> str:
-    """Draw several sets of GPUs in one table, a line each."""
+    """Format the plans of several sets of GPUs as one table, one line each."""
     first = plans[0].request
     head = (
-        f"No GPU is here and none was given, so these are common sets for {first.model.title} in "
-        f"{first.weights.upper()}, each with the context that suits it. Look closer with --gpus."
+        f"No GPU was found and none was given, so these are common sets for {first.model.title} in "
+        f"{first.weights.upper()}, each with the context chosen for it. For the details of one, use --gpus."
     )
     rows = [("GPUs", "starts", "context", "at once", "KV tokens", "KV GiB", "tok/s bound")]
     rows += [_comparison_row(plan) for plan in plans]
@@ -51,13 +51,16 @@ def comparison_text(plans: Sequence[Plan], style: Style) -> str:
         )
         for row in rows
     ]
-    tail = "Bound: what memory bandwidth allows one request, not a forecast. Activation is estimated: see --gpus."
+    tail = (
+        "The bound is what memory bandwidth allows for one request, not a forecast. Activation memory is estimated; "
+        "--gpus shows its range."
+    )
     return "\n\n".join([_paragraph(head, style), "\n".join(lines), _paragraph(tail, style)])
 
 
 _GREEN, _YELLOW, _RED = "32", "33", "31"
 _STARTS = {"yes": _GREEN, "unsure": _YELLOW, "no": _RED}
-# Lengths of which people ask how many fit; only those below the context are shown.
+# Request lengths in the capacity line; only those up to the context are shown.
 _LENGTHS = (8192, 16384, 32768, 65536, 131072, 262144)
 
 
@@ -68,7 +71,7 @@ def _verdict(plan: Plan, style: Style) -> str:
     where = f"{request.tensor_parallel_size} {times} {gpu.title}" if gpu.memory_bytes else "the CPU"
     name = f"{request.model.title} in {request.weights.upper()}"
     length = f"{request.max_model_len:,}"
-    holds = f"the KV cache holds {plan.kv_tokens:,} tokens, {plan.concurrency:.2f} requests of {length} at once."
+    holds = f"the KV cache holds {plan.kv_tokens:,} tokens, or {plan.concurrency:.2f} requests of {length} at once."
     if plan.starts == "yes":
         return f"{name} starts on {where}: {holds}"
     per = " per GPU" if gpu.memory_bytes else ""
@@ -76,8 +79,8 @@ def _verdict(plan: Plan, style: Style) -> str:
     if plan.starts == "no":
         return f"{name} does not start on {where}: {missing}."
     if plan.missing_bytes:
-        return f"{name} probably does not start on {where}: by the likely estimate {missing}."
-    return f"{name} probably starts on {where}, but not by the highest estimate: {holds}"
+        return f"{name} probably does not start on {where}: by the likely estimate, {missing}."
+    return f"{name} probably starts on {where}, but not by the high estimate: {holds}"
 
 
 def _table(plan: Plan) -> str:
@@ -85,19 +88,19 @@ def _table(plan: Plan) -> str:
     rows = [
         ("weights", plan.weights_bytes, f"{request.weights.upper()}, {_parts(plan)}"),
         ("activation, buffers, graphs", other.likely, _source(plan)),
-        ("KV cache", plan.kv_bytes, f"{plan.kv_bytes_per_token:,} bytes a token, {plan.num_blocks:,} blocks"),
+        ("KV cache", plan.kv_bytes, f"{plan.kv_bytes_per_token:,} bytes per token, {plan.num_blocks:,} blocks"),
     ]
     if gpu.memory_bytes:
         left = gpu.memory_bytes - plan.requested_bytes
-        rows.append(("left alone", left, f"utilisation {request.gpu_memory_utilization:g}"))
-        rows.append(("total", gpu.memory_bytes, "by the driver" if request.gpus.measured else "by the catalogue"))
+        rows.append(("not used", left, f"utilisation {request.gpu_memory_utilization:g}"))
+        rows.append(("total", gpu.memory_bytes, "from the driver" if request.gpus.measured else "from the catalogue"))
     else:
         rows.pop(1)
     label, amount = max(len(row[0]) for row in rows), max(len(_gib(row[1])) for row in rows)
     return "\n".join(
         [
             "GiB per GPU" if gpu.memory_bytes else "GiB",
-            *(f"  {name:{label}}  {_gib(size):>{amount}}  {said}" for name, size, said in rows),
+            *(f"  {name:{label}}  {_gib(size):>{amount}}  {remark}" for name, size, remark in rows),
         ]
     )
 
@@ -117,7 +120,7 @@ def _parts(plan: Plan) -> str:
 def _source(plan: Plan) -> str:
     other = plan.activation_bytes
     if plan.measured:
-        return "measured at a start"
+        return "measured at a real start"
     if plan.request.other_bytes is not None:
         return "given"
     return f"estimated: {_gib(other.low)} to {_gib(other.high)}"
@@ -128,22 +131,22 @@ def _bar(plan: Plan, style: Style) -> str:
     marks = "█▓░·" if style.unicode else "#+-."
     taken = [plan.weights_bytes, other, max(0, plan.kv_bytes)]
     parts = [*taken, max(0, total - sum(taken))]
-    names = ("weights", "activation, buffers, graphs", "KV cache", "left alone")
+    names = ("weights", "activation, buffers, graphs", "KV cache", "not used")
     columns = _columns(parts, style.width - 2)
     line = "".join(mark * count for mark, count in zip(marks, columns, strict=True))
     legend = "  ".join(f"{mark} {name}" for mark, name, size in zip(marks, names, parts, strict=True) if size)
     end = total * len(line) // sum(parts)
-    over = [f" {' ' * (end - 1)}{'▲' if style.unicode else '^'} here the GPU ends"] if sum(taken) > total else []
+    over = [f" {' ' * (end - 1)}{'▲' if style.unicode else '^'} end of GPU memory"] if sum(taken) > total else []
     return "\n".join([f"[{line}]", *over, f" {legend}"])
 
 
 def _columns(parts: Sequence[int], width: int) -> list[int]:
-    """Share columns among parts, so that they fill the width and a part above 0 is seen."""
-    whole, done, columns = sum(parts), 0, list[int]()
+    """Divide columns among the parts: they fill the width, and each part above 0 gets at least one."""
+    total, done, columns = sum(parts), 0, list[int]()
     for part in parts:
         before = sum(columns)
         done += part
-        columns.append(max(1 if part else 0, done * width // whole - before))
+        columns.append(max(1 if part else 0, done * width // total - before))
     columns[columns.index(max(columns))] += width - sum(columns)
     return columns
 
@@ -157,12 +160,12 @@ def _capacity(plan: Plan, style: Style) -> str:
             if length <= plan.request.max_model_len
         ]
         if counts:
-            lines.append(_paragraph(f"Whole requests at once, by their length: {', '.join(counts)}.", style))
+            lines.append(_paragraph(f"Requests that fit at once, by length: {', '.join(counts)}.", style))
     if plan.decode_tokens_s_bound is not None and plan.decode_tokens_s_bound_full is not None:
         bound = (
             f"One request decodes at most {plan.decode_tokens_s_bound:.0f} tokens/s, "
-            f"{plan.decode_tokens_s_bound_full:.0f} with a full context: a bound by memory bandwidth"
-            f"{', with every token of the draft accepted' if plan.request.draft else ''}, not a forecast."
+            f"{plan.decode_tokens_s_bound_full:.0f} with a full context: an upper bound from memory bandwidth"
+            f"{', with every draft token accepted' if plan.request.draft else ''}, not a forecast."
         )
         lines.append(_paragraph(bound, style))
     return "\n".join(lines)
@@ -171,10 +174,10 @@ def _capacity(plan: Plan, style: Style) -> str:
 def _changes(plan: Plan, style: Style) -> str:
     if not plan.changes:
         return ""
-    lines = ["What would make it fit, the least cost to you first:"]
+    lines = ["Changes that would make it fit, cheapest first:"]
     for number, change in enumerate(plan.changes, start=1):
         lines.append(_indented(f"{number}. ", change.what, style))
-        # Not wrapped: it is to be pasted.
+        # Not wrapped, so that it can be pasted.
         lines.append(f"     {command_of(change.request)}")
     return "\n".join(lines)
 
@@ -211,7 +214,7 @@ def _indented(mark: str, text: str, style: Style) -> str:
     )
 
 
-def _painted(text: str, plan: Plan, style: Style) -> str:
+def _colored(text: str, plan: Plan, style: Style) -> str:
     return f"\033[{_STARTS[plan.starts]}m{text}\033[0m" if style.color else text
 
 

@@ -1,1 +1,1 @@
-"""What fits on which GPUs: models, hardware, the engine's arithmetic, advice; starts nothing."""
+"""Plan which models fit on which GPUs: models, hardware, the engine's arithmetic, advice; starts nothing."""

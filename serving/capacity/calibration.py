@@ -1,12 +1,12 @@
-"""Keep what real starts needed beside weights and KV cache, and find it again for the same configuration.
+"""Record what real starts needed besides weights and KV cache, and look it up for the same configuration.
 
-The file is `<state dir>/calibration.json`, replaced as a whole at every start that was read. Version 1:
+The file is `<state dir>/calibration.json`, replaced as a whole after each measured start. Version 1:
 
     {"version": 1, "starts": [{"configuration": {"model": "…", "gpu": "h200", …}, "engine_version": "0.33.0",
      "other_bytes": 4294967296}]}
 
-A configuration is all that shapes a pass, and so not the context, the utilisation and the number of requests asked for:
-they change what is left, not what is needed. Nothing is interpolated between configurations.
+A configuration is everything that shapes a pass. It excludes the context, the utilisation and the concurrency, which
+change what is left, not what is needed. Nothing is interpolated between configurations.
 """
 
 import json
@@ -18,16 +18,16 @@ from ..atomic import write_atomically
 from .sizing import ByteRange, PlanRequest, size_up
 
 _VERSION = 1
-_KEPT_STARTS = 200
+_MAX_STARTS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredStart:
-    """What an engine printed of its memory as it started."""
+    """What an engine printed about its memory at the start."""
 
     engine_version: str
     kv_cache_tokens: int
-    """As in `GPU KV cache size: N tokens`: exact, where the lines in GiB are rounded to ten million bytes."""
+    """From `GPU KV cache size: N tokens`, which is exact; the lines in GiB are rounded to ten million bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class _Start:
 
 
 def record_start(facts: MeasuredStart, request: PlanRequest, state: Path) -> None:
-    """Keep what a start needed; nothing is kept of one whose KV cache was given, since it measured nothing.
+    """Record what a vLLM start needed; skip a start whose KV cache size was given, because it measured nothing.
 
     Args:
         facts: what the engine printed.
         request: what it was started with.
-        state: the state dir; made if need be.
+        state: the state dir; created if needed.
     """
     if request.kv_cache_memory_bytes is not None or request.engine != "vllm":
         return
@@ -57,19 +57,19 @@ def record_start(facts: MeasuredStart, request: PlanRequest, state: Path) -> Non
         for known in _read(state)
         if (known.configuration, known.engine_version) != (start.configuration, start.engine_version)
     ]
-    _write([*others, start][-_KEPT_STARTS:], state)
+    _write([*others, start][-_MAX_STARTS:], state)
 
 
 def lookup(request: PlanRequest, state: Path, *, engine_version: str | None = None) -> int | None:
-    """Find what a start of exactly this configuration needed beside weights and KV cache; bytes.
+    """Return the bytes that a start of exactly this configuration needed besides weights and KV cache.
 
     Args:
         request: the configuration.
         state: the state dir.
-        engine_version: None: the last start counts, whatever the version.
+        engine_version: None means the last start of any version.
 
     Returns:
-        None: there was none.
+        None if there was no such start.
     """
     wanted = _configuration(request)
     found = [
@@ -81,7 +81,7 @@ def lookup(request: PlanRequest, state: Path, *, engine_version: str | None = No
 
 
 def calibration_path(state: Path) -> Path:
-    """Name the file below a state dir."""
+    """Return the path of the file in a state dir."""
     return state / "calibration.json"
 
 
@@ -103,17 +103,17 @@ def _configuration(request: PlanRequest) -> dict[str, str | int | bool | None]:
 
 
 def _other_bytes(facts: MeasuredStart, request: PlanRequest) -> int:
-    """Work out of the printed tokens what was taken; a plan with it comes to the same tokens."""
+    """Calculate from the printed tokens what was used; a plan with this value yields the same tokens."""
     bare = size_up(request, ByteRange(low=0, likely=0, high=0))
     page = bare.kv_bytes_per_token * request.block_size
-    # The tokens are int(num_blocks / blocks of one request * max_model_len): the least num_blocks that gives them.
+    # Printed is int(num_blocks / blocks per request * max_model_len); this is the smallest num_blocks that yields it.
     per_request = -(-request.max_model_len // request.block_size)
     num_blocks = -(-facts.kv_cache_tokens * per_request // request.max_model_len)
     return bare.kv_bytes - num_blocks * page
 
 
 def _read(state: Path) -> list[_Start]:
-    """Read the starts, oldest first; a file that cannot be read holds none: the next start writes it anew."""
+    """Read the starts, oldest first; an unreadable file counts as empty, and the next start overwrites it."""
     try:
         found: Any = json.loads(calibration_path(state).read_text(encoding="utf-8"))
         if found["version"] != _VERSION:
@@ -121,7 +121,7 @@ def _read(state: Path) -> list[_Start]:
         starts = [_Start(**start) for start in cast("list[dict[str, Any]]", found["starts"])]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
-    return [start for start in starts if type(start.other_bytes) is int]  # somebody may have edited it
+    return [start for start in starts if type(start.other_bytes) is int]  # the file may have been edited by hand
 
 
 def _write(starts: list[_Start], state: Path) -> None:

@@ -1,4 +1,4 @@
-"""The models that a plan knows by name, their bytes counted from their dimensions; reads no file."""
+"""Catalogue of the models that can be planned by name, with bytes counted from their dimensions; reads no file."""
 
 from .dimensions import TextDimensions, VisionDimensions, weight_bytes
 from .models import DraftShape, ModelShape, WeightBytes, WeightFormat
@@ -7,8 +7,8 @@ MEDIUM = "mistralai/Mistral-Medium-3.5-128B"
 SMALL = "mistralai/Mistral-Small-3.2-24B-Instruct-2506"
 
 # Dimensions of Mistral Medium 3.5 128B: https://mstojkovictt.github.io/kernel-tutorials/mistral-medium-3.5/ (from the
-# headers of its safetensors files, config.json and params.json), read 2026-11. The bytes counted from them are those
-# of the index file to the byte (133,605,834,656).
+# headers of its safetensors files, config.json and params.json), read 2026-11. The bytes counted from them equal the
+# index file's total (133,605,834,656).
 _MEDIUM_TEXT = TextDimensions(
     hidden_size=12288,
     num_layers=88,
@@ -36,7 +36,7 @@ _SMALL_VISION = VisionDimensions(hidden_size=1024, num_layers=24, intermediate_s
 
 
 def known_models() -> tuple[ModelShape, ...]:
-    """List the models that have a name here; the first is the default."""
+    """Return the models of the catalogue; the first is the default."""
     return (
         _shape(
             MEDIUM,
@@ -62,20 +62,20 @@ def known_models() -> tuple[ModelShape, ...]:
 
 
 def draft_for(model: ModelShape) -> DraftShape | None:
-    """Find the published draft of a model; None: there is none."""
+    """Return the published draft of a model, or None if there is none."""
     if model.name != MEDIUM:
         return None
     return DraftShape(
         name="mistralai/Mistral-Medium-3.5-128B-EAGLE",
         num_layers=2,
         # Two layers of the target's dimensions and `eagle_linear` 24576 -> 12288, all FP8 and all split over the GPUs
-        # (vLLM 0.32.0, model_executor/models/mistral_eagle.py); embedding and output matrix are the target's.
+        # (vLLM 0.32.0, model_executor/models/mistral_eagle.py); embedding and output matrix are shared with the target.
         weights=WeightBytes(
             sharded=_MEDIUM_TEXT.linears // 88 * 2 + 2 * 12288 * 12288,
             replicated=0,
             kv_projections=_MEDIUM_TEXT.kv_projections // 88 * 2,
         ),
-        # Both as its card starts it: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B-EAGLE, read 2026-11.
+        # Both as in its card: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B-EAGLE, read 2026-11.
         num_speculative_tokens=3,
         max_model_len=65536,
     )

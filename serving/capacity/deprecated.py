@@ -1,4 +1,4 @@
-"""Accept the old form of plan(), one argument per option, for one release; to be deleted with it."""
+"""Accept the old form of plan(), one argument per option, for one more release; then delete this file."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Count a Mistral-type model's parameters from its dimensions, and what they take in each format; pure arithmetic."""
+"""Count a Mistral-type model's parameters from its dimensions, and their bytes in each format; pure arithmetic."""
 
 from dataclasses import dataclass
 
@@ -20,33 +20,33 @@ class TextDimensions:
     intermediate_size: int
     vocab_size: int
     tied_embeddings: bool = False
-    """True: the output matrix is the embedding."""
+    """True means that the output matrix is the embedding."""
 
     @property
     def kv_projections(self) -> int:
-        """Count the parameters that make keys and values."""
+        """Parameters of the key and value projections."""
         return self.num_layers * 2 * self.hidden_size * self.num_kv_heads * self.head_dim
 
     @property
     def linears(self) -> int:
-        """Count the parameters of attention and MLP: what a quantised checkpoint quantises."""
+        """Parameters of attention and MLP, which are those that a quantised checkpoint quantises."""
         attention = 2 * self.hidden_size * self.num_heads * self.head_dim
         return self.num_layers * (attention + 3 * self.hidden_size * self.intermediate_size) + self.kv_projections
 
     @property
     def embeddings(self) -> int:
-        """Count the parameters of the embedding and of the output matrix."""
+        """Parameters of the embedding and the output matrix."""
         return self.vocab_size * self.hidden_size * (1 if self.tied_embeddings else 2)
 
     @property
     def norms(self) -> int:
-        """Count the parameters of the norms."""
+        """Parameters of the norms."""
         return (2 * self.num_layers + 1) * self.hidden_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisionDimensions:
-    """A Pixtral vision tower, and the projector behind it that merges `merge * merge` patches into one token."""
+    """A Pixtral vision tower and its projector, which merges `merge * merge` patches into one token."""
 
     hidden_size: int
     num_layers: int
@@ -56,11 +56,11 @@ class VisionDimensions:
 
     @property
     def linears(self) -> int:
-        """Count the parameters of the tower's attention and MLP."""
+        """Parameters of the tower's attention and MLP."""
         return self.num_layers * (4 * self.hidden_size**2 + 3 * self.hidden_size * self.intermediate_size)
 
     def rest(self, text_hidden_size: int) -> int:
-        """Count the norms, the patch convolution and the projector."""
+        """Return the parameters of the norms, the patch convolution and the projector."""
         norms = (2 * self.num_layers + 1) * self.hidden_size
         convolution = 3 * self.patch_size**2 * self.hidden_size
         projector = (
@@ -75,13 +75,13 @@ class VisionDimensions:
 def weight_bytes(
     text: TextDimensions, vision: VisionDimensions | None = None, *, fp8: bool = False, scale_bytes: int = 0
 ) -> WeightBytes:
-    """Add up the bytes of a checkpoint.
+    """Calculate the bytes of a checkpoint.
 
     Args:
         text: the language model.
-        vision: None: it sees no images.
-        fp8: True: the language model's matrices take one byte per parameter; all else stays BF16.
-        scale_bytes: of the scales beside FP8 matrices.
+        vision: the vision tower. None means that the model takes no images.
+        fp8: True means one byte per parameter in the language model's matrices; all else stays BF16.
+        scale_bytes: bytes of the scales that belong to FP8 matrices.
     """
     linear = _FP8 if fp8 else _BF16
     return WeightBytes(

@@ -1,4 +1,4 @@
-"""Ask the driver which GPUs this machine has; starts nothing on them."""
+"""Read from the driver which GPUs this machine has; starts nothing on them."""
 
 import re
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from .hardware import Gpu, GpuSet
 
 
 def gpus_here(environ: Mapping[str, str]) -> GpuSet | None:
-    """Find the NVIDIA GPUs of this machine that the environment lets an engine use; None: there are none.
+    """Return the NVIDIA GPUs of this machine that an engine may use, or None if there are none.
 
-    GPUs of several kinds count as so many of the smallest: a tensor-parallel engine gets no more out of them.
+    GPUs of several kinds count as that many of the smallest, because a tensor-parallel engine can use no more of each.
 
     Args:
         environ: `CUDA_VISIBLE_DEVICES` limits the GPUs, as it does for the engine.
@@ -28,8 +28,8 @@ def gpus_here(environ: Mapping[str, str]) -> GpuSet | None:
 
 def _gpu(nvml: ModuleType, handle: object) -> Gpu:
     title = str(nvml.nvmlDeviceGetName(handle))
-    # The driver's total includes what it keeps for itself, which no program gets: on an H200 (driver 580.159) 143771
-    # MiB, of which 616 are reserved; PyTorch, whose total vLLM multiplies, saw the rest, 139.80 GiB.
+    # The driver's total includes memory that it reserves for itself: on an H200 (driver 580.159) 616 of 143771 MiB.
+    # PyTorch, whose total vLLM multiplies, saw the rest, 139.80 GiB.
     memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     return Gpu(
@@ -42,7 +42,7 @@ def _gpu(nvml: ModuleType, handle: object) -> Gpu:
 
 
 def _bandwidth(nvml: ModuleType, handle: object) -> float:
-    """Two transfers per clock over the whole bus: RTX 4090, 10501 MHz and 384 bits, 1.008 TB/s as in its data sheet."""
+    """Assume two transfers per clock: 10501 MHz and 384 bits give the 1.008 TB/s of the RTX 4090's data sheet."""
     try:
         megahertz = nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM)
         return 2 * megahertz * 1e6 * nvml.nvmlDeviceGetMemoryBusWidth(handle) / 8
@@ -51,7 +51,7 @@ def _bandwidth(nvml: ModuleType, handle: object) -> float:
 
 
 def _kind(title: str) -> str:
-    """Name the kind as the catalogue does, or else by the driver's words."""
+    """Return the catalogue's name for a GPU, or one made from the driver's title."""
     for pattern, name in _KINDS:
         if re.search(pattern, title):
             return name

@@ -1,4 +1,4 @@
-"""Records and a catalogue of GPUs; asks no driver."""
+"""Records and a catalogue of GPUs; does not query the driver."""
 
 import re
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ class Gpu:
     """One kind of GPU."""
 
     name: str
-    """As on the command line: `h100`."""
+    """As on the command line, such as `h100`."""
     title: str
     memory_bytes: int
-    """What the engine sees as the card's total memory; bytes."""
+    """Total memory of the card as the engine sees it."""
     bandwidth_bytes_s: float
-    """Memory bandwidth, bytes per second, by its data sheet. 0: not known."""
+    """Memory bandwidth in bytes per second. 0 means not known."""
     compute_capability: tuple[int, int]
-    """(8, 9) and later multiply in FP8. (0, 0): not known."""
+    """(8, 9) and later have FP8 arithmetic. (0, 0) means not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class GpuSet:
     gpu: Gpu
     count: int
     measured: bool
-    """True: the driver said so; False: from the catalogue."""
+    """True if the driver reported them, False if they come from the catalogue."""
 
 
 def known_gpus() -> tuple[Gpu, ...]:
-    """List the GPUs that have a name here."""
+    """Return the GPUs of the catalogue."""
     return tuple(
         Gpu(
             name=name,
@@ -49,10 +49,10 @@ def known_gpus() -> tuple[Gpu, ...]:
 
 
 def parse_gpus(text: str) -> GpuSet:
-    """Read `h100:4`; `h100` is one. `cpu` is the CPU, with which no memory is counted.
+    """Parse `h100:4`; `h100` means one. `cpu` is the CPU, whose memory is not counted.
 
     Raises:
-        EngineError: no such GPU is known, or the number is none.
+        EngineError: the kind is not known, or the number is out of range.
     """
     kind, colon, number = text.strip().lower().partition(":")
     known = {gpu.name: gpu for gpu in (*known_gpus(), _CPU)}
@@ -60,17 +60,17 @@ def parse_gpus(text: str) -> GpuSet:
         close = get_close_matches(kind, known, n=1)
         hint = f"Did you mean `{close[0]}`? " if close else ""
         raise EngineError(
-            f"--gpus {text!r}: no GPU called {kind!r} is known.",
+            f"--gpus {text!r}: unknown GPU {kind!r}.",
             cause="",
-            do=f"{hint}Give a kind and a number, as h100:4. Known: {', '.join(known)}.",
+            do=f"{hint}Give a kind and a number, such as h100:4. Known: {', '.join(known)}.",
         )
     if colon and not _NUMBER.fullmatch(number):
         raise EngineError(
-            f"--gpus {text!r}: {number!r} is not a number of GPUs.", cause="", do=f"Give 1 to 999, as {kind}:4."
+            f"--gpus {text!r}: {number!r} is not a number of GPUs.", cause="", do=f"Give 1 to 999, such as {kind}:4."
         )
     count = int(number) if colon else 1
     if kind == _CPU.name and count > 1:
-        raise EngineError(f"--gpus {text!r}: a machine counts as one CPU.", cause="", do="Give --gpus cpu.")
+        raise EngineError(f"--gpus {text!r}: only one CPU can be planned for.", cause="", do="Give --gpus cpu.")
     return GpuSet(gpu=known[kind], count=count, measured=False)
 
 
@@ -79,11 +79,11 @@ _CPU = Gpu(name="cpu", title="CPU", memory_bytes=0, bandwidth_bytes_s=0, compute
 _NUMBER = re.compile(r"[1-9]\d{0,2}")
 
 # (name, title, total memory in GiB, bandwidth in TB/s, compute capability)
-# The total is what PyTorch reports and vLLM multiplies by the utilisation, which is less than the data sheet's GB. For
-# h100, h200 and b200 it is the input that the project's table of predictions states; for the others what PyTorch's
-# out-of-memory messages print in public reports ("GPU 0 has a total capacity of 94.97 GiB", read 2026-11; the least
-# where cards differ). A driver that is asked knows better: serving/capacity/gpus.py.
-# Bandwidths are the makers' data sheets': nvidia.com/data-center, nvidia.com/geforce, amd.com/instinct, read 2026-11.
+# The total is what PyTorch reports and vLLM multiplies by the utilisation; it is less than the data sheet's GB. For
+# h100, h200 and b200 it is the input of the project's table of predictions; for the others it is from PyTorch's
+# out-of-memory messages in public reports ("GPU 0 has a total capacity of 94.97 GiB", read 2026-11; the smallest value
+# if cards differ). The driver's own figure is more accurate: serving/capacity/gpus.py.
+# Bandwidths are from makers' data sheets: nvidia.com/data-center, nvidia.com/geforce, amd.com/instinct, read 2026-11.
 _CATALOGUE: tuple[tuple[str, str, float, float, tuple[int, int]], ...] = (
     ("h100", "NVIDIA H100 80GB SXM", 79.11, 3.35, (9, 0)),
     ("h200", "NVIDIA H200 141GB SXM", 139.81, 4.8, (9, 0)),

@@ -1,4 +1,4 @@
-"""Read a model's dimensions from its params.json or config.json; refuses what is not dense with full attention."""
+"""Read a model's dimensions from its params.json or config.json; refuses all but dense models with full attention."""
 
 import json
 from collections.abc import Mapping
@@ -13,39 +13,39 @@ from .models import WeightFormat
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What a model's configuration says of its shape."""
+    """The shape of a model as its configuration declares it."""
 
     path: Path
     text: TextDimensions
     vision: "Part | None"
-    """The vision tower's, not yet read: each family spells it differently. None: it sees no images."""
+    """The vision tower's object, not parsed because each family spells it differently. None means no image input."""
     max_position: int
-    """Tokens."""
-    announced: WeightFormat | None
-    """The format of the matrices. None: one of which only the weights themselves tell the bytes."""
+    """Tokens of the longest context."""
+    weight_format: WeightFormat | None
+    """The format of the matrices. None means another format, whose bytes only the weight files show."""
 
     @property
     def mistral_format(self) -> bool:
-        """True: params.json, and so consolidated*.safetensors."""
+        """True means params.json, which goes with consolidated*.safetensors."""
         return self.path.name == _MISTRAL
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read params.json, or config.json where there is none, which is the order of vLLM's `auto`.
+    """Read params.json, or config.json if there is none, in the order of vLLM's `auto`.
 
     Raises:
-        EngineError: there is none, it cannot be read, or the model is not of the kind that a plan can count.
+        EngineError: there is neither, it cannot be read, or the model is not of a kind that can be planned.
     """
     path = next((folder / name for name in (_MISTRAL, _HUGGING_FACE) if (folder / name).is_file()), None)
     if path is None:
         raise EngineError(
-            f"The folder {str(folder)!r} holds no model.",
+            f"The folder {str(folder)!r} contains no model.",
             cause=f"It has neither {_MISTRAL} nor {_HUGGING_FACE}.",
-            do="Give the folder that the model was downloaded to, or its name on the Hugging Face Hub.",
+            do="Give the folder that the model was downloaded to, or its Hugging Face Hub name.",
         )
     whole = Part(path, _json_object(path))
     text = whole.part("text_config") or whole
-    _refuse_what_cannot_be_counted(path, text)
+    _refuse_unsupported(path, text)
     multimodal = whole.part("multimodal")
     hidden, heads = text.number("dim", "hidden_size"), text.number("n_heads", "num_attention_heads")
     tied = [part.get(key) for part in (text, whole) for key in ("tied_embeddings", "tie_word_embeddings")]
@@ -59,15 +59,15 @@ def read_config(folder: Path) -> ModelConfig:
             head_dim=text.number("head_dim", default=hidden // heads),
             intermediate_size=text.number("hidden_dim", "intermediate_size"),
             vocab_size=text.number("vocab_size"),
-            tied_embeddings=bool(next((said for said in tied if said is not None), False)),
+            tied_embeddings=bool(next((value for value in tied if value is not None), False)),
         ),
         vision=whole.part("vision_config", "vision_encoder")
         or (multimodal.part("vision_encoder_args") if multimodal else None),
-        # 128,000 is what vLLM takes where params.json has none: transformers_utils/config.py, 0.32.0.
+        # vLLM assumes 128,000 if params.json has no value: transformers_utils/config.py, 0.32.0.
         max_position=text.number(
             "max_position_embeddings", "max_seq_len", default=128_000 if path.name == _MISTRAL else None
         ),
-        announced=_announced(whole.part("quantization", "quantization_config")),
+        weight_format=_weight_format(whole.part("quantization", "quantization_config")),
     )
 
 
@@ -75,7 +75,7 @@ def read_vision(part: "Part") -> VisionDimensions:
     """Read a vision tower's dimensions.
 
     Raises:
-        EngineError: it is not spelt as Mistral's are.
+        EngineError: its keys are not those of Mistral's models.
     """
     return VisionDimensions(
         hidden_size=part.number("hidden_size"),
@@ -87,46 +87,46 @@ def read_vision(part: "Part") -> VisionDimensions:
 
 
 class Part:
-    """One JSON object of a configuration, of which values are taken by either format's key."""
+    """One JSON object of a configuration; its values are looked up by either format's key."""
 
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
-        """Hold what stands in the file at `path`."""
+        """Wrap an object from the file at `path`."""
         self._path = path
         self._values = values
 
     def get(self, key: str) -> object:
-        """Take a value as it is; None: it is not there."""
+        """Return a value unchanged, or None if the key is missing."""
         return self._values.get(key)
 
-    def names(self, beginnings: tuple[str, ...]) -> bool:
-        """Tell whether there is a key with one of these beginnings."""
-        return any(key.startswith(beginnings) for key in self._values)
+    def has_key_starting_with(self, prefixes: tuple[str, ...]) -> bool:
+        """Return whether any key has one of these prefixes."""
+        return any(key.startswith(prefixes) for key in self._values)
 
     def part(self, *keys: str) -> "Part | None":
-        """Take the first of these objects that is there.
+        """Return the first of these objects that is present and not empty, or None.
 
         Raises:
-            EngineError: it is no object.
+            EngineError: the value is not an object.
         """
         key = next((key for key in keys if self._values.get(key)), None)
         if key is None:
             return None
         found: Any = self._values[key]
         if not isinstance(found, dict):
-            raise _unreadable(self._path, f"`{key}` is {found!r}; an object is needed")
+            raise _unusable(self._path, f"`{key}` is {found!r}; expected an object")
         return Part(self._path, cast("Mapping[str, Any]", found))
 
     def number(self, *keys: str, default: int | None = None) -> int:
-        """Take the first of these numbers that is there.
+        """Return the first of these numbers that is present, else the default.
 
         Raises:
-            EngineError: it is no number above 0, or none is there and there is no default.
+            EngineError: the value is not a whole number above 0, or is missing and has no default.
         """
         found: Any = next((self._values[key] for key in keys if self._values.get(key) is not None), default)
         if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-            said = "is missing" if found is None else f"is {found!r}"
-            raise _unreadable(
-                self._path, f"{' or '.join(f'`{key}`' for key in keys)} {said}; a positive number is needed"
+            problem = "is missing" if found is None else f"is {found!r}"
+            raise _unusable(
+                self._path, f"{' or '.join(f'`{key}`' for key in keys)} {problem}; expected a whole number above 0"
             )
         return found
 
@@ -136,25 +136,24 @@ _HUGGING_FACE = "config.json"
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
+# Layers that keep a state instead of keys and values: Mamba layers, which Nemotron-H, Falcon-H1 and Jamba mix in.
+_STATE_KEY_PREFIXES = ("mamba_", "ssm_", "hybrid_override_pattern")
 
-# Layers with a state in place of keys and values: Mamba's, as Nemotron-H, Falcon-H1 and Jamba mix them in.
-_STATE = ("mamba_", "ssm_", "hybrid_override_pattern")
 
-
-def _refuse_what_cannot_be_counted(path: Path, text: Part) -> None:
-    """Refuse what would be planned wrongly: experts, latent attention, layers that see a part of the context."""
+def _refuse_unsupported(path: Path, text: Part) -> None:
+    """Refuse models whose plan would be wrong: experts, latent attention, layers that see only part of the context."""
     if text.get("moe") or any(text.get(key) not in (None, 0, 1) for key in _EXPERTS):
-        raise _not_counted(path, "It has experts")
+        raise _unsupported(path, "It is a mixture of experts")
     if text.get("kv_lora_rank") or text.get("qk_nope_head_dim"):
-        raise _not_counted(path, "Its attention keeps latent vectors")
+        raise _unsupported(path, "It uses latent attention")
     window = text.get("sliding_window") and text.get("use_sliding_window") in (None, True)
     layers: Any = text.get("layer_types") or []
     whole = isinstance(layers, list) and set(map(str, cast("list[object]", layers))) <= {"full_attention"}
-    if window or not whole or text.names(_STATE):
-        raise _not_counted(path, "Not all of its layers attend to the whole context")
+    if window or not whole or text.has_key_starting_with(_STATE_KEY_PREFIXES):
+        raise _unsupported(path, "Not all of its layers attend to the whole context")
 
 
-def _announced(quantization: Part | None) -> WeightFormat | None:
+def _weight_format(quantization: Part | None) -> WeightFormat | None:
     if quantization is None:
         return "bf16"
     fp8 = quantization.get("qformat_weight") == "fp8_e4m3" or quantization.get("quant_method") == "fp8"
@@ -165,23 +164,23 @@ def _json_object(path: Path) -> Mapping[str, Any]:
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unusable(path, str(error)) from error
     if not isinstance(found, dict):
-        raise _unreadable(path, f"it holds a {type(found).__name__}, not an object")
+        raise _unusable(path, f"it holds a {type(found).__name__}, not an object")
     return cast("Mapping[str, Any]", found)
 
 
-def _unreadable(path: Path, cause: str) -> EngineError:
+def _unusable(path: Path, cause: str) -> EngineError:
     return EngineError(
-        f"{path} does not describe a model that can be planned.",
+        f"{path} is not a usable model configuration.",
         cause=cause + ".",
         do="Download the file again, or give the name of a known model.",
     )
 
 
-def _not_counted(path: Path, cause: str) -> EngineError:
+def _unsupported(path: Path, cause: str) -> EngineError:
     return EngineError(
-        f"{path} describes a model that is not planned.",
-        cause=cause + "; a plan counts dense models with full attention only, and would be wrong here.",
-        do="Start the engine without a plan: it says itself how many tokens its KV cache holds.",
+        f"{path} describes a model that cannot be planned.",
+        cause=cause + "; a plan covers only dense models with full attention and would be wrong for it.",
+        do="Start the engine without a plan; it prints how many tokens its KV cache holds.",
     )

@@ -1,4 +1,4 @@
-"""Read a dense model, or a draft, from its own folder: its shape, and the exact bytes of its weights; loads none."""
+"""Read the shape of a dense model or a draft, and the exact bytes of its weights, from its folder; loads no weights."""
 
 import json
 import re
@@ -17,10 +17,10 @@ from .safetensors import Tensor, read_tensors
 def read_model(folder: Path) -> ModelShape:
     """Read a model's configuration, and the headers of its safetensors files if there are any.
 
-    Its name is the whole path: an engine starts in another folder, and a measured start is found again by it.
+    The name is the absolute path, because an engine runs in another folder and measured starts are looked up by name.
 
     Raises:
-        EngineError: it is no folder of a dense model whose layers all attend to the whole context.
+        EngineError: the folder holds no dense model whose layers all attend to the whole context.
     """
     folder = folder.resolve()
     config = read_config(folder)
@@ -28,13 +28,13 @@ def read_model(folder: Path) -> ModelShape:
     text = config.text
     if tensors:
         weight_format = _format_of(folder, tensors)
-        kept = [tensor for tensor in tensors if not (text.tied_embeddings and _is_output(tensor.name))]
-        weights, source = _sum(kept), f"{config.path.name} and the headers of the safetensors files in {folder}"
+        loaded = [tensor for tensor in tensors if not (text.tied_embeddings and _is_output(tensor.name))]
+        weights, source = _sum(loaded), f"{config.path.name} and the headers of the safetensors files in {folder}"
     else:
-        weight_format = _announced(config)
+        weight_format = _declared_format(config)
         vision = read_vision(config.vision) if config.vision else None
         weights = weight_bytes(text, vision, fp8=weight_format == "fp8")
-        source = f"{config.path}; no weights are there, so their bytes are counted from the dimensions"
+        source = f"{config.path}; no weight files, so the bytes are counted from the dimensions"
     return ModelShape(
         name=str(folder),
         title=folder.name,
@@ -53,18 +53,18 @@ def read_model(folder: Path) -> ModelShape:
 
 
 def read_draft(folder: Path, model: ModelShape) -> DraftShape:
-    """Read a draft model of the EAGLE kind.
+    """Read an EAGLE-type draft model.
 
     Args:
-        folder: where it is.
-        model: for which it proposes.
+        folder: the draft's folder.
+        model: the model that the draft proposes tokens for.
 
     Raises:
-        EngineError: it is no folder of a draft, or of one whose KV cache has another shape than the model's.
+        EngineError: the folder holds no draft, or its KV cache has another shape than the model's.
     """
     if not folder.is_dir():
         raise EngineError(
-            f"There is no draft {str(folder)!r}.",
+            f"The draft folder {str(folder)!r} does not exist.",
             cause="",
             do="Give `eagle` for the published draft of the model, or the folder of a draft.",
         )
@@ -73,28 +73,30 @@ def read_draft(folder: Path, model: ModelShape) -> DraftShape:
     text = config.text
     if (text.num_kv_heads, text.head_dim) != (model.num_kv_heads, model.head_dim):
         raise EngineError(
-            f"The draft {str(folder)!r} is not planned beside {model.title}.",
-            cause=f"Its layers keep {text.num_kv_heads} KV heads of {text.head_dim}, the model's {model.num_kv_heads} "
-            f"of {model.head_dim}; a plan counts drafts whose keys and values are as large as the model's.",
-            do="Give a draft that was made for this model, or leave --draft out.",
+            f"The draft {str(folder)!r} cannot be planned for {model.title}.",
+            cause=f"It has {text.num_kv_heads} KV heads of size {text.head_dim}, the model has {model.num_kv_heads} of "
+            f"size {model.head_dim}; a plan covers only drafts whose keys and values are as large as the model's.",
+            do="Give a draft that was made for this model, or omit --draft.",
         )
     tensors = read_tensors(_weight_files(folder, config))
     if tensors:
-        # Embedding and output matrix are the target's, even where the draft's file has a copy.
+        # The target's embedding and output matrix are used, even if the draft's file has copies.
         weights = _sum([tensor for tensor in tensors if not (_is_output(tensor.name) or _is_embedding(tensor.name))])
     else:
-        fp8 = _announced(config) == "fp8"
-        own = weight_bytes(text, fp8=fp8)
-        joined = 2 * text.hidden_size**2 * (1 if fp8 else 2)
+        fp8 = _declared_format(config) == "fp8"
+        layers = weight_bytes(text, fp8=fp8)
+        input_projection = 2 * text.hidden_size**2 * (1 if fp8 else 2)
         shared = text.embeddings * 2
         weights = WeightBytes(
-            sharded=own.sharded - shared + joined, replicated=own.replicated, kv_projections=own.kv_projections
+            sharded=layers.sharded - shared + input_projection,
+            replicated=layers.replicated,
+            kv_projections=layers.kv_projections,
         )
     return DraftShape(
         name=str(folder),
         num_layers=text.num_layers,
         weights=weights,
-        num_speculative_tokens=3,  # as the published drafts are started
+        num_speculative_tokens=3,  # as for the published drafts
         max_model_len=config.max_position,
     )
 
@@ -105,24 +107,25 @@ _KEYS_AND_VALUES = (".wk.", ".wv.", ".k_proj.", ".v_proj.")
 
 
 def _weight_files(folder: Path, config: ModelConfig) -> list[Path]:
-    """List the files of the layout that belongs to the configuration; a repository may hold the weights twice."""
+    """Return the weight files of the configuration's layout; a repository may hold the weights in both layouts."""
     consolidated = sorted(folder.glob("consolidated*.safetensors"))
     others = sorted(set(folder.glob("*.safetensors")) - set(consolidated))
     files = consolidated if config.mistral_format else others
-    here = {path.name for path in files}
-    named = _named_by_index(folder, config)
-    for missing in sorted((named or _numbered(here)) - here):
+    present = {path.name for path in files}
+    indexed = _files_in_index(folder, config)
+    for missing in sorted((indexed or _numbered_files(present)) - present):
+        source = "the index lists it" if indexed else "the numbering of the other files includes it"
         raise EngineError(
-            f"The weights in {str(folder)!r} are not complete.",
-            cause=f"{missing} is not there, though {'the index names it' if named else 'the others count it'}.",
-            do="Download the folder again; what is there already is kept.",
+            f"The weights in {str(folder)!r} are incomplete.",
+            cause=f"{missing} is missing, but {source}.",
+            do="Download the folder again; files that are already there are kept.",
         )
-    # Beside what the index names may lie an adapter, or the weights once more in another precision.
-    return [path for path in files if not named or path.name in named]
+    # Files outside the index may be an adapter, or the same weights in another precision.
+    return [path for path in files if not indexed or path.name in indexed]
 
 
-def _numbered(names: Collection[str]) -> set[str]:
-    """List the parts that belong to those that are here, by their numbers."""
+def _numbered_files(names: Collection[str]) -> set[str]:
+    """Return all the files that the numbering of these files implies."""
     parts = [found for name in names if (found := _PART.fullmatch(name))]
     return {
         f"{found['before']}{number:0{len(found['number'])}}-of-{found['count']}.safetensors"
@@ -134,17 +137,17 @@ def _numbered(names: Collection[str]) -> set[str]:
 _PART = re.compile(r"(?P<before>.*-)(?P<number>\d+)-of-(?P<count>\d{1,5})\.safetensors")
 
 
-def _named_by_index(folder: Path, config: ModelConfig) -> set[str]:
+def _files_in_index(folder: Path, config: ModelConfig) -> set[str]:
     index = folder / ("consolidated" if config.mistral_format else "model")
     path = index.with_name(index.name + ".safetensors.index.json")
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         return {str(name) for name in found["weight_map"].values()}
     except FileNotFoundError:
-        return set()  # one file needs no index
+        return set()  # a single file needs no index
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(
-            f"{path} is no index of weights.", cause=f"{type(error).__name__}: {error}.", do="Download it again."
+            f"{path} is not a valid weight index.", cause=f"{type(error).__name__}: {error}.", do="Download it again."
         ) from error
 
 
@@ -159,29 +162,29 @@ def _format_of(folder: Path, tensors: Sequence[Tensor]) -> WeightFormat:
     if most in ("BF16", "F16", "F32"):
         return "bf16"
     raise EngineError(
-        f"The weights in {str(folder)!r} are {most}.",
-        cause="A plan knows FP8 and BF16.",
-        do="Start the engine without a plan: it says itself how many tokens its KV cache holds.",
+        f"The weights in {str(folder)!r} are stored as {most}.",
+        cause="A plan covers only FP8 and BF16.",
+        do="Start the engine without a plan; it prints how many tokens its KV cache holds.",
     )
 
 
-def _announced(config: ModelConfig) -> WeightFormat:
-    if config.announced is None:
+def _declared_format(config: ModelConfig) -> WeightFormat:
+    if config.weight_format is None:
         raise EngineError(
-            f"The weights that {config.path} describes cannot be counted.",
-            cause="They are quantised, not to plain FP8, and none are there whose bytes could be read.",
-            do="Download the weights: a plan reads their bytes from the headers.",
+            f"The size of the weights that {config.path} describes is not known.",
+            cause="They are quantised to another format than plain FP8, and there are no weight files to read.",
+            do="Download the weights; a plan reads their bytes from the files' headers.",
         )
-    return config.announced
+    return config.weight_format
 
 
 def _sum(tensors: Sequence[Tensor]) -> WeightBytes:
-    """Add up what an engine splits and what it repeats; the order of the tests is the rule."""
+    """Add up what an engine splits and what it replicates; the order of the conditions matters."""
     sharded = replicated = keys_and_values = vision_sharded = vision_replicated = 0
     for tensor in tensors:
         size = _loaded_bytes(tensor)
         if _is_vision(tensor.name):
-            # Split are the tower's matrices; its norms and its convolution are whole, and so is the projector.
+            # The tower's matrices are split; its norms, its convolution and the projector are replicated.
             if len(tensor.shape) == 2 and not any(word in tensor.name for word in _PROJECTOR):
                 vision_sharded += size
             else:
@@ -202,7 +205,7 @@ def _sum(tensors: Sequence[Tensor]) -> WeightBytes:
 
 
 def _loaded_bytes(tensor: Tensor) -> int:
-    """Count a matrix stored in FP32 as the two bytes per number that an engine makes of it; scales stay as they are."""
+    """Return a tensor's bytes once loaded: FP32 matrices are converted to two bytes per number, scales are not."""
     stored_wide = tensor.dtype == "F32" and len(tensor.shape) > 1 and "scale" not in tensor.name
     return 2 * prod(tensor.shape) if stored_wide else tensor.num_bytes
 

@@ -1,4 +1,4 @@
-"""Records of a model's shape and of the bytes its weights take; reads no file, knows no engine."""
+"""Records of a model's shape and the bytes of its weights; reads no file, independent of the engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ WeightFormat = Literal["fp8", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class WeightBytes:
-    """Bytes of a checkpoint's weights, by what an engine does with them under tensor parallelism."""
+    """Bytes of a checkpoint's weights, by how an engine distributes them under tensor parallelism."""
 
     sharded: int
-    """Split over the GPUs: the matrices of the language model."""
+    """Matrices of the language model, split over the GPUs."""
     replicated: int
-    """Whole on every GPU: norms and scales of the language model."""
+    """Norms and scales of the language model, whole on every GPU."""
     kv_projections: int = 0
-    """The part of `sharded` that makes keys and values: it is split by KV heads, so on no more GPUs than there are."""
+    """The part of `sharded` that makes keys and values; it is split by KV heads, so over at most that many GPUs."""
     vision_sharded: int = 0
-    """The vision tower's matrices, split over the GPUs. 0: the model sees no images."""
+    """The vision tower's matrices, split over the GPUs. 0 means that the model takes no images."""
     vision_replicated: int = 0
     """The projector, the patch convolution and the tower's norms, whole on every GPU."""
 
     def total(self, *, language_model_only: bool = False) -> int:
-        """Add up the whole checkpoint, or its language model alone."""
+        """Return the bytes of the whole checkpoint, or of its language model alone."""
         return (
             self.sharded
             + self.replicated
@@ -32,25 +32,25 @@ class WeightBytes:
         )
 
     def per_gpu(self, tensor_parallel_size: int, num_kv_heads: int, *, language_model_only: bool = False) -> int:
-        """Add up what one GPU of a tensor-parallel group holds.
+        """Return the bytes that one GPU of a tensor-parallel group holds.
 
         Source: vLLM 0.32.0, model_executor/layers/linear.py (QKVParallelLinear keeps a whole KV head per GPU) and
         model_executor/models/pixtral.py (projector and patch convolution replicated, the tower's linears split).
         """
         split = self.sharded + (0 if language_model_only else self.vision_sharded)
         whole = self.replicated + (0 if language_model_only else self.vision_replicated)
-        kv_again = max(0, self.kv_projections // num_kv_heads - self.kv_projections // tensor_parallel_size)
-        return split // tensor_parallel_size + whole + kv_again
+        repeated_kv = max(0, self.kv_projections // num_kv_heads - self.kv_projections // tensor_parallel_size)
+        return split // tensor_parallel_size + whole + repeated_kv
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """One dense decoder-only model, as far as its memory and speed depend on it."""
+    """The properties of a dense decoder-only model that determine its memory and speed."""
 
     name: str
-    """A name on the Hugging Face Hub, or a folder: what an engine is told to load."""
+    """A Hugging Face Hub name, or a folder: what the engine loads."""
     title: str
-    """What people call it."""
+    """The name shown to people."""
     hidden_size: int
     num_layers: int
     num_heads: int
@@ -59,23 +59,23 @@ class ModelShape:
     intermediate_size: int
     vocab_size: int
     max_position: int
-    """Tokens of the longest context it was made for."""
+    """Tokens of the longest context that the model supports."""
     weights: Mapping[WeightFormat, WeightBytes]
-    """Per format that can be served. The first is the one that is shipped."""
+    """By format that can be served; the first is the released one."""
     sees_images: bool
     source: str
-    """Where the numbers are from: a document and the day it was read, or a folder."""
+    """Where the numbers come from: a document and the date it was read, or a folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DraftShape:
-    """A draft model for speculative decoding, as EAGLE makes them: a few layers of the target's dimensions."""
+    """An EAGLE-type draft model for speculative decoding: a few layers with the target's dimensions."""
 
     name: str
     num_layers: int
-    """Each adds a layer of KV cache."""
+    """Each adds one layer to the KV cache."""
     weights: WeightBytes
     num_speculative_tokens: int
     """Tokens proposed per step."""
     max_model_len: int
-    """Tokens of context the draft is good for; beyond it nothing is proposed."""
+    """Tokens of context up to which the draft works; beyond it, it proposes nothing."""

@@ -29,7 +29,7 @@ def nearest_fit(
     Args:
         plan: what was started.
         symptom: the doctor's name for what ended the start.
-        longest_tokens: the longest context that the engine itself said would fit. None if it said nothing.
+        longest_tokens: the longest context that fits according to the engine. None if it printed none.
         available_kv_gib: GiB for the KV cache per GPU, as the engine measured it; overrides the planned value. None if
             the start ended before the measurement.
 
@@ -43,10 +43,10 @@ def nearest_fit(
     if tokens >= min(SHORTEST_USEFUL, plan.request.max_model_len // 2):
         return capped
     if available_kv_gib is None:
-        # Without a measurement, assume that it needs the high end of the estimate.
+        # Without a measurement, assume the high end of the estimate.
         other = plan.activation_bytes.high
     else:
-        # Printed with two decimals, so up to half of the last one may be missing.
+        # Printed with two decimals, so the true value may be up to 0.005 smaller.
         other = plan.requested_bytes - plan.weights_bytes - int((available_kv_gib - 0.005) * 2**30)
     changes = decide(replace(plan.request, other_bytes=other), lambda _: None).changes
     if not changes:

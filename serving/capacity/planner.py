@@ -1,4 +1,4 @@
-"""Plan a model on GPUs from the options that a person gives; refuses what no engine would start."""
+"""Plan a model on GPUs from the user's options; refuses what no engine would start."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ from .splitting import can_split, widest_split
 Measured = Callable[[PlanRequest], int | None]
 """Return the bytes that a real start of exactly this configuration needed besides weights and KV cache, or None."""
 
-# A context is chosen so that this many requests of its length fit: a few agents working at once.
+# A chosen context lets this many requests of its length fit: a few agents working at once.
 _RUNS_AT_ONCE = 4
 _SHORTEST_STEP = 8192
 # The model card of Mistral Medium 3.5 128B: https://huggingface.co/mistralai/Mistral-Medium-3.5-128B, 2026-11.
@@ -51,7 +51,7 @@ def plan(options: PlanOptions, *, measured: Measured | None = None) -> Plan:
 
 
 def complete(options: PlanOptions) -> PlanRequest:
-    """Decide every open field, `max_model_len` as the longest of the model: whether that fits is not checked here.
+    """Fill in every open field; `max_model_len` becomes the model's longest, without a check that it fits.
 
     Raises:
         EngineError: a model, draft or GPU is not known.
@@ -128,7 +128,7 @@ def find_model(name: str) -> ModelShape:
     hint = f"Did you mean {known[close[0]].name}? " if close else ""
     names = ", ".join(model.name for model in known_models())
     raise EngineError(
-        f"The model {name!r} is not known, and no folder of that name is here.",
+        f"Unknown model {name!r}; there is no folder of that name either.",
         cause="",
         do=f"{hint}Known: {names}, pocket. Any other dense model can be planned from the folder it was downloaded to.",
     )
@@ -145,8 +145,8 @@ def find_draft(name: str, model: ModelShape) -> DraftShape:
     draft = own_draft(model)
     if draft is None:
         raise _refusal(
-            f"No EAGLE draft of {model.title} is known.",
-            "Leave --draft out, or give the folder of one: --draft FOLDER.",
+            f"No EAGLE draft is known for {model.title}.",
+            "Omit --draft, or give the folder of one: --draft FOLDER.",
         )
     return draft
 
@@ -170,11 +170,11 @@ def refuse_impossible(request: PlanRequest) -> None:
     model, split = request.model, request.tensor_parallel_size
     if request.weights not in model.weights:
         raise _refusal(
-            f"{model.title} has no weights in {request.weights}.", f"Take --weights {' or '.join(model.weights)}."
+            f"{model.title} has no weights in {request.weights}.", f"Use --weights {' or '.join(model.weights)}."
         )
     if split > request.gpus.count:
         raise _refusal(
-            f"--tensor-parallel-size {split} needs {split} GPUs, and there are {request.gpus.count}.",
+            f"--tensor-parallel-size {split} needs {split} GPUs, but there are {request.gpus.count}.",
             f"Give at most {request.gpus.count}, or more GPUs: --gpus {request.gpus.gpu.name}:{split}.",
         )
     if not can_split(model, split):
@@ -182,16 +182,16 @@ def refuse_impossible(request: PlanRequest) -> None:
         raise _refusal(
             f"{model.title} cannot be split over {split} GPUs: it has {model.num_heads} heads, {model.num_kv_heads} "
             f"KV heads and an MLP of {model.intermediate_size}.",
-            f"Give --tensor-parallel-size one of {allowed}.",
+            f"Use one of these for --tensor-parallel-size: {allowed}.",
         )
     if request.max_model_len > model.max_position:
         raise _refusal(
-            f"--context {request.max_model_len} is longer than {model.title} was made for.",
+            f"--context {request.max_model_len} is longer than {model.title} supports.",
             f"Give at most {model.max_position}.",
         )
     if not 0 < request.gpu_memory_utilization <= 1:
         raise _refusal(
-            f"--gpu-memory-utilization {request.gpu_memory_utilization} is no share of a GPU.",
+            f"--gpu-memory-utilization {request.gpu_memory_utilization} is not a share of a GPU.",
             "Give more than 0 and at most 1; 0.85 is the default.",
         )
 
@@ -212,12 +212,12 @@ def _refuse_numbers(request: PlanRequest) -> None:
     if request.engine == "vllm" and request.max_num_seqs > request.max_num_batched_tokens:
         raise _refusal(
             f"--max-num-seqs {request.max_num_seqs} is more than the {request.max_num_batched_tokens} tokens of one "
-            "pass, and every request computes one at the least.",
-            f"Give at most {request.max_num_batched_tokens}, or more --max-num-batched-tokens.",
+            "pass, and each request needs at least one.",
+            f"Give at most {request.max_num_batched_tokens}, or raise --max-num-batched-tokens.",
         )
     # vLLM 0.32.0, v1/attention/backends, `get_supported_kernel_block_sizes`.
     if request.engine == "vllm" and request.gpus.gpu.memory_bytes and request.block_size % 16:
-        raise _refusal(f"--block-size {request.block_size} suits no kernel of vLLM.", "Give a multiple of 16.")
+        raise _refusal(f"No vLLM kernel supports --block-size {request.block_size}.", "Give a multiple of 16.")
 
 
 def _refusal(what: str, do: str) -> EngineError:
@@ -232,7 +232,7 @@ def _sized(request: PlanRequest, measured: Measured) -> Plan:
 
 
 def _with_context(request: PlanRequest, runs: int, measured: Measured) -> PlanRequest:
-    """Choose the longest usual context that `runs` requests fit in at once, else one request, else the shortest."""
+    """Choose the longest usual context at which `runs` requests fit, else at which one fits, else the shortest."""
     steps = [request.model.max_position]
     while steps[-1] > _SHORTEST_STEP:
         steps.append(1 << ((steps[-1] - 1).bit_length() - 1))
@@ -249,11 +249,9 @@ def _choice(plan: Plan, runs: int) -> str:
     """Format the note on how the context was chosen."""
     length = f"{plan.request.max_model_len:,}"
     if plan.starts != "yes":
-        return f"No usual context starts for certain; this is for the shortest, {length}. --context overrules it."
+        return f"No usual context is certain to start; this plan is for the shortest, {length}. --context overrides it."
     at_once = f"{runs} requests fit" if plan.concurrency >= runs > 1 else "one request fits"
-    return (
-        f"The context was chosen: {length}, the longest usual one of which {at_once} at once. --context overrules it."
-    )
+    return f"Chosen context: {length}, the longest usual one at which {at_once} at once. --context overrides it."
 
 
 def _nothing_measured(_: PlanRequest) -> None:

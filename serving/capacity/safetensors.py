@@ -1,7 +1,7 @@
-"""Read which tensors a safetensors file holds from its header; loads none of them.
+"""Read from a safetensors file's header which tensors it holds; loads none of them.
 
-Format: https://huggingface.co/docs/safetensors, read 2026-11: eight bytes, little-endian, the length of a JSON object;
-the object; then the tensors' bytes at the offsets that the object names.
+Format: https://huggingface.co/docs/safetensors, read 2026-11: the length of a JSON object in eight little-endian bytes,
+the object, then the tensors' bytes at the offsets given in the object.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any
 
 from ..errors import EngineError
 
-# The format's own limit; a larger number is no length but some other file's first bytes.
-_LONGEST_HEADER_BYTES = 100_000_000
+# The format's limit; a larger number means that this is another kind of file.
+_MAX_HEADER_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Tensor:
 
     name: str
     dtype: str
-    """As the header says: `F8_E4M3`, `BF16`."""
+    """As in the header: `F8_E4M3`, `BF16`."""
     shape: tuple[int, ...]
     num_bytes: int
 
@@ -32,7 +32,7 @@ def read_tensors(files: Sequence[Path]) -> tuple[Tensor, ...]:
     """Read the headers of a checkpoint's files.
 
     Raises:
-        EngineError: a file is no safetensors file, or not all of it is there.
+        EngineError: a file is not a safetensors file, or is incomplete.
     """
     return tuple(tensor for path in files for tensor in _tensors(path))
 
@@ -43,19 +43,19 @@ def _tensors(path: Path) -> list[Tensor]:
             size = file.seek(0, SEEK_END)
             file.seek(0)
             length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(_LONGEST_HEADER_BYTES, size - 8):
-                raise _broken(path, f"it has {size:,} bytes, and its header should have {length:,}")
+            if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
+                raise _broken(path, f"it has {size:,} bytes, but it gives the header length as {length:,}")
             header: Any = json.loads(file.read(length))
         header.pop("__metadata__", None)
         found = [_tensor(name, entry) for name, entry in header.items()]
-    except OSError as error:  # a link of the client's cache whose content was deleted, too
+    except OSError as error:  # also a symlink of the client's cache whose target was deleted
         raise _broken(path, f"it cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _broken(path, f"its header cannot be read ({type(error).__name__})") from error
-    # The offsets run from 0 on and leave no gaps: the format says so.
-    whole = 8 + length + sum(tensor.num_bytes for tensor in found)
-    if size < whole:
-        raise _broken(path, f"it has {size:,} of {whole:,} bytes")
+        raise _broken(path, f"its header is invalid ({type(error).__name__})") from error
+    # According to the format, the offsets start at 0 and leave no gaps.
+    expected = 8 + length + sum(tensor.num_bytes for tensor in found)
+    if size < expected:
+        raise _broken(path, f"it has {size:,} of {expected:,} bytes")
     return found
 
 
@@ -69,7 +69,7 @@ def _tensor(name: str, entry: dict[str, Any]) -> Tensor:
 
 def _broken(path: Path, cause: str) -> EngineError:
     return EngineError(
-        f"{path} is not a whole safetensors file.",
+        f"{path} is not a complete safetensors file.",
         cause=cause + ".",
-        do="Download it again; an interrupted download and a Git LFS pointer look like this.",
+        do="Download it again; interrupted downloads and Git LFS pointers look like this.",
     )

@@ -43,7 +43,7 @@ class PlanOptions:
     """`eagle` for the model's own draft, or the folder of a draft. None means no speculative decoding."""
     engine: EngineName = "vllm"
     """The engine whose arithmetic is used."""
-    # The model card's 0.8 is for eight 80 GB GPUs, with room to spare; the engine's default of 0.92 leaves too little
+    # The model card's 0.8 is for eight 80 GB GPUs, with memory to spare; the engine's default of 0.92 leaves too little
     # for a peak that the profile run did not reach.
     gpu_memory_utilization: float = 0.85
     """Share of each GPU's total memory that the engine may use, above 0 and at most 1."""

@@ -1,4 +1,4 @@
-"""What would make a request fit: in the order of what it costs the user, and each change planned to its end."""
+"""Changes that make a request fit: in order of their cost to the user, each planned in full."""
 
 from dataclasses import replace
 
@@ -8,29 +8,29 @@ from serving.capacity.hardware import GIB, Gpu, GpuSet, parse_gpus
 from serving.capacity.planner import find_model, plan
 from serving.capacity.sizing import Plan, PlanOptions
 
-NO_IMAGES = ("do without images: the vision tower is not loaded", "--language-model-only")
-FP8_CACHE = ("keep keys and values in FP8: half the bytes, perhaps a little less exact", "--kv fp8")
+NO_IMAGES = ("disable image input: the vision tower is not loaded", "--language-model-only")
+FP8_CACHE = ("store the KV cache in FP8: half the bytes, possibly slightly less accurate", "--kv fp8")
 SMALL = "mistralai/Mistral-Small-3.2-24B-Instruct-2506"
 
 
 def small_model(context: int) -> tuple[str, str]:
-    what = "take a smaller model, Mistral Small 3.2 24B; try your own tasks on it first"
+    what = "use a smaller model, Mistral Small 3.2 24B; try your own tasks on it first"
     return what, f"{SMALL} --context {context}"
 
 
 def more_gpus(kind: str, count: int) -> tuple[str, str]:
-    return f"spread it over {count} GPUs of this kind", f"--gpus {kind}:{count} --tensor-parallel-size {count}"
+    return f"split the model over {count} GPUs of this kind", f"--gpus {kind}:{count} --tensor-parallel-size {count}"
 
 
 def changes(found: Plan) -> list[tuple[str, str]]:
     return [(change.what, change.option) for change in found.changes]
 
 
-def test_nothing_is_advised_where_all_fits():
+def test_nothing_is_advised_if_everything_fits():
     assert plan(PlanOptions(gpus="h100:4", max_model_len=65536, other_bytes=4 * GIB)).changes == ()
 
 
-def test_a_context_that_is_too_long_is_capped_at_the_length_that_the_engine_would_offer():
+def test_a_context_that_is_too_long_is_capped_at_the_length_that_the_engine_would_suggest():
     found = plan(PlanOptions(gpus="h100:2", max_model_len=262_144, gpu_memory_utilization=0.92, other_bytes=4 * GIB))
     assert changes(found) == [
         ("cap the context at 38,064 tokens", "--context 38064"),
@@ -39,7 +39,7 @@ def test_a_context_that_is_too_long_is_capped_at_the_length_that_the_engine_woul
     ]
 
 
-def test_what_costs_least_comes_first():
+def test_the_cheapest_change_comes_first():
     found = plan(
         PlanOptions(
             gpus="h200:2", max_model_len=262_144, gpu_memory_utilization=0.8, draft="eagle", other_bytes=4 * GIB
@@ -50,11 +50,11 @@ def test_what_costs_least_comes_first():
         FP8_CACHE,
         NO_IMAGES,
         (
-            "do without the draft: its weights and its layers of the KV cache are saved, its speed is lost",
+            "drop the draft: saves its weights and its KV cache layers, but loses its speed-up",
             "no --draft",
         ),
         (
-            "let the engine take 88% of each GPU: less is left for peaks, so watch for out-of-memory",
+            "let the engine use 88% of each GPU: less headroom for peaks, so watch for out-of-memory",
             "--gpu-memory-utilization 0.88",
         ),
         more_gpus("h200", 4),
@@ -62,7 +62,7 @@ def test_what_costs_least_comes_first():
     ]
 
 
-def test_requests_at_once_that_do_not_fit_are_mended_too():
+def test_changes_are_advised_if_the_concurrent_requests_do_not_fit():
     found = plan(PlanOptions(gpus="h100:4", max_model_len=32768, concurrency=16, other_bytes=4 * GIB))
     assert found.starts == "yes"
     assert changes(found) == [
@@ -74,11 +74,11 @@ def test_requests_at_once_that_do_not_fit_are_mended_too():
     assert found.changes[0].request.concurrency == 16
 
 
-def test_weights_in_fp8_are_advised_where_bf16_was_asked():
+def test_fp8_weights_are_advised_instead_of_bf16():
     found = plan(PlanOptions(gpus="h100:4", weights="bf16", max_model_len=65536, concurrency=4, other_bytes=4 * GIB))
     assert changes(found) == [
         ("cap the context at 10,464 tokens", "--context 10464"),
-        ("take the weights in FP8: about half the bytes", "--weights fp8"),
+        ("use FP8 weights: about half the bytes", "--weights fp8"),
         more_gpus("h100", 8),
         small_model(65536),
     ]
@@ -94,7 +94,7 @@ def test_no_fp8_cache_is_advised_for_gpus_without_fp8():
     ]
 
 
-def test_where_no_change_is_enough_alone_the_cheap_ones_are_taken_together():
+def test_cheap_changes_are_combined_if_no_single_one_is_enough():
     found = plan(PlanOptions(gpus="h200:1", max_model_len=16384, other_bytes=4 * GIB))
     assert [option for _, option in changes(found)] == [
         "--kv fp8 --language-model-only --max-num-batched-tokens 2048 --gpu-memory-utilization 0.92",
@@ -110,7 +110,7 @@ def test_where_no_change_is_enough_alone_the_cheap_ones_are_taken_together():
     )
 
 
-def test_where_not_even_that_is_enough_fewer_requests_at_once_are_advised():
+def test_fewer_concurrent_requests_are_advised_if_nothing_else_is_enough():
     found = plan(PlanOptions(gpus="a100-40:4", max_model_len=131_072, concurrency=8, other_bytes=4 * GIB))
     assert [option for _, option in changes(found)] == [
         "--concurrency 1 --language-model-only --max-num-batched-tokens 2048 --gpu-memory-utilization 0.92 "
@@ -119,14 +119,14 @@ def test_where_not_even_that_is_enough_fewer_requests_at_once_are_advised():
         f"--concurrency 1 {SMALL} --context 131072",
     ]
     assert {change.what.partition(";")[0] for change in found.changes} == {
-        "hold one such request at a time, the others wait"
+        "hold one request of this length at a time (others wait)"
     }
 
 
 @pytest.mark.parametrize("gpus", ["h100:1", "h100:2", "h200:1", "h200:2", "l40s:4", "rtx4090:8", "a100-40:4"])
 @pytest.mark.parametrize("weights", ["fp8", "bf16"])
 @pytest.mark.parametrize("concurrency", [1, 8])
-def test_every_change_starts_and_holds_what_was_asked(gpus: str, weights: str, concurrency: int):
+def test_every_change_starts_and_holds_the_requested_concurrency(gpus: str, weights: str, concurrency: int):
     found = plan(PlanOptions(gpus=gpus, weights=weights, concurrency=concurrency, max_model_len=131_072))
     assert found.changes or (found.starts == "yes" and found.concurrency >= concurrency)
     for change in found.changes:
@@ -150,21 +150,21 @@ def test_every_change_starts_and_holds_what_was_asked(gpus: str, weights: str, c
         assert again.concurrency >= (1 if "--concurrency 1 " in change.option else concurrency)
 
 
-def test_fewer_sequences_are_advised_where_sampling_makes_the_peak():
+def test_fewer_sequences_are_advised_if_sampling_causes_the_peak():
     found = plan(
         PlanOptions(gpus="h100:4", weights="bf16", max_model_len=8192, max_num_seqs=4096, max_num_batched_tokens=4096)
     )
     assert found.starts == "unsure"
     assert changes(found)[0] == (
-        "take the weights in FP8: about half the bytes",
+        "use FP8 weights: about half the bytes",
         "--weights fp8",
     )
     assert "--max-num-seqs 512" in [option for _, option in changes(found)]
 
 
-def test_a_given_cache_that_is_too_small_is_advised_to_be_larger():
+def test_a_larger_cache_is_advised_if_the_given_one_is_too_small():
     found = plan(PlanOptions(model="pocket", gpus="cpu", max_model_len=8192, concurrency=100))
-    assert changes(found) == [("give the KV cache 6,711,934,976 bytes", "--kv-cache-memory-bytes 6711934976")]
+    assert changes(found) == [("enlarge the KV cache to 6,711,934,976 bytes", "--kv-cache-memory-bytes 6711934976")]
     (change,) = found.changes
     again = plan(
         PlanOptions(
@@ -174,7 +174,7 @@ def test_a_given_cache_that_is_too_small_is_advised_to_be_larger():
     assert (again.request, again.concurrency >= 100) == (change.request, True)
 
 
-def test_no_smaller_pass_is_advised_than_it_has_requests():
+def test_no_pass_smaller_than_its_number_of_requests_is_advised():
     model = replace(find_model("mistralai/Mistral-Medium-3.5-128B"), vocab_size=1024)
     found = plan(PlanOptions(model=model, gpus="h100:2", max_model_len=32768, max_num_seqs=3000))
     assert changes(found)[0][1] == "--kv fp8 --language-model-only --max-num-batched-tokens 4096"
@@ -185,26 +185,26 @@ def here(name: str, count: int) -> GpuSet:
     return GpuSet(gpu=gpu, count=count, measured=True)
 
 
-def test_idle_gpus_of_this_machine_are_taken_before_any_is_rented_and_stay_measured():
+def test_idle_gpus_of_this_machine_are_used_before_more_gpus_and_stay_measured():
     found = plan(PlanOptions(gpus=here("h100", 4), tensor_parallel_size=2, max_model_len=131_072, other_bytes=4 * GIB))
-    change = next(change for change in found.changes if change.what.startswith("spread"))
-    assert (change.what, change.option) == ("spread it over 4 GPUs of this kind", "--tensor-parallel-size 4")
+    change = next(change for change in found.changes if change.what.startswith("split"))
+    assert (change.what, change.option) == ("split the model over 4 GPUs of this kind", "--tensor-parallel-size 4")
     assert change.request.gpus == found.request.gpus
 
 
-def test_more_gpus_of_a_known_kind_are_planned_by_the_catalogue():
+def test_more_gpus_of_a_known_kind_are_planned_from_the_catalogue():
     found = plan(PlanOptions(gpus=here("h100", 2), max_model_len=131_072, other_bytes=4 * GIB))
-    change = next(change for change in found.changes if change.what.startswith("spread"))
+    change = next(change for change in found.changes if change.what.startswith("split"))
     assert change.option == "--gpus h100:4 --tensor-parallel-size 4"
     assert change.request.gpus == parse_gpus("h100:4")
 
 
-def test_more_gpus_of_a_kind_that_no_command_can_name_are_not_advised():
+def test_more_gpus_are_not_advised_if_their_kind_is_not_in_the_catalogue():
     found = plan(PlanOptions(gpus=here("h100-pcie", 2), max_model_len=131_072, other_bytes=4 * GIB))
     assert [change.option for change in found.changes if "h100" in change.option] == []
 
 
-def test_a_cap_where_the_start_is_unsure_starts_by_the_highest_estimate():
+def test_a_capped_context_starts_even_with_the_high_estimate():
     found = plan(PlanOptions(gpus="h100:4", max_model_len=262_144, gpu_memory_utilization=0.7))
     assert found.starts != "yes"
     change = found.changes[0]

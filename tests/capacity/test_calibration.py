@@ -1,4 +1,4 @@
-"""What real starts needed, kept and found again for exactly the same configuration."""
+"""What real starts needed is recorded and looked up for exactly the same configuration."""
 
 import json
 from dataclasses import replace
@@ -20,20 +20,19 @@ def test_nothing_is_known_before_a_start(tmp_path: Path):
     assert lookup(REQUEST, tmp_path) is None
 
 
-def test_a_plan_after_a_start_comes_to_the_tokens_that_the_engine_printed(tmp_path: Path):
-    # 300,003 of 100,000 per request: 18,751 blocks of 6,250 per request are 3.00016 requests, 300,016 tokens.
+def test_a_plan_after_a_start_yields_the_tokens_that_the_engine_printed(tmp_path: Path):
+    # 300,003 tokens take 18,751 blocks; at 6,250 blocks per request of 100,000 tokens, these hold 3.00016 requests,
+    # which is 300,016 tokens.
     record_start(MeasuredStart(engine_version="0.33.0", kv_cache_tokens=300_016), REQUEST, tmp_path)
     found = plan(PlanOptions(gpus="h200:2", max_model_len=100_000), measured=lambda request: lookup(request, tmp_path))
     assert (found.measured, found.kv_tokens, found.num_blocks) == (True, 300_016, 18_751)
     assert found.activation_bytes.low == found.activation_bytes.likely == found.activation_bytes.high
-    assert found.notes[0] == (
-        "Activation, buffers and graphs are measured: they are from a real start of this configuration."
-    )
+    assert found.notes[0] == ("Activation, buffers and graphs were measured at a real start of this configuration.")
 
 
 @pytest.mark.parametrize("tokens", [250_000, 299_999, 123_457])
 @pytest.mark.parametrize("context", [100_000, 65536, 33_333])
-def test_the_printed_tokens_come_back_whatever_the_context(tmp_path: Path, tokens: int, context: int):
+def test_the_printed_tokens_are_reproduced_for_any_context(tmp_path: Path, tokens: int, context: int):
     per_request = -(-context // 16)
     blocks = tokens // 16
     printed = int(blocks / per_request * context)
@@ -43,7 +42,7 @@ def test_the_printed_tokens_come_back_whatever_the_context(tmp_path: Path, token
     assert (found.kv_tokens, found.num_blocks) == (printed, blocks)
 
 
-def test_what_changes_only_what_is_left_does_not_ask_for_another_start(tmp_path: Path):
+def test_context_utilisation_and_concurrency_do_not_need_another_start(tmp_path: Path):
     record_start(PRINTED, REQUEST, tmp_path)
     other = replace(REQUEST, max_model_len=8192, gpu_memory_utilization=0.9, concurrency=3)
     assert lookup(other, tmp_path) == lookup(REQUEST, tmp_path)
@@ -67,12 +66,12 @@ def test_what_changes_only_what_is_left_does_not_ask_for_another_start(tmp_path:
     ],
     ids=lambda request: "",
 )
-def test_nothing_is_taken_from_another_configuration(tmp_path: Path, other: PlanRequest):
+def test_a_start_of_another_configuration_is_not_used(tmp_path: Path, other: PlanRequest):
     record_start(PRINTED, REQUEST, tmp_path)
     assert lookup(other, tmp_path) is None
 
 
-def test_the_last_start_counts_and_each_version_has_its_own(tmp_path: Path):
+def test_the_last_start_counts_and_each_version_keeps_its_own(tmp_path: Path):
     record_start(PRINTED, REQUEST, tmp_path)
     old = lookup(REQUEST, tmp_path)
     record_start(replace(PRINTED, kv_cache_tokens=310_000), REQUEST, tmp_path)
@@ -93,7 +92,7 @@ def test_a_start_with_a_given_cache_measured_nothing(tmp_path: Path):
     assert not calibration_path(tmp_path).exists()
 
 
-def test_the_file_says_what_was_measured(tmp_path: Path):
+def test_the_file_holds_what_was_measured(tmp_path: Path):
     record_start(PRINTED, REQUEST, tmp_path / "new")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["calibration.json"]
     assert json.loads((tmp_path / "new" / "calibration.json").read_text()) == {
@@ -122,7 +121,7 @@ def test_the_file_says_what_was_measured(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 2, "starts": []}', '{"version": 1, "starts": [{"a": 1}]}'])
-def test_a_file_that_cannot_be_read_is_as_none_and_is_written_anew(tmp_path: Path, text: str):
+def test_an_unreadable_file_counts_as_empty_and_is_overwritten(tmp_path: Path, text: str):
     calibration_path(tmp_path).write_text(text)
     assert lookup(REQUEST, tmp_path) is None
     record_start(PRINTED, REQUEST, tmp_path)
@@ -130,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_as_none_and_is_written_anew(tmp_path: Pat
 
 
 @pytest.mark.parametrize("edited", ["4 GiB", None, 1.5, True, [1]])
-def test_a_start_that_somebody_edited_is_passed_over_and_the_others_are_kept(tmp_path: Path, edited: object):
+def test_a_start_with_an_edited_value_is_skipped_and_the_others_are_kept(tmp_path: Path, edited: object):
     record_start(PRINTED, REQUEST, tmp_path)
     other = replace(REQUEST, enforce_eager=True)
     record_start(PRINTED, other, tmp_path)
@@ -142,7 +141,7 @@ def test_a_start_that_somebody_edited_is_passed_over_and_the_others_are_kept(tmp
     assert lookup(other, tmp_path) is not None
 
 
-def test_no_more_than_the_last_200_starts_are_kept(tmp_path: Path):
+def test_only_the_last_200_starts_are_kept(tmp_path: Path):
     calibration_path(tmp_path).write_text(
         json.dumps(
             {

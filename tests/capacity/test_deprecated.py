@@ -1,4 +1,4 @@
-"""The old form of plan(); deleted with serving/capacity/deprecated.py."""
+"""The old form of plan(); delete together with serving/capacity/deprecated.py."""
 
 import re
 from typing import Any

@@ -21,34 +21,34 @@ H100 = Gpu(
 
 
 @pytest.mark.parametrize(("text", "count"), [("h100:4", 4), ("H100", 1), (" h100:8 ", 8)])
-def test_gpus_are_named_by_kind_and_number(text: str, count: int):
+def test_gpus_are_parsed_from_kind_and_number(text: str, count: int):
     assert parse_gpus(text) == GpuSet(gpu=H100, count=count, measured=False)
 
 
-def test_the_cpu_counts_no_memory():
+def test_the_memory_of_the_cpu_is_not_counted():
     assert parse_gpus("cpu").gpu.memory_bytes == 0
 
 
-def test_a_misspelt_kind_is_answered_with_the_nearest():
+def test_a_misspelt_kind_is_an_error_that_names_the_nearest():
     with pytest.raises(EngineError) as caught:
         parse_gpus("h10O:4")
     assert str(caught.value) == (
-        "--gpus 'h10O:4': no GPU called 'h10o' is known.\n"
-        "Now:   Did you mean `h100`? Give a kind and a number, as h100:4. Known: h100, h200, b200, b300, a100-80, "
+        "--gpus 'h10O:4': unknown GPU 'h10o'.\n"
+        "Now:   Did you mean `h100`? Give a kind and a number, such as h100:4. Known: h100, h200, b200, b300, a100-80, "
         "a100-40, l40s, rtx-pro-6000, rtx5090, rtx4090, mi300x, cpu."
     )
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "four", "", "4.5", "1000"])
-def test_a_number_that_is_none(number: str):
+def test_an_invalid_number_is_an_error(number: str):
     with pytest.raises(EngineError) as caught:
         parse_gpus(f"h200:{number}")
     assert str(caught.value) == (
-        f"--gpus 'h200:{number}': {number!r} is not a number of GPUs.\nNow:   Give 1 to 999, as h200:4."
+        f"--gpus 'h200:{number}': {number!r} is not a number of GPUs.\nNow:   Give 1 to 999, such as h200:4."
     )
 
 
-def test_every_kind_has_its_own_name_and_all_its_numbers():
+def test_every_kind_has_a_unique_name_and_plausible_values():
     gpus = known_gpus()
     assert len({gpu.name for gpu in gpus}) == len(gpus)
     assert all(gpu.memory_bytes > 23 * GIB and gpu.bandwidth_bytes_s > 8e11 for gpu in gpus)
@@ -56,7 +56,7 @@ def test_every_kind_has_its_own_name_and_all_its_numbers():
 
 @dataclass(frozen=True)
 class Card:
-    """One GPU as the driver tells it; memory in MiB."""
+    """One GPU as the driver reports it; memory in MiB."""
 
     title: str
     total: int
@@ -83,7 +83,7 @@ class Memory:
 
 
 class Driver(ModuleType):
-    """A pynvml that reports these cards; None: no driver is installed."""
+    """A pynvml that reports these cards; None means that no driver is installed."""
 
     NVMLError = DriverError
     NVML_CLOCK_MEM = 2
@@ -144,18 +144,18 @@ def test_without_a_driver_there_are_no_gpus(reports: Reports):
     assert gpus_here({}) is None
 
 
-def test_what_the_driver_keeps_for_itself_is_not_counted(reports: Reports):
+def test_memory_reserved_by_the_driver_is_not_counted(reports: Reports):
     reports([H100_CARD])
     found = gpus_here({})
     assert found is not None
     assert (found.gpu.name, found.gpu.title, found.count, found.measured) == ("h100", "NVIDIA H100 80GB HBM3", 1, True)
     assert found.gpu.compute_capability == (9, 0)
-    # As the catalogue says: the total that PyTorch reports, and the data sheet's 3.35 TB/s.
+    # As in the catalogue: the total that PyTorch reports, and the data sheet's 3.35 TB/s.
     assert round(found.gpu.memory_bytes / GIB, 2) == 79.11
     assert round(found.gpu.bandwidth_bytes_s / 1e12, 2) == 3.35
 
 
-def test_the_memory_of_an_h200_is_what_pytorch_reported_of_it(reports: Reports):
+def test_the_memory_of_an_h200_is_what_pytorch_reported(reports: Reports):
     reports([H200_CARD])
     found = gpus_here({})
     assert found is not None
@@ -174,13 +174,13 @@ def test_gpus_of_several_kinds_count_as_the_smallest(reports: Reports):
     ("limit", "count"),
     [("0", 1), ("1,0", 2), ("GPU-bb", 1), ("0,7,1", 1), ("", None), ("-1", None), ("0,GPU-b", 2)],
 )
-def test_cuda_visible_devices_limits_them_by_cudas_own_rule(reports: Reports, limit: str, count: int | None):
+def test_cuda_visible_devices_limits_the_gpus_by_cudas_own_rule(reports: Reports, limit: str, count: int | None):
     reports([H200_CARD, H100_CARD])
     found = gpus_here({"CUDA_VISIBLE_DEVICES": limit})
     assert (found and found.count) == count
 
 
-def test_a_card_that_is_not_in_the_catalogue_goes_by_the_drivers_words(reports: Reports):
+def test_a_card_outside_the_catalogue_is_named_after_the_drivers_title(reports: Reports):
     reports([OLD_CARD])
     assert gpus_here({}) == GpuSet(
         gpu=Gpu(

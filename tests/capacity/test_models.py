@@ -1,4 +1,4 @@
-"""The catalogue's bytes against the published index of the weights, and what one GPU holds of them."""
+"""The catalogue's bytes match the published weight index, and so does the share of one GPU."""
 
 import pytest
 
@@ -18,20 +18,20 @@ def eagle() -> DraftShape:
     return draft
 
 
-def test_the_bytes_of_the_128b_are_those_of_its_index_file():
+def test_the_bytes_of_the_128b_match_its_index_file():
     assert model(MEDIUM).weights["fp8"].total() == 133_605_834_656
 
 
-def test_the_bytes_without_the_vision_tower_and_its_projector():
+def test_the_language_model_alone_excludes_the_vision_tower_and_its_projector():
     vision_and_projector = 2 * (2_495_702_144 + 182_519_424)
     assert model(MEDIUM).weights["fp8"].total(language_model_only=True) == 133_605_834_656 - vision_and_projector
 
 
-def test_in_bf16_every_parameter_takes_two_bytes_and_there_are_no_scales():
+def test_bf16_has_two_bytes_per_parameter_and_no_scales():
     assert model(MEDIUM).weights["bf16"].total() == 2 * 127_704_210_176
 
 
-def test_the_draft_shares_embedding_and_output_with_its_target():
+def test_the_draft_has_no_embedding_and_output_of_its_own():
     assert eagle() == DraftShape(
         name="mistralai/Mistral-Medium-3.5-128B-EAGLE",
         num_layers=2,
@@ -45,24 +45,24 @@ def test_only_the_128b_has_a_draft():
     assert draft_for(model(SMALL)) is None
 
 
-def test_the_24b_has_the_parameters_that_its_page_shows():
+def test_the_24b_has_the_parameter_count_of_its_model_card():
     assert model(SMALL).weights["bf16"].total() == 2 * 24_011_361_280
 
 
 # GiB of one GPU by tensor parallel size: with vision, language model only, with vision and the draft; and the bytes of
-# one token's keys and values in BF16. Worked out from the checkpoint and vLLM's source, independently of this code.
+# one token's keys and values in BF16. Calculated from the checkpoint and vLLM's source, independently of this code.
 PER_GPU = [
     (1, 124.43, 119.44, 127.29, 360_448),
     (2, 62.39, 59.72, 63.82, 180_224),
     (4, 31.37, 29.86, 32.08, 90_112),
     (8, 15.86, 14.93, 16.21, 45_056),
-    # Beyond eight GPUs a KV head is repeated, and so are the matrices that make it.
+    # Beyond eight GPUs KV heads are repeated, and so are their projection matrices.
     (16, 8.23, 7.60, 8.41, 45_056),
 ]
 
 
 @pytest.mark.parametrize(("split", "whole", "language", "drafted", "token"), PER_GPU)
-def test_what_one_gpu_holds(split: int, whole: float, language: float, drafted: float, token: int):
+def test_one_gpu_holds_the_expected_bytes(split: int, whole: float, language: float, drafted: float, token: int):
     medium = model(MEDIUM)
     weights = medium.weights["fp8"]
     with_vision = weights.per_gpu(split, medium.num_kv_heads)
@@ -77,8 +77,8 @@ def test_what_one_gpu_holds(split: int, whole: float, language: float, drafted: 
     assert bytes_per_token(num_layers=90, fp8=False, **sizes) == token * 90 // 88
 
 
-def test_the_kv_cache_of_the_24b_closes_on_a_published_log():
-    """28.20 GiB were 184,832 tokens on an H100: llm-d-planner, docs/empirical-vllm-memory-results.md, read 2026-11."""
+def test_the_kv_cache_of_the_24b_matches_a_published_log():
+    """28.20 GiB held 184,832 tokens on an H100: llm-d-planner, docs/empirical-vllm-memory-results.md, read 2026-11."""
     small = model(SMALL)
     token = bytes_per_token(
         num_layers=small.num_layers,

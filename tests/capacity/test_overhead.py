@@ -1,8 +1,8 @@
-"""The estimate of activation, buffers and graphs against real starts on an H200, and how far off it is in KV tokens.
+"""The estimate of activation, buffers and graphs against real starts on an H200, with its error in KV tokens.
 
-The logs are of vLLM 0.26.0 with dummy weights of the true shapes, 2026-11-23; their first line is the command. Those
-on ports other than 8000 were started together, each made to wait for its turn on the GPU by two lines added to vLLM's
-worker; in the others vLLM was as released. vLLM 0.26 does not hold back the null block in its check, 0.32 does.
+The logs are from vLLM 0.26.0 with dummy weights of the true shapes, 2026-11-23; their first line is the command. Those
+on ports other than 8000 were started together, with two lines added to vLLM's worker to make each wait for its turn on
+the GPU; the others ran vLLM as released. vLLM 0.26 does not reserve the null block in its check, 0.32 does.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from serving.capacity.planner import find_model, plan
 from serving.capacity.sizing import Plan, PlanOptions
 
 LOGS = Path(__file__).parents[1] / "data" / "engine_logs" / "cuda"
-# What PyTorch reported of the card; the catalogue says 139.81 GiB.
+# As PyTorch reported the card; the catalogue has 139.81 GiB.
 H200 = Gpu(
     name="h200",
     title="NVIDIA H200",
@@ -71,7 +71,7 @@ def available_bytes(log: str) -> float:
     return float(found[1]) * GIB
 
 
-# (log, tokens that the engine printed or could have, tokens that the plan has more; below 0: fewer)
+# (log, tokens that the engine printed or could have printed, how many more the plan has; negative means fewer)
 ERRORS = [
     ("bf16_16384_eager", 466_368, 272),
     ("bf16_2048_eager", 486_256, 275),
@@ -86,12 +86,12 @@ ERRORS = [
     ("fp8_8192_eager_eagle", 31_168, 29),
     ("fp8_8192_eager_kv_fp8", 83_408, 47),
     ("fp8_8192_eager_vision", 33_520, 152),
-    # A first start, which compiles; with the second model runner vLLM 0.26 does not count the graphs to come.
+    # A first start, which compiles; with the second model runner vLLM 0.26 does not count the future graphs.
     ("fp8_8192_first_compile_v1_runner", 34_896, 118),
     ("fp8_8192_first_compile", 36_960, -1_946),
-    # The same again, with what was compiled in vLLM's cache: 16 % more than the plan, which is for the first start.
+    # The same with the compiled graphs in vLLM's cache: 16 % more than the plan, which is for the first start.
     ("fp8_8192", 41_792, -6_778),
-    # Refused by the engine: no tokens were printed, these are the bytes that it said it had.
+    # Refused by the engine, which printed no tokens; these are calculated from the bytes that it printed.
     ("fp8_too_long", 20_882, 23),
     ("fp8_too_long_vision", 6_464, 139),
     ("fp8_nothing_left", -34_675, 20),
@@ -99,7 +99,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("name", "tokens", "error"), ERRORS)
-def test_how_many_tokens_the_plan_is_off(name: str, tokens: int, error: int):
+def test_the_plan_is_off_by_this_many_tokens(name: str, tokens: int, error: int):
     log = (LOGS / f"{name}.log").read_text(encoding="utf-8")
     found = planned(log)
     assert round(available_bytes(log) / found.kv_bytes_per_token) == pytest.approx(tokens, abs=64)
@@ -107,11 +107,14 @@ def test_how_many_tokens_the_plan_is_off(name: str, tokens: int, error: int):
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in ERRORS])
-def test_what_the_engine_had_left_lies_within_the_range(name: str):
+def test_the_memory_that_the_engine_had_left_is_within_the_range(name: str):
     log = (LOGS / f"{name}.log").read_text(encoding="utf-8")
-    found, doubt = planned(log), planned(log).activation_bytes
+    found = planned(log)
+    estimate = found.activation_bytes
     left = available_bytes(log)
-    assert found.kv_bytes - (doubt.high - doubt.likely) <= left <= found.kv_bytes + (doubt.likely - doubt.low)
+    assert (
+        found.kv_bytes - (estimate.high - estimate.likely) <= left <= found.kv_bytes + (estimate.likely - estimate.low)
+    )
 
 
 def test_every_log_is_compared():
@@ -119,8 +122,8 @@ def test_every_log_is_compared():
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(LOGS.glob("*.log"))])
-def test_from_the_bytes_that_are_left_the_tokens_follow_exactly(name: str):
-    """The engine prints the bytes to a hundredth of a GiB, so that its tokens lie within what these bytes can hold."""
+def test_the_tokens_follow_exactly_from_the_bytes_that_are_left(name: str):
+    """The engine prints the bytes to a hundredth of a GiB, so its tokens lie within what these bytes can hold."""
     log = (LOGS / f"{name}.log").read_text(encoding="utf-8")
     printed = re.search(r"GPU KV cache size: ([\d,]+) tokens", log)
     if printed is None:

@@ -1,4 +1,4 @@
-"""The plan's arithmetic against the figures worked out from the engine's source, cell by cell."""
+"""The plan's arithmetic against figures calculated from the engine's source, cell by cell."""
 
 import struct
 from dataclasses import replace
@@ -11,7 +11,7 @@ from serving.capacity.hardware import GIB
 from serving.capacity.planner import find_model, plan
 from serving.capacity.sizing import PlanOptions
 
-# Predicted tokens for Mistral Medium 3.5 128B in FP8 with its vision tower, BF16 KV cache, 4 GiB beside weights and KV
+# Predicted tokens for Mistral Medium 3.5 128B in FP8 with its vision tower, BF16 KV cache, 4 GiB besides weights and KV
 # cache, and 79.11, 139.81 and 178.35 GiB as the engine sees H100, H200 and B200, for a context of 262,144 tokens.
 # (GPUs, utilisation, EAGLE, tokens, requests of 262,144 at once)
 STARTS = [
@@ -54,7 +54,7 @@ DOES_NOT_START = [
 
 
 @pytest.mark.parametrize(("gpus", "utilisation", "eagle", "tokens", "at_once"), STARTS)
-def test_the_predicted_tokens_are_those_of_the_engines_arithmetic(
+def test_the_planned_tokens_match_the_engines_arithmetic(
     gpus: str, utilisation: float, eagle: bool, tokens: int, at_once: float
 ):
     found = plan(
@@ -71,7 +71,7 @@ def test_the_predicted_tokens_are_those_of_the_engines_arithmetic(
 
 
 @pytest.mark.parametrize(("gpus", "utilisation", "eagle", "longest"), DOES_NOT_START)
-def test_a_start_that_the_engine_would_refuse_is_foreseen_with_the_length_it_would_offer(
+def test_a_start_that_the_engine_would_refuse_is_predicted_with_the_length_it_would_suggest(
     gpus: str, utilisation: float, eagle: bool, longest: int
 ):
     found = plan(
@@ -93,20 +93,20 @@ def test_a_fp8_cache_holds_twice_the_tokens():
             gpus="h200:4", max_model_len=262_144, kv_cache_dtype="fp8", gpu_memory_utilization=0.92, other_bytes=4 * GIB
         )
     )
-    # One block more than twice 1,111,216 tokens: the remainder of a block holds one of half its size.
+    # Twice 1,111,216 tokens and one block more, because a block of half the size fits in the remainder.
     assert found.kv_tokens == 2 * 1_111_216 + 16
 
 
-def test_a_given_cache_is_counted_without_any_profile():
+def test_a_given_cache_size_is_counted_without_profiling():
     found = plan(PlanOptions(gpus="h200:4", max_model_len=32768, kv_cache_memory_bytes=16 * GIB))
     assert found.kv_tokens == 16 * GIB // (16 * 90_112) * 16
     assert (found.starts, found.changes) == ("yes", ())
     assert found.notes[0] == (
-        "The KV cache is given, so the engine profiles nothing: whether the rest fits shows only under load."
+        "The KV cache size is given, so the engine profiles nothing; whether the rest fits shows only under load."
     )
 
 
-def test_a_given_cache_that_the_gpu_has_no_room_for_does_not_start():
+def test_a_given_cache_that_does_not_fit_on_the_gpu_does_not_start():
     found = plan(PlanOptions(gpus="h100:4", max_model_len=32768, kv_cache_memory_bytes=60 * GIB, other_bytes=4 * GIB))
     assert found.starts == "no"
     assert found.missing_bytes == found.weights_bytes + (4 + 60) * GIB - int(79.11 * GIB)
@@ -119,8 +119,8 @@ def test_between_the_bounds_of_the_estimate_a_start_is_unsure():
 
 
 def test_one_request_decodes_no_faster_than_the_weights_can_be_read():
-    """4 x H200 read 19.2 TB/s. The whole checkpoint would give 144 tokens/s; a step of decoding reads neither the
-    vision tower nor the embedding. Measured with SGLang was 69, about half of either bound.
+    """4 x H200 read 19.2 TB/s. The whole checkpoint would give 144 tokens/s, but a decoding step reads neither the
+    vision tower nor the embedding. SGLang was measured at 69, about half of either bound.
     """
     found = plan(PlanOptions(gpus="h200:4", max_model_len=32768, other_bytes=4 * GIB))
     whole = 4 * 4.8e12 / 133_605_834_656
@@ -131,7 +131,7 @@ def test_one_request_decodes_no_faster_than_the_weights_can_be_read():
     assert round(found.decode_tokens_s_bound_full, 1) == 140.3
 
 
-def test_a_draft_raises_the_bound_by_what_it_may_propose_within_its_context():
+def test_a_draft_raises_the_bound_only_within_its_context():
     short = plan(PlanOptions(gpus="h200:4", max_model_len=65536, draft="eagle", other_bytes=4 * GIB))
     long = plan(PlanOptions(gpus="h200:4", max_model_len=131_072, draft="eagle", other_bytes=4 * GIB))
     plain = plan(PlanOptions(gpus="h200:4", max_model_len=131_072, other_bytes=4 * GIB))
@@ -149,31 +149,31 @@ def test_a_draft_raises_the_bound_by_what_it_may_propose_within_its_context():
         ("h100:4", 400, 262_144, "one request fits"),
     ],
 )
-def test_a_context_that_is_not_given_is_chosen_and_the_choice_is_told(
+def test_a_context_that_is_not_given_is_chosen_and_a_note_says_so(
     gpus: str, concurrency: int | None, context: int, note: str
 ):
     found = plan(PlanOptions(gpus=gpus, concurrency=concurrency, other_bytes=4 * GIB))
     assert found.request.max_model_len == context
     assert found.notes[0] == (
-        f"The context was chosen: {context:,}, the longest usual one of which {note} at once. --context overrules it."
+        f"Chosen context: {context:,}, the longest usual one at which {note} at once. --context overrides it."
     )
 
 
-def test_where_no_context_starts_the_shortest_is_planned():
+def test_the_shortest_context_is_planned_if_none_starts():
     found = plan(PlanOptions(gpus="h100:1", other_bytes=4 * GIB))
     assert (found.starts, found.request.max_model_len) == ("no", 8192)
     assert found.notes[0] == (
-        "No usual context starts for certain; this is for the shortest, 8,192. --context overrules it."
+        "No usual context is certain to start; this plan is for the shortest, 8,192. --context overrides it."
     )
 
 
 def test_gpus_that_the_heads_cannot_use_stay_idle():
     found = plan(PlanOptions(gpus="h100:6", max_model_len=32768, other_bytes=4 * GIB))
     assert found.request.tensor_parallel_size == 4
-    assert "2 of 6 GPUs stay idle: Mistral Medium 3.5 128B splits over 1, 2 or 4." in found.notes
+    assert "2 of 6 GPUs stay idle: Mistral Medium 3.5 128B can use 1, 2 or 4." in found.notes
 
 
-def test_what_should_be_known_of_a_plan_is_said():
+def test_notes_explain_unusual_options():
     found = plan(
         PlanOptions(
             gpus="a100-80:8",
@@ -189,22 +189,23 @@ def test_what_should_be_known_of_a_plan_is_said():
     )
     assert found.notes[:7] == (
         "Activation, buffers and graphs are as given.",
-        "Above 0.92 a peak may not fit under load: the card of the 128B model uses 0.8, practice 0.85.",
-        "No BF16 release of this model exists, it is shipped in FP8: this is what BF16 would take.",
-        "An FP8 KV cache without scales in the checkpoint may cost accuracy: compare before you rely on it.",
-        "NVIDIA A100 80GB SXM has no FP8 arithmetic: not every kernel takes an FP8 KV cache there.",
-        "EAGLE pays with few requests at a time; the only published acceptance is 1.72 tokens per step (SGLang, random "
-        "text).",
-        "Beyond 65,536 tokens of context the draft proposes nothing: a step gives one.",
+        "A utilisation above 0.92 may leave too little for a peak under load; the 128B's model card uses 0.8, and 0.85 "
+        "is common in practice.",
+        "This model is released in FP8 only; the plan shows what BF16 would take.",
+        "An FP8 KV cache without scales in the checkpoint may reduce accuracy; compare before you rely on it.",
+        "NVIDIA A100 80GB SXM has no FP8 arithmetic: not all kernels support an FP8 KV cache on it.",
+        "EAGLE pays off with few concurrent requests; the only published acceptance is 1.72 tokens per step (SGLang, "
+        "random text).",
+        "Beyond 65,536 tokens of context the draft proposes nothing: one token per step.",
     )
 
 
-def test_more_gpus_than_kv_heads_repeat_them():
+def test_more_gpus_than_kv_heads_repeat_the_heads():
     found = plan(PlanOptions(gpus="h100:16", max_model_len=131_072, other_bytes=4 * GIB))
     assert found.kv_bytes_per_token == 45_056
     assert found.notes[1:3] == (
-        "More than 8 GPUs are more than one machine: a copy on each behind a router serves more (agent deploy).",
-        "Beyond its 8 KV heads more GPUs save weights, but no KV cache: heads repeat.",
+        "More than 8 GPUs span several machines; one copy per machine behind a router serves more (agent deploy).",
+        "GPUs beyond the model's 8 KV heads save weights but no KV cache: heads are repeated.",
     )
 
 
@@ -214,30 +215,30 @@ def refusal(**options: object) -> str:
     return str(caught.value)
 
 
-def test_a_model_is_not_split_where_its_mlp_cannot_be():
-    # As Llama 2 13B: 40 heads could be shared by five GPUs, 13824 rows cannot.
+def test_a_model_is_not_split_if_its_mlp_cannot_be():
+    # As in Llama 2 13B: five GPUs could share 40 heads, but not 13824 rows.
     model = replace(find_model("pocket"), num_heads=40, num_kv_heads=40, intermediate_size=13824, vocab_size=32000)
     assert plan(PlanOptions(model=model, gpus="h100:5", max_model_len=8192)).request.tensor_parallel_size == 4
     assert refusal(model=model, max_model_len=8192, tensor_parallel_size=5) == (
         "pocket cannot be split over 5 GPUs: it has 40 heads, 40 KV heads and an MLP of 13824.\n"
-        "Now:   Give --tensor-parallel-size one of 1, 2, 4, 8."
+        "Now:   Use one of these for --tensor-parallel-size: 1, 2, 4, 8."
     )
 
 
-def test_more_requests_in_a_pass_than_tokens_are_refused_as_the_engine_would():
+def test_more_requests_than_tokens_per_pass_are_refused_as_by_the_engine():
     assert refusal(max_num_seqs=4096, max_num_batched_tokens=2048) == (
-        "--max-num-seqs 4096 is more than the 2048 tokens of one pass, and every request computes one at the least.\n"
-        "Now:   Give at most 2048, or more --max-num-batched-tokens."
+        "--max-num-seqs 4096 is more than the 2048 tokens of one pass, and each request needs at least one.\n"
+        "Now:   Give at most 2048, or raise --max-num-batched-tokens."
     )
 
 
-def test_many_requests_at_once_are_not_all_computed_in_one_pass():
+def test_many_concurrent_requests_are_not_all_computed_in_one_pass():
     assert plan(PlanOptions(gpus="h100:8", max_model_len=8192, concurrency=10**6)).request.max_num_seqs == 16384
     assert plan(PlanOptions(gpus="h100:8", max_model_len=8192, max_num_batched_tokens=64)).request.max_num_seqs == 64
 
 
-def test_a_block_that_no_kernel_takes_is_refused():
-    assert refusal(block_size=24) == "--block-size 24 suits no kernel of vLLM.\nNow:   Give a multiple of 16."
+def test_a_block_size_that_no_kernel_supports_is_refused():
+    assert refusal(block_size=24) == "No vLLM kernel supports --block-size 24.\nNow:   Give a multiple of 16."
     assert plan(PlanOptions(gpus="h100:8", max_model_len=8192, block_size=24, engine="sglang")).starts == "yes"
 
 
@@ -254,11 +255,11 @@ def test_a_block_that_no_kernel_takes_is_refused():
     ],
 )
 @pytest.mark.parametrize("number", [0, -5])
-def test_a_program_s_zero_is_not_taken_for_nothing_given(name: str, option: str, number: int):
+def test_zero_is_refused_and_not_treated_as_missing(name: str, option: str, number: int):
     assert refusal(**{name: number}) == f"{option} {number} is not a whole number above 0.\nNow:   Give 1 or more."
 
 
-def test_weights_that_are_less_than_the_embedding_give_no_bound(tmp_path: Path):
+def test_weights_smaller_than_the_embedding_give_no_bound(tmp_path: Path):
     header = b'{"norm.weight": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}'
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
     (tmp_path / "config.json").write_text(
@@ -268,6 +269,6 @@ def test_weights_that_are_less_than_the_embedding_give_no_bound(tmp_path: Path):
     assert plan(PlanOptions(model=str(tmp_path), gpus="h100", max_model_len=8192)).decode_tokens_s_bound is None
 
 
-def test_a_smaller_model_that_does_not_start_either_is_not_named():
+def test_a_smaller_model_is_suggested_only_if_it_starts():
     assert not any("Is 128B needed?" in note for note in plan(PlanOptions(gpus="rtx4090:1", max_model_len=8192)).notes)
     assert any("Is 128B needed?" in note for note in plan(PlanOptions(gpus="h100:1", max_model_len=8192)).notes)

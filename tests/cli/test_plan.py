@@ -1,4 +1,4 @@
-"""`agent plan` as people type it: what it prints, its JSON, its exit codes, and what it says to wrong options."""
+"""`agent plan` as people type it: its output, its JSON, its exit codes, and its messages for wrong options."""
 
 import argparse
 import io
@@ -31,8 +31,8 @@ PLANS = Path(__file__).parents[1] / "data" / "plans"
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No GPU of this machine, no start of this user, a terminal of 80 columns without color."""
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide this machine's GPUs and this user's measured starts; use a terminal of 80 columns without color."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "80")
@@ -49,7 +49,7 @@ def printed_json(line: str, capsys: pytest.CaptureFixture[str]) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def complaint(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+def error_output(line: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert main(["plan", *shlex.split(line)]) == 2
     out = capsys.readouterr()
     assert out.out == ""
@@ -61,7 +61,7 @@ def test_a_plan_that_starts(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out == (PLANS / "starts.txt").read_text(encoding="utf-8")
 
 
-def test_a_plan_that_does_not_start_says_what_is_missing_and_what_would_mend_it(
+def test_a_plan_that_does_not_start_shows_what_is_missing_and_what_would_fit(
     capsys: pytest.CaptureFixture[str],
 ):
     options = ["--gpus", "h100:2", "--context", "256k", "--gpu-memory-utilization", "0.92", "--other-gib", "4"]
@@ -69,7 +69,7 @@ def test_a_plan_that_does_not_start_says_what_is_missing_and_what_would_mend_it(
     assert capsys.readouterr().out == (PLANS / "refused.txt").read_text(encoding="utf-8")
 
 
-def test_weights_that_are_larger_than_the_gpu(capsys: pytest.CaptureFixture[str]):
+def test_the_bar_shows_where_gpu_memory_ends_if_the_weights_are_larger(capsys: pytest.CaptureFixture[str]):
     assert main(["plan", "--gpus", "h100:1", "--context", "8k", "--other-gib", "4"]) == 1
     bar = capsys.readouterr().out.split("\n\n")[2]
     assert bar == OVER
@@ -77,16 +77,16 @@ def test_weights_that_are_larger_than_the_gpu(capsys: pytest.CaptureFixture[str]
 
 OVER = """\
 [███████████████████████████████████████████████████████████████████████████▓▓▓]
-                                                ▲ here the GPU ends
+                                                ▲ end of GPU memory
  █ weights  ▓ activation, buffers, graphs"""
 
 
-def test_without_gpus_common_sets_are_compared(capsys: pytest.CaptureFixture[str]):
+def test_common_sets_are_compared_if_there_are_no_gpus(capsys: pytest.CaptureFixture[str]):
     assert main(["plan", "--other-gib", "4"]) == 0
     assert capsys.readouterr().out == (PLANS / "compared.txt").read_text(encoding="utf-8")
 
 
-def test_the_comparison_as_json(capsys: pytest.CaptureFixture[str]):
+def test_the_comparison_is_printed_as_json(capsys: pytest.CaptureFixture[str]):
     found = printed_json("--other-gib 4", capsys)
     assert [(plan["request"]["gpu"], plan["request"]["gpu_count"]) for plan in found["plans"]] == [
         ("h100", 4),
@@ -97,7 +97,7 @@ def test_the_comparison_as_json(capsys: pytest.CaptureFixture[str]):
     ]
 
 
-def test_the_whole_plan_as_one_json_object(capsys: pytest.CaptureFixture[str]):
+def test_the_whole_plan_is_printed_as_one_json_object(capsys: pytest.CaptureFixture[str]):
     found = printed_json(
         "--gpus h200:2 --context 256k --draft eagle --gpu-memory-utilization 0.8 --other-gib 4", capsys
     )
@@ -168,7 +168,7 @@ def test_the_whole_plan_as_one_json_object(capsys: pytest.CaptureFixture[str]):
         "--gpus h200:4 --context 8k --concurrency 1000000 --max-num-batched-tokens 4k",
     ],
 )
-def test_the_options_spelt_from_a_plan_give_the_same_plan(line: str):
+def test_the_options_of_a_plan_yield_the_same_plan(line: str):
     first = plan_from(parsed(line), {"CUDA_VISIBLE_DEVICES": ""})
     again = plan_from(parsed(shlex.join(options_of(first.request))), {"CUDA_VISIBLE_DEVICES": ""})
     assert again == first
@@ -191,7 +191,7 @@ def test_the_options_spelt_from_a_plan_give_the_same_plan(line: str):
     kv_cache_memory_bytes=st.sampled_from([None, 123_456_789]),
     other_bytes=st.none() | st.integers(0, 8 * GIB),
 )
-def test_every_change_starts_and_its_command_asks_for_exactly_it(model: str, **options: Any):
+def test_every_change_starts_and_its_command_yields_exactly_its_request(model: str, **options: Any):
     try:
         found = plan(PlanOptions(model=model, draft="eagle" if model == MEDIUM else None, **options))
     except EngineError:
@@ -203,7 +203,9 @@ def test_every_change_starts_and_its_command_asks_for_exactly_it(model: str, **o
         assert request == found.request or fits(again)
 
 
-def test_a_folder_called_as_the_shipped_model_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_with_the_name_of_the_shipped_model_is_given_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folder = tmp_path / "pocket"
     folder.mkdir()
     (folder / "config.json").write_text(CONFIG)
@@ -212,7 +214,7 @@ def test_a_folder_called_as_the_shipped_model_is_named_by_its_path(tmp_path: Pat
     assert options_of(found.request) == (str(folder), "--gpus", "h100:1", "--context", "4096")
 
 
-def test_a_draft_of_one_s_own_is_named_also_where_one_is_published(tmp_path: Path):
+def test_a_custom_draft_is_given_by_its_path_even_if_one_is_published(tmp_path: Path):
     draft = replace(find_draft("eagle", find_model(MEDIUM)), name=str(tmp_path))
     request = plan(PlanOptions(gpus="h200:4", max_model_len=8192, draft=draft)).request
     assert options_of(request) == ("--gpus", "h200:4", "--context", "8192", "--draft", str(tmp_path))
@@ -224,21 +226,21 @@ CONFIG = (
 )
 
 
-def test_a_folder_whose_name_the_terminal_cannot_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_name_that_the_terminal_cannot_encode_is_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "modèle"
     folder.mkdir()
     (folder / "config.json").write_text(CONFIG)
-    written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr("sys.stdout", written)
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stdout)
     assert main(["plan", str(folder), "--gpus", "h100:1", "--context", "4k"]) == 0
     assert main(["plan", str(folder), "--gpus", "h100:1", "--context", "4k", "--json"]) == 0
-    written.seek(0)
-    text, _, found = written.read().rstrip("\n").rpartition("\n")
+    stdout.seek(0)
+    text, _, found = stdout.read().rstrip("\n").rpartition("\n")
     assert text.startswith("mod\\xe8le in BF16 starts on 1 x NVIDIA H100 80GB SXM: ")
     assert json.loads(found)["request"]["model"] == str(folder)
 
 
-def test_a_change_can_be_pasted(capsys: pytest.CaptureFixture[str]):
+def test_the_command_of_a_change_can_be_pasted(capsys: pytest.CaptureFixture[str]):
     found = printed_json("--gpus h100:2 --context 128k --weights bf16", capsys)
     for change in found["changes"]:
         assert main(shlex.split(change["command"])[1:]) == 0
@@ -247,14 +249,14 @@ def test_a_change_can_be_pasted(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("text", "tokens"), [("32768", 32768), ("32k", 32768), ("32K", 32768), ("256k", 262_144), ("100_000", 100_000)]
 )
-def test_a_context_may_be_given_in_thousands_of_1024(text: str, tokens: int):
+def test_a_context_can_be_given_in_multiples_of_1024(text: str, tokens: int):
     assert plan_from(parsed(f"--gpus h200:4 --context {text}"), {}).request.max_model_len == tokens
 
 
 def test_the_pocket_model_is_planned_for_the_cpu():
     found = plan_from(parsed("pocket"), {})
     assert (found.request.gpus.gpu.name, found.request.block_size, found.request.max_model_len) == ("cpu", 128, 8192)
-    # What the engine prints for it: `CPU KV cache size: 131,072 tokens, Maximum concurrency for 8,192 … 16.00x`.
+    # As the engine prints it: `CPU KV cache size: 131,072 tokens, Maximum concurrency for 8,192 … 16.00x`.
     assert (found.kv_tokens, round(found.concurrency, 2)) == (131_072, 16.0)
 
 
@@ -270,37 +272,37 @@ def test_a_measured_start_is_used_by_later_plans(tmp_path: Path):
 
 
 def journal(folder: Path, *tokens: tuple[int, int]) -> Path:
-    kept = Journal(folder)
+    written = Journal(folder)
     for step, (prompt, answer) in enumerate(tokens):
         usage = Usage(prompt_tokens=prompt, completion_tokens=answer)
-        kept.write(
+        written.write(
             Replied(step=step, rung=0, reply=Reply(usage=usage), max_tokens=4096, wire_bytes=1000, elapsed_s=1.0)
         )
-    kept.close()
+    written.close()
     return folder / "journal.jsonl"
 
 
-def test_the_context_that_past_runs_needed(tmp_path: Path):
+def test_the_context_can_be_chosen_from_past_runs(tmp_path: Path):
     first = journal(tmp_path / "one", (2000, 100), (9000, 300))
     journal(tmp_path / "two", (17_000, 900))
     found = plan_from(parsed(f"--gpus h100:4 --context-of {first} --context-of {tmp_path / 'two'}"), {})
     assert found.request.max_model_len == 18_432
     assert found.notes[0] == (
-        "Past runs needed 17,900 tokens at most and 9,300 in the middle of 3 replies, prompt and answer together: the "
-        "context is 18,432."
+        "Past runs needed at most 17,900 tokens (median 9,300, 3 replies, prompt and answer together), so the context "
+        "is 18,432."
     )
 
 
-def test_a_journal_without_a_reply_that_was_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_journal_without_token_counts_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = journal(tmp_path / "empty", (0, 50))
-    assert complaint(f"--gpus h100:4 --context-of {path}", capsys) == (
-        f"agent: No reply in {path} says how many tokens it took. Give the journal of a run that got an answer; "
-        "`agent runs` lists runs, and each folder holds a journal.jsonl.\n"
+    assert error_output(f"--gpus h100:4 --context-of {path}", capsys) == (
+        f"agent: No reply in {path} has token counts. Give the journal of a run that got an answer: "
+        "`agent runs` lists the runs, and each run's folder contains a journal.jsonl.\n"
     )
 
 
-def test_a_journal_that_is_not_there(capsys: pytest.CaptureFixture[str]):
-    assert complaint("--gpus h100:4 --context-of nowhere.jsonl", capsys) == (
+def test_a_missing_journal_is_an_error(capsys: pytest.CaptureFixture[str]):
+    assert error_output("--gpus h100:4 --context-of nowhere.jsonl", capsys) == (
         "agent: Cannot read the journal nowhere.jsonl: No such file or directory.\n"
     )
 
@@ -310,15 +312,15 @@ def test_a_journal_that_is_not_there(capsys: pytest.CaptureFixture[str]):
     [
         (
             "--gpus h100:4 --context 32q",
-            "--context '32q' is not a whole number above 0.\nNow:   Give it as 32768, or as 32k for the same.",
+            "--context '32q' is not a whole number above 0.\nNow:   Give a number such as 32768, or 32k for the same.",
         ),
         (
             "--gpus h100:4 --context 0",
-            "--context '0' is not a whole number above 0.\nNow:   Give it as 32768, or as 32k for the same.",
+            "--context '0' is not a whole number above 0.\nNow:   Give a number such as 32768, or 32k for the same.",
         ),
         (
             "--gpus h100:4 --context 300000",
-            "--context 300000 is longer than Mistral Medium 3.5 128B was made for.\nNow:   Give at most 262144.",
+            "--context 300000 is longer than Mistral Medium 3.5 128B supports.\nNow:   Give at most 262144.",
         ),
         (
             "--gpus h100:4 --gpu-memory-utilization 85%",
@@ -326,69 +328,69 @@ def test_a_journal_that_is_not_there(capsys: pytest.CaptureFixture[str]):
         ),
         (
             "--gpus h100:4 --gpu-memory-utilization 85",
-            "--gpu-memory-utilization 85.0 is no share of a GPU.\n"
+            "--gpu-memory-utilization 85.0 is not a share of a GPU.\n"
             "Now:   Give more than 0 and at most 1; 0.85 is the default.",
         ),
         (
             "--gpus h100:4 --other-gib much",
-            "--other-gib 'much' is not a number.\nNow:   Give GiB per GPU, as 4 or 4.5.",
+            "--other-gib 'much' is not a number.\nNow:   Give GiB per GPU, such as 4 or 4.5.",
         ),
         (
             "--gpus h100:8 --tensor-parallel-size 3",
             "Mistral Medium 3.5 128B cannot be split over 3 GPUs: it has 96 heads, 8 KV heads and an MLP of "
-            "28672.\nNow:   Give --tensor-parallel-size one of 1, 2, 4, 8, 16.",
+            "28672.\nNow:   Use one of these for --tensor-parallel-size: 1, 2, 4, 8, 16.",
         ),
         (
             "--gpus h100:2 --tensor-parallel-size 4",
-            "--tensor-parallel-size 4 needs 4 GPUs, and there are 2.\n"
+            "--tensor-parallel-size 4 needs 4 GPUs, but there are 2.\n"
             "Now:   Give at most 2, or more GPUs: --gpus h100:4.",
         ),
         (
             "mistral-medium --gpus h100:4",
-            "The model 'mistral-medium' is not known, and no folder of that name is here.\n"
+            "Unknown model 'mistral-medium'; there is no folder of that name either.\n"
             "Now:   Did you mean mistralai/Mistral-Medium-3.5-128B? Known: mistralai/Mistral-Medium-3.5-128B, "
             "mistralai/Mistral-Small-3.2-24B-Instruct-2506, pocket. Any other dense model can be planned from the "
             "folder it was downloaded to.",
         ),
         (
             "mistralai/Mistral-Small-3.2-24B-Instruct-2506 --gpus h100:4 --draft eagle",
-            "No EAGLE draft of Mistral Small 3.2 24B is known.\n"
-            "Now:   Leave --draft out, or give the folder of one: --draft FOLDER.",
+            "No EAGLE draft is known for Mistral Small 3.2 24B.\n"
+            "Now:   Omit --draft, or give the folder of one: --draft FOLDER.",
         ),
         (
             "--gpus cpu:4",
-            "--gpus 'cpu:4': a machine counts as one CPU.\nNow:   Give --gpus cpu.",
+            "--gpus 'cpu:4': only one CPU can be planned for.\nNow:   Give --gpus cpu.",
         ),
         (
             "'' --gpus h100:4",
-            "The model '' is not known, and no folder of that name is here.\n"
+            "Unknown model ''; there is no folder of that name either.\n"
             "Now:   Known: mistralai/Mistral-Medium-3.5-128B, mistralai/Mistral-Small-3.2-24B-Instruct-2506, pocket. "
             "Any other dense model can be planned from the folder it was downloaded to.",
         ),
-        ("pocket --weights fp8", "pocket has no weights in fp8.\nNow:   Take --weights bf16."),
+        ("pocket --weights fp8", "pocket has no weights in fp8.\nNow:   Use --weights bf16."),
     ],
 )
-def test_a_wrong_option_is_one_message_and_exit_code_2(line: str, text: str, capsys: pytest.CaptureFixture[str]):
-    assert complaint(line, capsys) == f"agent: {text}\n"
+def test_a_wrong_option_prints_one_message_and_exits_with_2(line: str, text: str, capsys: pytest.CaptureFixture[str]):
+    assert error_output(line, capsys) == f"agent: {text}\n"
 
 
-def test_gpus_must_be_known_for_a_single_plan():
+def test_a_single_plan_needs_gpus():
     with pytest.raises(EngineError) as caught:
         plan_from(parsed(""), {"CUDA_VISIBLE_DEVICES": ""})
     assert str(caught.value) == (
-        "Which GPUs? None are found on this machine, and none are given.\n"
-        "Now:   Name them: --gpus h100:4. `agent plan` alone compares common sets."
+        "No GPUs to plan for: --gpus is not given, and none were found on this machine.\n"
+        "Now:   Give them, such as --gpus h100:4. `agent plan` without --gpus compares common sets."
     )
 
 
-def test_a_context_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_context_can_be_given_only_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = journal(tmp_path / "one", (2000, 100))
-    assert complaint(f"--gpus h100:4 --context 8k --context-of {path}", capsys) == (
-        "agent: --context and --context-of both say how long the context is.\nNow:   Give one of them.\n"
+    assert error_output(f"--gpus h100:4 --context 8k --context-of {path}", capsys) == (
+        "agent: --context and --context-of both set the context.\nNow:   Give only one of them.\n"
     )
 
 
-def test_a_terminal_without_utf8_gets_plain_marks_and_one_with_colors_a_colored_verdict():
+def test_marks_are_ascii_without_utf8_and_the_verdict_is_colored_with_colors():
     found = plan_from(parsed("--gpus h100:2 --context 256k --other-gib 4"), {})
     text = plan_text(found, Style(width=60, unicode=False, color=True))
     assert text.splitlines()[:3] == [
@@ -398,13 +400,13 @@ def test_a_terminal_without_utf8_gets_plain_marks_and_one_with_colors_a_colored_
     ]
     bar, legend = text.splitlines()[11:13]
     assert bar == "[#############################################+++-.........]"
-    assert legend == " # weights  + activation, buffers, graphs  - KV cache  . left alone"
+    assert legend == " # weights  + activation, buffers, graphs  - KV cache  . not used"
     assert text.isascii()
 
 
 @pytest.mark.parametrize("gpus", ["h100:1", "h100:2", "h200:4", "b200:8", "rtx4090:1", "l40s:4"])
 @pytest.mark.parametrize("width", [80, 100])
-def test_no_line_is_wider_than_the_terminal_but_what_is_to_be_pasted(gpus: str, width: int):
+def test_only_commands_to_paste_are_wider_than_the_terminal(gpus: str, width: int):
     found = plan_from(parsed(f"--gpus {gpus} --context 128k"), {})
     text = plan_text(found, Style(width=width, unicode=True, color=False))
     assert [len(line) for line in text.splitlines() if line.startswith("[")] == [width]

@@ -1,7 +1,7 @@
-"""The plan's KV tokens against those that a real vLLM prints, for many shapes, blocks, contexts and budgets.
+"""The plan's KV tokens match those that a real vLLM prints, for many shapes, block sizes, contexts and budgets.
 
-One process of the engine's interpreter builds one engine core after the other, with dummy weights and no server: what
-is judged is the line that vLLM itself prints, and its own refusal where a context does not fit.
+One process of the engine's interpreter builds one engine core after another, with dummy weights and no server. The
+tests compare with the line that vLLM itself prints, and with its error if a context does not fit.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Case:
     context: int
     block: int | None = None
     cache_bytes: int | None = None
-    """None: by VLLM_CPU_KVCACHE_SPACE, which counts in GiB."""
+    """None means that VLLM_CPU_KVCACHE_SPACE sets it, in GiB."""
     space_gib: int | None = None
     eagle: bool = False
 
@@ -56,13 +56,13 @@ CASES = {
     "a draft, and a context that does not fill its last block": Case(
         shape="grouped", context=3001, block=64, cache_bytes=200_000_001, eagle=True
     ),
-    # Exactly one whole request and the null block, and one byte less.
+    # Exactly one full request and the null block, then one byte less.
     "the least that starts": Case(shape="grouped", context=4096, block=128, cache_bytes=33 * 128 * 2048),
     "a byte less than that": Case(shape="grouped", context=4096, block=128, cache_bytes=33 * 128 * 2048 - 1),
     "far too little": Case(shape="grouped", context=8192, cache_bytes=5_000_000),
 }
 
-# Run by the engine's interpreter. EngineCore stays in this process, so that its import is paid once.
+# Run by the engine's interpreter. EngineCore stays in this process, so it is imported only once.
 PROGRAM = """
 import gc, json, os, sys
 from vllm import LLM
@@ -94,7 +94,7 @@ ENVIRONMENT = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Model folders without weights, by the name of their shape; the draft has two layers of `grouped`."""
+    """Model folders without weights, by the name of their shape; `draft` is `grouped` with two layers."""
     root = tmp_path_factory.mktemp("models")
     shapes = {"pocket": POCKET, "grouped": GROUPED, "one_kv_head": ONE_KV_HEAD, "draft": GROUPED | {"n_layers": 2}}
     usual = json.loads((model_dir() / "params.json").read_text())
@@ -106,8 +106,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def said(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What the engine printed in each case."""
+def output(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The lines that the engine printed in each case."""
     work = tmp_path_factory.mktemp("work")
     (work / "program.py").write_text(PROGRAM)
     (work / "cases.json").write_text(json.dumps({name: arguments(case, folders) for name, case in CASES.items()}))
@@ -170,23 +170,23 @@ def planned(case: Case, folders: dict[str, Path]) -> Plan:
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if not name.startswith(("far", "a byte"))])
-def test_the_plan_comes_to_the_tokens_that_the_engine_prints(
-    name: str, said: dict[str, list[str]], folders: dict[str, Path]
+def test_the_plan_has_the_tokens_that_the_engine_prints(
+    name: str, output: dict[str, list[str]], folders: dict[str, Path]
 ):
     found = planned(CASES[name], folders)
     printed = re.findall(
-        r"KV cache size: ([\d,]+) tokens, Maximum concurrency for ([\d,]+) .*: ([\d.]+)x", "\n".join(said[name])
+        r"KV cache size: ([\d,]+) tokens, Maximum concurrency for ([\d,]+) .*: ([\d.]+)x", "\n".join(output[name])
     )
     assert printed == [(f"{found.kv_tokens:,}", f"{CASES[name].context:,}", f"{found.concurrency:.2f}")]
     assert found.starts == "yes"
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith(("far", "a byte"))])
-def test_the_plan_refuses_what_the_engine_refuses_and_offers_the_same_length(
-    name: str, said: dict[str, list[str]], folders: dict[str, Path]
+def test_the_plan_refuses_what_the_engine_refuses_and_suggests_the_same_length(
+    name: str, output: dict[str, list[str]], folders: dict[str, Path]
 ):
     found = planned(CASES[name], folders)
-    printed = re.findall(r"max seq len \((\d+)\).*estimated maximum model length is (\d+)\.", "\n".join(said[name]))
+    printed = re.findall(r"max seq len \((\d+)\).*estimated maximum model length is (\d+)\.", "\n".join(output[name]))
     assert printed == [(str(CASES[name].context), str(found.longest_max_model_len))]
     assert found.starts == "no"
     assert found.missing_bytes > 0

@@ -59,7 +59,7 @@ def test_eagle_finds_the_same_draft_for_the_folder_and_the_name_of_the_pocket_mo
 def test_a_missing_draft_is_reported_before_anything_starts(tmp_path: Path):
     with pytest.raises(EngineError) as raised:
         pocket_engine(draft=str(tmp_path / "none"))
-    assert raised.value.what == f"There is no draft {str(tmp_path / 'none')!r}."
+    assert raised.value.what == f"The draft folder {str(tmp_path / 'none')!r} does not exist."
 
 
 @pytest.mark.parametrize(
