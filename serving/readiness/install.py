@@ -1,4 +1,4 @@
-"""Carry out the plan of `cpu_env`: make the engine's environment once, and find it again; serves nothing."""
+"""Install the environment that `cpu_env` plans, once, and find it again later; starts no engine."""
 
 import fcntl
 import json
@@ -14,46 +14,46 @@ from typing import Protocol
 from ..errors import EngineError
 from ..running.process_group import run_to_end
 from .cpu_env import (
+    APPLY_PATCHES,
     ENVIRONMENT,
-    MEND,
     NEEDED_BYTES,
+    Installer,
     InstallStep,
-    Way,
+    apply_patches,
     engine_python,
     install_plan,
-    mend,
     torch_is_missing,
 )
 
 _MARK = "complete.json"
 _TAIL_LINES = 15
-_SHOWN = ("Collecting ", "Downloading ", "Installing ", "Successfully ", "Resolved ", "Prepared ", "Installed ")
+_SHOWN_LINES = ("Collecting ", "Downloading ", "Installing ", "Successfully ", "Resolved ", "Prepared ", "Installed ")
 
 
 class Runner(Protocol):
-    """Runs one command to its end."""
+    """A function that runs one command to its end."""
 
     def __call__(self, command: Sequence[str], on_line: Callable[[str], None]) -> int:
-        """Give each line of output to `on_line`; the result is the exit status."""
+        """Call `on_line` with each line of output; return the exit status."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What the installation finds on this machine."""
+    """What an installation can use on this machine."""
 
     python: Path
-    """The interpreter to build upon."""
+    """The interpreter to base the environment on."""
     uv: Path | None
-    """The uv program. None: there is none on the PATH."""
+    """The uv program. None if there is none on the PATH."""
     free_bytes: int
-    """Free space on the disk of the cache."""
+    """Free space on the disk that holds the cache."""
 
 
 def this_machine(cache: Path) -> Machine:
-    """Look for a Python that has CPU builds of torch, for uv, and at the disk.
+    """Find a Python that has CPU builds of torch, uv, and the free disk space.
 
-    Python 3.11 is preferred, being the version that was measured; otherwise the running one is tried.
+    Python 3.11 is preferred because it is the version that was measured; otherwise the running one is used.
     """
     uv = shutil.which("uv")
     on_disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
@@ -65,7 +65,7 @@ def this_machine(cache: Path) -> Machine:
 
 
 def installed_python(cache: Path) -> Path | None:
-    """Name the finished environment's interpreter; None: there is no finished one."""
+    """Return the interpreter of the finished environment, or None if there is none."""
     environment = cache / ENVIRONMENT
     return engine_python(environment) if (environment / _MARK).exists() else None
 
@@ -77,25 +77,25 @@ def ensure_installed(
     machine: Callable[[Path], Machine] = this_machine,
     run: Runner = run_to_end,
 ) -> Path:
-    """Make the environment unless it is there, and name its interpreter.
+    """Create the environment unless it exists, and return its interpreter.
 
-    Two processes never build at once: the second waits and takes what the first made. A build that was
-    killed leaves no mark, and is begun anew.
+    Two processes never build at once: the second waits and uses what the first built. A build that was killed leaves no
+    completion mark and is started again from scratch.
 
     Args:
-        cache: the folder that holds the environments; made if need be.
-        on_detail: receives one line for people at each turn.
-        machine: what there is to build with.
+        cache: the folder that holds the environments; created if needed.
+        on_detail: called with one line for people at each step.
+        machine: finds what to build with.
         run: runs the commands.
 
     Raises:
-        EngineError: too little disk, or a command failed.
+        EngineError: there is too little disk space, or a command failed.
     """
     found = installed_python(cache)
     if found:
         return found
     cache.mkdir(parents=True, exist_ok=True)
-    with _alone(cache / f"{ENVIRONMENT}.lock", on_detail):
+    with _exclusive(cache / f"{ENVIRONMENT}.lock", on_detail):
         found = installed_python(cache)
         return found or _build(cache, on_detail, machine(cache), run)
 
@@ -104,26 +104,26 @@ def _build(cache: Path, on_detail: Callable[[str], None], machine: Machine, run:
     environment = cache / ENVIRONMENT
     if machine.free_bytes < NEEDED_BYTES:
         raise EngineError(
-            f"Cannot install the engine: {machine.free_bytes / 1e9:.1f} GB are free for {cache}, "
+            f"Cannot install the engine: {machine.free_bytes / 1e9:.1f} GB are free on the disk of {cache}, but "
             f"{NEEDED_BYTES / 1e9:.0f} GB are needed.",
             cause="",
             do="Free some space, or set XDG_CACHE_HOME to a folder on a larger disk.",
         )
-    on_detail("Installing vLLM for the CPU, once: about 130 MB and its needs, 3.5 GB on disk, 2 to 5 minutes")
+    on_detail("Installing vLLM for the CPU, once: about 130 MB plus dependencies, 3.5 GB on disk, 2 to 5 minutes")
     log = cache / f"{ENVIRONMENT}.log"
     with log.open("w", encoding="utf-8") as written:
         build = _Build(environment=environment, machine=machine, run=run, on_detail=on_detail, write=written.write)
         failed = build.attempt("pip")
         if failed and torch_is_missing(build.output):
-            on_detail(f"pip knows no CPU build of torch for {machine.python}; trying uv")
+            on_detail(f"pip found no CPU build of torch for {machine.python}; trying uv")
             failed = build.attempt("uv")
     if failed:
         raise EngineError(
-            f"Cannot install the engine: {failed.says!r} failed on {machine.python}.",
+            f"Cannot install the engine: the step {failed.title!r} failed with {machine.python}.",
             cause="\n".join(build.output[-_TAIL_LINES:]),
-            do="Is the package index reachable? Then start again: what was downloaded is kept. Python 3.11 or uv on "
-            "the PATH helps where no CPU build of torch is found. Or set TRAMONTANE_ENGINE_PYTHON to a Python "
-            "that has vLLM.",
+            do="Check that the package index is reachable and start again; downloads are kept. If no CPU build of "
+            "torch is found, put Python 3.11 or uv on the PATH. Or set TRAMONTANE_ENGINE_PYTHON to a Python that has "
+            "vLLM.",
             log=log,
         )
     mark = {"python": str(machine.python), "environment": ENVIRONMENT}
@@ -132,7 +132,7 @@ def _build(cache: Path, on_detail: Callable[[str], None], machine: Machine, run:
 
 
 class _Build:
-    """One attempt after another at the same environment."""
+    """Successive attempts to build the same environment."""
 
     def __init__(
         self,
@@ -150,26 +150,28 @@ class _Build:
         self._write = write
         self.output: list[str] = []
 
-    def attempt(self, way: Way) -> InstallStep | None:
-        """Do all steps; the result is the one that failed, None: none did."""
-        plan = install_plan(python=self._machine.python, environment=self._environment, way=way, uv=self._machine.uv)
-        return next((step for step in plan if not self._done(step)), None)
+    def attempt(self, installer: Installer) -> InstallStep | None:
+        """Run all steps; return the one that failed, or None."""
+        plan = install_plan(
+            python=self._machine.python, environment=self._environment, installer=installer, uv=self._machine.uv
+        )
+        return next((step for step in plan if not self._succeeds(step)), None)
 
-    def _done(self, step: InstallStep) -> bool:
-        self._on_detail(step.says)
+    def _succeeds(self, step: InstallStep) -> bool:
+        self._on_detail(step.title)
         self._write(f"$ {' '.join(step.command)}\n")
         self.output = []
-        if step.command == (MEND,):
-            return self._mended()
+        if step.command == (APPLY_PATCHES,):
+            return self._apply_patches()
         try:
             return self._run(step.command, self._line) == 0
         except OSError as error:
             self._line(str(error))
             return False
 
-    def _mended(self) -> bool:
+    def _apply_patches(self) -> bool:
         try:
-            mend(self._environment)
+            apply_patches(self._environment)
         except OSError as error:
             self._line(str(error))
             return False
@@ -178,19 +180,19 @@ class _Build:
     def _line(self, line: str) -> None:
         self.output.append(line)
         self._write(line + "\n")
-        if line.startswith(_SHOWN):
+        if line.startswith(_SHOWN_LINES):
             self._on_detail(line if len(line) <= 100 else line[:99] + "…")
 
 
 @contextmanager
-def _alone(lock: Path, on_detail: Callable[[str], None]) -> Generator[None, None, None]:
+def _exclusive(lock: Path, on_detail: Callable[[str], None]) -> Generator[None, None, None]:
     with lock.open("w", encoding="utf-8") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            on_detail("Waiting for another process that installs the engine")
+            on_detail("Waiting for another process that is installing the engine")
             fcntl.flock(held, fcntl.LOCK_EX)
-        yield  # The kernel drops the lock with the file, also when we are killed.
+        yield  # The kernel releases the lock when the file is closed, even if this process is killed.
 
 
 def _python() -> Path:
@@ -198,7 +200,7 @@ def _python() -> Path:
     if sys.version_info[:2] == (3, 11):
         return running
     other = shutil.which("python3.11")
-    # A version manager's shim may be on the PATH without the version behind it.
+    # A version manager's shim may be on the PATH although that version is not installed.
     if other and subprocess.run([other, "-c", ""], capture_output=True, check=False).returncode == 0:
         return Path(other)
     return running

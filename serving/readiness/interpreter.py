@@ -1,4 +1,4 @@
-"""Find the Python that runs an engine; only the CPU's is made where it is not found."""
+"""Find the Python that runs an engine; installs one for the CPU only, none for GPUs."""
 
 import importlib.util
 import shutil
@@ -12,40 +12,40 @@ from ..errors import EngineError
 from .install import ensure_installed
 
 OVERRIDE = "TRAMONTANE_ENGINE_PYTHON"
-"""The variable that names a Python which has the engine."""
+"""The environment variable for the path of a Python that has the engine."""
 
 FindPython = Callable[[Callable[[str], None]], Path]
-"""Gives the interpreter that runs the engine, making its environment if need be; is told where to report."""
+"""Returns the interpreter that runs the engine, installing it if needed; the argument receives lines of progress."""
 
 
-def cpu_python(environ: Mapping[str, str], tell: Callable[[str], None]) -> Path:
-    """Find or make the environment with vLLM for the CPU.
+def cpu_python(environ: Mapping[str, str], on_detail: Callable[[str], None]) -> Path:
+    """Return the interpreter of the environment with vLLM for the CPU, creating the environment if needed.
 
     Raises:
-        EngineError: the named one is no file, or the environment could not be made.
+        EngineError: the variable names no file, or the environment could not be created.
     """
-    return _named(environ) or ensure_installed(cache_dir(environ), on_detail=tell)
+    return _override(environ) or ensure_installed(cache_dir(environ), on_detail=on_detail)
 
 
 def gpu_python(engine: EngineName, environ: Mapping[str, str]) -> Path:
-    """Find an interpreter that has the engine: the named one, this one, or that of its program on the PATH.
+    """Return an interpreter that has the engine: from the variable, this one, or that of its program on the PATH.
 
     Raises:
-        EngineError: the named one is no file, or there is none.
+        EngineError: the variable names no file, or no interpreter was found.
     """
-    named = _named(environ)
-    if named is not None:
-        return named
+    override = _override(environ)
+    if override is not None:
+        return override
     if importlib.util.find_spec(engine) is not None:
         return Path(sys.executable)
     script = shutil.which(engine, path=environ.get("PATH"))
     found = _interpreter_of(Path(script)) if script else None
     if found is None:
         raise EngineError(
-            f"No Python with {engine} is found: neither this one ({sys.executable}) has it, nor is {engine!r} on the "
-            "PATH.",
+            f"No Python with {engine} was found: this one ({sys.executable}) does not have it, and {engine!r} is not "
+            "on the PATH.",
             cause="",
-            do=f"{_INSTALL[engine]} Or name a Python that has it: --python PATH, or {OVERRIDE}=PATH.",
+            do=f"{_INSTALL[engine]} Or give a Python that has it: --python PATH, or {OVERRIDE}=PATH.",
         )
     return found
 
@@ -56,22 +56,22 @@ _INSTALL: Mapping[EngineName, str] = {
 }
 
 
-def _named(environ: Mapping[str, str]) -> Path | None:
-    named = environ.get(OVERRIDE)
-    if not named:
+def _override(environ: Mapping[str, str]) -> Path | None:
+    path = environ.get(OVERRIDE)
+    if not path:
         return None
-    if not Path(named).is_file():
+    if not Path(path).is_file():
         raise EngineError(
-            f"Cannot start the engine: {OVERRIDE} is {named!r}, which is no file.",
+            f"Cannot start the engine: {OVERRIDE} is {path!r}, which is not a file.",
             cause="",
-            do="Let it name a Python that has the engine, or unset it: then one is looked for.",
+            do="Set it to the path of a Python that has the engine, or unset it to search for one.",
         )
-    return Path(named)
+    return Path(path)
 
 
 def _interpreter_of(script: Path) -> Path | None:
-    """Read the first line of an installed program, `#!/path/to/python`."""
-    with script.open("rb") as read:
-        first = read.readline(500).decode(errors="replace").strip()
+    """Return the interpreter from a program's first line, `#!/path/to/python`, or None."""
+    with script.open("rb") as file:
+        first = file.readline(500).decode(errors="replace").strip()
     interpreter = Path(first.removeprefix("#!").strip())
     return interpreter if first.startswith("#!/") and interpreter.is_file() else None

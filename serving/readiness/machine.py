@@ -1,4 +1,4 @@
-"""Look at this machine before a start: GPUs and who holds them, disk, port, files; judges nothing."""
+"""Collect the state of this machine before a start: GPUs and their processes, disk, port, files; decides nothing."""
 
 import shutil
 import socket
@@ -11,36 +11,36 @@ from ..engines.command import EngineCommand, ServeOptions
 from ..errors import EngineError
 from ..key_file import read_key
 from ..running.record import ServerRecord, current_server
-from .gpu_state import Driver, ask_driver
+from .gpu_state import Driver, query_driver
 from .versions import VersionProblem, installed_versions, version_problems
 from .weights import FoundWeights, find_weights, has_token, hub_cache, layout_for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """All that is looked at before a start."""
+    """Everything that a start depends on."""
 
     python: Path | None
-    """The interpreter that has the engine. None: there is none."""
+    """The interpreter that has the engine. None if there is none."""
     driver: Driver
     weights: tuple[FoundWeights, ...]
-    """The model's, and the draft's if there is one."""
+    """Those of the model, and of the draft if there is one."""
     cache: Path
-    """Where weights are fetched to."""
+    """The folder that weights are downloaded to."""
     cache_free_bytes: int
     token: bool
-    """True: there is one for gated models."""
+    """True if there is a Hugging Face token, which gated models require."""
     offline: bool
-    """True: the Hugging Face client is told to fetch nothing."""
+    """True if the Hugging Face client may not download anything."""
     port_taken: bool
     server: ServerRecord | None
-    """One that runs here already."""
+    """A server that is already running here, or None."""
     versions: tuple[VersionProblem, ...]
-    broken: tuple[EngineError, ...]
-    """What went wrong while looking."""
+    errors: tuple[EngineError, ...]
+    """Errors that occurred during the inspection."""
 
 
-def look(
+def inspect_machine(
     request: PlanRequest,
     command: EngineCommand,
     options: ServeOptions,
@@ -49,31 +49,31 @@ def look(
     environ: Mapping[str, str],
     state: Path,
 ) -> Machine:
-    """Look at everything that a start depends on.
+    """Inspect everything that a start depends on.
 
     Args:
-        request: what is to be served.
-        command: how.
-        options: where, and with which key.
-        python: the interpreter that has the engine, or why there is none.
-        environ: the variables that the engine will get.
-        state: the folder of the record.
+        request: what to serve.
+        command: the engine's command.
+        options: the address and the API key.
+        python: the interpreter that has the engine, or the error that explains why there is none.
+        environ: the engine's environment variables.
+        state: the folder of the server record.
     """
-    driver = Driver() if request.gpus.gpu.name == "cpu" else ask_driver(environ)
+    driver = Driver() if request.gpus.gpu.name == "cpu" else query_driver(environ)
     cache = hub_cache(environ)
     on_disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
     versions: tuple[VersionProblem, ...] = ()
-    broken = [python] if isinstance(python, EngineError) else []
+    errors = [python] if isinstance(python, EngineError) else []
     try:
         if isinstance(python, Path):
             versions = version_problems(installed_versions(python), command)
     except EngineError as error:
-        broken.append(error)
+        errors.append(error)
     try:
         if options.api_key_file is not None:
             read_key(options.api_key_file)
     except EngineError as error:
-        broken.append(error)
+        errors.append(error)
     return Machine(
         python=None if isinstance(python, EngineError) else python,
         driver=driver,
@@ -85,19 +85,19 @@ def look(
         port_taken=is_taken(options.host, options.port),
         server=current_server(state),
         versions=versions,
-        broken=tuple(broken),
+        errors=tuple(errors),
     )
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Tell whether a server could not listen there now."""
+    """Return whether a server cannot listen on this address now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as tried:
-        # As servers do: a port on which a connection has just ended is free.
+        # As servers do; without it a port whose last connection has just ended counts as taken.
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((host, port))
-        except (OSError, OverflowError):  # The latter: there is no port of that number.
+        except (OSError, OverflowError):  # OverflowError: not a valid port number.
             return True
     return False
 
@@ -109,7 +109,7 @@ def _weights(request: PlanRequest, environ: Mapping[str, str]) -> tuple[FoundWei
         find_weights(
             model.name,
             layout=layout_for(model.name, request.engine),
-            whole_bytes=shipped.total(),
+            total_bytes=shipped.total(),
             environ=environ,
         )
     ]
@@ -117,7 +117,7 @@ def _weights(request: PlanRequest, environ: Mapping[str, str]) -> tuple[FoundWei
         # A draft has one layout only.
         found.append(
             find_weights(
-                draft.name, layout="mistral", whole_bytes=draft.weights.total(), environ=environ, is_draft=True
+                draft.name, layout="mistral", total_bytes=draft.weights.total(), environ=environ, is_draft=True
             )
         )
     return tuple(found)

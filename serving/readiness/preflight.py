@@ -1,4 +1,4 @@
-"""Judge before a start what stands in its way; pure over what was found: looks at nothing, starts nothing."""
+"""Check before a start what would prevent it; pure: inspects nothing itself, starts nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NoReturn
 from ..capacity.sizing import Plan
 from ..engines.command import ServeOptions
 from ..errors import EngineError
-from .gpu_state import GpuHolder, GpuState
+from .gpu_state import GpuProcess, GpuState
 from .machine import Machine
 from .weights import FoundWeights
 
@@ -16,23 +16,23 @@ _GIB = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that a person should know before the start."""
+    """One thing that the user should know before the start."""
 
     what: str
-    """What is found, with its values."""
+    """What was found, with its values."""
     do: str
-    """What to do about it. Empty: nothing needs to be done."""
-    stops: bool
-    """True: there is no use in starting."""
+    """What to do about it. Empty if nothing needs to be done."""
+    blocks: bool
+    """True means that the start cannot succeed."""
 
 
 def preflight(plan: Plan, machine: Machine, options: ServeOptions) -> tuple[Finding, ...]:
-    """Hold a plan against a machine; everything is said at once, what stops it first.
+    """Check a plan against a machine; return all findings, those that block the start first.
 
     Args:
-        plan: what is to be started.
-        machine: what was found.
-        options: where it is to listen.
+        plan: what to start.
+        machine: what was found on the machine.
+        options: the address to listen on.
     """
     found = (
         *_server(machine),
@@ -43,34 +43,34 @@ def preflight(plan: Plan, machine: Machine, options: ServeOptions) -> tuple[Find
         *_disk(machine),
         *_port(machine, options),
         *_versions(machine),
-        *(Finding(what=error.what, do=error.do, stops=True) for error in machine.broken),
+        *(Finding(what=error.what, do=error.do, blocks=True) for error in machine.errors),
     )
-    return tuple(sorted(found, key=lambda one: not one.stops))
+    return tuple(sorted(found, key=lambda one: not one.blocks))
 
 
-def refuse(findings: tuple[Finding, ...], model: str) -> None:
-    """Let nothing start that something stands in the way of.
+def raise_if_blocked(findings: tuple[Finding, ...], model: str) -> None:
+    """Raise if a finding blocks the start.
 
     Raises:
-        EngineError: at least one finding stops it; all that do are told.
+        EngineError: at least one finding blocks the start; the message lists all that do.
     """
-    stops = [one for one in findings if one.stops]
-    if stops:
-        _refuse(stops, model)
+    blocking = [one for one in findings if one.blocks]
+    if blocking:
+        _raise_blocked(blocking, model)
 
 
-def _refuse(stops: list[Finding], model: str) -> NoReturn:
-    if len(stops) == 1:
-        raise EngineError(f"Cannot start {model}: {stops[0].what}", cause="", do=stops[0].do)
-    told = [
+def _raise_blocked(blocking: list[Finding], model: str) -> NoReturn:
+    if len(blocking) == 1:
+        raise EngineError(f"Cannot start {model}: {blocking[0].what}", cause="", do=blocking[0].do)
+    lines = [
         line
-        for number, one in enumerate(stops, 1)
+        for number, one in enumerate(blocking, 1)
         for line in (f"{number}. {one.what}", *(f"   {advice}" for advice in one.do.splitlines()))
     ]
     raise EngineError(
-        f"Cannot start {model}: {len(stops)} things stand in the way.",
-        cause="\n".join(told),
-        do="Mend these, each as the lines below it say, and start again.",
+        f"Cannot start {model}: {len(blocking)} problems were found.",
+        cause="\n".join(lines),
+        do="Fix each one as described below it and start again.",
     )
 
 
@@ -78,9 +78,9 @@ def _server(machine: Machine) -> Iterator[Finding]:
     server = machine.server
     if server is not None:
         yield Finding(
-            what=f"a server runs here already, {server.model!r} at {server.base_url} ({server.state}).",
-            do="Use that one, or end it first: agent serve stop.",
-            stops=True,
+            what=f"a server is already running here, {server.model!r} at {server.base_url} ({server.state}).",
+            do="Use it, or stop it first: agent serve stop.",
+            blocks=True,
         )
 
 
@@ -88,20 +88,20 @@ def _fit(plan: Plan) -> Iterator[Finding]:
     if plan.starts == "yes":
         return
     changes = [f"{change.what}: {change.option}" for change in plan.changes]
-    short = f"{plan.missing_bytes / _GIB:.2f} GiB"
+    missing = f"{plan.missing_bytes / _GIB:.2f} GiB"
     if plan.starts == "no":
         yield Finding(
-            what=f"by plan it does not fit, {short} are missing on each GPU.",
-            do="\n".join(["Change one of these, or add --fit for the first:", *changes])
+            what=f"according to the plan it does not fit: {missing} are missing on each GPU.",
+            do="\n".join(["Make one of these changes, or add --fit to make the first:", *changes])
             if changes
-            else "See the whole of it: agent plan.",
-            stops=True,
+            else "See the whole plan: agent plan.",
+            blocks=True,
         )
         return
     yield Finding(
-        what="By plan it is not sure that it fits: it depends on what the engine needs beside weights and KV cache.",
-        do="\n".join(["If it does not start:", *changes]) if changes else "",
-        stops=False,
+        what="According to the plan it may not fit, depending on what the engine needs besides weights and KV cache.",
+        do="\n".join(["If it does not start, make one of these changes:", *changes]) if changes else "",
+        blocks=False,
     )
 
 
@@ -110,30 +110,30 @@ def _gpus(plan: Plan, machine: Machine) -> Iterator[Finding]:
     if request.gpus.gpu.name == "cpu":
         return
     if not gpus:
-        why = f" ({machine.driver.trouble})" if machine.driver.trouble else ""
-        yield Finding(what=f"this machine has no NVIDIA GPU that its driver shows{why}.", do=NO_GPU, stops=True)
+        why = f" ({machine.driver.error})" if machine.driver.error else ""
+        yield Finding(what=f"the driver reports no NVIDIA GPU on this machine{why}.", do=NO_GPU, blocks=True)
         return
     if len(gpus) < request.tensor_parallel_size:
         yield Finding(
-            what=f"it is to be split over {request.tensor_parallel_size} GPUs, and {len(gpus)} are here.",
-            do="Plan for what is here: leave --gpus and --tensor-parallel-size away.",
-            stops=True,
+            what=f"the plan splits it over {request.tensor_parallel_size} GPUs, but this machine has {len(gpus)}.",
+            do="Plan for this machine: omit --gpus and --tensor-parallel-size.",
+            blocks=True,
         )
     smallest = min(gpus, key=lambda gpu: gpu.total_bytes)
     planned = request.gpus.gpu
     # The catalogue's totals and the driver's differ in the last digits.
     if smallest.total_bytes < planned.memory_bytes * 0.99:
         yield Finding(
-            what=f"it is planned for {planned.title} with {_gib(planned.memory_bytes)}, and here is a {smallest.title} "
-            f"with {_gib(smallest.total_bytes)}.",
-            do="Plan for what is here: leave --gpus away.",
-            stops=True,
+            what=f"the plan is for {planned.title} with {_gib(planned.memory_bytes)}, but this machine has "
+            f"{smallest.title} with {_gib(smallest.total_bytes)}.",
+            do="Plan for this machine: omit --gpus.",
+            blocks=True,
         )
 
 
 NO_GPU = (
     "To try function calling on the CPU with a tiny model: agent serve pocket\n"
-    "To see which GPUs it takes: agent plan --gpus h200:4"
+    "To see which GPUs are needed: agent plan --gpus h200:4"
 )
 
 
@@ -141,21 +141,21 @@ def _memory(plan: Plan, machine: Machine) -> Iterator[Finding]:
     for number, gpu in enumerate(machine.driver.gpus[: plan.request.tensor_parallel_size]):
         if gpu.free_bytes < plan.requested_bytes <= gpu.total_bytes:
             yield Finding(
-                what=f"GPU {number} has {_gib(gpu.free_bytes)} free of {_gib(gpu.total_bytes)}, and the engine is to "
-                f"take {_gib(plan.requested_bytes)}. {_holders(gpu)}",
-                do="End what holds the memory, or take less: --gpu-memory-utilization "
+                what=f"GPU {number} has {_gib(gpu.free_bytes)} free of {_gib(gpu.total_bytes)}, but the engine would "
+                f"use {_gib(plan.requested_bytes)}. {_users(gpu)}",
+                do="End the processes that use the memory, or let the engine use less: --gpu-memory-utilization "
                 f"{int(gpu.free_bytes / gpu.total_bytes * 100) / 100:g}.",
-                stops=True,
+                blocks=True,
             )
 
 
-def _holders(gpu: GpuState) -> str:
-    if not gpu.holders:
-        return "The driver names no process that holds the rest; it may be in another container."
-    return "It is held by " + ", ".join(_holder(one) for one in gpu.holders) + "."
+def _users(gpu: GpuState) -> str:
+    if not gpu.processes:
+        return "The driver lists no process that uses the rest; it may be in another container."
+    return "The rest is used by " + ", ".join(_user(one) for one in gpu.processes) + "."
 
 
-def _holder(one: GpuHolder) -> str:
+def _user(one: GpuProcess) -> str:
     name = f" ({one.name})" if one.name else ""
     size = f" with {_gib(one.used_bytes)}" if one.used_bytes else ""
     return f"process {one.pid}{name}{size}"
@@ -168,53 +168,55 @@ def _weights(machine: Machine) -> Iterator[Finding]:
         is_folder = found.folder is not None and str(found.folder) == found.name
         missing = f"{', '.join(found.missing[:3])}{', …' if len(found.missing) > 3 else ''}"
         if is_folder:
-            yield Finding(what=f"{found.name} lacks {missing}.", do="Complete the folder.", stops=True)
+            yield Finding(
+                what=f"files are missing in {found.name}: {missing}.", do="Add the missing files.", blocks=True
+            )
             continue
         what = (
-            f"the weights of {found.name} are not here"
+            f"the weights of {found.name} are not on this machine"
             if found.folder is None
-            else f"of {found.name} some files are missing here ({missing})"
+            else f"some files of {found.name} are missing ({missing})"
         )
-        yield _to_fetch(found, what, machine)
+        yield _to_download(found, what, machine)
 
 
-def _to_fetch(found: FoundWeights, what: str, machine: Machine) -> Finding:
+def _to_download(found: FoundWeights, what: str, machine: Machine) -> Finding:
     if machine.offline:
         return Finding(
-            what=f"{what}, and HF_HUB_OFFLINE forbids to fetch them.",
-            do=f"Unset HF_HUB_OFFLINE, or fetch them elsewhere, one layout of the two: {found.fetch}",
-            stops=True,
+            what=f"{what}, and HF_HUB_OFFLINE forbids downloading them.",
+            do=f"Unset HF_HUB_OFFLINE, or download them elsewhere (one of two layouts): {found.download_command}",
+            blocks=True,
         )
     token = (
         ""
         if machine.token
-        else " No token is set; if the repository asks for one, accept its terms and: hf auth login."
+        else " No token is set; if the repository requires one, accept its terms and run: hf auth login."
     )
     return Finding(
-        what=f"{what[0].upper()}{what[1:]}: the engine fetches {_gib(found.needed_bytes)} first, one layout of the "
-        f"two.{token}",
-        do=f"To fetch them beforehand: {found.fetch}",
-        stops=False,
+        what=f"{what[0].upper()}{what[1:]}: the engine first downloads {_gib(found.download_bytes)} (one of two "
+        f"layouts).{token}",
+        do=f"To download them beforehand: {found.download_command}",
+        blocks=False,
     )
 
 
 def _disk(machine: Machine) -> Iterator[Finding]:
-    needed = sum(found.needed_bytes for found in machine.weights)
+    needed = sum(found.download_bytes for found in machine.weights)
     if needed > machine.cache_free_bytes:
         yield Finding(
-            what=f"{_gib(needed)} of weights are to be fetched to {machine.cache}, where "
-            f"{_gib(machine.cache_free_bytes)} are free.",
-            do="Free some space, or let HF_HOME name a folder on a larger disk.",
-            stops=True,
+            what=f"{_gib(needed)} of weights need to be downloaded to {machine.cache}, but only "
+            f"{_gib(machine.cache_free_bytes)} are free there.",
+            do="Free some space, or set HF_HOME to a folder on a larger disk.",
+            blocks=True,
         )
 
 
 def _port(machine: Machine, options: ServeOptions) -> Iterator[Finding]:
     if machine.port_taken:
         yield Finding(
-            what=f"port {options.port} of {options.host} is taken, or may not be used.",
-            do="Give another one: --port N. Without --port a free one is taken.",
-            stops=True,
+            what=f"port {options.port} on {options.host} is in use or not permitted.",
+            do="Choose another one: --port N. Without --port, a free one is chosen.",
+            blocks=True,
         )
 
 
@@ -222,7 +224,7 @@ def _versions(machine: Machine) -> Iterator[Finding]:
     for problem in machine.versions:
         pins = " ".join(f'"{pin}"' for pin in problem.pins)
         yield Finding(
-            what=f"{problem.what} {problem.cause}", do=f"{machine.python} -m pip install {pins}", stops=problem.known
+            what=f"{problem.what} {problem.cause}", do=f"{machine.python} -m pip install {pins}", blocks=problem.breaks
         )
 
 

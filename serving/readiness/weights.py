@@ -1,7 +1,7 @@
-"""Find a model's files on this disk and say how to fetch just one layout of them; fetches nothing.
+"""Find a model's files on this disk, and build the command that downloads one layout of them; downloads nothing.
 
-A repository of Mistral's holds the same weights twice: `consolidated*.safetensors` with `params.json`, and
-`model*.safetensors` with `config.json`. Fetching both costs twice the disk and the time.
+Mistral's repositories hold the same weights twice: `consolidated*.safetensors` with `params.json`, and
+`model*.safetensors` with `config.json`. Downloading both takes twice the disk space and time.
 """
 
 import json
@@ -16,44 +16,44 @@ from typing import Literal
 from ..capacity.sizing import EngineName
 
 Layout = Literal["mistral", "hf"]
-"""Which of the two."""
+"""`mistral` means consolidated*.safetensors, `hf` means model*.safetensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundWeights:
-    """What is on this disk of one model."""
+    """The files of one model on this disk."""
 
     name: str
-    """On the Hub, or a folder."""
+    """A Hugging Face Hub name, or a folder."""
     layout: Layout
     folder: Path | None
-    """Where the files are. None: nothing of it is here."""
+    """Where the files are. None if there are none."""
     missing: tuple[str, ...]
-    """Files that the engine needs and that are not there. Without any file it is not known which: then empty."""
-    there_bytes: int
-    """Weights that are there already."""
-    whole_bytes: int
+    """Missing files that the engine needs. Empty if there are no files at all, because then the names are not known."""
+    present_bytes: int
+    """Weights that are already there."""
+    total_bytes: int
     """All weights of the layout, as published."""
 
     @property
     def complete(self) -> bool:
-        """Tell whether nothing needs to be fetched."""
+        """True if nothing needs to be downloaded."""
         return self.folder is not None and not self.missing
 
     @property
-    def needed_bytes(self) -> int:
-        """How much is still to be fetched."""
-        return 0 if self.complete else max(0, self.whole_bytes - self.there_bytes)
+    def download_bytes(self) -> int:
+        """Bytes that still need to be downloaded."""
+        return 0 if self.complete else max(0, self.total_bytes - self.present_bytes)
 
     @property
-    def fetch(self) -> str:
-        """The command that fetches this layout and not the other."""
+    def download_command(self) -> str:
+        """The command that downloads only this layout."""
         other = {"mistral": "model*", "hf": "consolidated*"}[self.layout]
         return f"hf download {self.name} --exclude {shlex.quote(other)}"
 
 
 def layout_for(name: str, engine: EngineName) -> Layout:
-    """Say which layout an engine loads: vLLM is told to take Mistral's, SGLang takes the other where both are.
+    """Return the layout that an engine loads: vLLM is started with Mistral's; SGLang prefers the other if both exist.
 
     Source: SGLang cookbook, Mistral Medium 3.5, read 2026-11.
     """
@@ -63,7 +63,7 @@ def layout_for(name: str, engine: EngineName) -> Layout:
 
 
 def hub_cache(environ: Mapping[str, str]) -> Path:
-    """Name the folder where the Hugging Face client keeps what it fetches.
+    """Return the folder to which the Hugging Face client downloads.
 
     Source: huggingface_hub 2.4.0, constants.py, read 2026-11.
     """
@@ -78,38 +78,38 @@ def hub_cache(environ: Mapping[str, str]) -> Path:
 
 
 def find_weights(
-    name: str, *, layout: Layout, whole_bytes: int, environ: Mapping[str, str], is_draft: bool = False
+    name: str, *, layout: Layout, total_bytes: int, environ: Mapping[str, str], is_draft: bool = False
 ) -> FoundWeights:
-    """Look for a model's files.
+    """Find a model's files.
 
     Args:
-        name: on the Hub, or a folder.
+        name: a Hugging Face Hub name, or a folder.
         layout: which files count.
-        whole_bytes: all weights of the layout, as published.
-        environ: says where the Hugging Face client keeps its files.
-        is_draft: True: it has no tokenizer of its own.
+        total_bytes: all weights of the layout, as published.
+        environ: may set where the Hugging Face client stores its files.
+        is_draft: True means that there is no tokenizer.
     """
     folder = Path(name) if Path(name).is_dir() else _snapshot(hub_cache(environ) / f"models--{name.replace('/', '--')}")
     if folder is None:
-        return FoundWeights(name=name, layout=layout, folder=None, missing=(), there_bytes=0, whole_bytes=whole_bytes)
-    there = {file.name for file in folder.iterdir() if file.exists()}  # A link of the cache may lead nowhere.
+        return FoundWeights(name=name, layout=layout, folder=None, missing=(), present_bytes=0, total_bytes=total_bytes)
+    present = {file.name for file in folder.iterdir() if file.exists()}  # A symlink of the cache may be broken.
     stem = _STEMS[layout]
-    weights = {file for file in there if file.startswith(stem) and file.endswith(".safetensors")}
-    wanted = _shards(folder, stem, weights) | {_CONFIGS[layout]}
+    weights = {file for file in present if file.startswith(stem) and file.endswith(".safetensors")}
+    required = _shards(folder, stem, weights) | {_CONFIGS[layout]}
     if layout == "mistral" and not is_draft:
-        wanted |= {"tekken.json"}
+        required |= {"tekken.json"}
     return FoundWeights(
         name=name,
         layout=layout,
         folder=folder,
-        missing=tuple(sorted(wanted - there)),
-        there_bytes=sum((folder / file).stat().st_size for file in weights),
-        whole_bytes=whole_bytes,
+        missing=tuple(sorted(required - present)),
+        present_bytes=sum((folder / file).stat().st_size for file in weights),
+        total_bytes=total_bytes,
     )
 
 
 def has_token(environ: Mapping[str, str]) -> bool:
-    """Tell whether the Hugging Face client has a token to show for gated models."""
+    """Return whether the Hugging Face client has a token, which gated models require."""
     home = environ.get("HF_HOME")
     file = environ.get("HF_TOKEN_PATH") or (
         Path(home).expanduser() / "token" if home else hub_cache(environ).parent / "token"
@@ -122,20 +122,20 @@ _CONFIGS: Mapping[Layout, str] = {"mistral": "params.json", "hf": "config.json"}
 
 
 def _snapshot(repository: Path) -> Path | None:
-    """Find the version that the client would use: the one `main` names."""
+    """Return the folder of the revision that the client would use, which is `main`, or None."""
     try:
-        named = repository / "snapshots" / (repository / "refs" / "main").read_text(encoding="utf-8").strip()
+        folder = repository / "snapshots" / (repository / "refs" / "main").read_text(encoding="utf-8").strip()
     except OSError:
         return None
-    return named if named.is_dir() else None
+    return folder if folder.is_dir() else None
 
 
-def _shards(folder: Path, stem: str, there: Set[str]) -> set[str]:
-    """List the files that make up the whole: by the index, or by their names, or a single one."""
+def _shards(folder: Path, stem: str, present: Set[str]) -> set[str]:
+    """Return the names of all weight files: from the index, else from the numbering of those present, else one file."""
     index = folder / f"{stem}.safetensors.index.json"
-    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # There is none, or it is cut off.
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # It is missing or truncated.
         return {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
-    for name in there:
+    for name in present:
         numbered = re.fullmatch(r"(.*-)(\d+)(-of-)(\d+)(\.safetensors)", name)
         if numbered:
             before, number, of, count, end = numbered.groups()

@@ -1,4 +1,4 @@
-"""What stands in the way of a start: every finding with its text, and all of them at once."""
+"""Problems that prevent a start: the text of each finding, and several findings together."""
 
 import os
 import socket
@@ -16,9 +16,9 @@ from serving.capacity.sizing import Plan, PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import ServeOptions
 from serving.pocket import model_dir
-from serving.readiness.gpu_state import Driver, GpuHolder, GpuState, ask_driver
-from serving.readiness.machine import Machine, is_taken, look
-from serving.readiness.preflight import Finding, preflight, refuse
+from serving.readiness.gpu_state import Driver, GpuProcess, GpuState, query_driver
+from serving.readiness.machine import Machine, inspect_machine, is_taken
+from serving.readiness.preflight import Finding, preflight, raise_if_blocked
 from serving.readiness.versions import VersionProblem
 from serving.readiness.weights import FoundWeights
 from serving.running.record import ServerRecord
@@ -32,19 +32,19 @@ def a_plan(gpus: str = "h200:4", context: int = 32768) -> Plan:
     return plan(PlanOptions(gpus=gpus, max_model_len=context))
 
 
-def a_gpu(free: float = 139.0, total: float = 139.81, *holders: GpuHolder) -> GpuState:
-    return GpuState(title="NVIDIA H200", total_bytes=int(total * GIB), free_bytes=int(free * GIB), holders=holders)
+def a_gpu(free: float = 139.0, total: float = 139.81, *processes: GpuProcess) -> GpuState:
+    return GpuState(title="NVIDIA H200", total_bytes=int(total * GIB), free_bytes=int(free * GIB), processes=processes)
 
 
-def whole(name: str = REPO) -> FoundWeights:
-    return FoundWeights(name=name, layout="mistral", folder=Path("/cache"), missing=(), there_bytes=7, whole_bytes=7)
+def complete(name: str = REPO) -> FoundWeights:
+    return FoundWeights(name=name, layout="mistral", folder=Path("/cache"), missing=(), present_bytes=7, total_bytes=7)
 
 
 def a_machine(*gpus: GpuState, **changes: object) -> Machine:
     machine = Machine(
         python=Path("/env/bin/python"),
         driver=Driver(gpus=gpus or (a_gpu(),) * 4, version="580.1"),
-        weights=(whole(),),
+        weights=(complete(),),
         cache=Path("/cache"),
         cache_free_bytes=500 * GIB,
         token=True,
@@ -52,7 +52,7 @@ def a_machine(*gpus: GpuState, **changes: object) -> Machine:
         port_taken=False,
         server=None,
         versions=(),
-        broken=(),
+        errors=(),
     )
     return replace(machine, **changes)
 
@@ -61,155 +61,157 @@ def found(machine: Machine, planned: Plan | None = None) -> list[Finding]:
     return list(preflight(planned or a_plan(), machine, OPTIONS))
 
 
-def stop(what: str, do: str) -> list[Finding]:
-    return [Finding(what=what, do=do, stops=True)]
+def blocking(what: str, do: str) -> list[Finding]:
+    return [Finding(what=what, do=do, blocks=True)]
 
 
-def test_nothing_is_said_where_nothing_is_wrong():
+def test_a_ready_machine_has_no_findings():
     assert found(a_machine()) == []
 
 
-def test_no_gpu_names_the_driver_s_reason_and_two_ways_on():
-    machine = a_machine(driver=Driver(trouble="NVML Shared Library Not Found"))
-    assert found(machine) == stop(
-        "this machine has no NVIDIA GPU that its driver shows (NVML Shared Library Not Found).",
+def test_a_missing_gpu_is_reported_with_the_driver_s_reason_and_two_alternatives():
+    machine = a_machine(driver=Driver(error="NVML Shared Library Not Found"))
+    assert found(machine) == blocking(
+        "the driver reports no NVIDIA GPU on this machine (NVML Shared Library Not Found).",
         "To try function calling on the CPU with a tiny model: agent serve pocket\n"
-        "To see which GPUs it takes: agent plan --gpus h200:4",
+        "To see which GPUs are needed: agent plan --gpus h200:4",
     )
 
 
-def test_too_few_and_too_small_gpus_are_told():
-    assert found(a_machine(a_gpu(), a_gpu())) == stop(
-        "it is to be split over 4 GPUs, and 2 are here.",
-        "Plan for what is here: leave --gpus and --tensor-parallel-size away.",
+def test_too_few_and_too_small_gpus_are_reported():
+    assert found(a_machine(a_gpu(), a_gpu())) == blocking(
+        "the plan splits it over 4 GPUs, but this machine has 2.",
+        "Plan for this machine: omit --gpus and --tensor-parallel-size.",
     )
     small = [a_gpu(79.0, 79.11)] * 4
-    assert found(a_machine(*small)) == stop(
-        "it is planned for NVIDIA H200 141GB SXM with 139.8 GiB, and here is a NVIDIA H200 with 79.1 GiB.",
-        "Plan for what is here: leave --gpus away.",
+    assert found(a_machine(*small)) == blocking(
+        "the plan is for NVIDIA H200 141GB SXM with 139.8 GiB, but this machine has NVIDIA H200 with 79.1 GiB.",
+        "Plan for this machine: omit --gpus.",
     )
 
 
-def test_who_holds_a_gpu_is_named_with_the_share_that_is_free():
-    busy = a_gpu(100.0, 139.81, GpuHolder(pid=4711, name="python", used_bytes=39 * GIB))
+def test_the_processes_on_a_gpu_are_listed_with_the_utilisation_that_is_free():
+    busy = a_gpu(100.0, 139.81, GpuProcess(pid=4711, name="python", used_bytes=39 * GIB))
     hidden = a_gpu(110.0)
     assert found(a_machine(busy, hidden, a_gpu(), a_gpu())) == [
-        *stop(
-            "GPU 0 has 100.0 GiB free of 139.8 GiB, and the engine is to take 118.8 GiB. It is held by process 4711 "
-            "(python) with 39.0 GiB.",
-            "End what holds the memory, or take less: --gpu-memory-utilization 0.71.",
+        *blocking(
+            "GPU 0 has 100.0 GiB free of 139.8 GiB, but the engine would use 118.8 GiB. The rest is used by process "
+            "4711 (python) with 39.0 GiB.",
+            "End the processes that use the memory, or let the engine use less: --gpu-memory-utilization 0.71.",
         ),
-        *stop(
-            "GPU 1 has 110.0 GiB free of 139.8 GiB, and the engine is to take 118.8 GiB. The driver names no process "
-            "that holds the rest; it may be in another container.",
-            "End what holds the memory, or take less: --gpu-memory-utilization 0.78.",
+        *blocking(
+            "GPU 1 has 110.0 GiB free of 139.8 GiB, but the engine would use 118.8 GiB. The driver lists no process "
+            "that uses the rest; it may be in another container.",
+            "End the processes that use the memory, or let the engine use less: --gpu-memory-utilization 0.78.",
         ),
     ]
 
 
-def test_a_plan_that_does_not_fit_is_refused_with_what_would():
+def test_a_plan_that_does_not_fit_blocks_the_start_and_lists_changes_that_fit():
     planned = a_plan("h100:2", 131072)
     (one,) = found(a_machine(*[a_gpu(79.0, 79.11)] * 2), planned)
     lines = one.do.splitlines()
-    assert (one.what, one.stops) == (
-        f"by plan it does not fit, {planned.missing_bytes / GIB:.2f} GiB are missing on each GPU.",
+    assert (one.what, one.blocks) == (
+        f"according to the plan it does not fit: {planned.missing_bytes / GIB:.2f} GiB are missing on each GPU.",
         True,
     )
-    assert lines[0] == "Change one of these, or add --fit for the first:"
+    assert lines[0] == "Make one of these changes, or add --fit to make the first:"
     assert lines[1:] == [f"{change.what}: {change.option}" for change in planned.changes]
 
 
-def test_a_plan_that_may_not_fit_is_only_said():
+def test_a_plan_that_may_not_fit_does_not_block_the_start():
     planned = replace(a_plan(), starts="unsure")
     assert found(a_machine(), planned) == [
         Finding(
-            what="By plan it is not sure that it fits: it depends on what the engine needs beside weights and KV "
+            what="According to the plan it may not fit, depending on what the engine needs besides weights and KV "
             "cache.",
             do="",
-            stops=False,
+            blocks=False,
         )
     ]
 
 
-def test_weights_that_are_not_here_are_fetched_by_the_engine_if_there_is_room():
-    absent = FoundWeights(name=REPO, layout="mistral", folder=None, missing=(), there_bytes=0, whole_bytes=124 * GIB)
+def test_missing_weights_are_downloaded_by_the_engine_if_there_is_disk_space():
+    absent = FoundWeights(name=REPO, layout="mistral", folder=None, missing=(), present_bytes=0, total_bytes=124 * GIB)
     assert found(a_machine(weights=(absent,), token=False)) == [
         Finding(
-            what=f"The weights of {REPO} are not here: the engine fetches 124.0 GiB first, one layout of the two. No "
-            "token is set; if the repository asks for one, accept its terms and: hf auth login.",
-            do=f"To fetch them beforehand: hf download {REPO} --exclude 'model*'",
-            stops=False,
+            what=f"The weights of {REPO} are not on this machine: the engine first downloads 124.0 GiB (one of two "
+            "layouts). No token is set; if the repository requires one, accept its terms and run: hf auth login.",
+            do=f"To download them beforehand: hf download {REPO} --exclude 'model*'",
+            blocks=False,
         )
     ]
     first, _ = found(a_machine(weights=(absent,), cache_free_bytes=100 * GIB))
-    assert [first] == stop(
-        "124.0 GiB of weights are to be fetched to /cache, where 100.0 GiB are free.",
-        "Free some space, or let HF_HOME name a folder on a larger disk.",
+    assert [first] == blocking(
+        "124.0 GiB of weights need to be downloaded to /cache, but only 100.0 GiB are free there.",
+        "Free some space, or set HF_HOME to a folder on a larger disk.",
     )
 
 
-def test_without_the_hub_missing_files_stop_the_start():
-    part = replace(whole(), missing=("consolidated-2.safetensors", "tekken.json"))
-    assert found(a_machine(weights=(part,), offline=True)) == stop(
-        f"of {REPO} some files are missing here (consolidated-2.safetensors, tekken.json), and HF_HUB_OFFLINE forbids "
-        "to fetch them.",
-        f"Unset HF_HUB_OFFLINE, or fetch them elsewhere, one layout of the two: hf download {REPO} --exclude 'model*'",
+def test_missing_files_block_the_start_if_the_hub_may_not_be_used():
+    partial = replace(complete(), missing=("consolidated-2.safetensors", "tekken.json"))
+    assert found(a_machine(weights=(partial,), offline=True)) == blocking(
+        f"some files of {REPO} are missing (consolidated-2.safetensors, tekken.json), and HF_HUB_OFFLINE forbids "
+        "downloading them.",
+        f"Unset HF_HUB_OFFLINE, or download them elsewhere (one of two layouts): hf download {REPO} --exclude 'model*'",
     )
-    folder = replace(whole("/cache"), missing=("tekken.json",))
-    assert found(a_machine(weights=(folder,))) == stop("/cache lacks tekken.json.", "Complete the folder.")
+    folder = replace(complete("/cache"), missing=("tekken.json",))
+    assert found(a_machine(weights=(folder,))) == blocking(
+        "files are missing in /cache: tekken.json.", "Add the missing files."
+    )
 
 
-def test_a_port_a_server_and_a_version_in_the_way_are_told():
-    assert found(a_machine(port_taken=True)) == stop(
-        "port 8000 of 127.0.0.1 is taken, or may not be used.",
-        "Give another one: --port N. Without --port a free one is taken.",
+def test_a_port_a_server_and_a_version_can_block_the_start():
+    assert found(a_machine(port_taken=True)) == blocking(
+        "port 8000 on 127.0.0.1 is in use or not permitted.",
+        "Choose another one: --port N. Without --port, a free one is chosen.",
     )
     server = ServerRecord(
         base_url="http://127.0.0.1:8000/v1", model="m", engine="vllm", pid=1, start_ticks=1, started_at="", log="",
         max_model_len=1,
     )  # fmt: skip
-    assert found(a_machine(server=server)) == stop(
-        "a server runs here already, 'm' at http://127.0.0.1:8000/v1 (ready).",
-        "Use that one, or end it first: agent serve stop.",
+    assert found(a_machine(server=server)) == blocking(
+        "a server is already running here, 'm' at http://127.0.0.1:8000/v1 (ready).",
+        "Use it, or stop it first: agent serve stop.",
     )
-    problem = VersionProblem(what="It breaks.", cause="Read in the source.", pins=("a<2", "b>=1"), known=True)
-    assert found(a_machine(versions=(problem,))) == stop(
+    problem = VersionProblem(what="It breaks.", cause="Read in the source.", pins=("a<2", "b>=1"), breaks=True)
+    assert found(a_machine(versions=(problem,))) == blocking(
         "It breaks. Read in the source.", '/env/bin/python -m pip install "a<2" "b>=1"'
     )
-    assert not found(a_machine(versions=(replace(problem, known=False),)))[0].stops
+    assert not found(a_machine(versions=(replace(problem, breaks=False),)))[0].blocks
 
 
-def test_one_problem_is_told_in_one_sentence_and_several_all_at_once():
-    refuse((Finding(what="A note.", do="", stops=False),), "M")
+def test_one_problem_is_reported_in_one_sentence_and_several_as_a_list():
+    raise_if_blocked((Finding(what="A note.", do="", blocks=False),), "M")
     with pytest.raises(EngineError) as caught:
-        refuse((Finding(what="it is late.", do="Sleep.", stops=True),), "M")
+        raise_if_blocked((Finding(what="it is late.", do="Sleep.", blocks=True),), "M")
     assert str(caught.value) == "Cannot start M: it is late.\nNow:   Sleep."
     with pytest.raises(EngineError) as caught:
-        refuse(
+        raise_if_blocked(
             (
-                Finding(what="it is late.", do="Sleep.\nOr make coffee.", stops=True),
-                Finding(what="it rains.", do="Wait.", stops=True),
+                Finding(what="it is late.", do="Sleep.\nOr make coffee.", blocks=True),
+                Finding(what="it rains.", do="Wait.", blocks=True),
             ),
             "M",
         )
     assert str(caught.value) == (
-        "Cannot start M: 2 things stand in the way.\n"
+        "Cannot start M: 2 problems were found.\n"
         "Cause: 1. it is late.\n"
         "          Sleep.\n"
         "          Or make coffee.\n"
         "       2. it rains.\n"
         "          Wait.\n"
-        "Now:   Mend these, each as the lines below it say, and start again."
+        "Now:   Fix each one as described below it and start again."
     )
 
 
-def test_this_machine_is_looked_at_as_it_is(tmp_path: Path):
+def test_this_machine_is_inspected(tmp_path: Path):
     planned = plan(PlanOptions(model=str(model_dir()), gpus=parse_gpus("cpu")))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         options = ServeOptions(port=listening.getsockname()[1], api_key_file=tmp_path / "key")
-        machine = look(
+        machine = inspect_machine(
             planned.request, engine_command(planned, options), options,
             python=Path(sys.executable), environ={"HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}, state=tmp_path,
         )  # fmt: skip
@@ -218,32 +220,32 @@ def test_this_machine_is_looked_at_as_it_is(tmp_path: Path):
     assert machine.driver == Driver()
     assert (machine.port_taken, machine.offline, machine.token, machine.server) == (True, True, False, None)
     assert [weights.missing for weights in machine.weights] == [()]
-    assert machine.weights[0].there_bytes == (model_dir() / "consolidated.safetensors").stat().st_size
+    assert machine.weights[0].present_bytes == (model_dir() / "consolidated.safetensors").stat().st_size
     assert [problem.what for problem in machine.versions] == ["vllm is not installed."]
-    assert [error.what for error in machine.broken] == [f"Cannot read the key file '{tmp_path}/key'."]
+    assert [error.what for error in machine.errors] == [f"Cannot read the key file '{tmp_path}/key'."]
 
 
-def test_what_is_wrong_with_python_is_told_with_the_rest(tmp_path: Path):
+def test_an_error_about_python_is_reported_with_the_other_problems(tmp_path: Path):
     planned = plan(PlanOptions(model=str(model_dir()), gpus=parse_gpus("cpu")))
     error = EngineError("No Python.", cause="", do="Install one.")
-    machine = look(
+    machine = inspect_machine(
         planned.request, engine_command(planned, OPTIONS), OPTIONS,
         python=error, environ={"HOME": str(tmp_path)}, state=tmp_path,
     )  # fmt: skip
-    assert (machine.python, machine.broken) == (None, (error,))
+    assert (machine.python, machine.errors) == (None, (error,))
 
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a driver")
-def test_a_machine_without_a_driver_says_so():
-    assert ask_driver(os.environ) == Driver(trouble="NVML Shared Library Not Found")
+def test_a_missing_driver_is_reported():
+    assert query_driver(os.environ) == Driver(error="NVML Shared Library Not Found")
 
 
 def a_driver() -> ModuleType:
-    """Stands in for pynvml: two GPUs, of which the second lets nobody see who is on it."""
+    """Stands in for pynvml: two GPUs; the driver does not list the processes of the second."""
     nvml = ModuleType("pynvml")
 
     class NVMLError(Exception):
-        """As the package has it."""
+        """As in pynvml."""
 
     def processes(handle: int) -> list[SimpleNamespace]:
         if handle == 1:
@@ -270,11 +272,11 @@ def a_driver() -> ModuleType:
     return nvml
 
 
-def test_the_driver_is_asked_for_the_gpus_that_an_engine_sees(monkeypatch: pytest.MonkeyPatch):
+def test_the_driver_is_queried_for_the_gpus_that_an_engine_sees(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pynvml", a_driver())
-    own = GpuHolder(pid=os.getpid(), name=Path("/proc/self/comm").read_text().strip(), used_bytes=0)
-    first = GpuState(title="NVIDIA H200", total_bytes=90, free_bytes=80, holders=(own,))
-    second = GpuState(title="NVIDIA H200", total_bytes=90, free_bytes=79, holders=())
-    assert ask_driver({}) == Driver(gpus=(first, second), version="580.1")
-    assert ask_driver({"CUDA_VISIBLE_DEVICES": "GPU-1,0,7"}) == Driver(gpus=(second, first), version="580.1")
-    assert ask_driver({"CUDA_VISIBLE_DEVICES": ""}) == Driver(version="580.1")
+    own = GpuProcess(pid=os.getpid(), name=Path("/proc/self/comm").read_text().strip(), used_bytes=0)
+    first = GpuState(title="NVIDIA H200", total_bytes=90, free_bytes=80, processes=(own,))
+    second = GpuState(title="NVIDIA H200", total_bytes=90, free_bytes=79, processes=())
+    assert query_driver({}) == Driver(gpus=(first, second), version="580.1")
+    assert query_driver({"CUDA_VISIBLE_DEVICES": "GPU-1,0,7"}) == Driver(gpus=(second, first), version="580.1")
+    assert query_driver({"CUDA_VISIBLE_DEVICES": ""}) == Driver(version="580.1")
