@@ -1,4 +1,4 @@
-"""The command that `--dry-run` shows: pasted into bash, it starts exactly what `agent serve` would start."""
+"""The command that `--dry-run` prints: pasted into bash, it starts exactly what `agent serve` would start."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from serving.capacity.sizing import PlanOptions
 from serving.engines import engine_command
 from serving.engines.command import EngineCommand, Flag, ServeOptions, Variable
 
-# Stands in for vllm and python: writes down what it was given.
+# Stands in for vllm and python: writes its arguments and environment to a file.
 PROGRAM = """#!{python} -S
 import json, os, sys
 json.dump([sys.argv, dict(os.environ)], open({out!r}, "w"))
@@ -28,13 +28,13 @@ def made(**changes: object) -> EngineCommand:
         "program": ("vllm", "serve", "my model"),
         "module": (),
         "flags": (
-            Flag(words=("--port", "8000"), reason="where it listens"),
+            Flag(words=("--port", "8000"), reason="the port"),
             Flag(words=("--config", '{"a": "it\'s"}'), reason="costs $5 & `more`"),
-            Flag(words=("--a-flag-that-is-so-long-that-its-comment-cannot-stand-below-the-others",), reason="long"),
+            Flag(words=("--a-flag-that-is-so-long-that-its-comment-cannot-be-aligned",), reason="long"),
         ),
         "environment": (
-            Variable(name="DO_NOT_TRACK", value="1", reason="nothing is told"),
-            Variable(name="KEY", value="", reason="asked of requests", secret_file=Path("/keys/my key")),
+            Variable(name="DO_NOT_TRACK", value="1", reason="no telemetry"),
+            Variable(name="KEY", value="", reason="required of requests", secret_file=Path("/keys/my key")),
         ),
         "model": "m",
         "base_url": "http://127.0.0.1:8000/v1",
@@ -44,7 +44,7 @@ def made(**changes: object) -> EngineCommand:
 
 
 def pasted(text: str, folder: Path, name: str) -> tuple[list[str], dict[str, str]]:
-    """Run it in bash, with a program of that name that writes down its arguments and its environment."""
+    """Run a command in bash; return the arguments and environment that a fake program called `name` received."""
     out = folder / "given.json"
     program = folder / name
     program.write_text(PROGRAM.format(python=sys.executable, out=str(out)))
@@ -62,17 +62,17 @@ def pasted(text: str, folder: Path, name: str) -> tuple[list[str], dict[str, str
     return argv[1:], environment
 
 
-def test_every_flag_and_variable_stands_on_its_line_with_its_reason():
+def test_every_flag_and_variable_has_a_line_with_its_reason():
     assert render(made()) == (
         """\
 # m at http://127.0.0.1:8000/v1
 (
-  export DO_NOT_TRACK=1  # nothing is told
-  export KEY="$(cat '/keys/my key')"; : "${KEY:?its file holds no key}"  # asked of requests
+  export DO_NOT_TRACK=1  # no telemetry
+  export KEY="$(cat '/keys/my key')"; : "${KEY:?its file holds no key}"  # required of requests
   flags=(
-    --port 8000                   # where it listens
+    --port 8000                   # the port
     --config '{"a": "it'"'"'s"}'  # costs $5 & `more`
-    --a-flag-that-is-so-long-that-its-comment-cannot-stand-below-the-others  # long
+    --a-flag-that-is-so-long-that-its-comment-cannot-be-aligned  # long
   )
   vllm serve 'my model' "${flags[@]}"
 )"""
@@ -81,7 +81,7 @@ def test_every_flag_and_variable_stands_on_its_line_with_its_reason():
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
 @pytest.mark.parametrize("draft", [None, "eagle"])
-def test_bash_gives_the_engine_the_arguments_and_the_environment_of_the_command(
+def test_bash_passes_the_command_s_arguments_and_environment_to_the_engine(
     tmp_path: Path, engine: str, draft: str | None
 ):
     command = engine_command(
@@ -98,7 +98,7 @@ def test_bash_gives_the_engine_the_arguments_and_the_environment_of_the_command(
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
-def test_bash_gives_every_word_as_it_is(tmp_path: Path, words: list[str]):
+def test_bash_passes_every_word_unchanged(tmp_path: Path, words: list[str]):
     flags = (Flag(words=("--any", *words), reason="it's $(any) `reason`; done # \\"),)
 
     argv, _ = pasted(render(made(program=("vllm",), flags=flags, environment=())), tmp_path, "vllm")
@@ -107,7 +107,7 @@ def test_bash_gives_every_word_as_it_is(tmp_path: Path, words: list[str]):
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
-def test_an_interpreter_that_is_named_runs_the_engine_by_its_module(tmp_path: Path, engine: str):
+def test_a_given_interpreter_runs_the_engine_as_a_module(tmp_path: Path, engine: str):
     command = engine_command(plan(PlanOptions(gpus="h200:4", max_model_len=65536, engine=engine)), ServeOptions())
     python = tmp_path / "env 1/bin/python"
     python.parent.mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_an_interpreter_that_is_named_runs_the_engine_by_its_module(tmp_path: Pa
     assert argv == [*command.module, *command.arguments]
 
 
-def test_the_key_is_read_by_bash_and_stands_neither_in_the_text_nor_in_the_arguments(tmp_path: Path):
+def test_the_key_is_read_by_bash_and_is_in_neither_the_text_nor_the_arguments(tmp_path: Path):
     key = tmp_path / "the key"
     key.write_text("sk-secret\n")
     options = ServeOptions(host="0.0.0.0", api_key_file=key)
@@ -131,11 +131,11 @@ def test_the_key_is_read_by_bash_and_stands_neither_in_the_text_nor_in_the_argum
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
-def test_without_a_key_nothing_is_started(tmp_path: Path, content: str | None):
+def test_nothing_is_started_without_a_key(tmp_path: Path, content: str | None):
     key = tmp_path / "key"
     if content is not None:
         key.write_text(content)
-    secret = Variable(name="KEY", value="", reason="asked of requests", secret_file=key)
+    secret = Variable(name="KEY", value="", reason="required of requests", secret_file=key)
     text = render(made(program=("touch", str(tmp_path / "started")), flags=(), environment=(secret,)))
 
     done = subprocess.run(["bash"], input=text, capture_output=True, text=True, check=False)
@@ -145,13 +145,13 @@ def test_without_a_key_nothing_is_started(tmp_path: Path, content: str | None):
     assert not (tmp_path / "started").exists()
 
 
-def test_a_name_of_several_lines_becomes_no_command():
+def test_a_model_name_with_a_line_break_does_not_become_a_command():
     shown = render(made(model="m\ntouch evil"))
 
     assert shown.startswith("# m touch evil at http://127.0.0.1:8000/v1\n(\n")
 
 
-def test_the_variables_do_not_stay_in_the_shell_that_it_was_pasted_into(tmp_path: Path):
+def test_the_variables_do_not_stay_in_the_shell(tmp_path: Path):
     text = render(made(program=("true",), flags=(), environment=(made().environment[0],)))
 
     done = subprocess.run(
