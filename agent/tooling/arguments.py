@@ -1,4 +1,4 @@
-"""Check a call's arguments against a tool's schema, strictly; report every mismatch as data, change nothing."""
+"""Check a call's arguments strictly against a tool's schema; reports every mismatch as data, changes nothing."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Issue:
     """One mismatch between arguments and schema."""
 
     path: JsonPath
-    """Where, from the top of the arguments; for `missing` and `extra` the last part is the key concerned."""
+    """Path from the root of the arguments; for `missing` and `extra` the last part is the key concerned."""
     problem: Problem
     expected: str
-    """What would be right, in words: `an integer`."""
+    """What is expected, as a phrase: `an integer`."""
     sent: JsonValue = None
     """The offending value; meaningless for `missing`."""
 
     @property
     def place(self) -> str:
-        """The path as people write it: `$.lines[0]`."""
+        """The path in the usual notation: `$.lines[0]`."""
         return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
 
 
 class Arguments(Protocol):
-    """What a tool knows about its arguments."""
+    """The validator of a tool's arguments."""
 
     def check(self, text: str) -> object | tuple[Issue, ...]:
         """Return the value to call the tool with, or every mismatch. `text`: a JSON object."""
@@ -43,24 +43,24 @@ class Arguments(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelArguments:
-    """Arguments described by a pydantic model; validated strictly in JSON mode (true is no integer, "3" is no 3)."""
+    """Arguments described by a pydantic model; validated strictly in JSON mode (true is no integer, "3" is not 3)."""
 
     model: type[BaseModel]
 
     def check(self, text: str) -> BaseModel | tuple[Issue, ...]:
-        """Return the model's instance or its mismatches."""
+        """Return an instance of the model, or the mismatches."""
         try:
             return self.model.model_validate_json(text, strict=True)
         except ValidationError as error:
             whole: JsonValue = json.loads(text)
             details = error.errors(include_url=False, include_context=False)
-            return _one_per_place([_from_pydantic(cast("Mapping[str, Any]", detail), whole) for detail in details])
-        except Exception as error:  # noqa: BLE001 - a tool author's own validator may raise anything; the run goes on
+            return _merge_by_path([_from_pydantic(cast("Mapping[str, Any]", detail), whole) for detail in details])
+        except Exception as error:  # noqa: BLE001 - a tool author's own validator may raise anything; the run continues
             expected = f"something that the tool's own check takes; it failed with {type(error).__name__}: {error}"
             return (Issue(path=(), problem="value", expected=expected, sent=json.loads(text)),)
 
 
-# pydantic's error types (pydantic 2.14, errors page) that mean "another JSON type", and what to call the right one.
+# pydantic's error types (pydantic 2.14, errors page) that mean "wrong JSON type", and the words for the expected type.
 _TYPE_WORDS = {
     "int": "an integer",
     "float": "a number",
@@ -95,17 +95,17 @@ def _from_pydantic(detail: Mapping[str, Any], whole: JsonValue) -> Issue:
     return Issue(path=path, problem="value", expected=_expected(kind, str(detail["msg"])), sent=sent)
 
 
-def _one_per_place(issues: list[Issue]) -> tuple[Issue, ...]:
-    """Join what a union's branches each say about the same value."""
-    joined: dict[tuple[JsonPath, Problem], Issue] = {}
+def _merge_by_path(issues: list[Issue]) -> tuple[Issue, ...]:
+    """Merge what the branches of a union report about the same value."""
+    merged: dict[tuple[JsonPath, Problem], Issue] = {}
     for issue in issues:
         key = (issue.path, issue.problem)
-        first = joined.get(key)
+        first = merged.get(key)
         if first is None:
-            joined[key] = issue
+            merged[key] = issue
         elif issue.expected not in first.expected.split(" or "):
-            joined[key] = replace(first, expected=f"{first.expected} or {issue.expected}")
-    return tuple(joined.values())
+            merged[key] = replace(first, expected=f"{first.expected} or {issue.expected}")
+    return tuple(merged.values())
 
 
 _KIND_SHOULD = re.compile(r"(\w+) should (have|match) (.*?)(?: after validation, not \d+)?")
@@ -113,10 +113,10 @@ _KIND_WORDS = {"String": "a string", "Dictionary": "an object"}
 
 
 def _expected(kind: str, message: str) -> str:
-    """Turn pydantic's sentence into words that can follow "must be"."""
+    """Convert pydantic's message to words that can follow "must be"."""
     if kind in {"value_error", "assertion_error"}:
-        said = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        return f"a value that the tool accepts ({said})"
+        reason = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        return f"a value that the tool accepts ({reason})"
     found = _KIND_SHOULD.fullmatch(message)
     if found is not None:
         noun = _KIND_WORDS.get(found.group(1), "an array")
@@ -127,7 +127,7 @@ def _expected(kind: str, message: str) -> str:
 
 
 def _real_path(loc: Sequence[str | int], whole: JsonValue, *, keep_last: bool) -> JsonPath:
-    """Drop the parts of pydantic's loc that name a union's branch rather than a place in the data."""
+    """Drop the parts of pydantic's loc that name a branch of a union rather than a place in the data."""
     path: list[str | int] = []
     here: JsonValue = whole
     for index, part in enumerate(loc):

@@ -1,4 +1,4 @@
-"""What a tool may know beyond its arguments: the workspace, the caller's state, how to start commands."""
+"""The context that a tool gets besides its arguments: workspace, caller's state, shared objects, commands."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext(Generic[StateT]):
-    """What a tool may know beyond its arguments; a parameter with this annotation is hidden from the model."""
+    """What a tool can use besides its arguments; a parameter with this annotation is hidden from the model."""
 
     workspace: Path
     """The folder the run works in; absolute, exists."""
     state: StateT
     """The object given as `Agent(..., state=...)`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Environment for the commands that a tool starts; the whole of it."""
+    """The complete environment of the commands that a tool starts."""
     resources: Resources = field(default_factory=Resources)
     """Objects that tools share between calls; closed when the run ends."""
     sandbox: Sandbox = field(default_factory=Sandbox)
-    """What isolates the commands that a tool starts."""
+    """The sandbox for the commands that a tool starts."""
     secrets: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Values, by name, that the model and the journal do not get, beside those of `env` that are named like secrets."""
+    """Values by name that are hidden from the model and the journal, besides those in `env` with secret-like names."""
 
     @property
     def kept(self) -> Resources:
-        """Return `resources`; the deprecated name of this release."""
+        """Return `resources`; deprecated alias, in this release only."""
         warnings.warn(
             "ToolContext.kept is now ToolContext.resources; the old name works in this release only. Rename it.",
             DeprecationWarning,
@@ -47,26 +47,26 @@ class ToolContext(Generic[StateT]):
         return self.resources
 
     def redacted(self, text: str) -> str:
-        """Return a text with `[secret NAME]` in the place of each secret; what a tool returns goes through it."""
+        """Replace each secret in a text with `[secret NAME]`; applied to everything that a tool returns."""
         return redacted(text, {**self.secrets, **secrets_in(self.env)})
 
     async def run(
         self, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None,
         read: Sequence[Path] = (), write: Sequence[Path] = (),
     ) -> CommandResult:  # fmt: skip
-        """Run a command to its end, sandboxed, in the workspace; its background processes end with it.
+        """Run a command to completion, sandboxed, in the workspace; its background processes end with it.
 
-        The tool says `@tool(commands=True)`. On cancellation the command is killed too.
+        The tool must be declared `@tool(commands=True)`. Cancellation kills the command too.
 
         Args:
-            argv: the command and its arguments; no shell reads them.
-            timeout_s: seconds after which it is killed.
-            env: its whole environment. None means that of the run.
+            argv: the command and its arguments; not interpreted by a shell.
+            timeout_s: seconds after which the command is killed.
+            env: its complete environment. None means the run's environment.
             read: absolute; files and folders outside the workspace that it may read.
             write: absolute; files and folders outside the workspace that it may change.
 
         Raises:
-            ToolError: it could not be started.
+            ToolError: the command could not be started.
         """
         process = await self.start(argv, env=env, read=read, write=write)
         return await process.finish(timeout_s)
@@ -75,12 +75,12 @@ class ToolContext(Generic[StateT]):
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
         write: Sequence[Path] = (),
     ) -> Process:  # fmt: skip
-        """Start a command that stays, such as a server, sandboxed, in the workspace; the arguments are those of `run`.
+        """Start a long-running command, such as a server, sandboxed, in the workspace; takes the arguments of `run`.
 
-        To have it killed with the run, keep it in an object of `resources` whose `aclose` calls `Process.kill`.
+        To have it killed with the run, store it in an object of `resources` whose `aclose` calls `Process.kill`.
 
         Raises:
-            ToolError: it could not be started.
+            ToolError: the command could not be started.
         """
         if any("\0" in word for word in argv):
             msg = "The command holds a NUL character, which no command can. Send it without."
@@ -95,13 +95,13 @@ class ToolContext(Generic[StateT]):
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
         write: Sequence[Path] = (),
     ) -> AbstractContextManager[Launch]:  # fmt: skip
-        """Prepare a command that runs isolated in the workspace; start what it gives inside this context.
+        """Prepare a command that runs sandboxed in the workspace; start the returned `Launch` inside this context.
 
         Args:
             argv: the command and its arguments.
-            env: its whole environment. None: that of the run.
-            read: absolute; files and folders outside the workspace that it needs.
-            write: the same, to change.
+            env: its complete environment. None means the run's environment.
+            read: absolute; files and folders outside the workspace that it may read.
+            write: absolute; files and folders outside the workspace that it may change.
         """
         environment = self.env if env is None else env
         return self.sandbox.launch(argv, workspace=self.workspace, env=environment, read=read, write=write)

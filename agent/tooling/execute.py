@@ -20,29 +20,32 @@ from .context import ToolContext
 from .tool import Tool
 
 NO_OUTPUT = "(no output)"
-# How long a tool that was given up may take to clean up after itself, such as killing its processes.
+# How long a cancelled tool may take to clean up, such as killing its processes.
 GRACE_S = 2.0
 HEAD_SHARE = 0.6
-# A line end further away than this share of the part is not waited for: minified files have lines without end.
+# Cut at a line end only if it is within this share of the part: minified files have extremely long lines.
 LINE_END_SHARE = 0.2
+_CANCELLED_ITSELF = (
+    "Error: the tool cancelled itself. Its effect is unknown: check what it changed before you call it again."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """What one call came to."""
+    """The outcome of one call."""
 
     result: ToolResult
     traceback: str | None
-    """Of the exception the tool raised; for the journal only, the model never sees it. None: it raised none, or a
-    ToolError."""
+    """Of the exception that the tool raised; for the journal only, never for the model. None means that it raised
+    nothing or a ToolError."""
     elapsed_s: float
     spilled: Path | None
-    """The file that holds the whole output. None: it was not too long, or could not be kept."""
+    """The file with the full output. None means that it was short enough or could not be saved."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ended:
-    """A tool's answer in words, before it is cut."""
+class _Output:
+    """A tool's output as text, before it is shortened."""
 
     content: str
     status: ToolStatus = "ok"
@@ -53,15 +56,15 @@ class _Ended:
 async def execute(
     call: ToolCall, tool: Tool, value: object, context: ToolContext[Any], *, spill_dir: Path | None
 ) -> Execution:
-    """Run the tool's body and put whatever happens into a result with the call's id and name.
+    """Run the tool's body and return whatever happens as a result with the call's id and name.
 
     Args:
-        call: the call to answer.
+        call: the call to execute.
         tool: the tool it names.
         value: what `tool.arguments.check(call.arguments)` returned.
-        context: passed on to the tool.
-        spill_dir: where outputs over `tool.output_limit_chars` are kept whole; made when needed. None: they are cut,
-            and the rest is lost.
+        context: passed to the tool.
+        spill_dir: folder that keeps the full text of outputs over `tool.output_limit_chars`; created when needed. None
+            means that they are cut and the rest is lost.
 
     Never raises, except KeyboardInterrupt and the cancellation of the caller, which first give the tool two seconds
     to clean up.
@@ -69,121 +72,122 @@ async def execute(
     started = time.perf_counter()
     ended = await _run(tool, value, context)
     text = context.redacted(_encodable(ended.content))
-    kept: _Kept = _Kept(text=text)
+    shortened = _Shortened(text=text)
     if len(text) > tool.output_limit_chars:
-        kept = await asyncio.to_thread(_shorten, text, call.id, tool.output_limit_chars, context.workspace, spill_dir)
+        limit = tool.output_limit_chars
+        shortened = await asyncio.to_thread(_shorten, text, call.id, limit, context.workspace, spill_dir)
     return Execution(
         result=ToolResult(
             tool_call_id=call.id,
             name=call.name,
-            content=kept.text if kept.text.strip() else NO_OUTPUT,
+            content=shortened.text if shortened.text.strip() else NO_OUTPUT,
             status=ended.status,
             images=ended.images,
         ),
         traceback=None if ended.traceback is None else context.redacted(ended.traceback),
         elapsed_s=time.perf_counter() - started,
-        spilled=kept.spilled,
+        spilled=shortened.spilled,
     )
 
 
-async def _run(tool: Tool, value: object, context: ToolContext[Any]) -> _Ended:
-    # A task of its own, waited for from outside: a tool that swallows its cancellation cannot hold us up.
-    body = asyncio.create_task(_guarded(tool, value, context))
+async def _run(tool: Tool, value: object, context: ToolContext[Any]) -> _Output:
+    # A separate task, awaited from outside: a tool that swallows its cancellation cannot block the run.
+    body = asyncio.create_task(_call_body(tool, value, context))
     try:
         await asyncio.wait({body}, timeout=tool.timeout_s)
     except asyncio.CancelledError:
-        await _give_up(body)
+        await _cancel(body)
         raise
     if body.done():
         if body.cancelled():
-            return _Ended(content="Error: the tool cancelled itself. Its effect is unknown.", status="error")
+            return _Output(content=_CANCELLED_ITSELF, status="error")
         return body.result()
-    # A sync tool runs in a thread, which nothing can kill: it goes on unseen, and its answer is dropped.
-    await _give_up(body)
+    # A sync tool runs in a thread, which cannot be killed: it keeps running, and its result is dropped.
+    await _cancel(body)
     content = (
-        f"Error: {tool.name} did not finish within {tool.timeout_s:g} s and was given up. Its effect is unknown: "
-        "check what it did before you call it again."
+        f"Error: {tool.name} did not finish within {tool.timeout_s:g} s and was abandoned. Its effect is unknown: "
+        "check what it changed before you call it again."
     )
-    return _Ended(content=content, status="timeout")
+    return _Output(content=content, status="timeout")
 
 
-async def _give_up(body: asyncio.Task[_Ended]) -> None:
+async def _cancel(body: asyncio.Task[_Output]) -> None:
     body.cancel()
     await asyncio.wait({body}, timeout=GRACE_S)
 
 
-async def _guarded(tool: Tool, value: object, context: ToolContext[Any]) -> _Ended:
+async def _call_body(tool: Tool, value: object, context: ToolContext[Any]) -> _Output:
     try:
-        return _worded(await tool.body(value, context))
+        return _as_text(await tool.body(value, context))
     except ToolError as error:
-        return _Ended(content=f"Error: {_text_of(error) or 'the tool gave no reason.'}", status="error")
+        return _Output(content=f"Error: {_message_of(error) or 'the tool gave no reason.'}", status="error")
     except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001 - a tool may do anything: sys.exit(), a panic of an extension
-        text = _text_of(error)
-        return _Ended(
+        text = _message_of(error)
+        return _Output(
             content=f"Error: {type(error).__name__}{f': {text}' if text else ''}",
             status="error",
             traceback="".join(traceback.format_exception(error)),
         )
 
 
-def _text_of(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - an exception with a broken __str__ is still a failure to report
-        return "(its message cannot be shown)"
+        return "(its message cannot be read)"
 
 
-def _worded(output: object) -> _Ended:
-    """Put what a tool returned into words."""
+def _as_text(output: object) -> _Output:
+    """Convert what a tool returned to text."""
     if output is None:
-        return _Ended(content=NO_OUTPUT)
+        return _Output(content=NO_OUTPUT)
     if isinstance(output, str):
-        return _Ended(content=output)
+        return _Output(content=output)
     if isinstance(output, Image):
-        return _Ended(content=f"(an image: {output.media_type})", images=(output,))
+        return _Output(content=f"(an image: {output.media_type})", images=(output,))
     if isinstance(output, list | tuple):
         parts = cast("Sequence[object]", output)
         if any(isinstance(part, Image) for part in parts):
-            return _joined([_worded(part) for part in parts])
+            return _joined([_as_text(part) for part in parts])
     return _as_json(cast("object", output))
 
 
-def _joined(parts: Sequence[_Ended]) -> _Ended:
+def _joined(parts: Sequence[_Output]) -> _Output:
     failed = next((part for part in parts if part.status != "ok"), None)
     images = tuple(image for part in parts for image in part.images)
-    return failed or _Ended(content="\n".join(part.content for part in parts), images=images)
+    return failed or _Output(content="\n".join(part.content for part in parts), images=images)
 
 
-def _as_json(output: object) -> _Ended:
-    if not hasattr(output, "__next__"):  # an iterator may have no end
+def _as_json(output: object) -> _Output:
+    if not hasattr(output, "__next__"):  # an iterator may be infinite
         try:
-            return _Ended(
+            return _Output(
                 content=output.model_dump_json() if isinstance(output, BaseModel) else to_json(output).decode()
             )
         except (PydanticSerializationError, ValueError, RecursionError):
             pass
     content = (
-        f"Error: the tool returned a {type(output).__name__}, which cannot be written as JSON. This is a mistake in "
-        "the tool, not in the call: go on without it."
+        f"Error: the tool returned a value of type {type(output).__name__}, which cannot be written as JSON. This is a "
+        "bug in the tool, not in your call: continue without this tool."
     )
-    return _Ended(content=content, status="error")
+    return _Output(content=content, status="error")
 
 
 def _encodable(text: str) -> str:
-    """Replace what JSON in UTF-8 cannot carry (lone surrogates) and what chat templates choke on (NUL)."""
+    """Replace what UTF-8 cannot encode (lone surrogates) and what breaks chat templates (NUL)."""
     return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kept:
+class _Shortened:
     text: str
     spilled: Path | None = None
 
 
-def _shorten(text: str, call_id: str, limit_chars: int, workspace: Path, spill_dir: Path | None) -> _Kept:
-    """Keep head and tail of a long text; the whole goes to a file."""
+def _shorten(text: str, call_id: str, limit_chars: int, workspace: Path, spill_dir: Path | None) -> _Shortened:
+    """Keep the head and tail of a long text and write the full text to a file."""
     spilled: Path | None = None
     if spill_dir is None:
         where = "the rest is lost; ask for less at a time"
@@ -191,7 +195,7 @@ def _shorten(text: str, call_id: str, limit_chars: int, workspace: Path, spill_d
         spilled = spill_dir / f"{re.sub(r'[^A-Za-z0-9_-]', '_', call_id) or 'output'}.txt"
         try:
             spill_dir.mkdir(parents=True, exist_ok=True)
-            # Made anew, never opened: in the workspace a link may stand there by now.
+            # Create the file, never open an existing one: in the workspace, a symlink may have replaced it.
             spilled.unlink(missing_ok=True)
             with spilled.open("x", encoding="utf-8", newline="") as file:
                 file.write(text)
@@ -205,7 +209,7 @@ def _shorten(text: str, call_id: str, limit_chars: int, workspace: Path, spill_d
     tail = _from_line_start(text[len(text) - (limit_chars - head_chars) :])
     left_out = len(text) - len(head) - len(tail)
     middle = f"[... {left_out:,} of {len(text):,} characters left out; {where} ...]"
-    return _Kept(text=f"{head}{'' if head.endswith(chr(10)) else chr(10)}{middle}\n{tail}", spilled=spilled)
+    return _Shortened(text=f"{head}{'' if head.endswith(chr(10)) else chr(10)}{middle}\n{tail}", spilled=spilled)
 
 
 def _until_line_end(part: str) -> str:

@@ -1,4 +1,4 @@
-"""The tool whose call ends a run with a structured result."""
+"""Build the tool whose call ends a run with a structured result."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ FINAL_TOOL = "final_result"
 _RESULT_DESCRIPTION = "Give the final result of the task, when it is done."
 
 
-def result_tool(form: type[BaseModel] | Mapping[str, JsonValue]) -> Tool:
-    """Return the tool whose call ends a run with a structured result of this form.
+def result_tool(result_type: type[BaseModel] | Mapping[str, JsonValue]) -> Tool:
+    """Return the tool whose call ends a run with a structured result of this type.
 
     Raises:
-        ConfigError: the form is not the JSON Schema of an object.
+        ConfigError: it is a mapping but not the JSON Schema of an object.
     """
-    if not isinstance(form, type):
-        return tool_from_schema(_accept, name=FINAL_TOOL, description=_RESULT_DESCRIPTION, parameters=form)
+    if not isinstance(result_type, type):
+        return tool_from_schema(_accept, name=FINAL_TOOL, description=_RESULT_DESCRIPTION, parameters=result_type)
     return Tool(
         name=FINAL_TOOL,
         description=_RESULT_DESCRIPTION,
-        parameters=plain_schema(form),
-        arguments=ModelArguments(model=form),
+        parameters=plain_schema(result_type),
+        arguments=ModelArguments(model=result_type),
         body=_accept,
     )
 

@@ -1,4 +1,4 @@
-"""Tools that are declared only by a JSON Schema, from elsewhere; their arguments are validated with jsonschema."""
+"""Build tools that are declared only by an external JSON Schema; their arguments are validated with jsonschema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from ..errors import ConfigError
 from .arguments import Issue, JsonObject
 from .context import ToolContext
-from .tool import DEFAULT_OUTPUT_CHARS, DEFAULT_TIMEOUT_S, Tool, described, legal_name
+from .tool import DEFAULT_OUTPUT_CHARS, DEFAULT_TIMEOUT_S, Tool, checked_description, checked_name
 
 
 def tool_from_schema(
@@ -28,10 +28,10 @@ def tool_from_schema(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
 ) -> Tool:
-    """Make a tool from a JSON Schema; `run` is called with the validated arguments object.
+    """Build a tool from a JSON Schema; `run` is called with the validated arguments object.
 
     Raises:
-        ConfigError: the name is not legal, or `parameters` is not a JSON Schema of an object.
+        ConfigError: the name is not allowed, or `parameters` is not a JSON Schema of an object.
     """
     schema = cast("JsonObject", {"additionalProperties": False, **parameters})
     if schema.get("type") != "object":
@@ -44,14 +44,14 @@ def tool_from_schema(
     except jsonschema.SchemaError as error:
         msg = f"Tool {name!r}: `parameters` is not a valid JSON Schema at {error.json_path}: {error.message}"
         raise ConfigError(msg) from error
-    _refuse_foreign_references(name, schema, schema)
+    _refuse_external_references(name, schema, schema)
 
     async def body(value: JsonObject, _context: ToolContext[Any]) -> object:
         return await run(value)
 
     return Tool(
-        name=legal_name(name),
-        description=described(name, description),
+        name=checked_name(name),
+        description=checked_description(name, description),
         parameters=schema,
         arguments=SchemaArguments(validator=jsonschema.Draft202012Validator(schema)),
         body=body,
@@ -64,12 +64,12 @@ def tool_from_schema(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchemaArguments:
-    """Arguments described by a JSON Schema; the compiled validator is kept, since compiling costs 1.4 ms."""
+    """Arguments described by a JSON Schema; the compiled validator is reused, since compiling takes 1.4 ms."""
 
     validator: jsonschema.Draft202012Validator
 
     def check(self, text: str) -> JsonObject | tuple[Issue, ...]:
-        """Return the parsed arguments or their mismatches."""
+        """Return the parsed arguments, or the mismatches."""
         value = cast("JsonObject", json.loads(text))
         issues = tuple(issue for error in self._errors(value) for issue in _from_jsonschema(error))
         return issues or value
@@ -79,25 +79,25 @@ class SchemaArguments:
         return list(errors)
 
 
-def _refuse_foreign_references(name: str, node: JsonValue, root: JsonObject) -> None:
-    """Accept `#` and `#/...` only: jsonschema would fetch any other address, and fail on one that is not there."""
+def _refuse_external_references(name: str, node: JsonValue, root: JsonObject) -> None:
+    """Accept only `#` and `#/...` that exist: jsonschema would fetch any other address and fail on a missing one."""
     if isinstance(node, list):
         for item in node:
-            _refuse_foreign_references(name, item, root)
+            _refuse_external_references(name, item, root)
     elif isinstance(node, dict):
         reference = node.get("$ref")
-        if isinstance(reference, str) and not _leads_somewhere(reference, root):
+        if isinstance(reference, str) and not _resolves(reference, root):
             msg = (
-                f"Tool {name!r}: `parameters` refers to {reference!r}, which is not in it. "
-                "Put the schema under $defs and refer to #/$defs/..."
+                f"Tool {name!r}: `parameters` refers to {reference!r}, which it does not contain. "
+                "Put that schema under $defs and refer to it as #/$defs/..."
             )
             raise ConfigError(msg)
         for key, item in node.items():
             if key not in {"enum", "const", "default", "examples"}:
-                _refuse_foreign_references(name, item, root)
+                _refuse_external_references(name, item, root)
 
 
-def _leads_somewhere(reference: str, root: JsonObject) -> bool:
+def _resolves(reference: str, root: JsonObject) -> bool:
     here: JsonValue = root
     if reference == "#":
         return True

@@ -1,4 +1,4 @@
-"""Write a pydantic model's JSON Schema the way a small grammar and a small model like it: inlined, without titles."""
+"""Convert a pydantic model to a JSON Schema that suits small grammars and small models: inlined, without titles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from .arguments import JsonObject
 
 
 def plain_schema(model: type[BaseModel]) -> JsonObject:
-    """Return the model's schema; `$ref`s are inlined (vLLM leaves nested `$defs` unconstrained, its PR 47175) except
-    where a type holds itself, titles that repeat the names are dropped, and every object refuses unknown keys.
+    """Return the model's schema, inlined, without titles, and closed to unknown keys.
+
+    `$ref`s are inlined because vLLM leaves nested `$defs` unconstrained (its PR 47175); only recursive types keep
+    theirs. Titles only repeat the names.
 
     Raises:
         ConfigError: pydantic cannot describe the model as JSON Schema.
@@ -22,39 +24,39 @@ def plain_schema(model: type[BaseModel]) -> JsonObject:
         schema = cast("JsonObject", model.model_json_schema())
     except PydanticInvalidForJsonSchema as error:
         reason = str(error).splitlines()[0]
-        msg = f"Tool {model.__name__!r}: its parameters cannot become a JSON Schema: {reason}"
+        msg = f"Tool {model.__name__!r}: its parameters have no JSON Schema: {reason}"
         raise ConfigError(msg) from error
     definitions = cast("dict[str, JsonValue]", schema.pop("$defs", {}))
-    kept: set[str] = set()
-    plain = cast("JsonObject", _plain(schema, definitions, (), kept))
-    plain.pop("description", None)  # the tool's own description says it already
-    if kept:
-        plain["$defs"] = {name: _plain(definitions[name], definitions, (name,), kept) for name in sorted(kept)}
+    cyclic: set[str] = set()
+    plain = cast("JsonObject", _plain(schema, definitions, (), cyclic))
+    plain.pop("description", None)  # repeats the tool's own description
+    if cyclic:
+        plain["$defs"] = {name: _plain(definitions[name], definitions, (name,), cyclic) for name in sorted(cyclic)}
     plain.setdefault("properties", {})
     return plain
 
 
-def _plain(node: JsonValue, definitions: dict[str, JsonValue], inside: tuple[str, ...], kept: set[str]) -> JsonValue:
+def _plain(node: JsonValue, definitions: dict[str, JsonValue], parents: tuple[str, ...], cyclic: set[str]) -> JsonValue:
     if isinstance(node, list):
-        return [_plain(item, definitions, inside, kept) for item in node]
+        return [_plain(item, definitions, parents, cyclic) for item in node]
     if not isinstance(node, dict):
         return node
     reference = node.get("$ref")
     if isinstance(reference, str):
         name = reference.rsplit("/", 1)[-1]
-        if name in inside:
-            kept.add(name)
+        if name in parents:
+            cyclic.add(name)
             return node
         merged = {**cast("JsonObject", definitions[name]), **{key: node[key] for key in node if key != "$ref"}}
-        return _plain(cast("JsonValue", merged), definitions, (*inside, name), kept)
+        return _plain(cast("JsonValue", merged), definitions, (*parents, name), cyclic)
     plain: dict[str, Any] = {}
     for key, value in node.items():
         if key in {"properties", "patternProperties"} and isinstance(value, dict):
-            plain[key] = {name: _plain(inner, definitions, inside, kept) for name, inner in value.items()}
+            plain[key] = {name: _plain(inner, definitions, parents, cyclic) for name, inner in value.items()}
         elif key in {"enum", "const", "default", "examples"}:
             plain[key] = value
         elif key not in {"title", "discriminator"}:
-            plain[key] = _plain(value, definitions, inside, kept)
+            plain[key] = _plain(value, definitions, parents, cyclic)
     if plain.get("type") == "object" and "properties" in plain:
         plain.setdefault("additionalProperties", False)
     return plain

@@ -1,4 +1,4 @@
-"""Take secrets out of text before the model, the journal or a report gets it: the values, wherever they stand."""
+"""Redact secret values, wherever they occur, from text for the model, the journal or a report."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _LOGIN = re.compile(r"^\w+://[^/@\s]*:[^/@\s]+@")
-"""An address that holds a password."""
+"""A URL that contains a password."""
 _PAIR = re.compile(
     r"""\s*(?:export\s+)?["']?(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=]"""
     r"""(?:\s*(?P<mark>["'])(?P<quoted>.*?)(?P=mark)|(?P<bare>(?!=).+?))\s*(?:,|\s\#.*)?$"""
 )
-"""A name and a value, which a comment may follow; a line of a key that ends in = or == is none."""
-_LEAST_CHARS = 8
-"""Shorter values would take ordinary words out of every text."""
+"""A name and a value, optionally followed by a comment; does not match a line of a key that ends in = or ==."""
+_MIN_CHARS = 8
+"""Redacting shorter values would remove ordinary words from every text."""
 
 
 def secrets_in(env: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the variables of an environment that are secrets, as their names say, or a password in an address."""
+    """Return the environment variables that are secrets, judging by their name or a password in a URL."""
     return {
         name: value
         for name, value in env.items()
-        if len(value.strip()) >= _LEAST_CHARS and (_NAME.search(name) or _LOGIN.search(value))
+        if len(value.strip()) >= _MIN_CHARS and (_NAME.search(name) or _LOGIN.search(value))
     }
 
 
 def secrets_of_file(text: str, name: str) -> dict[str, str]:
-    """Return the values that stand in a file, by name: those of JSON and YAML, what follows a name, or whole lines.
+    """Return the values in a file by name: those of JSON and YAML, the text after a name, or whole lines.
 
     Args:
         text: `NAME=value` as in .env, JSON, YAML or INI, or lines such as those of a key.
-        name: of the file, for what has no name of its own.
+        name: the file's name; used for values without a name.
     """
     named: list[tuple[str, str]] = []
     for line in text.splitlines():
@@ -45,22 +45,22 @@ def secrets_of_file(text: str, name: str) -> dict[str, str]:
     named += _leaves(text, name)
     found: dict[str, str] = {}
     for label, value in ((label, value.strip()) for label, value in named):
-        if len(value) >= _LEAST_CHARS and value not in found.values():
+        if len(value) >= _MIN_CHARS and value not in found.values():
             found[label if label not in found else f"{label} {len(found) + 1}"] = value
     return found
 
 
 def _leaves(text: str, name: str) -> list[tuple[str, str]]:
-    """Return the lines of each value in JSON or YAML, with the nearest name above it; empty: the text is neither."""
+    """Return the lines of each value in JSON or YAML with the nearest name above it; empty if the text is neither."""
     import yaml
 
     try:
-        whole: object = yaml.BaseLoader(text).get_single_data()  # it knows no types: numbers stay as they are written
+        whole: object = yaml.BaseLoader(text).get_single_data()  # loads no types: numbers stay as written
     except (yaml.YAMLError, RecursionError):
         return []
     found: list[tuple[str, str]] = []
     waiting: list[tuple[str, object]] = [(name, whole)] if isinstance(whole, dict | list) else []
-    seen: set[int] = set()  # YAML may name a part in so many places that nobody comes to the end of them
+    seen: set[int] = set()  # YAML aliases can repeat a part so often that visiting each copy never ends
     while waiting:
         label, part = waiting.pop()
         if id(part) in seen:
@@ -76,7 +76,7 @@ def _leaves(text: str, name: str) -> list[tuple[str, str]]:
 
 
 def redacted(text: str, secrets: Mapping[str, str]) -> str:
-    """Return the text with `[secret NAME]` for each value; the longest first, since one may hold another."""
+    """Replace each value in the text with `[secret NAME]`; longest first, since one may contain another."""
     for name, value in sorted(secrets.items(), key=lambda pair: -len(pair[1])):
         text = text.replace(value.strip(), f"[secret {name}]")
     return text

@@ -1,4 +1,4 @@
-"""What the tools of one run keep between their calls; closed when the run ends, and never written down."""
+"""Per-run objects shared by tool calls; closed when the run ends, never persisted."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ KindT = TypeVar("KindT")
 
 @runtime_checkable
 class Closeable(Protocol):
-    """Something that has to be ended."""
+    """An object that must be closed."""
 
     async def aclose(self) -> None:
-        """End it; called once, when the run is over."""
+        """Close it; called once, when the run ends."""
         ...
 
 
 class Resources:
-    """One object of each class that a tool asked for."""
+    """One object of each class that a tool requested."""
 
     def __init__(self) -> None:
-        self._made: dict[type, object] = {}
-        self._lock = threading.Lock()  # sync tools run in threads, several at once
+        self._objects: dict[type, object] = {}
+        self._lock = threading.Lock()  # sync tools run in threads, several at a time
 
     def get(self, kind: type[KindT]) -> KindT:
-        """Return the run's object of this class; the first call makes it, with no arguments.
+        """Return the run's object of this class; the first call creates it, without arguments.
 
-        One that has `async def aclose()` is closed when the run ends; see `aclose`.
+        An object with `async def aclose()` is closed when the run ends; see `aclose`.
         """
         with self._lock:
-            if kind not in self._made:
-                self._made[kind] = kind()
-            return cast("KindT", self._made[kind])
+            if kind not in self._objects:
+                self._objects[kind] = kind()
+            return cast("KindT", self._objects[kind])
 
     async def aclose(self) -> None:
-        """Close what is kept, the last made first, and forget it."""
-        while self._made:
-            _, made = self._made.popitem()
-            if isinstance(made, Closeable):
-                with suppress(OSError):  # a process or socket that is gone already is what was wanted
-                    await made.aclose()
+        """Close the objects, newest first, and drop them."""
+        while self._objects:
+            _, resource = self._objects.popitem()
+            if isinstance(resource, Closeable):
+                with suppress(OSError):  # a process or socket that is already gone is fine
+                    await resource.aclose()

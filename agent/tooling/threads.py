@@ -1,4 +1,4 @@
-"""Run a blocking function beside the event loop; nobody waits for one that was given up, not even at exit."""
+"""Run a blocking function outside the event loop; an abandoned one is not waited for, not even at exit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import suppress
 
 
 async def in_thread(function: Callable[..., object], keywords: dict[str, object]) -> object:
-    """Call the function in a daemon thread of its own; return or raise what it does.
+    """Call the function in its own daemon thread; return its result or raise its exception.
 
-    When the waiting is cancelled the thread goes on, because nothing can kill it, and its result is dropped.
+    On cancellation the thread keeps running, because it cannot be killed, and its result is dropped.
     """
-    # Not asyncio.to_thread: a call that was given up cannot be killed, and asyncio.run and the interpreter's exit
-    # both wait for the threads of its pool, for ever if need be (3.11). A daemon thread per call is waited for by
-    # nobody, and given-up calls do not use up the pool.
+    # Not asyncio.to_thread: an abandoned call cannot be killed, and both asyncio.run and the interpreter's exit wait
+    # for the threads of its pool, forever if need be (3.11). Nothing waits for a daemon thread, and abandoned calls do
+    # not use up a pool.
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[tuple[object, BaseException | None]] = loop.create_future()
     context = contextvars.copy_context()
@@ -32,7 +32,7 @@ async def in_thread(function: Callable[..., object], keywords: dict[str, object]
             result = context.run(function, **keywords)
         except BaseException as error:  # noqa: BLE001 - raised again below, where the caller waits
             failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: nothing waits for the result
             loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=work, name=f"tool {getattr(function, '__name__', '')}", daemon=True).start()

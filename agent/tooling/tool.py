@@ -1,4 +1,4 @@
-"""Turn a typed function or a pydantic model into a Tool; refuses what the model could not be told."""
+"""Build a Tool from a typed function or a pydantic model; refuses what cannot be described to a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .context import ToolContext
 from .json_schema import plain_schema
 from .threads import in_thread
 
-# mistral_common refuses every other name, in the tool list and in the history (its request validator, version 1.12).
+# mistral_common refuses any other name, in the tool list and in the history (its request validator, version 1.12).
 NAME_RULE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 DEFAULT_TIMEOUT_S = 120.0
 DEFAULT_OUTPUT_CHARS = 16_000
@@ -38,21 +38,21 @@ class Tool:
     """JSON Schema of the arguments object; `additionalProperties` is false."""
     arguments: Arguments
     body: ToolBody
-    """Called with what `arguments.check` returned and the context; returns text, a pydantic model, an Image, or
-    anything pydantic can write as JSON."""
+    """Called with the value from `arguments.check` and the context; returns text, a pydantic model, an Image, or
+    anything that pydantic can serialize as JSON."""
     read_only: bool = False
-    """True: running it twice changes nothing."""
+    """True if running it twice changes nothing."""
     exclusive: bool = False
-    """True: never runs at the same time as another call."""
+    """True if it must not run at the same time as another call."""
     commands: bool = False
-    """True: it starts commands, by `ToolContext.launch`; a run with it begins only where they can be isolated."""
+    """True if it starts commands through `ToolContext`; a run with it starts only where they can be sandboxed."""
     timeout_s: float = DEFAULT_TIMEOUT_S
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
-    """Longer results keep their head and tail; the whole is written to a file."""
+    """Longer results keep their head and tail; the full text is written to a file."""
 
     def definition(self) -> JsonObject:
-        """Return the tool as the chat completions API wants it, with `strict: true`."""
-        # Without strict, vLLM's grammar pins neither the name nor the arguments (mistral_common 1.12).
+        """Return the tool in the form of the chat completions API, with `strict: true`."""
+        # Without strict, vLLM's grammar constrains neither the name nor the arguments (mistral_common 1.12).
         function: JsonObject = {
             "name": self.name,
             "description": self.description,
@@ -88,37 +88,37 @@ def tool(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
 ) -> Tool | Callable[[ToolSource], Tool]:
-    """Make a tool of a sync or async function, or of a pydantic model with a `run` method.
+    """Build a tool from a sync or async function, or from a pydantic model with a `run` method.
 
     The schema comes from the annotations (`Annotated[int, Field(ge=1, description="...")]`, defaults, Literal, enums,
     nested models, unions); descriptions that are not in a Field come from the docstring. A parameter annotated
-    `ToolContext` is filled in by the run. A sync function runs in a thread.
+    `ToolContext` is supplied by the run. A sync function runs in a thread.
 
     Args:
-        source: the function or model; left out when the decorator is given options.
-        name: what the model calls it; the function's name, or the model's in snake_case, when None.
+        source: the function or model; omitted when the decorator is called with options.
+        name: the tool's name for the model. None means the function's name, or the class name in snake_case.
         read_only: running it twice changes nothing.
-        exclusive: it never runs at the same time as another call.
-        commands: it starts commands, by `ToolContext.launch`.
-        timeout_s: seconds after which the call is given up.
+        exclusive: it must not run at the same time as another call.
+        commands: it starts commands through `ToolContext`.
+        timeout_s: seconds after which the call is abandoned.
         output_limit_chars: longer results keep their head and tail.
 
     Raises:
-        ConfigError: the name is not legal, a parameter has no annotation or cannot be described to a model, or there
-            is no docstring.
+        ConfigError: the name is not allowed, a parameter has no annotation or cannot be described to a model, or the
+            docstring is missing.
     """
 
     def make(source: ToolSource) -> Tool:
         if inspect.isclass(source) and issubclass(source, BaseModel):
-            made = _from_model(source, name)
+            parts = _from_model(source, name)
         else:
-            made = _from_function(cast("Callable[..., object]", source), name)
+            parts = _from_function(cast("Callable[..., object]", source), name)
         return Tool(
-            name=made.name,
-            description=made.description,
-            parameters=plain_schema(made.model),
-            arguments=ModelArguments(model=made.model),
-            body=made.body,
+            name=parts.name,
+            description=parts.description,
+            parameters=plain_schema(parts.model),
+            arguments=ModelArguments(model=parts.model),
+            body=parts.body,
             read_only=read_only,
             exclusive=exclusive,
             commands=commands,
@@ -130,36 +130,36 @@ def tool(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Made:
+class _Parts:
     name: str
     description: str
     model: type[BaseModel]
     body: ToolBody
 
 
-def _from_function(function: Callable[..., object], name: str | None) -> _Made:
-    shown = legal_name(name or getattr(function, "__name__", "tool"))
+def _from_function(function: Callable[..., object], name: str | None) -> _Parts:
+    tool_name = checked_name(name or getattr(function, "__name__", "tool"))
     docs = docstring_parser.parse(function.__doc__ or "")
     documented = {item.arg_name: item.description or "" for item in docs.params}
-    hints = _hints(shown, function)
+    hints = _hints(tool_name, function)
     fields: dict[str, Any] = {}
     context_name: str | None = None
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             msg = (
-                f"Tool {shown!r}: parameter {str(parameter)!r} cannot be described to a model. Name each parameter, "
-                "and let it be passed by keyword."
+                f"Tool {tool_name!r}: parameter {str(parameter)!r} cannot be described to a model. Use named "
+                "parameters that can be passed by keyword."
             )
             raise ConfigError(msg)
         if parameter.name not in hints:
-            msg = f"Tool {shown!r}: parameter {parameter.name!r} has no annotation. Give its type."
+            msg = f"Tool {tool_name!r}: parameter {parameter.name!r} has no type annotation. Add one."
             raise ConfigError(msg)
         if _is_context(hints[parameter.name]):
             context_name = parameter.name
         else:
             fields[parameter.name] = _field(hints[parameter.name], parameter.default, documented.get(parameter.name))
-    model = _arguments_model(shown, fields)
-    description = described(shown, _summary(docs, function.__doc__))
+    model = _arguments_model(tool_name, fields)
+    description = checked_description(tool_name, _summary(docs, function.__doc__))
 
     async def body(value: BaseModel, context: ToolContext[Any]) -> object:
         keywords = {key: getattr(value, key) for key in fields}
@@ -167,18 +167,18 @@ def _from_function(function: Callable[..., object], name: str | None) -> _Made:
             keywords[context_name] = context
         return await _call(function, keywords)
 
-    return _Made(name=shown, description=description, model=model, body=body)
+    return _Parts(name=tool_name, description=description, model=model, body=body)
 
 
-def _from_model(source: type[BaseModel], name: str | None) -> _Made:
-    shown = legal_name(name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", source.__name__).lower())
+def _from_model(source: type[BaseModel], name: str | None) -> _Parts:
+    tool_name = checked_name(name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", source.__name__).lower())
     run = getattr(source, "run", None)
     if not callable(run):
-        msg = f"Tool {shown!r}: the model {source.__name__} has no `run` method. Add `def run(self) -> str:`."
+        msg = f"Tool {tool_name!r}: the model {source.__name__} has no `run` method. Add `def run(self) -> str:`."
         raise ConfigError(msg)
-    takes_context = [key for key, hint in _hints(shown, run).items() if key != "return" and _is_context(hint)]
-    description = described(shown, inspect.cleandoc(source.__doc__ or ""))
-    # A subclass, so that unknown keys are refused even where the author's own model lets them pass.
+    takes_context = [key for key, hint in _hints(tool_name, run).items() if key != "return" and _is_context(hint)]
+    description = checked_description(tool_name, inspect.cleandoc(source.__doc__ or ""))
+    # A subclass, so that unknown keys are refused even if the author's own model accepts them.
     model = cast(
         "type[BaseModel]",
         type(
@@ -195,7 +195,7 @@ def _from_model(source: type[BaseModel], name: str | None) -> _Made:
     async def body(value: BaseModel, context: ToolContext[Any]) -> object:
         return await _call(cast("Any", value).run, dict.fromkeys(takes_context, context))
 
-    return _Made(name=shown, description=description, model=model, body=body)
+    return _Parts(name=tool_name, description=description, model=model, body=body)
 
 
 async def _call(function: Callable[..., object], keywords: dict[str, object]) -> object:
@@ -230,17 +230,17 @@ def _field(hint: object, default: object, description: str | None) -> tuple[obje
 def _arguments_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     try:
         with warnings.catch_warnings():
-            # A parameter may well be named `json` or `schema`; pydantic only warns that its own method is hidden.
+            # A parameter may be named `json` or `schema`; pydantic only warns that its own method is shadowed.
             warnings.filterwarnings("ignore", message="Field name .* shadows an attribute in parent")
             model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     except (PydanticSchemaGenerationError, PydanticUserError, NameError) as error:
         reason = str(error).splitlines()[0]
-        msg = f"Tool {name!r}: its parameters cannot become a JSON Schema: {reason} Use JSON types or pydantic models."
+        msg = f"Tool {name!r}: its parameters have no JSON Schema: {reason} Use JSON types or pydantic models."
         raise ConfigError(msg) from error
-    lost = [key for key in fields if key not in model.model_fields]
-    if lost:
-        # pydantic takes `_x` for a private attribute and `model_config` for itself: the model could never send them.
-        msg = f"Tool {name!r}: parameter {lost[0]!r} cannot be sent under that name. Rename it."
+    reserved = [key for key in fields if key not in model.model_fields]
+    if reserved:
+        # pydantic treats `_x` as a private attribute and `model_config` as its own: a model could never send them.
+        msg = f"Tool {name!r}: the parameter name {reserved[0]!r} is reserved by pydantic. Rename the parameter."
         raise ConfigError(msg)
     return model
 
@@ -250,27 +250,27 @@ def _summary(docs: docstring_parser.Docstring, text: str | None) -> str:
     return "\n".join(parts) or inspect.cleandoc(text or "")
 
 
-def legal_name(name: str) -> str:
+def checked_name(name: str) -> str:
     """Return the name if the model family accepts it.
 
     Raises:
-        ConfigError: it does not; the message offers one that is legal.
+        ConfigError: it is not allowed; the message suggests one that is.
     """
     if NAME_RULE.fullmatch(name):
         return name
     suggestion = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:64] or "tool"
     msg = (
-        f"Tool name {name!r} is not legal: 1 to 64 of A-Z, a-z, 0-9, underscore and dash. "
-        f"Give another, such as @tool(name={suggestion!r})."
+        f"Tool name {name!r} is not allowed: it must be 1 to 64 characters of A-Z, a-z, 0-9, underscore and dash. "
+        f"Rename the tool, such as @tool(name={suggestion!r})."
     )
     raise ConfigError(msg)
 
 
-def described(name: str, description: str) -> str:
-    """Return the description without outer blanks.
+def checked_description(name: str, description: str) -> str:
+    """Return the description without surrounding whitespace.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it is empty.
     """
     if description.strip():
         return description.strip()

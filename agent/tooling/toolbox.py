@@ -1,4 +1,4 @@
-"""The tools of one run: named, ordered, frozen; finds the nearest name, and writes the same bytes every time."""
+"""The ordered, immutable tools of one run; finds similar names, and serializes to the same bytes every time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
 
 
 class Toolbox:
-    """The tools of a run, in the order given; never changes, because a changed tool list empties the prefix cache."""
+    """The tools of a run, in the given order; immutable, because a changed tool list empties the prefix cache."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools: dict[str, Tool] = {}
@@ -35,7 +35,7 @@ class Toolbox:
         self.definitions: bytes = _dump(definitions)
         """The `tools` value of a request, as JSON bytes; the same for the whole run."""
         self.loose_definitions: bytes = _dump([_loose(definition) for definition in definitions])
-        """The same without `strict`, for a server that refuses it."""
+        """The same without `strict`, for servers that refuse it."""
 
     def __len__(self) -> int:
         return len(self._tools)
@@ -49,30 +49,30 @@ class Toolbox:
 
     @property
     def digest(self) -> str:
-        """`2:` and the SHA-256 of names and parameters. Descriptions do not count: their wording may change."""
+        """`2:` and the SHA-256 of names and parameters. Descriptions are excluded: their wording may change."""
         shapes = [[tool.name, _without_descriptions(tool.parameters)] for tool in self._tools.values()]
         return f"2:{hashlib.sha256(json.dumps(shapes).encode()).hexdigest()}"
 
     def matches(self, digest: str, names: Sequence[str]) -> bool:
-        """Return whether a run with these tools can be resumed with this toolbox.
+        """Return whether a journaled run can be resumed with this toolbox.
 
         Args:
-            digest: as its journal has it. One without `2:` is older and covered the descriptions too, so the names
-                alone are compared.
-            names: of its tools, in order.
+            digest: the one in its journal. A digest without `2:` is older and covers the descriptions too, so only the
+                names are compared.
+            names: the names of its tools, in order.
         """
         return self.digest == digest if digest.startswith("2:") else self.names == tuple(names)
 
     def get(self, name: str) -> Tool | None:
-        """Return the tool of exactly this name."""
+        """Return the tool with exactly this name; None if there is none."""
         return self._tools.get(name)
 
     def nearest(self, name: str) -> tuple[str, ...]:
-        """Return up to three names that resemble `name`, the closest first."""
+        """Return up to three names similar to `name`, closest first."""
         by_lower = {known.lower(): known for known in self._tools}
-        # A server may hand over "add(a=3, b=4)" or far more text as a name; only its beginning can be one.
-        begin = _NAME_LIKE.match(name.strip())
-        wanted = name if begin is None else begin.group()
+        # A server may send "add(a=3, b=4)" or much longer text as a name; only its beginning can be one.
+        start = _NAME_LIKE.match(name.strip())
+        wanted = name if start is None else start.group()
         close = difflib.get_close_matches(wanted.lower(), list(by_lower), n=3, cutoff=0.5)
         return tuple(by_lower[match] for match in close)
 
@@ -87,7 +87,7 @@ def _without_descriptions(node: JsonValue) -> JsonValue:
         return [_without_descriptions(item) for item in node]
     if not isinstance(node, dict):
         return node
-    # Inside `properties` the keys are names of parameters, and one may be called `description`.
+    # Inside `properties` the keys are parameter names, and one may be called `description`.
     return {
         key: {name: _without_descriptions(inner) for name, inner in value.items()}
         if key == "properties" and isinstance(value, dict)

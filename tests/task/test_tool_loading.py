@@ -217,7 +217,7 @@ BROKEN = {
     "\ndef f(:\n": "DIR/bad.py:2: Cannot load 'bad.py': SyntaxError: invalid syntax (bad.py, line 2)",
     "import sys\nsys.exit(3)\n": "DIR/bad.py:2: Cannot load 'bad.py': SystemExit: 3",
     "from agent import tool\n\n@tool\ndef f(x):\n    'Do.'\n": (
-        "DIR/bad.py:3: Cannot load 'bad.py': Tool 'f': parameter 'x' has no annotation. Give its type."
+        "DIR/bad.py:3: Cannot load 'bad.py': Tool 'f': parameter 'x' has no type annotation. Add one."
     ),
     "x = 1\n": "Cannot load 'bad.py': DIR/bad.py has no tools. Put @tool above a function: from agent import tool.",
 }

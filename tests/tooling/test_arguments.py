@@ -1,4 +1,4 @@
-"""Arguments are validated strictly, and each mismatch comes as data with words that can follow "must be"."""
+"""Arguments are validated strictly, and each mismatch is data, with words that can follow "must be"."""
 
 from datetime import date
 from typing import Annotated, Literal
@@ -82,7 +82,7 @@ def one(place: str, problem: str, expected: str) -> list[tuple[str, str, str]]:
         ),
     ],
 )
-def test_a_mismatch_names_its_place_and_what_would_be_right(text: str, issues: list[tuple[str, str, str]]) -> None:
+def test_a_mismatch_names_its_place_and_what_is_expected(text: str, issues: list[tuple[str, str, str]]) -> None:
     found = ARGUMENTS.check(text)
     assert isinstance(found, tuple)
     assert [(issue.place, issue.problem, issue.expected) for issue in found] == issues
@@ -98,7 +98,7 @@ def test_valid_arguments_become_the_model() -> None:
     assert ARGUMENTS.check('{"day": "2026-01-31", "pair": [1, "a"]}') == Outer(day=date(2026, 1, 31), pair=(1, "a"))
 
 
-def test_a_validator_that_breaks_is_a_mismatch_and_not_the_end_of_the_run() -> None:
+def test_a_crash_in_a_validator_is_a_mismatch_and_does_not_end_the_run() -> None:
     class Odd(BaseModel):
         key: str
 

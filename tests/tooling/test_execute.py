@@ -53,7 +53,7 @@ class Point(BaseModel):
 
 
 class Odd:
-    """Nothing that JSON knows."""
+    """Not serializable as JSON."""
 
 
 @pytest.mark.parametrize(
@@ -109,26 +109,26 @@ async def test_images_are_named_in_the_text() -> None:
         ((PIXEL, Odd()), "Odd"),
     ],
 )
-async def test_what_cannot_be_written_as_json_is_an_error_that_names_the_type(output: object, type_name: str) -> None:
+async def test_output_that_json_cannot_hold_is_an_error_that_names_the_type(output: object, type_name: str) -> None:
     assert (await run(returning(output))).result == ToolResult(
         tool_call_id="abcdefghi",
         name="answer",
         content=(
-            f"Error: the tool returned a {type_name}, which cannot be written as JSON. This is a mistake in the tool, "
-            "not in the call: go on without it."
+            f"Error: the tool returned a value of type {type_name}, which cannot be written as JSON. This is a bug in "
+            "the tool, not in your call: continue without this tool."
         ),
         status="error",
     )
 
 
-async def test_a_circle_of_objects_is_an_error() -> None:
-    circle: list[object] = []
-    circle.append(circle)
-    assert (await run(returning(circle))).result.status == "error"
+async def test_a_cycle_of_objects_is_an_error() -> None:
+    cycle: list[object] = []
+    cycle.append(cycle)
+    assert (await run(returning(cycle))).result.status == "error"
 
 
-class Mute(Exception):
-    """Cannot even say what is wrong."""
+class Unprintable(Exception):
+    """An exception whose message cannot be read."""
 
     def __str__(self) -> str:
         raise ValueError
@@ -144,7 +144,7 @@ class Mute(Exception):
         (KeyError("k"), "Error: KeyError: 'k'"),
         (TimeoutError("slow server"), "Error: TimeoutError: slow server"),
         (SystemExit(2), "Error: SystemExit: 2"),
-        (Mute(), "Error: Mute: (its message cannot be shown)"),
+        (Unprintable(), "Error: Unprintable: (its message cannot be read)"),
         (ExceptionGroup("two", [ValueError("a"), OSError("b")]), "Error: ExceptionGroup: two (2 sub-exceptions)"),
         (ValueError("a\0\udfff"), "Error: ValueError: a\ufffd\ufffd"),
     ],
@@ -177,7 +177,9 @@ async def test_a_tool_that_cancels_itself_is_an_error() -> None:
     assert (await run(raising(asyncio.CancelledError()))).result == ToolResult(
         tool_call_id="abcdefghi",
         name="fail",
-        content="Error: the tool cancelled itself. Its effect is unknown.",
+        content=(
+            "Error: the tool cancelled itself. Its effect is unknown: check what it changed before you call it again."
+        ),
         status="error",
     )
 
@@ -187,14 +189,14 @@ def timed_out(name: str, seconds: str) -> ToolResult:
         tool_call_id="abcdefghi",
         name=name,
         content=(
-            f"Error: {name} did not finish within {seconds} s and was given up. Its effect is unknown: check what it "
-            "did before you call it again."
+            f"Error: {name} did not finish within {seconds} s and was abandoned. Its effect is unknown: check what "
+            "it changed before you call it again."
         ),
         status="timeout",
     )
 
 
-async def test_an_async_tool_that_takes_too_long_is_given_up_and_may_clean_up() -> None:
+async def test_an_async_tool_that_times_out_is_cancelled_and_may_clean_up() -> None:
     cleaned: list[str] = []
 
     @tool(timeout_s=0.02)
@@ -210,7 +212,7 @@ async def test_an_async_tool_that_takes_too_long_is_given_up_and_may_clean_up() 
     assert cleaned == ["yes"]
 
 
-async def test_a_tool_that_swallows_its_cancellation_does_not_hold_us_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tool_that_swallows_its_cancellation_does_not_block_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.tooling.execute.GRACE_S", 0.02)
     release = asyncio.Event()
 
@@ -228,7 +230,7 @@ async def test_a_tool_that_swallows_its_cancellation_does_not_hold_us_up(monkeyp
     release.set()
 
 
-async def test_a_blocking_tool_is_given_up() -> None:
+async def test_a_blocking_tool_is_abandoned_after_its_timeout() -> None:
     release = threading.Event()
 
     @tool(timeout_s=0.02)
@@ -243,7 +245,7 @@ async def test_a_blocking_tool_is_given_up() -> None:
         release.set()
 
 
-def test_a_blocked_thread_does_not_keep_the_program_from_ending() -> None:
+def test_a_blocked_thread_does_not_prevent_exit() -> None:
     """With asyncio.to_thread both asyncio.run and the interpreter's exit waited for the thread (Python 3.11)."""
     program = """
 import asyncio, threading
@@ -266,14 +268,14 @@ print(asyncio.run(execute(call, block, block.arguments.check("{}"), context, spi
     assert (done.stdout, done.stderr) == ("timeout\n", "")
 
 
-async def test_cancelling_the_caller_passes_through_and_lets_the_tool_clean_up() -> None:
+async def test_cancelling_the_caller_cancels_the_tool_and_lets_it_clean_up() -> None:
     cleaned: list[str] = []
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
     @tool
     async def slow() -> str:
         """Be slow."""
-        begun.set()
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -281,7 +283,7 @@ async def test_cancelling_the_caller_passes_through_and_lets_the_tool_clean_up()
         return ""
 
     caller = asyncio.create_task(run(slow))
-    await begun.wait()
+    await started.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
@@ -297,7 +299,7 @@ def limited(text: str, limit_chars: int) -> Tool:
     return answer
 
 
-async def test_a_long_output_keeps_head_and_tail_and_is_kept_whole_in_the_workspace(tmp_path: Path) -> None:
+async def test_a_long_output_keeps_head_and_tail_and_is_saved_in_full_in_the_workspace(tmp_path: Path) -> None:
     text = "".join(f"line {number:04}\n" for number in range(1_000))
     done = await run(limited(text, 105), tmp_path, tmp_path / ".agent" / "outputs")
     assert done.result.content == (
@@ -311,7 +313,7 @@ async def test_a_long_output_keeps_head_and_tail_and_is_kept_whole_in_the_worksp
     assert (await run(limited(text, 10_000), tmp_path, tmp_path)).result.content == text
 
 
-async def test_a_long_line_is_cut_where_the_limit_is(tmp_path: Path) -> None:
+async def test_a_long_line_is_cut_at_the_limit(tmp_path: Path) -> None:
     spill_dir = tmp_path / "out"
     done = await run(limited("a" * 60 + "\r\n" + "b" * 60, 100), tmp_path / "ws", spill_dir)
     assert done.result.content == (
@@ -330,7 +332,7 @@ async def test_without_a_folder_the_rest_of_a_long_output_is_lost() -> None:
     )
 
 
-async def test_an_output_that_cannot_be_kept_is_still_answered(tmp_path: Path) -> None:
+async def test_an_output_that_cannot_be_saved_still_gives_a_result(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = await run(limited("x" * 20, 10), tmp_path, tmp_path / "file" / "outputs")
     assert (done.result.content, done.spilled) == (
@@ -358,7 +360,7 @@ async def test_a_long_error_is_cut_too(tmp_path: Path) -> None:
     )
 
 
-async def test_a_link_laid_in_the_place_of_the_kept_output_is_not_written_through(tmp_path: Path) -> None:
+async def test_a_symlink_at_the_path_of_the_saved_output_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("CANARY")
     spill_dir = tmp_path / "ws"
     spill_dir.mkdir()
@@ -368,7 +370,7 @@ async def test_a_link_laid_in_the_place_of_the_kept_output_is_not_written_throug
     assert (spill_dir / "abcdefghi.txt").read_text() == "x" * 20
 
 
-async def test_the_name_of_the_kept_output_cannot_lead_elsewhere(tmp_path: Path) -> None:
+async def test_the_name_of_the_saved_output_cannot_leave_the_folder(tmp_path: Path) -> None:
     answer = limited("x" * 20, 10)
     call = ToolCall(id="../../up", name="answer", arguments="{}")
     context: ToolContext[Any] = ToolContext(workspace=tmp_path, state=None)
@@ -379,7 +381,7 @@ async def test_the_name_of_the_kept_output_cannot_lead_elsewhere(tmp_path: Path)
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.sampled_from("ab\n\r\0\ud800\ufffd😀"), max_size=300), limit_chars=st.integers(1, 200))
-async def test_a_result_is_never_empty_always_encodable_and_made_of_the_text(
+async def test_a_result_is_never_empty_always_encodable_and_taken_from_the_text(
     tmp_path: Path, text: str, limit_chars: int
 ) -> None:
     done = await run(limited(text, limit_chars), tmp_path, tmp_path / "out")

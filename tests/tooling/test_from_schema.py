@@ -32,13 +32,13 @@ SHAPE = {
 }
 
 
-def test_it_is_described_as_given_and_refuses_unknown_keys() -> None:
+def test_a_tool_keeps_its_description_and_schema_and_refuses_unknown_keys() -> None:
     tool = made(SHAPE)
     assert (tool.name, tool.description) == ("foreign", "Do it.")
     assert tool.parameters == {"additionalProperties": False, **SHAPE}
 
 
-def test_a_schema_that_allows_more_keys_keeps_its_word() -> None:
+def test_a_schema_that_allows_additional_keys_still_does() -> None:
     tool = made({"type": "object", "additionalProperties": True})
     assert tool.arguments.check('{"any": 1}') == {"any": 1}
 
@@ -107,13 +107,13 @@ async def test_the_body_gets_the_arguments_object() -> None:
         ),
         (
             {"type": "object", "properties": {"n": {"$ref": "https://example.org/n.json"}}},
-            "Tool 'foreign': `parameters` refers to 'https://example.org/n.json', which is not in it. "
-            "Put the schema under $defs and refer to #/$defs/...",
+            "Tool 'foreign': `parameters` refers to 'https://example.org/n.json', which it does not contain. "
+            "Put that schema under $defs and refer to it as #/$defs/...",
         ),
         (
             {"type": "object", "properties": {"n": {"anyOf": [{"$ref": "#/$defs/n"}]}}, "$defs": {}},
-            "Tool 'foreign': `parameters` refers to '#/$defs/n', which is not in it. "
-            "Put the schema under $defs and refer to #/$defs/...",
+            "Tool 'foreign': `parameters` refers to '#/$defs/n', which it does not contain. "
+            "Put that schema under $defs and refer to it as #/$defs/...",
         ),
     ],
 )

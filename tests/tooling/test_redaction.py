@@ -15,7 +15,7 @@ from tools.shell import run_shell
 CANARY = "canary-93ab71cc"
 
 
-def test_variables_are_secrets_by_their_names_and_only_if_long_enough():
+def test_variables_are_secrets_by_name_and_only_if_long_enough():
     env = {"API_KEY": CANARY, "GITHUB_TOKEN": "abc", "PATH": "/usr/bin:/bin", "DB_PASSWORD": "hunter2hunter2"}
     assert secrets_in(env) == {"API_KEY": CANARY, "DB_PASSWORD": "hunter2hunter2"}
     innocent = {"GIT_AUTHOR_NAME": "Jane Example", "KEYBOARD_LAYOUT": "de-latin1", "BASE_URL": "http://127.0.0.1:8000"}
@@ -23,12 +23,12 @@ def test_variables_are_secrets_by_their_names_and_only_if_long_enough():
     assert secrets_in({"DATABASE_URL": "postgres://me:pw@db/x"}).keys() == {"DATABASE_URL"}
 
 
-def test_of_two_secrets_the_longer_one_is_taken_first():
+def test_the_longer_of_two_secrets_is_replaced_first():
     secrets = {"A_KEY": "12345678", "B_KEY": "12345678-long"}
     assert redacted("x 12345678-long y 12345678", secrets) == "x [secret B_KEY] y [secret A_KEY]"
 
 
-def test_the_values_of_a_file_are_found_in_whatever_form_it_has():
+def test_the_values_of_a_file_are_found_in_every_format():
     assert secrets_of_file(
         "# a comment that is long\nexport TOKEN='abcdefgh'\nDEBUG=1\nURL=https://a.b/c?d=e\n", ".env"
     ) == {
@@ -54,13 +54,13 @@ def test_the_values_of_a_file_are_found_in_whatever_form_it_has():
         ),
     ],
 )
-def test_each_value_is_found_by_itself_wherever_it_stands(text: str, values: set[str]):
+def test_each_value_is_found_separately_wherever_it_occurs(text: str, values: set[str]):
     found = secrets_of_file(text, "file")
     assert values <= set(found.values())
     assert not any(value in redacted("\n".join(values), found) for value in values)
 
 
-async def test_what_stands_in_a_secret_file_reaches_neither_the_model_nor_the_journal(tmp_path: Path):
+async def test_the_values_of_a_secret_file_reach_neither_the_model_nor_the_journal(tmp_path: Path):
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / ".env").write_text(f"DB_LOGIN={CANARY}\n")
     (tmp_path / "key").write_text(f"{CANARY[::-1]}\n")
@@ -82,12 +82,12 @@ async def test_what_stands_in_a_secret_file_reaches_neither_the_model_nor_the_jo
     assert CANARY not in b"".join(model.requests[-1].messages).decode()
     assert outcome.journal is not None
     journal = outcome.journal.read_text()
-    # The command of the task is the user's own text.
+    # The task's command is the user's own text, so its secret stays.
     assert CANARY not in journal
     assert journal.count(CANARY[::-1]) == journal.count(f"echo {CANARY[::-1]}")
 
 
-def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path):
+def test_a_missing_secret_file_is_an_error_that_names_it(tmp_path: Path):
     (tmp_path / "task.yaml").write_text("prompt: Look.\nsecret_files: [gone]\n")
     with pytest.raises(
         ConfigError, match=r"Cannot read '.*/gone': No such file or directory. Check `secret_files\[0\]`."
@@ -95,7 +95,7 @@ def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path):
         Agent.from_task(load_task(tmp_path / "task.yaml"), ScriptedModel([]), environ={})
 
 
-async def test_a_secret_that_a_command_prints_stays_out_of_everything(tmp_path: Path):
+async def test_a_secret_that_a_command_prints_appears_nowhere(tmp_path: Path):
     (tmp_path / "ws").mkdir()
     model = ScriptedModel([calls(("run_shell", {"command": "echo key=$API_KEY; env"})), says("Done.")])
     agent = Agent(

@@ -1,4 +1,4 @@
-"""What tools keep between calls: one object per run and class, closed with the run."""
+"""Objects shared by tool calls: one per run and class, closed with the run."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from agent.testing import ScriptedModel, calls, says
 ENV = {"PATH": os.defpath}
 
 
-async def test_a_run_has_its_own_and_ends_it(tmp_path: Path):
-    ended: list[int] = []
+async def test_each_run_has_its_own_object_and_closes_it(tmp_path: Path):
+    closed: list[int] = []
 
     class Counter:
         def __init__(self) -> None:
             self.count = 0
 
         async def aclose(self) -> None:
-            ended.append(self.count)
+            closed.append(self.count)
 
     @tool
     def count(context: ToolContext[Any]) -> int:
         """Count up."""
-        kept = context.resources.get(Counter)
-        kept.count += 1
-        return kept.count
+        counter = context.resources.get(Counter)
+        counter.count += 1
+        return counter.count
 
     for _ in range(2):
         model = ScriptedModel([calls(("count", {})), calls(("count", {})), says("Done.")])
         outcome = await Agent(model, tools=[count], workspace=tmp_path, env=ENV).run("Count.")
         assert [message.content for message in outcome.messages if isinstance(message, ToolResult)] == ["1", "2"]
-    assert ended == [2, 2]
+    assert closed == [2, 2]
 
 
-async def test_it_is_ended_when_the_run_breaks_and_one_that_is_gone_disturbs_nobody(tmp_path: Path):
-    ended: list[str] = []
+async def test_objects_are_closed_when_the_run_fails_even_if_one_is_already_gone(tmp_path: Path):
+    closed: list[str] = []
 
     class First:
         async def aclose(self) -> None:
-            ended.append("first")
+            closed.append("first")
 
     class Second:
         async def aclose(self) -> None:
-            ended.append("second")
+            closed.append("second")
             raise ProcessLookupError
 
     @tool
@@ -67,7 +67,7 @@ async def test_it_is_ended_when_the_run_breaks_and_one_that_is_gone_disturbs_nob
     model = ScriptedModel([calls(("look", {})), cancelled])
     with pytest.raises(asyncio.CancelledError):
         await Agent(model, tools=[look], workspace=tmp_path, env=ENV).run("Look.")
-    assert ended == ["second", "first"]
+    assert closed == ["second", "first"]
 
 
 def test_the_old_name_still_works_and_warns(tmp_path: Path):

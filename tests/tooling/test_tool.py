@@ -1,4 +1,4 @@
-"""A typed function or a model becomes a tool; what could not be told to a model is refused with a remedy."""
+"""A typed function or a model becomes a tool; what cannot be described to a model is refused with advice."""
 
 import enum
 from collections.abc import Callable
@@ -101,10 +101,10 @@ async def test_the_function_is_called_with_python_values() -> None:
     )
 
 
-async def test_an_async_function_and_the_context() -> None:
+async def test_an_async_function_gets_the_context() -> None:
     @tool(name="who-am-i", read_only=True, exclusive=True, timeout_s=3, output_limit_chars=100)
     async def who(greeting: str, context: ToolContext[dict[str, str]]) -> str:
-        """Say who."""
+        """Greet the user."""
         return f"{greeting} {context.state['user']} in {context.workspace}"
 
     assert (who.name, who.read_only, who.exclusive, who.timeout_s, who.output_limit_chars) == (
@@ -146,7 +146,7 @@ class Tree(BaseModel):
     kids: "list[Tree]" = []
 
 
-def test_a_type_that_holds_itself_keeps_its_reference() -> None:
+def test_a_recursive_type_keeps_its_reference() -> None:
     @tool
     def plant(tree: Tree) -> str:
         """Plant it."""
@@ -225,31 +225,34 @@ class NoRun(BaseModel):
             undescribed,
             "Tool 'undescribed' has no description, so the model cannot know when to call it. Write a docstring.",
         ),
-        (unannotated, "Tool 'unannotated': parameter 'a' has no annotation. Give its type."),
+        (unannotated, "Tool 'unannotated': parameter 'a' has no type annotation. Add one."),
         (
             starred,
             "Tool 'starred': parameter '*numbers: int' cannot be described to a model. "
-            "Name each parameter, and let it be passed by keyword.",
+            "Use named parameters that can be passed by keyword.",
         ),
         (
             positional,
             "Tool 'positional': parameter 'a: int' cannot be described to a model. "
-            "Name each parameter, and let it be passed by keyword.",
+            "Use named parameters that can be passed by keyword.",
         ),
         (
             unresolvable,
             "Tool 'unresolvable': an annotation cannot be resolved: name 'Nowhere' is not defined. "
             "Import that name at module level.",
         ),
-        (underscored, "Tool 'underscored': parameter '_a' cannot be sent under that name. Rename it."),
-        (configured, "Tool 'configured': parameter 'model_config' cannot be sent under that name. Rename it."),
+        (underscored, "Tool 'underscored': the parameter name '_a' is reserved by pydantic. Rename the parameter."),
+        (
+            configured,
+            "Tool 'configured': the parameter name 'model_config' is reserved by pydantic. Rename the parameter.",
+        ),
         (
             NoRun,
             "Tool 'no_run': the model NoRun has no `run` method. Add `def run(self) -> str:`.",
         ),
     ],
 )
-def test_what_cannot_be_told_to_a_model_is_refused(source: Any, problem: str) -> None:
+def test_what_cannot_be_described_to_a_model_is_refused(source: Any, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         tool(source)
     assert str(caught.value) == problem
@@ -257,7 +260,7 @@ def test_what_cannot_be_told_to_a_model_is_refused(source: Any, problem: str) ->
 
 @pytest.mark.parametrize("source", [called, opaque])
 def test_what_pydantic_cannot_describe_is_refused(source: Any) -> None:
-    with pytest.raises(ConfigError, match="cannot become a JSON Schema"):
+    with pytest.raises(ConfigError, match="its parameters have no JSON Schema: "):
         tool(source)
 
 
@@ -265,10 +268,10 @@ def test_what_pydantic_cannot_describe_is_refused(source: Any) -> None:
     ("name", "suggestion"),
     [("read file", "read_file"), ("größe", "gr_e"), ("x" * 65, "x" * 64), ("!", "tool")],
 )
-def test_a_name_that_mistral_refuses_is_refused_with_a_legal_one(name: str, suggestion: str) -> None:
+def test_a_name_that_mistral_refuses_is_refused_with_a_suggestion(name: str, suggestion: str) -> None:
     with pytest.raises(ConfigError) as caught:
         tool(name=name)(undescribed)
     assert str(caught.value) == (
-        f"Tool name {name!r} is not legal: 1 to 64 of A-Z, a-z, 0-9, underscore and dash. "
-        f"Give another, such as @tool(name={suggestion!r})."
+        f"Tool name {name!r} is not allowed: it must be 1 to 64 characters of A-Z, a-z, 0-9, underscore and dash. "
+        f"Rename the tool, such as @tool(name={suggestion!r})."
     )

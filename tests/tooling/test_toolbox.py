@@ -1,4 +1,4 @@
-"""A toolbox keeps its tools in order, writes the same bytes, and finds near names."""
+"""A toolbox keeps its tools in order, serializes to the same bytes, and finds similar names."""
 
 import json
 
@@ -26,7 +26,7 @@ def test_the_order_is_kept() -> None:
     assert [known.name for known in FILES] == list(FILES.names)
 
 
-def test_two_tools_of_one_name_are_refused() -> None:
+def test_two_tools_with_the_same_name_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         Toolbox([named("add"), named("add")])
     assert str(caught.value) == "Two tools are named 'add'. Rename one: @tool(name=...)."
@@ -46,7 +46,7 @@ def test_definitions_are_the_same_bytes_every_time() -> None:
     }
 
 
-def test_loose_definitions_lack_nothing_but_strict() -> None:
+def test_loose_definitions_lack_only_strict() -> None:
     definitions = json.loads(FILES.definitions)
     for definition in definitions:
         del definition["function"]["strict"]
@@ -64,7 +64,7 @@ def described(description: str, limit: int = 3) -> str:
     return description * limit
 
 
-def test_a_reworded_description_is_the_same_tool_and_another_parameter_is_not() -> None:
+def test_a_toolbox_matches_a_reworded_description_but_not_changed_parameters() -> None:
     @tool(name="described")
     def reworded(description: str, limit: int = 3) -> str:
         """Describe it in other words.
@@ -86,12 +86,12 @@ def test_a_reworded_description_is_the_same_tool_and_another_parameter_is_not() 
     assert not Toolbox([described, named("add")]).matches(digest, ["described"])
 
 
-def test_an_older_digest_says_no_more_than_the_names() -> None:
+def test_for_an_older_digest_only_the_names_are_compared() -> None:
     assert Toolbox([described]).matches("0" * 64, ["described"])
     assert not Toolbox([described]).matches("0" * 64, ["described", "add"])
 
 
-def test_an_empty_toolbox_is_one() -> None:
+def test_an_empty_toolbox_is_valid() -> None:
     assert (Toolbox().definitions, Toolbox().nearest("add"), Toolbox().get("add")) == (b"[]", (), None)
 
 
@@ -107,5 +107,5 @@ def test_an_empty_toolbox_is_one() -> None:
         ("é" * 1_000_000, ()),
     ],
 )
-def test_nearest_names_come_closest_first(name: str, nearest: tuple[str, ...]) -> None:
+def test_similar_names_come_closest_first(name: str, nearest: tuple[str, ...]) -> None:
     assert FILES.nearest(name) == nearest
