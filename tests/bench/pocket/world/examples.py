@@ -53,7 +53,7 @@ def trace_chars(sources: Sequence[str], name: str, example: Example) -> int:
 
 
 def pool_of(rng: Random, made: Function, sources: Sequence[str]) -> list[Example]:
-    """Generate calls with small integer values."""
+    """Generate calls whose values are integers or booleans of at most MAX_NUMBER in absolute value."""
     calls = [tuple(_argument(rng, kind, small=made.small) for kind in made.kinds) for _ in range(_POOL)]
     calls = list({repr(call): call for call in calls}.values())
     values = outcomes(sources, made.name, [Example(arguments=call, value=None) for call in calls])

@@ -51,7 +51,7 @@ class LiveProject:
         """Return the current text of the module with the bug."""
         return (self.folder / self._project.path).read_text(encoding="utf-8")
 
-    def tests(self, command: str, *, passing: bool) -> Call:
+    def run_tests(self, command: str, *, passing: bool) -> Call:
         """Run the tests; the result has the form of a run_shell result.
 
         Args:
@@ -60,7 +60,7 @@ class LiveProject:
         """
         count = sum(text.count("def test_") for path, text in self._project.files.items() if "test_" in path)
         printed, code = self._runner.pytest(self.folder, known=f"{count} tests" if passing else "")
-        return Call(name="run_shell", arguments={"command": command}, result=_shown(printed, code))
+        return Call(name="run_shell", arguments={"command": command}, result=_as_shell_result(printed, code))
 
     def call(self, name: str, arguments: Arguments) -> Call:
         """Call one of the other tools; an invalid call returns the feedback of a real run."""
@@ -110,6 +110,6 @@ def definitions() -> Mapping[str, Arguments]:
     return {tool.name: tool.definition() for tool in OWN_TOOLS}
 
 
-def _shown(printed: str, code: int) -> str:
+def _as_shell_result(printed: str, code: int) -> str:
     # The format of tools.shell; pytest runs in this process instead, which saves an interpreter start each time.
     return printed if code == 0 else f"{printed}{'' if printed.endswith(chr(10)) else chr(10)}exit code {code}"

@@ -24,7 +24,7 @@ class Failure:
     example: Example
     got: object
 
-    def words(self, function: str) -> str:
+    def call_text(self, function: str) -> str:
         """Format the call, for example `total(3, 4)`."""
         return f"{function}({', '.join(map(repr, self.example.arguments))})"
 
@@ -61,7 +61,10 @@ class RepairSession:
             failure = self._wrong_repair(failure, last=attempt == MAX_FAILED_REPAIRS - 1)
         if failure is None or not self._repair(failure):
             return None
-        self._turns += [self._tests("I should run the tests again.", passing=True), self._answer(done(self._project))]
+        self._turns += [
+            self._run_tests("I should run the tests again.", passing=True),
+            self._answer(done(self._project)),
+        ]
         self._exchanges.append(Exchange(user=self._user, turns=tuple(self._turns)))
         return tuple(self._exchanges)
 
@@ -90,7 +93,7 @@ class RepairSession:
 
     def _question(self) -> str:
         """Return a request with the failing test and the module. Empty if pytest prints the failure in another form."""
-        printed = self._live.tests(self._project.command, passing=False).result
+        printed = self._live.run_tests(self._project.command, passing=False).result
         shown = re.search(r"^    def test_.*?(?=\n\n\S+:\d+: )", printed, re.MULTILINE | re.DOTALL)
         return f"Fix {self._project.path}.\n\n{shown[0]}\n\n{self._live.text()}" if shown else ""
 
@@ -100,10 +103,10 @@ class RepairSession:
         """Run the tests, find the module and read it."""
         project = self._project
         failure = self._first_failure()
-        self._turns.append(self._tests("I should run the tests."))
+        self._turns.append(self._run_tests("I should run the tests."))
         if failure is None:
             return None
-        fact = f"{failure.words(project.function)} is {failure.got!r}, not {failure.example.value!r}."
+        fact = f"{failure.call_text(project.function)} is {failure.got!r}, not {failure.example.value!r}."
         if self._rng.random() < 0.05:
             self._turns.append(self._invalid_call(fact))
         if "/" in project.path:
@@ -140,7 +143,7 @@ class RepairSession:
         after = self._first_failure()
         if after is None:
             return None
-        self._turns.append(self._tests("I should run the tests again."))
+        self._turns.append(self._run_tests("I should run the tests again."))
         return self._hand_in(GAVE_UP) if last else after
 
     def _hand_in(self, text: str) -> Failure | None:
@@ -194,8 +197,8 @@ class RepairSession:
     def _answer(self, text: str) -> Turn:
         return Turn(think="The tests pass." if text == done(self._project) else "I have no other idea.", text=text)
 
-    def _tests(self, think: str, *, passing: bool = False) -> Turn:
-        return Turn(think=think, calls=(self._live.tests(self._project.command, passing=passing),))
+    def _run_tests(self, think: str, *, passing: bool = False) -> Turn:
+        return Turn(think=think, calls=(self._live.run_tests(self._project.command, passing=passing),))
 
     def _call(self, think: str, name: str, arguments: dict[str, object]) -> Turn:
         return Turn(think=think, calls=(self._live.call(name, arguments),))
@@ -242,7 +245,7 @@ class RepairSession:
 
     def _current_steps(self, failure: Failure) -> str:
         steps = self._steps(self._source, failure)
-        wanted = f"{failure.words(self._project.function)} must be {failure.example.value!r}."
+        wanted = f"{failure.call_text(self._project.function)} must be {failure.example.value!r}."
         return f"{wanted} Now {steps}." if steps is not None else ""
 
     def _wrong_guess(self, failure: Failure, guess: tuple[str, str]) -> str:
@@ -253,7 +256,7 @@ def no_bug(rng: Random, live: LiveProject, project: Project) -> tuple[Exchange, 
     """Return a conversation in which all tests pass and there is nothing to repair."""
     live.set_source(project.correct)
     turns = (
-        Turn(think="I should run the tests.", calls=(live.tests(project.command, passing=True),)),
+        Turn(think="I should run the tests.", calls=(live.run_tests(project.command, passing=True),)),
         Turn(think="The tests pass.", text=NOTHING_TO_DO),
     )
     return (Exchange(user=prompt(rng, project.command), turns=turns),)
