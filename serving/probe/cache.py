@@ -1,4 +1,4 @@
-"""Keep what a probe found, one file for each server, and find it again; a file that does not fit counts as none."""
+"""Store and load probe results, one file per server; an invalid file counts as missing."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ FORMAT_VERSION = 1
 
 
 def cache_path(base_url: str, state: Path) -> Path:
-    """Name the file of a server below a state dir."""
+    """Return the path of a server's file in a state folder."""
     address = base_url.rstrip("/")
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", address.partition("://")[2]).strip("-")[:60]
     return state / "probes" / f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:8]}.json"
 
 
 def write_cache(report: ProbeReport, state: Path) -> Path:
-    """Replace the server's file as a whole; the folder is made if need be.
+    """Replace the server's file atomically; create missing folders; return its path.
 
     Raises:
         OSError: it cannot be written.
@@ -33,7 +33,7 @@ def write_cache(report: ProbeReport, state: Path) -> Path:
 
 
 def read_cache(base_url: str, state: Path) -> ProbeReport | None:
-    """Read what was found of a server; None: nothing that this version understands."""
+    """Read the stored result for a server; None if there is none that this version can read."""
     try:
         found: Any = json.loads(cache_path(base_url, state).read_text(encoding="utf-8"))
     except (OSError, ValueError):

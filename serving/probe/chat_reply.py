@@ -1,4 +1,4 @@
-"""Read a recorded exchange as a chat reply; every oddity becomes a value, nothing is raised."""
+"""Parse a recorded exchange as a chat reply; malformed input becomes a value, nothing is raised."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,72 +25,72 @@ class SeenCall:
 
     @property
     def values(self) -> Mapping[str, object] | None:
-        """The arguments; None: they are no JSON object."""
+        """The parsed arguments; None if they are not a JSON object."""
         return json_object(self.arguments)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeenReply:
-    """A chat reply, whole or put together from its stream."""
+    """A chat reply, complete or assembled from a stream."""
 
     content: str
     reasoning: str
     reasoning_field: ReasoningField | None
     calls: tuple[SeenCall, ...]
     finish_reason: str
-    """Empty: the server gave none."""
+    """Empty if the server sent none."""
     prompt_tokens: int | None
     completion_tokens: int | None
     cached_tokens: int | None
-    """None: the server does not say."""
+    """None if the server does not report it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoReply:
-    """Why there is none."""
+    """Why there is no chat reply."""
 
-    cause: Literal["not_asked", "silent", "refused", "failed"]
-    """`silent`: no HTTP reply, or one that asks for patience; `refused`: another 4xx, the server does not take such a
-    request; `failed`: anything else that is no chat reply."""
+    cause: Literal["not_sent", "silent", "refused", "failed"]
+    """`silent`: no HTTP reply, or one that asks to retry later; `refused`: any other 4xx, the server does not accept
+    such a request; `failed`: anything else that is not a chat reply."""
     reason: str
 
 
 def read_chat(exchange: Exchange) -> SeenReply | NoReply:
-    """Read a chat completion, whole or streamed."""
-    if not exchange.asked:
-        return NoReply(cause="not_asked", reason=exchange.failure)
+    """Parse a chat completion, streamed or not."""
+    if not exchange.sent:
+        return NoReply(cause="not_sent", reason=exchange.failure)
     if exchange.status is None:
         return NoReply(cause="silent", reason=exchange.failure)
     errors = [event for event in exchange.events if as_object(event).get("error")]
     body = errors[0] if errors else exchange.body
-    # vLLM answers a streamed request that it refuses with HTTP 200 and an error as its first event (0.32).
+    # vLLM 0.32 answers a refused streamed request with HTTP 200 and an error as the first event.
     status = _code(body) if errors else exchange.status
     if status != 200:
         return NoReply(cause=_cause(status), reason=f"HTTP {status}: {error_text(body)}")
     if exchange.failure:
         return NoReply(cause="failed", reason=exchange.failure)
-    return _streamed(exchange.events) if exchange.events else _whole(exchange.body)
+    return _parse_stream(exchange.events) if exchange.events else _parse_body(exchange.body)
 
 
 def error_text(body: object) -> str:
-    """Find the server's own words in the body of an error; one line."""
-    held = as_object(body)
-    error = held.get("error", held.get("detail", held.get("message", body)))
+    """Extract the message from the body of an error; one line."""
+    fields = as_object(body)
+    error = fields.get("error", fields.get("detail", fields.get("message", body)))
     return brief(as_object(error).get("message", error))
 
 
 def brief(value: object, limit: int = 300) -> str:
-    """Show a value on one line, cut to `limit` characters, without what a terminal would obey."""
+    """Format a value on one line, cut to `limit` characters, without terminal control characters."""
     line = " ".join(str(value).split())
-    text = "".join(sign if sign.isprintable() else "?" for sign in line)
+    text = "".join(character if character.isprintable() else "?" for character in line)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def parse_json(text: str) -> object:
-    """Parse JSON of a sane depth.
+    """Parse JSON of limited depth.
 
     Raises:
-        ValueError: it is none, or nested so deeply that comparing or showing it could exhaust the stack.
+        ValueError: it is not JSON, or so deeply nested that comparing or printing it could exhaust the stack.
     """
     try:
         found: object = json.loads(text)
@@ -105,7 +105,7 @@ def parse_json(text: str) -> object:
 
 
 def json_object(text: str) -> Mapping[str, object] | None:
-    """Parse a JSON object; None: it is none."""
+    """Parse a JSON object; None if the text is not one."""
     try:
         found = parse_json(text)
     except ValueError:
@@ -114,17 +114,17 @@ def json_object(text: str) -> Mapping[str, object] | None:
 
 
 def as_object(value: object) -> Mapping[str, object]:
-    """Take a value for a JSON object; an empty one if it is none."""
+    """Return the value if it is a JSON object, else an empty one."""
     return cast("Mapping[str, object]", value) if isinstance(value, dict) else _NOTHING
 
 
 def as_list(value: object) -> list[object]:
-    """Take a value for a JSON array; an empty one if it is none."""
+    """Return the value if it is a JSON array, else an empty one."""
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def as_count(value: object) -> int | None:
-    """Take a value for a number of things; None: it is none."""
+    """Return the value if it is a non-negative integer, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
@@ -143,17 +143,17 @@ def _first_choice(body: object) -> Mapping[str, object]:
     return as_object(choices[0]) if choices else _NOTHING
 
 
-def _whole(body: object) -> SeenReply | NoReply:
+def _parse_body(body: object) -> SeenReply | NoReply:
     message = as_object(_first_choice(body).get("message"))
     if not message:
-        return NoReply(cause="failed", reason=f"HTTP 200 with a body that is no chat reply: {brief(body)}")
+        return NoReply(cause="failed", reason=f"HTTP 200, but the body is not a chat reply: {brief(body)}")
     return _reply([message], [message], _first_choice(body), as_object(as_object(body).get("usage")))
 
 
-def _streamed(events: Iterable[object]) -> SeenReply | NoReply:
+def _parse_stream(events: Iterable[object]) -> SeenReply | NoReply:
     choices = [choice for event in events if (choice := _first_choice(event))]
     if not choices:
-        return NoReply(cause="failed", reason="HTTP 200 with a stream that holds no part of a reply")
+        return NoReply(cause="failed", reason="HTTP 200, but the stream contains no part of a reply")
     deltas = [as_object(choice.get("delta")) for choice in choices]
     ended = next((choice for choice in reversed(choices) if choice.get("finish_reason")), _NOTHING)
     usage = next((used for event in events if (used := as_object(as_object(event).get("usage")))), _NOTHING)
@@ -166,12 +166,12 @@ def _reply(
     choice: Mapping[str, object],
     usage: Mapping[str, object],
 ) -> SeenReply:
-    carrier: ReasoningField | None = next((name for name in _REASONING_FIELDS if "".join(_texts(parts, name))), None)
+    field: ReasoningField | None = next((name for name in _REASONING_FIELDS if "".join(_texts(parts, name))), None)
     finish = choice.get("finish_reason")
     return SeenReply(
         content="".join(_texts(parts, "content")),
-        reasoning="" if carrier is None else "".join(_texts(parts, carrier)),
-        reasoning_field=carrier,
+        reasoning="" if field is None else "".join(_texts(parts, field)),
+        reasoning_field=field,
         calls=tuple(_call(as_object(item)) for part in with_calls for item in as_list(part.get("tool_calls"))),
         finish_reason=finish if isinstance(finish, str) else "",
         prompt_tokens=as_count(usage.get("prompt_tokens")),
@@ -193,7 +193,7 @@ def _call(item: Mapping[str, object]) -> SeenCall:
     return SeenCall(
         id=_text(item.get("id")),
         name=_text(function.get("name")),
-        # Some servers send the object itself.
+        # Some servers send an object instead of JSON text.
         arguments=json.dumps(arguments) if isinstance(arguments, dict) else _text(arguments),
     )
 

@@ -1,4 +1,4 @@
-"""What a probe asks, receives and finds: the forms only, no judgement."""
+"""Define the records of a probe: requests, exchanges, check results and the report; data only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,91 +30,91 @@ CheckName = Literal[
 TITLES: Mapping[CheckName, str] = MappingProxyType(
     {
         "models": "model list and window",
-        "chat": "a plain reply",
-        "tokenizer": "tokenizer counts as billed",
-        "auto": "a call under auto",
-        "required": "a call under required",
-        "named": "a call of a named tool",
-        "strict": "strict schema kept",
+        "chat": "plain reply",
+        "tokenizer": "tokenizer matches usage",
+        "auto": "call under auto",
+        "required": "call under required",
+        "named": "call to a named tool",
+        "strict": "strict schema enforced",
         "parallel": "parallel calls",
-        "streamed": "streamed equals whole",
+        "streamed": "streamed reply identical",
         "truncated": "truncation reported",
         "round_trip": "tool result round trip",
-        "reasoning": "reasoning split off",
-        "effort": "effort switch visible",
+        "reasoning": "reasoning separated",
+        "effort": "effort has visible effect",
         "json_schema": "structured output",
-        "choice": "a choice enforced",
+        "choice": "choice enforced",
         "prefix_cache": "prefix cache hit",
         "metrics": "metrics",
         "speculative": "speculative acceptance",
-        "key": "a request without key refused",
+        "key": "request without key refused",
     }
 )
-"""What a person reads, in the order of the report."""
+"""Displayed titles, in the order of the report."""
 
 Verdict = Literal["works", "broken", "not_offered", "unknown"]
-"""`unknown`: the model's own answer decides, and it was inconclusive; or the question could not be asked."""
+"""`unknown`: the model's reply was inconclusive, or the request could not be sent."""
 
 ServerKind = Literal["vllm", "sglang", "generic"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """What one check found."""
+    """The result of one check."""
 
     check: CheckName
     verdict: Verdict
     detail: str
-    """What was seen, one line; of a broken one: why it is broken."""
+    """One line: the observation, or the reason if the check is broken."""
     fix: str = ""
-    """What to do about a broken one: the exact flag or command where it is known. Empty unless broken."""
+    """What to do if the check is broken: the exact flag or command if known. Empty unless broken."""
     warning: str = ""
-    """A risk that is no defect of the surface. Empty: none."""
+    """A risk that is not a defect of this feature. Empty means no warning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What decides how a server is to be asked; None: the probe could not tell."""
+    """Features that decide how requests to a server are built; None means the probe could not determine the value."""
 
     reasoning_field: Literal["reasoning", "reasoning_content"] | None = None
-    """Under which name reasoning comes; None also when none came."""
+    """The name of the reasoning field in replies; None also if no reasoning was returned."""
     reasoning_replayed: bool | None = None
-    """Whether a message of the history may carry that field; False: such a request is refused."""
+    """Whether messages in the history may contain that field; False means such requests are refused."""
     effort_accepted: bool | None = None
-    """False: a request with `reasoning_effort` none or high is refused."""
+    """False means requests with `reasoning_effort` none or high are refused."""
     auto_works: bool | None = None
     required_works: bool | None = None
-    """False: refused, or accepted and not enforced; so for the two below."""
+    """False means refused, or accepted but not enforced; the same for the next two."""
     named_works: bool | None = None
     strict_works: bool | None = None
     stream_ok: bool | None = None
-    """False: a streamed reply is broken where a whole one is not."""
+    """False means a streamed reply is broken although a non-streamed one is not."""
     structured_outputs_field: Literal["structured_outputs", "response_format", "none"] | None = None
-    """The request field that holds a text to a JSON schema; the first one that works. `none`: neither does."""
+    """The first request field that constrains text to a JSON schema. `none` means neither works."""
     tokenizer: bool | None = None
-    """Whether /tokenize counts messages as usage does."""
+    """Whether /tokenize and usage count the same number of tokens."""
     cached_tokens_reported: bool | None = None
-    """Whether usage says how many prompt tokens came from the cache."""
+    """Whether usage reports how many prompt tokens came from the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeReport:
-    """What a probe found out about one endpoint."""
+    """The results of probing one endpoint."""
 
     base_url: str
-    """Ends without a slash."""
+    """Without a trailing slash."""
     kind: ServerKind
     version: str
-    """What the server calls its version; empty: it does not say."""
+    """The version that the server reports; empty if it does not."""
     model: str
-    """The model that was asked."""
+    """The model that was probed."""
     window_tokens: int | None
-    """Prompt and answer together. None: the server does not say."""
+    """Prompt and answer together. None if the server does not report it."""
     at: str
-    """When, ISO 8601 with its offset from UTC."""
+    """Time of the probe, ISO 8601 with UTC offset."""
     elapsed_s: float
     checks: tuple[CheckResult, ...]
-    """In the order of `TITLES`, each of them once."""
+    """In the order of `TITLES`, each check once."""
     capabilities: Capabilities
 
 
@@ -129,20 +129,20 @@ class ProbeRequest:
     stream: bool = False
     """Whether the reply is read as server-sent events."""
     with_key: bool = True
-    """False: the API key is left out, on purpose."""
+    """False means the API key is deliberately omitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """One request, and what came of it."""
+    """The outcome of one request."""
 
     status: int | None
-    """The HTTP status. None: no reply came."""
+    """The HTTP status. None means there was no reply."""
     body: object = None
-    """The reply's JSON; its text where it is none. Of a stream: None."""
+    """The reply's parsed JSON, or its text if it is not JSON. None for a stream."""
     events: tuple[object, ...] = ()
-    """The JSON of each server-sent event of a stream, in order, the closing [DONE] left out."""
+    """The parsed JSON of a stream's server-sent events, in order, without the closing [DONE]."""
     failure: str = ""
-    """Why there is no reply, or not the whole of it. Empty: it is whole."""
-    asked: bool = True
-    """False: the request was never sent; `failure` says why."""
+    """Why the reply is missing or incomplete. Empty means it is complete."""
+    sent: bool = True
+    """False means the request was not sent; `failure` holds the reason."""

@@ -1,6 +1,6 @@
-"""Word the requests of the probe, small ones that any good model answers; sends nothing.
+"""Build the probe's requests, small ones that any good model can answer; sends nothing.
 
-The prompts are of the kind that the pocket model has learned, so that one probe serves it and a model of 128B.
+The prompts are of a kind that the pocket model was trained on, so the same probe works for it and for a 128B model.
 """
 
 import json
@@ -12,11 +12,11 @@ from .records import ProbeRequest, ServerKind
 WORD = "quixotic"
 PATH = "out/word.txt"
 ONLY_PATH = "probe/strict.txt"
-"""The one path that the strict schema allows; the user asks for another."""
+"""The only path that the strict schema allows; the prompt asks for another one."""
 CHOICES = ("alpha", "beta")
-"""Neither is the word that the user asks for."""
+"""Neither is the word that the prompt asks for."""
 CUT_TOKENS = 12
-"""Too few for the call that is asked for, in any vocabulary seen; enough to begin it."""
+"""Too few tokens for the requested call with any tokenizer seen so far, but enough to begin it."""
 
 Json = Mapping[str, object]
 
@@ -27,7 +27,7 @@ _READ_BOTH = "Read both out/one.txt and out/two.txt at once."
 _CALL_TOKENS = 128
 _TEXT_TOKENS = 256
 _FILLER = " ".join(f"Line {number} is here only to fill the prompt." for number in range(1, 31))
-"""Long enough for the largest block of a prefix cache seen: 128 tokens, of vLLM on the CPU."""
+"""Longer than the largest prefix cache block seen so far: 128 tokens, in vLLM on the CPU."""
 
 
 def _object(properties: Mapping[str, Json]) -> Json:
@@ -35,8 +35,8 @@ def _object(properties: Mapping[str, Json]) -> Json:
 
 
 def _function(name: str, description: str, parameters: Json, *, strict: bool = False) -> Json:
-    held: dict[str, object] = {"name": name, "description": description, "parameters": parameters}
-    return {"type": "function", "function": {**held, "strict": True} if strict else held}
+    function: dict[str, object] = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": {**function, "strict": True} if strict else function}
 
 
 _WRITE_FILE = "Write a whole text file; replaces what was there."
@@ -49,68 +49,68 @@ STRICT = _function(
     strict=True,
 )
 ANSWER_SCHEMA = _object({"content": _TEXT})
-_CALL_ID = "probe0001"  # exactly nine letters and digits: mistral_common below 1.12 takes no other
+_CALL_ID = "probe0001"  # mistral_common below 1.12 accepts only exactly nine letters and digits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Questions:
-    """Makes the requests for one server and one model."""
+class RequestBuilder:
+    """Builds the requests for one server and one model."""
 
     base_url: str
-    """Ends without a slash."""
+    """Without a trailing slash."""
     model: str
     extra: Json = field(default_factory=dict[str, object])
-    """What every chat request carries besides, such as the effort."""
+    """Fields added to every chat request, such as the effort."""
 
     @property
     def root(self) -> str:
-        """The address of the routes beside /v1."""
+        """The base of the routes outside /v1."""
         return self.base_url.removesuffix("/v1")
 
     def get(self, path: str, *, with_key: bool = True) -> ProbeRequest:
-        """Ask a route beside /v1."""
+        """Build a GET request to a route outside /v1."""
         return ProbeRequest(method="GET", url=self.root + path, with_key=with_key)
 
     def version(self, kind: ServerKind) -> ProbeRequest:
-        """Ask for the version of a server of this kind."""
+        """Build the request for the version of a server of this kind."""
         return self.get("/get_server_info" if kind == "sglang" else "/version")
 
     def models(self, *, with_key: bool = True) -> ProbeRequest:
-        """Ask what is served."""
+        """Build the request for the list of models."""
         return ProbeRequest(method="GET", url=f"{self.base_url}/models", with_key=with_key)
 
-    def say(self, **more: object) -> ProbeRequest:
-        """Ask for one word."""
+    def one_word(self, **more: object) -> ProbeRequest:
+        """Build a request for a reply of one word."""
         return self._chat(_SAY, _TEXT_TOKENS, more)
 
-    def write(self, *, choice: str = "auto", strict: bool = False, stream: bool = False) -> ProbeRequest:
-        """Ask for something that needs a call of write_file; strict: by a schema that forbids the path asked for."""
+    def write_file(self, *, choice: str = "auto", strict: bool = False, stream: bool = False) -> ProbeRequest:
+        """Build a request that needs a write_file call; with `strict`, the schema forbids the requested path."""
         more = {"tools": [STRICT if strict else WRITE], "tool_choice": choice, **(STREAMED if stream else {})}
         return self._chat(_WRITE, _CALL_TOKENS, more)
 
-    def cut_call(self, *, stream: bool = False) -> ProbeRequest:
-        """Ask for a call, and leave no room for the whole of it."""
+    def truncated_call(self, *, stream: bool = False) -> ProbeRequest:
+        """Build a request for a call with too few tokens to complete it."""
         more = {"tools": [WRITE], "tool_choice": "auto", **(STREAMED if stream else {})}
         return self._chat(_WRITE, CUT_TOKENS, more)
 
     def unneeded_call(self) -> ProbeRequest:
-        """Require a call where the model would not make one by itself."""
+        """Build a request that requires a call although the prompt needs none."""
         return self._chat(_SAY, _CALL_TOKENS, {"tools": [STRICT], "tool_choice": "required"})
 
-    def unfitting_call(self) -> ProbeRequest:
-        """Name another tool than the one that the model would call by itself."""
+    def other_tool_call(self) -> ProbeRequest:
+        """Build a request that names a tool other than the one the prompt needs."""
         choice = {"type": "function", "function": {"name": "read_file"}}
         return self._chat(_WRITE, _CALL_TOKENS, {"tools": [WRITE, READ], "tool_choice": choice})
 
     def two_calls(self) -> ProbeRequest:
-        """Ask for two calls in one reply."""
+        """Build a request for two calls in one reply."""
         return self._chat(_READ_BOTH, _CALL_TOKENS, {"tools": [READ], "tool_choice": "auto"})
 
-    def after_result(self, **assistant: object) -> ProbeRequest:
-        """Show a call and its result, and let the model go on.
+    def after_tool_result(self, **assistant: object) -> ProbeRequest:
+        """Build a request that continues after a call and its result.
 
         Args:
-            assistant: further fields of the message that holds the call.
+            assistant: additional fields of the message with the call.
         """
         arguments = json.dumps({"path": PATH, "content": WORD})
         call = {"id": _CALL_ID, "type": "function", "function": {"name": "write_file", "arguments": arguments}}
@@ -122,15 +122,15 @@ class Questions:
         return self._post(messages, _CALL_TOKENS, {"tools": [WRITE], "tool_choice": "auto"})
 
     def long_prompt(self) -> ProbeRequest:
-        """Send a prompt that is worth caching, for one token of reply."""
+        """Build a request with a prompt long enough to be cached and a reply of one token."""
         messages: list[Json] = [{"role": "system", "content": _FILLER}, {"role": "user", "content": _SAY}]
         return self._post(messages, 1, {})
 
     def tokenize(self, effort: str | None = None) -> ProbeRequest:
-        """Count the prompt of `say`, as rendered with an effort; None: as it is by default."""
+        """Build a request to tokenize the prompt of `one_word` with an effort; None means the default effort."""
         body: dict[str, object] = {"model": self.model, "messages": [{"role": "user", "content": _SAY}]}
         if effort is not None:
-            # vLLM ignores `reasoning_effort` here, and takes it in this way (0.32).
+            # vLLM 0.32 ignores `reasoning_effort` here and accepts it only in this form.
             body["chat_template_kwargs"] = {"reasoning_effort": effort}
         return ProbeRequest(method="POST", url=f"{self.root}/tokenize", body=json.dumps(body))
 
@@ -155,7 +155,7 @@ class Questions:
 
 
 STREAMED: Json = {"stream": True, "stream_options": {"include_usage": True}}
-"""Asks for server-sent events, and for the usage at their end."""
+"""Requests server-sent events, with the usage at the end."""
 JSON_FORMAT: Json = {
     "response_format": {
         "type": "json_schema",
@@ -163,5 +163,5 @@ JSON_FORMAT: Json = {
     }
 }
 JSON_OUTPUTS: Json = {"structured_outputs": {"json": ANSWER_SCHEMA}}
-"""vLLM's own field for the same."""
+"""vLLM's own field for the same purpose."""
 CHOICE: Json = {"structured_outputs": {"choice": list(CHOICES)}}

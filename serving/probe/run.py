@@ -1,4 +1,4 @@
-"""Put the questions of the probe to one server, in an order that each answer may shorten; judges nothing itself."""
+"""Run the probe's requests against one server; later ones depend on earlier answers; the checks are elsewhere."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,7 @@ from urllib.parse import urlsplit
 
 from ..errors import EngineError
 from ..metrics import EngineMetrics
-from . import call_checks as calls
-from . import requests as questions
-from . import server_checks as surroundings
-from . import text_checks as texts
+from . import call_checks, requests, server_checks, text_checks
 from .chat_reply import NoReply, SeenReply, brief, error_text, read_chat
 from .records import (
     TITLES,
@@ -26,27 +23,27 @@ from .records import (
 from .transport import HttpTransport
 
 DEADLINE_S = 60.0
-"""All requests together; a healthy server needs a part of it."""
+"""For all requests together; a healthy server needs only part of it."""
 
-Ask = Callable[[ProbeRequest], Exchange]
+Send = Callable[[ProbeRequest], Exchange]
 
 
 def probe(base_url: str, *, model: str | None = None, api_key: str = "", deadline_s: float = DEADLINE_S) -> ProbeReport:
-    """Try what an OpenAI-compatible server can do, with some twenty-five small requests.
+    """Test the features of an OpenAI-compatible server with about twenty-five small requests.
 
     Args:
         base_url: such as `http://127.0.0.1:8000/v1`.
-        model: the served model to ask. None: the server's first.
-        api_key: empty: none is sent.
-        deadline_s: seconds for all requests; what is not asked by then is `unknown`.
+        model: the served model to probe. None means the server's first.
+        api_key: empty means no key is sent.
+        deadline_s: seconds for all requests; checks not run by then are `unknown`.
 
     Raises:
-        EngineError: the address is none, the server does not answer there, or does not serve the model.
+        EngineError: the address is invalid, no server answers there, or it does not serve the model.
     """
     address = _address(base_url)
     began = time.monotonic()
-    ask = HttpTransport(api_key=api_key, ends_at=began + deadline_s)
-    report = _Probe(ask, questions.Questions(base_url=address, model=model or ""), has_key=bool(api_key)).run()
+    send = HttpTransport(api_key=api_key, ends_at=began + deadline_s)
+    report = _Probe(send, requests.RequestBuilder(base_url=address, model=model or ""), has_key=bool(api_key)).run()
     return replace(report, elapsed_s=round(time.monotonic() - began, 1))
 
 
@@ -54,205 +51,207 @@ def _address(base_url: str) -> str:
     address = base_url.strip().rstrip("/")
     try:
         parts = urlsplit(address)
-        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, brackets that hold no address
-        sound = False
-    if not sound:
-        raise EngineError(
-            f"{base_url!r} is not an http address.", cause="", do="Write it like http://127.0.0.1:8000/v1."
-        )
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an invalid port, or brackets without an address
+        valid = False
+    if not valid:
+        raise EngineError(f"{base_url!r} is not an HTTP URL.", cause="", do="Give one like http://127.0.0.1:8000/v1.")
     return address
 
 
 class _Probe:
-    """One probe under way."""
+    """One run of the probe."""
 
-    def __init__(self, ask: Ask, wording: questions.Questions, *, has_key: bool) -> None:
-        self._ask = ask
-        self._wording = wording
+    def __init__(self, send: Send, build: requests.RequestBuilder, *, has_key: bool) -> None:
+        self._send = send
+        self._build = build
         self._has_key = has_key
         self._kind: ServerKind = "generic"
-        self._found: dict[CheckName, CheckResult] = {}
+        self._results: dict[CheckName, CheckResult] = {}
         self._blocked = ""
-        """Why no chat request is worth sending. Empty: each is."""
-        self._able = Capabilities()
+        """Why chat requests are skipped. Empty means they are sent."""
+        self._capabilities = Capabilities()
 
     def run(self) -> ProbeReport:
-        card = self._served()
-        self._wording = replace(self._wording, model=card.name)
-        self._note(surroundings.judge_models(card))
-        version = self._recognise(card)
-        first = self._chat(self._wording.say())
-        self._note(texts.judge_chat(first, self._kind))
-        self._note(surroundings.judge_tokenizer(self._ask(self._wording.tokenize()), first, self._kind))
-        self._block(first)
-        self._reasoning(first)
-        self._calls(first)
-        self._forms()
-        self._caches()
-        self._key()
+        card = self._find_model()
+        self._build = replace(self._build, model=card.name)
+        self._add(server_checks.check_models(card))
+        version = self._identify_server(card)
+        first = self._chat(self._build.one_word())
+        self._add(text_checks.check_chat(first, self._kind))
+        self._add(server_checks.check_tokenizer(self._send(self._build.tokenize()), first, self._kind))
+        self._block_if_unanswered(first)
+        self._check_reasoning(first)
+        self._check_calls(first)
+        self._check_structured_outputs()
+        self._check_caches()
+        self._check_key()
         return ProbeReport(
-            base_url=self._wording.base_url,
+            base_url=self._build.base_url,
             kind=self._kind,
             version=version,
             model=card.name,
             window_tokens=card.window_tokens,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             elapsed_s=0.0,
-            checks=tuple(self._found[name] for name in TITLES),
+            checks=tuple(self._results[name] for name in TITLES),
             capabilities=replace(
-                self._able,
-                auto_works=self._holds("auto"),
-                required_works=self._holds("required"),
-                named_works=self._holds("named"),
-                strict_works=self._holds("strict"),
-                stream_ok=self._holds("streamed"),
-                tokenizer=self._holds("tokenizer"),
+                self._capabilities,
+                auto_works=self._works("auto"),
+                required_works=self._works("required"),
+                named_works=self._works("named"),
+                strict_works=self._works("strict"),
+                stream_ok=self._works("streamed"),
+                tokenizer=self._works("tokenizer"),
             ),
         )
 
-    def _served(self) -> surroundings.ModelCard:
-        url = self._wording.models().url
-        found = self._ask(self._wording.models())
+    def _find_model(self) -> server_checks.ModelCard:
+        url = self._build.models().url
+        found = self._send(self._build.models())
         if found.status is None:
             raise EngineError(
                 f"No server answers at {url}.",
                 cause=found.failure,
-                do="Start it, or give the address of one that runs; `agent serve status` names the one started here.",
+                do="Start one, or give the address of a running one; `agent serve status` shows the one started here.",
             )
         if found.status in {401, 403}:
             raise EngineError(
-                f"The server wants another API key than it was given: {url} answers with HTTP {found.status}.",
+                f"The server requires a different API key: {url} answers with HTTP {found.status}.",
                 cause="",
-                do="Name the variable that holds the key: --api-key-env NAME.",
+                do="Give the environment variable with the key: --api-key-env NAME.",
             )
-        cards = surroundings.model_cards(found)
+        cards = server_checks.model_cards(found)
         if not cards:
-            said = brief(error_text(found.body), 120)
+            text = brief(error_text(found.body), 120)
             raise EngineError(
                 f"No model is listed at {url}.",
-                cause=f"HTTP {found.status}: {said}",
-                do="Give the root of the OpenAI-compatible routes; on most servers it ends in /v1.",
+                cause=f"HTTP {found.status}: {text}",
+                do="Give the base URL of the OpenAI-compatible routes; on most servers it ends in /v1.",
             )
-        wanted = self._wording.model
+        wanted = self._build.model
         card = next((card for card in cards if card.name == wanted), None) if wanted else cards[0]
         if card is None:
             names = ", ".join(brief(card.name, 80) for card in cards)
             raise EngineError(
-                f"{self._wording.base_url} does not serve {wanted!r}.",
+                f"{self._build.base_url} does not serve {wanted!r}.",
                 cause=f"it serves: {names}",
-                do="Name one of these with --model, or none: then the first is asked.",
+                do="Choose one of these with --model, or omit --model to probe the first.",
             )
         return card
 
-    def _recognise(self, card: surroundings.ModelCard) -> str:
-        """Find out whose server it is; return its version."""
-        metrics = self._ask(self._wording.get("/metrics"))
-        self._kind = surroundings.kind_of(card, surroundings.read_metrics(metrics))
-        self._note(surroundings.judge_metrics(metrics, self._kind))
-        return surroundings.version_of(self._ask(self._wording.version(self._kind)))
+    def _identify_server(self, card: server_checks.ModelCard) -> str:
+        """Determine the kind of server; return its version."""
+        metrics = self._send(self._build.get("/metrics"))
+        self._kind = server_checks.kind_of(card, server_checks.read_metrics(metrics))
+        self._add(server_checks.check_metrics(metrics, self._kind))
+        return server_checks.version_of(self._send(self._build.version(self._kind)))
 
-    def _block(self, first: Exchange) -> None:
+    def _block_if_unanswered(self, first: Exchange) -> None:
         found = read_chat(first)
-        if isinstance(found, NoReply) and found.cause != "not_asked":
+        if isinstance(found, NoReply) and found.cause != "not_sent":
             self._blocked = f"no chat request is answered (see: {TITLES['chat']})"
 
-    def _reasoning(self, first: Exchange) -> None:
-        high = self._chat(self._wording.say(reasoning_effort="high"))
-        none = self._chat(self._wording.say(reasoning_effort="none"))
-        rendered = [self._ask(self._wording.tokenize(effort)) for effort in ("none", "high")]
-        self._note(texts.judge_effort(none, high, rendered[0], rendered[1], self._kind))
+    def _check_reasoning(self, first: Exchange) -> None:
+        high = self._chat(self._build.one_word(reasoning_effort="high"))
+        none = self._chat(self._build.one_word(reasoning_effort="none"))
+        rendered = [self._send(self._build.tokenize(effort)) for effort in ("none", "high")]
+        self._add(text_checks.check_effort(none, high, rendered[0], rendered[1], self._kind))
         seen = [read_chat(exchange) for exchange in (none, high)]
         accepted = not any(isinstance(found, NoReply) and found.cause == "refused" for found in seen)
         answered = all(isinstance(found, SeenReply) for found in seen)
-        # What refuses the effort may reason without being asked to.
-        thought, more = (high, {"reasoning_effort": "high"}) if accepted else (first, {})
-        reply = read_chat(thought)
+        # A server that refuses the effort field may reason by default.
+        reasoned, more = (high, {"reasoning_effort": "high"}) if accepted else (first, {})
+        reply = read_chat(reasoned)
         unfiltered = None
         if isinstance(reply, SeenReply) and reply.reasoning_field is None:
-            unfiltered = self._chat(self._wording.say(**more, skip_special_tokens=False))
-        self._note(texts.judge_reasoning(thought, unfiltered, self._kind))
+            unfiltered = self._chat(self._build.one_word(**more, skip_special_tokens=False))
+        self._add(text_checks.check_reasoning(reasoned, unfiltered, self._kind))
         field = reply.reasoning_field if isinstance(reply, SeenReply) else None
-        self._able = replace(
-            self._able, reasoning_field=field, effort_accepted=False if not accepted else True if answered else None
+        self._capabilities = replace(
+            self._capabilities,
+            reasoning_field=field,
+            effort_accepted=False if not accepted else True if answered else None,
         )
         if accepted and answered:
-            # From here on the probe asks as a run does at its cheapest: quickly, and the same each time.
-            self._wording = replace(self._wording, extra={"reasoning_effort": "none"})
+            # Use the cheapest effort from here on: fast and reproducible.
+            self._build = replace(self._build, extra={"reasoning_effort": "none"})
 
-    def _calls(self, first: Exchange) -> None:
-        ask, kind = self._wording, self._kind
-        auto, named = self._chat(ask.write()), self._chat(ask.unfitting_call())
-        self._note(calls.judge_auto(auto, named, kind))
-        unneeded, wanted = self._chat(ask.unneeded_call()), self._chat(ask.write(choice="required"))
-        self._note(calls.judge_required(unneeded, wanted, kind))
-        self._note(calls.judge_named(named, kind))
-        self._note(calls.judge_strict(self._chat(ask.write(strict=True)), kind))
-        self._note(calls.judge_parallel(self._chat(ask.two_calls()), kind))
+    def _check_calls(self, first: Exchange) -> None:
+        build, kind = self._build, self._kind
+        auto, named = self._chat(build.write_file()), self._chat(build.other_tool_call())
+        self._add(call_checks.check_auto(auto, named, kind))
+        unneeded, needed = self._chat(build.unneeded_call()), self._chat(build.write_file(choice="required"))
+        self._add(call_checks.check_required(unneeded, needed, kind))
+        self._add(call_checks.check_named(named, kind))
+        self._add(call_checks.check_strict(self._chat(build.write_file(strict=True)), kind))
+        self._add(call_checks.check_parallel(self._chat(build.two_calls()), kind))
         if isinstance(read_chat(auto), SeenReply):
-            self._note(calls.judge_streamed(auto, self._chat(ask.write(stream=True)), kind))
+            self._add(call_checks.check_streamed(auto, self._chat(build.write_file(stream=True)), kind))
         else:
-            again = self._chat(replace(ask, extra={}).say(**questions.STREAMED))
-            self._note(calls.judge_streamed(first, again, kind))
-        whole, streamed = self._chat(ask.cut_call()), self._chat(ask.cut_call(stream=True))
-        self._note(calls.judge_truncated(whole, streamed, kind))
-        plain, replayed = self._chat(ask.after_result()), None
-        if self._able.reasoning_field is not None:
-            replayed = self._chat(ask.after_result(**{self._able.reasoning_field: "I should write the file."}))
-            self._able = replace(self._able, reasoning_replayed=_taken(plain, replayed))
-        self._note(calls.judge_round_trip(plain, replayed, kind))
+            again = self._chat(replace(build, extra={}).one_word(**requests.STREAMED))
+            self._add(call_checks.check_streamed(first, again, kind))
+        whole, streamed = self._chat(build.truncated_call()), self._chat(build.truncated_call(stream=True))
+        self._add(call_checks.check_truncated(whole, streamed, kind))
+        plain, replayed = self._chat(build.after_tool_result()), None
+        if self._capabilities.reasoning_field is not None:
+            replayed = self._chat(
+                build.after_tool_result(**{self._capabilities.reasoning_field: "I should write the file."})
+            )
+            self._capabilities = replace(self._capabilities, reasoning_replayed=_accepts_reasoning(plain, replayed))
+        self._add(call_checks.check_round_trip(plain, replayed, kind))
 
-    def _forms(self) -> None:
-        ask, kind = self._wording, self._kind
-        formatted = self._chat(ask.say(**questions.JSON_FORMAT))
-        self._note(texts.judge_json_schema(formatted, kind))
-        if texts.enforced(self._chat(ask.say(**questions.JSON_OUTPUTS))):
-            self._able = replace(self._able, structured_outputs_field="structured_outputs")
-        elif texts.enforced(formatted):
-            self._able = replace(self._able, structured_outputs_field="response_format")
-        elif self._found["json_schema"].verdict in {"not_offered", "broken"}:
-            self._able = replace(self._able, structured_outputs_field="none")
-        plain = self._chat(ask.say(**questions.CHOICE))
+    def _check_structured_outputs(self) -> None:
+        build, kind = self._build, self._kind
+        formatted = self._chat(build.one_word(**requests.JSON_FORMAT))
+        self._add(text_checks.check_json_schema(formatted, kind))
+        if text_checks.is_enforced(self._chat(build.one_word(**requests.JSON_OUTPUTS))):
+            self._capabilities = replace(self._capabilities, structured_outputs_field="structured_outputs")
+        elif text_checks.is_enforced(formatted):
+            self._capabilities = replace(self._capabilities, structured_outputs_field="response_format")
+        elif self._results["json_schema"].verdict in {"not_offered", "broken"}:
+            self._capabilities = replace(self._capabilities, structured_outputs_field="none")
+        plain = self._chat(build.one_word(**requests.CHOICE))
         found = read_chat(plain)
         again = None
-        if isinstance(found, SeenReply) and found.content.strip() not in questions.CHOICES and kind == "vllm":
-            again = self._chat(ask.say(**questions.CHOICE, include_reasoning=False))
-        self._note(texts.judge_choice(plain, again, kind))
+        if isinstance(found, SeenReply) and found.content.strip() not in requests.CHOICES and kind == "vllm":
+            again = self._chat(build.one_word(**requests.CHOICE, include_reasoning=False))
+        self._add(text_checks.check_choice(plain, again, kind))
 
-    def _caches(self) -> None:
-        self._chat(self._wording.long_prompt())
+    def _check_caches(self) -> None:
+        self._chat(self._build.long_prompt())
         before = self._metrics()
-        again = self._chat(self._wording.long_prompt())
+        again = self._chat(self._build.long_prompt())
         after = self._metrics()
-        self._note(surroundings.judge_prefix_cache(again, before, after, self._kind))
+        self._add(server_checks.check_prefix_cache(again, before, after, self._kind))
         found = read_chat(again)
         if isinstance(found, SeenReply):
-            self._able = replace(self._able, cached_tokens_reported=found.cached_tokens is not None)
-        self._note(surroundings.judge_speculative(after, self._kind))
+            self._capabilities = replace(self._capabilities, cached_tokens_reported=found.cached_tokens is not None)
+        self._add(server_checks.check_speculative(after, self._kind))
 
-    def _key(self) -> None:
-        without = self._ask(self._wording.models(with_key=False)) if self._has_key else None
-        beside = self._ask(self._wording.get("/metrics", with_key=False)) if self._has_key else None
-        self._note(surroundings.judge_key(self._wording.base_url, without, beside, self._kind))
+    def _check_key(self) -> None:
+        models = self._send(self._build.models(with_key=False)) if self._has_key else None
+        metrics = self._send(self._build.get("/metrics", with_key=False)) if self._has_key else None
+        self._add(server_checks.check_key(self._build.base_url, models, metrics, self._kind))
 
     def _metrics(self) -> EngineMetrics:
-        return surroundings.read_metrics(self._ask(self._wording.get("/metrics")))
+        return server_checks.read_metrics(self._send(self._build.get("/metrics")))
 
     def _chat(self, request: ProbeRequest) -> Exchange:
         if self._blocked:
-            return Exchange(status=None, asked=False, failure=self._blocked)
-        return self._ask(request)
+            return Exchange(status=None, sent=False, failure=self._blocked)
+        return self._send(request)
 
-    def _holds(self, check: CheckName) -> bool | None:
-        verdict = self._found[check].verdict
+    def _works(self, check: CheckName) -> bool | None:
+        verdict = self._results[check].verdict
         return None if verdict == "unknown" else verdict == "works"
 
-    def _note(self, result: CheckResult) -> None:
-        self._found[result.check] = result
+    def _add(self, result: CheckResult) -> None:
+        self._results[result.check] = result
 
 
-def _taken(plain: Exchange, replayed: Exchange) -> bool | None:
-    """Tell whether a history that is taken without reasoning is taken with it, too."""
+def _accepts_reasoning(plain: Exchange, replayed: Exchange) -> bool | None:
+    """Return whether a history accepted without reasoning is also accepted with it; None if that is unclear."""
     if isinstance(read_chat(plain), NoReply):
         return None
     found = read_chat(replayed)

@@ -1,4 +1,4 @@
-"""Send one request of the probe and record what comes; every failure becomes an Exchange, nothing is raised."""
+"""Send one probe request and record the outcome; every failure becomes an Exchange, nothing is raised."""
 
 import http.client
 import re
@@ -14,35 +14,35 @@ from .chat_reply import parse_json
 from .records import Exchange, ProbeRequest
 
 MAX_BYTES = 4_000_000
-"""More than any reply to the probe has; the metrics of a busy vLLM have some 100 kB."""
+"""More than any reply to the probe; the metrics of a busy vLLM are about 100 kB."""
 
 _CHUNK = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpTransport:
-    """Speaks to one server, within one deadline for all requests together.
+    """Sends requests to one server, with one deadline for all of them.
 
-    It follows no redirect, which would carry the key elsewhere, and asks no proxy, which would answer in the server's
-    place.
+    It does not follow redirects, which could send the key elsewhere, and uses no proxy, which could answer in place of
+    the server.
     """
 
     api_key: str = field(repr=False)
-    """Empty: none is sent."""
+    """Empty means no key is sent."""
     ends_at: float
-    """When the probe's time is over, by `clock`."""
+    """Deadline of the whole probe, by `clock`."""
     request_s: float = 30.0
-    """The longest that one request may take, seconds."""
+    """Maximum time for one request, seconds."""
     clock: Callable[[], float] = time.monotonic
 
     def __call__(self, request: ProbeRequest) -> Exchange:
-        """Send it; return what came."""
+        """Send the request and return the outcome."""
         left_s = self.ends_at - self.clock()
         if left_s <= 0:
-            return Exchange(status=None, asked=False, failure="the time for the probe was used up before it was asked")
+            return Exchange(status=None, sent=False, failure="the probe's time limit was reached before this request")
         limit_s = min(self.request_s, left_s)
         deadline = self.clock() + limit_s
-        late = Exchange(status=None, failure=f"no whole reply within {limit_s:.3g} s")
+        late = Exchange(status=None, failure=f"no complete reply within {limit_s:.3g} s")
         try:
             found = self._send(request, limit_s)
         except TimeoutError:
@@ -64,7 +64,7 @@ class HttpTransport:
             headers["Authorization"] = f"Bearer {self.api_key}"
         try:
             connection.connect()
-            with _ended_after(connection.sock, limit_s):
+            with _closed_after(connection.sock, limit_s):
                 connection.request(request.method, url.path or "/", body=request.body.encode() or None, headers=headers)
                 reply = connection.getresponse()
                 text = _read(reply)
@@ -76,14 +76,14 @@ class HttpTransport:
 
 
 @contextmanager
-def _ended_after(connected: socket.socket, limit_s: float) -> Generator[None]:
-    """Hang up after a time: the socket's own timeout is for each part, so a server that trickles outlasts it."""
+def _closed_after(connected: socket.socket, limit_s: float) -> Generator[None]:
+    """Close the connection after a time: the socket's timeout applies to each read, so a slow trickle outlasts it."""
 
-    def hang_up() -> None:
-        with suppress(OSError):  # it has hung up by itself
+    def close() -> None:
+        with suppress(OSError):  # already closed
             connected.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(limit_s, hang_up)
+    timer = threading.Timer(limit_s, close)
     timer.daemon = True
     timer.start()
     try:
@@ -102,12 +102,12 @@ def _read(reply: http.client.HTTPResponse) -> str:
 
 
 def read_events(status: int, text: str) -> Exchange:
-    """Read the whole text of a stream of server-sent events."""
-    # Not splitlines: a model may write one of the eight other characters that end a line for Python.
+    """Parse the complete text of a stream of server-sent events."""
+    # Not splitlines: a model may write one of the eight other characters that Python treats as line ends.
     lines = [line[5:].strip() for line in re.split(r"\r\n|\n|\r", text) if line.startswith("data:")]
     events = tuple(_json_or_text(line) for line in lines if line and line != "[DONE]")
     ended = "[DONE]" in lines
-    return Exchange(status=status, events=events, failure="" if ended else "the stream ended without its [DONE]")
+    return Exchange(status=status, events=events, failure="" if ended else "the stream ended without [DONE]")
 
 
 def _json_or_text(text: str) -> object:

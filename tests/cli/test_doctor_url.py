@@ -66,28 +66,28 @@ def test_each_check_is_shown_on_a_line(state: Path, capsys: pytest.CaptureFixtur
         == f"""\
 {server.url}: 'scripted' on vLLM
 (probed at {stored.at}; --fresh probes again)
-  works        model list and window          as it should
-  works        a plain reply                  as it should
-  works        tokenizer counts as billed     as it should
-  works        a call under auto              as it should
-  works        a call under required          as it should
-  works        a call of a named tool         as it should
-  works        strict schema kept             as it should
-  unknown      parallel calls                 the model made one call of two
-  works        streamed equals whole          as it should
-  works        truncation reported            as it should
-  works        tool result round trip         as it should
-  works        reasoning split off            as it should
-  works        effort switch visible          as it should
-  works        structured output              as it should
-  works        a choice enforced              alpha
-  works        prefix cache hit               as it should
-  works        metrics                        as it should
-  not offered  speculative acceptance         no draft model runs
-  works        a request without key refused  as it should
+  works        model list and window        as it should
+  works        plain reply                  as it should
+  works        tokenizer matches usage      as it should
+  works        call under auto              as it should
+  works        call under required          as it should
+  works        call to a named tool         as it should
+  works        strict schema enforced       as it should
+  unknown      parallel calls               the model made one call of two
+  works        streamed reply identical     as it should
+  works        truncation reported          as it should
+  works        tool result round trip       as it should
+  works        reasoning separated          as it should
+  works        effort has visible effect    as it should
+  works        structured output            as it should
+  works        choice enforced              alpha
+  works        prefix cache hit             as it should
+  works        metrics                      as it should
+  not offered  speculative acceptance       no draft model runs
+  works        request without key refused  as it should
 
 Warnings:
-  - a choice enforced: The other form is ignored.
+  - choice enforced: The other form is ignored.
 
 17 works, 1 not offered, 1 unknown; 2.5 s.
 """
@@ -104,16 +104,16 @@ def test_a_broken_check_is_probed_again_and_shown_with_its_reason_and_its_fix(
         assert probe_url(args(server.url)) == 1
     out = capsys.readouterr().out
     assert "an old reason" not in out
-    assert "  BROKEN       a plain reply                  see below\n" in out
+    assert "  BROKEN       plain reply                  see below\n" in out
     assert (
-        "  unknown      a call under auto              not asked: no chat request is answered (see: a plain reply)\n"
+        "  unknown      call under auto              not tested: no chat request is answered (see: plain reply)\n"
         in out
     )
     assert (
-        "\n\nBROKEN: a plain reply\n"
+        "\n\nBROKEN: plain reply\n"
         "  Why: the server refuses it: HTTP 410: The script of this server is at its end: no answer is left for this\n"
         "       request.\n"
-        "  Fix: Look in the server's log.\n"
+        "  Fix: Read the server's log.\n"
     ) in out
 
 
@@ -176,7 +176,7 @@ def test_a_result_that_cannot_be_stored_is_still_shown(
     with ScriptedServer() as server:
         assert probe_url(args(server.url)) == 1
     out, err = capsys.readouterr()
-    assert "BROKEN: a plain reply" in out
+    assert "BROKEN: plain reply" in out
     assert err.startswith("agent: cannot store the result for `agent run`: [Errno ")
 
 

@@ -1,4 +1,4 @@
-"""The probe against the real vLLM: it passes on a sound one, and names the defect of one that is started wrongly."""
+"""Test the probe against a real vLLM: a correct setup passes, and each wrong setup is reported."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ONE = b"\x80\x3f"
 
 @contextmanager
 def vllm(*flags: str, environ: Mapping[str, str] | None = None) -> Generator[str]:
-    """Start the pocket model with these flags besides the usual ones; give its base URL, and end it."""
+    """Start the pocket model with additional flags; yield its base URL, and stop it at the end."""
     python, port = ensure_installed(cache_dir(), on_detail=lambda _: None), free_port("127.0.0.1")
     command = [str(python), "-P", "-m", "vllm.entrypoints.cli.main", "serve", str(model_dir())]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", MODEL_NAME, "--enforce-eager"]
@@ -62,10 +62,10 @@ def vllm(*flags: str, environ: Mapping[str, str] | None = None) -> Generator[str
             if _is_healthy(root):
                 break
             with contextlib.suppress(subprocess.TimeoutExpired):
-                pytest.fail(f"vLLM ended with {process.wait(1)} as it started")
+                pytest.fail(f"vLLM exited with {process.wait(1)} while starting")
         yield f"{root}/v1"
     finally:
-        # Its workers are of its group; they end with it, or else with the signal.
+        # Its workers are in its process group; they exit with it or are killed by the signal.
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(60)
@@ -87,7 +87,7 @@ def verdicts(report: ProbeReport) -> dict[str, str]:
 
 
 def of(report: ProbeReport, name: str) -> tuple[str, str]:
-    """Return why a check is broken, and the fix."""
+    """Return the reason and the fix of a broken check."""
     (check,) = (check for check in report.checks if check.check == name)
     assert check.verdict == "broken", check
     return check.detail, check.fix
@@ -97,7 +97,7 @@ def broken(report: ProbeReport) -> set[str]:
     return {name for name, verdict in verdicts(report).items() if verdict == "broken"}
 
 
-def test_a_sound_engine_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_a_correct_setup_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("KEY_OF_THIS_TEST", KEY)
     with vllm(*PARSERS, environ={"VLLM_API_KEY": KEY}) as url:
@@ -110,20 +110,20 @@ def test_a_sound_engine_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert verdicts(report) == {**dict.fromkeys(TITLES, "works"), "speculative": "not_offered"}
     assert (report.kind, report.version, report.model) == ("vllm", "0.32.0", MODEL_NAME)
     assert report.window_tokens == MAX_MODEL_LEN
-    able = report.capabilities
-    assert (able.reasoning_field, able.structured_outputs_field) == ("reasoning", "structured_outputs")
-    assert (able.strict_works, able.named_works, able.required_works, able.stream_ok) == (True, True, True, True)
-    assert (able.effort_accepted, able.reasoning_replayed, able.tokenizer) == (True, True, True)
-    assert able.cached_tokens_reported is True
+    found = report.capabilities
+    assert (found.reasoning_field, found.structured_outputs_field) == ("reasoning", "structured_outputs")
+    assert (found.strict_works, found.named_works, found.required_works, found.stream_ok) == (True, True, True, True)
+    assert (found.effort_accepted, found.reasoning_replayed, found.tokenizer) == (True, True, True)
+    assert found.cached_tokens_reported is True
 
 
-def test_an_engine_without_a_tool_parser_is_told_so():
+def test_a_missing_tool_parser_is_reported():
     with vllm("--reasoning-parser", "mistral") as url:
         report = probe(url)
 
     why, fix = of(report, "auto")
     assert why.startswith("the server left the call as text in content ('[TOOL_CALLS]write_file[ARGS]{")
-    assert why.endswith("it has no tool parser, or another model's")
+    assert why.endswith("it has no tool parser, or one for another model")
     assert fix == (
         "Start vLLM with --enable-auto-tool-choice and the model's own --tool-call-parser; for Mistral: "
         "--tool-call-parser mistral --tokenizer-mode mistral."
@@ -131,34 +131,34 @@ def test_an_engine_without_a_tool_parser_is_told_so():
     assert broken(report) == {"auto", "required", "named"}
 
 
-def test_an_engine_with_the_tool_parser_of_another_model_is_told_so():
+def test_a_tool_parser_for_another_model_is_reported():
     with vllm("--tool-call-parser", "hermes", "--enable-auto-tool-choice", "--reasoning-parser", "mistral") as url:
         report = probe(url)
 
     why, fix = of(report, "auto")
-    assert why.endswith("its tool parser is another model's")
+    assert why.endswith("its tool parser is for another model")
     assert fix.startswith("Start vLLM with --enable-auto-tool-choice and the model's own --tool-call-parser")
 
 
-def test_an_engine_without_a_reasoning_parser_is_told_so():
+def test_a_missing_reasoning_parser_is_reported():
     with vllm("--tool-call-parser", "mistral", "--enable-auto-tool-choice") as url:
         report = probe(url)
 
     assert of(report, "reasoning") == (
-        "reasoning stands in the content ([THINK]): there is no reasoning parser, or another model's",
+        "the content contains reasoning ([THINK]): there is no reasoning parser, or one for another model",
         "Start vLLM with the model's own --reasoning-parser; for Mistral: --reasoning-parser mistral.",
     )
     assert broken(report) == {"reasoning"}
 
 
-def test_an_engine_with_a_mistral_common_that_breaks_it_is_told_so():
+def test_a_mistral_common_that_breaks_vllm_is_reported():
     breaking = Path(sys.prefix) / "mistral_common-1.13.1"
-    assert breaking.is_dir(), "`make engine` puts it there; no test fetches anything by itself"
+    assert breaking.is_dir(), "`make engine` installs it; tests do not download anything"
     with vllm(*PARSERS, environ={"PYTHONPATH": str(breaking)}) as url:
         report = probe(url)
 
     assert of(report, "chat") == (
-        "the installed mistral_common is 1.13 or newer, and this vLLM does not give it an argument that it wants "
+        "the installed mistral_common is 1.13 or newer and requires an argument that this vLLM does not pass "
         "(force_tool_names): every chat request fails",
         "In the engine's environment: pip install 'mistral_common>=1.11.6,<1.13'. Then restart vLLM.",
     )
@@ -173,11 +173,11 @@ def test_the_acceptance_of_a_draft_is_read(tmp_path: Path):
 
     (found,) = (check for check in report.checks if check.check == "speculative")
     assert re.match(r"acceptance length 1\.\d\d over [1-9]\d+ drafts", found.detail)
-    assert broken(report) <= {"speculative"}  # a draft that knows nothing may find no token accepted
+    assert broken(report) <= {"speculative"}  # an untrained draft may have no token accepted
 
 
 def write_draft(folder: Path) -> None:
-    """Write an EAGLE draft for the pocket model: it proposes what the model has just said."""
+    """Write an EAGLE draft for the pocket model that proposes the model's last token again."""
     params: dict[str, Any] = json.loads((model_dir() / "params.json").read_text())
     (folder / "params.json").write_text(json.dumps(params | {"n_layers": 1}))
     shutil.copy(model_dir() / "tekken.json", folder)
@@ -189,7 +189,7 @@ def write_draft(folder: Path) -> None:
     tensors = {name: (shape, bytes(2 * shape[0] * shape[1])) for name, shape in shapes.items()}
     for name in (f"{layer}attention_norm.weight", f"{layer}ffn_norm.weight", "norm.weight"):
         tensors[name] = ((dim,), ONE * dim)
-    # The first half of its input is the embedding of the last token, the second the model's own state, passed on.
+    # The first half of its input is the embedding of the last token; the second is the model's hidden state, passed on.
     rows = [bytes(2 * (dim + at)) + ONE + bytes(2 * (dim - at - 1)) for at in range(dim)]
     tensors["eagle_linear.weight"] = ((dim, 2 * dim), b"".join(rows))
     header: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The probe: sound and broken servers over real HTTP, each judge's verdicts, and that no reply is too odd."""
+"""Test the probe: working and broken servers over real HTTP, each check's verdicts, and malformed replies."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ from agent.testing import Answer, Received, ScriptedServer
 from agent.testing.faults import error_in_stream, html, http_error, keep_alive, raw, reset, stall, stream
 from serving import EngineError
 from serving.metrics import EngineMetrics, parse_metrics
-from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, find_report, probe, read_cache
-from serving.probe import call_checks as calls
-from serving.probe import server_checks as surroundings
-from serving.probe import text_checks as judges
+from serving.probe import (
+    TITLES,
+    Capabilities,
+    CheckResult,
+    ProbeReport,
+    call_checks,
+    find_report,
+    probe,
+    read_cache,
+    server_checks,
+    text_checks,
+)
 from serving.probe.cache import cache_path, write_cache
 from serving.probe.chat_reply import NoReply, SeenCall, SeenReply, brief, read_chat
 from serving.probe.records import Exchange, ProbeRequest
@@ -32,40 +40,40 @@ from serving.probe.transport import HttpTransport, read_events
 
 Json = dict[str, Any]
 Change = Callable[[Json, Json], Answer]
-"""Gets the request and the sound answer, and returns what is answered instead."""
+"""Takes the request and the correct answer; returns the answer to send instead."""
 
 VLLM_METRICS = "vllm:num_requests_running 0\nvllm:prefix_cache_hits_total 5\nvllm:kv_cache_usage_perc 0.25\n"
 
-# An ideal server, as the probe's requests need it.
+# An ideal server for the probe's requests.
 
 
-def sound(body: Json) -> Json:
-    """Answer one request of the probe as a good model on a good server does."""
-    told: Json = {"finish": "stop", "content": "quixotic", "calls": []}
+def correct_answer(body: Json) -> Json:
+    """Answer one request of the probe like a good model on a working server."""
+    parts: Json = {"finish": "stop", "content": "quixotic", "calls": []}
     tools = body.get("tools", [])
     last = body["messages"][-1]
     wants_call = body.get("tool_choice") in ("auto", "required") and last["role"] == "user"
     if "structured_outputs" in body or "response_format" in body:
         chosen = body.get("structured_outputs", {}).get("choice")
-        told["content"] = chosen[0] if chosen else '{"content": "quixotic"}'
+        parts["content"] = chosen[0] if chosen else '{"content": "quixotic"}'
     elif isinstance(body.get("tool_choice"), dict):
-        told |= {"content": None, "calls": [call(body["tool_choice"]["function"]["name"], path="out/word.txt")]}
+        parts |= {"content": None, "calls": [call(body["tool_choice"]["function"]["name"], path="out/word.txt")]}
     elif wants_call and "read_file" in json.dumps(tools):
-        told |= {"finish": "tool_calls", "content": None}
-        told["calls"] = [call("read_file", path="out/one.txt"), call("read_file", path="out/two.txt", number=1)]
+        parts |= {"finish": "tool_calls", "content": None}
+        parts["calls"] = [call("read_file", path="out/one.txt"), call("read_file", path="out/two.txt", number=1)]
     elif wants_call:
         path = "probe/strict.txt" if tools[0]["function"].get("strict") else "out/word.txt"
-        told |= {"finish": "tool_calls", "content": None, "calls": [call("write_file", path=path, content="quixotic")]}
+        parts |= {"finish": "tool_calls", "content": None, "calls": [call("write_file", path=path, content="quixotic")]}
     if body["max_tokens"] == 12:
-        told["finish"] = "length"
-        told["calls"][0]["function"]["arguments"] = '{"path": "out'
-    return completion(body, told)
+        parts["finish"] = "length"
+        parts["calls"][0]["function"]["arguments"] = '{"path": "out'
+    return completion(body, parts)
 
 
-def completion(body: Json, told: Json) -> Json:
-    message: Json = {"role": "assistant", "content": told["content"]}
-    if told["calls"]:
-        message["tool_calls"] = told["calls"]
+def completion(body: Json, parts: Json) -> Json:
+    message: Json = {"role": "assistant", "content": parts["content"]}
+    if parts["calls"]:
+        message["tool_calls"] = parts["calls"]
     if body.get("reasoning_effort") == "high":
         message["reasoning"] = "It is one word."
     prompt = len(json.dumps([body.get("tools"), body["messages"]]).encode())
@@ -74,7 +82,7 @@ def completion(body: Json, told: Json) -> Json:
         "completion_tokens": min(20, body["max_tokens"]),
         "prompt_tokens_details": {"cached_tokens": 128},
     }
-    choice = {"index": 0, "message": message, "finish_reason": told["finish"]}
+    choice = {"index": 0, "message": message, "finish_reason": parts["finish"]}
     return {"object": "chat.completion", "model": "m", "choices": [choice], "usage": usage}
 
 
@@ -83,16 +91,16 @@ def call(name: str, *, number: int = 0, **arguments: str) -> Json:
     return {"id": f"probe{number:04d}", "type": "function", "function": function}
 
 
-def serve(change: Change | None = None, **how: Any) -> ScriptedServer:
-    """Serve soundly, but for what `change` does."""
+def serve(change: Change | None = None, **options: Any) -> ScriptedServer:
+    """Start a server that answers correctly, except for what `change` alters."""
 
     def answer(received: Received) -> Answer:
         body = received.json
-        good = sound(body)
+        good = correct_answer(body)
         return good if change is None else change(body, good)
 
-    how.setdefault("metrics", VLLM_METRICS)
-    return ScriptedServer(repeat(answer), model="m", **how)
+    options.setdefault("metrics", VLLM_METRICS)
+    return ScriptedServer(repeat(answer), model="m", **options)
 
 
 def message_of(answer: Json) -> Json:
@@ -107,7 +115,7 @@ def broken(report: ProbeReport) -> dict[str, str]:
     return {check.check: check.detail for check in report.checks if check.verdict == "broken"}
 
 
-def test_a_sound_server_passes_every_check():
+def test_a_working_server_passes_every_check():
     with serve() as server:
         report = probe(server.url)
 
@@ -133,7 +141,7 @@ def test_a_sound_server_passes_every_check():
     assert (report.kind, report.version, report.model, report.window_tokens) == ("vllm", "", "m", 32_768)
 
 
-def test_the_probe_asks_little():
+def test_the_probe_sends_few_small_requests():
     with serve() as server:
         probe(server.url)
 
@@ -169,7 +177,7 @@ def _ignores_required(body: Json, good: Json) -> Answer:
 
 
 def _ignores_named(body: Json, good: Json) -> Answer:
-    return sound({**body, "tool_choice": "auto", "tools": body["tools"][:1]}) if named(body) else good
+    return correct_answer({**body, "tool_choice": "auto", "tools": body["tools"][:1]}) if named(body) else good
 
 
 def _ignores_strict(body: Json, good: Json) -> Answer:
@@ -252,44 +260,50 @@ def named(body: Json) -> bool:
         (
             _without_calls,
             {
-                "auto": "finish_reason is 'tool_calls', and there are none: the tool parser lost the call",
-                "required": "accepted and not enforced: no call came (nothing)",
-                "named": "accepted and not enforced: no call came (nothing)",
+                "auto": "finish_reason is 'tool_calls', but there are no calls: the tool parser lost them",
+                "required": "accepted but not enforced: no call was made (nothing)",
+                "named": "accepted but not enforced: no call was made (nothing)",
             },
         ),
         (
             _call_as_text,
             {
                 "auto": 'the server left the call as text in content (\'[TOOL_CALLS]write_file[ARGS]{"path": '
-                "\"out/word.txt\"}'): it has no tool parser, or another model's",
-                "required": "the server left the call as text in content: its tool parser does not fit the model, "
-                "or is missing",
-                "named": "the server left the call as text in content: its tool parser does not fit the model, "
-                "or is missing",
+                '"out/word.txt"}\'): it has no tool parser, or one for another model',
+                "required": "the server left the call as text in content: its tool parser is missing or for another "
+                "model",
+                "named": "the server left the call as text in content: its tool parser is missing or for another model",
             },
         ),
         (
             _garbled,
             {
-                "auto": "a garbled call: 'write_file{\"path\"' with arguments '[ARGS]{'",
-                "required": "a garbled call: 'write_file{\"path\"' with arguments '[ARGS]{'",
-                "named": 'accepted and not enforced: read_file was named, and write_file{"path" was called',
-                "parallel": "a garbled call: 'write_file{\"path\"' with arguments '[ARGS]{'",
+                "auto": "malformed call: 'write_file{\"path\"' with arguments '[ARGS]{'",
+                "required": "malformed call: 'write_file{\"path\"' with arguments '[ARGS]{'",
+                "named": "accepted but not enforced: the request names read_file, but the model called "
+                'write_file{"path"',
+                "parallel": "malformed call: 'write_file{\"path\"' with arguments '[ARGS]{'",
             },
         ),
         (
             _ignores_required,
-            {"required": "accepted and not enforced: the model answered in text where a call was required"},
+            {"required": "accepted but not enforced: the model answered with text although a call was required"},
         ),
-        (_ignores_named, {"named": "accepted and not enforced: read_file was named, and write_file was called"}),
+        (
+            _ignores_named,
+            {"named": "accepted but not enforced: the request names read_file, but the model called write_file"},
+        ),
         (
             _ignores_strict,
-            {"strict": 'accepted and not enforced: the arguments are {"path": "out/word.txt", "content": "quixotic"}'},
+            {"strict": 'accepted but not enforced: the arguments are {"path": "out/word.txt", "content": "quixotic"}'},
         ),
-        (_one_id, {"parallel": "2 calls came, whose ids are not told apart: ['call_1', 'call_1']"}),
+        (_one_id, {"parallel": "2 calls with duplicate or empty ids: ['call_1', 'call_1']"}),
         (
             _stream_loses_calls,
-            {"streamed": 'whole: call write_file({"path": "out/word.txt", "content": "quixotic"}); streamed: nothing'},
+            {
+                "streamed": 'not streamed: call write_file({"path": "out/word.txt", "content": "quixotic"}); '
+                "streamed: nothing"
+            },
         ),
         (
             _stream_refused,
@@ -301,28 +315,28 @@ def named(body: Json) -> bool:
         (
             _stream_without_end,
             {
-                "streamed": "no reply: the stream ended without its [DONE]",
-                "truncated": "no reply: the stream ended without its [DONE]",
+                "streamed": "no reply: the stream ended without [DONE]",
+                "truncated": "no reply: the stream ended without [DONE]",
             },
         ),
         (
             _hides_the_cut,
-            {"truncated": "a streamed call was cut off at max_tokens, and finish_reason is 'tool_calls', not 'length'"},
+            {"truncated": "a streamed call was cut off at max_tokens, but finish_reason is 'tool_calls', not 'length'"},
         ),
         (
             _refuses_results,
-            {"round_trip": "the server takes only call ids of nine letters and digits, and its own are not"},
+            {"round_trip": "the server accepts only call ids of nine letters and digits, but generates other ids"},
         ),
         (
             _thinks_aloud,
             {
-                "reasoning": "reasoning stands in the content (<think>): there is no reasoning parser, or another "
-                "model's"
+                "reasoning": "the content contains reasoning (<think>): there is no reasoning parser, or one for "
+                "another model"
             },
         ),
         (
             _answers_in_reasoning,
-            {"reasoning": "the answer stands in the field 'reasoning', and the content is empty"},
+            {"reasoning": "the answer is in the field 'reasoning', and the content is empty"},
         ),
         (
             _fails_at_high,
@@ -334,18 +348,18 @@ def named(body: Json) -> bool:
         (
             _ignores_forms,
             {
-                "json_schema": "response_format is accepted and not enforced: 'quixotic'",
-                "choice": "structured_outputs is accepted and not enforced: 'quixotic'",
+                "json_schema": "response_format is accepted but not enforced: 'quixotic'",
+                "choice": "structured_outputs is accepted but not enforced: 'quixotic'",
             },
         ),
-        (_never_cached, {"prefix_cache": "a prompt of 330 tokens was computed anew when it was sent again"}),
+        (_never_cached, {"prefix_cache": "a prompt of 330 tokens was recomputed when it was sent again"}),
         (
             _bills_more,
-            {"tokenizer": "/tokenize counts 16 tokens where usage says 23: it renders the messages otherwise"},
+            {"tokenizer": "/tokenize counts 16 tokens, usage 23: /tokenize renders the messages differently"},
         ),
     ],
 )
-def test_a_defect_is_named(change: Change, expected: Mapping[str, str]):
+def test_each_defect_is_reported(change: Change, expected: Mapping[str, str]):
     with serve(change) as server:
         report = probe(server.url)
 
@@ -353,42 +367,44 @@ def test_a_defect_is_named(change: Change, expected: Mapping[str, str]):
     assert all(check.fix for check in report.checks if check.verdict == "broken")
 
 
-def test_a_server_that_asks_for_no_key_is_told_so():
+def test_a_server_that_does_not_require_the_key_is_reported():
     with serve() as server:
         report = probe(server.url, api_key="secret")
 
-    assert broken(report) == {"key": "a request without the key is answered with HTTP 200: the server asks for none"}
+    assert broken(report) == {
+        "key": "a request without the key is answered with HTTP 200: the server does not require it"
+    }
     assert server.requests[0].headers["authorization"] == "Bearer secret"
 
 
-def test_a_draft_of_which_nothing_is_accepted_is_told_so():
+def test_a_draft_without_accepted_tokens_is_reported():
     counted = "vllm:spec_decode_num_drafts_total 50\nvllm:spec_decode_num_accepted_tokens_total 0\n"
     with serve(metrics=VLLM_METRICS + counted) as server:
         report = probe(server.url)
 
     assert broken(report) == {
-        "speculative": "acceptance length 1.00 over 50 drafts: nothing that the draft proposes is accepted, so it "
-        "only costs"
+        "speculative": "acceptance length 1.00 over 50 drafts: none of the draft's tokens are accepted, so it only "
+        "adds cost"
     }
 
 
-def test_when_no_chat_request_is_answered_the_one_cause_is_named_and_nothing_else_is_asked():
+def test_when_no_chat_request_is_answered_the_cause_is_reported_and_no_more_are_sent():
     reason = "GrammarFactory.get_lark_from_jinja() missing 1 required positional argument: 'force_tool_names'"
     with serve(lambda _body, _good: http_error(400, reason)) as server:
         report = probe(server.url)
 
         assert len(server.bodies) == 1
     assert broken(report) == {
-        "chat": "the installed mistral_common is 1.13 or newer, and this vLLM does not give it an argument that it "
-        "wants (force_tool_names): every chat request fails"
+        "chat": "the installed mistral_common is 1.13 or newer and requires an argument that this vLLM does not pass "
+        "(force_tool_names): every chat request fails"
     }
     assert found(report)["auto"] == CheckResult(
-        check="auto", verdict="unknown", detail="not asked: no chat request is answered (see: a plain reply)"
+        check="auto", verdict="unknown", detail="not tested: no chat request is answered (see: plain reply)"
     )
     assert report.capabilities == Capabilities()
 
 
-def test_a_server_without_any_of_the_extras_is_asked_in_its_own_way():
+def test_a_server_without_optional_features_is_not_reported_as_broken():
     def plain(body: Json, good: Json) -> Answer:
         extras = {"reasoning_effort", "structured_outputs", "response_format"} & body.keys()
         if extras or named(body) or '"strict": true' in json.dumps(body.get("tools", [])):
@@ -416,7 +432,7 @@ def test_a_server_without_any_of_the_extras_is_asked_in_its_own_way():
     )
 
 
-def test_a_server_that_refuses_reasoning_in_the_history_is_known_for_it():
+def test_a_server_that_refuses_reasoning_in_the_history_is_recognised():
     def picky(body: Json, good: Json) -> Answer:
         return http_error(422, "reasoning: extra") if '"reasoning":' in json.dumps(body["messages"]) else good
 
@@ -426,12 +442,12 @@ def test_a_server_that_refuses_reasoning_in_the_history_is_known_for_it():
     assert found(report)["round_trip"] == CheckResult(
         check="round_trip",
         verdict="works",
-        detail="the model went on; reasoning in the history is refused: HTTP 422: reasoning: extra",
+        detail="the model continued; reasoning in the history is refused: HTTP 422: reasoning: extra",
     )
     assert report.capabilities.reasoning_replayed is False
 
 
-def test_the_reasoning_of_sglang_comes_under_its_own_name():
+def test_sglangs_own_reasoning_field_is_recognised():
     def renamed(body: Json, good: Json) -> Answer:
         message = message_of(good)
         if "reasoning" in message:
@@ -445,7 +461,7 @@ def test_the_reasoning_of_sglang_comes_under_its_own_name():
     assert found(report)["choice"].verdict == "works"
 
 
-def test_a_server_that_knows_only_the_field_of_openai_is_known_for_it():
+def test_a_server_that_supports_only_openais_field_is_recognised():
     def without_own(body: Json, good: Json) -> Answer:
         if "structured_outputs" in body:
             message_of(good)["content"] = "quixotic"
@@ -458,7 +474,7 @@ def test_a_server_that_knows_only_the_field_of_openai_is_known_for_it():
     assert found(report)["choice"] == CheckResult(
         check="choice",
         verdict="not_offered",
-        detail="`structured_outputs` is a field of vLLM, and this server ignores it",
+        detail="`structured_outputs` is a vLLM field, which this server ignores",
     )
 
 
@@ -466,13 +482,13 @@ def test_a_server_that_knows_only_the_field_of_openai_is_known_for_it():
     ("owner", "metrics", "kind"),
     [("vllm", "", "vllm"), ("sglang", "", "sglang"), ("me", "", "generic"), ("vllm", "sglang:x 1", "sglang")],
 )
-def test_a_server_is_known_by_its_metrics_or_by_its_models_owner(owner: str, metrics: str, kind: str):
-    card = surroundings.ModelCard(name="m", window_tokens=None, owner=owner)
+def test_the_kind_of_server_follows_from_its_metrics_or_the_models_owner(owner: str, metrics: str, kind: str):
+    card = server_checks.ModelCard(name="m", window_tokens=None, owner=owner)
 
-    assert surroundings.kind_of(card, parse_metrics(metrics)) == kind
+    assert server_checks.kind_of(card, parse_metrics(metrics)) == kind
 
 
-def test_a_model_that_makes_no_call_is_not_called_a_broken_server():
+def test_a_model_that_makes_no_call_is_not_reported_as_a_broken_server():
     def chatty(body: Json, good: Json) -> Answer:
         if body.get("tool_choice") == "auto" and body["messages"][-1]["role"] == "user":
             return completion(body, {"finish": "stop", "content": "I have no tool for that.", "calls": []})
@@ -490,7 +506,7 @@ def test_a_model_that_makes_no_call_is_not_called_a_broken_server():
     assert report.capabilities.auto_works is None
 
 
-def test_a_server_that_is_busy_for_a_moment_is_not_called_broken():
+def test_a_temporarily_busy_server_is_not_reported_as_broken():
     def busy(body: Json, good: Json) -> Answer:
         return http_error(503, "overloaded") if named(body) else good
 
@@ -504,7 +520,7 @@ def test_a_server_that_is_busy_for_a_moment_is_not_called_broken():
 
 
 @pytest.mark.parametrize("answer", [html(), html(502), raw(b"\xff\xfe"), raw(b"null"), raw(b"[1]"), reset(), stream()])
-def test_whatever_the_chat_route_sends_the_probe_ends(answer: Answer):
+def test_the_probe_completes_whatever_the_chat_route_sends(answer: Answer):
     with serve(lambda _body, _good: answer) as server:
         report = probe(server.url)
 
@@ -515,50 +531,48 @@ DEEP = "[" * 900 + "]" * 900
 
 
 @pytest.mark.parametrize("text", [DEEP, '{"choices":' * 500 + "1" + "}" * 500, "[" * 200_000])
-def test_a_reply_that_is_nested_without_end_is_read_as_text(text: str):
+def test_a_too_deeply_nested_reply_is_read_as_text(text: str):
     with serve(lambda _body, _good: raw(text)) as server:
         report = probe(server.url)
 
-    assert found(report)["chat"].detail.startswith("no reply: HTTP 200 with a body that is no chat reply: ")
+    assert found(report)["chat"].detail.startswith("no reply: HTTP 200, but the body is not a chat reply: ")
 
 
-def test_arguments_that_are_nested_without_end_are_no_object():
-    result = calls.judge_auto(said(tool_calls=[call("write_file")]), said(), "vllm")
-    deep = said(tool_calls=[{"function": {"name": "write_file", "arguments": f'{{"path": {DEEP}}}'}}])
+def test_too_deeply_nested_arguments_are_not_an_object():
+    result = call_checks.check_auto(chat(tool_calls=[call("write_file")]), chat(), "vllm")
+    deep = chat(tool_calls=[{"function": {"name": "write_file", "arguments": f'{{"path": {DEEP}}}'}}])
 
-    assert (result.verdict, calls.judge_auto(deep, said(), "vllm").verdict) == ("works", "broken")
+    assert (result.verdict, call_checks.check_auto(deep, chat(), "vllm").verdict) == ("works", "broken")
 
 
 @pytest.mark.parametrize("answer", [stall(), keep_alive()], ids=["silent", "trickling"])
-def test_a_server_that_does_not_end_its_reply_does_not_hold_up_the_probe(answer: Answer):
+def test_a_server_that_does_not_complete_its_reply_does_not_delay_the_probe(answer: Answer):
     with serve(lambda _body, _good: answer) as server:
         report = probe(server.url, deadline_s=0.5)
 
     assert found(report)["chat"].verdict == "broken"
-    assert "no whole reply within 0." in found(report)["chat"].detail
-    assert found(report)["auto"].detail == "not asked: no chat request is answered (see: a plain reply)"
+    assert "no complete reply within 0." in found(report)["chat"].detail
+    assert found(report)["auto"].detail == "not tested: no chat request is answered (see: plain reply)"
     assert found(report)["tokenizer"].verdict == "unknown"
 
 
-# What cannot be probed at all.
+# Servers that cannot be probed.
 
 
-def test_an_address_that_is_none_is_refused():
+def test_an_address_that_is_not_a_url_is_refused():
     with pytest.raises(EngineError) as caught:
         probe("localhost:8000")
 
-    assert str(caught.value) == (
-        "'localhost:8000' is not an http address.\nNow:   Write it like http://127.0.0.1:8000/v1."
-    )
+    assert str(caught.value) == ("'localhost:8000' is not an HTTP URL.\nNow:   Give one like http://127.0.0.1:8000/v1.")
 
 
 @pytest.mark.parametrize("address", ["http://", "http://h:port/v1", "http://[::1/v1", "", "ftp://127.0.0.1/v1"])
-def test_an_odd_address_is_refused(address: str):
-    with pytest.raises(EngineError, match="is not an http address"):
+def test_an_invalid_url_is_refused(address: str):
+    with pytest.raises(EngineError, match="is not an HTTP URL"):
         probe(address)
 
 
-def test_a_server_that_does_not_answer_is_named():
+def test_a_server_that_does_not_answer_is_reported():
     with serve() as server:
         url = server.url
     with pytest.raises(EngineError) as caught:
@@ -567,11 +581,11 @@ def test_a_server_that_does_not_answer_is_named():
     assert str(caught.value) == (
         f"No server answers at {url}/models.\n"
         "Cause: ConnectionRefusedError: [Errno 111] Connection refused\n"
-        "Now:   Start it, or give the address of one that runs; `agent serve status` names the one started here."
+        "Now:   Start one, or give the address of a running one; `agent serve status` shows the one started here."
     )
 
 
-def test_an_address_without_v1_is_told_where_the_routes_are():
+def test_an_address_without_v1_is_refused_with_a_hint():
     with serve() as server:
         root = server.url.removesuffix("/v1")
         with pytest.raises(EngineError) as caught:
@@ -580,25 +594,25 @@ def test_an_address_without_v1_is_told_where_the_routes_are():
     assert str(caught.value) == (
         f"No model is listed at {root}/models.\n"
         "Cause: HTTP 404: Not Found\n"
-        "Now:   Give the root of the OpenAI-compatible routes; on most servers it ends in /v1."
+        "Now:   Give the base URL of the OpenAI-compatible routes; on most servers it ends in /v1."
     )
 
 
-def test_a_model_that_is_not_served_is_named_with_those_that_are():
+def test_a_model_that_is_not_served_is_refused_with_the_list_of_those_that_are():
     with serve() as server, pytest.raises(EngineError) as caught:
         probe(server.url, model="other")
 
     assert str(caught.value) == (
         f"{server.url} does not serve 'other'.\n"
         "Cause: it serves: m\n"
-        "Now:   Name one of these with --model, or none: then the first is asked."
+        "Now:   Choose one of these with --model, or omit --model to probe the first."
     )
 
 
-# The judges alone.
+# Single checks.
 
 
-def said(content: str = "", **more: Any) -> Exchange:
+def chat(content: str = "", **more: Any) -> Exchange:
     """A chat reply."""
     finish = more.pop("finish", "stop")
     usage = {name: more.pop(name) for name in ("prompt_tokens", "completion_tokens") if name in more}
@@ -607,30 +621,32 @@ def said(content: str = "", **more: Any) -> Exchange:
 
 
 def test_an_effort_that_changes_nothing_is_not_offered():
-    result = judges.judge_effort(said("a"), said("a"), Exchange(status=404), Exchange(status=404), "generic")
+    result = text_checks.check_effort(chat("a"), chat("a"), Exchange(status=404), Exchange(status=404), "generic")
 
     assert (result.verdict, result.detail) == (
         "not_offered",
-        "accepted and without a visible effect: neither the prompt nor the reasoning changes",
+        "accepted but without visible effect: neither the prompt nor the reasoning changes",
     )
 
 
 def test_an_effort_shows_in_the_tokens_of_the_prompt():
     none, high = (Exchange(status=200, body={"tokens": tokens}) for tokens in ([1, 2, 3], [1, 9, 3]))
-    result = judges.judge_effort(said("a"), said("a"), none, high, "vllm")
+    result = text_checks.check_effort(chat("a"), chat("a"), none, high, "vllm")
 
-    assert (result.verdict, result.detail) == ("works", "1 of the prompt's 3 tokens change with it")
+    assert (result.verdict, result.detail) == ("works", "it changes 1 of the prompt's 3 tokens")
 
 
 def test_an_effort_shows_in_the_reasoning():
-    high = said("a", reasoning_content="hm")
-    result = judges.judge_effort(said("a"), high, Exchange(status=404), Exchange(status=404), "sglang")
+    high = chat("a", reasoning_content="hm")
+    result = text_checks.check_effort(chat("a"), high, Exchange(status=404), Exchange(status=404), "sglang")
 
-    assert (result.verdict, result.detail) == ("works", "reasoning comes at high and none at none")
+    assert (result.verdict, result.detail) == ("works", "the model reasons at high and not at none")
 
 
-def test_reasoning_whose_marks_were_filtered_out_is_found_without_the_filter():
-    result = judges.judge_reasoning(said("It is one word.quixotic"), said("[THINK]It is one word.[/THINK]"), "sglang")
+def test_reasoning_whose_marks_were_filtered_out_is_detected_without_the_filter():
+    result = text_checks.check_reasoning(
+        chat("It is one word.quixotic"), chat("[THINK]It is one word.[/THINK]"), "sglang"
+    )
 
     assert (result.verdict, result.fix) == (
         "broken",
@@ -638,98 +654,98 @@ def test_reasoning_whose_marks_were_filtered_out_is_found_without_the_filter():
     )
 
 
-def test_a_thought_without_an_end_is_the_models_own_affair():
-    result = judges.judge_reasoning(said("", reasoning="well", finish="length"), None, "vllm")
+def test_reasoning_that_reaches_max_tokens_is_inconclusive():
+    result = text_checks.check_reasoning(chat("", reasoning="well", finish="length"), None, "vllm")
 
     assert (result.verdict, result.detail) == (
         "unknown",
-        "in the field 'reasoning'; it ran into max_tokens before an answer came",
+        "in the field 'reasoning'; the reply reached max_tokens before an answer",
     )
 
 
-def test_a_form_that_the_model_does_not_finish_is_unknown():
-    result = judges.judge_json_schema(said('{"content"     ', finish="length"), "vllm")
+def test_an_unfinished_structured_reply_is_inconclusive():
+    result = text_checks.check_json_schema(chat('{"content"     ', finish="length"), "vllm")
 
-    assert (result.verdict, result.detail) == ("unknown", "the reply ran into max_tokens: '{\"content\"'")
+    assert (result.verdict, result.detail) == ("unknown", "the reply reached max_tokens: '{\"content\"'")
 
 
-def test_a_choice_that_holds_only_without_reasoning_works_with_a_warning():
-    result = judges.judge_choice(said("quixotic"), said("alpha"), "vllm")
+def test_a_choice_that_is_enforced_only_without_reasoning_works_with_a_warning():
+    result = text_checks.check_choice(chat("quixotic"), chat("alpha"), "vllm")
 
     assert result == CheckResult(
         check="choice",
         verdict="works",
         detail="only with include_reasoning: false",
-        warning="Without include_reasoning: false a choice or a regex is accepted and ignored. Start vLLM with "
+        warning="Without include_reasoning: false, a choice or regex is accepted but ignored. Start vLLM with "
         "--structured-outputs-config '{\"enable_in_reasoning\":true}'.",
     )
 
 
-def test_a_field_of_vllm_that_another_server_ignores_is_not_offered():
-    assert judges.judge_choice(said("quixotic"), None, "generic").verdict == "not_offered"
+def test_a_vllm_field_that_another_server_ignores_is_not_offered():
+    assert text_checks.check_choice(chat("quixotic"), None, "generic").verdict == "not_offered"
 
 
-def test_a_cut_that_only_the_stream_admits_works_with_a_warning():
+def test_truncation_that_only_a_stream_reports_works_with_a_warning():
     cut = {"tool_calls": [call("write_file")], "finish": "length", "completion_tokens": 12}
-    result = calls.judge_truncated(said(**{**cut, "finish": "tool_calls"}), said(**cut), "vllm")
+    result = call_checks.check_truncated(chat(**{**cut, "finish": "tool_calls"}), chat(**cut), "vllm")
 
     assert result == CheckResult(
         check="truncated",
         verdict="works",
-        detail="finish_reason 'length' in a stream; without streaming it is not said",
-        warning="Without streaming a call that was cut off looks like a whole one, even with arguments that were "
-        "invented ({}): stream, or compare usage.completion_tokens with max_tokens. `agent run` does both.",
+        detail="finish_reason is 'length' with streaming, but not without",
+        warning="Without streaming, a call that was cut off looks complete, even with invented arguments ({}): use "
+        "streaming, or compare usage.completion_tokens with max_tokens. `agent run` does both.",
     )
 
 
-def test_a_forced_call_that_finds_no_end_counts_if_a_wanted_one_comes():
-    rambling = said("quixotic quixotic", finish="length")
-    wanted = said(tool_calls=[call("write_file", path="a", content="b")])
+def test_required_works_if_the_needed_call_is_made_and_the_unneeded_one_reaches_max_tokens():
+    rambling = chat("quixotic quixotic", finish="length")
+    needed = chat(tool_calls=[call("write_file", path="a", content="b")])
 
-    assert calls.judge_required(rambling, wanted, "vllm") == CheckResult(
+    assert call_checks.check_required(rambling, needed, "vllm") == CheckResult(
         check="required",
         verdict="works",
-        detail="a call came where the model makes one; where it would not, the model found no end",
+        detail="a call was made where the prompt needs one; where it needs none, no complete call was made",
     )
 
 
-def test_an_engine_that_words_the_same_call_otherwise_is_not_called_broken():
-    whole = said(tool_calls=[call("write_file", path="a", content="b")])
-    streamed = said(tool_calls=[call("write_file", path="a", content="c")])
+def test_a_stream_with_different_but_valid_arguments_is_inconclusive():
+    whole = chat(tool_calls=[call("write_file", path="a", content="b")])
+    streamed = chat(tool_calls=[call("write_file", path="a", content="c")])
 
-    assert calls.judge_streamed(whole, streamed, "vllm").verdict == "unknown"
-
-
-def test_a_model_that_calls_in_one_way_and_talks_in_the_other_is_not_called_a_broken_server():
-    called, talked = said(tool_calls=[call("write_file", path="a", content="b")]), said(content="I cannot.")
-    lost = said(content='[TOOL_CALLS]write_file[ARGS]{"path": "a"}')
-    cut = said(tool_calls=[{"function": {"name": "write_file", "arguments": '{"path'}}], finish="length")
-
-    assert calls.judge_streamed(called, talked, "vllm").verdict == "unknown"
-    assert calls.judge_streamed(talked, called, "vllm").verdict == "unknown"
-    assert calls.judge_streamed(called, cut, "vllm").verdict == "unknown"
-    assert calls.judge_streamed(called, lost, "vllm").verdict == "broken"
-    assert calls.judge_streamed(called, said(content=""), "vllm").verdict == "broken"
+    assert call_checks.check_streamed(whole, streamed, "vllm").verdict == "unknown"
 
 
-def test_a_server_that_keeps_only_longer_prompts_is_not_told_to_switch_its_cache_on():
+def test_a_call_on_one_side_only_is_broken_only_if_the_other_side_lost_it():
+    called, text = chat(tool_calls=[call("write_file", path="a", content="b")]), chat(content="I cannot.")
+    lost = chat(content='[TOOL_CALLS]write_file[ARGS]{"path": "a"}')
+    cut = chat(tool_calls=[{"function": {"name": "write_file", "arguments": '{"path'}}], finish="length")
+
+    assert call_checks.check_streamed(called, text, "vllm").verdict == "unknown"
+    assert call_checks.check_streamed(text, called, "vllm").verdict == "unknown"
+    assert call_checks.check_streamed(called, cut, "vllm").verdict == "unknown"
+    assert call_checks.check_streamed(called, lost, "vllm").verdict == "broken"
+    assert call_checks.check_streamed(called, chat(content=""), "vllm").verdict == "broken"
+
+
+def test_a_server_that_may_cache_only_longer_prompts_is_not_reported_as_broken():
     usage = {"prompt_tokens": 330, "prompt_tokens_details": {"cached_tokens": 0}}
     none = Exchange(status=200, body={"choices": [{"message": {"content": "q"}}], "usage": usage})
     quiet = EngineMetrics(engine="unknown")
 
-    assert surroundings.judge_prefix_cache(none, quiet, quiet, "generic").verdict == "unknown"
-    assert surroundings.judge_prefix_cache(none, quiet, quiet, "vllm").verdict == "broken"
+    assert server_checks.check_prefix_cache(none, quiet, quiet, "generic").verdict == "unknown"
+    assert server_checks.check_prefix_cache(none, quiet, quiet, "vllm").verdict == "broken"
 
 
 @pytest.mark.parametrize("status", [302, 404, 429, 500, 503])
-def test_a_server_that_answers_otherwise_without_a_key_is_not_said_to_ask_for_none(status: int):
-    result = surroundings.judge_key("http://10.0.0.7:8000/v1", Exchange(status=status), None, "vllm")
+def test_another_status_without_a_key_is_inconclusive(status: int):
+    result = server_checks.check_key("http://10.0.0.7:8000/v1", Exchange(status=status), None, "vllm")
 
     assert (result.verdict, result.detail) == ("unknown", f"answered with HTTP {status}")
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 100 Continue\r\n\r\n", b"X"], ids=["continues", "trickles"])
-def test_a_server_that_never_ends_its_headers_does_not_hold_up_the_probe(head: bytes):
+def test_a_server_that_never_completes_its_headers_does_not_delay_the_probe(head: bytes):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def talk() -> None:
@@ -744,10 +760,10 @@ def test_a_server_that_never_ends_its_headers_does_not_hold_up_the_probe(head: b
         exchange = ask(ProbeRequest(method="GET", url=f"http://127.0.0.1:{listening.getsockname()[1]}/"))
 
     assert exchange.status is None
-    assert exchange.failure.startswith("no whole reply within 0.")
+    assert exchange.failure.startswith("no complete reply within 0.")
 
 
-def test_a_line_break_of_unicode_in_a_streamed_text_ends_no_event():
+def test_a_unicode_line_break_in_streamed_text_does_not_end_an_event():
     event = {"choices": [{"delta": {"content": "one\u2028two\x85three"}, "finish_reason": "stop"}]}
     sent = f"data: {json.dumps(event, ensure_ascii=False)}\r\n\r\ndata: [DONE]\n\n".encode()
 
@@ -757,12 +773,12 @@ def test_a_line_break_of_unicode_in_a_streamed_text_ends_no_event():
     assert reply.content == "one\u2028two\x85three"
 
 
-def test_what_a_server_says_cannot_steer_the_terminal():
+def test_control_characters_from_a_server_do_not_reach_the_terminal():
     assert brief("\x1b[2Jgone \ud800\nnext") == "?[2Jgone ? next"
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("message", "why"),
     [
         (
             '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
@@ -774,7 +790,7 @@ def test_what_a_server_says_cannot_steer_the_terminal():
         ),
         (
             "Tool call id was abc but must be a-z, A-Z, 0-9, with a length of 9.",
-            "the server takes only call ids of nine letters and digits, and its own are not",
+            "the server accepts only call ids of nine letters and digits, but generates other ids",
         ),
         (
             "reasoning_effort=high is nothing I know",
@@ -782,66 +798,69 @@ def test_what_a_server_says_cannot_steer_the_terminal():
         ),
     ],
 )
-def test_a_refusal_is_known_by_its_words(words: str, why: str):
-    refused = Exchange(status=400, body={"error": {"message": words, "code": 400}})
-    result = calls.judge_auto(refused, refused, "vllm")
+def test_a_known_refusal_is_explained(message: str, why: str):
+    refused = Exchange(status=400, body={"error": {"message": message, "code": 400}})
+    result = call_checks.check_auto(refused, refused, "vllm")
 
     assert (result.verdict, result.detail) == ("broken", why)
 
 
-def test_a_parser_that_fails_where_a_grammar_is_asked_for_is_another_models():
-    text = said('[TOOL_CALLS]write_file[ARGS]{"path": "a"}')
-    result = calls.judge_auto(text, Exchange(status=500, body={"error": {"message": "Internal server error"}}), "vllm")
+def test_a_parser_that_fails_with_a_grammar_is_for_another_model():
+    text = chat('[TOOL_CALLS]write_file[ARGS]{"path": "a"}')
+    result = call_checks.check_auto(
+        text, Exchange(status=500, body={"error": {"message": "Internal server error"}}), "vllm"
+    )
 
     assert result.detail == (
         'the server left the call as text in content (\'[TOOL_CALLS]write_file[ARGS]{"path": "a"}\'): its tool '
-        "parser is another model's"
+        "parser is for another model"
     )
 
 
-def test_a_cache_that_only_the_metrics_tell_of_works_with_a_warning():
+def test_a_cache_hit_that_only_the_metrics_report_works_with_a_warning():
     before, after = (EngineMetrics(engine="vllm", prefix_hits=hits) for hits in (10, 138))
-    result = surroundings.judge_prefix_cache(said("q", prompt_tokens=200), before, after, "vllm")
+    result = server_checks.check_prefix_cache(chat("q", prompt_tokens=200), before, after, "vllm")
 
     assert result == CheckResult(
         check="prefix_cache",
         verdict="works",
-        detail="128 of 200 prompt tokens came from it (its metrics say so, usage does not)",
-        warning="Usage does not say how much of a prompt was cached: vLLM says it with --enable-prompt-tokens-details.",
+        detail="128 of 200 prompt tokens came from the cache (reported in metrics, not in usage)",
+        warning="Usage does not report cached tokens: vLLM reports them with --enable-prompt-tokens-details.",
     )
 
 
-def test_a_server_that_others_reach_without_a_key_is_warned_of():
-    result = surroundings.judge_key("http://10.0.0.7:8000/v1", None, None, "vllm")
+def test_a_server_that_others_can_reach_without_a_key_gets_a_warning():
+    result = server_checks.check_key("http://10.0.0.7:8000/v1", None, None, "vllm")
 
     assert (result.verdict, result.warning) == (
         "not_offered",
-        "Everybody who reaches this address may use the model. Start vLLM with a key in the variable VLLM_API_KEY.",
+        "Anyone who can reach this address can use the model. Start vLLM with a key in the environment variable "
+        "VLLM_API_KEY.",
     )
 
 
-def test_a_key_that_guards_a_part_of_an_open_server_is_warned_of():
+def test_a_key_that_protects_only_part_of_an_exposed_server_gets_a_warning():
     refused, answered = Exchange(status=401), Exchange(status=200)
-    result = surroundings.judge_key("http://10.0.0.7:8000/v1", refused, answered, "vllm")
+    result = server_checks.check_key("http://10.0.0.7:8000/v1", refused, answered, "vllm")
 
     assert (result.verdict, result.detail, result.warning) == (
         "works",
         "HTTP 401",
-        "The key guards /v1 only: /metrics and /tokenize answer to everybody who reaches this address. Put a proxy "
-        "before the server that passes /v1 alone.",
+        "The key protects only /v1: anyone who can reach this address can use /metrics and /tokenize. Put a proxy in "
+        "front of the server that forwards only /v1.",
     )
 
 
 @pytest.mark.parametrize(
-    ("url", "here"),
+    ("url", "local"),
     [("http://127.0.0.1:1/v1", True), ("http://[::1]:1/v1", True), ("http://localhost/v1", True),
      ("http://10.0.0.1/v1", False), ("https://example.org/v1", False)],
 )  # fmt: skip
-def test_the_loopback_is_known(url: str, here: bool):
-    assert surroundings.is_loopback(url) is here
+def test_loopback_addresses_are_recognised(url: str, local: bool):
+    assert server_checks.is_loopback(url) is local
 
 
-def test_a_streamed_call_is_put_together():
+def test_a_streamed_call_is_assembled_from_its_parts():
     pieces: list[object] = [
         {
             "choices": [
@@ -870,12 +889,12 @@ def test_a_request_that_could_not_be_sent_in_time_is_unknown():
     exchange = late(ProbeRequest(method="GET", url="http://127.0.0.1:9/v1/models"))
 
     assert read_chat(exchange) == NoReply(
-        cause="not_asked", reason="the time for the probe was used up before it was asked"
+        cause="not_sent", reason="the probe's time limit was reached before this request"
     )
-    assert judges.judge_chat(exchange, "vllm").verdict == "unknown"
+    assert text_checks.check_chat(exchange, "vllm").verdict == "unknown"
 
 
-# No reply is too odd.
+# Malformed replies.
 
 KEYS = (
     "choices", "message", "delta", "tool_calls", "function", "name", "arguments", "id", "index", "content", "usage",
@@ -898,7 +917,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 CHATS = st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5).map(
-    lambda held: {"choices": [{"message": held, "delta": held, **held}], "usage": held.get("usage")}
+    lambda fields: {"choices": [{"message": fields, "delta": fields, **fields}], "usage": fields.get("usage")}
 )
 EXCHANGES = st.builds(
     Exchange,
@@ -906,42 +925,42 @@ EXCHANGES = st.builds(
     body=JSON | CHATS,
     events=st.lists(JSON | CHATS, max_size=3).map(tuple),
     failure=st.sampled_from(["", "", "cut"]),
-    asked=st.booleans(),
+    sent=st.booleans(),
 )
 
 
 @given(one=EXCHANGES, two=EXCHANGES, third=EXCHANGES, fourth=EXCHANGES, kind=st.sampled_from(["vllm", "generic"]))
-def test_no_reply_is_too_odd_for_a_judge(one: Exchange, two: Exchange, third: Exchange, fourth: Exchange, kind: Any):
-    metrics = surroundings.read_metrics(third)
+def test_no_reply_makes_a_check_raise(one: Exchange, two: Exchange, third: Exchange, fourth: Exchange, kind: Any):
+    metrics = server_checks.read_metrics(third)
     results = [
-        calls.judge_auto(one, two, kind),
-        calls.judge_required(one, two, kind),
-        calls.judge_named(one, kind),
-        calls.judge_strict(one, kind),
-        calls.judge_parallel(one, kind),
-        calls.judge_streamed(one, two, kind),
-        calls.judge_truncated(one, two, kind),
-        calls.judge_round_trip(one, two, kind),
-        judges.judge_chat(one, kind),
-        judges.judge_reasoning(one, two, kind),
-        judges.judge_effort(one, two, third, fourth, kind),
-        judges.judge_json_schema(one, kind),
-        judges.judge_choice(one, two, kind),
-        surroundings.judge_tokenizer(one, two, kind),
-        surroundings.judge_prefix_cache(one, metrics, metrics, kind),
-        surroundings.judge_metrics(one, kind),
-        surroundings.judge_speculative(metrics, kind),
-        surroundings.judge_key("http://127.0.0.1/v1", one, two, kind),
-        *(surroundings.judge_models(card) for card in surroundings.model_cards(one)),
+        call_checks.check_auto(one, two, kind),
+        call_checks.check_required(one, two, kind),
+        call_checks.check_named(one, kind),
+        call_checks.check_strict(one, kind),
+        call_checks.check_parallel(one, kind),
+        call_checks.check_streamed(one, two, kind),
+        call_checks.check_truncated(one, two, kind),
+        call_checks.check_round_trip(one, two, kind),
+        text_checks.check_chat(one, kind),
+        text_checks.check_reasoning(one, two, kind),
+        text_checks.check_effort(one, two, third, fourth, kind),
+        text_checks.check_json_schema(one, kind),
+        text_checks.check_choice(one, two, kind),
+        server_checks.check_tokenizer(one, two, kind),
+        server_checks.check_prefix_cache(one, metrics, metrics, kind),
+        server_checks.check_metrics(one, kind),
+        server_checks.check_speculative(metrics, kind),
+        server_checks.check_key("http://127.0.0.1/v1", one, two, kind),
+        *(server_checks.check_models(card) for card in server_checks.model_cards(one)),
     ]
     for result in results:
         assert "\n" not in result.detail
         assert bool(result.fix) == (result.verdict == "broken")
 
 
-# What is kept.
+# Stored results.
 
-SOUND_REPORT = ProbeReport(
+REPORT = ProbeReport(
     base_url="http://127.0.0.1:8000/v1",
     kind="vllm",
     version="0.32.0",
@@ -954,11 +973,11 @@ SOUND_REPORT = ProbeReport(
 )
 
 
-def test_what_was_found_is_found_again(tmp_path: Path):
-    path = write_cache(SOUND_REPORT, tmp_path)
+def test_a_stored_report_can_be_read_again(tmp_path: Path):
+    path = write_cache(REPORT, tmp_path)
 
     assert path == tmp_path / "probes" / "127.0.0.1-8000-v1-87459d11.json"
-    assert read_cache("http://127.0.0.1:8000/v1/", tmp_path) == SOUND_REPORT
+    assert read_cache("http://127.0.0.1:8000/v1/", tmp_path) == REPORT
     assert read_cache("http://127.0.0.1:8001/v1", tmp_path) is None
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
@@ -968,25 +987,25 @@ def test_what_was_found_is_found_again(tmp_path: Path):
     [{"format": 2}, {"checks": None}, {"checks": []}, {"capabilities": {"x": 1}}, {"at": 5}, {"at": "today"},
      {"more": 1}, {"base_url": "http://elsewhere/v1"}],
 )  # fmt: skip
-def test_a_file_that_does_not_fit_counts_as_none(change: Json, tmp_path: Path):
-    path = write_cache(SOUND_REPORT, tmp_path)
+def test_a_file_with_invalid_fields_is_ignored(change: Json, tmp_path: Path):
+    path = write_cache(REPORT, tmp_path)
     path.write_text(json.dumps(cast("Json", json.loads(path.read_text())) | change))
 
-    assert read_cache(SOUND_REPORT.base_url, tmp_path) is None
+    assert read_cache(REPORT.base_url, tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "\udcff"])
-def test_a_file_that_is_no_report_counts_as_none(text: str, tmp_path: Path):
-    path = cache_path(SOUND_REPORT.base_url, tmp_path)
+def test_a_file_that_is_not_a_report_is_ignored(text: str, tmp_path: Path):
+    path = cache_path(REPORT.base_url, tmp_path)
     path.parent.mkdir()
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
 
-    assert read_cache(SOUND_REPORT.base_url, tmp_path) is None
+    assert read_cache(REPORT.base_url, tmp_path) is None
 
 
-def test_a_report_is_recalled_for_the_model_it_is_about(tmp_path: Path):
+def test_a_report_applies_only_to_its_model(tmp_path: Path):
     with serve() as server:
-        report = replace(SOUND_REPORT, base_url=server.url, version="")
+        report = replace(REPORT, base_url=server.url, version="")
         write_cache(report, tmp_path)
 
         assert find_report(server.url, model=None, api_key="", state=tmp_path) == report
@@ -994,16 +1013,16 @@ def test_a_report_is_recalled_for_the_model_it_is_about(tmp_path: Path):
         assert find_report(server.url, model="other", api_key="", state=tmp_path) is None
 
 
-def test_a_report_of_another_version_is_not_recalled(tmp_path: Path):
+def test_a_report_of_another_version_is_not_used(tmp_path: Path):
     with serve() as server:
-        write_cache(replace(SOUND_REPORT, base_url=server.url), tmp_path)
+        write_cache(replace(REPORT, base_url=server.url), tmp_path)
 
         assert find_report(server.url, model="m", api_key="", state=tmp_path) is None
 
 
-def test_a_report_of_a_server_that_is_gone_is_not_recalled(tmp_path: Path):
+def test_a_report_of_a_server_that_does_not_answer_is_not_used(tmp_path: Path):
     with serve() as server:
         url = server.url
-    write_cache(replace(SOUND_REPORT, base_url=url), tmp_path)
+    write_cache(replace(REPORT, base_url=url), tmp_path)
 
     assert find_report(url, model="m", api_key="", state=tmp_path) is None
