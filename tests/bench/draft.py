@@ -116,8 +116,8 @@ def generated_requests() -> list[Message]:
     while len(found) < GENERATED:
         made = generate_sample(rng, own, SYSTEM_PROMPT)
         replies = [at for at, message in enumerate(made.messages) if message["role"] == "assistant"]
-        asked = {"messages": [plain(each) for each in made.messages[: rng.choice(replies)]]}
-        found.append({**asked, "tools": made.tools, "reasoning_effort": made.effort})
+        messages = [plain(message) for message in made.messages[: rng.choice(replies)]]
+        found.append({"messages": messages, "tools": made.tools, "reasoning_effort": made.effort})
     return found
 
 
@@ -155,13 +155,13 @@ def ask_all(record: ServerRecord, requests: Sequence[Message], streams: int) -> 
     )
 
 
-def ask(record: ServerRecord, asked: Message) -> Message:
-    body = {"max_tokens": MAX_TOKENS, **asked, "model": record.model, "temperature": 0}
+def ask(record: ServerRecord, request: Message) -> Message:
+    body = {"max_tokens": MAX_TOKENS, **request, "model": record.model, "temperature": 0}
     body = {key: value for key, value in body.items() if value is not None}
-    request = urllib.request.Request(
+    post = urllib.request.Request(
         f"{record.base_url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+    with urllib.request.urlopen(post, timeout=TIMEOUT_S) as reply:
         return json.load(reply)
 
 

@@ -18,7 +18,7 @@ TIMEOUT_S = 60.0
 class Wrong:
     """A reply that differs from the expected one."""
 
-    asked: str
+    user: str
     """The user's message."""
     expected: str
     got: str
@@ -58,19 +58,19 @@ def measure(
     """
     replies, wrong = 0, list[Wrong]()
     for _ in range(count):
-        asked = make(rng)
+        exchange = make(rng)
         messages: list[Message] = [
             {"role": "system", "content": system_prompt},
-            {"role": "user", "content": asked.user},
+            {"role": "user", "content": exchange.user},
         ]
         calls = 0
-        for turn in asked.turns:
+        for turn in exchange.turns:
             if turn.learned:
                 replies += 1
-                body = {"messages": messages, "tools": [*own, *asked.needs], "reasoning_effort": effort}
+                body = {"messages": messages, "tools": [*own, *exchange.needs], "reasoning_effort": effort}
                 got = _content(_ask(base_url, body))
                 if got != _expected(turn):
-                    wrong.append(Wrong(asked=asked.user, expected=str(_expected(turn)), got=str(got)))
+                    wrong.append(Wrong(user=exchange.user, expected=str(_expected(turn)), got=str(got)))
             messages = [*messages, _history(turn, calls, effort), *result_messages(turn, calls)]
             calls += len(turn.calls)
     return Score(replies=replies, right=replies - len(wrong), wrong=tuple(wrong))

@@ -93,7 +93,7 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
         fused=device == "cuda",
     )
     batches = pool.batches()
-    started, step, seen, reported, kept, losses = time.monotonic(), 0, 0, 0.0, 0.0, []
+    started, step, seen, reported, saved, losses = time.monotonic(), 0, 0, 0.0, 0.0, []
     while (elapsed := time.monotonic() - started) < seconds:
         part = elapsed / seconds
         rate = peak * min(1.0, (step + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
@@ -118,8 +118,8 @@ def fit(out, vocabulary, seconds, seed, workers, batch_tokens, peak, begin):
                 f"loss {recent[0]:.4f} right {recent[1]:.4f}",
                 flush=True,
             )
-        if elapsed - kept > 60:
-            kept = elapsed
+        if elapsed - saved > 60:
+            saved = elapsed
             save()
     save()
     for worker in working:
@@ -173,7 +173,7 @@ def ask(base_url, count, seed):
             print(f"{make.__name__.strip('_'):14} {effort:4} {score.right:4} of {score.replies:4}", flush=True)
             for wrong in score.wrong[:3]:
                 print(
-                    f"      {wrong.asked!r}\n        expected {wrong.expected}\n        got      {wrong.got}",
+                    f"      {wrong.user!r}\n        expected {wrong.expected}\n        got      {wrong.got}",
                     flush=True,
                 )
 
