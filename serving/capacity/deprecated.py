@@ -13,7 +13,7 @@ _Planner = TypeVar("_Planner", bound=Callable[..., Plan])
 def accept_old_form(plan: _Planner) -> _Planner:
     """Build `PlanOptions` from the arguments of an old call, with a DeprecationWarning at the caller's line.
 
-    Type checkers see the new form only.
+    Type checkers accept only the new form.
     """
     build = cast("Callable[..., PlanOptions]", PlanOptions)
 

@@ -19,7 +19,7 @@ Starts = Literal["yes", "no", "unsure"]
 class PlanOptions:
     """What to plan for. A field that is None is decided by `plan()`; the field says how.
 
-    Fields have the name of the engine's flag where there is one.
+    Fields are named after the engine's flag if there is one.
     """
 
     model: str | ModelShape = MEDIUM
@@ -31,7 +31,7 @@ class PlanOptions:
     max_model_len: int | None = None
     """Tokens of prompt and answer together. None means the longest usual length at which `concurrency` requests fit."""
     concurrency: int | None = None
-    """Requests of the whole `max_model_len` that the KV cache should hold at once; the engine does not enforce it.
+    """Requests of full `max_model_len` that the KV cache should hold at once; the engine does not enforce it.
 
     None means 1, or 4 while `max_model_len` is being chosen.
     """
@@ -124,7 +124,7 @@ class Plan:
     kv_tokens: int
     """As the engine prints it."""
     concurrency: float
-    """Requests of the whole `max_model_len` that fit at once, as the engine prints it."""
+    """Requests of full `max_model_len` that fit at once, as the engine prints it."""
     missing_bytes: int
     """Memory that is missing for a start; 0 if nothing is missing."""
     longest_max_model_len: int
@@ -134,7 +134,7 @@ class Plan:
     decode_tokens_s_bound: float | None
     """Upper bound for one request, from memory bandwidth; not a forecast. None means the bandwidth is not known."""
     decode_tokens_s_bound_full: float | None
-    """The same with the whole `max_model_len` in the KV cache."""
+    """The same with the full `max_model_len` in the KV cache."""
     notes: tuple[str, ...]
     """Remarks on this plan for people, one sentence each."""
 
@@ -238,7 +238,7 @@ def _missing(request: PlanRequest, weights: int, other: int) -> int:
     missing = cache.needed_bytes(request.max_model_len) - cache.available_bytes
     given, total = request.kv_cache_memory_bytes, request.gpus.gpu.memory_bytes
     if given is not None and total:
-        # The engine allocates a given cache without checking first that the GPU has room for it.
+        # The engine allocates a given cache without first checking that it fits on the GPU.
         missing = max(missing, weights + other + given - total)
     return max(0, missing)
 

@@ -8,7 +8,7 @@ import pytest
 from serving import PlanOptions, plan
 from serving.capacity.planner import find_model
 
-# Type checkers know the new form only.
+# Type checkers accept only the new form.
 OLD_PLAN: Any = plan
 POCKET = find_model("pocket")
 

@@ -57,7 +57,7 @@ CASES = {
         shape="grouped", context=3001, block=64, cache_bytes=200_000_001, eagle=True
     ),
     # Exactly one full request and the null block, then one byte less.
-    "the least that starts": Case(shape="grouped", context=4096, block=128, cache_bytes=33 * 128 * 2048),
+    "the smallest cache that starts": Case(shape="grouped", context=4096, block=128, cache_bytes=33 * 128 * 2048),
     "a byte less than that": Case(shape="grouped", context=4096, block=128, cache_bytes=33 * 128 * 2048 - 1),
     "far too little": Case(shape="grouped", context=8192, cache_bytes=5_000_000),
 }
