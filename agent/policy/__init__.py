@@ -1,1 +1,1 @@
-"""What decides, without I/O: the ladder, limits, permissions, verification settings."""
+"""Decisions without I/O: the ladder, limits, permissions, verification settings."""

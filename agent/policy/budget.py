@@ -1,4 +1,4 @@
-"""What a run has spent, and whether a limit is reached; pure."""
+"""Count what a run has spent and check whether a limit is reached; pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from .limits import Limits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
-    """What a run has used so far; the fields that have a limit are named like it."""
+    """What a run has used so far; fields with a limit have its name."""
 
     steps: int = 0
     tool_calls: int = 0
     prompt_tokens: int = 0
-    """Of all requests together, cached ones included."""
+    """Of all requests together, including cached tokens."""
     cached_tokens: int = 0
-    """Included in `prompt_tokens`; 0 as well when the server does not say."""
+    """Included in `prompt_tokens`; also 0 if the server does not report it."""
     output_tokens: int = 0
-    """Reasoning included."""
+    """Including reasoning."""
     reasoning_tokens: int = 0
     wall_s: float = 0.0
 
@@ -32,7 +32,7 @@ class Spent:
         return Spent(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
 
     def after_reply(self, usage: Usage | None) -> Spent:
-        """Return what is spent after one more reply; a reply without usage counts as a step only."""
+        """Return the amounts after one more reply; a reply without usage counts only as a step."""
         usage = usage or Usage()
         return replace(
             self,
@@ -53,7 +53,7 @@ class Exceeded:
     allowed: float
     used: float
     more: int = 0
-    """What the next action would use; 0: not known beforehand."""
+    """What the next action would use. 0 means not known in advance."""
 
     def __str__(self) -> str:
         what = f"does not allow {self.more} more" if self.more else "is reached"
@@ -64,9 +64,9 @@ class Exceeded:
 
 
 def exceeded(limits: Limits, spent: Spent) -> Exceeded | None:
-    """Return the first limit that leaves no room for another request; None: go on.
+    """Return the first limit that leaves no room for another request; None if there is room.
 
-    `tool_calls` is not among them: it is checked when calls are wanted, for the last result deserves an answer.
+    `tool_calls` is checked before calls are run instead, so that the model can still answer the last result.
     """
     for field in fields(limits):
         if field.name == "tool_calls":
@@ -79,7 +79,7 @@ def exceeded(limits: Limits, spent: Spent) -> Exceeded | None:
 
 
 def output_left(limits: Limits, spent: Spent) -> int | None:
-    """Return how many tokens the next reply may have under the limits; None: as many as the window gives."""
+    """Return how many tokens the limits allow the next reply. None means only the context window limits it."""
     left = [
         allowed - used
         for allowed, used in ((limits.output_tokens, spent.output_tokens), (limits.tokens, spent.tokens))

@@ -1,4 +1,4 @@
-"""The escalation ladder as data: triggers, rungs, thresholds, the same in task.yaml and in the library."""
+"""The escalation ladder as data: triggers, rungs, thresholds; the same in task.yaml and in the library."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Trigger = Literal[
 """What can move a run up the ladder."""
 
 CALL_TRIGGERS: frozenset[Trigger] = frozenset({"invalid_call", "unknown_tool"})
-"""Triggers that a constrained re-ask can cure: there is a schema to hold the model to."""
+"""Triggers that a constrained re-ask can fix, because there is a schema to constrain the reply to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rung:
-    """One way to ask."""
+    """One way to ask the model."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     effort: Effort | None = None
-    """None: `reasoning_effort` is not sent; on a constrained rung: the effort that the run has."""
+    """None means that `reasoning_effort` is not sent; on a constrained rung, that the run's effort stays."""
     constrained: bool = False
-    """True: the same request once more, held to the broken call's schema; the bad reply never enters the history."""
+    """True repeats the request, constrained to the broken call's schema; the bad reply never enters the history."""
     fresh_context: bool = False
-    """True: the conversation starts anew with a summary, and the workspace is put back to its snapshot."""
+    """True restarts the conversation from a summary and restores the workspace to its snapshot."""
 
 
 def _default_thresholds() -> Mapping[Trigger, int]:
-    # A failed verification is proof that the cheap way failed; one broken call is an accident that the constrained
-    # re-ask cures without a change of effort; a tool error is often the world's fault, so three of them are needed.
+    # A failed verification proves that the cheap way failed; one broken call is an accident that the constrained re-ask
+    # fixes without a change of effort; a tool error often has external causes, so it takes three.
     return {
         "invalid_call": 1, "unknown_tool": 1, "tool_error": 3, "repeat": 2, "no_progress": 1, "empty_reply": 2,
         "truncated": 2, "answer_in_reasoning": 2, "verify_failed": 1,
@@ -46,7 +46,7 @@ def _default_thresholds() -> Mapping[Trigger, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ladder:
-    """The rungs of a run from cheap to dear, what moves it up, and how long it stays."""
+    """The rungs of a run from cheap to expensive, what moves it up, and how long it stays."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -58,17 +58,16 @@ class Ladder:
     )
     """After the last one the run stops as `stuck`."""
     triggers: Mapping[Trigger, int] = field(default_factory=_default_thresholds)
-    """How many failures of a kind, since the last progress, move the run up; a kind that is left out never does."""
+    """How many failures of a kind since the last progress move the run up; an omitted kind never does."""
     hold_steps: int = 4
-    """Steps with progress on a higher effort before the run may come down again; a switch of effort makes the engine
-    prefill the conversation anew, so it is held."""
+    """Steps with progress on a higher effort before the run may come down; each switch of effort makes the engine
+    prefill the conversation again."""
     max_effort_switches: int = 2
-    """Switches of effort per run, up and down counted; after them the effort stays as it is, unless failures move the
-    run up."""
+    """Switches of effort per run, up and down; after them only failures that move the run up change the effort."""
     max_reasks: int = 20
-    """Constrained re-asks per run; after them the rung is passed over."""
+    """Constrained re-asks per run; after them the constrained rung is skipped."""
     no_progress_steps: int = 4
-    """Steps that repeat only what is known already before `no_progress` fires."""
+    """Consecutive steps without a new result before `no_progress` fires."""
 
     def __post_init__(self) -> None:
         for key, problem in self._problems():
@@ -79,13 +78,13 @@ class Ladder:
         if not self.rungs:
             yield "rungs", "A ladder needs at least one rung, such as {effort: none}."
         elif self.rungs[0].constrained:
-            text = (
-                "The first rung of a ladder cannot be constrained: there is no broken call yet. Put another before it."
-            )
-            yield "rungs", text
+            text = "The first rung of a ladder cannot be constrained: there is no broken call yet."
+            yield "rungs", f"{text} Put an unconstrained rung before it."
         for trigger, threshold in self.triggers.items():
             if threshold < 1:
-                text = f"The threshold of `{trigger}` is {threshold}; it must be 1 or more. Leave it out for never."
+                text = (
+                    f"The threshold of `{trigger}` is {threshold}; it must be 1 or more. To disable it, leave it out."
+                )
                 yield f"triggers.{trigger}", text
         for name, least in (("hold_steps", 1), ("no_progress_steps", 1), ("max_reasks", 0), ("max_effort_switches", 0)):
             value: int = getattr(self, name)

@@ -1,4 +1,4 @@
-"""The bounds of a run, as the user sets them; what is left of them is counted in budget.py."""
+"""The limits of a run, as the user sets them; budget.py counts against them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ..errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Bounds of one run, checked before each request (`tool_calls`: before calls); None: no limit of that kind."""
+    """Limits of one run, checked before each request (`tool_calls`: before calls). None means no limit."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     steps: int | None = 60
     """Requests whose reply was used; a constrained re-ask counts as one."""
     tool_calls: int | None = 200
-    """Calls that were executed; checked before the calls of a reply are run, all of them or none."""
+    """Executed calls; checked before the calls of a reply are run: all of them or none."""
     tokens: int | None = None
-    """Prompt and output tokens of all requests together, cached ones included."""
+    """Prompt and output tokens of all requests together, including cached tokens."""
     output_tokens: int | None = 200_000
-    """Generated tokens, reasoning included."""
+    """Generated tokens, including reasoning."""
     reasoning_tokens: int | None = 100_000
     wall_s: float | None = 1800.0
-    """Seconds from the start of the run, waiting for the engine included; a resumed run goes on counting."""
+    """Seconds since the start of the run, including waits for the engine; a resumed run continues the count."""
 
 
 def check_positive(value: float | None, *, key: str) -> None:
-    """Accept None and numbers above 0.
+    """Check that the value is None or above 0.
 
     Raises:
-        ConfigError: for every other number.
+        ConfigError: it is 0 or less.
     """
     if value is not None and value <= 0:
         msg = f"`{key}` must be more than 0, got {value:g}. Give a larger number."

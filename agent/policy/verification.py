@@ -1,4 +1,4 @@
-"""How a run's work is verified, as the user sets it; running the command is the loop's."""
+"""How a run's work is verified, as the user sets it; the loop runs the command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Verify:
     timeout_s: float = 300.0
     """Seconds."""
     attempts: int = 3
-    """How often the model may hand in its work; after each failure but the last it reads the output."""
+    """How often the model may submit its work; after each failure but the last it reads the output."""
 
     def __post_init__(self) -> None:
         if not self.command.strip():

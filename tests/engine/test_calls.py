@@ -1,4 +1,4 @@
-"""What the real engine makes of a request: calls of every tool_choice, both efforts, whole and streamed replies."""
+"""How the real engine answers requests: calls with every tool_choice, both efforts, whole and streamed replies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_file(path: str) -> str:
 
 
 def definitions(*, strict: bool) -> bytes:
-    """Return both tools as the request holds them."""
+    """Return the definitions of both tools as JSON bytes."""
     text = json.dumps([get_weather.definition(), read_file.definition()])
     return (text if strict else text.replace('"strict": true', '"strict": false')).encode()
 
@@ -59,7 +59,7 @@ async def reply_to(request: Request, engine: LiveEngine, *, stream: bool) -> Rep
 @pytest.mark.parametrize("effort", EFFORTS)
 @pytest.mark.parametrize("strict", [False, True], ids=["loose", "strict"])
 @pytest.mark.parametrize("choice", ["auto", "required", "named"])
-async def test_a_call_comes_under_every_tool_choice(
+async def test_every_tool_choice_yields_a_call(
     engine: LiveEngine, choice: Literal["auto", "required", "named"], strict: bool, effort: Effort, stream: bool
 ):
     request = asking("What is the weather in Paris?", effort=effort, tools=definitions(strict=strict))
@@ -72,16 +72,14 @@ async def test_a_call_comes_under_every_tool_choice(
     assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Paris"})
     assert reply.content == ""
     assert bool(reply.reasoning) == (effort == "high")
-    # A named call ends with "stop" although it is a call: what it holds counts, not what the server says.
+    # A named call ends with "stop" although it is a call: the calls decide, not finish_reason.
     assert reply.finish_reason == ("stop" if choice == "named" else "tool_calls")
     assert reply.usage is not None
     assert (reply.usage.reasoning_tokens > 0) == (effort == "high")
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
-async def test_a_named_strict_choice_forces_a_tool_that_the_question_does_not_ask_for(
-    engine: LiveEngine, effort: Effort
-):
+async def test_a_named_strict_choice_forces_a_tool_that_does_not_fit_the_question(engine: LiveEngine, effort: Effort):
     request = asking("What is the weather in Paris?", effort=effort, tools=definitions(strict=True))
     reply = await reply_to(replace(request, force_tool="read_file"), engine, stream=True)
     (call,) = reply.tool_calls
@@ -96,7 +94,7 @@ def rendered(engine: LiveEngine, tokens: tuple[int, ...]) -> str:
     return engine.post("/detokenize", {"model": engine.model, "tokens": tokens})["prompt"]
 
 
-async def test_effort_is_visible_in_the_rendered_prompt_and_changes_nothing_else(engine: LiveEngine):
+async def test_the_effort_is_in_the_rendered_prompt_and_changes_nothing_else(engine: LiveEngine):
     texts: dict[str, str] = {}
     async with engine.endpoint().open() as connection:
         for effort in EFFORTS:
@@ -109,8 +107,8 @@ async def test_effort_is_visible_in_the_rendered_prompt_and_changes_nothing_else
     assert texts["high"] == texts["none"].replace(settings.format("none"), settings.format("high"))
 
 
-async def test_the_effort_stands_behind_system_prompt_and_tools_and_before_the_conversation(engine: LiveEngine):
-    """So a switch of effort keeps the cached system prompt and tools, and prefills the conversation anew."""
+async def test_the_effort_follows_the_system_prompt_and_tools_and_precedes_the_conversation(engine: LiveEngine):
+    """So a switch of effort keeps the cached system prompt and tools, and prefills the conversation again."""
     system = encode_message(SystemMessage(content="Be brief."), reasoning_field=None)
     request = asking("Hello", effort="high", tools=definitions(strict=True))
     async with engine.endpoint().open() as connection:
@@ -121,14 +119,14 @@ async def test_the_effort_stands_behind_system_prompt_and_tools_and_before_the_c
     assert sorted(marks, key=text.index) == marks
 
 
-async def test_the_count_of_tokenize_is_the_prompt_that_the_engine_was_given(engine: LiveEngine):
-    """With a whole history: reasoning, a call, its result."""
+async def test_tokenize_counts_the_prompt_that_the_engine_receives(engine: LiveEngine):
+    """With a full history: reasoning, a call, its result."""
     turn = AssistantMessage(
         reasoning="I need it.", tool_calls=(ToolCall(id="abcdefghi", name="get_weather", arguments='{"city": "Rome"}'),)
     )
     result = ToolResult(tool_call_id="abcdefghi", name="get_weather", content="18 C")
-    said = [UserMessage(content="What is the weather in Rome?"), turn, result]
-    messages = [encode_message(message, reasoning_field="reasoning") for message in said]
+    history = [UserMessage(content="What is the weather in Rome?"), turn, result]
+    messages = [encode_message(message, reasoning_field="reasoning") for message in history]
     for effort in EFFORTS:
         request = replace(asking("", effort=effort, tools=definitions(strict=True)), messages=messages)
         async with engine.endpoint().open() as connection:
@@ -148,19 +146,21 @@ async def test_the_count_of_tokenize_is_the_prompt_that_the_engine_was_given(eng
     "text", ["What is the weather in Paris?", "Read src/parser.py", "Hello", "Count the moons of Jupiter, slowly."]
 )
 @pytest.mark.parametrize("with_tools", [False, True], ids=["no tools", "tools"])
-async def test_a_streamed_reply_is_the_whole_reply(engine: LiveEngine, text: str, effort: Effort, with_tools: bool):
+async def test_a_streamed_reply_equals_the_whole_reply(engine: LiveEngine, text: str, effort: Effort, with_tools: bool):
     request = asking(text, effort=effort, tools=definitions(strict=True) if with_tools else b"[]")
     whole, streamed = [await reply_to(request, engine, stream=stream) for stream in (False, True)]
     assert without_ids(streamed) == without_ids(whole)
 
 
 @pytest.mark.parametrize("choice", ["auto", "required"])
-async def test_a_cut_reply_is_the_same_streamed_but_for_the_end_that_auto_hides(engine: LiveEngine, choice: ToolChoice):
+async def test_a_streamed_cut_reply_differs_only_in_the_finish_reason_that_auto_hides(
+    engine: LiveEngine, choice: ToolChoice
+):
     request = asking("What is the weather in Paris?", effort="none", tools=definitions(strict=True), max_tokens=9)
     request = replace(request, tool_choice=choice)
     whole, streamed = [await reply_to(request, engine, stream=stream) for stream in (False, True)]
     assert streamed.finish_reason == "length"
-    # vLLM 0.32 reports a cut call as a whole one under auto without streaming; usage gives it away.
+    # vLLM 0.32 reports a cut call as complete under auto without streaming; only usage shows the cut.
     assert whole.finish_reason == ("tool_calls" if choice == "auto" else "length")
     assert whole.usage is not None
     assert whole.usage.completion_tokens == 9
@@ -168,7 +168,7 @@ async def test_a_cut_reply_is_the_same_streamed_but_for_the_end_that_auto_hides(
 
 
 def without_ids(reply: Reply) -> Reply:
-    """Drop what differs between any two requests: the ids, and what the cache held."""
+    """Drop what differs between any two requests: the ids and the cached tokens."""
     assert reply.usage is not None
     return replace(
         reply,
@@ -186,7 +186,7 @@ async def test_the_model_and_its_window_are_read_from_the_server(engine: LiveEng
     assert (served.model, served.window_tokens) == ("pocket", 8192)
 
 
-async def test_a_model_that_is_not_served_is_the_callers_mistake(engine: LiveEngine):
+async def test_a_model_that_is_not_served_is_a_config_error(engine: LiveEngine):
     async with engine.endpoint(model="nope").open() as connection:
         with pytest.raises(ConfigError) as caught:
             await connection.served()

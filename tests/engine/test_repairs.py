@@ -1,4 +1,4 @@
-"""Bugs are fixed on the real engine: the demo's task ends verified, and a folder of unseen ones is run to its end."""
+"""Bugs are fixed on the real engine: the demo's task ends verified, and a folder of unseen bugs runs to completion."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def agent_run(engine: LiveEngine, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `agent run` with the pytest of this environment on its PATH, as in an activated one."""
+    """Run `agent run` with this environment's pytest on its PATH, as in an activated environment."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environ = {"PATH": path, "HOME": str(folder), "AGENT_RUNS_DIR": str(folder / "runs")}
     command = [sys.executable, "-m", "agent", "run", *arguments, "--base-url", engine.base_url]
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=900, check=False)
 
 
-def test_the_demo_runs_the_tests_reads_the_file_edits_it_and_is_verified(engine: LiveEngine, tmp_path: Path):
+def test_the_demo_runs_the_tests_reads_and_edits_the_file_and_is_verified(engine: LiveEngine, tmp_path: Path):
     before = {path: path.read_text() for path in (EXAMPLES / "fix_bug").rglob("*.py")}
     done = agent_run(engine, tmp_path, str(EXAMPLES / "fix_bug" / "task.yaml"))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
@@ -49,7 +49,7 @@ def test_the_demo_runs_the_tests_reads_the_file_edits_it_and_is_verified(engine:
     assert {path: path.read_text() for path in before} == before
 
 
-def test_a_folder_of_unseen_bugs_is_run_to_its_end(engine: LiveEngine, tmp_path: Path):
+def test_a_folder_of_unseen_bugs_runs_to_completion(engine: LiveEngine, tmp_path: Path):
     few = tmp_path / "bugs"
     few.mkdir()
     for folder in sorted((EXAMPLES / "fix_bug_batch").glob("*/"))[:4]:

@@ -71,7 +71,7 @@ def test_the_text_names_the_limit_and_how_to_raise_it():
         (Limits(output_tokens=10), Spent(output_tokens=10), 1),
     ],
 )
-def test_a_reply_may_be_as_long_as_the_tighter_limit_leaves(limits: Limits, spent: Spent, left: int | None):
+def test_a_reply_may_use_what_the_tighter_limit_leaves(limits: Limits, spent: Spent, left: int | None):
     assert output_left(limits, spent) == left
 
 
@@ -89,7 +89,7 @@ def test_a_limit_that_is_reached_stays_reached(name: str, allowed: int):
         assert found.limit == name
 
 
-def test_what_two_runs_spent_is_added_up_field_by_field():
+def test_the_amounts_of_two_runs_are_added_field_by_field():
     one = Spent(steps=1, tool_calls=2, prompt_tokens=3, cached_tokens=4, output_tokens=5, reasoning_tokens=6, wall_s=7)
     assert one + Spent(steps=10, wall_s=0.5) == Spent(
         steps=11, tool_calls=2, prompt_tokens=3, cached_tokens=4, output_tokens=5, reasoning_tokens=6, wall_s=7.5

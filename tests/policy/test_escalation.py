@@ -28,7 +28,7 @@ from agent.policy.ladder import CALL_TRIGGERS, Trigger
 
 TRIGGERS: tuple[Trigger, ...] = get_args(Trigger)
 DEFAULT = Ladder()
-NONE, HELD, HIGH, FRESH = DEFAULT.rungs
+NONE, CONSTRAINED, HIGH, FRESH = DEFAULT.rungs
 BOTTOM = Position()
 AT_HIGH = Position(rung=2, effort_switches=1)
 AT_TOP = Position(rung=3, effort_switches=1, pinned=True)
@@ -51,7 +51,7 @@ def work(ladder: Ladder, position: Position, steps: int) -> Decision:
     return decision
 
 
-def test_the_default_ladder_is_the_one_of_the_design():
+def test_the_default_ladder_matches_the_design():
     assert DEFAULT.rungs == (
         Rung(effort="none"),
         Rung(effort="none", constrained=True),
@@ -79,30 +79,30 @@ def test_each_trigger_climbs_at_its_threshold_and_stays_below_it(trigger: Trigge
 def test_from_high_every_trigger_leads_to_a_fresh_context_and_from_there_to_the_end(trigger: Trigger):
     often = [trigger] * DEFAULT.triggers[trigger]
     assert fail(DEFAULT, AT_HIGH, *often).action == TO_FRESH
-    # How often work may be handed in is not the ladder's to say.
+    # The ladder does not limit how often work is submitted.
     end = Stay() if trigger == "verify_failed" else Stop(trigger=trigger)
     assert fail(DEFAULT, AT_TOP, *often).action == end
 
 
-def test_failures_of_different_kinds_are_counted_apart():
+def test_failures_of_different_kinds_are_counted_separately():
     decision = fail(DEFAULT, BOTTOM, "tool_error", "tool_error", "repeat", "empty_reply", "truncated")
 
     assert decision.action == Stay()
     assert decision.position.counts == {"tool_error": 2, "repeat": 1, "empty_reply": 1, "truncated": 1}
 
 
-def test_progress_forgets_failures_but_not_a_failed_verification():
+def test_progress_clears_all_failures_but_a_failed_verification():
     ladder = Ladder(triggers={"tool_error": 3, "verify_failed": 2})
     position = fail(ladder, BOTTOM, "tool_error", "tool_error", "verify_failed").position
 
     assert work(ladder, position, 1).position.counts == {"verify_failed": 1}
 
 
-def test_a_climb_forgets_all_counts():
+def test_a_climb_clears_all_counts():
     assert fail(DEFAULT, BOTTOM, "tool_error", "tool_error", "no_progress").position == AT_HIGH
 
 
-def test_a_kind_that_is_left_out_never_moves_the_run():
+def test_an_omitted_trigger_never_moves_the_run():
     ladder = Ladder(triggers={})
 
     for trigger in TRIGGERS:
@@ -120,7 +120,7 @@ def test_the_effort_is_held_until_enough_steps_brought_progress(hold_steps: int)
     assert actions == [*[Stay()] * (hold_steps - 1), TO_BOTTOM]
 
 
-def test_a_failure_starts_the_holding_anew():
+def test_a_failure_restarts_the_hold():
     position = work(DEFAULT, AT_HIGH, 3).position
     position = fail(DEFAULT, position, "tool_error").position
 
@@ -128,24 +128,24 @@ def test_a_failure_starts_the_holding_anew():
     assert work(DEFAULT, position, 4).action == TO_BOTTOM
 
 
-def test_at_the_bottom_progress_only_counts():
+def test_at_the_bottom_progress_does_not_move_the_run():
     assert work(DEFAULT, BOTTOM, 100).action == Stay()
 
 
 @pytest.mark.parametrize(("max_switches", "comes_down"), [(0, False), (1, False), (2, True), (3, True)])
-def test_coming_down_is_not_worth_more_switches_than_allowed(max_switches: int, comes_down: bool):
+def test_the_run_comes_down_only_within_the_allowed_switches(max_switches: int, comes_down: bool):
     ladder = Ladder(max_effort_switches=max_switches)
 
     assert work(ladder, AT_HIGH, 4).action == (TO_BOTTOM if comes_down else Stay())
 
 
-def test_failures_move_the_run_up_whatever_the_switches_cost():
+def test_failures_move_the_run_up_beyond_the_allowed_switches():
     ladder = Ladder(max_effort_switches=0)
 
     assert fail(ladder, BOTTOM, "no_progress").action == TO_HIGH
 
 
-def test_up_and_down_and_up_again_is_the_last_change_of_effort():
+def test_up_down_and_up_again_is_the_last_change_of_effort():
     down = work(DEFAULT, fail(DEFAULT, BOTTOM, "no_progress").position, 4).position
     up = fail(DEFAULT, down, "no_progress")
 
@@ -154,7 +154,7 @@ def test_up_and_down_and_up_again_is_the_last_change_of_effort():
     assert work(DEFAULT, up.position, 50).action == Stay()
 
 
-def test_a_failed_verification_pins_the_run_where_it_climbs_to():
+def test_a_failed_verification_pins_the_run_to_the_rung_it_climbs_to():
     position = fail(DEFAULT, BOTTOM, "verify_failed").position
 
     assert position == Position(rung=2, effort_switches=1, pinned=True)
@@ -172,38 +172,38 @@ def test_a_fresh_context_pins_the_run():
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_only_broken_calls_are_asked_for_again(trigger: Trigger):
+def test_only_broken_calls_are_re_asked(trigger: Trigger):
     decision = before_feedback(DEFAULT, BOTTOM, trigger)
 
     if trigger in CALL_TRIGGERS:
-        assert decision == Decision(position=Position(reasks=1), action=ReAsk(rung=HELD))
+        assert decision == Decision(position=Position(reasks=1), action=ReAsk(rung=CONSTRAINED))
     else:
         assert decision == Decision(position=BOTTOM, action=Stay())
 
 
-def test_after_the_last_reask_of_a_run_the_rung_is_passed_over():
+def test_after_the_last_reask_of_a_run_the_constrained_rung_is_skipped():
     ladder = Ladder(max_reasks=2)
 
-    assert before_feedback(ladder, Position(reasks=1), "invalid_call").action == ReAsk(rung=HELD)
+    assert before_feedback(ladder, Position(reasks=1), "invalid_call").action == ReAsk(rung=CONSTRAINED)
     assert before_feedback(ladder, Position(reasks=2), "invalid_call").action == Stay()
     assert before_feedback(Ladder(max_reasks=0), BOTTOM, "unknown_tool").action == Stay()
 
 
 @pytest.mark.parametrize("position", [AT_HIGH, AT_TOP])
-def test_past_the_constrained_rung_the_present_one_is_held_to_the_schema(position: Position):
+def test_past_the_constrained_rung_the_current_one_is_constrained(position: Position):
     assert before_feedback(DEFAULT, position, "invalid_call").action == ReAsk(
         rung=Rung(effort="high", constrained=True)
     )
 
 
-def test_a_ladder_without_a_constrained_rung_asks_nothing_again():
+def test_a_ladder_without_a_constrained_rung_never_re_asks():
     ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="high")))
 
     assert before_feedback(ladder, BOTTOM, "invalid_call").action == Stay()
 
 
 @pytest.mark.parametrize(("named", "asked"), [(None, "none"), ("none", "none"), ("high", "high")])
-def test_a_reask_has_the_effort_of_the_run_unless_its_rung_names_another(named: Effort | None, asked: Effort):
+def test_a_reask_keeps_the_effort_of_the_run_unless_its_rung_sets_another(named: Effort | None, asked: Effort):
     ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort=named, constrained=True), Rung(effort="high")))
 
     assert before_feedback(ladder, BOTTOM, "invalid_call").action == ReAsk(rung=Rung(effort=asked, constrained=True))
@@ -219,7 +219,7 @@ def test_the_generic_ladder_climbs_from_plain_to_a_fresh_context_without_any_eff
     assert fail(ladder, climb.position, "no_progress").action == Stop(trigger="no_progress")
 
 
-# What a ladder cannot be.
+# Invalid ladders.
 
 
 @pytest.mark.parametrize(
@@ -228,16 +228,20 @@ def test_the_generic_ladder_climbs_from_plain_to_a_fresh_context_without_any_eff
         ({"rungs": ()}, "A ladder needs at least one rung, such as {effort: none}."),
         (
             {"rungs": (Rung(constrained=True),)},
-            "The first rung of a ladder cannot be constrained: there is no broken call yet. Put another before it.",
+            "The first rung of a ladder cannot be constrained: there is no broken call yet. Put an unconstrained rung "
+            "before it.",
         ),
-        ({"triggers": {"repeat": 0}}, "The threshold of `repeat` is 0; it must be 1 or more. Leave it out for never."),
+        (
+            {"triggers": {"repeat": 0}},
+            "The threshold of `repeat` is 0; it must be 1 or more. To disable it, leave it out.",
+        ),
         ({"hold_steps": 0}, "`hold_steps` is 0; it must be 1 or more."),
         ({"no_progress_steps": 0}, "`no_progress_steps` is 0; it must be 1 or more."),
         ({"max_reasks": -1}, "`max_reasks` is -1; it must be 0 or more."),
         ({"max_effort_switches": -1}, "`max_effort_switches` is -1; it must be 0 or more."),
     ],
 )
-def test_a_ladder_that_cannot_be_climbed_is_refused(settings: dict[str, object], text: str):
+def test_an_invalid_ladder_is_refused(settings: dict[str, object], text: str):
     with pytest.raises(ConfigError) as caught:
         Ladder(**settings)
     assert str(caught.value) == text
@@ -261,7 +265,7 @@ LADDERS = st.builds(
 
 
 @given(ladder=LADDERS, triggers=st.lists(st.sampled_from(TRIGGERS), min_size=1))
-def test_a_run_of_failures_only_stops_within_a_bound(ladder: Ladder, triggers: list[Trigger]):
+def test_a_run_with_only_failures_stops_within_a_bound(ladder: Ladder, triggers: list[Trigger]):
     counted = [trigger for trigger in triggers if trigger in ladder.triggers and trigger != "verify_failed"]
     bound = sum(ladder.triggers.values()) * len(ladder.rungs) + 1
     position, steps = BOTTOM, 0
@@ -274,19 +278,17 @@ def test_a_run_of_failures_only_stops_within_a_bound(ladder: Ladder, triggers: l
         position = decision.position
 
 
-@given(ladder=LADDERS, happenings=st.lists(st.sampled_from([*TRIGGERS, "progress", "reask"]), max_size=60))
-def test_whatever_happens_a_run_never_stands_on_a_constrained_rung_and_never_leaves_a_pinned_one_downwards(
-    ladder: Ladder, happenings: list[str]
-):
+@given(ladder=LADDERS, inputs=st.lists(st.sampled_from([*TRIGGERS, "progress", "reask"]), max_size=60))
+def test_a_run_is_never_on_a_constrained_rung_and_never_comes_down_when_pinned(ladder: Ladder, inputs: list[str]):
     position, downs = BOTTOM, 0
-    for happening in happenings:
+    for step in inputs:
         before = position
-        if happening == "progress":
+        if step == "progress":
             decision = progressed(ladder, position)
-        elif happening == "reask":
+        elif step == "reask":
             decision = before_feedback(ladder, position, "invalid_call")
         else:
-            decision = failed(ladder, position, happening)
+            decision = failed(ladder, position, step)
         position = decision.position
         moved = current(ladder, position).effort != current(ladder, before).effort
         assert not current(ladder, position).constrained
@@ -304,9 +306,9 @@ def test_whatever_happens_a_run_never_stands_on_a_constrained_rung_and_never_lea
             assert decision.action.rung.effort == ((named and named[0]) or current(ladder, position).effort)
             assert decision.action.rung.constrained
             assert not decision.action.rung.fresh_context
-    # Each way down with a switch needs one that is left over.
-    assert downs <= len(happenings) // ladder.hold_steps
+    # The run comes down only after `hold_steps` steps with progress.
+    assert downs <= len(inputs) // ladder.hold_steps
 
 
-def test_positions_are_values():
+def test_positions_compare_by_value():
     assert Position(counts=MappingProxyType({"repeat": 1})) == Position(counts={"repeat": 1})

@@ -277,7 +277,7 @@ REFUSALS = {
     ),
     "prompt: a\nescalation: {rungs: []}": ("task.yaml:2: A ladder needs at least one rung, such as {effort: none}."),
     "prompt: a\nescalation:\n  triggers: {repeat: -1}": (
-        "task.yaml:3: The threshold of `repeat` is -1; it must be 1 or more. Leave it out for never."
+        "task.yaml:3: The threshold of `repeat` is -1; it must be 1 or more. To disable it, leave it out."
     ),
     "prompt: a\nverify: {timeout_s: 3}": "task.yaml:2: `verify.command` is missing. Add it.",
     "prompt: a\nverify: ' '": "task.yaml:2: `verify.command` is empty. Give a shell command, such as: pytest -q",
