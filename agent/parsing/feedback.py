@@ -19,8 +19,8 @@ def feedback(invalid: InvalidCall, *, attempt: int, same_as_before: bool, toolbo
         same_as_before: the same call failed before; the text then adds an example and a way out.
         toolbox: the tools of the run.
     """
-    known = invalid.tool is not None and invalid.kind != "unknown_tool"
-    name = quoted(invalid.call.name if known else invalid.raw.name)
+    is_known = invalid.tool is not None and invalid.kind != "unknown_tool"
+    name = quoted(invalid.call.name if is_known else invalid.raw.name)
     times = f" (attempt {attempt})" if attempt > 1 else ""
     wrong = _what_is_wrong(invalid, name, times, toolbox)
     if not same_as_before:

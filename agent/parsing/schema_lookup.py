@@ -104,8 +104,10 @@ def _without_descriptions(node: JsonValue, *, named: bool = False) -> JsonValue:
         return [_without_descriptions(item) for item in node]
     if not isinstance(node, dict):
         return node
-    kept = {key: value for key, value in node.items() if named or key not in {"description", "examples"}}
-    return {key: _without_descriptions(value, named=key == "properties" and not named) for key, value in kept.items()}
+    remaining = {key: value for key, value in node.items() if named or key not in {"description", "examples"}}
+    return {
+        key: _without_descriptions(value, named=key == "properties" and not named) for key, value in remaining.items()
+    }
 
 
 _FORMATS = {

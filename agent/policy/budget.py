@@ -10,7 +10,7 @@ from .limits import Limits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
-    """What a run has used so far; fields with a limit have its name."""
+    """What a run has used so far; a field that has a limit is named like it."""
 
     steps: int = 0
     tool_calls: int = 0

@@ -103,8 +103,8 @@ def failed(ladder: Ladder, position: Position, trigger: Trigger) -> Decision:
 def progressed(ladder: Ladder, position: Position) -> Decision:
     """Count one step with progress; come down when the effort has been held long enough."""
     # Work between two verifications is progress but no proof: only a passed verification would clear that count.
-    kept = {trigger: count for trigger, count in position.counts.items() if trigger == "verify_failed"}
-    good = replace(position, counts=MappingProxyType(kept), good_steps=position.good_steps + 1)
+    counts = {trigger: count for trigger, count in position.counts.items() if trigger == "verify_failed"}
+    good = replace(position, counts=MappingProxyType(counts), good_steps=position.good_steps + 1)
     may_come_down = (
         position.rung > 0
         and not position.pinned

@@ -35,7 +35,7 @@ class Tool:
     name: str
     description: str
     parameters: JsonObject
-    """JSON Schema of the arguments object; `additionalProperties` is false."""
+    """JSON Schema of the arguments object; `additionalProperties` is false unless the author set it."""
     arguments: Arguments
     body: ToolBody
     """Called with the value from `arguments.check` and the context; returns text, a pydantic model, an Image, or
@@ -261,7 +261,7 @@ def checked_name(name: str) -> str:
     suggestion = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:64] or "tool"
     msg = (
         f"Tool name {name!r} is not allowed: it must be 1 to 64 characters of A-Z, a-z, 0-9, underscore and dash. "
-        f"Rename the tool, such as @tool(name={suggestion!r})."
+        f"Set another name, such as @tool(name={suggestion!r})."
     )
     raise ConfigError(msg)
 

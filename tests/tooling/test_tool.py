@@ -273,5 +273,5 @@ def test_a_name_that_mistral_refuses_is_refused_with_a_suggestion(name: str, sug
         tool(name=name)(undescribed)
     assert str(caught.value) == (
         f"Tool name {name!r} is not allowed: it must be 1 to 64 characters of A-Z, a-z, 0-9, underscore and dash. "
-        f"Rename the tool, such as @tool(name={suggestion!r})."
+        f"Set another name, such as @tool(name={suggestion!r})."
     )
