@@ -27,12 +27,12 @@ VIOLATIONS = [
     ("serving: a room imports only from rooms below it", "serving/capacity/gpus.py", "import serving.doctor"),
     ("serving: a room imports only from rooms below it", "serving/newcomer.py", ""),
     ("tools import only the front door of agent", "tools/shell.py", "import agent.tooling.tool"),
-    ("tools import only the front door of agent", "tools/_texts.py", "import agent.messages"),
+    ("tools import only the front door of agent", "tools/_text.py", "import agent.messages"),
     ("tools import only the front door of agent", "tools/__init__.py", "import serving"),
     ("only agent.model.http imports openai", "agent/model/retry.py", "import openai"),
     ("no import cycles, between rooms or inside one", "agent/policy/limits.py", "import agent.policy.budget"),
     ("no import cycles, between rooms or inside one", "serving/capacity/models.py", "import serving.capacity.sizing"),
-    ("no import cycles, between rooms or inside one", "tools/_texts.py", "import tools.files"),
+    ("no import cycles, between rooms or inside one", "tools/_text.py", "import tools.files"),
     ("the tool modules are independent of each other", "tools/shell.py", "import tools.files"),
 ]  # fmt: skip
 

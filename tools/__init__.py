@@ -1,4 +1,4 @@
-"""Ready tools for coding and debugging agents; names them only, and imports none of their modules."""
+"""Ready tools for coding and debugging agents; lists their names and imports none of their modules."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -31,4 +31,4 @@ BUILTIN_TOOLS: Mapping[str, str] = MappingProxyType(
         "write_file": "tools.files:write_file",
     }
 )
-"""Short name of each ready tool to its reference, `module:function`; sorted."""
+"""Map of each ready tool's short name to its `module:function` reference; sorted."""

@@ -1,4 +1,4 @@
-"""What the tools of a run wrote and read, so that a change can be undone, and a file that changed meanwhile is seen."""
+"""Record what a run's tools read and wrote, to undo changes and to detect changes made by others; not persisted."""
 
 from __future__ import annotations
 
@@ -11,128 +11,129 @@ from agent import ToolError
 
 from . import _paths
 
-MOST_CHANGES = 50
-"""Older ones can no longer be undone."""
-MAX_KEPT_BYTES = 20_000_000
-"""Of one file; the change of a larger one cannot be undone."""
+MAX_CHANGES = 50
+"""Older changes can no longer be undone."""
+MAX_UNDO_BYTES = 20_000_000
+"""The change of a larger file cannot be undone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One call's effect on files."""
+    """The effect of one call on files."""
 
     before: Mapping[_paths.Inside, bytes | None]
-    """Content of each file before it. None: there was no such file."""
+    """Content of each file before the call. None means that it did not exist."""
     after: Mapping[_paths.Inside, bytes | None]
-    """Content of each file after it. None: it was removed."""
-    lost: _paths.Inside | None
-    """A file that was too large to keep, or could not be read. None: there was none."""
+    """Content of each file after the call. None means that it was removed."""
+    unsaved: _paths.Inside | None
+    """A file whose old content was too large to save or could not be read. None means that all were saved."""
 
 
 @dataclass
 class Changes:
-    """The changes of a run, the newest last."""
+    """The changes of a run, newest last."""
 
     done: list[Change] = field(default_factory=list[Change])
     _seen: dict[_paths.Inside, bytes] = field(default_factory=dict[_paths.Inside, bytes])
-    """SHA-256 of each file as the model saw it last."""
+    """SHA-256 of each file as the model last saw it."""
 
-    def saw(self, path: _paths.Inside, data: bytes) -> None:
-        """Remember what the model was shown of a file, or wrote to it."""
+    def record_seen(self, path: _paths.Inside, data: bytes) -> None:
+        """Record the content of a file that the model read or wrote."""
         self._seen[path] = hashlib.sha256(data).digest()
 
     def check_unchanged(self, workspace: Path, path: _paths.Inside) -> None:
-        """Refuse to write over what the model does not know.
+        """Refuse to overwrite content that the model has not seen.
 
         Raises:
-            ToolError: the file is no longer as it was when the model read or wrote it.
+            ToolError: the file has changed since the model read or wrote it.
         """
-        now = content(workspace, path) if path in self._seen else None
-        if now is not None and hashlib.sha256(now).digest() != self._seen[path]:
+        data = read_content(workspace, path) if path in self._seen else None
+        if data is not None and hashlib.sha256(data).digest() != self._seen[path]:
             msg = f'"{path}" has changed since you read it: something else wrote to it. Read it again, then write.'
             raise ToolError(msg)
 
     def apply(self, workspace: Path, after: Mapping[_paths.Inside, bytes | None]) -> None:
-        """Write or remove files, all or none, and remember how they were.
+        """Write or remove files, all or none, and save their old content.
 
         Raises:
-            ToolError: one of them cannot be written; those before it are put back.
+            ToolError: one of them cannot be written; those already written are restored.
         """
         before: dict[_paths.Inside, bytes | None] = {}
-        lost: _paths.Inside | None = None
+        unsaved: _paths.Inside | None = None
         for path in after:
             try:
-                before[path] = found = content(workspace, path)
-            except ToolError:  # whether it may be written is another question, which the write answers
-                before[path], lost = None, path
+                before[path] = data = read_content(workspace, path)
+            except ToolError:  # unreadable, but it may still be writable
+                before[path], unsaved = None, path
             else:
-                lost = path if found is not None and len(found) > MAX_KEPT_BYTES else lost
-        if lost is not None and len(after) > 1:
-            msg = f'"{lost}" cannot be kept while it is changed together with others. Change it with a command.'
+                unsaved = path if data is not None and len(data) > MAX_UNDO_BYTES else unsaved
+        if unsaved is not None and len(after) > 1:
+            msg = (
+                f'"{unsaved}" is larger than {MAX_UNDO_BYTES:,} bytes or cannot be read, so it cannot be changed '
+                "together with other files; nothing was changed. Change it with a shell command."
+            )
             raise ToolError(msg)
         written: list[_paths.Inside] = []
         try:
             for path, data in after.items():
-                _put(workspace, path, data)
+                _write_or_remove(workspace, path, data)
                 written.append(path)
         except ToolError:
             for path in reversed(written):
-                _put(workspace, path, before[path])
+                _write_or_remove(workspace, path, before[path])
             raise
-        self.done = [*self.done, Change(before=before, after=dict(after), lost=lost)][-MOST_CHANGES:]
-        self._note(after)
+        self.done = [*self.done, Change(before=before, after=dict(after), unsaved=unsaved)][-MAX_CHANGES:]
+        self._update_seen(after)
 
     def undo(self, workspace: Path) -> Change:
-        """Put back what the last change found.
+        """Restore the files to their state before the last change.
 
         Raises:
-            ToolError: there is none, or one of its files was changed since.
+            ToolError: there is no change, an old content was not saved, or a file was changed since.
         """
         if not self.done:
-            msg = "There is no change to undo: no file was written by a tool of this run, or all are undone."
+            msg = "There is no change to undo: tools changed no file in this run, or every change is already undone."
             raise ToolError(msg)
         last = self.done[-1]
-        if last.lost is not None:
+        if last.unsaved is not None:
             self.done.pop()
             msg = (
-                f'The last change cannot be undone: "{last.lost}" could not be kept, for it was larger than '
-                f"{MAX_KEPT_BYTES:,} bytes or not readable. Another call undoes the change before it."
+                f'The last change cannot be undone: "{last.unsaved}" was larger than {MAX_UNDO_BYTES:,} bytes or not '
+                "readable, so its old content was not saved. Call undo_change again to undo the change before it."
             )
             raise ToolError(msg)
         for path, data in last.after.items():
-            if content(workspace, path) != data:
-                msg = (
-                    f'The last change cannot be undone: "{path}" was changed by something else since. Edit it instead.'
-                )
+            if read_content(workspace, path) != data:
+                msg = f'The last change cannot be undone: something else changed "{path}" since. Edit it instead.'
                 raise ToolError(msg)
         for path, data in last.before.items():
-            _put(workspace, path, data)
+            _write_or_remove(workspace, path, data)
         self.done.pop()
-        self._note(last.before)
+        self._update_seen(last.before)
         return last
 
-    def _note(self, now: Mapping[_paths.Inside, bytes | None]) -> None:
-        for path, data in now.items():
+    def _update_seen(self, contents: Mapping[_paths.Inside, bytes | None]) -> None:
+        for path, data in contents.items():
             if data is None:
                 self._seen.pop(path, None)
             else:
-                self.saw(path, data)
+                self.record_seen(path, data)
 
 
-def content(workspace: Path, path: _paths.Inside) -> bytes | None:
-    """Return what a file holds, of a large one the first `MAX_KEPT_BYTES` + 1. None: there is no such file.
+def read_content(workspace: Path, path: _paths.Inside) -> bytes | None:
+    """Return the first `MAX_UNDO_BYTES` + 1 bytes of a file. None means that it does not exist.
 
     Raises:
-        ToolError: it cannot be read.
+        ToolError: the file cannot be read.
     """
     if not _paths.exists(workspace, path):
         return None
     with _paths.open_file(workspace, path) as file:
-        return file.read(MAX_KEPT_BYTES + 1)
+        return file.read(MAX_UNDO_BYTES + 1)
 
 
-def _put(workspace: Path, path: _paths.Inside, data: bytes | None) -> None:
+def _write_or_remove(workspace: Path, path: _paths.Inside, data: bytes | None) -> None:
     if data is None:
         _paths.remove(workspace, path)
     else:
-        _paths.write_whole(workspace, path, data)
+        _paths.replace_file(workspace, path, data)

@@ -1,4 +1,4 @@
-"""What tools need to word a command: a shell's arguments, the Python of an environment, an exit code in words."""
+"""Shared by tools that run commands: a shell's arguments, the Python of an environment, an exit code in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent import ToolError
 
 
 def shell_argv(command: str) -> tuple[str, ...]:
-    """Return the argument list that runs `command` in a shell: bash where there is one, else sh."""
+    """Return the argument list that runs `command` in a shell: bash if present, else sh."""
     bash = Path("/bin/bash")
     return (str(bash) if bash.exists() else "/bin/sh", "-c", command)
 
@@ -20,7 +20,7 @@ def python_of(env: Mapping[str, str]) -> str:
     """Return the Python of an environment.
 
     Raises:
-        ToolError: there is none on its PATH.
+        ToolError: its PATH has none.
     """
     found = next(filter(None, (shutil.which(name, path=env.get("PATH")) for name in ("python", "python3"))), None)
     if found is None:
@@ -29,8 +29,8 @@ def python_of(env: Mapping[str, str]) -> str:
     return found
 
 
-def ended(code: int) -> str:
-    """Word how a program ended: `exit code 3`, or by which signal."""
+def describe_exit(code: int) -> str:
+    """Describe how a program ended: `exit code 3`, plus the signal that killed it, if any."""
     return f"exit code {code}" if code >= 0 else f"exit code {128 - code} (killed by {_signal_name(-code)})"
 
 

@@ -1,4 +1,4 @@
-"""Speak the Debug Adapter Protocol with an adapter over its standard streams; knows no debugger and no program.
+"""Exchange Debug Adapter Protocol messages with an adapter over its standard streams; specific to no debugger.
 
 Source: Debug Adapter Protocol 1.71, https://microsoft.github.io/debug-adapter-protocol/specification, read 2026-11.
 """
@@ -15,26 +15,26 @@ from typing import Any
 from agent import Launch, kill_session
 
 MAX_MESSAGE_BYTES = 20_000_000
-_END_S = 2.0
+_STOP_GRACE_S = 2.0
 
 Body = Mapping[str, Any]
-"""The body of a response or of an event, or the arguments of a request: JSON, as the protocol has it."""
+"""The body of a response or event, or the arguments of a request: JSON, as the protocol defines it."""
 
 
-class AdapterGone(Exception):
-    """Raised when the adapter ended, or does not answer in time."""
+class AdapterClosed(Exception):
+    """Raised when the adapter has ended or does not answer in time."""
 
 
-class Refused(Exception):
-    """Raised when the adapter answers a request with an error; the text is its own."""
+class RequestFailed(Exception):
+    """Raised when the adapter answers a request with an error; the text is the adapter's."""
 
 
 class Adapter:
-    """A running debug adapter: requests go out, events come in."""
+    """A running debug adapter that takes requests and sends events."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._number = 0
+        self._last_seq = 0
         self._waiting: dict[int, asyncio.Future[Body]] = {}
         self._events: asyncio.Queue[tuple[str, Body] | None] = asyncio.Queue()
         self._reading = asyncio.create_task(self._read())
@@ -44,7 +44,7 @@ class Adapter:
         """Start an adapter in a session of its own.
 
         Raises:
-            OSError: it could not be started.
+            OSError: the adapter cannot be started.
         """
         process = await asyncio.create_subprocess_exec(
             *launch.argv,
@@ -60,48 +60,48 @@ class Adapter:
         return cls(process)
 
     def send(self, command: str, arguments: Body) -> asyncio.Future[Body]:
-        """Send a request; the future is its answer's body, or `Refused`, or `AdapterGone`."""
-        self._number += 1
-        request = {"seq": self._number, "type": "request", "command": command, "arguments": dict(arguments)}
+        """Send a request; the future holds the body of its response, or raises `RequestFailed` or `AdapterClosed`."""
+        self._last_seq += 1
+        request = {"seq": self._last_seq, "type": "request", "command": command, "arguments": dict(arguments)}
         body = json.dumps(request).encode()
         answer: asyncio.Future[Body] = asyncio.get_running_loop().create_future()
         if self._reading.done() or self._process.stdin is None:
-            answer.set_exception(AdapterGone())
+            answer.set_exception(AdapterClosed())
             return answer
-        self._waiting[self._number] = answer
+        self._waiting[self._last_seq] = answer
         self._process.stdin.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
         return answer
 
-    async def ask(self, command: str, arguments: Body, *, timeout_s: float) -> Body:
-        """Send a request and wait for its answer.
+    async def request(self, command: str, arguments: Body, *, timeout_s: float) -> Body:
+        """Send a request and wait for its response.
 
         Raises:
-            Refused: the adapter says no.
-            AdapterGone: it ended, or said nothing for `timeout_s` seconds.
+            RequestFailed: the adapter answers with an error.
+            AdapterClosed: the adapter has ended, or does not answer within `timeout_s` seconds.
         """
         try:
             async with asyncio.timeout(timeout_s):
                 return await self.send(command, arguments)
         except TimeoutError as error:
-            raise AdapterGone from error
+            raise AdapterClosed from error
 
-    async def event(self) -> tuple[str, Body]:
-        """Wait for the next event: its name and its body.
+    async def next_event(self) -> tuple[str, Body]:
+        """Wait for the next event and return its name and body.
 
         Raises:
-            AdapterGone: it ended.
+            AdapterClosed: the adapter has ended.
         """
-        found = await self._events.get()
-        if found is None:
-            self._events.put_nowait(None)  # for whoever asks again
-            raise AdapterGone
-        return found
+        event = await self._events.get()
+        if event is None:
+            self._events.put_nowait(None)  # for the next caller
+            raise AdapterClosed
+        return event
 
     async def aclose(self) -> None:
-        """End the adapter and all that it started."""
+        """Stop the adapter and everything that it started."""
         kill_session(self._process.pid)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_END_S):
+            async with asyncio.timeout(_STOP_GRACE_S):
                 await self._process.wait()
         self._reading.cancel()
         with suppress(asyncio.CancelledError):
@@ -109,7 +109,7 @@ class Adapter:
 
     async def _read(self) -> None:
         stream = self._process.stdout
-        assert stream is not None, "it was started with a pipe"
+        assert stream is not None, "the adapter was started with a pipe"
         try:
             while True:
                 length = 0
@@ -119,16 +119,16 @@ class Adapter:
                         length = min(int(value), MAX_MESSAGE_BYTES)
                 if not length:
                     return
-                self._take(json.loads(await stream.readexactly(length)))
+                self._dispatch(json.loads(await stream.readexactly(length)))
         except (asyncio.IncompleteReadError, ValueError, OSError):
             return
         finally:
             for answer in self._waiting.values():
                 if not answer.done():
-                    answer.set_exception(AdapterGone())
+                    answer.set_exception(AdapterClosed())
             self._events.put_nowait(None)
 
-    def _take(self, message: Body) -> None:
+    def _dispatch(self, message: Body) -> None:
         if message["type"] == "event":
             self._events.put_nowait((message["event"], message.get("body") or {}))
         elif message["type"] == "response":
@@ -138,4 +138,4 @@ class Adapter:
             if message["success"]:
                 answer.set_result(message.get("body") or {})
             else:
-                answer.set_exception(Refused(message.get("message") or "no reason is given"))
+                answer.set_exception(RequestFailed(message.get("message") or "no reason given"))

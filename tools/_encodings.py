@@ -1,4 +1,4 @@
-"""Turn the bytes of a file into text and back, byte for byte; name what is no text. Pure, touches no file."""
+"""Decode the bytes of a file and encode them again without losing one; refuse binary data. Pure, touches no file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from agent import ToolError
 
-# Binary files show a NUL early; git looks at the same length.
+# Binary files contain a NUL early; git checks the same length.
 SNIFF_BYTES = 8_000
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-# In one of the first two lines, as Python and editors read it: https://peps.python.org/pep-0263/.
+_BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+# In one of the first two lines, where Python and editors look for it: https://peps.python.org/pep-0263/.
 _DECLARED = re.compile(rb"\A(?:.*\n)?.*?coding[:=][ \t]*([-\w.]+)")
-# First bytes as file(1) knows them: https://github.com/file/file/tree/master/magic/Magdir.
+# First bytes, as in file(1): https://github.com/file/file/tree/master/magic/Magdir.
 _KINDS = (
     (b"\x7fELF", "an ELF program or library", "readelf -h"),
     (b"MZ", "a Windows program", "file"),
@@ -33,15 +33,15 @@ _KINDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """The text of a file, its byte-order mark and line endings as they are."""
+    """The text of a file, with its byte-order mark and line endings unchanged."""
 
     text: str
     encoding: str = "utf-8"
-    """The codec that makes the same bytes of it again."""
+    """The codec that encodes the text to the same bytes again."""
 
     @property
     def note(self) -> str:
-        """What is unusual about it, for whoever reads it; empty: nothing."""
+        """A note on an encoding other than UTF-8; empty for UTF-8."""
         if self.encoding == "utf-8":
             return ""
         shown = "not UTF-8: each byte is shown as a Latin-1 character" if self.encoding == "latin-1" else self.encoding
@@ -49,37 +49,48 @@ class Decoded:
 
 
 def is_binary(data: bytes) -> bool:
-    """Say whether data looks like anything but text; a PDF file may begin with much of that."""
-    marked = data.startswith(tuple(_MARKS)) and not data.startswith(codecs.BOM_UTF32_LE)
-    return data.startswith(b"%PDF-") or (b"\0" in data[:SNIFF_BYTES] and not marked)
+    """Return whether data is binary; a PDF file is, even if it begins with a lot of text."""
+    has_bom = data.startswith(tuple(_BOMS)) and not data.startswith(codecs.BOM_UTF32_LE)
+    return data.startswith(b"%PDF-") or (b"\0" in data[:SNIFF_BYTES] and not has_bom)
 
 
-def decoded(data: bytes, shown: str) -> Decoded:
-    """Return the text of a file: UTF-8, else what its mark or its first lines say, else Latin-1, which loses nothing.
+def decode(data: bytes, path: str) -> Decoded:
+    """Decode a file: by its byte-order mark, else as UTF-8, else as its first lines declare, else as Latin-1.
+
+    Latin-1 loses no byte.
+
+    Args:
+        data: the content of the file.
+        path: the file's path, for the message.
 
     Raises:
-        ToolError: it is binary; `shown` is the path to name.
+        ToolError: the data is binary.
     """
     if is_binary(data):
-        kind, look = next(
-            ((f", {kind}", look) for start, kind, look in _KINDS if data.startswith(start)), ("", "xxd | head")
+        kind, command = next(
+            ((f", {kind}", command) for start, kind, command in _KINDS if data.startswith(start)), ("", "xxd | head")
         )
-        msg = f'"{shown}" is a binary file{kind}, not text. Look at it with a command such as `{look}`.'
+        msg = f'"{path}" is a binary file{kind}, not text. Look at it with a command such as `{command}`.'
         raise ToolError(msg)
-    marked = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), None)
-    declared = _declared(data)
-    # What is plain ASCII is as it is declared, for what will be added to it; what is UTF-8 beyond that is UTF-8.
-    for encoding in (marked, declared if data.isascii() else "", "utf-8", declared):
-        if encoding and (text := _text(data, encoding)) is not None:
+    from_bom = next((encoding for bom, encoding in _BOMS.items() if data.startswith(bom)), None)
+    declared = _declared_encoding(data)
+    # Plain ASCII takes the declared encoding, which later edits then use; anything else that is valid UTF-8 is UTF-8.
+    for encoding in (from_bom, declared if data.isascii() else "", "utf-8", declared):
+        if encoding and (text := _decode_exactly(data, encoding)) is not None:
             return Decoded(text=text, encoding=encoding)
     return Decoded(text=data.decode("latin-1"), encoding="latin-1")
 
 
-def encoded(text: str, encoding: str, what: str) -> bytes:
-    """Return the bytes of a text.
+def encode(text: str, encoding: str, what: str) -> bytes:
+    """Encode a text.
+
+    Args:
+        text: the text.
+        encoding: the name of a codec.
+        what: the name of the text, for the message.
 
     Raises:
-        ToolError: a character of it cannot be written so; `what` names the text.
+        ToolError: a character cannot be encoded.
     """
     try:
         return text.encode(encoding)
@@ -95,10 +106,10 @@ def encoded(text: str, encoding: str, what: str) -> bytes:
         raise ToolError(msg) from error
 
 
-def _declared(data: bytes) -> str:
-    """Return the encoding that the first lines name; empty: none, or none that ASCII text looks the same in."""
+def _declared_encoding(data: bytes) -> str:
+    """Return the encoding that the first lines declare; empty if there is none or it is not a superset of ASCII."""
     found = _DECLARED.match(data)
-    if found is None or b"escape" in found[1]:  # Python's own, for what stands between quotes
+    if found is None or b"escape" in found[1]:  # unicode_escape and its kind are for Python string literals
         return ""
     ascii_text = bytes(range(128))
     try:
@@ -108,10 +119,10 @@ def _declared(data: bytes) -> str:
         return ""
 
 
-def _text(data: bytes, encoding: str) -> str | None:
-    """Decode data. None: it is not in this encoding, or would not become the same bytes again."""
+def _decode_exactly(data: bytes, encoding: str) -> str | None:
+    """Decode data. None means that it is not in this encoding, or would not encode to the same bytes again."""
     try:
         text = data.decode(encoding)
         return text if text.encode(encoding) == data else None
-    except (LookupError, ValueError):  # an unknown name; no text
+    except (LookupError, ValueError):  # an unknown codec, or one that does not decode to text
         return None

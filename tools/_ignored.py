@@ -1,4 +1,4 @@
-"""What the .gitignore files of a workspace name: left out of listings and searches, and counted where it is listed."""
+"""Find and count the files that .gitignore excludes from listings and searches; does not walk the folders itself."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from . import _paths
 
 
 class Ignored:
-    """Leaves out of a walk what .gitignore names."""
+    """The .gitignore rules for one walk through the workspace."""
 
     def __init__(self, workspace: Path, top: _paths.Inside) -> None:
-        """Begin to walk.
+        """Prepare to walk a folder.
 
         Args:
-            workspace: the run's.
-            top: the folder that was asked for; nothing below it is left out if it is itself named.
+            workspace: the run's workspace.
+            top: the folder to walk; if it is itself ignored, nothing below it is skipped.
         """
 
         def read(path: str) -> bytes | None:
@@ -28,12 +28,12 @@ class Ignored:
                 return None
 
         self._rules = GitIgnore(read)
-        self._asked_for = top != "." and self._rules.names(top, is_folder=True)
+        self._top_is_ignored = top != "." and self._rules.names(top, is_folder=True)
         self.count = 0
-        """How many were left out."""
+        """Number of files and folders skipped."""
 
-    def leaves_out(self, relative: _paths.Inside, *, is_folder: bool) -> bool:
-        """Tell whether a file or folder is left out, and count it."""
-        found = not self._asked_for and self._rules.names(relative, is_folder=is_folder)
-        self.count += found
-        return found
+    def skips(self, relative: _paths.Inside, *, is_folder: bool) -> bool:
+        """Return whether to skip a file or folder, and count it if so."""
+        skip = not self._top_is_ignored and self._rules.names(relative, is_folder=is_folder)
+        self.count += skip
+        return skip

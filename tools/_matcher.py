@@ -1,8 +1,8 @@
-"""Match a regular expression against lines, as a process of its own that can be killed; imports no package of ours.
+"""Match a regular expression against lines in a separate process that can be killed; imports only the standard library.
 
-stdin: the pattern, then for each file its name, each followed by its data: a line with the length in bytes, and the
-bytes. stdout: one line per match, `name:line: text`; nothing else. Exit codes: 0 done, 2 bad pattern (the reason is on
-stdout), 3 stopped at the most matches it may report.
+stdin: the pattern, then the name and the content of each file, each sent as a line with its length in bytes and then
+the bytes. stdout: one line per match, `name:line: text`, and nothing else. Exit codes: 0 done, 2 bad pattern (the
+reason is on stdout), 3 stopped after `MAX_MATCHES` matches.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ MAX_MATCHES = 100
 MAX_LINE_CHARS = 300
 
 
-def main(source: BinaryIO, answer: BinaryIO) -> int:
-    """Read the request from `source`, write the matches to `answer`, return the exit code."""
-    wanted = _frame(source) or b""
+def main(source: BinaryIO, output: BinaryIO) -> int:
+    """Read the request from `source`, write the matches to `output` and return the exit code."""
+    expression = _read_frame(source) or b""
     try:
-        pattern = re.compile(wanted.decode())
+        pattern = re.compile(expression.decode())
     except (re.error, OverflowError, RecursionError) as error:
-        answer.write(str(error).encode())
+        output.write(str(error).encode())
         return 2
     count = 0
-    while (name := _frame(source)) is not None:
-        text = (_frame(source) or b"").decode()
+    while (name := _read_frame(source)) is not None:
+        text = (_read_frame(source) or b"").decode()
         for number, line in enumerate(text.split("\n"), 1):
             found = pattern.search(line.removesuffix("\r"))
             if found is None:
@@ -34,18 +34,18 @@ def main(source: BinaryIO, answer: BinaryIO) -> int:
                 return 3
             count += 1
             shown = _cut(line.removesuffix("\r"), found.start())
-            answer.write(b"%s:%d: %s\n" % (name, number, shown.encode()))
-            answer.flush()  # what is found before a kill is still shown
+            output.write(b"%s:%d: %s\n" % (name, number, shown.encode()))
+            output.flush()  # matches found before a kill are still shown
     return 0
 
 
-def _frame(source: BinaryIO) -> bytes | None:
+def _read_frame(source: BinaryIO) -> bytes | None:
     length = source.readline()
     return source.read(int(length)) if length else None
 
 
 def _cut(line: str, start: int) -> str:
-    """Return the line, or the part of a long one around the match."""
+    """Return the line, or of a long line the part around the match."""
     if len(line) <= MAX_LINE_CHARS:
         return line
     first = max(0, min(start - MAX_LINE_CHARS // 3, len(line) - MAX_LINE_CHARS))

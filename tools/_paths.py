@@ -1,4 +1,4 @@
-"""Read, write and list inside a workspace by the paths a model gives; every refusal is a ToolError it can act on."""
+"""Read, write and list files in a workspace by paths from a model; every refusal is a ToolError it can act on."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ from agent import ToolError
 
 from ._safe_open import Outside, Protected, Spot, find_beneath, inside_of, open_beneath
 
-MAX_PATH_BYTES = 4_000  # PATH_MAX is 4,096 with the workspace's own path in it
+MAX_PATH_BYTES = 4_000  # PATH_MAX is 4,096, including the path of the workspace
 MAX_NAME_BYTES = 255
-# A folder is read no further than this; a million small files must not fill the memory.
+# Read at most this many names of a folder, so that a million small files cannot fill the memory.
 MAX_NAMES = 20_000
 
 EntryKind = Literal["file", "folder", "link", "other"]
 
 Inside = NewType("Inside", str)
-"""A path relative to the workspace, checked by `inside` or put together from what a listing named."""
+"""A path relative to the workspace, checked by `inside` or built from the names of a listing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One name in a folder."""
+    """One entry of a folder."""
 
     name: str
     kind: EntryKind
     size_bytes: int
-    """Of a file; 0 for the others."""
+    """Size of a file; 0 for the other kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What a folder holds."""
+    """The contents of a folder."""
 
     entries: tuple[Entry, ...]
     """Sorted by name."""
     complete: bool
-    """False: there are more names than we read."""
+    """False if the folder has more than `MAX_NAMES` entries."""
 
 
 def inside(workspace: Path, path: str) -> Inside:
-    """Return a model's path relative to the workspace, tidied; `.` for the workspace itself.
+    """Return a model's path relative to the workspace, normalized; `.` for the workspace itself.
 
-    `..` is taken by its text, before any link is looked at.
+    `..` is resolved textually, before any symlink is followed.
 
     Raises:
         ToolError: the path is not legal, or leads out of the workspace.
     """
     _check_text(path)
-    tidy = posixpath.normpath(path)
-    relative = inside_of(workspace, tidy) if tidy.startswith("/") else tidy
+    normalized = posixpath.normpath(path)
+    relative = inside_of(workspace, normalized) if normalized.startswith("/") else normalized
     if relative is None or relative == ".." or relative.startswith("../"):
         msg = (
             f'"{path}" is outside the workspace {workspace}. Only files inside it can be reached: '
@@ -71,7 +71,7 @@ def inside(workspace: Path, path: str) -> Inside:
 
 
 def below(folder: Inside, name: str) -> Inside:
-    """Return the path of something a listing of `folder` named."""
+    """Return the path of an entry in a listing of `folder`."""
     return Inside(name if folder == "." else f"{folder}/{name}")
 
 
@@ -79,10 +79,10 @@ def open_file(workspace: Path, relative: Inside) -> BinaryIO:
     """Open a regular file for reading.
 
     Raises:
-        ToolError: there is no such file, it may not be read, or it is something else than a regular file.
+        ToolError: the file does not exist, may not be read, or is not a regular file.
     """
     try:
-        # O_NONBLOCK: a FIFO without a writer would hang the open.
+        # O_NONBLOCK: opening a FIFO without a writer would block.
         descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         refuse(workspace, relative, error)
@@ -93,10 +93,10 @@ def open_file(workspace: Path, relative: Inside) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def write_whole(workspace: Path, relative: Inside, data: bytes) -> None:
-    """Put `data` in the place of the file at once, so that nobody sees half of it; missing folders are made.
+def replace_file(workspace: Path, relative: Inside, data: bytes) -> None:
+    """Write a file atomically, replacing an existing one; create missing folders.
 
-    A replaced file keeps its permission bits, but neither setuid nor setgid. A link stays, its target is replaced.
+    A replaced file keeps its permission bits, except setuid and setgid. Of a symlink, the target is replaced.
 
     Raises:
         ToolError: the path may not be written.
@@ -114,10 +114,10 @@ def write_whole(workspace: Path, relative: Inside, data: bytes) -> None:
 
 
 def exists(workspace: Path, relative: Inside) -> bool:
-    """Say whether there is anything at the path.
+    """Return whether anything exists at the path.
 
     Raises:
-        ToolError: it may not be reached.
+        ToolError: the path may not be reached.
     """
     try:
         os.close(open_beneath(workspace, relative, getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK)))
@@ -129,10 +129,10 @@ def exists(workspace: Path, relative: Inside) -> bool:
 
 
 def remove(workspace: Path, relative: Inside) -> None:
-    """Remove a file, or a link itself.
+    """Remove a file, or a symlink itself.
 
     Raises:
-        ToolError: there is none, or it may not be removed.
+        ToolError: it does not exist, or may not be removed.
     """
     try:
         spot = find_beneath(workspace, relative, to_write=True)
@@ -147,22 +147,22 @@ def remove(workspace: Path, relative: Inside) -> None:
 
 
 def list_folder(workspace: Path, relative: Inside) -> Listing:
-    """List one folder; links are named, not followed.
+    """List one folder; symlinks are listed, not followed.
 
     Raises:
-        ToolError: it is not there, may not be read, or is not a folder.
+        ToolError: it does not exist, may not be read, or is not a folder.
     """
     try:
-        return _listed(workspace, relative)
+        return _scan(workspace, relative)
     except OSError as error:
         refuse(workspace, relative, error)
 
 
 def is_folder(workspace: Path, relative: Inside) -> bool:
-    """Say whether the path is a folder.
+    """Return whether the path is a folder.
 
     Raises:
-        ToolError: there is nothing there, or it may not be reached.
+        ToolError: it does not exist, or may not be reached.
     """
     try:
         descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -174,13 +174,13 @@ def is_folder(workspace: Path, relative: Inside) -> bool:
         os.close(descriptor)
 
 
-def readable(name: str) -> str:
-    """Return a file name that can stand in a line of text: control characters and broken bytes are escaped."""
+def printable(name: str) -> str:
+    """Return a file name that prints on one line: control characters and undecodable bytes are escaped."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]", lambda found: ascii(found[0])[1:-1], name)
 
 
 def refuse(workspace: Path, relative: str, error: OSError) -> NoReturn:
-    """Raise the ToolError that tells the model what the system, or our own rule, has against a path."""
+    """Raise the ToolError that tells the model why the system, or a rule of this module, rejects a path."""
     raise ToolError(_reason(workspace, relative, error)) from error
 
 
@@ -191,7 +191,7 @@ def _reason(workspace: Path, relative: str, error: OSError) -> str:
     if isinstance(error, Protected):
         return f'"{relative}" is in .git, which may not be written. Use git commands for what git keeps there.'
     if error.errno == errno.ENOENT:
-        return f'There is no "{relative}" in the workspace. {_advice(workspace, relative)}'
+        return f'There is no "{relative}" in the workspace. {_suggestion(workspace, relative)}'
     texts = {
         errno.ENOTDIR: "a part of it is not a folder. Call list_files to see what there is.",
         errno.EISDIR: "it is a folder. Call list_files to see its files.",
@@ -205,14 +205,14 @@ def _reason(workspace: Path, relative: str, error: OSError) -> str:
     return f'"{relative}" cannot be used: {text}'
 
 
-def _advice(workspace: Path, relative: str) -> str:
-    """Name what the model may have meant."""
+def _suggestion(workspace: Path, relative: str) -> str:
+    """Return a hint at the path that the model may have meant."""
     folder, name = posixpath.split(relative)
     with suppress(OSError):
-        names = {entry.name.lower(): entry.name for entry in _listed(workspace, folder or ".").entries}
+        names = {entry.name.lower(): entry.name for entry in _scan(workspace, folder or ".").entries}
         close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
         if close:
-            return f'Did you mean "{readable(posixpath.join(folder, names[close[0]]))}"?'
+            return f'Did you mean "{printable(posixpath.join(folder, names[close[0]]))}"?'
     return "Call list_files to see what there is."
 
 
@@ -241,12 +241,12 @@ def _not_a_file(relative: str, mode: int) -> str:
     return f'"{relative}" is not a regular file (a pipe, a socket or a device). Work with other files.'
 
 
-def _listed(workspace: Path, relative: str) -> Listing:
+def _scan(workspace: Path, relative: str) -> Listing:
     descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with os.scandir(descriptor) as found:
-            entries = [_entry(item) for item in itertools.islice(found, MAX_NAMES)]
-            complete = next(found, None) is None
+        with os.scandir(descriptor) as items:
+            entries = [_entry(item) for item in itertools.islice(items, MAX_NAMES)]
+            complete = next(items, None) is None
     finally:
         os.close(descriptor)
     return Listing(entries=tuple(sorted(entries, key=lambda entry: entry.name)), complete=complete)
@@ -259,16 +259,16 @@ def _entry(item: os.DirEntry[str]) -> Entry:
         if item.is_dir(follow_symlinks=False):
             return Entry(name=item.name, kind="folder", size_bytes=0)
         status = item.stat(follow_symlinks=False)
-    except OSError:  # gone meanwhile
+    except OSError:  # removed in the meantime
         return Entry(name=item.name, kind="other", size_bytes=0)
     kind: EntryKind = "file" if stat.S_ISREG(status.st_mode) else "other"
     return Entry(name=item.name, kind=kind, size_bytes=status.st_size if kind == "file" else 0)
 
 
 def _replace(spot: Spot, relative: str, data: bytes) -> None:
-    """Write a new file beside the old one and rename it over it; no link is followed on the way."""
+    """Write a new file in the same folder and rename it over the old one; no symlink is followed."""
     mode = _mode_of(spot, relative)
-    temporary = f".{secrets.token_hex(8)}.tmp"  # not guessable: others may write to this folder too
+    temporary = f".{secrets.token_hex(8)}.tmp"  # unguessable: other processes may write to this folder too
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o666, dir_fd=spot.folder)
     try:
@@ -284,7 +284,7 @@ def _replace(spot: Spot, relative: str, data: bytes) -> None:
 
 
 def _mode_of(spot: Spot, relative: str) -> int | None:
-    """Return the permission bits of the file that is to be replaced. None: there is none."""
+    """Return the permission bits of the file to replace. None means that it does not exist yet."""
     try:
         mode = os.lstat(spot.name, dir_fd=spot.folder).st_mode
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Tell which files cannot match a regular expression, so that they need not be read; ripgrep does it where it is there.
+"""Find the files that may match a regular expression, so that the others need not be read; uses ripgrep if present.
 
-The answer is the same without it: what a file must hold is asked for, and what is left is matched as ever.
+The results are the same without it: it only looks for text that every match contains; the matcher does the rest.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pathlib import Path
 from ._paths import Inside
 
 _TIMEOUT_S = 3.0
-"""Longer than it takes for a gigabyte; what takes longer is no gain."""
-_LEAST_CHARS = 2
-# Escapes that stand for no text of their own. All others (\n, \x41, \1, ...) are left to the matcher.
-_PLACES = frozenset("AbBdDsSwWZ")
+"""Longer than ripgrep needs for a gigabyte; a slower filter saves no time."""
+_MIN_CHARS = 2
+# Letter escapes without literal text of their own. With any other (\n, \x41, \1, ...) the filter is not used.
+_NON_LITERAL_ESCAPES = frozenset("AbBdDsSwWZ")
 _QUANTIFIER = re.compile(r"\{\d*,?\d*\}")
-_SET = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]")
+_CHARACTER_SET = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]")
 
 
 def required_text(pattern: str) -> str:
-    """Return a text that every match of a regular expression holds, the longest found; empty: none for sure."""
+    """Return the longest text found that every match of a regular expression contains; empty if none is certain."""
     if "|" in pattern or "(?" in pattern or not pattern.isascii():
         return ""
     found: list[str] = [""]
@@ -32,16 +32,16 @@ def required_text(pattern: str) -> str:
         character, step = pattern[at], 1
         if character == "\\":
             escaped, step = pattern[at + 1 : at + 2], 2
-            if escaped.isalnum() and escaped not in _PLACES:
+            if escaped.isalnum() and escaped not in _NON_LITERAL_ESCAPES:
                 return ""
             literal = "" if escaped.isalnum() else escaped
         elif character == "[":
-            matched = _SET.match(pattern, at)
+            matched = _CHARACTER_SET.match(pattern, at)
             if matched is None:
                 return ""
             literal, step = "", matched.end() - at
         elif character in "*?{":
-            found[-1] = found[-1][:-1]  # what it follows may be absent
+            found[-1] = found[-1][:-1]  # the character before it may be absent
             matched = _QUANTIFIER.match(pattern, at)
             literal, step = "", matched.end() - at if matched else 1
         else:
@@ -53,13 +53,13 @@ def required_text(pattern: str) -> str:
             found.append("")
         at += step
     longest = max(found, key=len)
-    return longest if len(longest) >= _LEAST_CHARS else ""
+    return longest if len(longest) >= _MIN_CHARS else ""
 
 
-def files_with(text: str, workspace: Path, top: Inside) -> frozenset[str] | None:
-    """Return the files below a folder that hold a text, relative to the workspace. None: ripgrep could not say.
+def files_containing(text: str, workspace: Path, top: Inside) -> frozenset[str] | None:
+    """Return the files below a folder that contain a text, relative to the workspace. None means ripgrep was no help.
 
-    Nothing of what it reads is shown, so it matters not where a link may lead it.
+    Nothing that ripgrep reads is shown, so a symlink that leads out does no harm.
     """
     program = shutil.which("rg")
     if program is None or not text:
@@ -75,6 +75,6 @@ def files_with(text: str, workspace: Path, top: Inside) -> frozenset[str] | None
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if done.returncode not in {0, 1}:  # 2: something could not be read
+    if done.returncode not in {0, 1}:  # 2: a file could not be read
         return None
     return frozenset(os.path.normpath(os.fsdecode(name)) for name in done.stdout.split(b"\0") if name)

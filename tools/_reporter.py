@@ -1,6 +1,6 @@
-"""A pytest plugin that writes what happened as JSON lines; runs in any Python, so it imports nothing of ours.
+"""A pytest plugin that writes test results as JSON lines; imports nothing of ours, so that it runs in any Python.
 
-Loaded by `-p`, in whatever interpreter the workspace's tests run in; the file to write is named by `REPORT_ENV`.
+Loaded by `-p` into the interpreter that runs the workspace's tests; `REPORT_ENV` names the file to write.
 Each line is an object with `event`: `start` and `end` (id), `result` (id, phase, outcome, message, frames, printed),
 `broken` (id, text: a file that could not be collected).
 """
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 REPORT_ENV = "TRAMONTANE_TEST_REPORT"
 """Environment variable that holds the absolute path of the report."""
 
-_MOST_LOCALS = 12
-_MOST_CHARS = 2_000
+_MAX_LOCALS = 12
+_MAX_CHARS = 2_000
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Write down a file that could not be imported, or holds no valid test."""
+    """Write that a file could not be collected."""
     if report.failed:
         _write(event="broken", id=report.nodeid, text=_cut(str(report.longreprtext)))
 
 
 def pytest_runtest_logstart(nodeid: str, location: object) -> None:
-    """Write which test is under way, so that it can be named if the interpreter dies in it."""
+    """Write which test has started, so that it can be named if the interpreter dies in it."""
     _write(event="start", id=nodeid)
 
 
 def pytest_runtest_logfinish(nodeid: str, location: object) -> None:
-    """Write that a test is over, its teardown included."""
+    """Write that a test has ended, including its teardown."""
     _write(event="end", id=nodeid)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write one phase of a test; of the phases that passed, only that of the test itself."""
+    """Write the result of one phase of a test; skip a setup or teardown that passed."""
     if report.passed and report.when != "call":
         return
     outcome = report.outcome
@@ -59,7 +59,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def _failure(longrepr: object) -> dict[str, object]:
-    """Take the exception's text and its frames, the outermost first; a longrepr may also be mere text."""
+    """Return the exception's text and frames, outermost first; a longrepr may also be plain text."""
     crash, traceback = getattr(longrepr, "reprcrash", None), getattr(longrepr, "reprtraceback", None)
     if crash is None or traceback is None:
         return {"message": _cut(str(longrepr))}
@@ -67,15 +67,15 @@ def _failure(longrepr: object) -> dict[str, object]:
 
 
 def _frame(entry: object) -> dict[str, object]:
-    place, shown = getattr(entry, "reprfileloc", None), getattr(entry, "reprlocals", None)
-    # Below the line that was running stand markers of its part, and the exception's text.
+    location, values = getattr(entry, "reprfileloc", None), getattr(entry, "reprlocals", None)
+    # Below the line that was running, pytest prints position markers and the exception's text.
     lines = [line for line in getattr(entry, "lines", []) if line.strip("~^ ") and not line.startswith("E ")]
     return {
-        "path": getattr(place, "path", ""),
-        "line": getattr(place, "lineno", 0),
-        # With --tb=short an entry shows the one line that was running; the last line of longer ones is it.
+        "path": getattr(location, "path", ""),
+        "line": getattr(location, "lineno", 0),
+        # With --tb=short an entry shows only the line that was running; in longer ones it is the last line.
         "code": _cut(lines[-1].lstrip("> ")) if lines else "",
-        "values": [_cut(" ".join(line.split()), 160) for line in shown.lines[:_MOST_LOCALS]] if shown else [],
+        "values": [_cut(" ".join(line.split()), 160) for line in values.lines[:_MAX_LOCALS]] if values else [],
     }
 
 
@@ -83,11 +83,11 @@ def _printed(report: pytest.TestReport) -> str:
     return "\n".join(text.rstrip() for title, text in report.sections if title.startswith("Captured std"))
 
 
-def _cut(text: str, most: int = _MOST_CHARS) -> str:
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+def _cut(text: str, limit: int = _MAX_CHARS) -> str:
+    return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
 
 
 def _write(**facts: object) -> None:
-    # Opened anew each time: the workers of pytest-xdist end without a word, and a killed process loses nothing.
+    # Opened for each line: pytest-xdist workers exit without a hook, and a killed process loses nothing.
     with Path(os.environ[REPORT_ENV]).open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts) + "\n")

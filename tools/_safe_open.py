@@ -1,4 +1,4 @@
-"""Open files below a folder without ever leaving it, races included; raises Outside where a path or link leads out."""
+"""Open files below a folder without ever leaving it, even in a race; raise Outside if a path or symlink leads out."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# The kernel's own bound on the links of one path (path_resolution(7), read 2026-11).
+# The kernel's own limit on the symlinks of one path (path_resolution(7), read 2026-11).
 MAX_LINKS = 40
 
 _SYS_OPENAT2 = 437  # the same on every architecture: numbers from 424 on are shared (Linux 5.6, openat2(2))
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_BENEATH = 0x08
-# A folder is only passed through: O_PATH needs search permission alone, where the system has it.
-_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Folders on the way are only traversed: O_PATH, where the system has it, needs only search permission.
+_TRAVERSE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -28,11 +28,11 @@ class Outside(OSError):
     def __init__(self, link: str | None) -> None:
         super().__init__(errno.EXDEV, "leads outside")
         self.link = link
-        """The link at fault, relative to the folder. None: no link, the path itself."""
+        """The symlink at fault, relative to the folder. None means that the path itself leads out."""
 
 
 class Protected(OSError):
-    """Raised when something is to be written into `.git`."""
+    """Raised when a path to be written is in `.git`."""
 
     def __init__(self) -> None:
         super().__init__(errno.EPERM, "is in .git")
@@ -40,28 +40,28 @@ class Protected(OSError):
 
 @dataclass(frozen=True, kw_only=True)
 class Spot:
-    """Where a path ends after all links: an open folder and a name in it."""
+    """Where a path ends after all symlinks are followed: an open folder and a name in it."""
 
     folder: int
-    """File descriptor of the folder; whoever holds the Spot closes it."""
+    """File descriptor of the folder; the caller closes it."""
     name: str
-    """The last part, never a link when it was looked at; `.` for the folder itself."""
+    """The last part, not a symlink when it was checked; `.` for the folder itself."""
 
 
 def open_beneath(root: Path, relative: str, flags: int) -> int:
-    """Open `relative` below `root` and return the descriptor; links are followed as long as they stay inside.
+    """Open `relative` below `root` and return the descriptor; symlinks are followed as long as they stay inside.
 
     Raises:
-        Outside: the path or one of its links leads out.
-        OSError: whatever the system says.
+        Outside: the path or one of its symlinks leads out.
+        OSError: any other error of the system.
     """
     flags |= os.O_CLOEXEC
     top = os.open(root, _ROOT)
     try:
         return _openat2(top, relative, flags)
     except OSError as error:
-        # ENOSYS: no such call here; EPERM: a seccomp filter that does not know it. EXDEV is also the answer to an
-        # absolute link that stays inside, and EAGAIN to a rename at the same time: the walk decides those.
+        # ENOSYS: the kernel lacks the call. EPERM: a seccomp filter does not know it. EXDEV is also returned for an
+        # absolute symlink that stays inside, and EAGAIN for a concurrent rename: the walk decides those.
         if error.errno not in {errno.ENOSYS, errno.EPERM, errno.EXDEV, errno.EAGAIN}:
             raise
     finally:
@@ -74,26 +74,27 @@ def open_beneath(root: Path, relative: str, flags: int) -> int:
 
 
 def find_beneath(root: Path, relative: str, *, to_write: bool = False) -> Spot:
-    """Walk to the last part of `relative`, one folder at a time, each opened without following links.
+    """Walk to the last part of `relative`, opening one folder at a time without following symlinks.
 
-    The last part need not exist. `to_write`: make the missing folders on the way, and stay out of `.git`.
+    The last part need not exist. `to_write` creates the missing folders on the way and refuses `.git`.
 
     Raises:
-        Outside: the path or one of its links leads out.
-        Protected: it leads into `.git`, and is to be written.
-        OSError: whatever the system says.
+        Outside: the path or one of its symlinks leads out.
+        Protected: `to_write` is set and the path leads into `.git`.
+        OSError: any other error of the system.
     """
     walk = _Walk(root, to_write=to_write)
     try:
-        return walk.go(relative)
+        return walk.resolve(relative)
     except BaseException:
         walk.close()
         raise
 
 
 class _Walk:
-    """The folders passed so far, all held open: `..` goes back to the one we came from, never to the kernel's idea
-    of a parent, so that a folder renamed meanwhile cannot lead out.
+    """The folders traversed so far, all held open.
+
+    `..` returns to the previous one, not to the kernel's parent, so that a folder renamed meanwhile cannot lead out.
     """
 
     def __init__(self, root: Path, *, to_write: bool) -> None:
@@ -105,21 +106,21 @@ class _Walk:
         self._links = 0
         self._link: str | None = None
 
-    def go(self, relative: str) -> Spot:
+    def resolve(self, relative: str) -> Spot:
         self._pending = relative.split("/")[::-1]
         name = "."
         while self._pending:
             part = self._pending.pop()
             if part in {"", "."}:
                 continue
-            # Git runs the hooks and some of the settings it finds there, outside of any sandbox.
+            # Git runs hooks and commands from settings it finds there, outside any sandbox.
             if self._to_write and part.casefold() == ".git":
                 raise Protected
             if part == "..":
                 self._up()
-            elif self._pending:  # even if only `.` or nothing follows: then it must be a folder
+            elif self._pending:  # even if only `.` or nothing follows: then this must be a folder
                 self._enter(part)
-            elif not self._followed(part):
+            elif not self._follow_link(part):
                 name = part
         folder = self._held.pop()
         self.close()
@@ -138,32 +139,32 @@ class _Walk:
 
     def _enter(self, part: str) -> None:
         try:
-            folder = self._opened(part)
+            folder = self._open_folder(part)
         except OSError as error:
-            if error.errno in {errno.ENOTDIR, errno.ELOOP} and self._followed(part):
+            if error.errno in {errno.ENOTDIR, errno.ELOOP} and self._follow_link(part):
                 return
             raise
         self._held.append(folder)
         self._names.append(part)
 
-    def _opened(self, part: str) -> int:
+    def _open_folder(self, part: str) -> int:
         here = self._held[-1]
         try:
-            return os.open(part, _PASS, dir_fd=here)
+            return os.open(part, _TRAVERSE, dir_fd=here)
         except FileNotFoundError:
             if not self._to_write:
                 raise
-        # Someone else may make it at the same moment; the open below decides what it is.
+        # Another process may create it at the same moment; the open below decides what it is.
         with suppress(FileExistsError):
             os.mkdir(part, dir_fd=here)
-        return os.open(part, _PASS, dir_fd=here)
+        return os.open(part, _TRAVERSE, dir_fd=here)
 
-    def _followed(self, part: str) -> bool:
-        """Put the target of a link in the place of the link; False: `part` is none."""
+    def _follow_link(self, part: str) -> bool:
+        """Replace a symlink in the path with its target; return False if `part` is not a symlink."""
         try:
             target = os.readlink(part, dir_fd=self._held[-1])
         except OSError:
-            return False  # not a link, or not there
+            return False  # not a symlink, or missing
         self._links += 1
         self._link = "/".join((*self._names, part))
         if self._links > MAX_LINKS:
@@ -180,7 +181,7 @@ class _Walk:
 
 
 def inside_of(root: Path, absolute: str) -> str | None:
-    """Return `absolute` relative to `root`, judged by its text alone, `..` left as it is; None: it is not below it."""
+    """Return `absolute` relative to `root`, compared as text with `..` unchanged. None means it is not below `root`."""
     for top in (str(root), os.path.realpath(root)):
         if (absolute + "/").startswith(top.rstrip("/") + "/"):
             return absolute[len(top.rstrip("/")) :].lstrip("/") or "."

@@ -1,4 +1,4 @@
-"""Read what a test run reported, from our pytest plugin or from JUnit XML, and word it for a model; runs nothing."""
+"""Parse the results of a test run, from our pytest plugin or JUnit XML, and format them for a model; runs nothing."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 BAD: frozenset[Outcome] = frozenset({"failed", "error"})
-MOST_DETAILED = 8
-"""Failures that are told in full; of more, the names follow."""
-MOST_NAMED = 40
-_MOST_FRAMES = 4
-_MOST_MESSAGE_LINES = 14
-_MOST_PRINTED_LINES = 10
+MAX_DETAILED = 8
+"""Failures that are shown in full; of the others, only the names."""
+MAX_NAMED = 40
+_MAX_FRAMES = 4
+_MAX_MESSAGE_LINES = 14
+_MAX_PRINTED_LINES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One place of a traceback."""
+    """One frame of a traceback."""
 
     path: str
-    """Relative to the workspace where it lies in it."""
+    """Relative to the workspace if it is inside."""
     line: int
-    """From 1; 0: not told."""
+    """From 1; 0 means unknown."""
     code: str
     values: tuple[str, ...] = ()
     """Local variables, as `name = value`."""
@@ -38,44 +38,44 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One test and how it ended."""
+    """One test and its outcome."""
 
     name: str
     outcome: Outcome
     message: str = ""
-    """What was raised, or why it was skipped."""
+    """The exception, or why the test was skipped."""
     frames: tuple[Frame, ...] = ()
-    """Those inside the workspace, the outermost first."""
+    """The frames inside the workspace, outermost first."""
     printed: str = ""
 
 
 @dataclass(kw_only=True)
 class Report:
-    """One run of some tests."""
+    """The results of one test run."""
 
     cases: list[Case] = field(default_factory=list[Case])
     running: str = ""
-    """The test that began and did not end; empty: none."""
+    """The test that started and did not end; empty if there is none."""
 
     def counts(self) -> str:
-        """Word how many ended how, the bad ones first."""
+        """Format the number of tests for each outcome, failures first."""
         counted = Counter(case.outcome for case in self.cases)
         order: tuple[Outcome, ...] = ("failed", "error", "xpassed", "passed", "skipped", "xfailed")
-        words = [f"{counted[outcome]} {outcome}" for outcome in order if counted[outcome]]
-        return ", ".join(words) or "no test ran"
+        parts = [f"{counted[outcome]} {outcome}" for outcome in order if counted[outcome]]
+        return ", ".join(parts) or "no tests ran"
 
 
 def bad_cases(cases: Iterable[Case]) -> list[Case]:
-    """Return those that failed, or could not be run."""
+    """Return the cases that failed or could not be run."""
     return [case for case in cases if case.outcome in BAD]
 
 
-def told(report: Report, before: Mapping[str, Outcome] | None) -> str:
-    """Word a report for a model.
+def format_report(report: Report, before: Mapping[str, Outcome] | None) -> str:
+    """Format a report for a model.
 
     Args:
-        report: of this run.
-        before: how each test ended when it ran last. None: none ran before.
+        report: the report of this run.
+        before: the previous outcome of each test. None means that no tests ran before.
     """
     return "\n".join([f"{report.counts()}.", *_changes(report.cases, before), *_failures(bad_cases(report.cases))])
 
@@ -88,36 +88,36 @@ def _changes(cases: Sequence[Case], before: Mapping[str, Outcome] | None) -> Ite
     broken = [case.name for case in again if before[case.name] not in BAD and case.outcome in BAD]
     still = [case.name for case in again if before[case.name] in BAD and case.outcome in BAD]
     parts = [
-        f"{title}: {_named(names, 5)}"
+        f"{title}: {_join_names(names, 5)}"
         for title, names in (("now pass", fixed), ("newly fail", broken), ("still fail", still))
         if names
     ]
-    yield f"Since the last run: {'; '.join(parts)}." if parts else "Since the last run nothing changed."
+    yield f"Since the last run: {'; '.join(parts)}." if parts else "Since the last run: no changes."
 
 
 def _failures(failed: Sequence[Case]) -> Iterator[str]:
-    for case in failed[:MOST_DETAILED]:
+    for case in failed[:MAX_DETAILED]:
         yield ""
         yield f"{'FAILED' if case.outcome == 'failed' else 'ERROR'} {case.name}"
         lines = case.message.splitlines()
-        yield from (f"  {line}" for line in lines[:_MOST_MESSAGE_LINES])
-        if len(lines) > _MOST_MESSAGE_LINES:
-            yield f"  ... {len(lines) - _MOST_MESSAGE_LINES} more lines"
-        frames = case.frames[-_MOST_FRAMES:]
+        yield from (f"  {line}" for line in lines[:_MAX_MESSAGE_LINES])
+        if len(lines) > _MAX_MESSAGE_LINES:
+            yield f"  ... {len(lines) - _MAX_MESSAGE_LINES} more lines"
+        frames = case.frames[-_MAX_FRAMES:]
         yield from (f"  at {frame.path}:{frame.line}: {frame.code}" for frame in frames)
         if frames and frames[-1].values:
             yield f"  with {', '.join(frames[-1].values)}"
         if case.printed.strip():
-            yield "  printed:"
-            yield from (f"    {line}" for line in case.printed.strip().splitlines()[-_MOST_PRINTED_LINES:])
-    if rest := failed[MOST_DETAILED:]:
+            yield "  output:"
+            yield from (f"    {line}" for line in case.printed.strip().splitlines()[-_MAX_PRINTED_LINES:])
+    if rest := failed[MAX_DETAILED:]:
         yield ""
-        yield f"and {_named([case.name for case in rest], MOST_NAMED)}"
+        yield f"more failures: {_join_names([case.name for case in rest], MAX_NAMED)}"
 
 
-def _named(names: Sequence[str], most: int) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _join_names(names: Sequence[str], limit: int) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 class _FrameLine(BaseModel):
@@ -128,7 +128,7 @@ class _FrameLine(BaseModel):
 
 
 class _Line(BaseModel):
-    """A line of our plugin's report."""
+    """One line of our plugin's report."""
 
     event: Literal["start", "end", "broken", "result"]
     id: str = ""
@@ -141,8 +141,8 @@ class _Line(BaseModel):
 
 
 def from_plugin(text: str, workspace: Path) -> Report:
-    """Read the report of our plugin, whose last line may be half written; a test counts as its worst phase."""
-    report, found = Report(), dict[str, Case]()
+    """Parse our plugin's report, whose last line may be incomplete; a test's outcome is that of its worst phase."""
+    report, cases = Report(), dict[str, Case]()
     for raw in text.split("\n")[:-1]:
         line = _Line.model_validate_json(raw)
         if line.event == "start":
@@ -150,19 +150,19 @@ def from_plugin(text: str, workspace: Path) -> Report:
         elif line.event == "end":
             report.running = ""
         elif line.event == "broken":
-            found[line.id] = Case(name=line.id or "(collection)", outcome="error", message=line.text)
+            cases[line.id] = Case(name=line.id or "(collection)", outcome="error", message=line.text)
         elif line.event == "result":
             case = _case(line, workspace)
-            if line.id not in found or case.outcome in BAD:
-                found[line.id] = case
-    report.cases = list(found.values())
+            if line.id not in cases or case.outcome in BAD:
+                cases[line.id] = case
+    report.cases = list(cases.values())
     return report
 
 
 def _case(line: _Line, workspace: Path) -> Case:
-    # As pytest says of a fixture that fails.
+    # pytest calls a failure in setup or teardown an error.
     outcome: Outcome = "error" if line.outcome == "failed" and line.phase != "call" else line.outcome
-    frames = [_inside(frame, workspace) for frame in line.frames]
+    frames = [_workspace_frame(frame, workspace) for frame in line.frames]
     return Case(
         name=line.id,
         outcome=outcome,
@@ -172,8 +172,8 @@ def _case(line: _Line, workspace: Path) -> Case:
     )
 
 
-def _inside(frame: _FrameLine, workspace: Path) -> Frame | None:
-    """Return the frame with its path relative to the workspace. None: it lies elsewhere."""
+def _workspace_frame(frame: _FrameLine, workspace: Path) -> Frame | None:
+    """Return the frame with its path relative to the workspace. None means that it is outside."""
     path = workspace / frame.path
     if not frame.path or not path.is_relative_to(workspace):
         return None
@@ -181,17 +181,17 @@ def _inside(frame: _FrameLine, workspace: Path) -> Frame | None:
 
 
 def from_junit(data: bytes) -> Report:
-    """Read a JUnit XML report.
+    """Parse a JUnit XML report.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the data is not such a report.
     """
-    from defusedxml import ElementTree  # only where a report is read
+    from defusedxml import ElementTree  # imported only when a report is read
 
     try:
         root = ElementTree.fromstring(data)
     except (ElementTree.ParseError, ValueError) as error:
-        msg = f"it is no well-formed XML ({error})"
+        msg = f"it is not well-formed XML ({error})"
         raise ValueError(msg) from error
     if root.tag not in {"testsuites", "testsuite"}:
         msg = f"its root is <{root.tag}>, not <testsuites> or <testsuite>"
@@ -199,16 +199,16 @@ def from_junit(data: bytes) -> Report:
     return Report(cases=[_junit_case(case) for case in root.iter("testcase")])
 
 
-_JUNIT: Mapping[str, Outcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
+_JUNIT_OUTCOMES: Mapping[str, Outcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
 
 
 def _junit_case(case: Element) -> Case:
-    where = case.get("classname") or case.get("file") or ""
-    name = f"{where}::{case.get('name', '')}" if where else case.get("name", "")
-    found = next((child for child in case if child.tag in _JUNIT), None)
+    scope = case.get("classname") or case.get("file") or ""
+    name = f"{scope}::{case.get('name', '')}" if scope else case.get("name", "")
+    found = next((child for child in case if child.tag in _JUNIT_OUTCOMES), None)
     if found is None:
         return Case(name=name, outcome="passed")
     text = (found.text or "").strip("\n")
     message = "\n".join(part for part in (found.get("message", ""), text) if part)
     printed = "\n".join(child.text or "" for child in case if child.tag in {"system-out", "system-err"})
-    return Case(name=name, outcome=_JUNIT[found.tag], message=message, printed=printed)
+    return Case(name=name, outcome=_JUNIT_OUTCOMES[found.tag], message=message, printed=printed)

@@ -1,4 +1,4 @@
-"""Cut and compare the text of files; pure, touches no file."""
+"""Split and compare the text of files; pure, touches no file."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 BOM = "\ufeff"
-# Beyond this many places the nearest lines of a large file are not looked for: it would take seconds.
+# Only this many windows of a large file are compared for similarity: more would take seconds.
 MAX_WINDOWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Near:
-    """The part of a text that resembles what was looked for."""
+class Similar:
+    """The lines of a text that are most similar to the text searched for."""
 
     line: int
-    """Its first line, from 1."""
+    """Number of the first line, from 1."""
     lines: tuple[str, ...]
     difference: str
-    """The only thing in which it differs, such as `indentation`; empty: it differs in more."""
+    """The only kind of difference, such as `indentation`; empty if there are others."""
 
 
-def lines_of(text: str) -> list[str]:
-    r"""Split at \n only, and keep the line ends: the way editors and compilers count lines."""
+def split_lines(text: str) -> list[str]:
+    r"""Split at \n only and keep the line ends, as editors and compilers count lines."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
-def places(text: str, wanted: str) -> list[int]:
-    """Return where `wanted` starts in `text`, overlapping ones included; from 0."""
+def find_all(text: str, wanted: str) -> list[int]:
+    """Return the offsets, from 0, at which `wanted` occurs in `text`, overlapping ones included."""
     found: list[int] = []
     start = text.find(wanted)
     while start >= 0:
@@ -38,12 +38,12 @@ def places(text: str, wanted: str) -> list[int]:
     return found
 
 
-def line_at(text: str, place: int) -> int:
-    """Return the number of the line that holds the character at `place`; lines count from 1."""
-    return text.count("\n", 0, place) + 1
+def line_number(text: str, offset: int) -> int:
+    """Return the number, from 1, of the line that contains the character at `offset`."""
+    return text.count("\n", 0, offset) + 1
 
 
-_RULES: tuple[tuple[str, Callable[[str], str]], ...] = (
+_NORMALIZERS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("line endings", lambda line: line.rstrip("\r\n")),
     ("white space at line ends", lambda line: line.rstrip()),
     ("indentation", lambda line: line.strip()),
@@ -52,21 +52,21 @@ _RULES: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 
 
-def nearest(text: str, wanted: str) -> Near | None:
-    """Return the lines of `text` most like `wanted`. None: nothing resembles it."""
-    lines, sought = lines_of(text), lines_of(wanted)
-    for difference, rule in _RULES:
-        at = _window(list(map(rule, lines)), list(map(rule, sought)))
+def find_similar(text: str, wanted: str) -> Similar | None:
+    """Return the lines of `text` most similar to `wanted`. None means nothing is similar enough."""
+    lines, sought = split_lines(text), split_lines(wanted)
+    for difference, normalize in _NORMALIZERS:
+        at = _find_window(list(map(normalize, lines)), list(map(normalize, sought)))
         if at is not None:
-            return Near(line=at + 1, lines=tuple(lines[at : at + len(sought)]), difference=difference)
+            return Similar(line=at + 1, lines=tuple(lines[at : at + len(sought)]), difference=difference)
     count = len(sought)
     starts = range(min(max(len(lines) - count + 1, 1), MAX_WINDOWS))
     windows = {at: "".join(lines[at : at + count]) for at in starts}
-    best = _most_alike(windows, wanted)
-    return None if best is None else Near(line=best + 1, lines=tuple(lines[best : best + count]), difference="")
+    best = _most_similar(windows, wanted)
+    return None if best is None else Similar(line=best + 1, lines=tuple(lines[best : best + count]), difference="")
 
 
-def _window(lines: Sequence[str], sought: Sequence[str]) -> int | None:
+def _find_window(lines: Sequence[str], sought: Sequence[str]) -> int | None:
     if not any(sought):
         return None
     first, count = sought[0], len(sought)
@@ -76,7 +76,7 @@ def _window(lines: Sequence[str], sought: Sequence[str]) -> int | None:
     )
 
 
-def _most_alike(windows: dict[int, str], wanted: str) -> int | None:
+def _most_similar(windows: dict[int, str], wanted: str) -> int | None:
     matcher = difflib.SequenceMatcher(autojunk=False)
     matcher.set_seq2(wanted[:2_000])
     ranked: list[tuple[float, int]] = []

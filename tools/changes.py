@@ -1,4 +1,4 @@
-"""Change several places at once, apply a diff, undo: every call changes all that it names, or nothing."""
+"""Edit several places, apply a diff, undo the last change; each call changes everything it names, or nothing."""
 
 from __future__ import annotations
 
@@ -11,93 +11,93 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths
-from ._change_history import MAX_KEPT_BYTES, Changes, content
-from ._editing import edited, parsed_diff, patched
-from ._encodings import Decoded, decoded, encoded
+from ._change_history import MAX_UNDO_BYTES, Changes, read_content
+from ._editing import apply_hunks, parse_diff, replace_once
+from ._encodings import Decoded, decode, encode
 
 Context = ToolContext[Any]
 
 
 class Edit(BaseModel):
-    """One replacement."""
+    """Replace old, which must occur exactly once in the file, with new."""
 
     model_config = ConfigDict(extra="forbid")
 
     path: str
     old: str
-    """Must occur exactly once, after the edits before it."""
+    """Must occur exactly once after the preceding edits were made."""
     new: str
 
 
 @tool(exclusive=True)
 def edit_files(context: Context, edits: Annotated[tuple[Edit, ...], Field(min_length=1)]) -> str:
-    """Replace several texts, in one or more files; if one does not fit, nothing is changed."""
+    """Make several replacements, in order, in one or more files; if one fails, nothing is changed."""
     texts: dict[_paths.Inside, Decoded] = {}
-    told: list[str] = []
+    changed: list[str] = []
     for number, edit in enumerate(edits, 1):
         path = _paths.inside(context.workspace, edit.path)
         if path not in texts:
-            texts[path] = _text(context, path)
+            texts[path] = _read(context, path)
         try:
-            done = edited(texts[path].text, edit.old, edit.new, path)
+            edited = replace_once(texts[path].text, edit.old, edit.new, path)
         except ToolError as error:
-            msg = f"Edit {number} of {len(edits)} does not fit, so nothing was changed. {error}"
+            msg = f"Edit {number} of {len(edits)} failed; nothing was changed. {error}"
             raise ToolError(msg) from error
-        texts[path] = replace(texts[path], text=done.text)
-        told.append(f"{path}: {done.place}")
-    after = {path: encoded(text.text, text.encoding, f'The new text of "{path}"') for path, text in texts.items()}
+        texts[path] = replace(texts[path], text=edited.text)
+        changed.append(f"{path}: {edited.lines}")
+    after = {path: encode(text.text, text.encoding, f'The new text of "{path}"') for path, text in texts.items()}
     context.resources.get(Changes).apply(context.workspace, after)
-    return f"Edited {'; '.join(told)}."
+    return f"Edited {'; '.join(changed)}."
 
 
 @tool(exclusive=True)
 def apply_diff(context: Context, diff: str) -> str:
-    """Apply a unified diff; makes and removes files too. If one hunk does not fit, nothing is changed."""
+    """Apply a unified diff; it may create, move and remove files. If one hunk fails, nothing is changed."""
     after: dict[_paths.Inside, bytes | None] = {}
-    for one in parsed_diff(diff):
+    for one in parse_diff(diff):
         path = _paths.inside(context.workspace, one.path or one.new_path)
-        known = after[path] if path in after else content(context.workspace, path)
-        if one.path == "" and known is not None:
-            msg = f'The diff makes "{path}", which is there already. Give the diff from what it holds now.'
+        before = after[path] if path in after else read_content(context.workspace, path)
+        if one.path == "" and before is not None:
+            msg = f'The diff creates "{path}", which already exists. Send a diff against its current content.'
             raise ToolError(msg)
-        if one.path and known is None:
-            msg = f'There is no "{path}" in the workspace, so the diff does not fit. See what there is with list_files.'
+        if one.path and before is None:
+            msg = f'The diff changes "{path}", which does not exist. Find the right path with list_files.'
             raise ToolError(msg)
         if one.path and one.new_path not in {"", one.path}:
             _check_free(context, after, one.new_path)
-        before = _decoded(known or b"", path)
-        changed = encoded(patched(before.text, one, path), before.encoding, f'The new text of "{path}"')
+        text = _decode(before or b"", path)
+        changed = encode(apply_hunks(text.text, one, path), text.encoding, f'The new text of "{path}"')
         if one.new_path and one.new_path != one.path and one.path:
             after[_paths.inside(context.workspace, one.new_path)] = changed
             changed = None
         after[path] = changed if one.new_path else None
     context.resources.get(Changes).apply(context.workspace, after)
-    made = [f"{'removed' if data is None else 'wrote'} {path}" for path, data in after.items()]
-    return f"Applied: {', '.join(made)}."
+    changes = [f"{'removed' if data is None else 'wrote'} {path}" for path, data in after.items()]
+    return f"Applied: {', '.join(changes)}."
 
 
 @tool(exclusive=True)
 def undo_change(context: Context) -> str:
-    """Undo the last change that a tool made to files; call it again for the one before."""
+    """Undo the last change that a tool made to files; call it again to undo the one before."""
     last = context.resources.get(Changes).undo(context.workspace)
-    told = [f"{path} {'is gone again' if data is None else 'is as it was'}" for path, data in last.before.items()]
-    return f"Undone: {', '.join(told)}."
+    files = [f"{'removed' if data is None else 'restored'} {path}" for path, data in last.before.items()]
+    return f"Undone: {', '.join(files)}."
 
 
 def _check_free(context: Context, after: Mapping[_paths.Inside, bytes | None], path: str) -> None:
-    to = _paths.inside(context.workspace, path)
-    if (after[to] if to in after else content(context.workspace, to)) is not None:
-        msg = f'The diff moves a file to "{to}", which is there already. Remove that one first, or edit both.'
+    target = _paths.inside(context.workspace, path)
+    if (after[target] if target in after else read_content(context.workspace, target)) is not None:
+        msg = f'The diff moves a file to "{target}", which already exists. Remove that file first, or edit both files.'
         raise ToolError(msg)
 
 
-def _text(context: Context, path: _paths.Inside) -> Decoded:
+def _read(context: Context, path: _paths.Inside) -> Decoded:
     with _paths.open_file(context.workspace, path) as file:
-        return _decoded(file.read(MAX_KEPT_BYTES + 1), path)
+        return _decode(file.read(MAX_UNDO_BYTES + 1), path)
 
 
-def _decoded(data: bytes, path: _paths.Inside) -> Decoded:
-    if len(data) > MAX_KEPT_BYTES:
-        msg = f'"{path}" is larger than {MAX_KEPT_BYTES:,} bytes. Change it with a command.'
+def _decode(data: bytes, path: _paths.Inside) -> Decoded:
+    if len(data) > MAX_UNDO_BYTES:
+        msg = f'"{path}" is larger than {MAX_UNDO_BYTES:,} bytes. Change it with a shell command.'
         raise ToolError(msg)
-    return decoded(data, path)
+    return decode(data, path)

@@ -1,4 +1,4 @@
-"""Tools of MCP servers as tools of a run: listed once before it begins, called on a session that the run keeps."""
+"""Tools of MCP servers as tools of a run: listed once before it starts, called on one session per server."""
 
 from __future__ import annotations
 
@@ -18,78 +18,79 @@ from agent import ConfigError, Image, McpServer, Tool, ToolContext, ToolError, t
 if TYPE_CHECKING:
     from mcp import Client
     from mcp.types import CallToolResult
-    from mcp.types import Tool as Offered
+    from mcp.types import Tool as McpTool
 
-_START_S = 60.0
-_ALIVE_S = 5.0
-_END_S = 10.0
-_MOST_PAGES = 50
-_MOST_NAME_CHARS = 64
+_START_TIMEOUT_S = 60.0
+_PING_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 10.0
+_MAX_PAGES = 50
+_MAX_NAME_CHARS = 64
 _STDERR_CHARS = 600
-_NOT_LEGAL = re.compile(r"[^A-Za-z0-9_-]+")
+_UNKNOWN_EFFECT = "The call may have taken effect: check before you repeat it."
+_ILLEGAL_IN_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def mcp_tools(servers: Mapping[str, McpServer], directory: Path) -> tuple[Tool, ...]:
-    """Start each server, list its tools, and end it again; a run starts it anew when it is first called.
+    """Start each server, list its tools and stop it; a run starts it again at the first call.
 
     Args:
-        servers: by the name that a task gives them; the names of their tools begin with it.
-        directory: where commands start; the task file's folder.
+        servers: by their name in the task; the names of their tools begin with it.
+        directory: working directory of the server commands; the task file's folder.
 
     Raises:
-        ConfigError: the package for MCP is not installed, a server does not answer, it has no tool of a name that is
-            asked for, or the schema of one is not usable.
+        ConfigError: the package `mcp` is not installed, a server does not answer, it lacks a tool that the task names,
+            or the schema of a tool is unusable.
     """
     if servers and find_spec("mcp") is None:
-        msg = 'Tools of MCP servers need the package mcp: pip install "tramontane[mcp]".'
+        msg = 'MCP servers need the package mcp, which is not installed: pip install "tramontane[mcp]".'
         raise ConfigError(msg, key="mcp")
     found: list[Tool] = []
-    with ThreadPoolExecutor(1) as beside:  # the caller may have an event loop of its own
+    with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
         for name, server in servers.items():
-            offered = beside.submit(asyncio.run, _listed(name, server, directory)).result()
-            found += [_tool(name, server, directory, one) for one in _wanted(name, server, offered)]
+            offered = executor.submit(asyncio.run, _list_tools(name, server, directory)).result()
+            found += [_make_tool(name, server, directory, one) for one in _select(name, server, offered)]
     return tuple(found)
 
 
-async def _listed(name: str, server: McpServer, directory: Path) -> list[Offered]:
+async def _list_tools(name: str, server: McpServer, directory: Path) -> list[McpTool]:
     session = _Session(name, server, directory)
     try:
         client = await session.client()
-        tools: list[Offered] = []
+        tools: list[McpTool] = []
         cursor: str | None = None
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             page = await asyncio.wait_for(client.list_tools(cursor=cursor), server.timeout_s)
             tools += page.tools
             cursor = page.next_cursor
             if cursor is None:
                 break
-    except _Gone as error:
+    except _Unavailable as error:
         raise ConfigError(str(error), key=f"mcp.{name}") from error
-    except Exception as error:  # whatever a server says or does
-        msg = f"The MCP server `{name}` did not list its tools: {error or type(error).__name__}.{session.last_words()}"
+    except Exception as error:  # a server may fail in any way
+        msg = f"The MCP server `{name}` did not list its tools: {error or type(error).__name__}.{session.stderr_note()}"
         raise ConfigError(msg, key=f"mcp.{name}") from error
     finally:
         await session.aclose()
     return tools
 
 
-def _wanted(name: str, server: McpServer, offered: Sequence[Offered]) -> list[Offered]:
+def _select(name: str, server: McpServer, offered: Sequence[McpTool]) -> list[McpTool]:
     known = {one.name: one for one in offered}
-    if missing := [wanted for wanted in server.tools if wanted not in known]:
+    if missing := [tool for tool in server.tools if tool not in known]:
         msg = f"The MCP server `{name}` has no tool {missing[0]!r}. It has: {', '.join(known) or 'none'}."
         raise ConfigError(msg, key=f"mcp.{name}.tools")
-    return [known[wanted] for wanted in server.tools] or list(offered)
+    return [known[tool] for tool in server.tools] or list(offered)
 
 
-def _tool(name: str, server: McpServer, directory: Path, offered: Offered) -> Tool:
+def _make_tool(name: str, server: McpServer, directory: Path, offered: McpTool) -> Tool:
     async def unused(_arguments: object) -> object:
         raise AssertionError
 
-    about = offered.annotations
-    read_only = bool(about and about.read_only_hint)
-    made = tool_from_schema(
+    annotations = offered.annotations
+    read_only = bool(annotations and annotations.read_only_hint)
+    tool = tool_from_schema(
         unused,
-        name=_NOT_LEGAL.sub("_", f"{name}_{offered.name}")[:_MOST_NAME_CHARS],
+        name=_ILLEGAL_IN_NAME.sub("_", f"{name}_{offered.name}")[:_MAX_NAME_CHARS],
         description=offered.description or offered.title or offered.name,
         parameters={"properties": {}, **offered.input_schema},
         read_only=read_only,
@@ -98,49 +99,49 @@ def _tool(name: str, server: McpServer, directory: Path, offered: Offered) -> To
 
     async def body(arguments: dict[str, object], context: ToolContext[Any]) -> object:
         sessions = context.resources.get(_Sessions)
-        return await sessions.call(name, server, directory, offered.name, arguments, again=read_only)
+        return await sessions.call(name, server, directory, offered.name, arguments, retry=read_only)
 
-    return replace(made, body=body)
+    return replace(tool, body=body)
 
 
-class _Gone(Exception):
-    """Raised when a server does not start, or is not there any more."""
+class _Unavailable(Exception):
+    """Raised when a server does not start or has exited."""
 
 
 class _Sessions:
-    """The servers that a run has started."""
+    """The servers started by a run."""
 
     def __init__(self) -> None:
         self._open: dict[str, _Session] = {}
 
     async def call(
-        self, name: str, server: McpServer, directory: Path, tool: str, arguments: Mapping[str, Any], *, again: bool
+        self, name: str, server: McpServer, directory: Path, tool: str, arguments: Mapping[str, Any], *, retry: bool
     ) -> object:
         session = self._open.setdefault(name, _Session(name, server, directory))
         try:
             client = await session.client()
-        except _Gone as error:
+        except _Unavailable as error:
             self._open.pop(name, None)
             raise ToolError(str(error)) from error
         try:
             result = await asyncio.wait_for(client.call_tool(tool, dict(arguments)), server.timeout_s)
         except TimeoutError as error:
-            msg = f"{name} did not answer within {server.timeout_s:g} s. What it did is unknown."
+            msg = f"The MCP server `{name}` did not answer within {server.timeout_s:g} s. {_UNKNOWN_EFFECT}"
             raise ToolError(msg) from error
         except Exception as error:
-            if await session.answers():
-                msg = f"{name} refused the call: {error}"  # an error of the protocol, such as wrong arguments
+            if await session.is_alive():
+                msg = f"The MCP server `{name}` rejected the call: {error}"  # a protocol error, such as wrong arguments
                 raise ToolError(msg) from error
             if self._open.pop(name, None) is not None:
                 await session.aclose()
-            if again:
-                return await self.call(name, server, directory, tool, arguments, again=False)
+            if retry:
+                return await self.call(name, server, directory, tool, arguments, retry=False)
             msg = (
-                f"The server {name} ended during the call, so what the call did is unknown.{session.last_words()} "
-                "It is started again when it is called again."
+                f"The MCP server `{name}` exited during the call. {_UNKNOWN_EFFECT} The next call restarts the "
+                f"server.{session.stderr_note()}"
             )
             raise ToolError(msg) from error
-        return _shown(result)
+        return _convert(result)
 
     async def aclose(self) -> None:
         while self._open:
@@ -148,7 +149,7 @@ class _Sessions:
 
 
 class _Session:
-    """One server, started when it is first needed; a task of its own opens and closes it, as anyio wants."""
+    """One server, started when it is first needed; a single task opens and closes it, as anyio requires."""
 
     def __init__(self, name: str, server: McpServer, directory: Path) -> None:
         self._name, self._server, self._directory = name, server, directory
@@ -156,58 +157,58 @@ class _Session:
         self._ready: asyncio.Future[Client] | None = None
         self._owner: asyncio.Task[None] | None = None
         self._stderr: TextIO | None = None
-        self._words = ""
+        self._stderr_tail = ""
 
     async def client(self) -> Client:
         """Return the client of the running server.
 
         Raises:
-            _Gone: it does not start.
+            _Unavailable: the server does not start.
         """
         if self._ready is None or self._owner is None:
             self._ready = asyncio.get_running_loop().create_future()
-            self._owner = asyncio.create_task(self._own(self._ready))
-        await asyncio.wait({self._ready, self._owner}, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
+            self._owner = asyncio.create_task(self._run(self._ready))
+        await asyncio.wait({self._ready, self._owner}, timeout=_START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
             return self._ready.result()
-        reason = f"it did not answer within {_START_S:g} s"
+        reason = f"it did not answer within {_START_TIMEOUT_S:g} s"
         if self._owner.done() and (error := self._owner.exception()) is not None:
-            reason = _said(error)
-        what = " ".join(self._server.command) or self._server.url
-        msg = f"The MCP server `{self._name}` ({what}) does not start: {reason}.{self.last_words()}"
-        raise _Gone(msg)
+            reason = _innermost_message(error)
+        target = " ".join(self._server.command) or self._server.url
+        msg = f"The MCP server `{self._name}` ({target}) did not start: {reason}.{self.stderr_note()}"
+        raise _Unavailable(msg)
 
-    async def answers(self) -> bool:
-        """Tell whether the server is still there."""
+    async def is_alive(self) -> bool:
+        """Return whether the server still answers."""
         if self._owner is None or self._owner.done() or self._ready is None or not self._ready.done():
             return False
         with suppress(Exception):
-            await asyncio.wait_for(self._ready.result().list_tools(cache_mode="bypass"), _ALIVE_S)
+            await asyncio.wait_for(self._ready.result().list_tools(cache_mode="bypass"), _PING_TIMEOUT_S)
             return True
         return False
 
-    def last_words(self) -> str:
-        """Return the end of what the server wrote to its standard error, as a sentence; empty: nothing."""
+    def stderr_note(self) -> str:
+        """Return the end of the server's standard error as a sentence; empty if it wrote nothing."""
         if self._stderr is not None:
             self._stderr.seek(0)
-            self._words = self._stderr.read().strip()[-_STDERR_CHARS:]
-        return f" It wrote: {self._words}" if self._words else ""
+            self._stderr_tail = self._stderr.read().strip()[-_STDERR_CHARS:]
+        return f" It wrote: {self._stderr_tail}" if self._stderr_tail else ""
 
     async def aclose(self) -> None:
         self._end.set()
         if self._owner is not None:
-            await asyncio.wait({self._owner}, timeout=_END_S)
+            await asyncio.wait({self._owner}, timeout=_CLOSE_TIMEOUT_S)
             self._owner.cancel()
             await asyncio.wait({self._owner})
             if not self._owner.cancelled():
-                self._owner.exception()  # it was told already, if there was one
+                self._owner.exception()  # already reported, if there was one
 
-    async def _own(self, ready: asyncio.Future[Client]) -> None:
+    async def _run(self, ready: asyncio.Future[Client]) -> None:
         from mcp import Client, StdioServerParameters
         from mcp.client.stdio import stdio_client
 
         server = self._server
-        where: Any = server.url
+        transport: Any = server.url
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
             self._stderr = stderr
             try:
@@ -216,23 +217,23 @@ class _Session:
                     parameters = StdioServerParameters(
                         command=program, args=arguments, env=dict(server.env), cwd=self._directory
                     )
-                    where = stdio_client(parameters, errlog=stderr)
-                async with Client(where) as client:
+                    transport = stdio_client(parameters, errlog=stderr)
+                async with Client(transport) as client:
                     ready.set_result(client)
                     await self._end.wait()
             finally:
-                self.last_words()
+                self.stderr_note()  # saves the tail before the file is closed
                 self._stderr = None
 
 
-def _said(error: BaseException) -> str:
+def _innermost_message(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return str(error) or type(error).__name__
 
 
-def _shown(result: CallToolResult) -> object:
-    """Return the text, or the picture; what else there is, is named."""
+def _convert(result: CallToolResult) -> object:
+    """Return the text or the image of a result; other content is only named."""
     texts: list[str] = []
     for part in result.content:
         if part.type == "text":
@@ -245,5 +246,5 @@ def _shown(result: CallToolResult) -> object:
             texts.append(f"[{part.type}, not shown]")
     text = "\n".join(texts)
     if result.is_error:
-        raise ToolError(text or "The tool failed and said nothing.")
+        raise ToolError(text or "The tool failed without a message.")
     return text or result.structured_content or "(no output)"

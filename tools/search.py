@@ -1,4 +1,4 @@
-"""Search the workspace's text files for a regular expression; a pattern that never ends is stopped, not waited for."""
+"""Search the workspace's text files for a regular expression; a pattern that runs too long is stopped."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 from agent import ToolContext, ToolError, tool
 
 from . import _matcher, _paths
-from ._encodings import decoded, encoded, is_binary
+from ._encodings import decode, encode, is_binary
 from ._ignored import Ignored
-from ._prefilter import files_with, required_text
+from ._prefilter import files_containing, required_text
 from ._text import BOM
 
 TIMEOUT_S = 10.0
@@ -25,14 +25,14 @@ MAX_TOTAL_BYTES = 64_000_000
 
 
 @dataclass(kw_only=True)
-class _Sent:
-    """What was handed to the matcher, and what was not."""
+class _Progress:
+    """What was sent to the matcher, and what was skipped."""
 
     files: int = 0
     entries: int = 0
-    """Files and folders looked at."""
+    """Number of files and folders visited."""
     total_bytes: int = 0
-    """Read from files."""
+    """Number of bytes read from files."""
     skipped: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
@@ -41,7 +41,7 @@ class _Sent:
 
     @property
     def note(self) -> str:
-        """What was left out, as a line; empty: nothing."""
+        """What was left out, as one line; empty if nothing was."""
         parts = [f"left out: {count:,} {reason}" for reason, count in self.skipped.items()]
         if self.full:
             parts.append(f"stopped after {self.files:,} files; search a smaller folder for the rest")
@@ -58,79 +58,79 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
         msg = "The pattern is empty. Give a regular expression."
         raise ToolError(msg)
     with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as answer:
-        _put(request, encoded(pattern, "utf-8", "The pattern"))
-        sent, needed = _Sent(), required_text(pattern)
+        _write_frame(request, encode(pattern, "utf-8", "The pattern"))
+        progress, required = _Progress(), required_text(pattern)
         top = _paths.inside(context.workspace, path)
         is_folder = _paths.is_folder(context.workspace, top)
-        worth = files_with(needed, context.workspace, top) if is_folder else None
-        for name in _files(context.workspace, top, sent) if is_folder else [top]:
-            sent.files += 1
-            if worth is None or name in worth:
-                _send(context.workspace, name, needed, request, sent)
-            if sent.full:
+        candidates = files_containing(required, context.workspace, top) if is_folder else None
+        for name in _walk(context.workspace, top, progress) if is_folder else [top]:
+            progress.files += 1
+            if candidates is None or name in candidates:
+                _send(context.workspace, name, required, request, progress)
+            if progress.full:
                 break
         request.seek(0)
-        code = _run(request, answer)
+        exit_code = _run_matcher(request, answer)
         answer.seek(0)
         lines = answer.read().decode("utf-8", "replace")
-    return _worded(pattern, code, lines, sent)
+    return _format_result(pattern, exit_code, lines, progress)
 
 
-def _put(request: BinaryIO, data: bytes) -> None:
+def _write_frame(request: BinaryIO, data: bytes) -> None:
     request.write(b"%d\n" % len(data))
     request.write(data)
 
 
-def _files(workspace: Path, top: _paths.Inside, sent: _Sent) -> Iterator[_paths.Inside]:
-    """Yield the files below a folder, sorted; links are not followed, except `top` itself."""
-    waiting = [top]
+def _walk(workspace: Path, top: _paths.Inside, progress: _Progress) -> Iterator[_paths.Inside]:
+    """Yield the files below a folder, sorted; symlinks are not followed, except `top` itself."""
+    pending = [top]
     ignored = Ignored(workspace, top)
-    while waiting and not sent.full:
-        folder = waiting.pop()
+    while pending and not progress.full:
+        folder = pending.pop()
         try:
             listing = _paths.list_folder(workspace, folder)
         except ToolError:
             if folder == top:
                 raise
-            sent.skip("unreadable folders")
+            progress.skip("unreadable folders")
             continue
         if not listing.complete:
-            sent.skip("very large folders, in part")
+            progress.skip("very large folders, in part")
         folders: list[_paths.Inside] = []
         for entry in listing.entries:
-            sent.entries += 1
+            progress.entries += 1
             relative = _paths.below(folder, entry.name)
-            if ignored.leaves_out(relative, is_folder=entry.kind == "folder"):
+            if ignored.skips(relative, is_folder=entry.kind == "folder"):
                 continue
             if entry.kind == "folder" and entry.name != ".git":
                 folders.append(relative)
             elif entry.kind == "file":
                 yield relative
-        waiting.extend(reversed(folders))
+        pending.extend(reversed(folders))
 
 
-def _send(workspace: Path, name: _paths.Inside, needed: str, request: BinaryIO, sent: _Sent) -> None:
+def _send(workspace: Path, name: _paths.Inside, required: str, request: BinaryIO, progress: _Progress) -> None:
     try:
         with _paths.open_file(workspace, name) as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except ToolError:
-        sent.skip("unreadable files")
+        progress.skip("unreadable files")
         return
-    sent.total_bytes += len(data)
+    progress.total_bytes += len(data)
     if is_binary(data):
         return
     if len(data) > MAX_FILE_BYTES:
-        sent.skip(f"files over {MAX_FILE_BYTES:,} bytes")
+        progress.skip(f"files over {MAX_FILE_BYTES:,} bytes")
         return
-    text = decoded(data, name).text.removeprefix(BOM)
-    if needed in text:
-        _put(request, _paths.readable(name).encode())
-        _put(request, text.encode())
+    text = decode(data, name).text.removeprefix(BOM)
+    if required in text:
+        _write_frame(request, _paths.printable(name).encode())
+        _write_frame(request, text.encode())
 
 
-def _run(request: BinaryIO, answer: BinaryIO) -> int | None:
-    """Run the matcher; its exit code, or None when it was killed for taking too long."""
-    # -I -S: neither the user's environment nor site-packages may change what it does; -S also halves its start.
+def _run_matcher(request: BinaryIO, answer: BinaryIO) -> int | None:
+    """Run the matcher and return its exit code. None means that it was killed after `TIMEOUT_S`."""
+    # -I -S: neither the user's environment nor site-packages may affect it; -S also halves its start-up time.
     argv = [sys.executable, "-I", "-S", _matcher.__file__]
     try:
         return subprocess.run(
@@ -140,25 +140,25 @@ def _run(request: BinaryIO, answer: BinaryIO) -> int | None:
         return None
 
 
-def _worded(pattern: str, code: int | None, lines: str, sent: _Sent) -> str:
+def _format_result(pattern: str, exit_code: int | None, lines: str, progress: _Progress) -> str:
     lines = lines.removesuffix("\n")
-    if code is None:
+    if exit_code is None:
         so_far = f" Matches so far:\n{lines}" if lines else ""
         msg = (
             f'The search for "{pattern}" was stopped after {TIMEOUT_S:g} s. Simplify the pattern (no repeat inside a '
             f"repeat), or search a smaller folder.{so_far}"
         )
         raise ToolError(msg)
-    if code == 2:
+    if exit_code == 2:
         msg = f'The pattern "{pattern}" is not a regular expression: {lines}. Escape special characters with \\.'
         raise ToolError(msg)
-    if code not in {0, 3}:
-        msg = f"The search ended early with code {code}. Try a simpler pattern or a smaller folder."
+    if exit_code not in {0, 3}:
+        msg = f"The search ended early with code {exit_code}. Try a simpler pattern or a smaller folder."
         raise ToolError(msg)
-    if code == 3:
+    if exit_code == 3:
         more = f"[only the first {_matcher.MAX_MATCHES} matches; narrow the pattern or the path]"
     elif not lines:
-        more = f'No match for "{pattern}" in {sent.files:,} {"file" if sent.files == 1 else "files"}.'
+        more = f'No match for "{pattern}" in {progress.files:,} {"file" if progress.files == 1 else "files"}.'
     else:
         more = ""
-    return "\n".join(part for part in (lines, more, sent.note) if part)
+    return "\n".join(part for part in (lines, more, progress.note) if part)

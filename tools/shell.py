@@ -1,4 +1,4 @@
-"""Run one shell command in the workspace; it and all its children are gone when the call ends, whatever happens."""
+"""Run one shell command in the workspace; none of its processes outlives the call, however the call ends."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pydantic import Field
 
 from agent import ToolContext, ToolError, tool
 
-from ._commands import ended, shell_argv
+from ._commands import describe_exit, shell_argv
 
 MAX_TIMEOUT_S = 600
 SLOW_S = 10.0
-"""How long a command took is said from here on; of quick ones it would only make the same output look like news."""
+"""Report the duration from here on; for quick commands it would only make identical output look different."""
 
 
 @tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 30.0)
@@ -27,6 +27,6 @@ async def run_shell(
         msg = f"The command did not end within {timeout_s} s and was killed; what it had done stays done.{so_far}"
         raise ToolError(msg)
     took = f"took {ran.elapsed_s:.0f} s" if ran.elapsed_s >= SLOW_S else ""
-    how = ended(ran.exit_code) if ran.exit_code else "" if text else "(no output, exit code 0)"
-    told = ", ".join(part for part in (how, took) if part)
-    return f"{text}{'' if not text or not told or text.endswith(chr(10)) else chr(10)}{told}"
+    ending = describe_exit(ran.exit_code) if ran.exit_code else "" if text else "(no output, exit code 0)"
+    note = ", ".join(part for part in (ending, took) if part)
+    return f"{text}{'' if not text or not note or text.endswith(chr(10)) else chr(10)}{note}"

@@ -1,4 +1,4 @@
-"""Several edits at once, diffs and undo: all or nothing, and never over what somebody else wrote."""
+"""Several edits at once, diffs and undo: all or nothing, and never over changes made by others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent import ToolContext
-from tools._change_history import MAX_KEPT_BYTES
+from tools._change_history import MAX_UNDO_BYTES
 from tools.changes import apply_diff, edit_files, undo_change
 from tools.files import edit_file, read_file, write_file
 
@@ -23,36 +23,36 @@ def context(tmp_path: Path) -> ToolContext[Any]:
     return ToolContext(workspace=tmp_path, state=None)
 
 
-def held(context: ToolContext[Any]) -> dict[str, str]:
+def contents(context: ToolContext[Any]) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(context.workspace.iterdir()) if path.is_file()}
 
 
-async def test_several_edits_are_made_in_their_order(context: ToolContext[Any], called: Called):
+async def test_several_edits_are_applied_in_order(context: ToolContext[Any], called: Called):
     edits = [
         {"path": "a.py", "old": "two", "new": "2\n2b"},
         {"path": "b.py", "old": "1", "new": "10"},
         {"path": "./a.py", "old": "2b", "new": "two and a half"},
     ]
     assert await called(edit_files, context, edits=edits) == "Edited a.py: lines 2-3; b.py: line 1; a.py: line 3."
-    assert held(context) == {"a.py": "one\n2\ntwo and a half\nthree\n", "b.py": "x = 10\n"}
+    assert contents(context) == {"a.py": "one\n2\ntwo and a half\nthree\n", "b.py": "x = 10\n"}
 
 
-async def test_one_edit_that_does_not_fit_leaves_everything_as_it_was(context: ToolContext[Any], called: Called):
-    before = held(context)
+async def test_one_failing_edit_changes_nothing(context: ToolContext[Any], called: Called):
+    before = contents(context)
     edits = [{"path": "b.py", "old": "1", "new": "10"}, {"path": "a.py", "old": "four", "new": "4"}]
     assert (await called(edit_files, context, edits=edits)).startswith(
-        '!Edit 2 of 2 does not fit, so nothing was changed. old does not occur in "a.py"'
+        '!Edit 2 of 2 failed; nothing was changed. old does not occur in "a.py"'
     )
-    assert held(context) == before
+    assert contents(context) == before
 
 
-async def test_a_file_that_cannot_be_written_leaves_the_others_as_they_were(context: ToolContext[Any], called: Called):
+async def test_if_one_file_cannot_be_written_the_others_are_unchanged(context: ToolContext[Any], called: Called):
     (context.workspace / ".git").mkdir()
     (context.workspace / ".git" / "config").write_text("[core]\n")
-    before = held(context)
+    before = contents(context)
     edits = [{"path": "b.py", "old": "1", "new": "10"}, {"path": ".git/config", "old": "core", "new": "x"}]
     assert (await called(edit_files, context, edits=edits)).startswith('!".git/config" is in .git')
-    assert held(context) == before
+    assert contents(context) == before
 
 
 DIFF = """\
@@ -76,19 +76,17 @@ Some words before it.
 """
 
 
-async def test_a_diff_changes_makes_and_removes_files_and_is_undone_as_one(context: ToolContext[Any], called: Called):
-    """The counts in its first header are wrong, as models write them."""
-    before = held(context)
+async def test_a_diff_changes_creates_and_removes_files_and_is_undone_as_one(context: ToolContext[Any], called: Called):
+    """The line counts in its first header are wrong, as models often write them."""
+    before = contents(context)
     assert await called(apply_diff, context, diff=DIFF) == "Applied: wrote a.py, wrote new/c.py, removed b.py."
-    assert held(context) == {"a.py": "one\n2\nthree\n"}
+    assert contents(context) == {"a.py": "one\n2\nthree\n"}
     assert (context.workspace / "new" / "c.py").read_text() == "c = 3\nd = 4\n"
-    assert await called(undo_change, context) == (
-        "Undone: a.py is as it was, new/c.py is gone again, b.py is as it was."
-    )
-    assert held(context) == before
+    assert await called(undo_change, context) == ("Undone: restored a.py, removed new/c.py, restored b.py.")
+    assert contents(context) == before
     assert not (context.workspace / "new" / "c.py").exists()
     assert await called(undo_change, context) == (
-        "!There is no change to undo: no file was written by a tool of this run, or all are undone."
+        "!There is no change to undo: tools changed no file in this run, or every change is already undone."
     )
 
 
@@ -97,9 +95,9 @@ async def test_a_rename_moves_the_content(context: ToolContext[Any], called: Cal
     assert await called(apply_diff, context, diff=diff) == "Applied: wrote c.py, removed b.py."
     diff = "--- a/c.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 2\n+x = 3\n"
     assert await called(apply_diff, context, diff=diff) == (
-        '!The diff moves a file to "a.py", which is there already. Remove that one first, or edit both.'
+        '!The diff moves a file to "a.py", which already exists. Remove that file first, or edit both files.'
     )
-    assert held(context) == {"a.py": "one\ntwo\nthree\n", "c.py": "x = 2\n"}
+    assert contents(context) == {"a.py": "one\ntwo\nthree\n", "c.py": "x = 2\n"}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +108,7 @@ async def test_a_rename_moves_the_content(context: ToolContext[Any], called: Cal
         ("z\na\nb", 1, "z\na\nB"),
     ],
 )
-async def test_the_line_in_the_header_decides_between_equal_places(
+async def test_the_line_in_the_header_decides_between_equal_matches(
     context: ToolContext[Any], text: str, line: int, result: str, called: Called
 ):
     (context.workspace / "a.py").write_bytes(text.encode())
@@ -124,46 +122,47 @@ async def test_the_line_in_the_header_decides_between_equal_places(
     [
         (
             "hello",
-            "This is no unified diff. Begin each file with --- a/path and +++ b/path, then hunks that begin with @@.",
+            "diff is not a unified diff. Begin each file with --- a/path and +++ b/path, and each hunk with @@.",
         ),
         (
             "@@ -1 +1 @@\n-a\n+b\n",
-            "A hunk of the diff comes before any file. Begin each file with its --- and +++ lines.",
+            "The diff has a hunk before its first file. Begin each file with its --- and +++ lines.",
         ),
         (
             "--- a/a.py\n+++ b/a.py\n",
-            'The diff of "a.py" has no hunk. Each begins with a line such as @@ -3,4 +3,5 @@.',
+            'The diff of "a.py" has no hunks. Begin each with a line such as @@ -3,4 +3,5 @@.',
         ),
         (
             "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-twoo\n+2\n",
-            'Hunk 1 does not fit "a.py", so nothing was changed. The most similar lines there:\n2: two',
+            'Hunk 1 does not apply to "a.py"; nothing was changed. Correct its context lines or line number. '
+            "The most similar lines:\n2: two",
         ),
         (
             "--- /dev/null\n+++ b/a.py\n@@ -0,0 +1 @@\n+a\n",
-            'The diff makes "a.py", which is there already. Give the diff from what it holds now.',
+            'The diff creates "a.py", which already exists. Send a diff against its current content.',
         ),
         (
             "--- a/gone.py\n+++ b/gone.py\n@@ -1 +1 @@\n-a\n+b\n",
-            'There is no "gone.py" in the workspace, so the diff does not fit. See what there is with list_files.',
+            'The diff changes "gone.py", which does not exist. Find the right path with list_files.',
         ),
     ],
 )
-async def test_a_diff_that_does_not_fit_changes_nothing_and_says_why(
+async def test_a_diff_that_does_not_apply_changes_nothing_and_says_why(
     context: ToolContext[Any], diff: str, answer: str, called: Called
 ):
-    before = held(context)
+    before = contents(context)
     assert await called(apply_diff, context, diff=diff) == f"!{answer}"
-    assert held(context) == before
+    assert contents(context) == before
 
 
-async def test_a_diff_cannot_lead_out(context: ToolContext[Any], called: Called):
+async def test_a_diff_cannot_write_outside_the_workspace(context: ToolContext[Any], called: Called):
     diff = "--- /dev/null\n+++ b/../out.py\n@@ -0,0 +1 @@\n+a\n"
     assert (await called(apply_diff, context, diff=diff)).startswith('!"../out.py" is outside the workspace')
 
 
-async def test_what_changed_since_it_was_read_is_not_written_over(context: ToolContext[Any], called: Called):
+async def test_a_file_changed_since_it_was_read_is_not_overwritten(context: ToolContext[Any], called: Called):
     await called(read_file, context, path="a.py")
-    (context.workspace / "a.py").write_text("somebody else's\n")
+    (context.workspace / "a.py").write_text("another program's\n")
     assert await called(write_file, context, path="a.py", content="mine\n") == (
         '!"a.py" has changed since you read it: something else wrote to it. Read it again, then write.'
     )
@@ -172,23 +171,23 @@ async def test_what_changed_since_it_was_read_is_not_written_over(context: ToolC
     assert await called(write_file, context, path="a.py", content="mine too\n") == "Wrote 9 bytes to a.py."
 
 
-async def test_the_last_change_is_undone_but_not_over_what_came_after(context: ToolContext[Any], called: Called):
+async def test_the_last_change_is_undone_unless_the_file_changed_since(context: ToolContext[Any], called: Called):
     await called(edit_file, context, path="a.py", old="two", new="2")
     await called(write_file, context, path="new.py", content="n\n")
-    assert await called(undo_change, context) == "Undone: new.py is gone again."
-    (context.workspace / "a.py").write_text("somebody else's\n")
+    assert await called(undo_change, context) == "Undone: removed new.py."
+    (context.workspace / "a.py").write_text("another program's\n")
     assert await called(undo_change, context) == (
-        '!The last change cannot be undone: "a.py" was changed by something else since. Edit it instead.'
+        '!The last change cannot be undone: something else changed "a.py" since. Edit it instead.'
     )
 
 
-async def test_what_was_too_large_to_keep_is_not_undone(context: ToolContext[Any], called: Called):
+async def test_a_change_to_a_file_too_large_to_save_is_not_undone(context: ToolContext[Any], called: Called):
     await called(edit_file, context, path="b.py", old="1", new="2")
     with (context.workspace / "big").open("wb") as file:
-        file.truncate(MAX_KEPT_BYTES + 1)
+        file.truncate(MAX_UNDO_BYTES + 1)
     await called(write_file, context, path="big", content="small\n")
     assert await called(undo_change, context) == (
-        f'!The last change cannot be undone: "big" could not be kept, for it was larger than {MAX_KEPT_BYTES:,} bytes '
-        "or not readable. Another call undoes the change before it."
+        f'!The last change cannot be undone: "big" was larger than {MAX_UNDO_BYTES:,} bytes or not readable, so its '
+        "old content was not saved. Call undo_change again to undo the change before it."
     )
-    assert await called(undo_change, context) == "Undone: b.py is as it was."
+    assert await called(undo_change, context) == "Undone: restored b.py."

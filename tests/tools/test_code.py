@@ -1,4 +1,4 @@
-"""Code knowledge: outlines, definitions and references, as short as a model wants them."""
+"""Outlines, definitions and references of Python code, formatted for a model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def shop(tmp_path: Path) -> ToolContext[Any]:
     return ToolContext(workspace=tmp_path, state=None)
 
 
-async def test_an_outline_has_lines_signatures_and_first_sentences(shop: ToolContext[Any], called: Called):
+async def test_an_outline_has_lines_signatures_and_first_docstring_lines(shop: ToolContext[Any], called: Called):
     assert await called(outline, shop, path="shop.py") == (
         "shop.py, 21 lines: A small shop.\n"
         "7-12: class Order(Shelf)  # What somebody wants.\n"
@@ -66,17 +66,17 @@ async def test_an_outline_has_lines_signatures_and_first_sentences(shop: ToolCon
         "21-21: async def later()"
     )
     (shop.workspace / "shop.py").write_text("x = 1\n")
-    assert await called(outline, shop, path="shop.py") == "shop.py, 1 lines\n(nothing is defined)"
+    assert await called(outline, shop, path="shop.py") == "shop.py, 1 line\n(no classes or functions)"
 
 
-async def test_what_cannot_be_parsed_is_named_with_its_line(shop: ToolContext[Any], called: Called):
+async def test_a_syntax_error_is_reported_with_its_line(shop: ToolContext[Any], called: Called):
     (shop.workspace / "shop.py").write_text("def f(:\n")
     assert await called(outline, shop, path="shop.py") == (
         '!"shop.py" is not valid Python at line 1: invalid syntax. Read that part with read_file.'
     )
 
 
-async def test_a_definition_is_found_by_name_alone_or_by_where_it_stands(shop: ToolContext[Any], called: Called):
+async def test_a_definition_is_found_by_name_or_by_position(shop: ToolContext[Any], called: Called):
     assert await called(find_definition, shop, name="refill") == "stock.py:9: def refill(shelf: Shelf) -> str:"
     assert await called(find_definition, shop, name="Shelf", path="shop.py", line=7) == "stock.py:4: class Shelf:"
     assert await called(find_definition, shop, name="count", path="shop.py") == (
@@ -87,7 +87,7 @@ async def test_a_definition_is_found_by_name_alone_or_by_where_it_stands(shop: T
     )
 
 
-async def test_references_are_those_of_the_name_meant(shop: ToolContext[Any], called: Called):
+async def test_references_are_those_of_the_name_at_the_line(shop: ToolContext[Any], called: Called):
     assert await called(find_references, shop, name="lines", path="stock.py", line=6) == (
         "shop.py:12: return count(self.lines)\n"
         'stock.py:10: return path.join("a", str(shelf.lines))\n'
@@ -95,17 +95,17 @@ async def test_references_are_those_of_the_name_meant(shop: ToolContext[Any], ca
     )
 
 
-async def test_what_is_not_there_is_said_with_where_it_is(shop: ToolContext[Any], called: Called):
+async def test_a_name_that_is_not_found_is_answered_with_what_to_do(shop: ToolContext[Any], called: Called):
     assert await called(find_references, shop, name="count", path="shop.py", line=1) == (
-        '!"count" does not stand in line 1 of "shop.py". It stands in line 12, 16.'
+        '!"count" is not in line 1 of "shop.py". Set line to one of: 12, 16.'
     )
     assert await called(find_definition, shop, name="cou", path="shop.py") == (
-        '!"cou" does not stand in "shop.py". Copy it from the file.'
+        '!"cou" is not in "shop.py". Copy the name from the file.'
     )
     assert await called(find_definition, shop, name="nowhere") == (
-        '!Nothing was found where "nowhere" is defined. Try search, which finds any text.'
+        '!No definition of "nowhere" was found. Use search to find it as text.'
     )
     assert await called(find_definition, shop, name="a b") == (
-        "!'a b' is no Python name. Give one such as total or Order.total, or use search for other texts."
+        "!'a b' is not a Python name. Set name to one such as total or Order.total; use search for other text."
     )
     assert (await called(find_definition, shop, name="x", path="../x.py")).startswith('!"../x.py" is outside')

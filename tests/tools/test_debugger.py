@@ -1,4 +1,4 @@
-"""The debugger as tools, over the real debugpy: stops, stacks, values, steps, and an end in every case."""
+"""The debugger tools over the real debugpy: stops, stacks, values and steps; the program always ends with the run."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def context(workspace: Path) -> AsyncIterator[ToolContext[Any]]:
     await context.resources.aclose()
 
 
-async def test_a_test_stops_where_its_exception_leaves_the_code(context: ToolContext[Any], called: Called):
+async def test_a_test_stops_where_an_exception_leaves_the_workspace_code(context: ToolContext[Any], called: Called):
     assert await called(debug_start, context, program="test_calc.py::test_none") == (
         "Stopped: ZeroDivisionError: division by zero.\n"
         "#0 mean at calc.py:5\n"
@@ -77,15 +77,15 @@ async def test_a_test_stops_where_its_exception_leaves_the_code(context: ToolCon
     )
     assert await called(debug_evaluate, context, expression="len(numbers) or 'nothing'") == "'nothing'"
     ended = await called(debug_resume, context)
-    assert ended.startswith("The program ended with exit code 1, without another stop.\nprinted:\n")
+    assert ended.startswith("The program ended with exit code 1 without another stop.\noutput:\n")
 
 
-async def test_a_script_stops_at_a_condition_and_goes_on_line_by_line(context: ToolContext[Any], called: Called):
+async def test_a_script_stops_at_a_conditional_breakpoint_and_is_stepped(context: ToolContext[Any], called: Called):
     stopped = await called(
         debug_start, context, program="main.py", arguments=["4", "5"], breakpoints=["calc.py:4 if number == 5"]
     )
     assert stopped.startswith("Stopped: breakpoint.\n#0 mean at calc.py:4\n#1 <module> at main.py:5\n")
-    assert stopped.endswith("  number = 5\n  numbers = [4, 5]\n  total = 4\nprinted:\n  mean of ['4', '5']")
+    assert stopped.endswith("  number = 5\n  numbers = [4, 5]\n  total = 4\noutput:\n  mean of ['4', '5']")
     assert await called(debug_look, context, frame=1) == (
         "#1 <module> at main.py:5\n  2: from calc import mean\n  3: \n"
         '  4: print("mean of", sys.argv[1:])\n> 5: print(mean([int(word) for word in sys.argv[1:]]))\n'
@@ -94,47 +94,50 @@ async def test_a_script_stops_at_a_condition_and_goes_on_line_by_line(context: T
     assert "\n  total = 9" in await called(debug_resume, context, how="over")
     assert "#0 <module> at main.py" in await called(debug_resume, context, how="out")
     assert await called(debug_resume, context) == (
-        "The program ended with exit code 0, without another stop.\nprinted:\n  4.5"
+        "The program ended with exit code 0 without another stop.\noutput:\n  4.5"
     )
     assert await called(debug_resume, context) == "!No program is being debugged. Start one with debug_start."
 
 
-async def test_what_cannot_be_done_is_said_with_what_can(context: ToolContext[Any], called: Called):
+async def test_invalid_calls_are_answered_with_what_to_do(context: ToolContext[Any], called: Called):
     for arguments, answer in (
         ({"program": "gone.py"}, 'There is no "gone.py"'),
         ({"program": "../x.py"}, '"../x.py" is outside'),
-        ({"program": "main.py", "breakpoints": ["calc.py"]}, "'calc.py' is no breakpoint."),
-        ({"program": "main.py", "breakpoints": ["calc.py:99"]}, '"calc.py" has 5 lines'),
+        ({"program": "main.py", "breakpoints": ["calc.py"]}, "'calc.py' is not a breakpoint."),
+        (
+            {"program": "main.py", "breakpoints": ["calc.py:99"]},
+            '"calc.py" has 5 lines; line 99 is past the end. Set the breakpoint at an existing line.',
+        ),
     ):
         assert (await called(debug_start, context, **arguments)).startswith(f"!{answer}")
     assert await called(debug_look, context) == (
-        "!The program is not standing still. Stop it first: debug_start with a breakpoint, or debug_resume."
+        "!The program is not stopped. Call debug_start with a breakpoint, or debug_resume to wait for a stop."
     )
     await called(debug_start, context, program="main.py", arguments=["4"], breakpoints=["calc.py:4"])
     assert await called(debug_evaluate, context, expression="nothing") == (
-        "!The debugger answers: NameError: name 'nothing' is not defined"
+        "!The debugger reported an error: NameError: name 'nothing' is not defined"
     )
     assert await called(debug_look, context, frame=9) == (
-        "!There is no frame 9: they are numbered 0 to 1, the innermost first."
+        "!There is no frame 9. Set frame to a number from 0, the innermost, to 1."
     )
-    assert await called(debug_stop, context) == "The program is ended."
-    assert await called(debug_stop, context) == "The program is ended."
+    assert await called(debug_stop, context) == "The debugged program has ended."
+    assert await called(debug_stop, context) == "The debugged program has ended."
 
 
-async def test_a_program_that_never_stops_is_paused_where_it_is_and_can_be_ended(
+async def test_a_program_that_does_not_stop_is_paused_and_can_be_ended(
     context: ToolContext[Any], called: Called, until_gone: UntilGone
 ):
     (context.workspace / "main.py").write_text(
         "import os\nopen('pid', 'w').write(str(os.getpid()))\ncount = 0\nwhile True:\n    count += 1\n"
     )
     paused = await called(debug_start, context, program="main.py", timeout_s=3)
-    assert paused.startswith("Stopped: no stop within 3 s, so it was paused.\n#0 <module> at main.py:")
+    assert paused.startswith("Stopped: paused, because it did not stop within 3 s.\n#0 <module> at main.py:")
     assert "\n  count = " in paused
     await called(debug_stop, context)
     await until_gone(context.workspace / "pid")
 
 
-async def test_the_end_of_the_run_ends_the_program(workspace: Path, until_gone: UntilGone):
+async def test_the_program_ends_with_the_run(workspace: Path, until_gone: UntilGone):
     (workspace / "main.py").write_text("import os\nopen('pid', 'w').write(str(os.getpid()))\nx = 1\n")
     start = ("debug_start", {"program": "main.py", "breakpoints": ["main.py:3"]})
     outcome = await Agent(
@@ -150,10 +153,13 @@ async def test_the_end_of_the_run_ends_the_program(workspace: Path, until_gone: 
     await until_gone(workspace / "pid")
 
 
-async def test_where_it_cannot_run_it_says_so(workspace: Path, called: Called):
+async def test_a_sandbox_in_which_the_debugger_cannot_run_is_reported(workspace: Path, called: Called):
     context = ToolContext(workspace=workspace, state=None, env=ENV, sandbox=Sandbox(isolation="landlock"))
-    said = await called(debug_start, context, program="main.py")
-    assert said.startswith("!The debugger talks to the program over a loopback network")
-    assert "bubblewrap" in said
+    assert await called(debug_start, context, program="main.py") == (
+        "!The debugger needs a loopback network, which the Landlock sandbox denies; it works with bubblewrap. "
+        "Print values instead."
+    )
     in_container = replace(context, sandbox=Sandbox(isolation="container", image="x"))
-    assert (await called(debug_start, in_container, program="main.py")).startswith("!The debugger does not run in a")
+    assert await called(debug_start, in_container, program="main.py") == (
+        "!The debugger does not work in a container; it works with bubblewrap. Print values instead."
+    )

@@ -1,4 +1,4 @@
-"""The file tools: what they return, and what they tell the model when they cannot."""
+"""The file tools: what they return, and their error messages for the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agent import Image, Tool, ToolContext, ToolError
 from tools import BUILTIN_TOOLS
-from tools._encodings import decoded, encoded
+from tools._encodings import decode, encode
 from tools.files import edit_file, list_files, read_file, write_file
 from tools.search import search
 from tools.shell import run_shell
@@ -33,7 +33,7 @@ async def call(tool: Tool, workspace: Path, **arguments: object) -> object:
         return f"!{error}"
 
 
-def test_every_ready_tool_has_the_name_it_is_listed_under() -> None:
+def test_every_ready_tool_is_listed_under_its_name() -> None:
     assert sorted(BUILTIN_TOOLS) == list(BUILTIN_TOOLS)
     for name, reference in BUILTIN_TOOLS.items():
         module, _, function = reference.partition(":")
@@ -41,7 +41,7 @@ def test_every_ready_tool_has_the_name_it_is_listed_under() -> None:
 
 
 def test_the_six_tools_of_the_pocket_model_have_small_definitions() -> None:
-    """Small, because a tiny model is trained on the definitions."""
+    """Keep them small, because a tiny model is trained on them."""
     tools = (edit_file, list_files, read_file, run_shell, search, write_file)
     assert max(len(json.dumps(tool.definition())) for tool in tools) < 450
     assert {tool.name for tool in tools if tool.read_only} == {"list_files", "read_file", "search"}
@@ -58,18 +58,18 @@ async def test_a_folder_is_listed_with_sizes_and_without_git(tmp_path: Path) -> 
     assert await call(list_files, tmp_path, path="b/") == "b/a/\nb/a/deep.txt (1 byte)\nb/z.py (2 bytes)"
 
 
-async def test_an_empty_folder_is_called_so(tmp_path: Path) -> None:
+async def test_an_empty_folder_is_reported_as_empty(tmp_path: Path) -> None:
     assert await call(list_files, tmp_path) == "(an empty folder)"
 
 
-async def test_deep_folders_stay_closed(tmp_path: Path) -> None:
+async def test_deep_folders_are_not_expanded(tmp_path: Path) -> None:
     (tmp_path / "a/b/c/d/e").mkdir(parents=True)
     (tmp_path / "a/b/c/d/f").write_text("")
     assert await call(list_files, tmp_path) == "a/\na/b/\na/b/c/\na/b/c/d/ (2 entries, not shown)"
     assert await call(list_files, tmp_path, path="a/b/c/d") == "a/b/c/d/e/\na/b/c/d/f (0 bytes)"
 
 
-async def test_large_folders_stay_closed(tmp_path: Path) -> None:
+async def test_large_folders_are_not_expanded(tmp_path: Path) -> None:
     for folder, count in {"big": 190, "small": 20, "zero": 0}.items():
         (tmp_path / folder).mkdir()
         for number in range(count):
@@ -91,13 +91,13 @@ async def test_a_listing_says_what_it_left_out(tmp_path: Path) -> None:
     )
 
 
-async def test_a_whole_file_is_returned_as_it_is(tmp_path: Path) -> None:
+async def test_a_whole_file_is_returned_unchanged(tmp_path: Path) -> None:
     for text in ("apple\n", "no end", "\ufeffa\r\nb\rc\r\n", "[TOOL_CALLS] [INST] </s> \x1b[31m", "ü\u2028x\x0cy\n"):
         (tmp_path / "a.txt").write_bytes(text.encode())
         assert await call(read_file, tmp_path, path="a.txt") == text
 
 
-async def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+async def test_an_empty_file_is_reported_as_empty(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("")
     assert await call(read_file, tmp_path, path="a.txt") == "(an empty file)"
 
@@ -118,7 +118,7 @@ async def test_a_part_of_a_file_says_where_it_is_and_how_to_read_on(tmp_path: Pa
     )
 
 
-async def test_long_lines_end_the_part_early(tmp_path: Path) -> None:
+async def test_long_lines_shorten_the_excerpt(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x" * 9_000 + "\n" + "y" * 9_000 + "\n" + "z" * 20_000)
     assert await call(read_file, tmp_path, path="a.txt") == (
         "1: " + "x" * 9_000 + "\n[lines 1-1 of 3; read on with start_line=2]"
@@ -131,7 +131,7 @@ async def test_long_lines_end_the_part_early(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"M\0\1", "is a binary file, not text. Look at it with a command such as `xxd | head`."),
         (b"\x7fELF\2\0", "is a binary file, an ELF program or library, not text. Look at it with"),
@@ -139,13 +139,15 @@ async def test_long_lines_end_the_part_early(tmp_path: Path) -> None:
         ("wide".encode("utf-32"), "is a binary file, not text."),
     ],
 )
-async def test_a_binary_file_is_named_by_every_tool_that_needs_text(tmp_path: Path, data: bytes, said: str) -> None:
+async def test_a_binary_file_is_refused_by_every_tool_that_needs_text(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
     (tmp_path / "a.bin").write_bytes(data)
     for answer in (
         await call(read_file, tmp_path, path="a.bin"),
         await call(edit_file, tmp_path, path="a.bin", old="M", new="N"),
     ):
-        assert str(answer).startswith(f'!"a.bin" {said}')
+        assert str(answer).startswith(f'!"a.bin" {message}')
 
 
 @pytest.mark.parametrize(
@@ -176,33 +178,33 @@ async def test_other_encodings_are_read_and_an_edit_keeps_every_other_byte(
         assert (tmp_path / "a.txt").read_bytes() == (text + "new\n").encode(encoding)
 
 
-async def test_what_is_ascii_and_declared_gets_new_characters_as_declared(tmp_path: Path) -> None:
+async def test_new_characters_in_an_ascii_file_use_its_declared_encoding(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(b"# coding: latin-1\nname = 'x'\n")
     assert await call(edit_file, tmp_path, path="a.py", old="'x'", new="'ü'") == "Edited a.py: line 2."
     assert (tmp_path / "a.py").read_bytes() == "# coding: latin-1\nname = 'ü'\n".encode("latin-1")
     for declared in ("utf-8", "hex", "punycode", "unicode_escape", "no-such"):
         plain = f"# coding: {declared}\n"
         (tmp_path / "a.py").write_text(plain)
-        assert await call(read_file, tmp_path, path="a.py") == plain, "one that does not hold ASCII as it is"
+        assert await call(read_file, tmp_path, path="a.py") == plain, "read unchanged, whatever is declared"
 
 
 @given(data=st.binary(max_size=60))
 def test_decoding_loses_no_byte(data: bytes) -> None:
     try:
-        text = decoded(data, "a")
+        text = decode(data, "a")
     except ToolError:
         return
-    assert encoded(text.text, text.encoding, "it") == data
+    assert encode(text.text, text.encoding, "it") == data
 
 
-async def test_line_numbers_copied_into_an_edit_are_named(tmp_path: Path) -> None:
+async def test_line_numbers_copied_into_an_edit_are_pointed_out(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\n  two\nthree\n")
     assert await call(edit_file, tmp_path, path="a.txt", old="2:   two\n3: three", new="x") == (
         '!old does not occur in "a.txt", but would without the line numbers in it. Leave them out.'
     )
 
 
-async def test_a_huge_file_is_refused_and_not_read_to_its_end(tmp_path: Path) -> None:
+async def test_a_huge_file_is_refused_without_reading_it_all(tmp_path: Path) -> None:
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(10_000_000_000)
     expected = (
@@ -213,14 +215,14 @@ async def test_a_huge_file_is_refused_and_not_read_to_its_end(tmp_path: Path) ->
     assert await call(edit_file, tmp_path, path="huge", old="a", new="b") == expected
 
 
-async def test_a_picture_is_shown_whatever_its_name(tmp_path: Path) -> None:
-    pictures = {
+async def test_an_image_is_returned_whatever_its_name(tmp_path: Path) -> None:
+    images = {
         "image/png": b"\x89PNG\r\n\x1a\n...",
         "image/jpeg": b"\xff\xd8\xff...",
         "image/gif": b"GIF89a...",
         "image/webp": b"RIFF\x10\0\0\0WEBP...",
     }
-    for media_type, data in pictures.items():
+    for media_type, data in images.items():
         (tmp_path / "shot").write_bytes(data)
         assert await call(read_file, tmp_path, path="shot") == Image(
             data=base64.b64encode(data).decode(), media_type=media_type
@@ -231,7 +233,7 @@ async def test_a_picture_is_shown_whatever_its_name(tmp_path: Path) -> None:
     )
 
 
-async def test_writing_makes_folders_and_says_how_much(tmp_path: Path) -> None:
+async def test_writing_creates_folders_and_reports_the_size(tmp_path: Path) -> None:
     assert await call(write_file, tmp_path, path="out/word.txt", content="apple\n") == "Wrote 6 bytes to out/word.txt."
     assert await call(write_file, tmp_path, path="./out//word.txt", content="ü\r\n") == "Wrote 4 bytes to out/word.txt."
     assert (tmp_path / "out" / "word.txt").read_bytes() == "ü\r\n".encode()
@@ -239,7 +241,7 @@ async def test_writing_makes_folders_and_says_how_much(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["empty", "out"]  # noqa: PTH208 - names, not paths
 
 
-async def test_half_a_character_is_not_written(tmp_path: Path) -> None:
+async def test_a_lone_surrogate_is_not_written(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
     context = ToolContext(workspace=tmp_path, state=None)
     whole = write_file.arguments.check('{"path":"a","content":""}')
@@ -263,7 +265,7 @@ async def test_an_edit_names_the_lines_it_changed(tmp_path: Path) -> None:
         assert file.read_text() == after
 
 
-async def test_an_edit_keeps_the_mark_and_the_line_endings(tmp_path: Path) -> None:
+async def test_an_edit_keeps_the_byte_order_mark_and_the_line_endings(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\nthree\r\n")
     assert await call(edit_file, tmp_path, path="a.txt", old="one\ntwo", new="1\n2\n2b") == "Edited a.txt: lines 1-3."
@@ -275,7 +277,7 @@ async def test_an_edit_keeps_the_mark_and_the_line_endings(tmp_path: Path) -> No
     assert file.read_bytes() == b"\xef\xbb\xbfa\r\nb\r\n2b\r\nthree\r\n"
 
 
-async def test_an_edit_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
+async def test_an_edit_that_would_change_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
     assert await call(edit_file, tmp_path, path="a", old="", new="b") == (
         "!old is empty. Give the exact text to replace, or use write_file to write a whole file."
@@ -285,7 +287,7 @@ async def test_an_edit_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
     )
 
 
-async def test_an_edit_that_fits_several_places_names_their_lines(tmp_path: Path) -> None:
+async def test_an_edit_that_matches_several_places_names_their_lines(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x = 1\ny = 1\n\nx = 1\n")
     assert await call(edit_file, tmp_path, path="a", old="x = 1", new="x = 2") == (
         '!old occurs 2 times in "a", at lines 1, 4. Add surrounding lines to make it unique.'
@@ -312,7 +314,7 @@ async def test_an_edit_that_fits_several_places_names_their_lines(tmp_path: Path
         ("Hello\n", "hello\n", "upper and lower case", "1: Hello"),
     ],
 )
-async def test_a_miss_says_in_what_alone_the_nearest_lines_differ(
+async def test_a_miss_names_the_only_difference_to_the_most_similar_lines(
     tmp_path: Path, text: str, old: str, only: str, shown: str
 ) -> None:
     (tmp_path / "a").write_bytes(text.encode())
@@ -333,7 +335,7 @@ async def test_a_miss_shows_the_most_similar_lines(tmp_path: Path) -> None:
     )
 
 
-async def test_a_miss_in_a_large_file_is_answered_soon(tmp_path: Path) -> None:
+async def test_a_miss_in_a_large_file_is_answered_quickly(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("".join(f"value_{number} = {number}\n" for number in range(100_000)))
     answer = await call(edit_file, tmp_path, path="a", old="value_12 = 13\nvalue_13 = 14\n", new="x")
     assert answer == (
@@ -347,9 +349,7 @@ PIECES = st.lists(st.sampled_from(["a", "b", "\n", "\r\n", " ", "\ufeff", "é"])
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=PIECES, new=PIECES, after=PIECES)
-async def test_an_edit_changes_its_place_and_not_a_byte_elsewhere(
-    tmp_path: Path, before: str, new: str, after: str
-) -> None:
+async def test_an_edit_changes_no_byte_elsewhere(tmp_path: Path, before: str, new: str, after: str) -> None:
     file = tmp_path / "a"
     file.write_bytes(f"{before}<old>{after}".encode())
     await call(edit_file, tmp_path, path="a", old="<old>", new=new)
@@ -362,7 +362,7 @@ async def test_an_edit_changes_its_place_and_not_a_byte_elsewhere(
     )
 
 
-async def test_what_gitignore_names_is_left_out_and_counted(tmp_path: Path, called: Called):
+async def test_ignored_files_are_left_out_and_counted(tmp_path: Path, called: Called):
     for name in ("a.py", "b.log", "build/out.txt", "src/c.py", "src/keep.log", "src/gen/d.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("needle\n")
@@ -375,5 +375,7 @@ async def test_what_gitignore_names_is_left_out_and_counted(tmp_path: Path, call
     assert not any(name in listed for name in ("b.log", "build", "gen/"))
     found = await called(search, context, pattern="needle")
     assert sorted(line.partition(":")[0] for line in found.splitlines()) == ["a.py", "src/c.py", "src/keep.log"]
-    assert "out.txt" in await called(list_files, context, path="build"), "what is asked for by name is shown"
+    assert "out.txt" in await called(list_files, context, path="build"), (
+        "an ignored folder is listed if it is the given path"
+    )
     assert "build/out.txt" in await called(search, context, pattern="needle", path="build")

@@ -1,4 +1,4 @@
-"""Tools of real MCP servers, over standard input and over HTTP."""
+"""Tools of real MCP servers, over standard input and HTTP."""
 
 from __future__ import annotations
 
@@ -99,18 +99,21 @@ async def test_the_tools_of_a_server_are_tools_of_the_run(folder: Path, stdio: M
     assert [image.media_type for image in picture.images] == ["image/png"]
 
 
-async def test_arguments_are_held_to_the_servers_schema(folder: Path, stdio: McpServer):
+async def test_arguments_are_validated_against_the_schema_of_the_server(folder: Path, stdio: McpServer):
     (tool,) = mcp_tools({"demo": McpServer(command=stdio.command, env=stdio.env, tools=("add",))}, folder)
     assert not isinstance(tool.arguments.check('{"a": 1, "b": "two"}'), dict)
     assert not isinstance(tool.arguments.check('{"a": 1, "b": 2, "c": 3}'), dict)
 
 
-async def test_a_server_that_ends_is_started_again(folder: Path, stdio: McpServer):
+async def test_a_server_that_exits_is_restarted(folder: Path, stdio: McpServer):
     tools = mcp_tools({"demo": stdio}, folder)
     before, died, after, added = await _results(
         tools, folder, ("demo_odd_name_", {}), ("demo_die", {}), ("demo_odd_name_", {}), ("demo_add", {"a": 1, "b": 1})
     )
-    assert "what the call did is unknown. It wrote: " in died.content
+    assert died.content.startswith(
+        "Error: The MCP server `demo` exited during the call. The call may have taken effect: check before you repeat "
+        "it. The next call restarts the server. It wrote: "
+    )
     assert "farewell" in died.content
     assert after.status == "ok"
     assert after.content != before.content
@@ -125,10 +128,13 @@ async def test_the_server_ends_with_the_run(folder: Path, stdio: McpServer):
     assert not Path(f"/proc/{pid.content}").exists()
 
 
-async def test_a_call_has_a_deadline(folder: Path, stdio: McpServer):
+async def test_a_call_times_out(folder: Path, stdio: McpServer):
     server = McpServer(command=stdio.command, env=stdio.env, timeout_s=2)
     (late,) = await _results(mcp_tools({"demo": server}, folder), folder, ("demo_wait", {"seconds": 20}))
-    assert "did not answer within 2 s. What it did is unknown." in late.content
+    assert late.content == (
+        "Error: The MCP server `demo` did not answer within 2 s. The call may have taken effect: check before you "
+        "repeat it."
+    )
 
 
 @pytest.fixture
@@ -148,28 +154,28 @@ def address(folder: Path, stdio: McpServer) -> Iterator[str]:
     process.wait()
 
 
-async def test_a_server_at_an_address(folder: Path, address: str):
+async def test_a_server_at_a_url_is_called_over_http(folder: Path, address: str):
     tools = mcp_tools({"web": McpServer(url=address, tools=("add",))}, folder)
     (added,) = await _results(tools, folder, ("web_add", {"a": 20, "b": 22}))
     assert added.content == "42"
 
 
-def test_what_is_wrong_with_a_server_is_said(folder: Path, stdio: McpServer):
+def test_the_problem_with_a_server_is_reported(folder: Path, stdio: McpServer):
     def problem(**settings: object) -> str:
         with pytest.raises(ConfigError) as caught:
             mcp_tools({"demo": McpServer(**settings)}, folder)  # pyright: ignore[reportArgumentType]
         return str(caught.value)
 
     (folder / "bad.py").write_text("import sys\nsys.exit('no licence')\n")
-    assert "does not start: " in problem(command=(sys.executable, "bad.py"))
+    assert "did not start: " in problem(command=(sys.executable, "bad.py"))
     assert "It wrote: no licence" in problem(command=(sys.executable, "bad.py"))
-    assert "does not start: " in problem(command=("no-such-program",))
-    assert "does not start: " in problem(url="http://127.0.0.1:9/mcp")
+    assert "did not start: " in problem(command=("no-such-program",))
+    assert "did not start: " in problem(url="http://127.0.0.1:9/mcp")
     assert "has no tool 'sub'. It has: add, fail" in problem(command=stdio.command, env=stdio.env, tools=("sub",))
     assert "needs either `command` (a list) or `url`, not both. Give one." in problem()
 
 
-def test_servers_stand_in_the_task(folder: Path, stdio: McpServer):
+def test_servers_are_configured_in_the_task(folder: Path, stdio: McpServer):
     server = {"command": list(stdio.command), "env": dict(stdio.env), "tools": ["add"]}
     (folder / "task.yaml").write_text(f"prompt: Add.\nmcp: {json.dumps({'demo': server})}\n")
     task = load_task(folder / "task.yaml")

@@ -1,4 +1,4 @@
-"""Paths of the file tools: nothing outside the workspace is read or written, and every refusal tells the model why."""
+"""Paths of the file tools: nothing outside the workspace is read or written, and every refusal says why."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ async def test_paths_that_lead_out_are_refused(workspace: Path) -> None:
     assert (workspace.parent / "ws2" / "secret.txt").read_text() == "CANARY"
 
 
-async def test_an_absolute_path_inside_the_workspace_is_taken(workspace: Path) -> None:
+async def test_an_absolute_path_inside_the_workspace_is_accepted(workspace: Path) -> None:
     (workspace / "a.txt").write_text("here")
     assert await call(read_file, workspace, path=f"{workspace}/a.txt") == "here"
     assert await call(read_file, workspace, path=f"{workspace}/b/../a.txt") == "here"
     assert await call(list_files, workspace, path=str(workspace)) == "a.txt (4 bytes)"
 
 
-async def test_an_absolute_path_is_taken_when_the_workspace_itself_is_reached_by_a_link(workspace: Path) -> None:
+async def test_an_absolute_path_is_accepted_if_the_workspace_is_reached_by_a_symlink(workspace: Path) -> None:
     (workspace / "a.txt").write_text("here")
     alias = workspace.parent / "alias"
     alias.symlink_to(workspace)
@@ -72,7 +72,7 @@ async def test_an_absolute_path_is_taken_when_the_workspace_itself_is_reached_by
     assert await call(read_file, alias, path=f"{alias}/a.txt") == "here"
 
 
-async def test_links_that_stay_inside_work(workspace: Path) -> None:
+async def test_symlinks_that_stay_inside_are_followed(workspace: Path) -> None:
     (workspace / "src").mkdir()
     (workspace / "src" / "a.txt").write_text("one")
     (workspace / "near").symlink_to("src/a.txt")
@@ -88,14 +88,14 @@ async def test_links_that_stay_inside_work(workspace: Path) -> None:
     assert (workspace / "far").is_symlink()
 
 
-async def test_links_that_lead_out_are_refused_and_named(workspace: Path) -> None:
+async def test_symlinks_that_lead_out_are_refused_and_named(workspace: Path) -> None:
     (workspace / "file").symlink_to("../ws2/secret.txt")
     (workspace / "dir").symlink_to(workspace.parent / "ws2")
     (workspace / "chain").symlink_to("dir")
     (workspace / "sub").mkdir()
     (workspace / "sub" / "up").symlink_to("../..")
-    ways = {"file": "file", "dir/secret.txt": "dir", "chain/secret.txt": "dir", "sub/up/ws2/secret.txt": "sub/up"}
-    for path, link in ways.items():
+    links = {"file": "file", "dir/secret.txt": "dir", "chain/secret.txt": "dir", "sub/up/ws2/secret.txt": "sub/up"}
+    for path, link in links.items():
         expected = (
             f'!"{path}" cannot be reached: its link "{link}" leads out of the workspace. Work with files inside it.'
         )
@@ -111,7 +111,7 @@ async def test_links_that_lead_out_are_refused_and_named(workspace: Path) -> Non
     assert await call(list_files, workspace) == ("chain (a link)\ndir (a link)\nfile (a link)\nsub/\nsub/up (a link)")
 
 
-async def test_proc_and_other_magic_links_are_no_way_out(workspace: Path) -> None:
+async def test_magic_links_in_proc_are_refused(workspace: Path) -> None:
     (workspace / "root").symlink_to("/proc/self/root")
     (workspace / "fd").symlink_to("/proc/self/fd/0")
     assert await call(read_file, workspace, path="root/etc/passwd") == (
@@ -122,7 +122,7 @@ async def test_proc_and_other_magic_links_are_no_way_out(workspace: Path) -> Non
     )
 
 
-async def test_a_circle_of_links_ends(workspace: Path) -> None:
+async def test_a_symlink_cycle_is_refused(workspace: Path) -> None:
     (workspace / "a").symlink_to("b")
     (workspace / "b").symlink_to("a")
     expected = '!"a" cannot be used: its links go round in a circle. Use the path of the file itself.'
@@ -130,7 +130,7 @@ async def test_a_circle_of_links_ends(workspace: Path) -> None:
     assert await call(write_file, workspace, path="a", content="") == expected
 
 
-async def test_names_that_cannot_be_are_refused(workspace: Path) -> None:
+async def test_illegal_paths_are_refused(workspace: Path) -> None:
     assert await call(read_file, workspace, path="") == (
         '!The path is empty. Give the path of a file, or "." for the workspace.'
     )
@@ -169,7 +169,9 @@ async def test_a_missing_file_is_answered_with_the_nearest_name(workspace: Path)
     )
 
 
-async def test_what_is_no_regular_file_is_refused_at_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_anything_but_a_regular_file_is_refused_without_blocking(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.mkfifo(workspace / "fifo")
     with socket.socket(socket.AF_UNIX) as server:
         monkeypatch.chdir(workspace)  # a socket's path must be short
@@ -195,7 +197,7 @@ async def test_what_is_no_regular_file_is_refused_at_once(workspace: Path, monke
     )
 
 
-async def test_a_file_is_no_folder(workspace: Path) -> None:
+async def test_a_file_used_as_a_folder_is_refused(workspace: Path) -> None:
     (workspace / "a").write_text("")
     text = "cannot be used: a part of it is not a folder. Call list_files to see what there is."
     assert await call(list_files, workspace, path="a") == f'!"a" {text}'
@@ -203,7 +205,7 @@ async def test_a_file_is_no_folder(workspace: Path) -> None:
     assert await call(write_file, workspace, path="a/b", content="") == f'!"a/b" {text}'
 
 
-async def test_what_git_keeps_may_be_read_and_never_written(workspace: Path) -> None:
+async def test_the_git_folder_can_be_read_but_not_written(workspace: Path) -> None:
     (workspace / ".git" / "hooks").mkdir(parents=True)
     (workspace / ".git" / "config").write_text("[core]")
     (workspace / "hooks").symlink_to(".git/hooks")
@@ -220,7 +222,7 @@ async def test_what_git_keeps_may_be_read_and_never_written(workspace: Path) -> 
     assert await call(write_file, workspace, path=".gitignore", content="x\n") == "Wrote 2 bytes to .gitignore."
 
 
-async def test_a_replaced_file_keeps_its_bits_but_not_setuid(workspace: Path) -> None:
+async def test_a_replaced_file_keeps_its_permission_bits_except_setuid(workspace: Path) -> None:
     script = workspace / "run.sh"
     script.write_text("a")
     script.chmod(0o4751)
@@ -244,17 +246,17 @@ async def test_names_in_a_listing_cannot_forge_lines(workspace: Path) -> None:
     assert await call(search, workspace, pattern="x") == "\\udcff:1: x"
 
 
-# The paths are walked by the kernel (openat2) where it can, and by us elsewhere; both must hold.
-both_ways = pytest.mark.parametrize("platform", ["linux", "darwin"])
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="uses renameat2 and /proc to judge")
+# Paths are resolved by the kernel (openat2) where available, else by our own walk; both must be safe.
+both_resolvers = pytest.mark.parametrize("platform", ["linux", "darwin"])
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="uses renameat2 and /proc")
 
 
 @needs_linux
-@both_ways
-async def test_a_folder_swapped_for_a_link_while_we_work_is_no_way_out(
+@both_resolvers
+async def test_a_folder_swapped_for_a_symlink_during_a_call_does_not_lead_out(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
-    """One thread swaps a folder for a link to the outside and back, as fast as it can, while the tools run."""
+    """A thread swaps a folder with a symlink to the outside, back and forth, while the tools run."""
     monkeypatch.setattr(sys, "platform", platform)
     outside = workspace.parent / "ws2"
     (workspace / "d").mkdir()
@@ -266,7 +268,7 @@ async def test_a_folder_swapped_for_a_link_while_we_work_is_no_way_out(
     def swap() -> None:
         libc = ctypes.CDLL(None)
         while not stop.is_set():
-            libc.renameat2(-100, one, -100, other, 2)  # AT_FDCWD, RENAME_EXCHANGE: both names change at once
+            libc.renameat2(-100, one, -100, other, 2)  # AT_FDCWD, RENAME_EXCHANGE: swaps both names atomically
 
     swapper = threading.Thread(target=swap)
     swapper.start()
@@ -292,8 +294,8 @@ made_path = st.lists(part, min_size=1, max_size=5).map("/".join)
 
 
 @st.composite
-def farms(draw: st.DrawFn) -> list[tuple[str, str, str]]:
-    """Things to make, in order: (kind, path, target of a link with WS and OUT standing for the two folders)."""
+def trees(draw: st.DrawFn) -> list[tuple[str, str, str]]:
+    """Entries to create, in order: (kind, path, symlink target, in which WS and OUT stand for the two folders)."""
     start = st.sampled_from(("", "", "../", "../../", "WS/", "OUT/", "/", "WS/../"))
     target = st.tuples(start, made_path).map("".join)
     kind = st.sampled_from(("folder", "file", "link", "link"))
@@ -301,12 +303,12 @@ def farms(draw: st.DrawFn) -> list[tuple[str, str, str]]:
     return draw(st.lists(st.tuples(kind, place, target), min_size=1, max_size=10))
 
 
-def build(workspace: Path, outside: Path, farm: list[tuple[str, str, str]]) -> None:
+def build(workspace: Path, outside: Path, tree: list[tuple[str, str, str]]) -> None:
     workspace.mkdir(parents=True)
     outside.mkdir()
     for name in NAMES:
         (outside / name).write_text("CANARY")
-    for kind, place, target in farm:
+    for kind, place, target in tree:
         path = workspace / place
         parent = Path(os.path.realpath(path.parent))
         if not path.parent.is_dir() or not parent.is_relative_to(workspace) or os.path.lexists(path):
@@ -319,8 +321,8 @@ def build(workspace: Path, outside: Path, farm: list[tuple[str, str, str]]) -> N
             path.symlink_to(target.replace("WS", str(workspace)).replace("OUT", str(outside)) or ".")
 
 
-def kernels_word(path: Path) -> Path | None:
-    """Return where the kernel ends up. None: nowhere."""
+def kernel_path(path: Path) -> Path | None:
+    """Return the path as the kernel resolves it. None means that it cannot be opened."""
     try:
         descriptor = os.open(path, os.O_PATH)
     except OSError:
@@ -331,35 +333,38 @@ def kernels_word(path: Path) -> Path | None:
         os.close(descriptor)
 
 
-async def test_a_link_to_a_folder_that_is_not_there_is_not_written_as_a_file(workspace: Path) -> None:
+async def test_a_symlink_to_a_missing_folder_is_not_written_as_a_file(workspace: Path) -> None:
     for name, target in {"a": "b/.", "c": f"{workspace}/d/"}.items():
-        os.symlink(target, workspace / name)  # noqa: PTH211 - pathlib would tidy the target
+        os.symlink(target, workspace / name)  # noqa: PTH211 - pathlib would normalize the target
         assert await call(write_file, workspace, path=name, content="x") == (
             f'!"{name}" is a folder. Call list_files to see its files.'
         )
 
 
 @needs_linux
-@both_ways
+@both_resolvers
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(farm=farms(), paths=st.lists(made_path, min_size=1, max_size=4))
-async def test_no_path_and_no_farm_of_links_leads_out(
+@given(tree=trees(), paths=st.lists(made_path, min_size=1, max_size=4))
+async def test_no_path_through_any_tree_of_symlinks_leads_out(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     platform: str,
-    farm: list[tuple[str, str, str]],
+    tree: list[tuple[str, str, str]],
     paths: list[str],
 ) -> None:
-    """With the kernel as the judge: inside is readable, outside is neither read, nor listed, nor written."""
-    top = Path(os.path.realpath(tmp_path_factory.mktemp("farm")))
+    """Paths that the kernel resolves to the inside are readable; nothing outside is read, listed or written."""
+    top = Path(os.path.realpath(tmp_path_factory.mktemp("tree")))
     workspace, outside = top / "ws", top / "out"
-    build(workspace, outside, farm)
+    build(workspace, outside, tree)
     monkeypatch.setattr(sys, "platform", platform)
     for path in paths:
-        tidy = posixpath.normpath(path) if path else ""
-        real = kernels_word(workspace / tidy)
+        normalized = posixpath.normpath(path) if path else ""
+        real = kernel_path(workspace / normalized)
         is_inside = (
-            bool(path) and not tidy.startswith(("..", "/")) and real is not None and real.is_relative_to(workspace)
+            bool(path)
+            and not normalized.startswith(("..", "/"))
+            and real is not None
+            and real.is_relative_to(workspace)
         )
         answer = await call(read_file, workspace, path=path)
         listed = await call(list_files, workspace, path=path)
@@ -370,7 +375,7 @@ async def test_no_path_and_no_farm_of_links_leads_out(
         assert str(listed).startswith("!") != bool(is_inside and real and real.is_dir())
         wrote = await call(write_file, workspace, path=path, content="new")
         if str(wrote).startswith("Wrote"):
-            now = kernels_word(workspace / tidy)
+            now = kernel_path(workspace / normalized)
             assert now is not None
             assert now.is_relative_to(workspace)
             assert now.read_text() == "new"

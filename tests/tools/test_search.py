@@ -1,4 +1,4 @@
-"""The search tool: what it finds, what it leaves out and says so, and that no pattern can hold it up."""
+"""The search tool: what it finds, how it reports what it leaves out, and that no pattern can block it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tools.search as searching
+import tools.search as search_module
 from agent import ToolContext, ToolError
 from tools._prefilter import required_text
 from tools.search import search
@@ -39,7 +39,7 @@ async def test_matches_are_lines_with_file_and_number_in_order(tmp_path: Path) -
     assert await found(tmp_path, pattern="^$", path="b.py") == "b.py:3: "
 
 
-async def test_no_match_says_how_many_files_were_looked_at(tmp_path: Path) -> None:
+async def test_no_match_reports_how_many_files_were_searched(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     assert await found(tmp_path, pattern="-rf") == 'No match for "-rf" in 1 file.'
     (tmp_path / "b").write_text("x")
@@ -60,7 +60,7 @@ async def test_git_binaries_links_and_large_files_are_left_out(tmp_path: Path) -
     assert await found(tmp_path, pattern="word", path="link") == "link:1: word"
 
 
-async def test_the_number_of_matches_and_the_length_of_lines_are_bounded(tmp_path: Path) -> None:
+async def test_the_number_of_matches_and_the_length_of_lines_are_limited(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x\n" * 101)
     lines = "\n".join(f"a:{number}: x" for number in range(1, 101))
     assert await found(tmp_path, pattern="x") == (
@@ -97,10 +97,10 @@ async def test_a_bad_pattern_is_refused_with_the_reason(tmp_path: Path) -> None:
     assert str(caught.value) == "The pattern holds half a character (a lone surrogate) at position 1. Send it whole."
 
 
-async def test_a_pattern_that_never_ends_is_stopped_and_earlier_matches_are_shown(
+async def test_a_search_that_times_out_shows_its_earlier_matches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "TIMEOUT_S", 0.7)
+    monkeypatch.setattr(search_module, "TIMEOUT_S", 0.7)
     (tmp_path / "a").write_text("aaa\n")
     (tmp_path / "b").write_text("a" * 60 + "!\n")
     assert await found(tmp_path, pattern="(a+)+$") == (
@@ -113,14 +113,14 @@ async def test_a_pattern_that_never_ends_is_stopped_and_earlier_matches_are_show
     )
 
 
-async def test_a_search_of_very_much_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "MAX_TOTAL_BYTES", 6)
+async def test_a_search_that_exceeds_a_limit_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_module, "MAX_TOTAL_BYTES", 6)
     for name in "abc":
         (tmp_path / name).write_text("word")
     assert await found(tmp_path, pattern="word") == (
         "a:1: word\nb:1: word\n[stopped after 2 files; search a smaller folder for the rest]"
     )
-    monkeypatch.setattr(searching, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(search_module, "MAX_ENTRIES", 1)
     assert await found(tmp_path, pattern="x") == (
         'No match for "x" in 1 file.\n[stopped after 1 files; search a smaller folder for the rest]'
     )
@@ -144,7 +144,7 @@ async def test_a_search_of_very_much_stops_and_says_so(tmp_path: Path, monkeypat
         ("[word", ""),
     ],
 )
-def test_what_every_match_holds(pattern: str, text: str) -> None:
+def test_the_text_required_by_a_pattern_is_found(pattern: str, text: str) -> None:
     assert required_text(pattern) == (text if len(text) > 1 else "")
 
 
@@ -153,7 +153,7 @@ def test_what_every_match_holds(pattern: str, text: str) -> None:
     text=st.text("ab1 -.({[^$,", max_size=12),
 )
 @settings(max_examples=1_000)
-def test_a_text_without_it_never_matches(pattern: str, text: str) -> None:
+def test_a_text_without_the_required_text_never_matches(pattern: str, text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -165,19 +165,19 @@ def test_a_text_without_it_never_matches(pattern: str, text: str) -> None:
 
 @pytest.fixture
 def rg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Put a ripgrep that does this first on the PATH."""
+    """Install a fake ripgrep that runs the given shell code, first on the PATH."""
 
-    def put(does: str) -> None:
+    def install(code: str) -> None:
         (tmp_path / "programs").mkdir(exist_ok=True)
         program = tmp_path / "programs" / "rg"
-        program.write_text(f"#!/bin/sh\n{does}\n")
+        program.write_text(f"#!/bin/sh\n{code}\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
 
-    return put
+    return install
 
 
-async def test_what_ripgrep_rules_out_is_not_read_and_where_it_fails_all_is(
+async def test_files_excluded_by_ripgrep_are_skipped_and_if_it_fails_all_are_read(
     tmp_path: Path, rg: Callable[[str], None]
 ) -> None:
     workspace = tmp_path / "workspace"
@@ -189,7 +189,7 @@ async def test_what_ripgrep_rules_out_is_not_read_and_where_it_fails_all_is(
     rg("exit 1")
     assert await found(workspace, pattern="word") == 'No match for "word" in 3 files.'
     assert await found(workspace, pattern="wor?d") == 'No match for "wor?d" in 3 files.'
-    assert (await found(workspace, pattern="word|x")).count("word") == 3, "nothing that every match holds"
+    assert (await found(workspace, pattern="word|x")).count("word") == 3, "no text that every match contains"
     assert await found(workspace, pattern="word", path="b") == "b:1: word", "one file needs no filter"
     for failing in ("exit 2", "sleep 9"):
         rg(failing)
@@ -197,12 +197,12 @@ async def test_what_ripgrep_rules_out_is_not_read_and_where_it_fails_all_is(
 
 
 @pytest.mark.skipif(shutil.which("rg") is None, reason="ripgrep is not installed")
-async def test_the_answer_is_the_same_with_ripgrep_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_result_is_the_same_with_and_without_ripgrep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".gitignore").write_text("left-out\n")
-    (tmp_path / ".ignore").write_text("not-for-us\n")
+    (tmp_path / ".ignore").write_text("rg-ignored\n")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
-    for name in ("a", "left-out", "not-for-us", ".hidden", "-dash", "folder/b"):
+    for name in ("a", "left-out", "rg-ignored", ".hidden", "-dash", "folder/b"):
         (tmp_path / name).write_text("the word here\nand wordless\n")
     (tmp_path / "wide").write_text("the word\n", encoding="utf-16")
     (tmp_path / "broken").write_bytes(b"a word \xff\xfe\n")
@@ -215,7 +215,7 @@ async def test_the_answer_is_the_same_with_ripgrep_and_without(tmp_path: Path, m
     assert "-dash:1: the word here" in await found(tmp_path, pattern="word")
 
 
-async def test_the_search_starts_where_no_module_of_the_workspace_can_get_in_its_way(tmp_path: Path) -> None:
+async def test_modules_in_the_workspace_cannot_interfere_with_the_search(tmp_path: Path) -> None:
     """The matcher is a Python process; a re.py or sitecustomize.py in the workspace must not run in it."""
     for name in ("re.py", "sitecustomize.py", "usercustomize.py"):
         (tmp_path / name).write_text("import os; os.abort()\n")
@@ -223,7 +223,7 @@ async def test_the_search_starts_where_no_module_of_the_workspace_can_get_in_its
 
 
 @pytest.mark.parametrize("path", ["missing", "missing/deep"])
-async def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, path: str) -> None:
+async def test_a_missing_folder_is_reported(tmp_path: Path, path: str) -> None:
     assert await found(tmp_path, pattern="x", path=path) == (
         f'!There is no "{path}" in the workspace. Call list_files to see what there is.'
     )

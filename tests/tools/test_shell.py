@@ -1,4 +1,4 @@
-"""The shell tool: what the model reads, and that nothing of a command outlives its call."""
+"""The shell tool: what the model reads, and that no process of a command outlives its call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import tools.shell as shelling
+import tools.shell as shell_module
 from agent import ToolContext, ToolError
 from tools.shell import run_shell
 
@@ -46,7 +46,7 @@ async def shell(workspace: Path, **arguments: object) -> str:
         ("pwd -P | tail -c 5", "/ws0\n"),
     ],
 )
-async def test_a_command_is_answered_with_its_output_and_its_failure(
+async def test_the_result_is_the_output_and_any_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, result: str
 ) -> None:
     monkeypatch.setenv("SECRET", "canary")
@@ -55,29 +55,27 @@ async def test_a_command_is_answered_with_its_output_and_its_failure(
     assert await shell(workspace, command=command) == result
 
 
-async def test_the_environment_is_the_given_one_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_is_the_given_one_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "canary")
     names = {line.split("=")[0] for line in (await shell(tmp_path, command="env")).splitlines()}
     assert names <= {"PATH", "GREETING", "PWD", "SHLVL", "_", "OLDPWD"}
 
 
-async def test_an_unknown_command_is_left_to_the_shell_to_explain(tmp_path: Path) -> None:
+async def test_the_shell_explains_an_unknown_command(tmp_path: Path) -> None:
     answer = await shell(tmp_path, command="no_such_command_here")
     assert "no_such_command_here" in answer
     assert answer.endswith("\nexit code 127")
 
 
-async def test_what_took_long_says_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelling, "SLOW_S", 0.6)
+async def test_a_slow_command_reports_its_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell_module, "SLOW_S", 0.6)
     assert await shell(tmp_path, command="sleep 0.7; printf out; exit 3") == "out\nexit code 3, took 1 s"
     assert await shell(tmp_path, command="sleep 0.7; echo out") == "out\ntook 1 s"
     assert await shell(tmp_path, command="sleep 0.7") == "(no output, exit code 0), took 1 s"
     assert await shell(tmp_path, command="echo out") == "out\n"
 
 
-async def test_a_command_that_takes_too_long_is_killed_and_its_output_shown(
-    tmp_path: Path, until_gone: UntilGone
-) -> None:
+async def test_a_command_that_times_out_is_killed_and_its_output_shown(tmp_path: Path, until_gone: UntilGone) -> None:
     started = time.monotonic()
     answer = await shell(tmp_path, command="echo $$ > pid; echo begun; sleep 60 | sleep 60", timeout_s=1)
     assert answer == (
@@ -87,7 +85,7 @@ async def test_a_command_that_takes_too_long_is_killed_and_its_output_shown(
     await until_gone(tmp_path / "pid")
 
 
-async def test_a_silent_command_that_takes_too_long_is_said_to_be_silent(tmp_path: Path, until_gone: UntilGone) -> None:
+async def test_a_command_that_times_out_without_output_says_so(tmp_path: Path, until_gone: UntilGone) -> None:
     assert await shell(tmp_path, command="trap '' TERM; sleep 60 & echo $! > pid; wait", timeout_s=1) == (
         "!The command did not end within 1 s and was killed; what it had done stays done. It had written nothing."
     )
@@ -111,7 +109,7 @@ async def test_cancelling_the_call_kills_the_command(tmp_path: Path, until_gone:
     await until_gone(tmp_path / "pid")
 
 
-async def test_endless_output_is_bounded_to_its_head_and_tail(tmp_path: Path) -> None:
+async def test_endless_output_is_truncated_to_its_head_and_tail(tmp_path: Path) -> None:
     answer = await shell(tmp_path, command="echo first; head -c 30000000 /dev/zero | tr '\\0' x; echo; echo last")
     head, middle, tail = answer.split("\n[", 1)[0], answer.split("\n[", 1)[1].split("]\n", 1)[0], answer[-500_000:]
     assert head == "first\n" + "x" * 599_994

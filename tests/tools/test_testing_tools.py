@@ -1,4 +1,4 @@
-"""Tests as data: what a model reads of a run, with real pytest in a folder of its own."""
+"""The results of test runs as a model reads them, from real pytest runs in a temporary folder."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_what_failed_is_told_with_its_place_and_its_values(project: Path, called: Called):
+async def test_failures_are_reported_with_location_and_values(project: Path, called: Called):
     assert await called(run_tests, context(project)) == (
         "2 failed, 1 error, 1 passed, 1 skipped, 1 xfailed.\n"
         "\n"
@@ -86,7 +86,7 @@ async def test_what_failed_is_told_with_its_place_and_its_values(project: Path, 
         "    At index 1 diff: 3 != 2\n"
         "    Use -v to get more diff\n"
         "  at test_code.py:11: assert halves([4, 5]) == [2, 2]\n"
-        "  printed:\n"
+        "  output:\n"
         "    looking at 5\n"
         "\n"
         "ERROR test_code.py::test_with_fixture\n"
@@ -101,66 +101,69 @@ async def test_what_failed_is_told_with_its_place_and_its_values(project: Path, 
     )
 
 
-async def test_what_changed_since_the_last_run_is_told(project: Path, called: Called):
-    around = context(project)
-    first = await called(run_tests, around, tests=["test_code.py::test_even", "test_code.py::test_odd"])
+async def test_changes_since_the_last_run_are_reported(project: Path, called: Called):
+    run_context = context(project)
+    first = await called(run_tests, run_context, tests=["test_code.py::test_even", "test_code.py::test_odd"])
     assert first.startswith("1 failed, 1 passed.\n\nFAILED")
     (project / "code_of.py").write_text(CODE.replace("number // 2 + rest", "number // 2"))
-    assert await called(run_tests, around, tests=["test_code.py::test_odd"]) == (
+    assert await called(run_tests, run_context, tests=["test_code.py::test_odd"]) == (
         "1 passed.\nSince the last run: now pass: test_code.py::test_odd."
     )
     (project / "code_of.py").write_text(CODE.replace("number // 2 + rest", "rest"))
     assert "\nSince the last run: newly fail: test_code.py::test_even, test_code.py::test_odd.\n" in await called(
-        run_tests, around, tests=["test_code.py::test_even", "test_code.py::test_odd"]
+        run_tests, run_context, tests=["test_code.py::test_even", "test_code.py::test_odd"]
     )
-    assert "still fail: test_code.py::test_odd." in await called(run_tests, around, tests=["test_code.py::test_odd"])
+    assert "still fail: test_code.py::test_odd." in await called(
+        run_tests, run_context, tests=["test_code.py::test_odd"]
+    )
 
 
-async def test_a_file_that_cannot_be_imported_is_an_error_with_its_reason(project: Path, called: Called):
+async def test_a_file_that_cannot_be_imported_is_reported_as_an_error_with_the_reason(project: Path, called: Called):
     (project / "test_code.py").write_text("from code_of import nothing\n")
     answer = await called(run_tests, context(project))
     assert answer.startswith("1 error.\n\nERROR test_code.py\n")
     assert "cannot import name 'nothing' from 'code_of'" in answer
 
 
-async def test_a_run_that_dies_or_hangs_names_the_test(project: Path, called: Called):
+async def test_a_run_that_crashes_or_hangs_names_the_test(project: Path, called: Called):
     (project / "test_code.py").write_text(
         "import os, signal\n\ndef test_fine():\n    pass\n\n"
         "def test_dies():\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
     )
     assert await called(run_tests, context(project), tests=["test_code.py::test_fine", "test_code.py::test_dies"]) == (
-        "1 passed.\n\nThe run broke off (exit code 139 (killed by SIGSEGV)) while test_code.py::test_dies was running."
+        "1 passed.\n\n"
+        "pytest exited early (exit code 139 (killed by SIGSEGV)) while test_code.py::test_dies was running."
     )
     (project / "test_code.py").write_text(
         "import os, pytest\n\n@pytest.fixture\ndef leaves():\n    yield\n    os._exit(0)\n\n"
         "def test_leaves(leaves):\n    pass\n"
     )
     assert await called(run_tests, context(project)) == (
-        "1 passed.\n\nThe run broke off (exit code 0) while test_code.py::test_leaves was running."
+        "1 passed.\n\npytest exited early (exit code 0) while test_code.py::test_leaves was running."
     )
     (project / "test_code.py").write_text("import time\n\ndef test_hangs():\n    time.sleep(60)\n")
     assert await called(run_tests, context(project), tests=["test_code.py::test_hangs"], timeout_s=2) == (
-        "!The run did not end within 2 s and was killed while test_code.py::test_hangs was running. Give fewer tests, "
-        "or a larger timeout_s."
+        "!pytest did not end within 2 s and was killed while test_code.py::test_hangs was running. Run fewer tests, "
+        "or set a larger timeout_s."
     )
 
 
-async def test_what_is_no_test_is_refused_with_what_to_give(project: Path, called: Called):
+async def test_arguments_that_are_not_tests_are_refused_with_what_to_pass(project: Path, called: Called):
     assert await called(run_tests, context(project), tests=["-x"]) == (
-        "!'-x' is no test. Give files, folders or ids such as test_a.py::test_b, not options."
+        "!'-x' is not a test. Set tests to files, folders or ids such as test_a.py::test_b, not options."
     )
     (project / "test_code.py").unlink()
     assert await called(run_tests, context(project)) == (
-        "!pytest found no test. Give the file of the tests, or look for them with list_files."
+        "!pytest found no tests. Find the test files with list_files, then set tests to them."
     )
     missing = await called(run_tests, context(project), tests=["test_gone.py"])
-    assert re.match(r"!The run broke off \(exit code 4\)\. It printed:\n.*test_gone\.py", missing, re.DOTALL)
+    assert re.match(r"!pytest exited early \(exit code 4\)\. Output:\n.*test_gone\.py", missing, re.DOTALL)
     assert await called(run_tests, context(project, {"PATH": str(project)})) == (
         "!There is no `python` on the PATH of this run. Say so in your answer."
     )
 
 
-async def test_a_report_of_another_runner_is_read(tmp_path: Path, called: Called):
+async def test_the_report_of_another_test_runner_is_read(tmp_path: Path, called: Called):
     (tmp_path / "report.xml").write_text(
         '<testsuites><testsuite name="a"><testcase classname="math" name="adds"/>'
         '<testcase classname="math" name="halves"><failure message="expected 2">at math.js:3</failure>'
@@ -168,23 +171,25 @@ async def test_a_report_of_another_runner_is_read(tmp_path: Path, called: Called
         '<testcase name="later"><skipped/></testcase></testsuite></testsuites>'
     )
     assert await called(read_test_report, context(tmp_path), path="report.xml") == (
-        "1 failed, 1 passed, 1 skipped.\n\nFAILED math::halves\n  expected 2\n  at math.js:3\n  printed:\n    hello"
+        "1 failed, 1 passed, 1 skipped.\n\nFAILED math::halves\n  expected 2\n  at math.js:3\n  output:\n    hello"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("no xml", "it is no well-formed XML (syntax error: line 1, column 0)"),
+        ("no xml", "it is not well-formed XML (syntax error: line 1, column 0)"),
         ("<html/>", "its root is <html>, not <testsuites> or <testsuite>"),
         (
             '<!DOCTYPE a [<!ENTITY b "c">]><testsuite>&b;</testsuite>',
-            "it is no well-formed XML (EntitiesForbidden(name='b', system_id=None, public_id=None))",
+            "it is not well-formed XML (EntitiesForbidden(name='b', system_id=None, public_id=None))",
         ),
     ],
 )
-async def test_what_is_no_report_is_said_to_be_none(tmp_path: Path, text: str, why: str, called: Called):
+async def test_a_file_that_is_not_a_report_is_refused_with_the_reason(
+    tmp_path: Path, text: str, why: str, called: Called
+):
     (tmp_path / "report.xml").write_text(text)
     assert await called(read_test_report, context(tmp_path), path="report.xml") == (
-        f'!"report.xml" is no JUnit XML report: {why}. Let the test runner write one, then give its path.'
+        f'!"report.xml" is not a JUnit XML report: {why}. Make the test runner write one, then set path to it.'
     )
