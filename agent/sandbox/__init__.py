@@ -1,4 +1,4 @@
-"""Run commands where they can do no harm: what isolates them, what they may reach, and how to start one."""
+"""Sandbox commands: choose what isolates them, and prepare their command lines; starts none of them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ IsolationChoice = Literal["auto", "bubblewrap", "landlock", "container", "none"]
 
 _INSTALL = (
     "Install bubblewrap: `sudo apt-get install bubblewrap` (Debian, Ubuntu), `sudo dnf install bubblewrap` (Fedora), "
-    "`sudo pacman -S bubblewrap` (Arch). To run commands with all that you may do yourself, say `sandbox: none`."
+    "`sudo pacman -S bubblewrap` (Arch). To run commands with all of your own permissions, set `sandbox: none`."
 )
 _PRIVATE = str(Path("/", "tmp"))
-"""Where a sandboxed command has its home and its temporary files; they end with it."""
-# What programs expect of a system; Landlock hides the rest.
+"""Home and temporary folder of a sandboxed command; removed when it ends."""
+# System paths that programs expect; Landlock hides the rest.
 _LANDLOCK_READ = (
     *(name for name in bubblewrap.SYSTEM if name != "/etc"), "/proc", "/sys/devices/system", "/dev/random",
     "/dev/urandom",
@@ -42,35 +42,35 @@ _LANDLOCK_WRITE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """How a command is started."""
+    """How to start a command."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
-    """The whole environment of the process that is started."""
+    """The whole environment of the process to start."""
     pass_fds: Sequence[int] = ()
-    """Open files that it inherits."""
+    """File descriptors that it inherits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
-    """What stands between commands and the machine."""
+    """What isolates commands from the machine."""
 
     isolation: Isolation = "none"
     rules: Rules = field(default_factory=Rules)
     image: str = ""
-    """Of the container."""
+    """Image of the container."""
     note: str = ""
-    """Why it is not what is best."""
+    """Why it is not the best isolation."""
 
     def __str__(self) -> str:
-        """Say what is in force, in one line."""
+        """Describe the sandbox in one line."""
         if self.isolation == "none":
-            return "none: commands can do all that you can"
+            return "none: commands can do everything that you can"
         names = {"bubblewrap": "bubblewrap", "landlock": "Landlock", "container": f"a container of {self.image}"}
         inside = names[self.isolation]
         if self.isolation != "container" and platform.machine() in seccomp.MACHINES:
             inside += " and a system call filter"
-        parts = [f"{inside}: commands change only the workspace", "homes are hidden", *self.rules.words()]
+        parts = [f"{inside}: commands can change only the workspace", "homes are hidden", *self.rules.words()]
         return ", ".join(parts) + (f" ({self.note})" if self.note else "")
 
     @contextlib.contextmanager
@@ -78,14 +78,14 @@ class Sandbox:
         self, argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], read: Sequence[Path] = (),
         write: Sequence[Path] = (),
     ) -> Generator[Launch]:  # fmt: skip
-        """Prepare a command: start it inside this context; it may end after it.
+        """Prepare a command; start it inside the context, which it may outlive.
 
         Args:
             argv: the command and its arguments.
-            workspace: the folder that it runs in and may change; absolute.
+            workspace: absolute path of the folder that it runs in and may change.
             env: its whole environment.
-            read: absolute; what it may read beside what the rules say.
-            write: the same, to change.
+            read: absolute paths that it may read in addition to those in the rules.
+            write: absolute paths that it may change in addition to those in the rules.
         """
         if self.isolation == "none":
             yield Launch(argv=argv, env=env)
@@ -95,7 +95,7 @@ class Sandbox:
         if self.isolation == "bubblewrap":
             with _filter_file() as filter_fd:
                 line = bubblewrap.command_line(
-                    argv, program=bubblewrap.found() or "bwrap", workspace=workspace, env=inside, rules=rules,
+                    argv, program=bubblewrap.executable() or "bwrap", workspace=workspace, env=inside, rules=rules,
                     filter_fd=filter_fd,
                 )  # fmt: skip
                 yield Launch(argv=line, env=inside, pass_fds=() if filter_fd is None else (filter_fd,))
@@ -111,46 +111,46 @@ class Sandbox:
 
 
 def find_sandbox(wanted: IsolationChoice, rules: Rules, *, image: str = "") -> Sandbox:
-    """Return the sandbox that is asked for; `auto`: bubblewrap where it runs, else Landlock.
+    """Return the requested sandbox; `auto` means bubblewrap if it works, else Landlock.
 
     Args:
-        wanted: what is to isolate commands.
-        rules: what is let through.
-        image: for `container`: of docker, with a shell and what the commands need.
+        wanted: the isolation to use.
+        rules: what commands may reach.
+        image: for `container`, a Docker image with a shell and everything that the commands need.
 
     Raises:
-        ConfigError: this machine does not have it.
+        ConfigError: it is not available on this machine.
     """
     if wanted == "none":
         return Sandbox(isolation="none", rules=rules)
     if wanted == "container":
-        if why := container.why_not(image):
-            raise ConfigError(f"Commands cannot run in a container: {why}.", key="sandbox")
+        if problem := container.problem(image):
+            raise ConfigError(f"Commands cannot run in a container: {problem}.", key="sandbox")
         return Sandbox(isolation="container", rules=rules, image=image)
-    missing = "" if wanted == "landlock" else _why_no_bubblewrap()
-    if wanted != "landlock" and not missing:
+    problem = "" if wanted == "landlock" else _bubblewrap_problem()
+    if wanted != "landlock" and not problem:
         return Sandbox(isolation="bubblewrap", rules=rules)
-    if wanted != "bubblewrap" and sys.platform == "linux" and landlock.abi() >= _LEAST_ABI:
-        return Sandbox(isolation="landlock", rules=rules, note=missing)
+    if wanted != "bubblewrap" and sys.platform == "linux" and landlock.abi() >= _MIN_ABI:
+        return Sandbox(isolation="landlock", rules=rules, note=problem)
     if wanted == "landlock":
-        msg = f"`sandbox: landlock` needs Linux 6.7 or later with Landlock switched on; this is not one. {_INSTALL}"
+        msg = f"`sandbox: landlock` needs Linux 6.7 or later with Landlock enabled, which is missing here. {_INSTALL}"
         raise ConfigError(msg, key="sandbox")
-    msg = f"Commands cannot be isolated on this machine: {missing}. {_INSTALL}"
+    msg = f"Commands cannot be sandboxed on this machine: {problem}. {_INSTALL}"
     raise ConfigError(msg, key="sandbox")
 
 
-_LEAST_ABI = 4
-"""The first that can refuse the network (Linux 6.7)."""
+_MIN_ABI = 4
+"""The first version that can block the network (Linux 6.7)."""
 
 
 @lru_cache(maxsize=1)
-def _why_no_bubblewrap() -> str:
-    """Return what keeps bubblewrap from working here; empty: nothing."""
-    program = bubblewrap.found()
+def _bubblewrap_problem() -> str:
+    """Return why bubblewrap does not work here. Empty if it works."""
+    program = bubblewrap.executable()
     if program is None:
         return "bubblewrap is not installed"
     if shutil.which("prlimit") is None:
-        return "prlimit of util-linux is not installed"
+        return "prlimit (util-linux) is not installed"
     with tempfile.TemporaryDirectory() as folder, _filter_file() as filter_fd:
         line = bubblewrap.command_line(
             ["true"], program=program, workspace=Path(folder), env={"PATH": os.defpath}, rules=Rules(),
@@ -165,13 +165,13 @@ def _why_no_bubblewrap() -> str:
             return f"bubblewrap does not run: {error}"
     if tried.returncode == 0:
         return ""
-    said = tried.stderr.decode(errors="replace").strip().splitlines()
-    return f"bubblewrap is refused: {said[-1] if said else f'exit code {tried.returncode}'}"
+    errors = tried.stderr.decode(errors="replace").strip().splitlines()
+    return f"bubblewrap fails: {errors[-1] if errors else f'exit code {tried.returncode}'}"
 
 
 @contextlib.contextmanager
 def _filter_file() -> Generator[int | None]:
-    """Open a file with the system call filter; bubblewrap reads it to its end. None: no filter for this machine."""
+    """Open a file with the system call filter for bubblewrap. None means that this machine has no filter."""
     if platform.machine() not in seccomp.MACHINES:
         yield None
         return
@@ -196,7 +196,7 @@ def _pipe() -> Generator[tuple[int, int]]:
 
 @lru_cache(maxsize=1)
 def _temporary() -> tempfile.TemporaryDirectory[str]:
-    """Make the folder for temporary files of commands under Landlock, which cannot have one of their own."""
+    """Create the temporary folder that commands under Landlock share, since Landlock cannot give each its own."""
     made = tempfile.TemporaryDirectory(prefix="commands-", ignore_cleanup_errors=True)
     atexit.register(made.cleanup)
     return made
@@ -204,14 +204,14 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 
 def _under_landlock(argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], rules: Rules) -> Launch:
     temporary = Path(_temporary().name)
-    # A limit of processes would count all that the user runs, not those of the command.
+    # NPROC would count all processes of the user, not only those of the command.
     limits = {f"RLIMIT_{name}": value for name, value in resource_limits(rules.limits).items() if name != "NPROC"}
     filtered = platform.machine() in seccomp.MACHINES
-    told = {
+    settings = {
         "read": [
             *_LANDLOCK_READ,
-            *bubblewrap.open_settings(),
-            *map(str, bubblewrap.programs_of(env)),
+            *bubblewrap.etc_without_secrets(),
+            *map(str, bubblewrap.program_folders(env)),
             *map(str, rules.read),
         ],
         "write": [*_LANDLOCK_WRITE, str(workspace), str(temporary), *map(str, rules.write)],
@@ -220,5 +220,5 @@ def _under_landlock(argv: Sequence[str], *, workspace: Path, env: Mapping[str, s
         "filter": seccomp.program(internet=rules.network).hex() if filtered else "",
     }
     program = shutil.which(argv[0], path=env.get("PATH", os.defpath)) or argv[0]
-    line = [sys.executable, "-I", "-S", landlock.__file__, dumps(told), program, *argv[1:]]
+    line = [sys.executable, "-I", "-S", landlock.__file__, dumps(settings), program, *argv[1:]]
     return Launch(argv=line, env={**env, "HOME": str(temporary), "TMPDIR": str(temporary)})

@@ -11,31 +11,31 @@ from pathlib import Path
 from .rules import Rules, resource_limits
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
-"""Programs and their settings; all that is not named here or in the rules does not exist for the command: homes, /run
+"""Programs and their settings. What is not listed here or in the rules does not exist for the command: homes, /run
 with the sockets of services, /var, other disks."""
 _SECRETS = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab",
             "/etc/machine-id")  # fmt: skip
 _SECRET_FOLDERS = ("/etc/ssh", "/etc/ssl/private", "/etc/sudoers.d", "/etc/kubernetes", "/etc/NetworkManager",
                    "/etc/wireguard")  # fmt: skip
 _ID = 65534
-"""The user `nobody` inside; outside it stays whoever started it, so that what it writes belongs to the workspace's
-owner."""
+"""The user `nobody` inside the sandbox. Outside it stays the user who started it, so that files it writes belong to the
+workspace's owner."""
 
 
 def command_line(argv: Sequence[str], *, program: str, workspace: Path, env: Mapping[str, str], rules: Rules,
                  filter_fd: int | None) -> list[str]:  # fmt: skip
     """Return the whole command line.
 
-    Start it with `env` as its environment: what bubblewrap itself was started with can be read in /proc/1/environ, also
-    by a command whose own environment was cleared.
+    Start it with `env` as its environment: bubblewrap's own environment can be read in /proc/1/environ, even by a
+    command whose environment was cleared.
 
     Args:
         argv: the command and its arguments.
-        program: bubblewrap.
+        program: path of bubblewrap.
         workspace: the folder that it runs in, and the only one it may change.
-        env: its whole environment; what its PATH names can be run.
-        rules: what else is let through.
-        filter_fd: open file with the system call filter. None: there is none for this machine.
+        env: its whole environment; programs on its PATH can be run.
+        rules: what else is allowed.
+        filter_fd: open file with the system call filter. None means that this machine has no filter.
     """
     line = [
         program, "--unshare-user", "--uid", str(_ID), "--gid", str(_ID), "--unshare-ipc", "--unshare-pid",
@@ -47,20 +47,20 @@ def command_line(argv: Sequence[str], *, program: str, workspace: Path, env: Map
     line += [*_system(), "--proc", "/proc", *_kernel_settings(), "--dev", "/dev"]
     for parts in (("tmp",), ("var", "tmp"), ("run",), ("dev", "shm")):
         line += ["--size", str(rules.temporary_bytes), "--tmpfs", str(Path("/", *parts))]
-    shown = [*programs_of(env), *rules.read]
-    for path in sorted({path for path in shown if path.exists() and not _is_system(path)}):
+    readable = [*program_folders(env), *rules.read]
+    for path in sorted({path for path in readable if path.exists() and not _is_system(path)}):
         line += ["--ro-bind", str(path), str(path)]
     for path in (workspace, *rules.write):
         line += ["--bind", str(path), str(path)]
-    line += [*_kept_from(workspace), "--chdir", str(workspace)]
+    line += [*_read_only_git(workspace), "--chdir", str(workspace)]
     if filter_fd is not None:
         line += ["--seccomp", str(filter_fd)]
     bounds = [f"--{name.lower()}={value}" for name, value in resource_limits(rules.limits).items()]
     return [*line, "--", "prlimit", *bounds, "--", *argv]  # prlimit of util-linux
 
 
-def programs_of(env: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the folders that hold the programs of a PATH and their libraries, as an environment of Python does."""
+def program_folders(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the folders of the programs on a PATH and of their libraries, such as a Python environment's."""
     return _programs_on(env.get("PATH", ""))
 
 
@@ -74,7 +74,7 @@ def _programs_on(path: str) -> tuple[Path, ...]:
         found |= dict.fromkeys(_with_libraries(folder))
         for python in (folder / "python", folder / "python3"):
             if python.is_symlink() and python.exists():
-                # A virtual environment leads to an interpreter elsewhere, by steps that all have to be there.
+                # A virtual environment links to an interpreter elsewhere; every step of the link has to be readable.
                 step = python.readlink().parent
                 found |= dict.fromkeys([*_with_libraries(folder / step), *_with_libraries(python.resolve().parent)])
         found |= dict.fromkeys(_editable(folder.parent))
@@ -82,7 +82,7 @@ def _programs_on(path: str) -> tuple[Path, ...]:
 
 
 def _editable(prefix: Path) -> Iterator[Path]:
-    """Yield the folders whose packages an environment of Python uses where they lie."""
+    """Yield the folders of packages that a Python environment uses in place (editable installs)."""
     for file in prefix.glob("lib/python3*/site-packages/*.pth"):
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             path = Path(line)
@@ -91,12 +91,12 @@ def _editable(prefix: Path) -> Iterator[Path]:
 
 
 def _with_libraries(folder: Path) -> Iterator[Path]:
-    if folder.name == "shims":  # pyenv: scripts that look for the program elsewhere in its folder
+    if folder.name == "shims":  # pyenv: its scripts look for the program elsewhere in pyenv's folder
         yield folder.parent
         return
     yield folder
     if folder.name in {"bin", "sbin"}:
-        # Not all of what lies beside it: beside ~/.local/bin there are keyrings.
+        # Not the whole parent folder: ~/.local also contains keyrings.
         yield from (folder.parent / name for name in ("lib", "lib64", "libexec", "include", "pyvenv.cfg"))
 
 
@@ -116,7 +116,7 @@ def _system() -> Iterator[str]:
 
 
 def _kernel_settings() -> Iterator[str]:
-    # They belong to root, as the command does where root started it.
+    # They belong to root, and so does the command if root started it.
     for name in ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi"):
         if Path(name).is_dir():
             yield from ("--ro-bind", name, name)
@@ -129,20 +129,20 @@ def _is_system(path: Path) -> bool:
     return any(path == Path(name) or Path(name) in path.parents for name in SYSTEM)
 
 
-def _kept_from(workspace: Path) -> Iterator[str]:
-    # Its hooks and settings are run by whoever uses git there later, outside of the sandbox.
+def _read_only_git(workspace: Path) -> Iterator[str]:
+    # Anyone who uses git there later runs its hooks and settings outside the sandbox.
     git = workspace / ".git"
     if git.exists() and not git.is_symlink():
         yield from ("--ro-bind", str(git), str(git))
 
 
-def open_settings() -> Iterator[str]:
-    """Yield what lies in /etc but the secrets."""
+def etc_without_secrets() -> Iterator[str]:
+    """Yield the paths in /etc except for secrets."""
     for path in sorted(Path("/etc").iterdir()):
         if str(path) not in _SECRETS and str(path) not in _SECRET_FOLDERS:
             yield str(path)
 
 
-def found() -> str | None:
-    """Return the path of bubblewrap. None: it is not installed."""
+def executable() -> str | None:
+    """Return the path of bubblewrap. None if it is not installed."""
     return shutil.which("bwrap")

@@ -1,4 +1,4 @@
-"""Build the docker command line that runs a command in a container of an image the user names."""
+"""Build the docker command line that runs a command in a container of the user's image; pulls no image."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ wait "$command"; code=$?
 while kill -0 "$command" 2>/dev/null; do wait "$command"; code=$?; done
 exit "$code"
 """
-"""The first process of a container: its end is that of all the others. The engine closes its standard input when who
-started the container is gone, be it killed; then it ends them. Two streams would come out of order."""
+"""The first process of a container; when it ends, all others end. The engine closes its standard input when the process
+that started the container is gone, even if killed; then it ends the others. It merges the two output streams, since
+separate ones would arrive out of order."""
 
 _HOLD = "import os,sys; os.dup2(int(sys.argv[1]), 0); os.execvp(sys.argv[2], sys.argv[2:])"
-"""Gives docker a standard input that has no end while docker lives: `docker run` cannot outlive it."""
+"""Gives the docker client a standard input that ends only when the client does, so the container cannot outlive it."""
 _TEMPORARY = str(Path("/", "tmp"))
 _CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 
@@ -39,12 +40,12 @@ def command_line(
     """Return the whole command line; start it with `client_env` as its environment.
 
     Args:
-        argv: the command and its arguments; a program of this machine is looked for by its name in the image.
-        image: of the container.
+        argv: the command and its arguments; a program of this machine is looked up by its name in the image.
+        image: image of the container.
         workspace: the folder that it runs in, and the only one it may change.
         env: its environment; PATH is the image's own.
-        rules: what else is let through.
-        stdin_fd: the reading end of a pipe whose writing end the process inherits too.
+        rules: what else is allowed.
+        stdin_fd: the read end of a pipe whose write end the process inherits too.
     """
     limits = rules.limits
     line = [
@@ -65,9 +66,9 @@ def command_line(
         line.append(f"--ulimit=fsize={limits.file_mb * MB}:{limits.file_mb * MB}")
     if limits.cpu_s:
         line.append(f"--ulimit=cpu={limits.cpu_s}:{limits.cpu_s}")
-    # By name: a value on the command line can be read by everybody on the machine.
+    # Names only: every user of the machine can read a value on the command line.
     line += [f"--env={name}" for name in env if name not in {*_CLIENT, "TMPDIR"}]
-    # The engine takes one mount for each place: what may be read and changed may be changed.
+    # The engine accepts one mount per path, so a path that is both readable and writable is mounted writable.
     mounts = dict.fromkeys([path for path in rules.read if path.exists()], "readonly")
     mounts |= dict.fromkeys([workspace, *rules.write], "readonly=false")
     git = workspace / ".git"
@@ -76,19 +77,19 @@ def command_line(
     for path, how in mounts.items():
         line += ["--mount", ",".join(map(_quoted, ["type=bind", f"source={path}", f"target={path}", how]))]
     program = Path(argv[0])
-    is_ours = program.is_absolute() and not any(program.is_relative_to(path) for path in mounts)
-    return [*line, image, "-c", _INIT, "sh", program.name if is_ours else argv[0], *argv[1:]]
+    is_local = program.is_absolute() and not any(program.is_relative_to(path) for path in mounts)
+    return [*line, image, "-c", _INIT, "sh", program.name if is_local else argv[0], *argv[1:]]
 
 
 def client_env(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the docker client: the command's, and what leads it to its engine."""
+    """Return the environment of the docker client: the command's, and the variables that locate the engine."""
     return {**env, **{name: os.environ[name] for name in _CLIENT if name in os.environ}}
 
 
-def why_not(image: str) -> str:
-    """Return what keeps containers of an image from running here, and what to do; empty: nothing."""
+def problem(image: str) -> str:
+    """Return why containers of an image cannot run here, and what to do. Empty if they can."""
     if not image:
-        return "`container` needs the image to run commands in: sandbox: {use: container, image: python:3.12}"
+        return "`container` needs an image. Write, for example, sandbox: {use: container, image: python:3.12}"
     if shutil.which("docker") is None:
         return "docker is not installed"
     try:
@@ -97,15 +98,15 @@ def why_not(image: str) -> str:
             text=True, errors="replace", timeout=20, check=True,
         )  # fmt: skip
     except subprocess.CalledProcessError as error:
-        said = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
-        if "no such image" in said.lower():
+        reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        if "no such image" in reason.lower():
             return f"the image {image} is not on this machine; get it with `docker pull {image}`"
-        return f"docker says: {said}"
+        return f"docker says: {reason}"
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"docker does not answer: {error}"
     return ""
 
 
 def _quoted(field: str) -> str:
-    # --mount is read as a line of CSV.
+    # --mount is parsed as a line of CSV.
     return '"' + field.replace('"', '""') + '"' if {",", '"'} & set(field) else field

@@ -1,10 +1,11 @@
-"""Run a command under Landlock and a system call filter: a program of its own, since no thread may be there before it.
+"""Run a command under Landlock and a system call filter; a separate program, because it must have only one thread.
 
     python -I -S landlock.py RULES PROGRAM ARGUMENT...
 
 RULES is JSON: `read` and `write` (lists of paths), `network` (true or false), `limits` (resource name to value),
-`filter` (a BPF program in hexadecimal digits). PROGRAM is a path: afterwards the standard library that would look for
-it may be out of reach. It needs no other module of the project, so that it starts in a few milliseconds.
+`filter` (a BPF program in hexadecimal digits). PROGRAM is a path, because the standard library that would search for it
+may be inaccessible under the rules. This file imports no other module of the project, so that it starts in a few
+milliseconds.
 """
 
 import ctypes
@@ -15,7 +16,7 @@ import stat
 import struct
 import sys
 
-# linux/landlock.h and the table of system calls (all machines since 5.1 share the numbers), Linux 6.18
+# linux/landlock.h and the table of system calls (the same numbers on all architectures since 5.1), Linux 6.18
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _PATH_BENEATH = 1
 _VERSION = 1
@@ -30,19 +31,19 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 
 
 def abi() -> int:
-    """Return the version of Landlock that this kernel has; 0: none."""
+    """Return the Landlock version of this kernel. 0 means that it has none."""
     return max(0, _libc().syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION)))
 
 
 def restrict(read: list[str], write: list[str], *, network: bool) -> None:
-    """Take from this process, and all that it starts, every file but these, and the network.
+    """Restrict this process and everything it starts to these files, and block the network unless it is allowed.
 
     Raises:
-        OSError: the kernel does not have it, or not version 4.
+        OSError: the kernel has no Landlock, or a version before 4.
     """
     version = abi()
     files = _READ | _WRITE | _REFER | _TRUNCATE | (_IOCTL_DEV if version >= 5 else 0)
-    # A kernel before version 6 knows no scopes, and refuses what is longer than it knows.
+    # A kernel before version 6 has no scopes, and rejects a struct that is longer than its own.
     attributes = struct.pack("=QQQ", files, 0 if network else _TCP, _SCOPES)[: 24 if version >= 6 else 16]
     rules = _checked(_libc().syscall(_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0))
     for path, access in [*((path, _READ) for path in read), *((path, files) for path in write)]:
@@ -59,22 +60,22 @@ def restrict(read: list[str], write: list[str], *, network: bool) -> None:
 
 
 def drop_privileges() -> None:
-    """Let root's own powers end with the next program that is started: it is then a user who owns root's files."""
+    """Drop root's capabilities from the next program that is started; it then only owns root's files."""
     number = 0
     while _libc().prctl(_PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
-        _libc().prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)  # refused to a user, who has none
+        _libc().prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)  # fails for other users, who have none
         number += 1
 
 
 def load_filter(program: bytes) -> None:
-    """Load a BPF program of system calls; it needs `no_new_privs`, which `restrict` sets."""
+    """Load a BPF program as the system call filter; requires `no_new_privs`, which `restrict` sets."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
-    held = ctypes.create_string_buffer(program)
-    whole = Program(len(program) // 8, ctypes.addressof(held))
-    _checked(_libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(whole), 0, 0))
+    buffer = ctypes.create_string_buffer(program)
+    loaded = Program(len(program) // 8, ctypes.addressof(buffer))
+    _checked(_libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(loaded), 0, 0))
 
 
 def _libc() -> ctypes.CDLL:
@@ -98,7 +99,7 @@ def main() -> None:
     if rules["filter"]:
         load_filter(bytes.fromhex(rules["filter"]))
     try:
-        os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - it becomes the command, whose words no shell may read again
+        os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - replaces this process by the command; no shell may parse it again
     except OSError as error:
         sys.exit(f"{sys.argv[2]}: {error.strerror}")
 

@@ -1,4 +1,4 @@
-"""Run a command in a session of its own and kill that whole session at its end; the command gets no input."""
+"""Run a command in its own session and kill that whole session at its end; the command gets no input."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from . import Launch
 
 _GRACE_S = 1.0
-"""How long a killed process may take to be gone; one that waits for a dead disk never is."""
+"""How long to wait for a killed process to end; one that waits for a dead disk never ends."""
 _DRAIN_S = 0.5
-"""How long the rest of the output may take after the end; a child that left the session holds the pipe open."""
-_MOST_PASSES = 20
+"""How long to wait for the rest of the output after the end; a child that left the session holds the pipe open."""
+_MAX_PASSES = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +25,7 @@ class CommandResult:
     exit_code: int | None
     """Negative for a signal. None means it was killed at the deadline."""
     output: str
-    """Standard output and error as they came, the middle cut out if it is long."""
+    """Standard output and error in order of arrival, the middle cut out if it is long."""
     elapsed_s: float
     """Seconds from the start to the end or the deadline."""
 
@@ -58,7 +58,7 @@ class Output:
             del self._tail[: len(self._tail) - self.tail_bytes]
 
     def take(self) -> str:
-        """Return what came since the last call, and forget it."""
+        """Return what was added since the last call, and discard it."""
         head, tail = bytes(self._head), bytes(self._tail[max(0, len(self._tail) - self.tail_bytes) :])
         cut_bytes = self._seen_bytes - len(head) - len(tail)
         self._head, self._tail, self._seen_bytes = bytearray(), bytearray(), 0
@@ -68,7 +68,7 @@ class Output:
 
 
 class Process:
-    """A running program, as `ToolContext.start` returns it; end it with `kill` or `finish`, or it outlives the run."""
+    """A running program, as returned by `ToolContext.start`; end it with `kill` or `finish`, or it outlives the run."""
 
     def __init__(self, process: asyncio.subprocess.Process, read_end: int, output: Output) -> None:
         self._process = process
@@ -82,11 +82,11 @@ class Process:
         self._loop.add_reader(read_end, self._read)
 
     def take_output(self) -> str:
-        """Return what it printed since the last call: both streams as they came, the middle cut out if it is long."""
+        """Return the output since the last call: both streams in order of arrival, the middle cut out if it is long."""
         return self._output.take()
 
     async def wait(self, timeout_s: float) -> int | None:
-        """Wait until it ends and return the exit code, negative for a signal. None means it still runs."""
+        """Wait until it ends and return the exit code, negative for a signal. None means that it is still running."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 return await self._process.wait()
@@ -98,7 +98,7 @@ class Process:
             os.killpg(self._process.pid, signal.SIGTERM)
 
     async def kill(self) -> int:
-        """Kill it and all that it started, read the rest of its output, and return the exit code; see `kill_session`.
+        """Kill it and everything it started, read the rest of its output, and return the exit code; see `kill_session`.
 
         Call it also for a program that ended by itself: its background processes may still run.
         """
@@ -115,7 +115,7 @@ class Process:
         return -signal.SIGKILL if code is None else code
 
     async def finish(self, timeout_s: float) -> CommandResult:
-        """Wait until it ends, at most to the deadline, then kill what is left of it, also on cancellation."""
+        """Wait until it ends or `timeout_s` has passed, then kill what is left of it; also on cancellation."""
         try:
             code = await self.wait(timeout_s)
             elapsed_s = self._loop.time() - self._start_s
@@ -138,12 +138,12 @@ class Process:
 
 
 async def start_process(launch: Launch, *, folder: Path, output: Output) -> Process:
-    """Start a prepared command; nothing of it is left if this is cancelled.
+    """Start a prepared command; on cancellation, nothing of it is left.
 
     Args:
-        launch: what `Sandbox.launch` prepared; its context is still open.
-        folder: where it runs; absolute.
-        output: what keeps its output.
+        launch: as prepared by `Sandbox.launch`, whose context must still be open.
+        folder: absolute path of the folder that it runs in.
+        output: collects its output.
 
     Raises:
         OSError: it could not be started.
@@ -153,7 +153,7 @@ async def start_process(launch: Launch, *, folder: Path, output: Output) -> Proc
     try:
         await asyncio.wait({starting})
     except asyncio.CancelledError:
-        # A start that asyncio cancels kills the command alone, not what it started meanwhile.
+        # If asyncio cancels the start, it kills only the command, not what the command has started meanwhile.
         with suppress(OSError, ValueError):
             await (await starting).kill()
         raise
@@ -161,17 +161,17 @@ async def start_process(launch: Launch, *, folder: Path, output: Output) -> Proc
 
 
 def kill_session(leader: int) -> None:
-    """Kill a process that was started in a session of its own, and its children, with all their process groups.
+    """Kill a process that was started in its own session, and its children, with all their process groups.
 
-    Children that are left keep the number taken; with none left it is free, but the system gives a number out again
-    only after all the others. A child that made itself a session is not found. Without /proc only the leader's own
-    group is killed. Reading /proc takes about 15 us for each process of the machine (1.0 ms at 67, measured
-    2026-11-25); it is read again only if another group was found.
+    While children are left, the leader's ID stays in use; with none left it is free, but the system reuses an ID only
+    after all the others. A child that started its own session is not found. Without /proc, only the leader's own group
+    is killed. Reading /proc takes about 15 us for each process of the machine (1.0 ms at 67, measured 2026-11-25); it
+    is read again only if another group was found.
     """
     killed: set[int] = set()
     found = {leader}
-    # A group can be made while /proc is read. One that is killed can make no more: fork fails on a pending SIGKILL.
-    for _ in range(_MOST_PASSES):
+    # A group can appear while /proc is read. A killed group cannot create more: fork fails on a pending SIGKILL.
+    for _ in range(_MAX_PASSES):
         for group in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
@@ -182,7 +182,7 @@ def kill_session(leader: int) -> None:
 
 
 async def _start(launch: Launch, *, folder: Path, output: Output) -> Process:
-    # A pipe of our own: asyncio's would keep wait() waiting for as long as any child holds it open (3.11).
+    # Not asyncio's pipe: with it, wait() would not return while any child holds the pipe open (3.11).
     read_end, write_end = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -204,12 +204,12 @@ async def _start(launch: Launch, *, folder: Path, output: Output) -> Process:
 
 
 def _groups(session: int) -> set[int]:
-    """Return the process groups of a session; none where there is no /proc."""
+    """Return the process groups of a session. Empty if there is no /proc."""
     found: set[int] = set()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):
-            # proc_pid_stat(5), read 2026-11: behind the name, which may hold anything, stand state,
-            # parent, group, session.
+            # proc_pid_stat(5), read 2026-11: the name, which may contain anything, is followed by state, parent,
+            # group, session.
             fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
             if int(fields[3]) == session:
                 found.add(int(fields[2]))

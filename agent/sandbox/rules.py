@@ -1,4 +1,4 @@
-"""What a sandboxed command may do beyond its workspace, as data."""
+"""Define what a sandboxed command may do beyond its workspace; data only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ MB = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandLimits:
-    """Bounds of one command, each of them for every process of it; 0: none."""
+    """Resource limits of one command, applied to each of its processes; 0 means no limit."""
 
     processes: int = 512
-    """At once. No such bound holds for root, nor under Landlock."""
+    """Processes at the same time. Has no effect for root or under Landlock."""
     memory_mb: int = 16_000
     """Address space."""
     file_mb: int = 2_000
-    """The largest file that it may write."""
+    """Largest file that it may write."""
     cpu_s: int = 900
+    """CPU time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,15 +30,15 @@ class Rules:
 
     network: bool = False
     read: tuple[Path, ...] = ()
-    """Absolute; files and folders it may read beside the workspace and the programs."""
+    """Absolute paths of files and folders that it may read in addition to the workspace and the programs."""
     write: tuple[Path, ...] = ()
-    """Absolute; files and folders it may change beside the workspace."""
+    """Absolute paths of files and folders that it may change in addition to the workspace."""
     limits: CommandLimits = field(default_factory=CommandLimits)
     temporary_bytes: int = 2_000 * MB
-    """How much /tmp and its like hold, each."""
+    """Size of each temporary file system, such as /tmp."""
 
     def words(self) -> Iterator[str]:
-        """Say what is let through."""
+        """Yield a description of each permission."""
         yield "network allowed" if self.network else "no network"
         if self.read:
             yield f"reads {', '.join(map(str, self.read))}"
@@ -46,7 +47,7 @@ class Rules:
 
 
 def resource_limits(limits: CommandLimits) -> dict[str, int]:
-    """Return each bound by the name of its resource, as in RLIMIT_AS; none is above what this process may have."""
+    """Return each limit by the name of its resource, as in RLIMIT_AS; none exceeds this process's own hard limit."""
     wanted = {
         "NPROC": limits.processes, "AS": limits.memory_mb * MB, "FSIZE": limits.file_mb * MB, "CPU": limits.cpu_s,
     }  # fmt: skip

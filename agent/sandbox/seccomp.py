@@ -1,4 +1,4 @@
-"""Write the system call filter of sandboxed commands as a BPF program; loads nothing by itself."""
+"""Build the system call filter of sandboxed commands as a BPF program; does not load it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 # Numbers of system calls: x86-64 from arch/x86/entry/syscalls/syscall_64.tbl, arm64 from scripts/syscall.tbl
-# (Linux 6.18); 0: the machine has no such call.
+# (Linux 6.18); 0 means that the architecture has no such call.
 _REFUSED: Mapping[str, tuple[int, int]] = {
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
@@ -21,17 +21,17 @@ _REFUSED: Mapping[str, tuple[int, int]] = {
     "delete_module": (176, 106), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89),
     "syslog": (103, 116), "open_by_handle_at": (304, 265), "quotactl": (179, 60),
 }  # fmt: skip
-# What a C library tries first and does without; their arguments lie behind a pointer, where no filter sees them.
+# Calls that a C library tries first and can do without; their arguments are behind a pointer, which no filter can read.
 _ABSENT: Mapping[str, tuple[int, int]] = {"clone3": (435, 435), "openat2": (437, 437)}
-# With set-user-ID or set-group-ID in the mode, by the argument that holds it.
+# Refused with set-user-ID or set-group-ID in the mode; the last number is the index of the mode argument.
 _MODES: Mapping[str, tuple[int, int, int]] = {
     "chmod": (90, 0, 1), "fchmod": (91, 52, 1), "fchmodat": (268, 53, 2), "fchmodat2": (452, 452, 2),
     "creat": (85, 0, 1), "mknod": (133, 0, 1), "mknodat": (259, 33, 2),
 }  # fmt: skip
-# The same where the argument before it says that a file is made; else nobody has set the mode, and it holds anything.
-_MODES_IF_MADE: Mapping[str, tuple[int, int, int]] = {"open": (2, 0, 2), "openat": (257, 56, 3)}
-_MAKES_A_FILE = 0o100 | 0o20_000_000
-"""O_CREAT, and the bit of O_TMPFILE that is no other flag's (asm-generic/fcntl.h)."""
+# The same if the argument before it says that a file is created; otherwise the mode is unset and can be anything.
+_MODES_IF_CREATED: Mapping[str, tuple[int, int, int]] = {"open": (2, 0, 2), "openat": (257, 56, 3)}
+_CREATES_A_FILE = 0o100 | 0o20_000_000
+"""O_CREAT, and the bit of O_TMPFILE that no other flag uses (asm-generic/fcntl.h)."""
 _SET_ID = 0o6000
 _CLONE = (56, 220)
 _CLONE_NEWUSER = 0x1000_0000
@@ -40,7 +40,7 @@ _FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, then AF_INET, AF_INET6, AF_NETLINK; no others, such as AF_VSOCK, which reaches the machine's host."""
 _IOCTL = (16, 29)
 _TIOCSTI = 0x5412
-"""Types into the terminal (asm-generic/ioctls.h)."""
+"""Simulates input to the terminal (asm-generic/ioctls.h)."""
 _AUDIT_ARCH = (0xC000_003E, 0xC000_00B7)
 _X32 = 0x4000_0000
 
@@ -56,73 +56,73 @@ MACHINES: Mapping[str, int] = {"x86_64": 0, "aarch64": 1}
 class _Step:
     code: int
     value: int
-    on: int | None = None
-    """What is returned where the test holds. None: go on."""
-    unless: int | None = None
-    """The same where it does not hold."""
+    if_true: int | None = None
+    """Verdict if the test holds. None means continue."""
+    if_false: int | None = None
+    """Verdict if the test does not hold. None means continue."""
     skip: int = 0
-    """How many steps are left out where the test does not hold."""
+    """How many steps to skip if the test does not hold."""
 
 
 def program(machine: str | None = None, *, internet: bool = True) -> bytes:
     """Return the filter as an array of `struct sock_filter`.
 
     Args:
-        machine: as `uname -m` says it. None: this one.
-        internet: sockets of IPv4 and IPv6 can be made. Where the command has a network of its own they do no harm.
+        machine: as printed by `uname -m`. None means this machine.
+        internet: allow IPv4 and IPv6 sockets. They do no harm if the command has its own network namespace.
 
     Raises:
-        KeyError: no filter is known for it; see `MACHINES`.
+        KeyError: there is no filter for the machine; see `MACHINES`.
     """
     column = MACHINES[machine or platform.machine()]
-    return _assembled(_steps(column, _FAMILIES if internet else _FAMILIES[:1]))
+    return _assemble(_steps(column, _FAMILIES if internet else _FAMILIES[:1]))
 
 
 def _steps(column: int, families: Sequence[int]) -> list[_Step]:
     refused, absent = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
     steps = [
         _Step(code=_LOAD, value=_ARCH_AT),
-        _Step(code=_EQUAL, value=_AUDIT_ARCH[column], unless=_KILL),
+        _Step(code=_EQUAL, value=_AUDIT_ARCH[column], if_false=_KILL),
         _Step(code=_LOAD, value=_NUMBER_AT),
     ]
     if column == 0:
-        steps.append(_Step(code=_AT_LEAST, value=_X32, on=refused))
-    steps += [_Step(code=_EQUAL, value=numbers[column], on=refused) for numbers in _REFUSED.values()]
-    steps += [_Step(code=_EQUAL, value=numbers[column], on=absent) for numbers in _ABSENT.values()]
+        steps.append(_Step(code=_AT_LEAST, value=_X32, if_true=refused))
+    steps += [_Step(code=_EQUAL, value=numbers[column], if_true=refused) for numbers in _REFUSED.values()]
+    steps += [_Step(code=_EQUAL, value=numbers[column], if_true=absent) for numbers in _ABSENT.values()]
     for *numbers, argument in _MODES.values():
         if numbers[column]:
-            steps += _on_argument(numbers[column], argument, [_Step(code=_ANY_BIT, value=_SET_ID, on=refused)])
-    for *numbers, argument in _MODES_IF_MADE.values():
+            steps += _on_argument(numbers[column], argument, [_Step(code=_ANY_BIT, value=_SET_ID, if_true=refused)])
+    for *numbers, argument in _MODES_IF_CREATED.values():
         if numbers[column]:
             mode = _Step(code=_LOAD, value=_ARGUMENTS_AT + 8 * argument)
-            tests = [mode, _Step(code=_ANY_BIT, value=_SET_ID, on=refused)]
-            made = _Step(code=_ANY_BIT, value=_MAKES_A_FILE, skip=len(tests))
-            steps += _on_argument(numbers[column], argument - 1, [made, *tests])
-    steps += _on_argument(_CLONE[column], 0, [_Step(code=_ANY_BIT, value=_CLONE_NEWUSER, on=refused)])
-    steps += _on_argument(_IOCTL[column], 1, [_Step(code=_EQUAL, value=_TIOCSTI, on=refused)])
-    known = [_Step(code=_EQUAL, value=family, on=_ALLOW) for family in families]
-    steps += _on_argument(_SOCKET[column], 0, [*known, _Step(code=_RETURN, value=_ERRNO | errno.EAFNOSUPPORT)])
+            tests = [mode, _Step(code=_ANY_BIT, value=_SET_ID, if_true=refused)]
+            creates = _Step(code=_ANY_BIT, value=_CREATES_A_FILE, skip=len(tests))
+            steps += _on_argument(numbers[column], argument - 1, [creates, *tests])
+    steps += _on_argument(_CLONE[column], 0, [_Step(code=_ANY_BIT, value=_CLONE_NEWUSER, if_true=refused)])
+    steps += _on_argument(_IOCTL[column], 1, [_Step(code=_EQUAL, value=_TIOCSTI, if_true=refused)])
+    allowed = [_Step(code=_EQUAL, value=family, if_true=_ALLOW) for family in families]
+    steps += _on_argument(_SOCKET[column], 0, [*allowed, _Step(code=_RETURN, value=_ERRNO | errno.EAFNOSUPPORT)])
     return [*steps, _Step(code=_RETURN, value=_ALLOW)]
 
 
 def _on_argument(number: int, argument: int, tests: Sequence[_Step]) -> list[_Step]:
-    """Look at the low half of one argument of one call; then the number is there again."""
+    """Test the low half of one argument of one call, then load the call's number again."""
     load = _Step(code=_LOAD, value=_ARGUMENTS_AT + 8 * argument)
-    again = _Step(code=_LOAD, value=_NUMBER_AT)
-    return [_Step(code=_EQUAL, value=number, skip=len(tests) + 2), load, *tests, again]
+    reload = _Step(code=_LOAD, value=_NUMBER_AT)
+    return [_Step(code=_EQUAL, value=number, skip=len(tests) + 2), load, *tests, reload]
 
 
-def _assembled(steps: Sequence[_Step]) -> bytes:
-    ends = sorted({value for step in steps for value in (step.on, step.unless) if value is not None})
-    place = {value: len(steps) + at for at, value in enumerate(ends)}
+def _assemble(steps: Sequence[_Step]) -> bytes:
+    verdicts = sorted({value for step in steps for value in (step.if_true, step.if_false) if value is not None})
+    place = {value: len(steps) + at for at, value in enumerate(verdicts)}
     found = bytearray()
     for at, step in enumerate(steps):
         jumps = [
-            0 if end is None else place[end] - at - 1 for end in (step.on, step.unless)
+            0 if value is None else place[value] - at - 1 for value in (step.if_true, step.if_false)
         ]  # fmt: skip
         if step.skip:
             jumps[1] = step.skip
         found += struct.pack("=HBBI", step.code, *jumps, step.value)
-    for value in ends:
+    for value in verdicts:
         found += struct.pack("=HBBI", _RETURN, 0, 0, value)
     return bytes(found)

@@ -1,4 +1,4 @@
-"""The command line of docker, and that no container outlives its call; what it holds off is tried in test_sandbox."""
+"""The docker command line, and that no container outlives its call; test_sandbox tests what a container prevents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from conftest import Called
 
 
-async def test_the_end_of_a_call_is_the_end_of_its_container(docker_image: str, tmp_path: Path, called: Called):
+async def test_a_container_ends_with_its_call(docker_image: str, tmp_path: Path, called: Called):
     sandbox = find_sandbox("container", Rules(), image=docker_image)
     context = ToolContext(workspace=tmp_path, state=None, env={"PATH": os.defpath, "WORD": "x, y"}, sandbox=sandbox)
     assert await called(run_shell, context, command="echo $WORD; read line || exit 3") == "x, y\nexit code 3"
@@ -49,7 +49,7 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
     return True
 
 
-def test_a_program_of_this_machine_is_looked_for_by_its_name(tmp_path: Path):
+def test_a_program_of_this_machine_is_looked_up_by_its_name(tmp_path: Path):
     def started(*argv: str) -> list[str]:
         line = container.command_line(argv, image="i", workspace=tmp_path, env={}, rules=Rules(), stdin_fd=7)
         return line[line.index("sh") + 1 :]
@@ -58,7 +58,7 @@ def test_a_program_of_this_machine_is_looked_for_by_its_name(tmp_path: Path):
     assert started(str(tmp_path / "run.sh"), "x") == [str(tmp_path / "run.sh"), "x"]
 
 
-def test_no_place_is_mounted_twice_and_what_may_be_changed_can_be(tmp_path: Path):
+def test_no_path_is_mounted_twice_and_a_writable_one_is_mounted_writable(tmp_path: Path):
     (tmp_path / ".git").mkdir()
     both = tmp_path / "a, b"
     both.mkdir()
@@ -84,7 +84,7 @@ async def test_a_task_whose_folder_is_its_workspace_is_verified_in_a_container(d
     assert (tmp_path / "made").exists()
 
 
-def test_no_value_of_the_environment_stands_on_the_command_line(tmp_path: Path):
+def test_no_value_of_the_environment_is_on_the_command_line(tmp_path: Path):
     env = {"TOKEN": "canary", "PATH": "/bin", "HOME": "/root"}
     line = container.command_line(["true"], image="i", workspace=tmp_path, env=env, rules=Rules(), stdin_fd=7)
     assert "--env=TOKEN" in line
@@ -92,27 +92,31 @@ def test_no_value_of_the_environment_stands_on_the_command_line(tmp_path: Path):
     assert container.client_env(env)["TOKEN"] == "canary"
 
 
-def test_why_there_is_no_container_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_error_explains_why_there_is_no_container_and_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def refused(image: str) -> str:
         with pytest.raises(ConfigError) as caught:
             find_sandbox("container", Rules(), image=image)
         return str(caught.value)
 
     program = tmp_path / "docker"
-    assert "needs the image to run commands in: sandbox: {use: container, image: python:3.12}" in refused("")
+    assert refused("") == (
+        "Commands cannot run in a container: `container` needs an image. Write, for example, "
+        "sandbox: {use: container, image: python:3.12}."
+    )
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
-    for answer, said in (
+    for answer, message in (
         ("Error: No such image: nope", "the image nope is not on this machine; get it with `docker pull nope`"),
         ("Cannot connect to the Docker daemon.", "docker says: Cannot connect to the Docker daemon."),
     ):
         program.write_text(f"#!/bin/sh\necho '{answer}' >&2\nexit 1\n")
         program.chmod(0o755)
-        assert said in refused("nope")
+        assert message in refused("nope")
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     assert refused("nope") == "Commands cannot run in a container: docker is not installed."
 
 
-def test_what_is_in_force_is_said():
-    told = str(Sandbox(isolation="container", image="python:3.12"))
-    assert told == ("a container of python:3.12: commands change only the workspace, homes are hidden, no network")
+def test_a_container_describes_itself():
+    assert str(Sandbox(isolation="container", image="python:3.12")) == (
+        "a container of python:3.12: commands can change only the workspace, homes are hidden, no network"
+    )
     assert "network allowed" in str(Sandbox(isolation="container", image="x", rules=Rules(network=True)))

@@ -1,4 +1,4 @@
-"""Commands as a tool runs them, through `ToolContext`: their result, their bounds, and that nothing of them is left."""
+"""Commands as a tool runs them, through `ToolContext`: their result, their limits, and that no process is left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent.sandbox.process import Output, start_process
 
 ENV = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "GREETING": "hello"}
 HOLD = "exec 3>held; echo x >&3"
-"""For a shell: it and all that it starts hold the FIFO of `held` open."""
+"""For a shell: it and everything it starts hold the FIFO of `held` open."""
 
 
 def context_of(workspace: Path, isolation: Isolation = "none") -> ToolContext[Any]:
@@ -38,7 +38,7 @@ def bash(command: str) -> list[str]:
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[int]:
-    """The reading end of the FIFO that commands hold open with `HOLD`."""
+    """Yield the read end of the FIFO that commands hold open with `HOLD`."""
     os.mkfifo(tmp_path / "held")
     read_end = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
     yield read_end
@@ -46,7 +46,7 @@ def held(tmp_path: Path) -> Iterator[int]:
 
 
 def written_until_gone(held: int) -> bytes:
-    """Wait until no process holds the FIFO open any more, and return what they wrote to it."""
+    """Wait until no process holds the FIFO open, and return what they wrote to it."""
     written = b""
     while True:
         try:
@@ -59,7 +59,7 @@ def written_until_gone(held: int) -> bytes:
         written += data
 
 
-async def test_a_command_is_answered_with_its_exit_code_and_both_streams_in_order(tmp_path: Path):
+async def test_a_result_has_the_exit_code_and_both_streams_in_order(tmp_path: Path):
     found = await context_of(tmp_path).run(bash("echo one; echo two >&2; pwd -P; cat; exit 3"), timeout_s=20)
 
     assert found == CommandResult(exit_code=3, output=f"one\ntwo\n{tmp_path.resolve()}\n", elapsed_s=found.elapsed_s)
@@ -67,7 +67,7 @@ async def test_a_command_is_answered_with_its_exit_code_and_both_streams_in_orde
     assert (await context_of(tmp_path).run(bash("kill -9 $$"), timeout_s=20)).exit_code == -9
 
 
-async def test_the_environment_is_that_of_the_run_or_the_given_one(tmp_path: Path):
+async def test_the_environment_is_the_runs_or_the_given_one(tmp_path: Path):
     context = context_of(tmp_path)
 
     assert (await context.run(bash("echo $GREETING"), timeout_s=20)).output == "hello\n"
@@ -75,7 +75,7 @@ async def test_the_environment_is_that_of_the_run_or_the_given_one(tmp_path: Pat
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
-async def test_it_is_sandboxed_but_for_what_it_may_read_or_write(tmp_path: Path, isolation: Isolation):
+async def test_it_is_sandboxed_except_for_what_it_may_read_or_write(tmp_path: Path, isolation: Isolation):
     (workspace := tmp_path / "workspace").mkdir()
     (outside := tmp_path / "outside").mkdir()
     (outside / "secret").write_text("canary")
@@ -89,7 +89,7 @@ async def test_it_is_sandboxed_but_for_what_it_may_read_or_write(tmp_path: Path,
 
 
 @pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
-async def test_at_the_deadline_it_is_killed_with_all_it_started(tmp_path: Path, isolation: Isolation, held: int):
+async def test_at_the_deadline_it_is_killed_with_everything_it_started(tmp_path: Path, isolation: Isolation, held: int):
     command = f"{HOLD}; trap '' TERM; echo begun; sleep 60 | sleep 60"
     found = await context_of(tmp_path, isolation).run(bash(command), timeout_s=1)
 
@@ -99,7 +99,7 @@ async def test_at_the_deadline_it_is_killed_with_all_it_started(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
-async def test_a_background_process_with_a_group_of_its_own_ends_with_its_command(
+async def test_a_background_process_in_its_own_group_ends_with_its_command(
     tmp_path: Path, isolation: Isolation, held: int
 ):
     found = await context_of(tmp_path, isolation).run(bash(f"{HOLD}; set -m; sleep 60 & echo up"), timeout_s=20)
@@ -109,8 +109,8 @@ async def test_a_background_process_with_a_group_of_its_own_ends_with_its_comman
     assert written_until_gone(held) == b"x\n"
 
 
-async def test_processes_that_replace_themselves_all_the_time_are_caught(tmp_path: Path, held: int):
-    """They are never there long enough to be looked up and then killed one by one."""
+async def test_processes_that_keep_forking_replacements_are_caught(tmp_path: Path, held: int):
+    """None lives long enough to be looked up and then killed by its ID."""
     code = "import os; os.setpgid(0, 0)\nfor _ in range(100_000):\n    if os.fork(): os._exit(0)"
     found = await context_of(tmp_path).run(bash(f"{HOLD}; python -c '{code}' & sleep 0.3; echo up"), timeout_s=20)
 
@@ -118,8 +118,8 @@ async def test_processes_that_replace_themselves_all_the_time_are_caught(tmp_pat
     assert written_until_gone(held) == b"x\n"
 
 
-async def test_a_daemon_that_holds_the_pipe_does_not_hold_us_up(tmp_path: Path):
-    """It is in a session of its own, out of reach without a sandbox."""
+async def test_a_daemon_that_holds_the_pipe_open_does_not_delay_the_result(tmp_path: Path):
+    """It is in its own session, out of reach without a sandbox."""
     code = "import os, time; os.setsid(); print(os.getpid(), flush=True); open('up', 'w'); time.sleep(60)"
     command = f'python -c "{code}" & while [ ! -e up ]; do sleep 0.02; done'
     started = time.monotonic()
@@ -135,7 +135,7 @@ async def test_a_call_that_is_cancelled_at_any_moment_leaves_no_process(tmp_path
     call = asyncio.create_task(context.run(bash(f"{HOLD}; sleep 60 & echo y >&3; wait"), timeout_s=60))
     for _ in range(ticks):
         await asyncio.sleep(0)
-    # The loop stands still, so that the command is well under way before its start is noticed.
+    # Block the loop, so that the command is well under way before its start is noticed.
     while select.select([held], [], [], 0.3)[0] and not os.read(held, 4_096).endswith(b"y\n"):
         continue
     call.cancel()
@@ -145,7 +145,7 @@ async def test_a_call_that_is_cancelled_at_any_moment_leaves_no_process(tmp_path
     written_until_gone(held)
 
 
-async def test_what_cannot_be_started_is_refused_with_the_reason(tmp_path: Path):
+async def test_a_command_that_cannot_be_started_is_refused_with_the_reason(tmp_path: Path):
     async def refused(context: ToolContext[Any], *argv: str) -> str:
         with pytest.raises(ToolError) as caught:
             await context.run(argv, timeout_s=20)
@@ -162,7 +162,7 @@ async def test_what_cannot_be_started_is_refused_with_the_reason(tmp_path: Path)
     )
 
 
-async def test_a_program_that_stays_is_read_and_asked_and_killed(tmp_path: Path, held: int):
+async def test_a_running_program_is_read_then_terminated_then_killed(tmp_path: Path, held: int):
     command = f"{HOLD}; trap 'echo asked' TERM; echo ready; while true; do sleep 0.1; done"
     process = await context_of(tmp_path).start(bash(command))
     printed = ""
@@ -180,7 +180,7 @@ async def test_a_program_that_stays_is_read_and_asked_and_killed(tmp_path: Path,
     assert written_until_gone(held) == b"x\n"
 
 
-async def test_a_program_that_ended_by_itself_keeps_its_exit_code_and_its_last_words(tmp_path: Path):
+async def test_a_program_that_ended_by_itself_keeps_its_exit_code_and_its_last_output(tmp_path: Path):
     process = await context_of(tmp_path).start(bash("echo bye; exit 5"))
 
     assert await process.wait(20) == 5
@@ -215,7 +215,7 @@ async def test_a_long_output_keeps_its_first_and_last_bytes(tmp_path: Path):
     )
 
 
-async def test_the_bounds_of_the_output_are_bytes_and_hold_for_any_way_it_comes(tmp_path: Path):
+async def test_output_limits_are_in_bytes_and_hold_however_the_output_is_split(tmp_path: Path):
     output = Output(head_bytes=3, tail_bytes=4, note="[{}]")
     with Sandbox().launch(bash("for i in {0..99}; do printf $((i % 10)); done"), workspace=tmp_path, env=ENV) as launch:
         process = await start_process(launch, folder=tmp_path, output=output)
@@ -228,7 +228,7 @@ async def test_the_bounds_of_the_output_are_bytes_and_hold_for_any_way_it_comes(
     assert output.take() == "abc\n[2]\nfgh\ufffd"
 
 
-async def test_no_descriptor_is_left_open(tmp_path: Path):
+async def test_no_file_descriptor_is_left_open(tmp_path: Path):
     async def many() -> None:
         for argv in (bash("true"), bash("exit 1"), bash("sleep 60 &"), ["echo", "x" * 5_000_000], ["a\0b"]):
             try:

@@ -1,4 +1,4 @@
-"""Attacks on the machine by shell commands: each wins with the isolation off, and is contained with it on."""
+"""Attacks on the machine by shell commands: each succeeds without the sandbox, and is contained with it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL = CommandLimits(processes=64, memory_mb=600, file_mb=20, cpu_s=20)
 
 @dataclass(kw_only=True)
 class Scene:
-    """A workspace, what lies beside it, and what listens on this machine."""
+    """A workspace, the files beside it, and the processes and sockets of this machine."""
 
     workspace: Path
     outside: Path
@@ -60,23 +60,23 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """A command, and how it is seen that it won."""
+    """A command, and how to see whether it succeeded."""
 
     name: str
     command: str
     won: Callable[[Scene, str], bool]
     wins_in: tuple[Isolation, ...] = ()
-    """Where it is known to win nevertheless; in a container, where it may: newer engines stop more."""
+    """Isolations in which it is known to succeed; in a container it may: newer engines stop more."""
     root_only: bool = False
-    """True: with no isolation it wins for root alone."""
+    """Without a sandbox, it succeeds only for root."""
 
 
-def _said(_: Scene, said: str) -> bool:
-    return SECRET in said
+def _leaked(_: Scene, output: str) -> bool:
+    return SECRET in output
 
 
-def _pwned(_: Scene, said: str) -> bool:
-    return "PWNED" in said
+def _pwned(_: Scene, output: str) -> bool:
+    return "PWNED" in output
 
 
 def _touched(name: str) -> Callable[[Scene, str], bool]:
@@ -110,10 +110,10 @@ ATTACKS: Sequence[Attack] = (
         command="echo x > ~/.bashrc; echo x > $OUT/../home/.bashrc",
         won=lambda s, _: (s.home / ".bashrc").exists(),
     ),
-    Attack(name="secret at home", command="cat $OUT/../home/.netrc", won=_said),
-    Attack(name="secret by a deep path", command="cat ../../../../../../../../../../$OUT/secret", won=_said),
-    Attack(name="secret by a symbolic link", command="ln -s $OUT/secret s; cat s", won=_said),
-    Attack(name="secret by /proc/self/root", command="cat /proc/self/root/$OUT/secret", won=_said),
+    Attack(name="secret at home", command="cat $OUT/../home/.netrc", won=_leaked),
+    Attack(name="secret by a deep path", command="cat ../../../../../../../../../../$OUT/secret", won=_leaked),
+    Attack(name="secret by a symbolic link", command="ln -s $OUT/secret s; cat s", won=_leaked),
+    Attack(name="secret by /proc/self/root", command="cat /proc/self/root/$OUT/secret", won=_leaked),
     Attack(name="write through a linked folder", command="ln -s $OUT d; echo x > d/new", won=_touched("new")),
     Attack(name="hard link, then write", command="ln $OUT/file h && echo x > h", won=_changed),
     Attack(
@@ -122,7 +122,7 @@ ATTACKS: Sequence[Attack] = (
         won=_touched("new"),
     ),
     Attack(
-        name="archive with a link that leads out",
+        name="archive with a link to the outside",
         command=_py(
             "import io,os,tarfile\n"
             "with tarfile.open('a.tar','w') as made:\n"
@@ -148,26 +148,26 @@ ATTACKS: Sequence[Attack] = (
         command="echo forged >> $OUT/../home/.local/state/tramontane/runs/r/journal.jsonl",
         won=lambda s, _: "forged" in (s.home / JOURNAL).read_text(),
     ),
-    Attack(name="environment of another process", command="tr '\\0' '\\n' < /proc/$VICTIM/environ", won=_said),
+    Attack(name="environment of another process", command="tr '\\0' '\\n' < /proc/$VICTIM/environ", won=_leaked),
     Attack(
         name="memory of another process", command="head -c 1 /proc/$VICTIM/maps | grep -q . && echo PWNED", won=_pwned
     ),
     Attack(
         name="command line of another process",
         command="cat /proc/*/cmdline | tr '\\0' ' '",
-        won=_said,
+        won=_leaked,
         wins_in=("landlock",),
     ),
     Attack(
         name="kill another process", command="kill -9 $VICTIM; sleep 0.2", won=lambda s, _: s.victim.poll() is not None
     ),
-    Attack(name="TCP to the machine", command="exec 3<>/dev/tcp/127.0.0.1/$PORT && cat <&3", won=_said),
+    Attack(name="TCP to the machine", command="exec 3<>/dev/tcp/127.0.0.1/$PORT && cat <&3", won=_leaked),
     Attack(
         name="TCP from Python",
         command=_py(
             "import os,socket\nprint(socket.create_connection(('127.0.0.1',int(os.environ['PORT']))).recv(99))"
         ),
-        won=_said,
+        won=_leaked,
     ),
     Attack(
         name="UDP to the machine",
@@ -176,7 +176,7 @@ ATTACKS: Sequence[Attack] = (
             "s.sendto(b'udp',('127.0.0.1',int(os.environ['PORT'])))"
             "\ns.settimeout(2)\nprint(s.recv(99))"
         ),
-        won=_said,
+        won=_leaked,
     ),
     Attack(
         name="unix socket",
@@ -184,7 +184,7 @@ ATTACKS: Sequence[Attack] = (
             "import os,socket\ns=socket.socket(socket.AF_UNIX)\ns.connect(os.environ['SOCKETS']+'/s')\n"
             "print(s.recv(99))"
         ),
-        won=_said,
+        won=_leaked,
         wins_in=("landlock",),
     ),
     Attack(
@@ -193,7 +193,7 @@ ATTACKS: Sequence[Attack] = (
             "import os,socket\ns=socket.socket(socket.AF_UNIX)\n"
             f"s.connect('\\0{SECRET[:6]}'+os.environ['PORT'])\nprint(s.recv(99))"
         ),
-        won=_said,
+        won=_leaked,
     ),
     Attack(
         name="vsock",
@@ -224,7 +224,7 @@ ATTACKS: Sequence[Attack] = (
         command=f"ulimit -f unlimited; {_FILL}",
         won=_pwned,
     ),
-    Attack(name="temporary folder of the machine", command="cat /tmp/tramontane-$PORT", won=_said),
+    Attack(name="temporary folder of the machine", command="cat /tmp/tramontane-$PORT", won=_leaked),
     Attack(
         name="shared memory of the machine",
         command="echo x > /dev/shm/$PORT",
@@ -369,12 +369,12 @@ def _echo(place: socket.socket) -> None:
 def _sandbox(isolation: Isolation) -> Sandbox:
     if missing := _missing(isolation):
         pytest.skip(missing)
-    return find_sandbox(isolation, Rules(limits=SMALL))  # what this refuses where nothing is missing is our mistake
+    return find_sandbox(isolation, Rules(limits=SMALL))  # an error although nothing is missing is our bug
 
 
 @pytest.fixture
 def sandboxed(request: pytest.FixtureRequest) -> Callable[[Isolation], Sandbox]:
-    """Find a sandbox, that of docker too."""
+    """Return a function that finds a sandbox, including docker's."""
 
     def find(isolation: Isolation) -> Sandbox:
         if isolation != "container":
@@ -387,7 +387,7 @@ def sandboxed(request: pytest.FixtureRequest) -> Callable[[Isolation], Sandbox]:
 
 @lru_cache
 def _missing(isolation: Isolation) -> str:
-    """Return why this machine has no such isolation, found without our own command line; empty: it has it."""
+    """Return why this machine lacks the isolation, without using our own command line. Empty if it has it."""
     if isolation == "landlock" and landlock.abi() < 4:
         return "the kernel has no Landlock, or one before version 4"
     if isolation != "bubblewrap":
@@ -398,26 +398,26 @@ def _missing(isolation: Isolation) -> str:
     return "" if subprocess.run(bare, check=False, capture_output=True).returncode == 0 else "bubblewrap is refused"
 
 
-def test_this_machine_can_isolate_commands():
-    assert not (_missing("bubblewrap") and _missing("landlock")), "so that the attacks below are not all left out"
+def test_this_machine_can_sandbox_commands():
+    assert not (_missing("bubblewrap") and _missing("landlock")), "otherwise all attacks below would be skipped"
     assert find_sandbox("auto", Rules()).isolation != "none"
 
 
 @pytest.mark.parametrize(
     "attack", [attack for attack in ATTACKS if ROOT or not attack.root_only], ids=lambda attack: attack.name
 )
-def test_with_the_isolation_off_the_attack_wins(scene: Scene, attack: Attack):
+def test_without_a_sandbox_the_attack_succeeds(scene: Scene, attack: Attack):
     assert attack.won(scene, scene.run(Sandbox(), attack.command))
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock", "container"])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_with_the_isolation_on_it_is_contained(
+def test_in_a_sandbox_the_attack_is_contained(
     scene: Scene, attack: Attack, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
 ):
-    said = scene.run(sandboxed(isolation), attack.command)
-    won, may_win = attack.won(scene, said), isolation in attack.wins_in
-    assert won == may_win or (isolation == "container" and may_win), said
+    output = scene.run(sandboxed(isolation), attack.command)
+    won, may_win = attack.won(scene, output), isolation in attack.wins_in
+    assert won == may_win or (isolation == "container" and may_win), output
 
 
 _LAUNCHER = r"""
@@ -466,29 +466,29 @@ CONTROLS: Mapping[str, str] = {
     ),
 }
 NOT_UNDER_LANDLOCK = {"multiprocessing", "loopback"}
-"""It has no network and no shared memory of its own to offer, so that there is none."""
+"""Landlock cannot give a command its own network or shared memory, so the command has none."""
 NOT_IN_THE_IMAGE = {"python of a virtual environment", "tests", "git"}
 
 
 @pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock", "container"])
 @pytest.mark.parametrize("name", CONTROLS)
-def test_what_is_harmless_works(
+def test_harmless_commands_work(
     scene: Scene, name: str, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
 ):
-    said = scene.run(sandboxed(isolation), f"{CONTROLS[name]}\necho code $?")
+    output = scene.run(sandboxed(isolation), f"{CONTROLS[name]}\necho code $?")
     lacks = {"landlock": NOT_UNDER_LANDLOCK, "container": NOT_IN_THE_IMAGE}.get(isolation, set())
     works = name not in lacks
-    assert said.endswith("code 0\n") == works, said
+    assert output.endswith("code 0\n") == works, output
 
 
-def test_a_network_that_is_allowed_is_there(scene: Scene):
+def test_an_allowed_network_can_be_reached(scene: Scene):
     for isolation in ("bubblewrap", "landlock"):
         sandbox = replace(_sandbox(isolation), rules=Rules(network=True))
         assert SECRET in scene.run(sandbox, "exec 3<>/dev/tcp/127.0.0.1/$PORT && cat <&3")
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock", "container"])
-def test_what_the_rules_name_can_be_read_or_changed(
+def test_paths_in_the_rules_can_be_read_or_changed(
     scene: Scene, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
 ):
     readable = replace(sandboxed(isolation), rules=Rules(read=(scene.outside,)))
@@ -510,10 +510,10 @@ def test_a_fork_bomb_ends_with_its_command(
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
     assert _within_seconds(10.0, lambda: _processes("sleep") > 200)
-    here = _processes("sleep")
+    before = _processes("sleep")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert _within_seconds(10.0, lambda: _processes("sleep") < here - 200)
+    assert _within_seconds(10.0, lambda: _processes("sleep") < before - 200)
 
 
 def _processes(name: str) -> int:
@@ -534,11 +534,11 @@ def _within_seconds(seconds: float, holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-def test_where_nothing_isolates_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("agent.sandbox._why_no_bubblewrap", lambda: "bubblewrap is not installed")
+def test_without_any_sandbox_the_error_explains_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agent.sandbox._bubblewrap_problem", lambda: "bubblewrap is not installed")
     monkeypatch.setattr(landlock, "abi", lambda: 0)
     with pytest.raises(
-        ConfigError, match=r"cannot be isolated.*not installed.*apt-get install bubblewrap.*sandbox: none"
+        ConfigError, match=r"cannot be sandboxed.*not installed.*apt-get install bubblewrap.*sandbox: none"
     ):
         find_sandbox("auto", Rules())
     with pytest.raises(ConfigError, match="bubblewrap is not installed"):
@@ -548,25 +548,25 @@ def test_where_nothing_isolates_the_error_says_what_to_install(monkeypatch: pyte
     assert find_sandbox("none", Rules()).isolation == "none"
 
 
-def test_without_bubblewrap_landlock_takes_its_place_and_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("agent.sandbox._why_no_bubblewrap", lambda: "bubblewrap is not installed")
+def test_without_bubblewrap_landlock_is_used_and_gives_the_reason(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agent.sandbox._bubblewrap_problem", lambda: "bubblewrap is not installed")
     monkeypatch.setattr(landlock, "abi", lambda: 7)
     found = find_sandbox("auto", Rules())
     assert found.isolation == "landlock"
     assert str(found).endswith("(bubblewrap is not installed)")
 
 
-def test_programs_beside_home_folders_are_let_through_but_not_the_home(tmp_path: Path):
+def test_program_folders_in_a_home_are_visible_but_not_the_home(tmp_path: Path):
     for name in (".local/bin", ".local/share/keyrings", "bin"):
         (tmp_path / name).mkdir(parents=True)
-    shown = set(bubblewrap.programs_of({"PATH": f"{tmp_path}/.local/bin:{tmp_path}/bin:relative:"}))
-    assert tmp_path / ".local/bin" in shown
-    assert tmp_path not in shown
-    assert tmp_path / ".local" not in shown
+    visible = set(bubblewrap.program_folders({"PATH": f"{tmp_path}/.local/bin:{tmp_path}/bin:relative:"}))
+    assert tmp_path / ".local/bin" in visible
+    assert tmp_path not in visible
+    assert tmp_path / ".local" not in visible
 
 
 @pytest.mark.parametrize("machine", list(seccomp.MACHINES))
-def test_the_filter_is_whole_and_its_jumps_stay_inside(machine: str):
+def test_the_filter_is_complete_and_its_jumps_stay_inside(machine: str):
     program = seccomp.program(machine)
     steps = [program[at : at + 8] for at in range(0, len(program), 8)]
     assert len(program) % 8 == 0
@@ -577,9 +577,9 @@ def test_the_filter_is_whole_and_its_jumps_stay_inside(machine: str):
 
 
 def test_a_user_can_start_no_more_processes_than_the_limit():
-    """As nobody, since no limit binds root."""
+    """Runs as `nobody`, since the limit has no effect for root."""
     if not ROOT:
-        pytest.fail("run as a user, the fork bomb above has the limit of this test; make that one demand it")
+        pytest.fail("For other users than root, the fork bomb above meets this limit; let that test check it.")
     sandbox = _sandbox("bubblewrap")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         os.chown(name, 65534, 65534)
@@ -596,7 +596,7 @@ def test_a_user_can_start_no_more_processes_than_the_limit():
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
-def test_a_limit_of_the_caller_that_is_lower_stays(scene: Scene, isolation: Isolation):
+def test_a_lower_limit_of_the_caller_is_kept(scene: Scene, isolation: Isolation):
     _sandbox(isolation)
     program = (
         "import resource, subprocess, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))\n"
@@ -610,7 +610,7 @@ def test_a_limit_of_the_caller_that_is_lower_stays(scene: Scene, isolation: Isol
     assert ran.stdout.decode().strip() == str(5_000_000 // 1024), ran.stderr.decode()
 
 
-def test_what_is_no_program_is_said_in_a_line(scene: Scene):
+def test_a_missing_program_is_reported_in_one_line(scene: Scene):
     sandbox = _sandbox("landlock")
     with sandbox.launch(["no-such-program"], workspace=scene.workspace, env=scene.env) as launch:
         ran = subprocess.run(launch.argv, env=dict(launch.env), capture_output=True, check=False)
@@ -625,5 +625,5 @@ RAW_OPEN = _py(
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="257 is openat on x86-64 only")
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
-def test_a_file_that_is_only_read_may_have_anything_for_its_mode(scene: Scene, isolation: Isolation):
+def test_opening_a_file_only_to_read_it_works_with_any_mode_argument(scene: Scene, isolation: Isolation):
     assert "opened" in scene.run(_sandbox(isolation), RAW_OPEN)

@@ -118,9 +118,9 @@ async def test_the_error_explains_why_there_can_be_no_worktree(folder: Path, mon
         with pytest.raises(ConfigError, match=message):
             await agent.run("Hi.")
     with monkeypatch.context() as patch:
-        patch.setattr("agent.sandbox._why_no_bubblewrap", lambda: "bubblewrap is not installed")
+        patch.setattr("agent.sandbox._bubblewrap_problem", lambda: "bubblewrap is not installed")
         patch.setattr("agent.sandbox.landlock.abi", lambda: 0)
-        with pytest.raises(ConfigError, match="Commands cannot be isolated on this machine"):
+        with pytest.raises(ConfigError, match="Commands cannot be sandboxed on this machine"):
             await replace(without, sandbox=None, tools=[run_shell]).run("Hi.")
     (folder / "repository" / "new").mkdir()
     with pytest.raises(ConfigError, match="new' is not committed, so it would not be in the worktree"):
