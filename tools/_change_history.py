@@ -1,4 +1,4 @@
-"""Record what a run's tools read and wrote, to undo changes and to detect changes made by others; not persisted."""
+"""Record what a run's tools read and wrote, to undo changes and to detect changes by other programs; not persisted."""
 
 from __future__ import annotations
 

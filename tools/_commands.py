@@ -1,4 +1,4 @@
-"""Shared by tools that run commands: a shell's arguments, the Python of an environment, an exit code in words."""
+"""Helpers for tools that run commands: shell arguments, an environment's Python, exit codes in words; runs nothing."""
 
 from __future__ import annotations
 

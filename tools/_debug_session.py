@@ -19,7 +19,7 @@ REQUEST_TIMEOUT_S = 20.0
 START_TIMEOUT_S = 60.0
 MAX_FRAMES = 40
 MAX_VARIABLES = 40
-_PRINTED_CHARS = 20_000
+_OUTPUT_CHARS = 20_000
 _QUIET_S = 0.2
 """The output of a stopped program is complete when none arrives for this long."""
 _COLLECT_S = 2.0
@@ -104,11 +104,11 @@ class DebugSession:
         """
         await self.aclose()
         if context.sandbox.isolation == "container":
-            msg = "The debugger does not work in a container; it works with bubblewrap. Print values instead."
+            msg = "The debugger does not work in a container (with bubblewrap it does). Print values instead."
             raise ToolError(msg)
         if context.sandbox.isolation == "landlock" and not context.sandbox.rules.network:
             msg = (
-                "The debugger needs a loopback network, which the Landlock sandbox denies; it works with bubblewrap. "
+                "The debugger needs a loopback network, which the Landlock sandbox denies (with bubblewrap it works). "
                 "Print values instead."
             )
             raise ToolError(msg)
@@ -202,7 +202,7 @@ class DebugSession:
         """Return what the program wrote since the last call."""
         text = "".join(self._output)
         self._output = []
-        return text if len(text) <= _PRINTED_CHARS else f"[...]{text[-_PRINTED_CHARS:]}"
+        return text if len(text) <= _OUTPUT_CHARS else f"[...]{text[-_OUTPUT_CHARS:]}"
 
     async def aclose(self) -> None:
         """End the program and its debugger, if any."""

@@ -57,11 +57,7 @@ def is_binary(data: bytes) -> bool:
 def decode(data: bytes, path: str) -> Decoded:
     """Decode a file: by its byte-order mark, else as UTF-8, else as its first lines declare, else as Latin-1.
 
-    Latin-1 loses no byte.
-
-    Args:
-        data: the content of the file.
-        path: the file's path, for the message.
+    Latin-1 loses no byte. `path` names the file in the message.
 
     Raises:
         ToolError: the data is binary.
@@ -82,12 +78,7 @@ def decode(data: bytes, path: str) -> Decoded:
 
 
 def encode(text: str, encoding: str, what: str) -> bytes:
-    """Encode a text.
-
-    Args:
-        text: the text.
-        encoding: the name of a codec.
-        what: the name of the text, for the message.
+    """Encode a text; `what` names it in the message.
 
     Raises:
         ToolError: a character cannot be encoded.

@@ -32,7 +32,7 @@ class Outside(OSError):
 
 
 class Protected(OSError):
-    """Raised when a path to be written is in `.git`."""
+    """Raised on an attempt to write into `.git`."""
 
     def __init__(self) -> None:
         super().__init__(errno.EPERM, "is in .git")
@@ -60,7 +60,7 @@ def open_beneath(root: Path, relative: str, flags: int) -> int:
     try:
         return _openat2(top, relative, flags)
     except OSError as error:
-        # ENOSYS: the kernel lacks the call. EPERM: a seccomp filter does not know it. EXDEV is also returned for an
+        # ENOSYS: the kernel lacks the call. EPERM: a seccomp filter blocks it. EXDEV is also returned for an
         # absolute symlink that stays inside, and EAGAIN for a concurrent rename: the walk decides those.
         if error.errno not in {errno.ENOSYS, errno.EPERM, errno.EXDEV, errno.EAGAIN}:
             raise

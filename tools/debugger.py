@@ -108,7 +108,7 @@ async def _report(context: Context, session: DebugSession, found: Stopped | Exit
     if found is None:
         msg = f"The program did not stop in {timeout_s} s and cannot be paused now. Call debug_resume or debug_stop."
         raise ToolError(msg)
-    why = f"paused, because it did not stop within {timeout_s} s" if slow else found.error or found.reason
+    why = f"paused after {timeout_s} s without a stop" if slow else found.error or found.reason
     frames = session.frames[:_MAX_SHOWN_FRAMES]
     lines = [f"Stopped: {why}.", *(f"#{number} {_location(context, frame)}" for number, frame in enumerate(frames))]
     if len(session.frames) > len(frames):

@@ -21,7 +21,7 @@ from stock import Shelf
 
 
 class Order(Shelf):
-    """What somebody wants."""
+    """A customer's order."""
 
     @property
     def total(self) -> int:
@@ -60,7 +60,7 @@ def shop(tmp_path: Path) -> ToolContext[Any]:
 async def test_an_outline_has_lines_signatures_and_first_docstring_lines(shop: ToolContext[Any], called: Called):
     assert await called(outline, shop, path="shop.py") == (
         "shop.py, 21 lines: A small shop.\n"
-        "7-12: class Order(Shelf)  # What somebody wants.\n"
+        "7-12: class Order(Shelf)  # A customer's order.\n"
         "  10-12: @property def total(self) -> int\n"
         "15-17: @cache def count(lines, /, *, least: int=0) -> int\n"
         "21-21: async def later()"

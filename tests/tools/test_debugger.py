@@ -131,7 +131,7 @@ async def test_a_program_that_does_not_stop_is_paused_and_can_be_ended(
         "import os\nopen('pid', 'w').write(str(os.getpid()))\ncount = 0\nwhile True:\n    count += 1\n"
     )
     paused = await called(debug_start, context, program="main.py", timeout_s=3)
-    assert paused.startswith("Stopped: paused, because it did not stop within 3 s.\n#0 <module> at main.py:")
+    assert paused.startswith("Stopped: paused after 3 s without a stop.\n#0 <module> at main.py:")
     assert "\n  count = " in paused
     await called(debug_stop, context)
     await until_gone(context.workspace / "pid")
@@ -156,10 +156,10 @@ async def test_the_program_ends_with_the_run(workspace: Path, until_gone: UntilG
 async def test_a_sandbox_in_which_the_debugger_cannot_run_is_reported(workspace: Path, called: Called):
     context = ToolContext(workspace=workspace, state=None, env=ENV, sandbox=Sandbox(isolation="landlock"))
     assert await called(debug_start, context, program="main.py") == (
-        "!The debugger needs a loopback network, which the Landlock sandbox denies; it works with bubblewrap. "
+        "!The debugger needs a loopback network, which the Landlock sandbox denies (with bubblewrap it works). "
         "Print values instead."
     )
     in_container = replace(context, sandbox=Sandbox(isolation="container", image="x"))
     assert await called(debug_start, in_container, program="main.py") == (
-        "!The debugger does not work in a container; it works with bubblewrap. Print values instead."
+        "!The debugger does not work in a container (with bubblewrap it does). Print values instead."
     )

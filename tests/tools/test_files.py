@@ -102,7 +102,7 @@ async def test_an_empty_file_is_reported_as_empty(tmp_path: Path) -> None:
     assert await call(read_file, tmp_path, path="a.txt") == "(an empty file)"
 
 
-async def test_a_part_of_a_file_says_where_it_is_and_how_to_read_on(tmp_path: Path) -> None:
+async def test_an_excerpt_names_its_lines_and_how_to_read_on(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("".join(f"{number}\n" for number in range(1, 1_001)))
     first = "".join(f"{number}: {number}\n" for number in range(1, 401))
     assert await call(read_file, tmp_path, path="a.txt") == f"{first}[lines 1-400 of 1000; read on with start_line=401]"

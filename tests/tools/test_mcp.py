@@ -44,7 +44,7 @@ def die() -> str:
 
 @server.tool(name="odd name!")
 def odd() -> str:
-    """Say who is there."""
+    """Return the process id."""
     return str(os.getpid())
 
 @server.tool()
