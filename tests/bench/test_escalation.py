@@ -273,7 +273,7 @@ async def test_a_run_works_in_a_copy_and_is_recorded(tmp_path: Path):
     assert replace(record, wall_s=0.0, engine_s=0.0, tools_s=0.0, verify_s=0.0) == run_of(
         arm="ladder",
         task_digest=task.digest,
-        reason="the verification passed at attempt 2",
+        reason="the verification passed on attempt 2",
         requests=3,
         output_tokens=record.output_tokens,
         reasoning_tokens=4,
