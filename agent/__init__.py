@@ -1,4 +1,4 @@
-"""The front door of the framework: the public names, each loaded when it is first used."""
+"""The public API of the framework; each name is imported when it is first used."""
 
 from typing import TYPE_CHECKING
 
@@ -69,8 +69,8 @@ __all__ = [
     "tool_from_schema",
 ]
 
-# pydantic takes 0.1 s, jsonschema and yaml 0.05 s each: `agent --help` pays for none, a tool file only for pydantic.
-_HOMES = {
+# pydantic takes 0.1 s to import, jsonschema and yaml 0.05 s each: `agent --help` needs none, a tool file only pydantic.
+_MODULES = {
     "Agent": "agent",
     "CommandLimits": "sandbox",
     "CommandResult": "sandbox.process",
@@ -105,7 +105,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(msg)
     from importlib import import_module
 
-    value: object = getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
+    value: object = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
     globals()[name] = value
     return value
 

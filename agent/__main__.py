@@ -1,4 +1,4 @@
-"""Let `python -m agent` do what the `agent` command does."""
+"""Run the `agent` command as `python -m agent`."""
 
 import sys
 

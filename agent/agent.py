@@ -1,4 +1,4 @@
-"""Put a run together from what the caller gives, start or resume it, and hand back its outcome."""
+"""Configure an agent, start or resume its runs, and return their outcomes."""
 
 from __future__ import annotations
 
@@ -49,55 +49,55 @@ Observer = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent: a model, its tools and the rules of its runs. Holds no state of a run, so it may run many at once."""
+    """A model, its tools and the settings of its runs. Holds no run state, so concurrent runs are allowed."""
 
     model: Model
     """An Endpoint, or a ScriptedModel in a test."""
     tools: Sequence[Tool] = field(default=(), kw_only=True)
     system: str = field(default=SYSTEM_PROMPT, kw_only=True)
     ladder: Ladder | None = field(default=None, kw_only=True)
-    """None: the one of the model's profile."""
+    """None means the ladder of the model's profile."""
     limits: Limits = field(default_factory=Limits, kw_only=True)
     verify: Verify | None = field(default=None, kw_only=True)
-    """None: the run ends as `finished` when the model says that it is done."""
+    """None means the run ends as `finished` when the model reports that it is done."""
     verify_env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
-    """What the verification finds in its environment beside `env`, and may read where it is a path; no tool does."""
+    """Extra environment variables of the verification, not of tools; a value that is an absolute path is readable."""
     sandbox: Sandbox | None = field(default=None, kw_only=True)
-    """What isolates commands. None: bubblewrap where it runs, else Landlock, without network."""
+    """Sandbox for commands. None means bubblewrap where it runs, else Landlock, without network."""
     permissions: Sequence[Permission] = field(default=(), kw_only=True)
-    """Which calls are allowed, asked of a person, or denied; the first rule that fits decides."""
+    """Rules that allow calls, deny them or ask a person; the first match wins."""
     approve: Approve | None = field(default=None, kw_only=True)
-    """Asks a person about a call. None: nobody is there, so that `ask` is a denial."""
+    """Asks a person to approve a call. None means no person can be asked, so `ask` denies the call."""
     result: type[BaseModel] | Mapping[str, JsonValue] | None = field(default=None, kw_only=True)
-    """The form of a structured result: a pydantic model, or the JSON Schema of an object. None: the answer is text."""
+    """Schema of a structured result: a pydantic model, or the JSON Schema of an object. None means a text answer."""
     workspace: str | Path | None = field(default=None, kw_only=True)
-    """The folder the tools work in. None: the current one, which is then never put back to an earlier state."""
+    """The folder that tools work in. None means the current folder, which is never restored from a snapshot."""
     workspace_mode: WorkspaceMode = field(default="in_place", kw_only=True)
-    """Work in the folder; the same, and `create` it if it is missing; or leave it alone, and work in a `copy` or a git
-    `worktree` of it, kept in the run's own folder. A copy goes with the run where no journal is kept."""
+    """Work `in_place`; `create` the folder if it is missing and work in it; or leave it unchanged and work in a `copy`
+    or git `worktree` of it in the run's folder. Without a journal, a copy is deleted when the run ends."""
     state: object = field(default=None, kw_only=True)
-    """What tools find as `context.state`."""
+    """Available to tools as `context.state`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
-    """The whole environment of commands that tools and the verification start."""
+    """The complete environment of the commands that tools and the verification start."""
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
-    """Values, by name, that the model and the journal do not get, beside those of `env` that are named like secrets."""
+    """Values, by name, to redact for the model and the journal, besides the variables in `env` named like secrets."""
     runs: Path | None = field(default=None, kw_only=True)
-    """Folder that gets one folder per run, with its journal. None: no journal is kept."""
+    """Folder for one folder per run, with its journal. None means no journal is written."""
     task: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue], kw_only=True)
-    """Written into the journal, so that the run can be resumed from it alone."""
+    """Written to the journal, so that the run can be resumed from the journal alone."""
 
     @classmethod
     def from_task(cls, task: Task, model: Model, *, environ: Mapping[str, str], runs: Path | None = None) -> Agent:
-        """Return the agent that a task describes; its prompt is `task.rendered_prompt()`.
+        """Return the agent that a task describes; run it with `task.rendered_prompt()`.
 
         Args:
-            task: what `load_task` returned.
-            model: where to ask.
-            environ: what the environment of tools and of the verification is picked from, such as os.environ.
-            runs: folder for the journals. None: no journal is kept.
+            task: Task from `load_task`.
+            model: Endpoint of the model.
+            environ: Variables to select the environment of tools and verification from, such as os.environ.
+            runs: Folder for the journals. None means no journal is written.
 
         Raises:
-            ConfigError: a tool cannot be loaded, or something that the task names is not there.
+            ConfigError: A tool cannot be loaded, or something that the task refers to does not exist.
         """
         tools = load_tools(task.tools, directory=task.directory) + load_mcp_tools(task.mcp, directory=task.directory)
         return cls(
@@ -123,13 +123,13 @@ class Agent:
         """Run once and return the outcome.
 
         Args:
-            prompt: what to do.
-            images: pictures that belong to it, for a vision model.
-            observe: called with each event after it is recorded.
+            prompt: The task for the model.
+            images: Images that belong to the prompt, for a vision model.
+            observe: Called with each event after it is recorded.
 
         Raises:
-            ConfigError: a mistake of the caller.
-            EndpointError: the server could not be reached for its first answer.
+            ConfigError: A setting is invalid.
+            EndpointError: The server could not be reached before the run started.
         """
         message = UserMessage(content=prompt, images=tuple(images))
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -141,33 +141,33 @@ class Agent:
                 return await self._drive(connection, state, first, journal, observe)
 
     async def resume(self, folder: Path, *, observe: Observer | None = None) -> Outcome:
-        """Go on with the run of this folder, from its journal.
+        """Resume the run in this folder from its journal.
 
-        Finished calls are not run again; one that was under way is reported to the model as interrupted. The limits
-        are this agent's, so a run that reached one goes on under a higher one. A run that was stuck, or failed its
-        verification, gets its ladder and its attempts anew.
+        Finished calls are not executed again; a call that was running is reported to the model as interrupted. This
+        agent's limits apply, so a run that reached a limit continues under a higher one. A run that was stuck or failed
+        its verification starts over on the ladder and with the verification attempts.
 
         Raises:
-            ConfigError: there is no such run, it is over or under way elsewhere, its tools are no longer the same, or
-                its workspace is gone.
-            EndpointError: the server could not be reached for its first answer.
+            ConfigError: There is no such run, it has ended or is running in another process, its tools have changed,
+                or its workspace is gone.
+            EndpointError: The server could not be reached before the run started.
         """
         state = resume_state(folder, self.toolbox(), self._profile)
         async with self.model.open(session=state.started.run) as connection:
             await connection.served()
-            told = str(self._sandbox(Path(state.started.workspace)) or "")
-            resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits, sandbox=told)
+            sandbox = str(self._sandbox(Path(state.started.workspace)) or "")
+            resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits, sandbox=sandbox)
             return await self._drive(connection, state, resumed, Journal(folder), observe)
 
     def run_sync(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:
-        """Run once, for callers that have no event loop; see `run`."""
+        """Run once, for callers without an event loop; see `run`."""
         return asyncio.run(self.run(prompt, images=images, observe=observe))
 
     async def count(self, prompt: str, *, images: Iterable[Image] = ()) -> TokenCount | None:
-        """Count the tokens of the first request, as the server renders it; None: this server cannot.
+        """Return the tokens of the first request, as the server renders it. None if the server cannot count them.
 
         Raises:
-            EndpointError: the server does not answer.
+            EndpointError: The server does not answer.
         """
         async with self.model.open() as connection:
             served = await connection.served()
@@ -196,7 +196,7 @@ class Agent:
                 try:
                     journal.write(event)
                 except JournalWriteError:
-                    # That a run failed is said even where it cannot be written down; anything else did not happen.
+                    # Apply and show the end of a failed run even if it cannot be written; drop all other events.
                     if not isinstance(event, RunEnded) or event.status != "error":
                         raise
             state.apply(event)
@@ -225,10 +225,10 @@ class Agent:
             patience_s=self.model.patience_s,
             first_wait_s=self.model.first_wait_s,
         )
-        async with AsyncExitStack() as ending:
+        async with AsyncExitStack() as cleanup:
             if journal is not None:
-                ending.callback(journal.close)
-            ending.push_async_callback(context.resources.aclose)
+                cleanup.callback(journal.close)
+            cleanup.push_async_callback(context.resources.aclose)
             try:
                 record(opening)
             except JournalWriteError as error:
@@ -251,10 +251,10 @@ class Agent:
         served = await connection.served()
         profile = self._profile(served.model)
         toolbox = self.toolbox()
-        self._isolation()  # a machine that has none is refused before a copy or worktree is made
-        opened = await asyncio.to_thread(prepare_workspace, self.workspace, self.workspace_mode, folder,
-                                         kept=self.runs is not None,
-                                         changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
+        self._base_sandbox()  # fail before a copy or worktree is made if this machine has no sandbox
+        prepared = await asyncio.to_thread(prepare_workspace, self.workspace, self.workspace_mode, folder,
+                                           kept=self.runs is not None,
+                                           changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
         return RunStarted(
             run=name,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -269,20 +269,20 @@ class Agent:
             tools_digest=toolbox.digest,
             system=self.system,
             prompt=prompt,
-            workspace=str(opened.workspace.path),
-            worktree=opened.worktree,
-            snapshot=str(opened.snapshot) if opened.snapshot else None,
-            note=opened.note,
-            sandbox=str(self._sandbox(opened.workspace.path) or ""),
+            workspace=str(prepared.workspace.path),
+            worktree=prepared.worktree,
+            snapshot=str(prepared.snapshot) if prepared.snapshot else None,
+            note=prepared.note,
+            sandbox=str(self._sandbox(prepared.workspace.path) or ""),
         )
 
-    def _isolation(self) -> Sandbox | None:
-        """Return what isolates commands, wherever the run works. None: it starts none."""
+    def _base_sandbox(self) -> Sandbox | None:
+        """Return the sandbox without paths of a workspace. None if the run starts no commands."""
         return (self.sandbox or find_sandbox("auto", Rules())) if starts_commands(self.tools, self.verify) else None
 
     def _sandbox(self, workspace: Path) -> Sandbox | None:
-        """Return the same with what commands there must reach beside the workspace."""
-        sandbox = self._isolation()
+        """Return the sandbox with the paths that commands in the workspace need. None if the run starts no commands."""
+        sandbox = self._base_sandbox()
         if sandbox is None or self.workspace_mode != "worktree":
             return sandbox
         read = (*sandbox.rules.read, *worktree_read_paths(Path(self.workspace or Path.cwd()), workspace))
@@ -292,9 +292,9 @@ class Agent:
         return self.model.profile or profile_for(model)
 
     def toolbox(self) -> Toolbox:
-        """Return the tools of a run, `final_result` among them if a structured result is wanted.
+        """Return the tools of a run, including `final_result` if a structured result is wanted.
 
         Raises:
-            ConfigError: one of them is not a tool, or two have the same name.
+            ConfigError: An entry is not a tool, or two tools have the same name.
         """
         return Toolbox([*self.tools, *([] if self.result is None else [result_tool(self.result)])])

@@ -1,15 +1,15 @@
-"""The errors of the library, each with its whole text; ToolError stands apart, because the model reads it.
+"""Define the library's errors with their texts; ToolError is separate, because the model reads its text.
 
 AgentError
 ├── ConfigError            the caller's mistake, before the first request: file, line, key
-├── EndpointError          the server's answer or its absence
+├── EndpointError          the model server failed or did not answer
 │   ├── EndpointUnreachable
 │   ├── EndpointTimeout
 │   ├── EndpointRejected
 │   └── EndpointUnreadable
 └── RunFailed              from outcome.raise_for_status()
 
-ToolError                  raised by tool authors, shown to the model
+ToolError                  raised by tools, shown to the model
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
 
 class AgentError(Exception):
-    """Base of everything this library raises on purpose."""
+    """Base class of the errors that this library raises."""
 
 
 class ConfigError(AgentError):
-    """Raised for a wrong task file, tool definition, tool reference or setting, before anything is sent."""
+    """Raised for an invalid task file, tool definition, tool reference or setting, before anything is sent."""
 
     def __init__(
         self, problem: str, *, path: Path | None = None, line: int | None = None, key: str | None = None
     ) -> None:
         self.problem = problem
         self.path = path
-        """The file that holds the mistake. None: it was made in Python or on the command line."""
+        """The file with the mistake. None means the mistake is in Python code or on the command line."""
         self.line = line
-        """Line of the mistake, from 1. None: unknown."""
+        """Line of the mistake, from 1. None means unknown."""
         self.key = key
-        """Dotted key of the mistake in that file, such as `budgets.steps`. None: the file as a whole."""
+        """Dotted key of the mistake in the file, such as `budgets.steps`. None means the whole file."""
         place = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
         super().__init__(f"{place}{problem}")
 
 
 class EndpointError(AgentError):
-    """Base of the errors of talking to the model server."""
+    """Base class of the errors of the connection to the model server."""
 
     def __init__(self, problem: str, *, url: str) -> None:
         self.problem = problem
@@ -51,7 +51,7 @@ class EndpointError(AgentError):
 
 
 class EndpointUnreachable(EndpointError):
-    """Raised when no connection to the server could be made or kept."""
+    """Raised when a connection to the server could not be opened or was lost."""
 
     def __init__(self, reason: str, *, url: str) -> None:
         self.reason = reason
@@ -62,15 +62,15 @@ class EndpointUnreachable(EndpointError):
 
 
 class EndpointTimeout(EndpointError):
-    """Raised when the server accepted a request and then fell silent for too long."""
+    """Raised when the server accepted a request and then sent nothing for too long."""
 
     def __init__(self, *, url: str, waited_s: float, phase: str) -> None:
         self.waited_s = waited_s
         self.phase = phase
         """`the first byte` or `the next part of the reply`."""
         super().__init__(
-            f"{url} sent nothing for {waited_s:g} s while we waited for {phase}. The engine may be overloaded "
-            "or stuck: look at its log and its /metrics.",
+            f"{url} timed out after {waited_s:g} s without {phase}. The engine may be overloaded or stuck: check its "
+            "log and /metrics.",
             url=url,
         )
 
@@ -80,27 +80,27 @@ class EndpointRejected(EndpointError):
 
     def __init__(self, reason: str, *, url: str, status: int, retry_after_s: float | None = None) -> None:
         self.reason = reason
-        """The server's own sentence, cut to one line; never the whole body."""
+        """The server's error message, reduced to one line; never the whole body."""
         self.status = status
         self.retry_after_s = retry_after_s
-        """What the Retry-After header asked for, in seconds. None: the header was absent or unreadable."""
+        """Value of the Retry-After header in seconds. None means the header was missing or invalid."""
         super().__init__(f"{url} refused the request with HTTP {status}: {reason}", url=url)
 
 
 class EndpointUnreadable(EndpointError):
-    """Raised when the server answered 200 with something that is not a chat completion."""
+    """Raised when the server answered with HTTP 200, but not with a chat completion."""
 
     def __init__(self, reason: str, *, url: str) -> None:
         self.reason = reason
         super().__init__(
-            f"{url} answered, but not as an OpenAI-compatible server does: {reason}. Is this the address of one, "
-            "and does it end in /v1?",
+            f"{url} did not answer like an OpenAI-compatible server: {reason}. Check that this is the address of such "
+            "a server, and that it ends in /v1.",
             url=url,
         )
 
 
 class RunFailed(AgentError):
-    """Raised by `Outcome.raise_for_status()` for every outcome but `verified` and `finished`."""
+    """Raised by `Outcome.raise_for_status()` for every outcome except `verified` and `finished`."""
 
     def __init__(self, status: str, reason: str) -> None:
         self.status = status
@@ -109,4 +109,4 @@ class RunFailed(AgentError):
 
 
 class ToolError(Exception):
-    """Raised by a tool for a failure that the model should see and can react to; its text is what the model reads."""
+    """Raised by a tool for a failure that the model can react to; the model reads its text."""

@@ -1,4 +1,4 @@
-"""The values that flow through a run: messages, tool calls, tool results, replies and their usage; no behaviour."""
+"""Records of a run: messages, tool calls, tool results, replies and usage; no behaviour."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import Literal
 from .errors import ConfigError
 
 Effort = Literal["none", "high"]
-"""Reasoning effort of Mistral Medium 3.5: it takes these two values and no other (model card, read 2026-11)."""
+"""Reasoning effort of Mistral Medium 3.5, which accepts only these two values (model card, read 2026-11)."""
 
 ToolStatus = Literal["ok", "error", "invalid", "timeout", "interrupted", "duplicate", "denied"]
-"""How a call ended: `invalid` was never run, `interrupted` may have run in part, `duplicate`: see its twin."""
+"""How a call ended: `invalid` and `duplicate` calls were not executed, `interrupted` ones perhaps in part."""
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "unknown"]
-"""The server's word for why it stopped; `unknown` stands for a missing or foreign one."""
+"""Why the server stopped; `unknown` means the value was missing or is another one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """One picture for a vision model."""
+    """One image for a vision model."""
 
     data: str
-    """Base64 text, no line breaks."""
+    """Base64 text without line breaks."""
     media_type: str
     """Such as `image/png`."""
 
     @classmethod
     def from_file(cls, path: str | Path) -> Image:
-        """Read a picture file; the type comes from its name.
+        """Read an image file. Its type is taken from the file name.
 
         Raises:
-            ConfigError: the file cannot be read, or its name is not that of a picture.
+            ConfigError: The file cannot be read, or its name has no image extension.
         """
         media_type = mimetypes.guess_type(str(path))[0] or ""
         if not media_type.startswith("image/"):
-            msg = f"{str(path)!r} does not have the name of a picture. Give a .png, .jpg, .gif or .webp file."
+            msg = f"{str(path)!r} has no image extension. Use a .png, .jpg, .gif or .webp file."
             raise ConfigError(msg)
         try:
             data = Path(path).read_bytes()
@@ -50,39 +50,39 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolCall:
-    """A call that may be executed: its tool exists and its arguments match the tool's schema."""
+    """A call that can be executed: its tool exists and its arguments match the tool's schema."""
 
     id: str
-    """Exactly 9 characters of [A-Za-z0-9], unique in its run (mistral_common 1.11 refuses every other)."""
+    """Exactly 9 characters of [A-Za-z0-9], unique in the run (mistral_common 1.11 rejects all others)."""
     name: str
     arguments: str
     """A JSON object as text."""
     repairs: tuple[str, ...] = ()
-    """Names of the lossless repairs that made it valid, in order; empty: the model wrote it like this."""
+    """Names of the lossless repairs that made the call valid, in order. Empty if none was needed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolResult:
-    """The one answer to a tool call, in the order of the calls."""
+    """The result of one tool call."""
 
     tool_call_id: str
     name: str
     content: str
-    """What the model reads; never empty."""
+    """The text for the model; never empty."""
     status: ToolStatus = "ok"
     images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemMessage:
-    """Instructions; only ever the first message."""
+    """The system prompt; only allowed as the first message."""
 
     content: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserMessage:
-    """What the user, or the harness on the user's behalf, says."""
+    """A message from the user, or from the harness as the user."""
 
     content: str
     images: tuple[Image, ...] = ()
@@ -90,7 +90,7 @@ class UserMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AssistantMessage:
-    """One accepted reply of the model; has text or calls, never neither."""
+    """One accepted reply of the model; has text, calls or both."""
 
     content: str = ""
     reasoning: str = ""
@@ -102,7 +102,7 @@ Message = SystemMessage | UserMessage | AssistantMessage | ToolResult
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """Tokens of one reply, as the server counted them."""
+    """Token counts of one request, as the server reported them."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -110,13 +110,13 @@ class Usage:
     reasoning_tokens: int = 0
     """Included in `completion_tokens`."""
     cached_tokens: int | None = None
-    """The part of `prompt_tokens` found in the prefix cache. None: the server does not say (vLLM says it when it was
+    """The part of `prompt_tokens` found in the prefix cache. None if the server does not report it (vLLM reports it if
     started with --enable-prompt-tokens-details)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RawCall:
-    """A tool call as the server sent it; nothing about it is checked."""
+    """A tool call as the server sent it, not validated."""
 
     id: str = ""
     name: str = ""
@@ -132,7 +132,7 @@ class Reply:
     tool_calls: tuple[RawCall, ...] = ()
     finish_reason: FinishReason = "unknown"
     usage: Usage | None = None
-    """None: the server sent none."""
+    """None if the server sent none."""
     model: str = ""
     extra: dict[str, str] = field(default_factory=dict[str, str])
-    """Odd fields worth keeping for the journal, such as `reasoning_field`: the name under which the reasoning came."""
+    """Other facts for the journal, such as `reasoning_field`, the name of the field that held the reasoning."""

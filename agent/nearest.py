@@ -1,4 +1,4 @@
-"""Find the known name that a misspelt one resembles, and say so; words only."""
+"""Find the known name closest to a misspelt one, and word the suggestion; string functions only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like this one, letter case aside. None: nothing is alike."""
+    """Return the known name closest to this one, ignoring case. None if none is similar."""
     by_lower = {option.lower(): option for option in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a sentence with a blank before it: the nearest name, or all that are known; empty if there are none."""
+    """Return a sentence with a leading space that suggests the nearest name or lists all; empty if none are known."""
     options = tuple(known)
     close = nearest(name, options)
     if close is not None:

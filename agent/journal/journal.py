@@ -34,8 +34,8 @@ class JournalWriteError(OSError):
     def __init__(self, path: Path, error: OSError) -> None:
         self.path = path
         super().__init__(
-            f"Cannot write the journal {path}: {error.strerror}. It holds everything done so far. Free disk space, then "
-            "resume the run."
+            f"Cannot write the journal {path}: {error.strerror}. It holds everything done so far. Free disk space, "
+            "then resume the run."
         )
 
 

@@ -1,1 +1,1 @@
-"""One run, from its first request to its outcome."""
+"""Drives one run from its first request to its outcome."""

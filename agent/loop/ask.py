@@ -1,4 +1,4 @@
-"""Send the history once: fit the reply into window and budget, retry what is worth it, fall back when refused."""
+"""Send the history to the model: fit `max_tokens` into window and budget, retry, fall back where a server refuses."""
 
 from __future__ import annotations
 
@@ -25,40 +25,38 @@ from .window import LIKELY_BYTES_PER_TOKEN, MIN_REPLY_TOKENS, reply_room
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoReply:
-    """Why there is none."""
+    """Why a request got no reply."""
 
     cause: Literal["context_full", "wall_s", "refused", "error"]
-    """`refused`: the server does not take this kind of request, and will not when asked again."""
+    """`refused` means the server does not accept this kind of request, and a retry would not help."""
     reason: str
 
 
 class Asker:
-    """Sends the requests of one run."""
+    """Sends the requests of one run, and remembers what the server does not support."""
 
     def __init__(self, state: RunState, deps: RunDependencies) -> None:
         self._state = state
         self._deps = deps
         self._can_count = state.profile.surface.counts_tokens
-        """False once the server has shown that it has no /tokenize."""
-        self._can_name = state.profile.surface.named
-        """False once the server has refused to be told a tool by its name, and took the tool's schema instead."""
-        self._sees = True
-        """False once the server has refused a picture that a tool returned."""
+        """False once the server has turned out to have no /tokenize."""
+        self._accepts_named_tool = state.profile.surface.named
+        """False once the server refused a named tool_choice but accepted the tool's schema instead."""
+        self._accepts_images = True
+        """False once the server refused an image that a tool returned."""
 
     async def ask(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | NoReply:
-        """Send the history on a rung.
+        """Send the history with the settings of a rung. Failures of the server are returned, not raised.
 
         Args:
-            rung: how to ask.
-            force_tool: the tool that must be called. None: the model is free, or, in a re-ask, must call some tool.
-            reask: the last request again, constrained.
-
-        Never raises for what the server does.
+            rung: The current rung.
+            force_tool: Tool that must be called. None means no tool is forced, or in a re-ask that any must be called.
+            reask: Whether this repeats the last request with a constraint.
         """
         if force_tool is not None and not self._can_force and not reask:
-            force_tool = None  # the model was asked for it in words as well
+            force_tool = None  # a message asks for the call anyway
         if reask and not (self._state.profile.surface.required if force_tool is None else self._can_force):
-            return NoReply(cause="refused", reason="a probe of it found that it takes none")
+            return NoReply(cause="refused", reason="the probe found no supported way")
         room = await self._room(rung)
         if room is None:
             return NoReply(cause="context_full", reason="the conversation leaves no room for a reply")
@@ -78,13 +76,13 @@ class Asker:
             )
         )
         try:
-            reply = await self._patiently(request, step)
+            reply = await self._ask_with_retries(request, step)
         except TimeoutError:
             limit = self._state.limits.wall_s
-            return NoReply(cause="wall_s", reason=f"the limit wall_s = {limit:g} ran out during a request")
+            return NoReply(cause="wall_s", reason=f"the limit wall_s = {limit:g} was reached during a request")
         except EndpointError as error:
-            advice = ". Ask a model that sees, or take the pictures out of the task"
-            return NoReply(cause=_cause(error), reason=f"{error}{advice if _is_about_pictures(error) else ''}")
+            advice = ". Use a model with vision, or remove the images from the task"
+            return NoReply(cause=_cause(error), reason=f"{error}{advice if _is_image_error(error) else ''}")
         replied = Replied(
             step=step,
             rung=self._state.position.rung,
@@ -97,12 +95,12 @@ class Asker:
         self._deps.record(replied)
         return replied
 
-    async def _patiently(self, request: Request, step: int) -> Reply:
+    async def _ask_with_retries(self, request: Request, step: int) -> Reply:
         limit = self._state.limits.wall_s
         left_s = None if limit is None else max(0.0, limit - self._deps.clock())
         patience_s = self._deps.patience_s if left_s is None else min(self._deps.patience_s, left_s)
 
-        def tell(call: RetryCallState) -> None:
+        def record_retry(call: RetryCallState) -> None:
             error = call.outcome.exception() if call.outcome is not None else None
             wait_s = round(call.upcoming_sleep, 3)
             self._deps.record(Retried(step=step, attempt=call.attempt_number, wait_s=wait_s, reason=str(error)))
@@ -112,44 +110,45 @@ class Asker:
                 patience_s=patience_s,
                 first_wait_s=self._deps.first_wait_s,
                 sleep=self._deps.sleep,
-                before_sleep=tell,
+                before_sleep=record_retry,
             )
-            return await policy(self._seen, request)
+            return await policy(self._ask_with_image_fallback, request)
 
     @property
     def _can_force(self) -> bool:
-        return self._can_name or self._state.profile.surface.schema_field is not None
+        return self._accepts_named_tool or self._state.profile.surface.schema_field is not None
 
-    async def _seen(self, request: Request) -> Reply:
-        if self._sees:
+    async def _ask_with_image_fallback(self, request: Request) -> Reply:
+        if self._accepts_images:
             try:
-                return await self._once(request)
+                return await self._ask_with_schema_fallback(request)
             except EndpointRejected as error:
-                # What the task itself shows, it needs.
-                if not _is_about_pictures(error) or self._state.started.prompt.images:
+                # Images of the task itself cannot be dropped.
+                if not _is_image_error(error) or self._state.started.prompt.images:
                     raise
-            self._sees = False
-        return await self._once(replace(request, messages=self._state.history.wire_without_pictures()))
+            self._accepts_images = False
+        without_images = replace(request, messages=self._state.history.wire_without_images())
+        return await self._ask_with_schema_fallback(without_images)
 
-    async def _once(self, request: Request) -> Reply:
+    async def _ask_with_schema_fallback(self, request: Request) -> Reply:
         field = self._state.profile.surface.schema_field
         if request.force_tool is None or field is None:
             return await self._deps.connection.ask(request)
-        if self._can_name:
+        if self._accepts_named_tool:
             try:
                 return await self._deps.connection.ask(request)
             except EndpointRejected as error:
                 if error.status != 400 or _is_context_error(error):
                     raise
-        # This server refuses a named tool_choice: hold its text to the tool's schema instead, and read it as the call.
-        # vLLM's mistral parser does hold `structured_outputs.json` at either effort, since it builds a grammar of its
-        # own for it (0.32.0, tests/engine_runs.py); of `choice` and `regex` it does not at effort none.
+        # The server refuses a named tool_choice: constrain its text to the tool's schema, and read that as the call.
+        # vLLM's mistral parser enforces `structured_outputs.json` at both efforts, since it builds its own grammar for
+        # it (0.32.0, tests/engine/test_runs.py); at effort none it does not enforce `choice` and `regex`.
         tool = self._deps.toolbox.get(request.force_tool)
-        assert tool is not None, "only tools of the toolbox are forced"
+        assert tool is not None, "a forced tool is in the toolbox"
         schema = json.dumps(tool.parameters).encode()
-        held = replace(request, force_tool=None, tool_choice="none", json_schema=schema, schema_field=field)
-        reply = await self._deps.connection.ask(held)
-        self._can_name = False
+        constrained = replace(request, force_tool=None, tool_choice="none", json_schema=schema, schema_field=field)
+        reply = await self._deps.connection.ask(constrained)
+        self._accepts_named_tool = False
         return replace(reply, content="", tool_calls=(RawCall(name=tool.name, arguments=reply.content),))
 
     def _request(self, rung: Rung, room: int, *, force_tool: str | None, reask: bool) -> Request:
@@ -167,20 +166,20 @@ class Asker:
             force_tool=force_tool,
         )
 
-    def _estimate(self, **how: float) -> int:
+    def _estimate(self, **options: float) -> int:
         state = self._state
         tools = 0 if state.size.counted_tokens else len(self._deps.toolbox.definitions)
-        return state.size.estimate(state.history.wire_bytes + tools, **how)
+        return state.size.estimate(state.history.wire_bytes + tools, **options)
 
     async def _room(self, rung: Rung) -> int | None:
-        """Return `max_tokens` for the next request; None: the conversation leaves no room for a reply."""
+        """Return `max_tokens` for the next request. None means the conversation leaves no room for a reply."""
         state = self._state
         window = state.started.window_tokens
         wanted = state.reply_tokens
         allowed = output_left(state.limits, state.spent)
         prompt_tokens = self._estimate()
         if window is not None and prompt_tokens + wanted > window:
-            # Only near the window is the exact number worth a request: it costs the server a pass over everything.
+            # Count exactly only near the window: it costs a request, and the server tokenizes the whole prompt.
             counted = await self._count(rung) if self._can_count else None
             prompt_tokens = self._estimate(bytes_per_token=LIKELY_BYTES_PER_TOKEN) if counted is None else counted
         room = reply_room(prompt_tokens=prompt_tokens, window_tokens=window, wanted=wanted, allowed=allowed)
@@ -188,11 +187,11 @@ class Asker:
         return room if left else None
 
     async def _count(self, rung: Rung) -> int | None:
-        """Return the exact size of the prompt; None: nobody knows."""
+        """Return the exact number of prompt tokens. None if the server did not count them."""
         try:
             counted = await self._deps.connection.count(self._request(rung, 1, force_tool=None, reask=False))
         except EndpointError:
-            return None  # the request itself will meet the same trouble, and has the patience for it
+            return None  # the chat request will meet the same failure, and is retried
         if counted is None:
             self._can_count = False
             return None
@@ -205,8 +204,8 @@ def _cause(error: EndpointError) -> Literal["context_full", "refused", "error"]:
     return "refused" if isinstance(error, EndpointRejected) and error.status in {400, 422} else "error"
 
 
-def _is_about_pictures(error: EndpointError) -> bool:
-    # vLLM 0.32: "NAME is not a multimodal model", or started with a limit: "At most 0 image(s) may be provided".
+def _is_image_error(error: EndpointError) -> bool:
+    # vLLM 0.32: "NAME is not a multimodal model"; if started with an image limit: "At most 0 image(s) may be provided".
     if not isinstance(error, EndpointRejected) or error.status != 400:
         return False
     return re.search(r"not a multimodal model|At most 0 image", error.reason) is not None

@@ -1,4 +1,4 @@
-"""What a run acts on: the connection, the tools, the journal, the clock; a record, no behaviour."""
+"""The record of what a run works with, such as connection, tools, journal and clock; no behaviour."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from ..workspace.workspace import Snapshot
 
 @dataclass(frozen=True, kw_only=True)
 class RunDependencies:
-    """What a run acts on."""
+    """What a run works with."""
 
     connection: Connection
     toolbox: Toolbox
     context: ToolContext[Any]
     record: Callable[[Event], None]
-    """Writes an event to the journal, adds it to the state and shows it, in this order."""
+    """Writes an event to the journal, applies it to the state, then calls the observer."""
     sync: Callable[[], None]
-    """Returns when everything recorded is on the disk."""
+    """Flushes all recorded events to the disk."""
     clock: Callable[[], float]
-    """Seconds since the run began, pauses between two processes left out."""
+    """Seconds the run has taken, without pauses between processes."""
     sleep: Callable[[float], Awaitable[None]]
     verify: Verify | None = None
     verify_env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What the verification sees beside the environment of the tools, and may read where it is a path."""
+    """Extra environment variables of the verification; a value that is an absolute path is readable for it."""
     permissions: Sequence[Permission] = ()
-    """Rules for calls; the first that fits decides."""
+    """Rules for tool calls; the first match wins."""
     approve: Approve | None = None
-    """Asks a person. None: nobody is there."""
+    """Asks a person to approve a call. None means no person can be asked."""
     wants_result: bool = False
-    """True: the run ends with a call of `final_result`, not with text."""
+    """True if the run ends with a `final_result` call instead of a text answer."""
     snapshot: Snapshot | None = None
     patience_s: float = 900.0
     first_wait_s: float = 0.5

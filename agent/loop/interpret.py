@@ -1,4 +1,4 @@
-"""Turn a reply into what it means for the run: a turn to take, a call to re-ask, or a refusal; pure."""
+"""Interpret a reply: accept it as a turn, re-ask for its single invalid call, or reject it; pure."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _RAW_CHARS = 4_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accept:
-    """The reply enters the history."""
+    """The reply is accepted as a turn."""
 
     events: tuple[Event, ...]
-    taken: TurnTaken
+    turn_taken: TurnTaken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SingleInvalidCall:
-    """The reply is one broken call: worth a constrained re-ask; else `otherwise`."""
+    """The reply is one invalid call, which a constrained re-ask may correct."""
 
     invalid: InvalidCall
-    otherwise: Accept
-    """What to do when no re-ask is made, or when it does not help: answer the call with feedback."""
+    fallback: Accept
+    """The invalid call with feedback, used if no re-ask is made or its reply is not valid either."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reject:
-    """Nothing of the reply can be used."""
+    """Nothing in the reply can be used."""
 
     rejected: Rejected
 
@@ -49,7 +49,7 @@ Interpretation = Accept | SingleInvalidCall | Reject
 
 
 def interpret(state: RunState, replied: Replied, toolbox: Toolbox) -> Interpretation:
-    """Return what a reply means, given all that came before it."""
+    """Return the interpretation of a reply in the current state of the run."""
     reply = replied.reply
     reading = read(reply, toolbox, max_tokens=replied.max_tokens, window_tokens=state.started.window_tokens)
     match reading:
@@ -58,14 +58,13 @@ def interpret(state: RunState, replied: Replied, toolbox: Toolbox) -> Interpreta
         case Answer():
             return _answer(replied, reading.text)
         case AnswerInReasoning():
-            if state.reasoned_answers:
-                # Asked once already: this server puts answers there (SGLang pull 26716), so the second one counts.
-                return _answer(replied, reading.text, Noticed(text=prompts.ANSWER_WAS_REASONED))
-            return _refuse(
-                replied, "answer_in_reasoning", "only reasoning came, no answer", prompts.ANSWER_IN_REASONING
-            )
+            if state.answers_in_reasoning:
+                # This is the second time in a row: the server puts answers there (SGLang PR 26716), so accept it.
+                return _answer(replied, reading.text, Noticed(text=prompts.ANSWER_TAKEN_FROM_REASONING))
+            reason = "the reply held only reasoning and no answer"
+            return _reject(replied, "answer_in_reasoning", reason, prompts.ANSWER_IN_REASONING)
         case EmptyReply():
-            return _refuse(replied, "empty_reply", "the reply was empty", prompts.EMPTY_REPLY)
+            return _reject(replied, "empty_reply", "the reply was empty", prompts.EMPTY_REPLY)
         case Truncated():
             return _truncated(state, replied, reading)
         case _:
@@ -74,24 +73,24 @@ def interpret(state: RunState, replied: Replied, toolbox: Toolbox) -> Interpreta
 
 def _answer(replied: Replied, text: str, *events: Event) -> Accept:
     reasoning = "" if text == replied.reply.reasoning.strip() else replied.reply.reasoning
-    return Accept(events=events, taken=_turn(replied, AssistantMessage(content=text, reasoning=reasoning)))
+    return Accept(events=events, turn_taken=_turn_taken(replied, AssistantMessage(content=text, reasoning=reasoning)))
 
 
 def _truncated(state: RunState, replied: Replied, reading: Truncated) -> Reject:
-    what = "while reasoning" if reading.in_reasoning else "in a call" if reading.in_call else "in the text"
-    may_grow = replied.max_tokens >= state.reply_tokens and state.growth < state.profile.growths
+    where = "while reasoning" if reading.in_reasoning else "in a call" if reading.in_call else "in the text"
+    may_grow = replied.max_tokens >= state.reply_tokens and state.reply_growths < state.profile.growths
     text = prompts.CUT_OFF_WHILE_REASONING if reading.in_reasoning else prompts.CUT_OFF
-    return _refuse(
+    return _reject(
         replied,
         "truncated",
-        f"the reply was cut off {what} after {replied.max_tokens} tokens",
-        # The same request with more room is enough, as long as there is more.
+        f"the reply was cut off {where} after {replied.max_tokens} tokens",
+        # While `max_tokens` can grow, repeat the request without feedback.
         "" if may_grow else text.format(max_tokens=replied.max_tokens),
         grow=may_grow,
     )
 
 
-def _refuse(replied: Replied, trigger: Trigger, reason: str, say: str, *, grow: bool = False) -> Reject:
+def _reject(replied: Replied, trigger: Trigger, reason: str, feedback_text: str, *, grow: bool = False) -> Reject:
     return Reject(
         rejected=Rejected(
             step=replied.step,
@@ -100,7 +99,7 @@ def _refuse(replied: Replied, trigger: Trigger, reason: str, say: str, *, grow: 
             reason=reason,
             raw=_raw_reply(replied.reply),
             grow=grow,
-            say=say,
+            say=feedback_text,
         )
     )
 
@@ -115,18 +114,18 @@ def _batch(state: RunState, replied: Replied, batch: Batch, toolbox: Toolbox) ->
         events.append(Rescued(step=replied.step, where=batch.rescue.where, format=batch.rescue.format))
         events.append(Noticed(text=prompts.CALL_WAS_RESCUED.format(where=batch.rescue.where)))
     events += [
-        Repaired(step=replied.step, tool=checked.call.name, repairs=checked.call.repairs, raw=_cut(raw.arguments))
+        Repaired(step=replied.step, tool=checked.call.name, repairs=checked.call.repairs, raw=_truncate(raw.arguments))
         for raw, checked in numbered
         if isinstance(checked, CheckedCall) and checked.call.repairs
     ]
     checked = [item for _, item in numbered]
-    take = _take(state, replied, batch, checked, toolbox, events)
+    accept = _accept(state, replied, batch, checked, toolbox, events)
     if len(checked) == 1 and isinstance(checked[0], InvalidCall):
-        return SingleInvalidCall(invalid=checked[0], otherwise=take)
-    return take
+        return SingleInvalidCall(invalid=checked[0], fallback=accept)
+    return accept
 
 
-def _take(
+def _accept(
     state: RunState,
     replied: Replied,
     batch: Batch,
@@ -137,30 +136,30 @@ def _take(
     answered: list[ToolResult] = []
     faults: list[Fault] = []
     rejected: list[Event] = []
-    twins: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str]] = set()
     for item in checked:
         if isinstance(item, InvalidCall):
             fault = Fault(trigger=item.trigger, signature=_signature(item.raw))
-            same = fault.signature == state.last_invalid
-            text = feedback(item, attempt=state.failures + 1, same_as_before=same, toolbox=toolbox)
+            repeated = fault.signature == state.last_invalid
+            text = feedback(item, attempt=state.failures + 1, same_as_before=repeated, toolbox=toolbox)
             answered.append(_result(item, text, "invalid"))
             faults.append(fault)
-            rejected.append(_rejected(replied, item))
-        elif (key := (item.call.name, canonical(item.call.arguments))) in twins:
-            answered.append(_result(item, prompts.TWIN, "duplicate"))
+            rejected.append(_rejected_call(replied, item))
+        elif (key := (item.call.name, canonical(item.call.arguments))) in seen:
+            answered.append(_result(item, prompts.DUPLICATE_CALL, "duplicate"))
         else:
-            twins.add(key)
+            seen.add(key)
     turn = AssistantMessage(
         content=batch.content,
-        # A call found in the reasoning was moved out of it; leaving it there would show it twice.
+        # A call rescued from the reasoning was moved out of it; the reasoning would repeat it.
         reasoning="" if batch.rescue is not None and batch.rescue.where == "reasoning" else replied.reply.reasoning,
         tool_calls=tuple(item.call for item in checked),
     )
-    taken = _turn(replied, turn, answered=tuple(answered), faults=tuple(faults))
-    return Accept(events=(*events, *rejected), taken=taken)
+    turn_taken = _turn_taken(replied, turn, answered=tuple(answered), faults=tuple(faults))
+    return Accept(events=(*events, *rejected), turn_taken=turn_taken)
 
 
-def _turn(
+def _turn_taken(
     replied: Replied,
     turn: AssistantMessage,
     *,
@@ -175,13 +174,13 @@ def _result(item: CheckedCall | InvalidCall, content: str, status: ToolStatus) -
     return ToolResult(tool_call_id=item.call.id, name=item.call.name, content=content, status=status)
 
 
-def _rejected(replied: Replied, invalid: InvalidCall) -> Rejected:
+def _rejected_call(replied: Replied, invalid: InvalidCall) -> Rejected:
     return Rejected(
         step=replied.step,
         trigger=invalid.trigger,
         tool=invalid.raw.name or "(no name)",
         reason=invalid.reason,
-        raw=_cut(invalid.raw.arguments),
+        raw=_truncate(invalid.raw.arguments),
     )
 
 
@@ -191,8 +190,8 @@ def _signature(raw: RawCall) -> str:
 
 def _raw_reply(reply: Reply) -> str:
     calls = " ".join(f"{call.name} {call.arguments}" for call in reply.tool_calls)
-    return _cut(" ".join(part for part in (reply.reasoning, reply.content, calls) if part.strip()))
+    return _truncate(" ".join(part for part in (reply.reasoning, reply.content, calls) if part.strip()))
 
 
-def _cut(text: str) -> str:
+def _truncate(text: str) -> str:
     return text if len(text) <= _RAW_CHARS else f"{text[:_RAW_CHARS]}..."

@@ -1,4 +1,4 @@
-"""The final value of a run, and the exit code that stands for it."""
+"""The outcome of a run, and the exit codes of `agent run`."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from ..policy.budget import Spent
 EXIT_CODES: Mapping[Status, int] = MappingProxyType(
     {"verified": 0, "finished": 0, "verify_failed": 1, "error": 2, "budget": 3, "stuck": 4, "interrupted": 130}
 )
-"""Exit codes of `agent run`; 2 also stands for a wrong task, configuration or endpoint before the run began."""
+"""Exit codes of `agent run`; 2 also means an invalid task, configuration or endpoint before the run started."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What a run came to; every run that began has one, whatever happened in it."""
+    """The outcome of a run. Every run that started has one, even if it failed."""
 
     outcome: Status
     reason: str
-    """One sentence, or the last output of a failed verification."""
+    """Why the run ended; after a failed verification, with its last output."""
     answer: str
-    """The model's last words; may be empty."""
+    """The model's last text; may be empty."""
     output: JsonValue
-    """The structured result. None: none was asked for, or it never came."""
+    """The structured result. None if none was requested, or the model gave none."""
     steps: int
-    """Requests whose reply arrived."""
+    """Number of requests that got a reply."""
     usage: Spent
     run: str
-    """The run's name, as `agent show` and `--resume` take it."""
+    """Name of the run, for `agent show` and `--resume`."""
     journal: Path | None
-    """None: none was kept."""
+    """None means no journal was written."""
     notices: tuple[str, ...]
-    """What the user should know about the server, each said once."""
+    """Notices for the user, without duplicates."""
     messages: tuple[Message, ...]
-    """The conversation as the model saw it last."""
+    """The conversation at the end of the run."""
 
     @property
     def ok(self) -> bool:
@@ -55,7 +55,7 @@ class Outcome:
         """Return this outcome if it is `verified` or `finished`.
 
         Raises:
-            RunFailed: it is not.
+            RunFailed: The outcome is another one.
         """
         if not self.ok:
             raise RunFailed(self.outcome, self.reason)

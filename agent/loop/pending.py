@@ -1,4 +1,4 @@
-"""Actions that a run has decided on and not carried out yet; data only, so that a killed run continues mid-step."""
+"""Actions that a run has chosen but not carried out yet; data only, so that a killed run can resume mid-step."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class RecordFailure:
 
     trigger: Trigger
     reason: str
-    say: str = ""
-    """Message for the model unless its context is renewed. Empty if the history already says it."""
+    feedback: str = ""
+    """Message for the model, sent unless the context is renewed. Empty if the history already contains it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApplyVerification:
     """Act on the result of the verification: end the run, or report the failure to the ladder."""
 
-    found: VerifyEnded
+    result: VerifyEnded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,12 +37,12 @@ class ChangeRung:
 
     move: Move
     reason: str
-    say: str
+    feedback: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenewContext:
-    """Start the conversation anew with a summary."""
+    """Restart the conversation with a summary."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""The texts that the harness itself says to the model, outside of tool results; words only, no decisions."""
+"""Texts that the loop sends to the model, and notices for the user; constants only."""
 
 SYSTEM_PROMPT = (
     "You are an agent that works in a folder with tools. Do the task step by step, check your work, "
@@ -25,7 +25,7 @@ CUT_OFF_WHILE_REASONING = (
 
 GIVE_FINAL_RESULT = "Give the result by calling final_result; text alone does not end this task."
 
-TWIN = "This call is the same as an earlier one of the same reply, which was run once. See its result."
+DUPLICATE_CALL = "This call is the same as an earlier one of the same reply, which was run once. See its result."
 
 INTERRUPTED = (
     "Interrupted: the run was stopped while this call was under way, so its effect is unknown. "
@@ -39,21 +39,21 @@ SAME_AGAIN = (
 
 CONTEXT_FULL = "the conversation filled the context window before the task was done"
 
-# Said to the user, once a run.
+# Notices for the user, shown at most once per run.
 
 CALL_WAS_RESCUED = (
-    "The server left a tool call in its {where} instead of tool_calls; it was read there and used. Its tool parser "
-    "does not fit the model: for Mistral on vLLM start it with --tool-call-parser mistral --enable-auto-tool-choice "
-    "--tokenizer-mode mistral."
+    "The server left a tool call in the reply's {where} instead of tool_calls; it was extracted and used. The server's "
+    "tool parser does not match the model: for Mistral on vLLM, start it with --tool-call-parser mistral "
+    "--enable-auto-tool-choice --tokenizer-mode mistral."
 )
 
 REASK_REFUSED = (
-    "The server takes no request that holds the reply to a tool's schema, so a broken call is only answered, not asked "
-    "for again: {reason}"
+    "The server cannot constrain a reply to a tool's schema, so an invalid call gets feedback but no constrained "
+    "re-ask: {reason}"
 )
 
-# SGLang's Mistral reasoning parser does this when the model does not reason anew after a tool result (its pull 26716).
-ANSWER_WAS_REASONED = (
-    "The server put the answer into the reasoning channel, twice in a row; it was taken from there. Its reasoning "
-    "parser does not fit the model: read the answer with care."
+# SGLang's Mistral reasoning parser does this if the model does not reason again after a tool result (SGLang PR 26716).
+ANSWER_TAKEN_FROM_REASONING = (
+    "The server put the answer into the reasoning field twice in a row, so the answer was taken from there. The "
+    "server's reasoning parser does not match the model: check the answer."
 )

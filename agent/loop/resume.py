@@ -17,18 +17,18 @@ def resume_state(folder: Path, toolbox: Toolbox, profile: Callable[[str], Profil
     """Return the state of a run after its last event.
 
     Args:
-        folder: the run's own.
-        toolbox: the tools that it would continue with.
-        profile: returns the profile for a model's name.
+        folder: Folder of the run.
+        toolbox: Tools for the rest of the run.
+        profile: Returns the profile for a model name.
 
     Raises:
-        ConfigError: there is no such run, it has ended, its tools are no longer the same, or its workspace is gone.
+        ConfigError: There is no such run, it has ended, its tools have changed, or its workspace is gone.
     """
     first, events = read_run(folder)
     if not toolbox.matches(first.tools_digest, first.tools):
         msg = (
-            f"Run {first.run!r} was made with other tools ({', '.join(first.tools)}). Resume it with the same "
-            "ones, or start the task anew."
+            f"Cannot resume run {first.run!r}: it used other tools ({', '.join(first.tools)}). Resume it with the same "
+            "tools, or run the task again."
         )
         raise ConfigError(msg)
     Workspace(first.workspace)
@@ -36,6 +36,6 @@ def resume_state(folder: Path, toolbox: Toolbox, profile: Callable[[str], Profil
     for event in events[1:]:
         state.apply(event)
     if state.ended is not None and state.ended.status in {"verified", "finished"}:
-        msg = f"Run {first.run!r} is over: it ended as {state.ended.status!r}. There is nothing to resume."
+        msg = f"Run {first.run!r} has already ended as {state.ended.status!r}. There is nothing to resume."
         raise ConfigError(msg)
     return state

@@ -1,4 +1,4 @@
-"""The loop: one run from its first request to its outcome; the only module that knows all the others."""
+"""Drive one run from its first request to its outcome; composes the other modules of this package."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from .window import summary
 
 
 class Run:
-    """Drives one run; `state` is changed by recorded events only."""
+    """Drives one run. The state changes only through recorded events."""
 
     def __init__(self, state: RunState, deps: RunDependencies) -> None:
         self._state = state
@@ -60,9 +60,10 @@ class Run:
         self._asker = Asker(state, deps)
 
     async def drive(self) -> RunEnded:
-        """Go on until the run has ended, and return its last event.
+        """Run until the end and return the last event.
 
-        Never raises for what a run can meet; cancellation is recorded as `interrupted` and passes through.
+        Failures of model, server, tools and disk end the run instead of raising. Cancellation is recorded as
+        `interrupted` and re-raised.
         """
         try:
             while self._state.ended is None:
@@ -70,7 +71,7 @@ class Run:
         except JournalWriteError as error:
             with suppress(JournalWriteError):
                 self._end("error", str(error))
-            assert self._state.ended is not None, "the last word is taken even when it cannot be kept"
+            assert self._state.ended is not None, "an end with status error is applied even if it cannot be written"
         except asyncio.CancelledError:
             if self._state.ended is None:
                 with suppress(JournalWriteError):
@@ -81,9 +82,9 @@ class Run:
     async def _next(self) -> None:
         state = self._state
         if state.open_turn is not None:
-            over = await run_calls(state, self._deps)
-            if over:
-                self._end("budget", over)
+            exceeded_limit = await run_calls(state, self._deps)
+            if exceeded_limit:
+                self._end("budget", exceeded_limit)
         elif state.pending_action is not None:
             self._carry_out(state.pending_action)
         elif state.pending_reply is not None and state.switch_cost_unknown:
@@ -98,20 +99,20 @@ class Run:
     # One request and its reply.
 
     async def _ask(self) -> None:
-        over = self._over_budget()
-        if over:
-            self._end("budget", over)
+        exceeded_limit = self._exceeded_limit()
+        if exceeded_limit:
+            self._end("budget", exceeded_limit)
             return
         await self._send(self._state.rung, force_tool=self._state.forced_tool, reask=False)
 
     async def _send(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | None:
-        """Send the history; None: the run ended, its context was renewed, or a re-ask was refused."""
+        """Send the history. None means the run ended, its context was renewed, or the server refused a re-ask."""
         answer = await self._asker.ask(rung, force_tool=force_tool, reask=reask)
         if isinstance(answer, Replied):
             return answer
         match answer.cause:
             case "refused" if reask:
-                # A server that knows no way to hold a reply to a schema; the plain way is still open.
+                # The server cannot constrain replies; feedback without a constraint still works.
                 self._deps.record(Noticed(text=prompts.REASK_REFUSED.format(reason=answer.reason)))
             case "context_full":
                 self._context_full()
@@ -131,116 +132,116 @@ class Run:
             window = self._state.started.window_tokens
             self._end("budget", f"{prompts.CONTEXT_FULL} ({window} tokens)")
             return
-        self._renew(prompts.CONTEXT_FULL, restore=False)
+        self._renew_context(prompts.CONTEXT_FULL, restore=False)
 
-    # What a reply means.
+    # Interpreting the reply.
 
     async def _interpret(self, pending: Replied) -> None:
-        meaning = interpret(self._state, pending, self._deps.toolbox)
-        if isinstance(meaning, SingleInvalidCall):
-            meaning = await self._reask(meaning)
-            if meaning is None:
+        interpretation = interpret(self._state, pending, self._deps.toolbox)
+        if isinstance(interpretation, SingleInvalidCall):
+            interpretation = await self._reask(interpretation)
+            if interpretation is None:
                 return
-        if isinstance(meaning, Accept):
-            self._take(meaning)
+        if isinstance(interpretation, Accept):
+            self._accept(interpretation)
         else:
-            self._deps.record(meaning.rejected)
+            self._deps.record(interpretation.rejected)
 
-    async def _reask(self, broken: SingleInvalidCall) -> Accept | None:
-        """Return what to take: the call as the constrained re-ask gave it, or else the broken one with feedback.
+    async def _reask(self, invalid_reply: SingleInvalidCall) -> Accept | None:
+        """Return the valid call from a constrained re-ask, or else the invalid call with feedback.
 
-        None: the run ended meanwhile, or its context was renewed.
+        None means the run ended meanwhile, or its context was renewed.
         """
-        invalid = broken.invalid
+        invalid = invalid_reply.invalid
         replied = self._state.reask_reply
         if replied is None:
             decision = escalation.before_feedback(self._state.started.ladder, self._state.position, invalid.trigger)
-            if not isinstance(decision.action, escalation.ReAsk) or self._over_budget():
-                return broken.otherwise
+            if not isinstance(decision.action, escalation.ReAsk) or self._exceeded_limit():
+                return invalid_reply.fallback
             self._deps.record(
                 Triggered(step=self._state.step, trigger=invalid.trigger, action="reask", reason=invalid.reason)
             )
             tool = invalid.tool.name if invalid.tool else None
             replied = await self._send(decision.action.rung, force_tool=tool, reask=True)
         if replied is None:
-            return broken.otherwise if self._state.pending_reply is not None and self._state.ended is None else None
+            still_pending = self._state.pending_reply is not None and self._state.ended is None
+            return invalid_reply.fallback if still_pending else None
         second = interpret(self._state, replied, self._deps.toolbox)
-        if isinstance(second, Accept) and second.taken.turn.tool_calls and not second.taken.faults:
+        if isinstance(second, Accept) and second.turn_taken.turn.tool_calls and not second.turn_taken.faults:
             return second
-        return broken.otherwise
+        return invalid_reply.fallback
 
-    def _take(self, take: Accept) -> None:
-        for event in take.events:
+    def _accept(self, accept: Accept) -> None:
+        for event in accept.events:
             if not isinstance(event, Noticed) or event.text not in self._state.notices:
                 self._deps.record(event)
-        self._deps.record(take.taken)
+        self._deps.record(accept.turn_taken)
 
-    # The end of a step, of an attempt, of the run.
+    # Ending a step, an attempt or the run.
 
     def _carry_out(self, action: PendingAction) -> None:
-        """Do one thing that was decided; each ends with an event that takes it off."""
+        """Carry out one pending action; the event it records replaces or clears the pending action."""
         match action:
             case RecordProgress():
                 self._deps.record(Progressed(step=self._state.step))
             case RecordFailure():
-                self._fail(action.trigger, action.reason)
+                self._record_failure(action.trigger, action.reason)
             case ApplyVerification():
-                self._judge_work(action.found)
+                self._apply_verification(action.result)
             case ChangeRung():
-                self._move(action.move)
+                self._change_rung(action.move)
             case RenewContext():
-                self._renew(action.reason, restore=True)
+                self._renew_context(action.reason, restore=True)
             case SendFeedback():
-                self._say(action.text)
+                self._send_message(action.text)
             case EndAsStuck():
-                self._end("stuck", f"nothing on the ladder is left to try after {action.trigger}: {action.reason}")
+                self._end("stuck", f"the ladder has no rung left after {action.trigger}: {action.reason}")
             case _:
                 assert_never(action)
 
     async def _conclude(self) -> None:
         state = self._state
         if self._deps.wants_result and state.final is None:
-            self._say(prompts.GIVE_FINAL_RESULT, forces=FINAL_TOOL)
+            self._send_message(prompts.GIVE_FINAL_RESULT, force_tool=FINAL_TOOL)
             return
-        wanted = self._deps.verify
-        if wanted is None:
-            self._end("finished", "the model says that it is done")
+        settings = self._deps.verify
+        if settings is None:
+            self._end("finished", "the model reported that it is done")
             return
         attempt = state.verify_attempts + 1
-        self._deps.record(VerifyStarted(attempt=attempt, command=wanted.command))
-        found = await verify(
-            wanted.command,
+        self._deps.record(VerifyStarted(attempt=attempt, command=settings.command))
+        result = await verify(
+            settings.command,
             workspace=self._deps.context.workspace,
             env={**self._deps.context.env, **self._deps.verify_env},
-            timeout_s=wanted.timeout_s,
+            timeout_s=settings.timeout_s,
             sandbox=self._deps.context.sandbox,
             read=[Path(value) for value in self._deps.verify_env.values() if value.startswith("/")],
         )
-        found = replace(found, output=self._deps.context.redacted(found.output))
+        result = replace(result, output=self._deps.context.redacted(result.output))
         self._deps.record(
             VerifyEnded(
                 attempt=attempt,
-                ok=found.ok,
-                exit_code=found.exit_code,
-                output=found.output,
-                elapsed_s=round(found.elapsed_s, 3),
-                say="" if found.ok else verify_feedback(found, attempt=attempt, attempts=wanted.attempts),
+                ok=result.ok,
+                exit_code=result.exit_code,
+                output=result.output,
+                elapsed_s=round(result.elapsed_s, 3),
+                say="" if result.ok else verify_feedback(result, attempt=attempt, attempts=settings.attempts),
             )
         )
 
-    def _judge_work(self, found: VerifyEnded) -> None:
+    def _apply_verification(self, result: VerifyEnded) -> None:
         attempts = 1 if self._deps.verify is None else self._deps.verify.attempts
-        if found.ok:
-            self._end("verified", f"the verification passed at attempt {found.attempt}")
-        elif found.attempt >= attempts:
-            self._end(
-                "verify_failed", f"the verification failed {found.attempt} times; its last output:\n{found.output}"
-            )
+        if result.ok:
+            self._end("verified", f"the verification passed on attempt {result.attempt}")
+        elif result.attempt >= attempts:
+            reason = f"the verification failed on the last attempt ({result.attempt}); its output:\n{result.output}"
+            self._end("verify_failed", reason)
         else:
-            self._fail("verify_failed", found.say)
+            self._record_failure("verify_failed", result.say)
 
-    def _fail(self, trigger: Trigger, reason: str) -> None:
-        """Tell the ladder of a failure; what it decides is due next."""
+    def _record_failure(self, trigger: Trigger, reason: str) -> None:
+        """Report a failure to the ladder; its decision becomes the next pending action."""
         decision = escalation.failed(self._state.started.ladder, self._state.position, trigger)
         action: Literal["stay", "climb", "stop"] = "stay"
         if isinstance(decision.action, escalation.Move):
@@ -249,32 +250,33 @@ class Run:
             action = "stop"
         self._deps.record(Triggered(step=self._state.step, trigger=trigger, action=action, reason=reason))
 
-    def _move(self, move: escalation.Move) -> None:
+    def _change_rung(self, move: escalation.Move) -> None:
         self._deps.record(
             Moved(step=self._state.step, rung=move.to, effort=move.rung.effort, switches_effort=move.switches_effort)
         )
 
-    def _renew(self, reason: str, *, restore: bool) -> None:
+    def _renew_context(self, reason: str, *, restore: bool) -> None:
         restored: tuple[str, ...] = ()
         snapshot = self._deps.snapshot if restore else None
         if snapshot is not None:
             try:
                 restored = Workspace(self._deps.context.workspace).restore(snapshot).changed
-            except (OSError, ConfigError) as error:  # a tool may have taken the folder itself away
-                self._end("error", f"the workspace cannot be put back: {error}")
+            except (OSError, ConfigError) as error:  # a tool may have removed the folder
+                self._end("error", f"the workspace cannot be restored: {error}")
                 return
-        told = summary(self._state.history.messages, reason=reason, restored=snapshot is not None)
+        tried = summary(self._state.history.messages, reason=reason, restored=snapshot is not None)
         prompt = self._state.started.prompt
-        fresh = UserMessage(content=f"{prompt.content}\n\n{told}", images=prompt.images)
+        fresh = UserMessage(content=f"{prompt.content}\n\n{tried}", images=prompt.images)
         self._deps.record(ContextRenewed(step=self._state.step, prompt=fresh, restored=restored))
 
-    def _say(self, text: str, *, forces: str | None = None) -> None:
-        self._deps.record(Said(message=UserMessage(content=text), forces=forces))
+    def _send_message(self, text: str, *, force_tool: str | None = None) -> None:
+        self._deps.record(Said(message=UserMessage(content=text), forces=force_tool))
 
-    def _over_budget(self) -> str:
+    def _exceeded_limit(self) -> str:
+        """Return which limit is reached, as a reason to end the run. Empty if none is."""
         spent = replace(self._state.spent, wall_s=self._deps.clock())
-        over = exceeded(self._state.limits, spent)
-        return "" if over is None else str(over)
+        found = exceeded(self._state.limits, spent)
+        return "" if found is None else str(found)
 
     def _end(self, status: Status, reason: str) -> None:
         spent = replace(self._state.spent, wall_s=round(self._deps.clock(), 3))

@@ -1,4 +1,4 @@
-"""The state of a run as the sum of its events, pure: a resumed run is the same fold over the journal."""
+"""Compute the state of a run from its events, pure; a run is resumed by applying the events of its journal."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ from ..model.history import History
 from ..model.profiles import Profile
 from ..policy import escalation
 from ..policy.budget import Spent
-from ..policy.ladder import Rung, Trigger
+from ..policy.ladder import Rung
 from ..tooling.arguments import JsonObject
 from ..tooling.final_result import FINAL_TOOL
+from .assessment import failure_of_turn, made_progress
 from .pending import (
     ApplyVerification,
     ChangeRung,
@@ -53,7 +54,7 @@ from .window import PromptSize
 
 
 class RunState:
-    """Everything the next action of a run depends on."""
+    """Everything that the next action of a run depends on."""
 
     def __init__(self, first: RunStarted, profile: Profile) -> None:
         self.started = first
@@ -65,43 +66,43 @@ class RunState:
         self.size = PromptSize()
         self.step = 0
         self.pending_reply: Replied | None = None
-        """A reply that is not yet taken or refused."""
+        """A reply that is not accepted or rejected yet."""
         self.reask_reply: Replied | None = None
-        """What came when `pending_reply` was asked for again, constrained."""
+        """Reply to the constrained re-ask for `pending_reply`."""
         self.open_turn: TurnTaken | None = None
-        """A turn whose calls do not all have results."""
+        """A turn with calls that have no result yet."""
         self.results: dict[str, ToolResult] = {}
-        self.begun: set[str] = set()
-        """Ids of calls that were started."""
-        self.known: set[str] = set()
-        """Fingerprints of calls with their results, ever."""
+        self.started_calls: set[str] = set()
+        """Ids of the calls that were started."""
+        self.seen_fingerprints: set[str] = set()
+        """Fingerprints of all calls in the current conversation."""
         self.last_fingerprint = ""
         self.stale_steps = 0
         self.failures = 0
-        """Invalid calls in a row; the attempt number of the next feedback, less one."""
+        """Consecutive turns with an invalid call; feedback gives this number plus one as the attempt."""
         self.last_invalid = ""
-        self.growth = 0
-        """How often the room for a reply was enlarged after a cut."""
-        self.reasoned_answers = 0
+        self.reply_growths = 0
+        """How often `max_tokens` was raised after a truncated reply."""
+        self.answers_in_reasoning = 0
         self.verify_attempts = 0
         self.final: JsonObject | None = None
-        """The structured result. None: it was not given, or a verification has refused it."""
+        """The structured result. None if none was given, or the verification failed for it."""
         self.forced_tool: str | None = None
-        """What the next reply must call. None: the model is free."""
+        """The tool that the next reply must call. None means no tool is forced."""
         self.notices: set[str] = set()
         self.switch_cost_unknown = False
-        """True: the effort was switched and its cost is not yet known."""
+        """True if the effort was switched and the cost of the switch is not recorded yet."""
         self.pending_action: PendingAction | None = None
-        """What was decided and is not yet carried out; it comes before the next request."""
-        self._prints: dict[str, str] = {}
+        """The action to carry out before the next request."""
+        self._fingerprints: dict[str, str] = {}
         self.ended: RunEnded | None = None
-        self._open(first.prompt)
+        self._start_history(first.prompt)
 
     @property
     def reply_tokens(self) -> int:
-        """Room wanted for the next reply; four times as much after each reply that was cut."""
+        """Tokens wanted for the next reply; multiplied by four for each growth after a truncated reply."""
         wanted = self.profile.reply_tokens.get(self.effort) or max(self.profile.reply_tokens.values())
-        return wanted * 4**self.growth
+        return wanted * 4**self.reply_growths
 
     @property
     def rung(self) -> Rung:
@@ -114,26 +115,26 @@ class RunState:
 
     @property
     def answer(self) -> str:
-        """The model's last words, empty if it said none."""
+        """The model's last text, or empty."""
         texts = [m.content for m in self.history.messages if isinstance(m, AssistantMessage) and m.content.strip()]
         return texts[-1].strip() if texts else ""
 
-    def apply(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat arm per event of a closed set
-        """Add one event."""
+    def apply(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case per event class
+        """Update the state with one event."""
         match event:
             case Replied():
                 self._replied(event)
             case TurnTaken():
                 self._turn_taken(event)
             case CallStarted():
-                self.begun.add(event.tool_call_id)
+                self.started_calls.add(event.tool_call_id)
                 self.spent = replace(self.spent, tool_calls=self.spent.tool_calls + 1)
             case CallEnded():
                 self._call_ended(event)
             case Triggered():
                 self._triggered(event)
             case Progressed():
-                self._decided(escalation.progressed(self.started.ladder, self.position), "")
+                self._apply_decision(escalation.progressed(self.started.ladder, self.position), "")
             case ContextRenewed():
                 self._renewed(event)
             case Said():
@@ -142,8 +143,8 @@ class RunState:
                 self._rejected(event)
             case VerifyEnded():
                 self.verify_attempts = event.attempt
-                self.last_fingerprint = ""  # doing the same once more after a verdict is an answer to it, not a loop
-                self.pending_action = ApplyVerification(found=event)
+                self.last_fingerprint = ""  # repeating a call after a verification is a reaction to it, not a loop
+                self.pending_action = ApplyVerification(result=event)
             case Moved():
                 self._moved(event)
             case EffortSwitched():
@@ -164,12 +165,12 @@ class RunState:
                 assert_never(event)
 
     def open_ids(self) -> Sequence[str]:
-        """Ids of the open turn's calls that still need a result."""
+        """Return the ids of the open turn's calls that have no result yet."""
         if self.open_turn is None:
             return ()
         return [call.id for call in self.open_turn.turn.tool_calls if call.id not in self.results]
 
-    def _open(self, prompt: UserMessage) -> None:
+    def _start_history(self, prompt: UserMessage) -> None:
         self.history.add_system(self.started.system)
         self.history.add_user(prompt)
 
@@ -187,7 +188,7 @@ class RunState:
         self.pending_reply = self.reask_reply = None
         self.open_turn = event
         self.forced_tool = None
-        self.reasoned_answers = 0
+        self.answers_in_reasoning = 0
         self.failures = self.failures + 1 if event.faults else 0
         self.last_invalid = event.faults[-1].signature if event.faults else ""
         self.results |= {result.tool_call_id: result for result in event.answered}
@@ -195,50 +196,37 @@ class RunState:
 
     def _call_ended(self, event: CallEnded) -> None:
         self.results[event.result.tool_call_id] = event.result
-        self._prints[event.result.tool_call_id] = event.fingerprint
+        self._fingerprints[event.result.tool_call_id] = event.fingerprint
         self._close_turn()
 
     def _close_turn(self) -> None:
-        """Once every call has its result, the turn enters the history and is judged."""
-        taken = self.open_turn
-        if taken is None or self.open_ids():
+        """Once every call has its result, add the turn to the history and set the action that follows from it."""
+        turn_taken = self.open_turn
+        if turn_taken is None or self.open_ids():
             return
         self.open_turn = None
-        results = [self.results[call.id] for call in taken.turn.tool_calls]
-        self.history.add_turn(taken.turn, results, reasoning_field=taken.reasoning_field)
+        results = [self.results[call.id] for call in turn_taken.turn.tool_calls]
+        self.history.add_turn(turn_taken.turn, results, reasoning_field=turn_taken.reasoning_field)
         if not results:
             return
-        for call, result in zip(taken.turn.tool_calls, results, strict=True):
+        for call, result in zip(turn_taken.turn.tool_calls, results, strict=True):
             if call.name == FINAL_TOOL and result.status == "ok":
                 self.final = json.loads(call.arguments)
-        # A call that was never run, or interrupted, has no print: it is like no other.
-        prints = [found for result in results if (found := self._prints.get(result.tool_call_id))]
-        self.pending_action = self._judge(taken, results, prints)
-        self.known |= set(prints)
-        self.last_fingerprint = prints[0] if len(prints) == 1 else ""
-
-    def _judge(
-        self, taken: TurnTaken, results: Sequence[ToolResult], prints: Sequence[str]
-    ) -> RecordFailure | RecordProgress | None:
-        progress = any(
-            result.status == "ok" and self._prints[result.tool_call_id] not in self.known
-            for result in results
-            if result.tool_call_id in self._prints
-        )
+        # A call that was not executed or was interrupted has no fingerprint, so it never counts as repeated.
+        fingerprints = [found for result in results if (found := self._fingerprints.get(result.tool_call_id))]
+        progress = made_progress(results, self._fingerprints, seen=self.seen_fingerprints)
         self.stale_steps = 0 if progress else self.stale_steps + 1
-        trigger: Trigger | None = None
-        reason = ""
-        if taken.faults and not progress:  # a slip beside good work is answered, and no cause to ask harder
-            trigger, reason = taken.faults[0].trigger, "a call could not be executed"
-        elif len(prints) == 1 and prints[0] == self.last_fingerprint:
-            trigger, reason = "repeat", "the same call gave the same result again"
-        elif any(result.status in {"error", "timeout"} for result in results):
-            trigger, reason = "tool_error", "a tool reported an error"
-        elif self.stale_steps >= self.started.ladder.no_progress_steps:
-            trigger, reason = "no_progress", f"{self.stale_steps} steps brought nothing new"
-        if trigger is not None:
-            return RecordFailure(trigger=trigger, reason=reason)
-        return RecordProgress() if progress else None
+        failure = failure_of_turn(
+            turn_taken,
+            results,
+            progress=progress,
+            repeated=len(fingerprints) == 1 and fingerprints[0] == self.last_fingerprint,
+            stale_steps=self.stale_steps,
+            no_progress_steps=self.started.ladder.no_progress_steps,
+        )
+        self.pending_action = failure or (RecordProgress() if progress else None)
+        self.seen_fingerprints |= set(fingerprints)
+        self.last_fingerprint = fingerprints[0] if len(fingerprints) == 1 else ""
 
     def _said(self, event: Said) -> None:
         self.pending_action = None
@@ -253,44 +241,45 @@ class RunState:
         if event.trigger == "no_progress":
             self.stale_steps = 0
         pending = self.pending_action
-        say = pending.say if isinstance(pending, RecordFailure) else ""
+        feedback = pending.feedback if isinstance(pending, RecordFailure) else ""
         if isinstance(pending, ApplyVerification):
-            say = event.reason
-        self._decided(escalation.failed(self.started.ladder, self.position, event.trigger), event.reason, say)
+            feedback = event.reason
+        decision = escalation.failed(self.started.ladder, self.position, event.trigger)
+        self._apply_decision(decision, event.reason, feedback)
 
-    def _decided(self, decision: escalation.Decision, reason: str, say: str = "") -> None:
-        """Apply the decision of the ladder and set the action that follows from it."""
+    def _apply_decision(self, decision: escalation.Decision, reason: str, feedback: str = "") -> None:
+        """Apply a decision of the ladder and set the action that follows from it."""
         self.position = decision.position
         match decision.action:
             case escalation.Move():
-                self.pending_action = ChangeRung(move=decision.action, reason=reason, say=say)
+                self.pending_action = ChangeRung(move=decision.action, reason=reason, feedback=feedback)
             case escalation.Stop():
                 self.pending_action = EndAsStuck(trigger=decision.action.trigger, reason=reason)
             case escalation.Stay() | escalation.ReAsk():
-                self.pending_action = SendFeedback(text=say) if say else None
+                self.pending_action = SendFeedback(text=feedback) if feedback else None
             case _:
                 assert_never(decision.action)
 
     def _moved(self, event: Moved) -> None:
         self.switch_cost_unknown = self.switch_cost_unknown or event.switches_effort
-        moving = self.pending_action
-        assert isinstance(moving, ChangeRung), "only the ladder moves a run"
-        if moving.move.rung.fresh_context:
-            self.pending_action = RenewContext(reason=moving.reason)
+        change = self.pending_action
+        assert isinstance(change, ChangeRung), "only a pending ChangeRung may change the rung"
+        if change.move.rung.fresh_context:
+            self.pending_action = RenewContext(reason=change.reason)
         else:
-            self.pending_action = SendFeedback(text=moving.say) if moving.say else None
+            self.pending_action = SendFeedback(text=change.feedback) if change.feedback else None
 
     def _rejected(self, event: Rejected) -> None:
         if event.tool:
             return
         self.pending_reply = None
-        self.pending_action = RecordFailure(trigger=event.trigger, reason=event.reason, say=event.say)
-        self.growth += event.trigger == "truncated" and event.grow
-        self.reasoned_answers += event.trigger == "answer_in_reasoning"
+        self.pending_action = RecordFailure(trigger=event.trigger, reason=event.reason, feedback=event.say)
+        self.reply_growths += event.trigger == "truncated" and event.grow
+        self.answers_in_reasoning += event.trigger == "answer_in_reasoning"
 
     def _resumed(self, event: Resumed) -> None:
         if self.ended is not None and self.ended.status in {"stuck", "verify_failed"}:
-            # Whoever resumes a run that had given up wants it tried again: the ladder and the attempts begin anew.
+            # Resuming a run that gave up means trying again, so the ladder and the verification attempts start over.
             self.switch_cost_unknown = self.switch_cost_unknown or self.started.ladder.rungs[0].effort != self.effort
             self.position = escalation.Position()
             self.verify_attempts = 0
@@ -302,10 +291,10 @@ class RunState:
         self.pending_reply = self.reask_reply = None
         self.pending_action = None
         self.history.restart()
-        self._open(event.prompt)
+        self._start_history(event.prompt)
         self.size = PromptSize()
         self.final = None
         self.forced_tool = None
-        self.known = set()
+        self.seen_fingerprints = set()
         self.last_fingerprint = ""
         self.stale_steps = 0

@@ -1,4 +1,4 @@
-"""Run the open calls of a turn and give each its result: neighbours together, exclusive ones alone, order kept."""
+"""Execute the open calls of a turn: consecutive calls concurrently, exclusive tools alone, in call order."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ from .state import RunState
 
 
 async def run_calls(state: RunState, deps: RunDependencies) -> str:
-    """Run what the open turn still lacks; a call that a killed process had begun is answered as interrupted.
+    """Execute the open calls of the turn; a call that a killed process had started gets an `interrupted` result.
 
-    Returns the reason why the budget forbids it; empty: every call has its result.
+    Returns:
+        The limit that forbids the calls, as a reason to end the run. Empty if every call has its result.
     """
-    assert state.open_turn is not None, "only an open turn is settled"
-    waiting = set(state.open_ids())
-    calls = [call for call in state.open_turn.turn.tool_calls if call.id in waiting]
+    assert state.open_turn is not None, "there must be an open turn"
+    open_ids = set(state.open_ids())
+    calls = [call for call in state.open_turn.turn.tool_calls if call.id in open_ids]
     limit = state.limits.tool_calls
-    new = len([call for call in calls if call.id not in state.begun])
+    new = len([call for call in calls if call.id not in state.started_calls])
     if limit is not None and state.spent.tool_calls + new > limit:
-        # Not begun in part: which of the calls matter most is the model's to say, and nobody would ask it.
+        # Execute all calls or none: choosing which calls to drop is the model's decision.
         return str(Exceeded(limit="tool_calls", allowed=limit, used=state.spent.tool_calls, more=new))
     for group in _groups(calls, deps):
         try:
-            async with asyncio.TaskGroup() as together:
+            async with asyncio.TaskGroup() as tasks:
                 for call in group:
-                    together.create_task(_run(call, state, deps))
-        except BaseExceptionGroup as failed:  # tools raise nothing, so it is the journal's or an observer's
+                    tasks.create_task(_run(call, state, deps))
+        except BaseExceptionGroup as failed:  # execute() never raises, so this is from the journal or an observer
             raise failed.exceptions[0] from failed
     return ""
 
@@ -56,22 +57,22 @@ def _groups(calls: Sequence[ToolCall], deps: RunDependencies) -> list[list[ToolC
 
 
 async def _run(call: ToolCall, state: RunState, deps: RunDependencies) -> None:
-    if call.id in state.begun:
+    if call.id in state.started_calls:
         result = ToolResult(tool_call_id=call.id, name=call.name, content=prompts.INTERRUPTED, status="interrupted")
         deps.record(CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=""))
         return
     tool = deps.toolbox.get(call.name)
-    assert tool is not None, "a taken call names a tool"
-    if denied := await _denied(call, deps):
-        result = ToolResult(tool_call_id=call.id, name=call.name, content=denied, status="denied")
-        # It has a print, so that the same call again counts as repeated.
+    assert tool is not None, "a valid call has a tool of the toolbox"
+    if denial_text := await _denial_text(call, deps):
+        result = ToolResult(tool_call_id=call.id, name=call.name, content=denial_text, status="denied")
+        # A denied call has a fingerprint, so that the same call again counts as repeated.
         ended = CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=_fingerprint(call, result))
         deps.record(ended)
         return
     value = tool.arguments.check(call.arguments)
     deps.record(CallStarted(step=state.step, tool_call_id=call.id, tool=call.name, arguments=call.arguments))
     if not tool.read_only:
-        await asyncio.to_thread(deps.sync)  # the intent is on the disk before the effect is in the world
+        await asyncio.to_thread(deps.sync)  # the CallStarted event must be on disk before the side effect
     spill_dir = deps.context.workspace / ".agent" / "outputs"
     execution = await execute(call, tool, value, deps.context, spill_dir=spill_dir)
     result = execution.result
@@ -89,24 +90,24 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies) -> None:
     )
 
 
-async def _denied(call: ToolCall, deps: RunDependencies) -> str:
-    """Return what the model is told about a call that it may not make; empty: it may."""
+async def _denial_text(call: ToolCall, deps: RunDependencies) -> str:
+    """Return the text for the model if the call is denied, or empty if it is allowed."""
     arguments: dict[str, JsonValue] = json.loads(call.arguments)
     rule = decide(deps.permissions, call.name, arguments)
     if rule is None:
         return ""
     if rule.do == "deny":
-        return denial(rule, asked="no")
+        return denial(rule, cause="rule")
     if deps.approve is None:
-        return denial(rule, asked="nobody")
-    allowed = await deps.approve(ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why))
-    deps.record(Noticed(text=f"{call.name}: a person {'allowed' if allowed else 'did not allow'} {call.arguments}"))
-    return "" if allowed else denial(rule, asked="refused")
+        return denial(rule, cause="no_approver")
+    approved = await deps.approve(ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why))
+    deps.record(Noticed(text=f"{call.name}: a person {'approved' if approved else 'denied'} {call.arguments}"))
+    return "" if approved else denial(rule, cause="refused")
 
 
 def _fingerprint(call: ToolCall, result: ToolResult) -> str:
-    # The file that keeps a long output is named after the call, and its name stands in the content.
+    # The file of a long output is named after the call id, and its name appears in the content.
     content = result.content.replace(call.id, "")
-    pictures = "\0".join(image.data for image in result.images)
-    text = f"{call.name}\0{canonical(call.arguments)}\0{result.status}\0{content}\0{pictures}"
+    images = "\0".join(image.data for image in result.images)
+    text = f"{call.name}\0{canonical(call.arguments)}\0{result.status}\0{content}\0{images}"
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Run the command that decides whether a task is done; every failure of it is a Verification, nothing is raised."""
+"""Run the verification command and word its feedback; every failure becomes a Verification, nothing is raised."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..sandbox.process import Output, start_process
 
 HEAD_BYTES = 4_000
 TAIL_BYTES = 12_000
-"""Test runners sum up at the end, so the end is kept longer than the beginning."""
+"""Test runners print their summary last, so more of the end is kept than of the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """How the command ended."""
+    """The result of a verification command."""
 
     command: str
     ok: bool
-    """True: exit code 0 in time."""
+    """True if the exit code was 0, before the timeout."""
     exit_code: int | None
-    """Below 0: the signal that ended it. None: it did not start, or did not end in time."""
+    """A negative value is the signal that killed the command. None if it could not start, or timed out."""
     output: str
-    """Standard output and error as they came, the middle cut out if it is long; or why the command did not start."""
+    """Interleaved stdout and stderr, with the middle cut if it is long; or why the command could not start."""
     elapsed_s: float
     timed_out: bool = False
 
@@ -34,15 +34,15 @@ async def verify(
     command: str, *, workspace: Path, env: Mapping[str, str], timeout_s: float, sandbox: Sandbox,
     read: Sequence[Path] = (),
 ) -> Verification:  # fmt: skip
-    """Run a shell command in the workspace; it and all that it started are gone when this returns or is cancelled.
+    """Run a shell command in the workspace; all its processes have ended when this returns or is cancelled.
 
     Args:
-        command: for /bin/sh -c.
-        workspace: where it runs.
-        env: its whole environment.
-        timeout_s: seconds after which it is killed.
-        sandbox: what isolates it, since it runs what the model wrote.
-        read: absolute; what it may read beside the workspace.
+        command: Command for /bin/sh -c.
+        workspace: Working directory.
+        env: The complete environment.
+        timeout_s: Seconds after which the command is killed.
+        sandbox: Sandbox for the command, which may run code that the model wrote.
+        read: Absolute paths that the command may read besides the workspace.
     """
     output = Output(head_bytes=HEAD_BYTES, tail_bytes=TAIL_BYTES, note="[... {} bytes cut ...]")
     try:
@@ -64,12 +64,12 @@ async def verify(
 
 
 def feedback(verification: Verification, *, attempt: int, attempts: int) -> str:
-    """Tell the model that its work did not pass.
+    """Format a failed verification as feedback for the model.
 
     Args:
-        verification: one that is not ok.
-        attempt: which one it was, from 1.
-        attempts: how many there are in all.
+        verification: A failed verification.
+        attempt: Number of this attempt, from 1.
+        attempts: Number of attempts allowed.
     """
     if verification.timed_out:
         ending = f"Stopped after {verification.elapsed_s:.0f} s: it took too long."

@@ -1,1 +1,1 @@
-"""What is sent to a model and how: requests, profiles, the HTTP client, retries."""
+"""Talk to a model server: conversation history, requests, model profiles, the HTTP client, retries."""

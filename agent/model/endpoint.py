@@ -1,4 +1,4 @@
-"""Where a model is served and how patient to be with it; talks to nobody until a run opens it."""
+"""Describe where a model is served, with timeouts and retries; connects only when opened."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from .protocol import Connection
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a model is served, and how patient to be with it.
+    """Where a model is served, with timeouts and retries.
 
-    The model's name is read from /v1/models when it is not given. Nothing is contacted before a run starts.
+    If no model name is given, it is read from /v1/models. Nothing is contacted before a run starts.
     """
 
     base_url: str
     """Such as `http://127.0.0.1:8000/v1`."""
     _: KW_ONLY
     model: str | None = None
-    """None: the server's only (or first) model."""
+    """None means the server's only (or first) model."""
     api_key: str = field(default="none", repr=False)
-    """vLLM wants one only when it was started with --api-key."""
+    """vLLM requires one only if it was started with --api-key."""
     profile: Profile | None = None
-    """None: by the model's name."""
+    """None means the profile is chosen by the model's name."""
     stream: bool = True
-    """A streamed reply shows a stall early, and vLLM tells the truth about a cut-off call only in a stream."""
+    """Streaming detects a stall early, and only a streamed reply of vLLM reports a truncated call correctly."""
     first_byte_timeout_s: float = 300.0
-    """Seconds until the reply must begin; a cold 256k prompt takes minutes to prefill."""
+    """Seconds to wait for the start of a reply; a cold 256k prompt takes minutes to prefill."""
     idle_timeout_s: float = 60.0
-    """Seconds between two parts of a streamed reply."""
+    """Seconds to wait for the next part of a streamed reply."""
     patience_s: float = 900.0
-    """Seconds for which a failing request is tried again; a 128B engine needs minutes to restart."""
+    """Seconds to keep retrying a failing request; a 128B engine needs minutes to restart."""
     first_wait_s: float = 0.5
-    """Seconds before a failed request is sent again; the wait doubles up to 30 s, with jitter."""
+    """Seconds before the first retry; the wait doubles up to 30 s, with jitter."""
     http_client: Any = field(default=None, repr=False, compare=False)
-    """An httpx or httpx2 AsyncClient to use instead of the client's own; closed by whoever made it."""
+    """An httpx or httpx2 AsyncClient to use instead of a new one; the caller closes it."""
 
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):
@@ -49,13 +49,13 @@ class Endpoint:
 
     @asynccontextmanager
     async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
-        """Open a connection; it is closed at the end of the block.
+        """Open a connection and close it at the end of the block.
 
         Args:
-            session: told to the server with every request, so that a router in front of several engines leads them
-                all to the one that has the run's prefix in its cache. None: nothing is told.
+            session: Sent to the server with every request, so that a router in front of several engines sends them
+                all to the engine that has the run's prefix in its cache. None means it is not sent.
         """
-        from .http import connect  # brings openai, 0.4 s: only a run that talks to a server pays for it
+        from .http import connect  # imports openai, which takes 0.4 s; only needed to talk to a server
 
         async with connect(self, session=session) as connection:
             yield connection

@@ -1,4 +1,4 @@
-"""The conversation of a run, always legal for the model family; each message is serialised once, when it is added."""
+"""The conversation of a run, always valid for the model family; each message is encoded once, when it is added."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from ..messages import AssistantMessage, Image, Message, SystemMessage, ToolResult, UserMessage
 from .wire import ReasoningField, encode_message
 
-# A picture is scaled down to the model's largest, then a token stands for a patch, so its bytes say nothing.
-# Taken for 1540 pixels in patches of 28 (an assumption, not read for Medium 3.5): 55 x 55 tokens, some 3,100.
-_PICTURE_BYTES = 6_200
+# An image is scaled down to the model's largest size and costs one token per patch, whatever its size in bytes.
+# Estimated for 1540 pixels in patches of 28 (an assumption, not read for Medium 3.5): 55 x 55 tokens, some 3,100.
+_IMAGE_BYTES = 6_200
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def call_id(number: int) -> str:
-    """Return the id of a run's nth call: exactly 9 of [A-Za-z0-9], as mistral_common below 1.12 insists.
+    """Return the id of a run's nth call: exactly 9 of [A-Za-z0-9], which mistral_common below 1.12 requires.
 
-    The server's ids are not used: they may be longer, doubled or missing, and they are not part of the prompt anyway.
+    The server's ids are not used: they may be too long, duplicated or missing, and the prompt does not contain them.
     """
     digits = ""
     for _ in range(5):
@@ -28,8 +28,8 @@ def call_id(number: int) -> str:
 class History:
     """An append-only list of messages and its wire form.
 
-    Legal means: a system message only at the start; as many results as calls, in call order, right after them; no
-    assistant message without text and calls; ids unique. A violation is our own mistake and fails an assertion.
+    A valid history has a system message only at the start, one result per call, in call order, right after the calls,
+    no assistant message without text or calls, and unique call ids. A violation is a bug and fails an assertion.
     """
 
     def __init__(self, *, replay_reasoning: bool) -> None:
@@ -48,10 +48,10 @@ class History:
         """The messages as JSON, one bytes object each."""
         return self._wire
 
-    def wire_without_pictures(self) -> Sequence[bytes]:
-        """The same for a model that sees none: it is told where one was."""
+    def wire_without_images(self) -> Sequence[bytes]:
+        """Return the messages as JSON, with a note in place of images, for a model without vision."""
         return [
-            encode_message(_blind(message), reasoning_field=None)
+            encode_message(_without_images(message), reasoning_field=None)
             if isinstance(message, UserMessage) and message.images
             else wire
             for message, wire in zip(self._messages, self._wire, strict=True)
@@ -59,45 +59,45 @@ class History:
 
     @property
     def wire_bytes(self) -> int:
-        """The size of `wire`, with what a picture costs in place of what it weighs, for estimates of tokens."""
+        """Size of `wire` for token estimates; an image counts by its token cost, not by its bytes."""
         return self._wire_bytes
 
     @property
     def calls(self) -> int:
-        """How many calls the run has made, those of a conversation that was forgotten too."""
+        """Number of calls in the run, including those before a restart."""
         return len(self._ids)
 
     def add_system(self, content: str) -> None:
-        """Add the instructions; only as the first message."""
-        assert not self._messages, "a system message stands only at the start"
+        """Add the system message; it must be the first message."""
+        assert not self._messages, "a system message is only allowed at the start"
         self._append(SystemMessage(content=content), None)
 
     def add_user(self, message: UserMessage) -> None:
-        """Add what the user, or the harness for them, says."""
+        """Add a message of the user, or of the harness as the user."""
         self._append(message, None)
 
     def add_turn(
         self, turn: AssistantMessage, results: Sequence[ToolResult], *, reasoning_field: ReasoningField
     ) -> None:
-        """Add an accepted reply and the results of all its calls; pictures among them follow in a user message."""
+        """Add an accepted reply and the results of all its calls; their images follow in a user message."""
         assert turn.content.strip() or turn.tool_calls, "an assistant message needs text or calls"
         assert [call.id for call in turn.tool_calls] == [result.tool_call_id for result in results], (
             "one result per call, in call order"
         )
         new_ids = {call.id for call in turn.tool_calls}
-        assert len(new_ids) == len(turn.tool_calls), "ids are unique in their message"
-        assert not new_ids & self._ids, "ids are unique in their run"
+        assert len(new_ids) == len(turn.tool_calls), "call ids are unique in a message"
+        assert not new_ids & self._ids, "call ids are unique in a run"
         self._ids |= new_ids
         self._append(turn, reasoning_field if self._replay_reasoning else None)
         for result in results:
             assert result.content, "a result is never empty"
             self._append(result, None)
-        pictures = _pictures(results)
-        if pictures is not None:
-            self._append(pictures, None)
+        images = _image_message(results)
+        if images is not None:
+            self._append(images, None)
 
     def restart(self) -> None:
-        """Forget the conversation, not the ids."""
+        """Remove all messages. Call ids stay reserved."""
         self._messages.clear()
         self._wire.clear()
         self._wire_bytes = 0
@@ -107,18 +107,18 @@ class History:
         self._wire.append(encode_message(message, reasoning_field=reasoning_field))
         self._wire_bytes += len(self._wire[-1])
         if isinstance(message, UserMessage):
-            self._wire_bytes += sum(_PICTURE_BYTES - len(image.data) for image in message.images)
+            self._wire_bytes += sum(_IMAGE_BYTES - len(image.data) for image in message.images)
 
 
-def _blind(message: UserMessage) -> UserMessage:
-    told = "(not shown: this model does not see pictures; go on without them)"
-    return UserMessage(content=f"{message.content}\n{told}")
+def _without_images(message: UserMessage) -> UserMessage:
+    note = "(Not shown: you cannot see images. Continue without them.)"
+    return UserMessage(content=f"{message.content}\n{note}")
 
 
-def _pictures(results: Sequence[ToolResult]) -> UserMessage | None:
-    """Tool messages hold text only on most servers, so pictures travel in a user message right after them."""
+def _image_message(results: Sequence[ToolResult]) -> UserMessage | None:
+    """Return a user message with the images of the results; most servers allow only text in tool messages."""
     images: list[Image] = [image for result in results for image in result.images]
     if not images:
         return None
     names = ", ".join(dict.fromkeys(result.name for result in results if result.images))
-    return UserMessage(content=f"The pictures returned by {names}, in order:", images=tuple(images))
+    return UserMessage(content=f"Images returned by {names}, in order:", images=tuple(images))

@@ -1,4 +1,4 @@
-"""Talk to one OpenAI-compatible server over HTTP: one reply per request, token counts; retries nothing by itself."""
+"""HTTP client for one OpenAI-compatible server: served model, replies, token counts; never retries."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from .wire import Request, StreamAssembler, UnreadableReply, decode_reply
 ResultT = TypeVar("ResultT")
 
 SESSION_HEADER = "X-Session-ID"
-"""The first header that vllm-router looks at for a session (0.1.17, docs/load_balancing); engines ignore it."""
+"""The header that vllm-router checks first for a session (0.1.17, docs/load_balancing); engines ignore it."""
 
 
-CONNECT_S = 15.0
-"""For a connection to be taken; a machine whose processors are all busy takes seconds even for one to itself."""
+CONNECT_TIMEOUT_S = 15.0
+"""Connect timeout; a machine with all processors busy takes seconds to accept even a local connection."""
 
 
 class ConnectionSettings(Protocol):
-    """What a connection reads of an `Endpoint`, which imports this module when it is opened."""
+    """The fields of `Endpoint` that a connection uses; a protocol, because `Endpoint` imports this module."""
 
     @property
     def base_url(self) -> str: ...
@@ -56,15 +56,15 @@ class ConnectionSettings(Protocol):
 
 @asynccontextmanager
 async def connect(endpoint: ConnectionSettings, *, session: str | None = None) -> AsyncGenerator[HttpConnection]:
-    """Open a client for the endpoint, and close it at the end of the block unless the endpoint brought its own."""
-    # openai 3 speaks through httpx2, which respx does not patch: tests pass an httpx client of their own. It also
-    # retries twice by itself and waits 600 s for a read; retry.py owns retries, and the deadlines are ours.
+    """Open a client for the endpoint, and close it at the end of the block unless the endpoint provided it."""
+    # openai 3 uses httpx2, which respx does not patch, so tests pass an httpx client. By default openai retries twice
+    # and has a read timeout of 600 s; here retry.py owns retries, and _await sets the deadlines.
     client = openai.AsyncOpenAI(
         base_url=endpoint.base_url,
         api_key=endpoint.api_key,
         max_retries=0,
         default_headers={} if session is None else {SESSION_HEADER: session},
-        timeout=openai.Timeout(endpoint.first_byte_timeout_s + 30.0, connect=CONNECT_S),
+        timeout=openai.Timeout(endpoint.first_byte_timeout_s + 30.0, connect=CONNECT_TIMEOUT_S),
         http_client=cast("Any", endpoint.http_client),
     )
     try:
@@ -76,25 +76,25 @@ async def connect(endpoint: ConnectionSettings, *, session: str | None = None) -
 
 @dataclass(frozen=True, kw_only=True)
 class HttpConnection:
-    """An open connection; see `model.Connection` for what it can do."""
+    """An open HTTP connection; implements `protocol.Connection`."""
 
     endpoint: ConnectionSettings
     client: openai.AsyncOpenAI
 
     async def served(self) -> Served:
-        """Return the model and its window.
+        """Return the served model and its window.
 
         Raises:
-            EndpointError: no answer, or none that names a model.
-            ConfigError: the endpoint's model is not served here.
+            EndpointError: The server did not answer, or listed no model.
+            ConfigError: The server does not serve the endpoint's model.
         """
         url = f"{self.endpoint.base_url}/models"
-        body = await self._first(url, self.client.get("/models", cast_to=object))
+        body = await self._await_first(url, self.client.get("/models", cast_to=object))
         listed = cast("Mapping[str, Any]", body).get("data") if isinstance(body, Mapping) else None
         items = cast("list[object]", listed) if isinstance(listed, list) else []
         models = [cast("Mapping[str, Any]", item) for item in items if isinstance(item, Mapping)]
         if not models:
-            raise EndpointUnreadable("no model in its /models", url=url)
+            raise EndpointUnreadable("it lists no model", url=url)
         wanted = self.endpoint.model or str(models[0].get("id"))
         chosen = next((item for item in models if item.get("id") == wanted), None)
         if chosen is None:
@@ -108,26 +108,26 @@ class HttpConnection:
         """Return the reply to one request.
 
         Raises:
-            EndpointError: no reply came.
+            EndpointError: The request got no reply.
         """
         url = f"{self.endpoint.base_url}/chat/completions"
         body = request.encode(stream=self.endpoint.stream)
         try:
             if self.endpoint.stream:
                 return await self._ask_streaming(url, body)
-            # The typed create() walks every message at each request (16 ms at 100 steps); post() sends bytes as given.
+            # The typed create() walks all messages at every request (16 ms at 100 steps); post() sends the bytes as is.
             post = self.client.post("/chat/completions", cast_to=object, content=body, options=_options())
-            return decode_reply(await self._first(url, post))
+            return decode_reply(await self._await_first(url, post))
         except UnreadableReply as error:
             raise EndpointUnreadable(str(error), url=url) from error
 
     async def count(self, request: Request) -> TokenCount | None:
-        """Return the prompt's tokens as the server renders it; None: this server has no such route.
+        """Return the tokens of the prompt as the server renders it. None if the server has no /tokenize.
 
         Raises:
-            EndpointError: the route failed in another way than by being absent.
+            EndpointError: The request failed for any other reason.
         """
-        # vLLM's own route, beside /v1. It ignores reasoning_effort, but takes it as chat_template_kwargs (vLLM 0.32).
+        # vLLM's own route, outside of /v1. It ignores reasoning_effort except in chat_template_kwargs (vLLM 0.32).
         url = f"{self.endpoint.base_url.removesuffix('/v1')}/tokenize"
         head: dict[str, Any] = {"model": request.model}
         if request.effort is not None:
@@ -137,7 +137,7 @@ class HttpConnection:
             parts += [b',"tools":', request.tools]
         post = self.client.post(url, cast_to=object, content=b"".join([*parts, b"}"]), options=_options())
         try:
-            data = await self._first(url, post)
+            data = await self._await_first(url, post)
         except EndpointRejected as error:
             if error.status in {404, 405, 501}:
                 return None
@@ -158,40 +158,40 @@ class HttpConnection:
             stream_cls=openai.AsyncStream[object],
         )
         assembler = StreamAssembler()
-        async with await self._first(url, post) as chunks:
-            kind = chunks.response.headers.get("content-type", "")
-            if kind and "event-stream" not in kind:
-                msg = f"a body of type {kind} where a stream was asked for"
+        async with await self._await_first(url, post) as chunks:
+            content_type = chunks.response.headers.get("content-type", "")
+            if content_type and "event-stream" not in content_type:
+                msg = f"got {content_type} instead of a stream"
                 raise UnreadableReply(msg)
             iterator = aiter(chunks)
             try:
-                assembler.feed(await self._first(url, anext(iterator)))
+                assembler.feed(await self._await_first(url, anext(iterator)))
                 while True:
-                    assembler.feed(await self._next(url, anext(iterator)))
+                    assembler.feed(await self._await_next(url, anext(iterator)))
             except StopAsyncIteration:
                 pass
         reply = assembler.reply()
-        # Some servers leave out finish_reason, but then they send usage; without either the connection was cut.
+        # Some servers omit finish_reason but send usage; without both, the connection was cut.
         if not assembler.finished and reply.usage is None:
-            raise EndpointUnreachable("the stream ended before the reply did", url=url)
+            raise EndpointUnreachable("the stream ended before the reply was complete", url=url)
         return reply
 
-    async def _first(self, url: str, step: Awaitable[ResultT]) -> ResultT:
+    async def _await_first(self, url: str, step: Awaitable[ResultT]) -> ResultT:
         return await _await(url, step, self.endpoint.first_byte_timeout_s, "the first byte")
 
-    async def _next(self, url: str, step: Awaitable[ResultT]) -> ResultT:
+    async def _await_next(self, url: str, step: Awaitable[ResultT]) -> ResultT:
         return await _await(url, step, self.endpoint.idle_timeout_s, "the next part of the reply")
 
 
 async def _await(url: str, step: Awaitable[ResultT], deadline_s: float, phase: str) -> ResultT:
-    """Await one step of an exchange; every failure becomes an EndpointError."""
+    """Await one step of a request with a deadline; every failure becomes an EndpointError."""
     try:
         async with asyncio.timeout(deadline_s):
             return await step
     except TimeoutError as error:
         raise EndpointTimeout(url=url, waited_s=deadline_s, phase=phase) from error
-    except openai.APITimeoutError as error:  # its deadline for reading lies behind ours, so it is that for connecting
-        raise EndpointUnreachable(f"it took no connection within {CONNECT_S:g} s", url=url) from error
+    except openai.APITimeoutError as error:  # its read timeout is longer than ours, so this is a connect timeout
+        raise EndpointUnreachable(f"it accepted no connection within {CONNECT_TIMEOUT_S:g} s", url=url) from error
     except openai.APIConnectionError as error:
         raise EndpointUnreachable(_cause(error), url=url) from error
     except openai.APIStatusError as error:
@@ -199,7 +199,7 @@ async def _await(url: str, step: Awaitable[ResultT], deadline_s: float, phase: s
     except openai.APIError as error:
         raise _error_in_stream(error, url) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EndpointUnreadable(f"broken JSON ({error})", url=url) from error
+        raise EndpointUnreadable(f"invalid JSON ({error})", url=url) from error
 
 
 def _options() -> openai.RequestOptions:
@@ -207,7 +207,7 @@ def _options() -> openai.RequestOptions:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the innermost reason: it names the refused port or the unknown host."""
+    """Return the text of the innermost cause, which names the refused port or the unknown host."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split()) or type(error).__name__
@@ -224,7 +224,7 @@ def _rejected(error: openai.APIStatusError, url: str) -> EndpointError:
 
 
 def _error_in_stream(error: openai.APIError, url: str) -> EndpointError:
-    """Read an error object inside a stream that began with HTTP 200, as vLLM sends it for logit_bias with EAGLE."""
+    """Convert an error object in a stream that began with HTTP 200; vLLM sends one for logit_bias with EAGLE."""
     code = _field(error, "code")
     status = int(str(code)) if str(code).isdigit() else 500
     return EndpointRejected(" ".join(error.message.split())[:500], url=url, status=status)
@@ -236,7 +236,7 @@ def _field(error: openai.APIError, name: str) -> object:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Read seconds or an HTTP date; None for anything else."""
+    """Parse a Retry-After header into seconds; it holds seconds or an HTTP date. None if it is neither."""
     if not value:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a model family accepts: efforts, sampling, room for a reply, its default ladder; data and one lookup."""
+"""Profiles of model families: effort, sampling, reply length, default ladder; data and lookups only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..policy.ladder import Ladder, Rung
 ProfileName = Literal["mistral", "pocket", "generic"]
 
 SchemaField = Literal["structured_outputs", "response_format"]
-"""The request field that holds a text to a JSON schema: vLLM's own, or OpenAI's."""
+"""The request field that constrains the reply text to a JSON schema: vLLM's or OpenAI's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """Sampling parameters of one request; None: the field is not sent."""
+    """Sampling parameters of one request. None means the field is not sent."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -29,38 +29,38 @@ NO_SAMPLING = Sampling()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surface:
-    """What a server takes of all that could be sent; everything, until a probe has shown otherwise."""
+    """What a server supports; everything, unless a probe found otherwise."""
 
     strict: bool = True
-    """False: tools are sent without `strict: true`."""
+    """False means tools are sent without `strict: true`."""
     required: bool = True
-    """False: `tool_choice: required` is not sent, so a broken call whose tool is unknown is not asked for again."""
+    """False means `tool_choice: required` is not sent, so a call of an unknown tool is not re-asked."""
     named: bool = True
-    """False: a tool is not forced by its name, but by holding the text to its schema."""
+    """False means a tool is forced by constraining the text to its schema, not by a named tool_choice."""
     schema_field: SchemaField | None = "structured_outputs"
-    """How a text is held to a schema. None: in no way."""
+    """How the text is constrained to a schema. None means the server cannot do it."""
     counts_tokens: bool = True
-    """False: /tokenize is not asked."""
+    """False means /tokenize is not used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """What one model family accepts and is best asked with."""
+    """What one model family accepts, and the best settings for it."""
 
     name: ProfileName
     sampling: Mapping[Effort | None, Sampling]
-    """Per effort; the key None holds for a request that sends no effort."""
+    """Sampling per effort; the key None is for requests that send no effort."""
     reply_tokens: Mapping[Effort | None, int]
-    """Room for a reply before anything asks for more, in tokens; always cut to what the window leaves."""
+    """`max_tokens` per effort, before any growth; always limited to what the window leaves."""
     replay_reasoning: bool
-    """True: reasoning of earlier turns is sent back; dropping it empties the prefix cache and loses thoughts."""
+    """True means reasoning of earlier turns is sent back; without it the prefix cache and the thoughts are lost."""
     ladder: Ladder
     takes_effort: bool
-    """False: `reasoning_effort` is never sent."""
+    """False means `reasoning_effort` is never sent."""
     surface: Surface = Surface()
-    """What the server in question takes."""
+    """What the server supports."""
     growths: int = 2
-    """How often a reply that was cut is given four times the room, before the model is told to be shorter."""
+    """How often `max_tokens` is multiplied by four after a truncated reply, before the model is told to be shorter."""
 
 
 MISTRAL = Profile(
@@ -77,19 +77,19 @@ MISTRAL = Profile(
     takes_effort=True,
 )
 
-# Our own tiny model: made for exact work, and so small that each draw at a higher temperature costs it right tokens
-# (tests/bench/escalation.py); what it says is short.
+# The tiny model shipped with this package, made for exact work. It is so small that sampling above temperature 0 loses
+# correct tokens (tests/bench/escalation.py), and its replies are short.
 POCKET = replace(
     MISTRAL,
     name="pocket",
     sampling=dict.fromkeys(("none", "high", None), Sampling(temperature=0.0)),
     reply_tokens={"none": 512, "high": 2_048, None: 512},
-    # The longest search that it was taught takes 1,900 tokens; what is longer goes round in circles.
+    # The longest reasoning it was trained on takes 1,900 tokens; longer reasoning only repeats itself.
     growths=0,
-    # Three such searches would fill its window.
+    # Three such replies would fill its window.
     replay_reasoning=False,
-    # Measured on 43 of the bench's tasks (CARD.md): once it goes round in circles, more of the same brings nothing, and
-    # what was tried stands in its way, so that it thinks best about a project as it was. A cut reply is a circle too.
+    # Measured on 43 of the bench's tasks (CARD.md): once it repeats itself, more attempts in the same context do not
+    # help, so it reasons best in a fresh context about the restored project. A truncated reply is a repetition too.
     ladder=Ladder(
         rungs=(
             Rung(effort="none"),
@@ -106,25 +106,25 @@ GENERIC = Profile(
     name="generic",
     sampling={None: Sampling(temperature=0.0)},
     reply_tokens={None: 8_192},
-    # Servers disagree on the field, and some refuse a message that carries it (hosted Mistral: HTTP 422).
+    # Servers use different fields for it, and some reject a message that has one (hosted Mistral: HTTP 422).
     replay_reasoning=False,
     ladder=Ladder(rungs=(Rung(), Rung(constrained=True), Rung(fresh_context=True))),
     takes_effort=False,
 )
 
-# The family whose tokenizer (v15) renders reasoning effort; our own pocket model shares it.
+# The family whose tokenizer (v15) renders reasoning effort; the pocket model uses it too.
 _MISTRAL_V15 = re.compile(r"mistral-medium-3[.-]5|mistral-small-4", re.IGNORECASE)
 _POCKET = re.compile(r"(^|/)pocket", re.IGNORECASE)
 _BY_NAME: Mapping[ProfileName, Profile] = {profile.name: profile for profile in (MISTRAL, POCKET, GENERIC)}
 
 
 def profile_for(model: str) -> Profile:
-    """Return the profile of a served model, by its name; `GENERIC` for every name we do not know."""
+    """Return the profile for a model name; `GENERIC` if the name is unknown."""
     if _POCKET.search(model):
         return POCKET
     return MISTRAL if _MISTRAL_V15.search(model) else GENERIC
 
 
 def named_profile(name: ProfileName) -> Profile:
-    """Return the profile that a task asks for by name."""
+    """Return the profile with this name."""
     return _BY_NAME[name]

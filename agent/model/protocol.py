@@ -1,4 +1,4 @@
-"""What can be asked: a model, an open connection to it, and what it says of itself; shapes only, no behaviour."""
+"""Protocols for a model and an open connection to it, and the records they return; no behaviour."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from .wire import Request
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Served:
-    """What a server said about the model it serves."""
+    """The model that a server reports."""
 
     model: str
     window_tokens: int | None
-    """`max_model_len` of /v1/models: prompt and reply together. None: the server does not say."""
+    """`max_model_len` of /v1/models: prompt and reply together. None if the server does not report it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenCount:
-    """The rendered prompt as the server's own tokenizer sees it."""
+    """The rendered prompt as tokens of the server's own tokenizer."""
 
     tokens: tuple[int, ...]
     window_tokens: int | None
 
 
 class Connection(Protocol):
-    """An open connection to a model; Endpoint and ScriptedModel both give one."""
+    """An open connection to a model; Endpoint and ScriptedModel both open one."""
 
     async def served(self) -> Served:
-        """Ask what is served."""
+        """Return the served model and its window."""
         ...
 
     async def ask(self, request: Request) -> Reply:
-        """Send one request, return its reply."""
+        """Send one request and return the reply."""
         ...
 
     async def count(self, request: Request) -> TokenCount | None:
-        """Count the prompt's tokens. None: this server cannot."""
+        """Return the tokens of the prompt. None if the server cannot count them."""
         ...
 
 
 class Model(Protocol):
-    """Something that can be asked: an Endpoint, or a ScriptedModel in a test."""
+    """A source of replies: an Endpoint, or a ScriptedModel in a test."""
 
     @property
     def base_url(self) -> str: ...
@@ -56,9 +56,9 @@ class Model(Protocol):
     @property
     def first_wait_s(self) -> float: ...
     def open(self, *, session: str | None = None) -> AbstractAsyncContextManager[Connection]:
-        """Open a connection; it is closed at the end of the block.
+        """Open a connection and close it at the end of the block.
 
         Args:
-            session: the name of the run, the same when it is resumed. None: no run, such as a count of tokens.
+            session: Name of the run, unchanged when it is resumed. None outside of a run, such as to count tokens.
         """
         ...

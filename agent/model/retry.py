@@ -1,4 +1,4 @@
-"""When a request is worth sending again, and how long to wait before; policy over tenacity, no I/O."""
+"""Decide which failed requests to retry and how long to wait; a policy for tenacity, no I/O."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_rando
 
 from ..errors import EndpointError, EndpointRejected, EndpointUnreadable
 
-# 408, 409, 425 and 429 say "again later"; 5xx are the server's own trouble; 400 and its kin are ours.
-_AGAIN_LATER = frozenset({408, 409, 425, 429})
-# Some engines answer malformed model output with a 500 (vLLM pull 54844): a few new samples may cure it, many will not.
-_TRIES_OF_A_500 = 6
+# 408, 409, 425 and 429 mean "try again later"; 5xx are server failures; the other 4xx are our mistakes.
+_RETRYABLE_4XX = frozenset({408, 409, 425, 429})
+# Some engines answer malformed model output with a 500 (vLLM PR 54844): a few new samples may help, many will not.
+_MAX_TRIES_OF_500 = 6
 _MAX_RETRY_AFTER_S = 300.0
 
 
 def worth_retrying(error: BaseException) -> bool:
-    """Tell whether sending the same request again may succeed."""
+    """Return whether the same request may succeed if it is sent again."""
     if isinstance(error, EndpointRejected):
-        return error.status in _AGAIN_LATER or error.status >= 500
+        return error.status in _RETRYABLE_4XX or error.status >= 500
     return isinstance(error, EndpointError)
 
 
@@ -29,24 +29,25 @@ def retrying(
     sleep: Callable[[float], Awaitable[None]],
     before_sleep: Callable[[RetryCallState], None],
 ) -> AsyncRetrying:
-    """Return the policy: retry what is worth it until `patience_s` seconds have passed, then raise the last error.
+    """Return the retry policy: retry for up to `patience_s` seconds, then raise the last error.
 
-    Waits `first_wait_s` seconds, doubling to 30 s, with jitter; a Retry-After header is obeyed up to 300 s.
+    The wait starts at `first_wait_s` seconds and doubles up to 30 s, with jitter. A Retry-After header is honoured up
+    to 300 s.
     """
-    # Not wait_exponential_jitter: tenacity 9.2 warns of the parameter that older ones need.
+    # Not wait_exponential_jitter: tenacity 9.2 warns about a parameter that older versions need.
     backoff = wait_exponential(multiplier=first_wait_s, max=30.0) + wait_random(0.0, first_wait_s)
 
     def wait(state: RetryCallState) -> float:
         error = _error(state)
-        asked = error.retry_after_s if isinstance(error, EndpointRejected) else None
-        return min(asked, _MAX_RETRY_AFTER_S) if asked is not None else backoff(state)
+        retry_after_s = error.retry_after_s if isinstance(error, EndpointRejected) else None
+        return min(retry_after_s, _MAX_RETRY_AFTER_S) if retry_after_s is not None else backoff(state)
 
     def stop(state: RetryCallState) -> bool:
         error = _error(state)
-        permanent = isinstance(error, EndpointUnreadable) or (
+        probably_permanent = isinstance(error, EndpointUnreadable) or (
             isinstance(error, EndpointRejected) and error.status == 500
         )
-        if permanent and state.attempt_number >= _TRIES_OF_A_500:
+        if probably_permanent and state.attempt_number >= _MAX_TRIES_OF_500:
             return True
         return (state.seconds_since_start or 0.0) + (state.upcoming_sleep or 0.0) > patience_s
 

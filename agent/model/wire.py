@@ -1,4 +1,4 @@
-"""Messages to and from the chat completions JSON, pure; the only module that knows the protocol's field names."""
+"""Encode and decode chat completions JSON, pure; the only module with the protocol's field names."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ from .control_tokens import escape_control_tokens
 from .profiles import NO_SAMPLING, Sampling, SchemaField
 
 ReasoningField = Literal["reasoning", "reasoning_content"]
-"""vLLM 0.20 to 0.33 sends `reasoning`, SGLang 0.5 `reasoning_content` (their sources, read 2026-11)."""
+"""vLLM 0.20 to 0.33 sends `reasoning`, SGLang 0.5 sends `reasoning_content` (their sources, read 2026-11)."""
 
 ToolChoice = Literal["auto", "none", "required"]
 
 
 class UnreadableReply(ValueError):
-    """Raised for an answer that is not a chat completion; its text says what was found."""
+    """Raised for a response that is not a chat completion; its text says what was received."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One chat completion request; its messages and tools are JSON bytes already."""
+    """One chat completion request, with messages and tools already encoded as JSON."""
 
     model: str
     messages: Sequence[bytes]
     tools: bytes
-    """A JSON array; `[]`: no tools are sent."""
+    """A JSON array; `[]` means no tools are sent."""
     max_tokens: int
     effort: Effort | None = None
-    """None: the field is not sent."""
+    """None means the field is not sent."""
     sampling: Sampling = NO_SAMPLING
     tool_choice: ToolChoice = "auto"
     force_tool: str | None = None
-    """Name of the one tool that must be called; overrides `tool_choice`."""
+    """Name of the tool that must be called; overrides `tool_choice`."""
     json_schema: bytes | None = None
-    """Schema that the text is held to; None: free text."""
+    """Schema that the reply text is constrained to. None means free text."""
     schema_field: SchemaField = "structured_outputs"
-    """How it is sent."""
+    """Request field for `json_schema`."""
 
     def encode(self, *, stream: bool) -> bytes:
-        """Return the body. Messages come first, so that what the prefix cache sees is the front of it."""
+        """Return the request body. Messages come first, so that the part that a prefix cache can reuse is in front."""
         head: dict[str, Any] = {"model": self.model, "max_tokens": self.max_tokens, "stream": stream}
         if stream:
             head["stream_options"] = {"include_usage": True}
@@ -71,12 +71,12 @@ class Request:
                 choice = {"type": "function", "function": {"name": self.force_tool}}
             parts += [b',"tools":', self.tools, b',"tool_choice":', _dump(choice)]
         if self.json_schema is not None:
-            before, after = _AROUND_SCHEMA[self.schema_field]
-            parts += [before, self.json_schema, after]
+            prefix, suffix = _SCHEMA_WRAPPERS[self.schema_field]
+            parts += [prefix, self.json_schema, suffix]
         return b"".join([*parts, b"}"])
 
 
-_AROUND_SCHEMA: Mapping[SchemaField, tuple[bytes, bytes]] = {
+_SCHEMA_WRAPPERS: Mapping[SchemaField, tuple[bytes, bytes]] = {
     "structured_outputs": (b',"structured_outputs":{"json":', b"}"),
     "response_format": (
         b',"response_format":{"type":"json_schema","json_schema":{"name":"call","strict":true,"schema":',
@@ -86,7 +86,7 @@ _AROUND_SCHEMA: Mapping[SchemaField, tuple[bytes, bytes]] = {
 
 
 def encode_message(message: Message, *, reasoning_field: ReasoningField | None) -> bytes:
-    """Return one message as JSON bytes. `reasoning_field` None: reasoning is left out."""
+    """Return one message as JSON bytes. If `reasoning_field` is None, the reasoning is omitted."""
     match message:
         case SystemMessage():
             return _dump({"role": "system", "content": message.content})
@@ -117,25 +117,25 @@ def _assistant(message: AssistantMessage, reasoning_field: ReasoningField | None
 
 
 def _content(text: str, images: Iterable[Image]) -> str | list[dict[str, Any]]:
-    pictures = [
+    image_parts = [
         {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{image.data}"}} for image in images
     ]
-    return [{"type": "text", "text": text}, *pictures] if pictures else text
+    return [{"type": "text", "text": text}, *image_parts] if image_parts else text
 
 
 def decode_reply(data: object) -> Reply:
-    """Read a whole (not streamed) chat completion; odd fields are tolerated, their meaning is not guessed.
+    """Decode a complete (not streamed) chat completion. Unexpected values are ignored, not interpreted.
 
     Raises:
-        UnreadableReply: it is not a chat completion.
+        UnreadableReply: The data is not a chat completion.
     """
     body = _mapping(data, "the body")
     if body.get("error"):
-        msg = f"an error object: {_one_line(body['error'])}"
+        msg = f"got an error object: {_one_line(body['error'])}"
         raise UnreadableReply(msg)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
-        msg = f"no `choices` in {_one_line(body)}"
+        msg = f"got no `choices`: {_one_line(body)}"
         raise UnreadableReply(msg)
     choice = _mapping(cast("list[object]", choices)[0], "the first choice")
     message = _mapping(choice.get("message"), "`message`")
@@ -152,7 +152,7 @@ def decode_reply(data: object) -> Reply:
 
 
 class StreamAssembler:
-    """Puts the chunks of one streamed reply together; feed them in order, then take `reply()`."""
+    """Assembles one streamed reply from its chunks: call `feed` in order, then `reply`."""
 
     def __init__(self) -> None:
         self._content: list[str] = []
@@ -162,22 +162,22 @@ class StreamAssembler:
         self._usage: Usage | None = None
         self._model = ""
         self._field = ""
-        self._begun = False
+        self._started = False
 
     def feed(self, data: object) -> None:
-        """Take one chunk.
+        """Add one chunk.
 
         Raises:
-            UnreadableReply: it is not a chat completion chunk.
+            UnreadableReply: The data is not a chat completion chunk.
         """
         chunk = _mapping(data, "a chunk")
         if not isinstance(chunk.get("choices"), list):
-            msg = f"a chunk without `choices`: {_one_line(chunk)}"
+            msg = f"got a chunk without `choices`: {_one_line(chunk)}"
             raise UnreadableReply(msg)
         self._usage = _usage(chunk.get("usage")) or self._usage
         self._model = str(chunk.get("model") or self._model)
         for item in _list(chunk["choices"])[:1]:
-            self._begun = True
+            self._started = True
             choice = _mapping(item, "a choice")
             self._finish = choice.get("finish_reason") or self._finish
             delta = _mapping(choice.get("delta") or {}, "`delta`")
@@ -189,13 +189,13 @@ class StreamAssembler:
                 self._feed_call(_mapping(call, "a tool call"), position)
 
     def reply(self) -> Reply:
-        """Return the reply so far.
+        """Return the reply assembled so far.
 
         Raises:
-            UnreadableReply: the stream held nothing of a reply.
+            UnreadableReply: The stream contained no part of a reply.
         """
-        if not self._begun:
-            msg = "a stream without a reply"
+        if not self._started:
+            msg = "got a stream without a reply"
             raise UnreadableReply(msg)
         calls = [self._calls[index] for index in sorted(self._calls)]
         return Reply(
@@ -210,7 +210,7 @@ class StreamAssembler:
 
     @property
     def finished(self) -> bool:
-        """True once the server has said why it stopped."""
+        """True once the server has sent a finish_reason."""
         return self._finish is not None
 
     def _feed_call(self, call: Mapping[str, Any], position: int) -> None:
@@ -234,7 +234,7 @@ def _raw_call(data: object) -> RawCall:
 
 
 def _argument_text(value: object) -> str:
-    """Arguments come as text; some servers send the object itself."""
+    """Return the arguments as JSON text; some servers send an object instead of text."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -279,7 +279,7 @@ def _count(holder: object, key: str) -> int | None:
 def _mapping(value: object, what: str) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value)
-    msg = f"{what} is {_one_line(value)} where a JSON object belongs"
+    msg = f"{what} is {_one_line(value)}, not a JSON object"
     raise UnreadableReply(msg)
 
 
@@ -293,5 +293,5 @@ def _one_line(value: object) -> str:
 
 
 def _dump(value: object) -> bytes:
-    # Lone surrogates cannot be sent as UTF-8; a question mark in their place keeps the run alive.
+    # Lone surrogates cannot be encoded as UTF-8; replace them with a question mark instead of failing the run.
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The final value of a run: its exit code, and the exception for those who want one."""
+"""The outcome of a run: its exit code, and raise_for_status."""
 
 import pytest
 
@@ -7,24 +7,24 @@ from agent.loop.outcome import EXIT_CODES
 from agent.testing import ScriptedModel, says
 
 
-def test_the_exit_codes_are_those_that_scripts_rely_on():
+def test_the_exit_codes_are_stable():
     assert EXIT_CODES == {
         "verified": 0, "finished": 0, "verify_failed": 1, "error": 2, "budget": 3, "stuck": 4, "interrupted": 130,
     }  # fmt: skip
 
 
-def test_a_good_outcome_is_handed_back():
+def test_raise_for_status_returns_a_good_outcome():
     outcome = Agent(ScriptedModel([says("Done.")])).run_sync("Hi.")
     assert outcome.raise_for_status() is outcome
     assert (outcome.ok, outcome.exit_code, outcome.outcome) == (True, 0, "finished")
 
 
-def test_any_other_outcome_is_raised_with_its_reason():
+def test_raise_for_status_raises_any_other_outcome_with_its_reason():
     outcome = Agent(ScriptedModel([says("Done.")]), verify=Verify(command="echo no; exit 3", attempts=1)).run_sync(
         "Hi."
     )
     with pytest.raises(RunFailed) as raised:
         outcome.raise_for_status()
-    text = "The run ended as 'verify_failed': the verification failed 1 times; its last output:\nno"
+    text = "The run ended as 'verify_failed': the verification failed on the last attempt (1); its output:\nno"
     assert str(raised.value).rstrip() == text
     assert (raised.value.status, outcome.exit_code) == ("verify_failed", 1)

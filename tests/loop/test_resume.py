@@ -1,4 +1,4 @@
-"""A run killed at any moment goes on: nothing is done twice, nothing is lost, the model is asked nothing twice."""
+"""A run killed at any moment can be resumed: nothing is executed twice, lost, or asked of the model twice."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ ENV = {"PATH": os.environ["PATH"]}
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing after it happens, but what is on the disk stays."""
+    """Simulates SIGKILL: the process stops, and what is on the disk stays."""
 
 
 @dataclass(kw_only=True)
 class World:
-    """What outlives a process: the workspace, the journal and what the tools did."""
+    """What survives a killed process: the workspace, the journal and the effects of the tools."""
 
     folder: Path
     asked: list[list[str]] = field(default_factory=list[list[str]])
-    """What the model was asked, by the scene it stood for: one list per life."""
+    """The scenes that the model was asked for: one list per process."""
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
@@ -70,21 +70,21 @@ class World:
     def tools(self) -> list[Tool]:
         @tool
         async def note(name: str) -> str:
-            """Leave a trace outside of the workspace."""
+            """Record the call outside of the workspace."""
             with (self.folder / "effects").open("a") as file:
                 file.write(f"{name}\n")
             return f"noted {name}"
 
         @tool
-        async def mend() -> str:
+        async def fix() -> str:
             """Make the verification pass."""
             (self.folder / "work" / "flag").touch()
-            return "mended"
+            return "fixed"
 
-        return [note, mend]
+        return [note, fix]
 
     def _play(self, request: Request) -> Reply:
-        """Play the model: an empty reply, a broken call, a cut one, two failed verifications, a fresh start."""
+        """Play the model: an empty, an invalid and a truncated reply, two failed verifications, a fresh context."""
         messages = [json.loads(message) for message in request.messages]
         self.bodies.append(json.loads(request.encode(stream=False)))
         renewed = "An earlier attempt" in messages[1]["content"]
@@ -92,8 +92,8 @@ class World:
         scene = f"{'renewed' if renewed else 'first'} {len(messages)} {request.force_tool or room}"
         self.asked[-1].append(scene)
         if renewed:
-            mended = any(message["content"] == "mended" for message in messages)
-            return says("Now it is done.") if mended else calls(("mend", {}))
+            fixed = any(message["content"] == "fixed" for message in messages)
+            return says("Now it is done.") if fixed else calls(("fix", {}))
         return {
             "first 2 room": calls(("note", {"name": "a"}), ("note", {"name": "b"}), reasoning="Two at once."),
             "first 5 room": says(""),
@@ -107,31 +107,31 @@ class World:
         }[scene]
 
     def live(self, *, events: int | None = None) -> Outcome | None:
-        """Run, or go on with the run; killed after so many events. None: it was."""
-        left = count(1)
+        """Start or resume the run. Killed after this number of events; returns None if it was killed."""
+        numbers = count(1)
         size_bytes = 0
 
         def observe(event: Event) -> None:
             nonlocal size_bytes
-            if next(left) == events and not isinstance(event, RunEnded):
+            if next(numbers) == events and not isinstance(event, RunEnded):
                 size_bytes = self.journal.stat().st_size
                 raise Killed
 
         agent = self.agent()
-        begun = (self.folder / "runs").exists()
+        resumes = (self.folder / "runs").exists()
         try:
-            if begun:
+            if resumes:
                 return asyncio.run(agent.resume(self.run_folder, observe=observe))
             return asyncio.run(agent.run("Work.", observe=observe))
         except Killed:
-            # A call beside the one that was killed got a step further, which no killed process does.
+            # A concurrent call may have written more events, which no killed process could do.
             os.truncate(self.journal, size_bytes)
             return None
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, World]:
-    """The run that nobody kills."""
+    """Return the run that is never killed."""
     world = World(folder=tmp_path_factory.mktemp("whole"))
     outcome = world.live()
     assert outcome is not None
@@ -139,44 +139,44 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, World]:
 
 
 def check(world: World, outcome: Outcome, whole: Outcome) -> None:
-    """However often it was killed, the run ended like the whole one, and says what it does not know."""
-    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed at attempt 3")
+    """Check that the run ended like the whole one, and reported each call of unknown effect as interrupted."""
+    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed on attempt 3")
     events = read_journal(world.journal)
     ended = [event.result for event in events if isinstance(event, CallEnded)]
     interrupted = [result for result in ended if result.status == "interrupted"]
     assert all(result.content.startswith("Interrupted: ") for result in interrupted)
     assert len({result.tool_call_id for result in ended}) == len(ended)
-    begun = {event.tool_call_id: event for event in events if isinstance(event, CallStarted)}
-    assert len(begun) == len([event for event in events if isinstance(event, CallStarted)])
-    unknown = Counter(json.loads(begun[result.tool_call_id].arguments).get("name") for result in interrupted)
-    # Only of a call that is reported as interrupted nobody knows whether it was done.
+    started = {event.tool_call_id: event for event in events if isinstance(event, CallStarted)}
+    assert len(started) == len([event for event in events if isinstance(event, CallStarted)])
+    unknown = Counter(json.loads(started[result.tool_call_id].arguments).get("name") for result in interrupted)
+    # Only a call that is reported as interrupted may or may not have been executed.
     assert {name: world.effects[name] or unknown[name] for name in "abcde"} == dict.fromkeys("abcde", 1)
     assert [body for body in world.bodies if refusal(body) is not None] == []
     if not interrupted:
         assert outcome.messages == whole.messages
         assert spent(outcome) == spent(whole)
-    # Every answer that reached the journal was paid for once.
+    # Every reply in the journal was requested once.
     answered = len([event for event in events if isinstance(event, Replied)])
-    assert sum(len(life) for life in world.asked) == answered
-    if not any("mend" in str(result) for result in interrupted):
-        assert len({scene for life in world.asked for scene in life}) == answered
+    assert sum(len(scenes) for scenes in world.asked) == answered
+    if not any("fix" in str(result) for result in interrupted):
+        assert len({scene for scenes in world.asked for scene in scenes}) == answered
 
 
 def spent(outcome: Outcome) -> object:
     return replace(outcome.usage, wall_s=0.0)
 
 
-def test_the_story_of_these_tests_meets_every_kind_of_trouble(whole: tuple[Outcome, World]):
+def test_the_scripted_run_meets_every_kind_of_failure(whole: tuple[Outcome, World]):
     outcome, world = whole
-    told = [getattr(event, "trigger", "") or event.kind for event in read_journal(world.journal)]
+    seen = {getattr(event, "trigger", "") or event.kind for event in read_journal(world.journal)}
 
     check(world, outcome, outcome)
-    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "effort_switched", "context_renewed"} <= {
-        *told
-    }
+    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "effort_switched", "context_renewed"} <= seen
 
 
-def test_a_run_killed_after_any_event_goes_on_as_if_nothing_had_been(whole: tuple[Outcome, World], tmp_path: Path):
+def test_a_run_killed_after_any_event_resumes_as_if_it_had_not_been_killed(
+    whole: tuple[Outcome, World], tmp_path: Path
+):
     outcome, reference = whole
     for events in range(1, len(read_journal(reference.journal))):
         world = World(folder=tmp_path / str(events))
@@ -189,7 +189,9 @@ def test_a_run_killed_after_any_event_goes_on_as_if_nothing_had_been(whole: tupl
 
 
 @pytest.mark.parametrize("events", [4, 5, 7])
-def test_a_run_killed_again_and_again_still_comes_to_its_end(whole: tuple[Outcome, World], tmp_path: Path, events: int):
+def test_a_run_that_is_killed_repeatedly_still_reaches_its_end(
+    whole: tuple[Outcome, World], tmp_path: Path, events: int
+):
     world = World(folder=tmp_path)
     outcome = None
     for _ in range(60):
@@ -198,19 +200,19 @@ def test_a_run_killed_again_and_again_still_comes_to_its_end(whole: tuple[Outcom
     check(world, outcome, whole[0])
 
 
-def test_half_a_line_counts_as_none_wherever_it_is_cut(whole: tuple[Outcome, World], tmp_path: Path):
+def test_a_partial_line_is_ignored_wherever_it_is_cut(whole: tuple[Outcome, World], tmp_path: Path):
     data = whole[1].journal.read_bytes()
     events = read_journal(whole[1].journal)
-    torn = tmp_path / JOURNAL_NAME
+    partial = tmp_path / JOURNAL_NAME
     ends = [at + 1 for at, byte in enumerate(data) if byte == ord("\n")]
     for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         for cut in {start + 1, (start + end) // 2, end - 1}:
-            torn.write_bytes(data[:cut])
-            assert read_journal(torn) == events[:number]
+            partial.write_bytes(data[:cut])
+            assert read_journal(partial) == events[:number]
 
 
 @pytest.mark.parametrize("cut_bytes", [1, 40])
-def test_half_a_line_is_cut_off_and_the_run_goes_on(whole: tuple[Outcome, World], tmp_path: Path, cut_bytes: int):
+def test_a_partial_line_is_removed_and_the_run_resumes(whole: tuple[Outcome, World], tmp_path: Path, cut_bytes: int):
     for events in (2, 5, 9, 20):
         world = World(folder=tmp_path / str(events))
         world.folder.mkdir()
@@ -222,17 +224,19 @@ def test_half_a_line_is_cut_off_and_the_run_goes_on(whole: tuple[Outcome, World]
         assert [event.kind for event in read_journal(world.journal)][events - 1] == "resumed"
 
 
-def test_a_run_whose_first_line_is_torn_cannot_be_resumed(tmp_path: Path):
+def test_a_run_with_a_partial_first_line_cannot_be_resumed(tmp_path: Path):
     world = World(folder=tmp_path)
     world.live(events=1)
     os.truncate(world.journal, 100)
 
     with pytest.raises(ConfigError) as caught:
         world.live()
-    assert str(caught.value) == f"The journal {world.journal} holds no start of a run. Start the task anew."
+    assert (
+        str(caught.value) == f"The journal {world.journal} does not begin with the start of a run. Run the task again."
+    )
 
 
-# What else a run is resumed from.
+# Resuming runs that were not killed.
 
 
 @tool(read_only=True)
@@ -245,30 +249,30 @@ LOOKS = [calls(("look", {"at": number})) for number in range(9)]
 
 
 async def begin(runs: Path, *replies: Any, **settings: Any) -> tuple[Outcome, Path]:
-    """Make a run and return its folder too."""
+    """Run an agent and return its outcome and the run folder."""
     outcome = await Agent(ScriptedModel(replies), tools=[look], runs=runs, **settings).run("Look.")
     assert outcome.journal is not None
     return outcome, outcome.journal.parent
 
 
-async def go_on(folder: Path, *replies: Any, **settings: Any) -> tuple[Outcome, ScriptedModel]:
+async def resume(folder: Path, *replies: Any, **settings: Any) -> tuple[Outcome, ScriptedModel]:
     model = ScriptedModel(replies)
     return await Agent(model, tools=[look], **settings).resume(folder), model
 
 
-async def test_a_run_that_reached_a_limit_goes_on_under_a_higher_one(tmp_path: Path):
+async def test_a_run_that_reached_a_limit_continues_under_a_higher_one(tmp_path: Path):
     first, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=2))
-    again, model = await go_on(folder, limits=Limits(steps=2))
-    last, _ = await go_on(folder, LOOKS[2], says("Seen."), limits=Limits(steps=4))
+    again, model = await resume(folder, limits=Limits(steps=2))
+    last, _ = await resume(folder, LOOKS[2], says("Seen."), limits=Limits(steps=4))
 
     assert (first.outcome, first.steps) == ("budget", 2)
     assert (again.outcome, again.steps, model.requests) == ("budget", 2, [])
     assert (last.outcome, last.steps, last.usage.tool_calls) == ("finished", 4, 3)
 
 
-async def test_calls_that_a_limit_forbade_are_run_once_it_is_raised(tmp_path: Path):
+async def test_calls_that_a_limit_forbade_are_executed_once_the_limit_is_raised(tmp_path: Path):
     first, folder = await begin(tmp_path, LOOKS[0], LOOKS[1], limits=Limits(tool_calls=1))
-    last, model = await go_on(folder, says("Seen."), limits=Limits(tool_calls=2))
+    last, model = await resume(folder, says("Seen."), limits=Limits(tool_calls=2))
 
     assert (first.outcome, first.reason) == (
         "budget",
@@ -279,44 +283,44 @@ async def test_calls_that_a_limit_forbade_are_run_once_it_is_raised(tmp_path: Pa
     assert model.bodies[0]["messages"][-1]["content"] == "saw 1"
 
 
-async def test_a_run_that_lost_its_server_asks_again(tmp_path: Path):
+async def test_a_run_that_lost_its_server_sends_the_request_again(tmp_path: Path):
     gone = EndpointUnreachable("refused", url="http://x/v1")
     first, folder = await begin(tmp_path, LOOKS[0], gone)
-    last, model = await go_on(folder, says("Seen."))
+    last, model = await resume(folder, says("Seen."))
 
     assert (first.outcome, first.reason) == ("error", str(gone))
     assert (last.outcome, len(model.requests)) == ("finished", 1)
 
 
-async def test_a_stuck_run_gets_its_ladder_anew(tmp_path: Path):
+async def test_a_stuck_run_starts_over_on_the_ladder(tmp_path: Path):
     first, folder = await begin(tmp_path, *[says("")] * 6)
-    last, model = await go_on(folder, says(""), LOOKS[0], says("Seen."))
+    last, model = await resume(folder, says(""), LOOKS[0], says("Seen."))
 
     assert (first.outcome, first.reason) == (
         "stuck",
-        "nothing on the ladder is left to try after empty_reply: the reply was empty",
+        "the ladder has no rung left after empty_reply: the reply was empty",
     )
     assert (last.outcome, [body["reasoning_effort"] for body in model.bodies]) == ("finished", ["none"] * 3)
 
 
-async def test_a_failed_verification_is_tried_anew_before_the_model_is_asked(tmp_path: Path):
+async def test_a_failed_verification_is_repeated_before_the_model_is_asked(tmp_path: Path):
     work = tmp_path / "work"
     work.mkdir()
     settings: dict[str, Any] = {"workspace": work, "env": ENV, "verify": Verify(command="test -e flag", attempts=2)}
     first, folder = await begin(tmp_path / "runs", says("Done."), says("Done."), **settings)
-    second, asked = await go_on(folder, says("Still done."), **settings)
+    second, asked = await resume(folder, says("Still done."), **settings)
     (work / "flag").touch()
-    third, not_asked = await go_on(folder, **settings)
+    third, not_asked = await resume(folder, **settings)
 
     assert (first.outcome, second.outcome, third.outcome) == ("verify_failed", "verify_failed", "verified")
     assert (len(asked.requests), len(not_asked.requests)) == (1, 0)
     assert [e.attempt for e in read_journal(folder / JOURNAL_NAME) if isinstance(e, VerifyStarted)] == [1, 2, 1, 2, 1]
 
 
-async def test_a_resumed_run_goes_on_counting_its_time(tmp_path: Path):
+async def test_a_resumed_run_continues_counting_its_time(tmp_path: Path):
     _, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=1))
     ended = read_journal(folder / JOURNAL_NAME)[-1]
-    await go_on(folder, says("Seen."))
+    await resume(folder, says("Seen."))
 
     resumed = [event for event in read_journal(folder / JOURNAL_NAME) if isinstance(event, Resumed)]
     assert isinstance(ended, RunEnded)
@@ -324,39 +328,40 @@ async def test_a_resumed_run_goes_on_counting_its_time(tmp_path: Path):
 
 
 @pytest.mark.parametrize("verify", [None, Verify(command="true")])
-async def test_a_run_that_is_over_is_not_resumed(tmp_path: Path, verify: Verify | None):
+async def test_a_run_that_has_ended_cannot_be_resumed(tmp_path: Path, verify: Verify | None):
     outcome, folder = await begin(tmp_path, says("Seen."), verify=verify)
 
     with pytest.raises(ConfigError) as caught:
-        await go_on(folder)
+        await resume(folder)
     assert str(caught.value) == (
-        f"Run {outcome.run!r} is over: it ended as {outcome.outcome!r}. There is nothing to resume."
+        f"Run {outcome.run!r} has already ended as {outcome.outcome!r}. There is nothing to resume."
     )
 
 
-async def test_a_run_is_not_resumed_with_other_tools(tmp_path: Path):
+async def test_a_run_cannot_be_resumed_with_other_tools(tmp_path: Path):
     outcome, folder = await begin(tmp_path, *LOOKS, limits=Limits(steps=1))
 
     with pytest.raises(ConfigError) as caught:
         await Agent(ScriptedModel([]), tools=[]).resume(folder)
     assert str(caught.value) == (
-        f"Run {outcome.run!r} was made with other tools (look). Resume it with the same ones, or start the task anew."
+        f"Cannot resume run {outcome.run!r}: it used other tools (look). Resume it with the same tools, or run the "
+        "task again."
     )
 
 
-async def test_a_run_is_not_resumed_without_its_workspace(tmp_path: Path):
+async def test_a_run_cannot_be_resumed_without_its_workspace(tmp_path: Path):
     (tmp_path / "work").mkdir()
     _, folder = await begin(tmp_path / "runs", *LOOKS, limits=Limits(steps=1), workspace=tmp_path / "work")
     (tmp_path / "work").rmdir()
 
     with pytest.raises(ConfigError) as caught:
-        await go_on(folder)
+        await resume(folder)
     assert str(caught.value) == (
         f"The workspace '{tmp_path}/work' cannot be used: No such file or directory. Create it, or use another folder."
     )
 
 
-async def test_a_run_is_not_resumed_while_it_is_under_way(tmp_path: Path):
+async def test_a_run_cannot_be_resumed_while_it_is_running(tmp_path: Path):
     refused: list[str] = []
 
     @tool(name="look", read_only=True)
@@ -371,11 +376,11 @@ async def test_a_run_is_not_resumed_while_it_is_under_way(tmp_path: Path):
     outcome = await Agent(ScriptedModel([LOOKS[0], says("Seen.")]), tools=[meddle], runs=tmp_path).run("Look.")
 
     assert outcome.outcome == "finished"
-    assert refused == [f"The run {outcome.run!r} is under way in another process. Wait for it, or stop it first."]
+    assert refused == [f"Run {outcome.run!r} is running in another process. Wait for it to end, or stop it first."]
 
 
-async def test_an_interrupted_call_is_no_repetition_and_no_progress(tmp_path: Path):
-    """Its empty fingerprint was once equal to that of the call before it, which was none."""
+async def test_an_interrupted_call_counts_neither_as_repeated_nor_as_progress(tmp_path: Path):
+    """Its empty fingerprint once equalled the empty fingerprint of the missing call before it."""
     world = World(folder=tmp_path)
     tools = [look]
     events: list[Event] = []
@@ -403,7 +408,7 @@ async def test_an_interrupted_call_is_no_repetition_and_no_progress(tmp_path: Pa
     )
 
 
-async def test_the_cost_of_an_effort_switch_is_reported_after_a_kill_too(tmp_path: Path):
+async def test_the_cost_of_an_effort_switch_is_recorded_even_after_a_kill(tmp_path: Path):
     def kill(event: Event) -> None:
         if isinstance(event, Replied) and event.rung == 2:
             raise Killed
@@ -413,7 +418,7 @@ async def test_the_cost_of_an_effort_switch_is_reported_after_a_kill_too(tmp_pat
     model = ScriptedModel([says(""), says(""), says("Seen.", usage=usage)])
     with pytest.raises(Killed):
         await Agent(model, tools=[look], runs=tmp_path, ladder=ladder).run("Look.", observe=kill)
-    outcome, _ = await go_on(next(tmp_path.iterdir()))
+    outcome, _ = await resume(next(tmp_path.iterdir()))
 
     found = [event for event in read_journal(outcome.journal or Path()) if event.kind == "effort_switched"]
     assert [(event.prompt_tokens, event.prefilled_tokens, event.source) for event in found] == [(500, 468, "engine")]
@@ -431,7 +436,7 @@ folder = Path(sys.argv[1])
 
 @tool
 def note(name: str) -> str:
-    """Leave a trace; in a life that is to be killed, never come back from one of the calls."""
+    """Record the call; in a process that is to be killed, hang before or after one of the calls."""
     if name == sys.argv[2]:
         (folder / name).touch()
         time.sleep(60)
@@ -457,31 +462,31 @@ print(outcome.outcome)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_sigkill_at_random_moments_loses_nothing_and_repeats_nothing(tmp_path: Path, seed: int):
+def test_sigkill_at_random_moments_neither_loses_nor_repeats_a_call(tmp_path: Path, seed: int):
     chance = random.Random(seed)
-    (tmp_path / "life.py").write_text(SCRIPT)
-    for life in range(3):
+    (tmp_path / "one_process.py").write_text(SCRIPT)
+    for number in range(3):
         size_bytes = _journal_size(tmp_path) + chance.randrange(9_000)
-        last = f"n{8 * life + chance.randrange(6)}"
-        process = _life(tmp_path, *chance.choice([(last, ""), ("", last)]))
+        last = f"n{8 * number + chance.randrange(6)}"
+        process = _start_process(tmp_path, *chance.choice([(last, ""), ("", last)]))
         while not (tmp_path / last).exists() and _journal_size(tmp_path) <= size_bytes:
             time.sleep(0.0005)
         process.kill()
         assert process.communicate() == ("", None)
         assert process.returncode == -signal.SIGKILL
-    assert _life(tmp_path, "", "").communicate(timeout=60) == ("finished\n", None)
+    assert _start_process(tmp_path, "", "").communicate(timeout=60) == ("finished\n", None)
     run = next((tmp_path / "runs").iterdir())
     unknown = _interrupted(run)
     done = Counter((tmp_path / "effects").read_text().split())
     for number in range(24):
         name = f"n{number}"
-        # Only of a call that is reported as interrupted nobody knows whether it was done.
+        # Only a call that is reported as interrupted may or may not have been executed.
         assert done[name] == 1 or (done[name] == 0 and unknown[name] == 1), name
     assert max(unknown.values(), default=0) <= 1
 
 
-def _life(folder: Path, hangs_before: str, hangs_after: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(folder / "life.py"), str(folder), hangs_before, hangs_after]
+def _start_process(folder: Path, hangs_before: str, hangs_after: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(folder / "one_process.py"), str(folder), hangs_before, hangs_after]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -492,5 +497,5 @@ def _journal_size(folder: Path) -> int:
 def _interrupted(run: Path) -> Counter[str]:
     events = read_journal(run / JOURNAL_NAME)
     ids = {e.result.tool_call_id for e in events if isinstance(e, CallEnded) and e.result.status == "interrupted"}
-    begun = [event for event in events if isinstance(event, CallStarted) and event.tool_call_id in ids]
-    return Counter(json.loads(event.arguments)["name"] for event in begun)
+    started = [event for event in events if isinstance(event, CallStarted) and event.tool_call_id in ids]
+    return Counter(json.loads(event.arguments)["name"] for event in started)

@@ -1,4 +1,4 @@
-"""Whole runs through the public door: what the model is sent, what is written down, how it ends."""
+"""Whole runs through the public API: what the model is sent, which events are recorded, how the run ends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def user(text: str) -> dict[str, Any]:
 
 
 def asked(*wanted: tuple[str, str, str], text: str = "", **more: str) -> dict[str, Any]:
-    """An assistant message that calls: id, name, arguments."""
+    """Return an assistant message with calls, given as id, name and arguments."""
     made = [
         {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
         for call_id, name, arguments in wanted
@@ -48,8 +48,8 @@ def answered(call_id: str, content: str) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def told(events: list[Event]) -> list[str]:
-    """The story in a line per event: its kind, and the fields that decide."""
+def event_lines(events: list[Event]) -> list[str]:
+    """Return one line per event: its kind and its main fields."""
     shown = ("rung", "effort", "trigger", "action", "attempt", "ok", "tool", "status")
     lines: list[str] = []
     for event in events:
@@ -95,7 +95,7 @@ async def test_a_call_and_an_answer():
         {**same, "messages": [SYSTEM, user("What is 2 + 3?")]},
         {**same, "messages": [SYSTEM, user("What is 2 + 3?"), call, answered("call00000", "5")]},
     ]
-    assert told(events) == [
+    assert event_lines(events) == [
         "run_started",
         "requested rung=0 effort=none",
         "replied rung=0",
@@ -110,34 +110,34 @@ async def test_a_call_and_an_answer():
     ]
 
 
-async def test_a_failed_verification_goes_back_to_the_model_which_then_passes(tmp_path: Path):
+async def test_a_failed_verification_is_sent_to_the_model_which_then_passes(tmp_path: Path):
     @tool
-    def mend() -> str:
-        """Mend it."""
+    def fix() -> str:
+        """Fix it."""
         (tmp_path / "flag").touch()
-        return "mended"
+        return "fixed"
 
-    model = ScriptedModel([says("Done."), calls(("mend", {})), says("Now it is.")])
+    model = ScriptedModel([says("Done."), calls(("fix", {})), says("Now it is.")])
     events: list[Event] = []
     verify = Verify(command="echo checking; test -e flag", attempts=3)
 
-    outcome = await Agent(model, tools=[mend], workspace=tmp_path, env=ENV, verify=verify).run(
-        "Mend it.", observe=events.append
+    outcome = await Agent(model, tools=[fix], workspace=tmp_path, env=ENV, verify=verify).run(
+        "Fix it.", observe=events.append
     )
 
-    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed at attempt 2")
+    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed on attempt 2")
     assert model.bodies[2]["messages"] == [
         SYSTEM,
-        user("Mend it."),
+        user("Fix it."),
         {"role": "assistant", "content": "Done."},
         user(
             "Verification failed (attempt 1 of 3).\nCommand: echo checking; test -e flag\nExit code: 1\n"
             "Output:\nchecking"
         ),
-        asked(("call00000", "mend", "{}")),
-        answered("call00000", "mended"),
+        asked(("call00000", "fix", "{}")),
+        answered("call00000", "fixed"),
     ]
-    assert told(events)[3:] == [
+    assert event_lines(events)[3:] == [
         "turn_taken",
         "verify_started attempt=1",
         "verify_ended attempt=1 ok=False",
@@ -148,7 +148,7 @@ async def test_a_failed_verification_goes_back_to_the_model_which_then_passes(tm
         "replied rung=2",
         "effort_switched effort=high",
         "turn_taken",
-        "call_started tool=mend",
+        "call_started tool=fix",
         "call_ended",
         "progressed",
         "requested rung=2 effort=high",
@@ -164,19 +164,19 @@ async def test_a_verification_that_never_passes_ends_the_run_with_its_last_outpu
     model = ScriptedModel([says("Done.")] * 2)
     verify = Verify(command="echo broken; false", attempts=2)
 
-    outcome = await Agent(model, workspace=tmp_path, env=ENV, verify=verify).run("Mend it.")
+    outcome = await Agent(model, workspace=tmp_path, env=ENV, verify=verify).run("Fix it.")
 
     assert (outcome.outcome, outcome.exit_code) == ("verify_failed", 1)
-    assert outcome.reason == "the verification failed 2 times; its last output:\nbroken"
+    assert outcome.reason == "the verification failed on the last attempt (2); its output:\nbroken"
 
 
-async def test_at_the_top_of_the_ladder_the_attempts_that_are_left_are_still_given(tmp_path: Path):
+async def test_the_remaining_verification_attempts_are_used_at_the_top_of_the_ladder(tmp_path: Path):
     model = ScriptedModel([says("Done.")] * 3)
     verify = Verify(command="false", attempts=3)
 
     outcome = await Agent(
         model, workspace=tmp_path, env=ENV, verify=verify, ladder=Ladder(rungs=(Rung(effort="high"),))
-    ).run("Mend it.")
+    ).run("Fix it.")
 
     assert (outcome.outcome, len(model.bodies)) == ("verify_failed", 3)
 
@@ -188,7 +188,7 @@ async def test_at_the_top_of_the_ladder_the_attempts_that_are_left_are_still_giv
         (None, {"cached_tokens": 0, "prefilled_tokens": 1_000, "source": "estimate"}),
     ],
 )
-async def test_a_switch_of_effort_is_asked_for_with_its_sampling_and_its_cost_is_told(
+async def test_an_effort_switch_changes_the_sampling_and_its_cost_is_recorded(
     cached: int | None, expected: dict[str, Any]
 ):
     usage = Usage(prompt_tokens=1_000, completion_tokens=4, cached_tokens=cached)
@@ -207,12 +207,12 @@ async def test_a_switch_of_effort_is_asked_for_with_its_sampling_and_its_cost_is
     ]
 
 
-async def test_a_fresh_context_tells_what_was_tried_and_puts_the_workspace_back(tmp_path: Path):
+async def test_a_fresh_context_summarizes_what_was_tried_and_restores_the_workspace(tmp_path: Path):
     (tmp_path / "keep.txt").write_text("original")
 
     @tool
     def spoil(how: str) -> str:
-        """Spoil the workspace."""
+        """Change the workspace."""
         (tmp_path / "keep.txt").write_text(how)
         (tmp_path / "new.txt").write_text(how)
         return f"spoilt by {how}"
@@ -238,7 +238,7 @@ async def test_a_fresh_context_tells_what_was_tried_and_puts_the_workspace_back(
     assert [event.restored for event in renewed] == [("keep.txt", "new.txt")]
 
 
-async def test_a_workspace_that_cannot_be_put_back_ends_the_run(tmp_path: Path):
+async def test_a_workspace_that_cannot_be_restored_ends_the_run(tmp_path: Path):
     work = tmp_path / "work"
     work.mkdir()
 
@@ -254,7 +254,7 @@ async def test_a_workspace_that_cannot_be_put_back_ends_the_run(tmp_path: Path):
 
     assert (outcome.outcome, outcome.reason) == (
         "error",
-        f"the workspace cannot be put back: The workspace '{work}' cannot be used: No such file or directory. "
+        f"the workspace cannot be restored: The workspace '{work}' cannot be used: No such file or directory. "
         "Create it, or use another folder.",
     )
 
@@ -268,7 +268,7 @@ class Sum(BaseModel):
     value: int
 
 
-async def test_a_structured_result_comes_by_a_call_and_text_alone_is_answered_with_a_forced_one():
+async def test_a_structured_result_comes_from_a_call_which_is_forced_after_a_text_answer():
     model = ScriptedModel([says("It is 5."), calls(("final_result", {"value": 5}))])
 
     outcome = await Agent(model, result=Sum).run("What is 2 + 3?")
@@ -284,7 +284,7 @@ async def test_a_structured_result_comes_by_a_call_and_text_alone_is_answered_wi
     ]
 
 
-async def test_a_result_of_the_wrong_form_is_asked_for_again_and_never_taken():
+async def test_a_result_that_does_not_match_the_schema_is_re_asked_and_never_accepted():
     model = ScriptedModel([calls(("final_result", {"value": "five"})), calls(("final_result", {"value": 5}))])
 
     outcome = await Agent(model, result=Sum).run("What is 2 + 3?")
@@ -295,7 +295,7 @@ async def test_a_result_of_the_wrong_form_is_asked_for_again_and_never_taken():
 # Several calls in one reply.
 
 
-async def test_calls_run_together_exclusive_ones_alone_and_results_keep_the_order_of_the_calls():
+async def test_calls_run_concurrently_exclusive_ones_alone_and_results_keep_the_call_order():
     running: list[str] = []
     log: list[str] = []
 
@@ -309,7 +309,7 @@ async def test_calls_run_together_exclusive_ones_alone_and_results_keep_the_orde
 
     @tool(read_only=True)
     async def together(name: str, ticks: int) -> str:
-        """Run beside others."""
+        """Run concurrently with other calls."""
         return await _work(name, ticks)
 
     @tool(exclusive=True)
@@ -332,17 +332,17 @@ async def test_calls_run_together_exclusive_ones_alone_and_results_keep_the_orde
     assert [message["content"] for message in model.bodies[1]["messages"][3:]] == ["a", "b", "c", "d", "e"]
 
 
-async def test_twin_calls_of_one_reply_are_run_once():
+async def test_duplicate_calls_in_one_reply_are_executed_once():
     done: list[str] = []
 
     @tool
     def note(text: str) -> str:
-        """Write down."""
+        """Write a note."""
         done.append(text)
         return f"noted {text}"
 
-    twins = calls(("note", '{"text": "x"}'), ("note", '{ "text":"x" }'), ("note", '{"text": "y"}'))
-    model = ScriptedModel([twins, says("Done.")])
+    duplicates = calls(("note", '{"text": "x"}'), ("note", '{ "text":"x" }'), ("note", '{"text": "y"}'))
+    model = ScriptedModel([duplicates, says("Done.")])
 
     await Agent(model, tools=[note]).run("Go.")
 
@@ -367,11 +367,11 @@ async def test_the_same_call_with_the_same_result_gets_a_note():
     ]
 
 
-# What tools are given.
+# What tools receive.
 
 
 class Counter:
-    """Some state of the user's."""
+    """State of the application."""
 
     number = 0
 
@@ -394,13 +394,13 @@ async def test_tools_get_the_state_the_workspace_and_the_environment(tmp_path: P
     ]
 
 
-def test_run_sync_is_run_for_those_without_a_loop():
+def test_run_sync_works_without_an_event_loop():
     model = ScriptedModel([says("Yes.")])
 
     assert Agent(model).run_sync("Well?").answer == "Yes."
 
 
-async def test_two_runs_of_one_agent_at_once_do_not_mix():
+async def test_two_concurrent_runs_of_one_agent_do_not_mix():
     def play(request: Any) -> Reply:
         task = json.loads(request.messages[1])["content"]
         done = len([message for message in request.messages if b'"role":"tool"' in message])
@@ -408,7 +408,7 @@ async def test_two_runs_of_one_agent_at_once_do_not_mix():
 
     @tool
     async def echo(text: str) -> str:
-        """Say it again, later."""
+        """Return the text after a moment."""
         await asyncio.sleep(0.001)
         return text
 
@@ -422,10 +422,10 @@ async def test_two_runs_of_one_agent_at_once_do_not_mix():
         assert results == [f"{task}{number}" for number in range(5)]
 
 
-# Families of models.
+# Model families.
 
 
-async def test_a_generic_model_is_never_sent_an_effort_and_never_gets_its_reasoning_back():
+async def test_a_generic_model_is_sent_neither_an_effort_nor_its_reasoning():
     bad = calls(("add", '{"a": "one", "b": 2}'), reasoning="Hm.")
     model = ScriptedModel([bad, bad, calls(("add", {"a": 1, "b": 2}), reasoning="Hm."), says("3")], profile=GENERIC)
 
@@ -437,10 +437,10 @@ async def test_a_generic_model_is_never_sent_an_effort_and_never_gets_its_reason
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
-async def test_a_mistral_model_gets_its_reasoning_back_under_the_name_it_came_with(field: str):
+async def test_a_mistral_model_gets_its_reasoning_back_in_the_field_it_came_in(field: str):
     call = RawCall(name="add", arguments='{"a": 1, "b": 2}')
-    thought = Reply(reasoning="Hm.", tool_calls=(call,), finish_reason="tool_calls", extra={"reasoning_field": field})
-    model = ScriptedModel([thought, says("3")])
+    reply = Reply(reasoning="Hm.", tool_calls=(call,), finish_reason="tool_calls", extra={"reasoning_field": field})
+    model = ScriptedModel([reply, says("3")])
 
     await Agent(model, tools=[add]).run("Go.")
 
@@ -453,7 +453,7 @@ BAD = calls(("add", '{"a": "one", "b": 2}'))
 REFUSED = EndpointRejected("tool_choice is not supported", url="http://x/v1", status=400)
 
 
-async def test_a_broken_call_is_asked_for_again_and_never_enters_the_history():
+async def test_an_invalid_call_is_re_asked_and_never_enters_the_history():
     model = ScriptedModel([BAD, calls(("add", {"a": 1, "b": 2})), says("3")])
     events: list[Event] = []
 
@@ -467,35 +467,35 @@ async def test_a_broken_call_is_asked_for_again_and_never_enters_the_history():
         asked(("call00000", "add", '{"a": 1, "b": 2}')),
         answered("call00000", "3"),
     ]
-    assert told(events)[3:6] == [
+    assert event_lines(events)[3:6] == [
         "triggered trigger=invalid_call action=reask",
         "requested rung=0 effort=none",
         "replied rung=0",
     ]
 
 
-async def test_where_a_named_tool_choice_is_refused_the_text_is_held_to_the_schema_instead():
+async def test_if_a_named_tool_choice_is_refused_the_text_is_constrained_to_the_schema():
     model = ScriptedModel([BAD, REFUSED, says('{"a": 1, "b": 2}'), says("3")])
 
     outcome = await Agent(model, tools=[add]).run("Go.")
 
     assert outcome.outcome == "finished"
-    held = model.bodies[2]
-    assert (held["tool_choice"], held["structured_outputs"]) == ("none", {"json": add.parameters})
-    assert held["messages"] == model.bodies[0]["messages"]
+    constrained = model.bodies[2]
+    assert (constrained["tool_choice"], constrained["structured_outputs"]) == ("none", {"json": add.parameters})
+    assert constrained["messages"] == model.bodies[0]["messages"]
     assert model.bodies[3]["messages"][3] == answered("call00000", "3")
 
 
-async def test_a_server_that_refuses_every_constraint_is_gone_on_with_by_feedback():
-    """The run once ended as an error, because of a request that only we wanted."""
+async def test_if_the_server_refuses_every_constraint_an_invalid_call_gets_feedback():
+    """The run once ended as an error because of the refused re-ask."""
     model = ScriptedModel([BAD, REFUSED, REFUSED, calls(("add", {"a": 1, "b": 2})), says("3")])
 
     outcome = await Agent(model, tools=[add]).run("Go.")
 
     assert (outcome.outcome, outcome.answer) == ("finished", "3")
     assert outcome.notices == (
-        "The server takes no request that holds the reply to a tool's schema, so a broken call is only answered, not "
-        "asked for again: http://x/v1 refused the request with HTTP 400: tool_choice is not supported",
+        "The server cannot constrain a reply to a tool's schema, so an invalid call gets feedback but no constrained "
+        "re-ask: http://x/v1 refused the request with HTTP 400: tool_choice is not supported",
     )
     assert model.bodies[3]["messages"][3] == answered(
         "call00000",
@@ -504,18 +504,18 @@ async def test_a_server_that_refuses_every_constraint_is_gone_on_with_by_feedbac
     )
 
 
-# Time, and Ctrl-C.
+# Time limit and Ctrl-C.
 
 
-async def test_the_time_of_a_run_ends_a_request_that_hangs():
+async def test_the_time_limit_of_a_run_ends_a_hanging_request():
     with ScriptedServer([stall()]) as server:
         outcome = await Agent(Endpoint(server.url), limits=Limits(wall_s=0.2)).run("Well?")
 
-    assert (outcome.outcome, outcome.reason) == ("budget", "the limit wall_s = 0.2 ran out during a request")
+    assert (outcome.outcome, outcome.reason) == ("budget", "the limit wall_s = 0.2 was reached during a request")
 
 
 async def interrupted(agent: Agent, prompt: str, *, at: str) -> list[Event]:
-    """Cancel the run in the middle of something, as Ctrl-C does, and return what its journal holds."""
+    """Cancel the run after the first event of kind `at`, as Ctrl-C does, and return the events in its journal."""
     reached = asyncio.Event()
     running = asyncio.create_task(agent.run(prompt, observe=lambda event: reached.set() if event.kind == at else None))
     await reached.wait()
@@ -530,35 +530,35 @@ async def interrupted(agent: Agent, prompt: str, *, at: str) -> list[Event]:
 def hanging() -> Tool:
     @tool
     async def hang() -> None:
-        """Take for ever."""
+        """Never return."""
         await asyncio.sleep(3_600)
 
     return hang
 
 
-async def test_ctrl_c_in_the_middle_of_a_call_ends_the_journal_whole(tmp_path: Path):
+async def test_ctrl_c_during_a_call_leaves_a_complete_journal(tmp_path: Path):
     agent = Agent(ScriptedModel([calls(("hang", {}))]), tools=[hanging()], runs=tmp_path)
 
     events = await interrupted(agent, "Go.", at="call_started")
 
-    assert told(events)[-2:] == ["call_started tool=hang", "run_ended status=interrupted"]
+    assert event_lines(events)[-2:] == ["call_started tool=hang", "run_ended status=interrupted"]
     assert getattr(events[-1], "reason", "") == "the run was interrupted"
 
 
-async def test_ctrl_c_in_the_middle_of_a_verification_ends_the_journal_whole(tmp_path: Path):
+async def test_ctrl_c_during_a_verification_leaves_a_complete_journal(tmp_path: Path):
     verify = Verify(command="sleep 1000")
     agent = Agent(ScriptedModel([says("Done.")]), runs=tmp_path, verify=verify, env=ENV)
 
     events = await interrupted(agent, "Go.", at="verify_started")
 
-    assert told(events)[-2:] == ["verify_started attempt=1", "run_ended status=interrupted"]
+    assert event_lines(events)[-2:] == ["verify_started attempt=1", "run_ended status=interrupted"]
 
 
-async def test_ctrl_c_in_the_middle_of_a_request_ends_the_journal_whole(tmp_path: Path):
+async def test_ctrl_c_during_a_request_leaves_a_complete_journal(tmp_path: Path):
     with ScriptedServer([stall()]) as server:
         events = await interrupted(Agent(Endpoint(server.url), runs=tmp_path), "Go.", at="requested")
 
-    assert told(events)[-2:] == ["requested rung=0 effort=None", "run_ended status=interrupted"]
+    assert event_lines(events)[-2:] == ["requested rung=0 effort=None", "run_ended status=interrupted"]
 
 
 # Limits.
@@ -589,7 +589,7 @@ async def test_every_limit_ends_the_run_before_more_is_spent(limits: Limits, req
     assert outcome.reason == f"{reason}, or set it to null."
 
 
-async def test_the_last_call_that_a_limit_allows_is_still_answered():
+async def test_the_model_still_answers_after_the_last_call_that_a_limit_allows():
     model = ScriptedModel([calls(("add", {"a": 1, "b": 2})), says("3")])
 
     outcome = await Agent(model, tools=[add], limits=Limits(tool_calls=1)).run("Go.")
@@ -597,9 +597,9 @@ async def test_the_last_call_that_a_limit_allows_is_still_answered():
     assert (outcome.outcome, outcome.usage.tool_calls) == ("finished", 1)
 
 
-async def test_a_cut_reply_gets_four_times_the_room():
-    cut = calls(("add", {}), finish_reason="length")
-    model = ScriptedModel([cut, cut, says("3")], window_tokens=None)
+async def test_max_tokens_is_multiplied_by_four_after_a_truncated_reply():
+    truncated = calls(("add", {}), finish_reason="length")
+    model = ScriptedModel([truncated, truncated, says("3")], window_tokens=None)
     ladder = Ladder(triggers={})
 
     await Agent(model, tools=[add], ladder=ladder).run("Go.")
@@ -608,7 +608,7 @@ async def test_a_cut_reply_gets_four_times_the_room():
     assert [len(body["messages"]) for body in model.bodies] == [2, 2, 2]
 
 
-async def test_a_reply_gets_no_more_room_than_the_budget_leaves():
+async def test_max_tokens_is_limited_to_what_the_budget_leaves():
     usage = Usage(prompt_tokens=100, completion_tokens=20)
     model = ScriptedModel([calls(("add", {"a": 1, "b": 2}), usage=usage), says("3", usage=usage)])
 
@@ -617,8 +617,8 @@ async def test_a_reply_gets_no_more_room_than_the_budget_leaves():
     assert [body["max_tokens"] for body in model.bodies] == [300, 280]
 
 
-async def test_the_same_call_after_a_failed_verification_is_no_repetition(tmp_path: Path) -> None:
-    """It is an answer to the verdict, and gets no note that it will not change anything."""
+async def test_the_same_call_after_a_failed_verification_does_not_count_as_repeated(tmp_path: Path) -> None:
+    """It is a reaction to the verification, so its result carries no note about repetition."""
     (tmp_path / "w").mkdir()
 
     @tool

@@ -1,4 +1,4 @@
-"""Every way in which a server fails, over real HTTP: the run outlasts what passes, and says what does not."""
+"""Every kind of server failure, over real HTTP: runs survive temporary failures and report permanent ones."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Ran:
         return [event.reason for event in self.events if isinstance(event, Retried)]
 
 
-def goes_on(received: Received) -> Answer:
-    """Ask for the sum, then say it; what is answered depends on the request only, however often it is sent."""
+def answers_correctly(received: Received) -> Answer:
+    """Call `add`, then answer; the answer depends only on the request, however often it is sent."""
     last = received.json["messages"][-1]
     return REPLY if last["role"] == "tool" else calls(("add", {"a": 3, "b": 4}))
 
@@ -55,7 +55,7 @@ async def run(
         return a + b
 
     http_client = openai.DefaultAsyncHttpxClient(verify=False)  # its certificates take 0.1 s to load
-    with ScriptedServer(itertools.chain(answers, itertools.repeat(goes_on)), strict=True) as server:
+    with ScriptedServer(itertools.chain(answers, itertools.repeat(answers_correctly)), strict=True) as server:
         endpoint = Endpoint(
             server.url,
             profile=MISTRAL,
@@ -72,7 +72,7 @@ async def run(
     return Ran(outcome=outcome, added=added, events=events, bodies=server.bodies)
 
 
-PASSING: dict[str, tuple[list[Fault], str]] = {
+TEMPORARY: dict[str, tuple[list[Fault], str]] = {
     "h01_429_retry_after": ([faults.http_error(429, "slow down", headers={"Retry-After": "0"})], "HTTP 429: slow down"),
     "h02_429_no_header": ([faults.http_error(429, "slow down")], "HTTP 429: slow down"),
     "h03_503_once": ([faults.http_error(503, "loading")], "HTTP 503: loading"),
@@ -80,12 +80,15 @@ PASSING: dict[str, tuple[list[Fault], str]] = {
     "h05_reset_before_reply": ([faults.reset()], "No answer from"),
     "h06_cut_mid_body": ([faults.cut(REPLY)], "peer closed connection without sending complete message body"),
     "h06_reset_mid_body": ([faults.reset(REPLY)], "No answer from"),
-    "h09_html_200": ([faults.html()], "not as an OpenAI-compatible server does"),
-    "h10_empty_200": ([faults.raw(b"")], "not as an OpenAI-compatible server does"),
-    "h11_error_object_200": ([faults.raw({"error": {"message": "busy"}})], "not as an OpenAI-compatible server does"),
-    "h13_invalid_json_200": ([faults.raw('{"choices": [')], "not as an OpenAI-compatible server does"),
-    "wrong_content": ([faults.raw({"hello": "world"})], "not as an OpenAI-compatible server does"),
-    "a_list": ([faults.raw(b"[1, 2]")], "not as an OpenAI-compatible server does"),
+    "h09_html_200": ([faults.html()], "did not answer like an OpenAI-compatible server"),
+    "h10_empty_200": ([faults.raw(b"")], "did not answer like an OpenAI-compatible server"),
+    "h11_error_object_200": (
+        [faults.raw({"error": {"message": "busy"}})],
+        "did not answer like an OpenAI-compatible server",
+    ),
+    "h13_invalid_json_200": ([faults.raw('{"choices": [')], "did not answer like an OpenAI-compatible server"),
+    "wrong_content": ([faults.raw({"hello": "world"})], "did not answer like an OpenAI-compatible server"),
+    "a_list": ([faults.raw(b"[1, 2]")], "did not answer like an OpenAI-compatible server"),
     "h14_502_html_x4": ([faults.html(502)] * 4, "HTTP 502"),
     "h15_refused_while_it_restarts": ([faults.restart(0.05)], "No answer from"),
     "h16_408_once": ([faults.http_error(408)], "HTTP 408"),
@@ -98,37 +101,37 @@ STREAMED: dict[str, tuple[list[Fault], str]] = {
     "82_cut_between_name_and_arguments": ([faults.cut(calls(("add", {"a": 3, "b": 4})), share=0.5)], "incomplete"),
     "ended_early_but_orderly": (
         [faults.stream({"choices": [{"index": 0, "delta": {"content": "The"}}]}, done=False)],
-        "the stream ended before the reply did",
+        "the stream ended before the reply was complete",
     ),
     "error_in_stream": ([faults.error_in_stream(500, "engine died")], "HTTP 500: engine died"),
-    "broken_chunk": ([faults.stream(b'data: {"choices": [\n\n')], "broken JSON"),
+    "broken_chunk": ([faults.stream(b'data: {"choices": [\n\n')], "invalid JSON"),
     "chunk_without_choices": ([faults.stream({"hello": "world"})], "a chunk without `choices`"),
 }
 
 
-async def check_it_passes(name: str, bad: list[Fault], reason: str, *, stream: bool) -> None:
+async def check_recovery(name: str, bad: list[Fault], reason: str, *, stream: bool) -> None:
     ran = await run(bad, stream=stream)
     assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
     assert len(ran.retries) >= len(bad)
-    assert all(reason in said for said in ran.retries[: len(bad)]), ran.retries
+    assert all(reason in text for text in ran.retries[: len(bad)]), ran.retries
     assert all(body["messages"] == ran.bodies[0]["messages"] for body in ran.bodies[: len(bad) + 1]), name
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("name", PASSING)
-async def test_what_passes_is_waited_for_and_nothing_is_done_twice(name: str, stream: bool) -> None:
-    bad, reason = PASSING[name]
-    await check_it_passes(name, bad, reason, stream=stream)
+@pytest.mark.parametrize("name", TEMPORARY)
+async def test_a_temporary_failure_is_retried_and_no_call_is_executed_twice(name: str, stream: bool) -> None:
+    bad, reason = TEMPORARY[name]
+    await check_recovery(name, bad, reason, stream=stream)
 
 
 @pytest.mark.parametrize("name", STREAMED)
-async def test_a_stream_that_breaks_is_asked_for_again_from_its_start(name: str) -> None:
+async def test_a_broken_stream_is_requested_again_from_the_start(name: str) -> None:
     bad, reason = STREAMED[name]
-    await check_it_passes(name, bad, reason, stream=True)
+    await check_recovery(name, bad, reason, stream=True)
 
 
-FIRST = f"sent nothing for {DEADLINE_S:g} s while we waited for the first byte"
-NEXT = f"sent nothing for {DEADLINE_S:g} s while we waited for the next part of the reply"
+FIRST = f"timed out after {DEADLINE_S:g} s without the first byte"
+NEXT = f"timed out after {DEADLINE_S:g} s without the next part of the reply"
 STALLS: dict[str, tuple[Fault, bool, str]] = {
     "h08_stall_forever_whole": (faults.stall(), False, FIRST),
     "h08_stall_forever_stream": (faults.stall(), True, FIRST),
@@ -142,7 +145,7 @@ STALLS: dict[str, tuple[Fault, bool, str]] = {
 
 
 @pytest.mark.parametrize("name", STALLS)
-async def test_a_server_that_falls_silent_is_given_up_and_asked_again(name: str) -> None:
+async def test_a_stalled_request_times_out_and_is_retried(name: str) -> None:
     bad, stream, reason = STALLS[name]
     deadlines = {"first_byte_timeout_s": DEADLINE_S} if reason == FIRST else {"idle_timeout_s": DEADLINE_S}
     ran = await run([bad], stream=stream, **deadlines)
@@ -150,7 +153,7 @@ async def test_a_server_that_falls_silent_is_given_up_and_asked_again(name: str)
     assert reason in ran.retries[0]
 
 
-async def test_h07_a_slow_reply_is_waited_for() -> None:
+async def test_h07_a_slow_reply_is_not_retried() -> None:
     ran = await run([faults.slow(calls(("add", {"a": 3, "b": 4})), delay_s=0.1)], stream=True)
     assert (ran.outcome.outcome, ran.added, ran.retries) == ("finished", [(3, 4)], [])
 
@@ -159,7 +162,7 @@ TOO_LONG = "This model's maximum context length is 32768 tokens. However, your r
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_h12_a_full_context_begins_anew_with_a_summary(stream: bool) -> None:
+async def test_h12_a_full_context_restarts_with_a_summary(stream: bool) -> None:
     bad = faults.http_error(400, TOO_LONG)
     ran = await run([calls(("add", {"a": 3, "b": 4})), bad, REPLY], stream=stream)
     assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
@@ -178,45 +181,47 @@ async def test_h12_a_context_that_is_full_from_the_start_ends_the_run() -> None:
     assert ran.outcome.reason == "the conversation filled the context window before the task was done (32768 tokens)"
 
 
-OURS: dict[str, Callable[[], Fault]] = {
+CLIENT_ERRORS: dict[str, Callable[[], Fault]] = {
     str(status): lambda status=status: faults.http_error(status, "no") for status in (400, 401, 403, 404, 413, 422)
 }
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("status", OURS)
-async def test_a_refusal_that_will_not_change_is_not_asked_again(status: str, stream: bool) -> None:
-    ran = await run([OURS[status]()], stream=stream)
+@pytest.mark.parametrize("status", CLIENT_ERRORS)
+async def test_a_permanent_refusal_is_not_retried(status: str, stream: bool) -> None:
+    ran = await run([CLIENT_ERRORS[status]()], stream=stream)
     assert (ran.outcome.outcome, ran.added, len(ran.bodies), ran.retries) == ("error", [], 1, [])
     assert ran.outcome.reason.endswith(f"/chat/completions refused the request with HTTP {status}: no")
     assert ran.outcome.exit_code == 2
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_a_server_that_always_answers_500_is_asked_six_times(stream: bool) -> None:
+async def test_a_request_that_always_gets_a_500_is_sent_six_times(stream: bool) -> None:
     ran = await run(itertools.repeat(faults.http_error(500, "oops")), stream=stream)
     assert (ran.outcome.outcome, len(ran.bodies), len(ran.retries)) == ("error", 6, 5)
     assert ran.outcome.reason.endswith("refused the request with HTTP 500: oops")
 
 
 @pytest.mark.parametrize("bad", [faults.http_error(503, "loading"), faults.reset()], ids=["503", "reset"])
-async def test_patience_ends_and_the_run_says_what_it_met_last(bad: Fault) -> None:
+async def test_when_patience_ends_the_run_reports_the_last_failure(bad: Fault) -> None:
     ran = await run(itertools.repeat(bad), stream=True, patience_s=0.1)
     assert (ran.outcome.outcome, ran.added) == ("error", [])
     assert ran.retries
     assert ran.outcome.reason == ran.retries[-1]
 
 
-async def test_a_long_retry_after_is_not_waited_for_when_patience_is_short() -> None:
+async def test_a_retry_after_beyond_patience_is_not_waited_for() -> None:
     ran = await run([faults.http_error(429, "later", headers={"Retry-After": "3600"})], stream=True, patience_s=1.0)
     assert (ran.outcome.outcome, ran.retries) == ("error", [])
     assert ran.outcome.reason.endswith("refused the request with HTTP 429: later")
 
 
-async def test_a_named_choice_that_is_refused_is_replaced_by_the_tools_schema() -> None:
-    broken = calls(("add", {"a": "three", "b": 4}))
-    held = says('{"a": 3, "b": 4}')
-    ran = await run([broken, faults.http_error(400, "tool_choice is not supported"), held, goes_on], stream=True)
+async def test_a_refused_named_tool_choice_is_replaced_by_the_schema_of_the_tool() -> None:
+    invalid = calls(("add", {"a": "three", "b": 4}))
+    constrained = says('{"a": 3, "b": 4}')
+    ran = await run(
+        [invalid, faults.http_error(400, "tool_choice is not supported"), constrained, answers_correctly], stream=True
+    )
     assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
     first, named, schema, _ = ran.bodies
     assert named == {**first, "tool_choice": {"type": "function", "function": {"name": "add"}}}
@@ -224,7 +229,7 @@ async def test_a_named_choice_that_is_refused_is_replaced_by_the_tools_schema() 
     assert schema == {**first, "tool_choice": "none", "structured_outputs": {"json": parameters}}
 
 
-async def test_nobody_at_the_address_is_an_error_before_the_run() -> None:
+async def test_an_unreachable_server_is_an_error_before_the_run() -> None:
     server = ScriptedServer().start()
     server.close()
     with pytest.raises(EndpointUnreachable, match="Is the server up"):

@@ -1,4 +1,4 @@
-"""The state of a run is the sum of its events: what a turn amounts to, what is due, what a resume begins with."""
+"""The state of a run, computed from its events: assessed turns, pending actions, resumed runs."""
 
 from __future__ import annotations
 
@@ -71,9 +71,11 @@ def state_of(*events: Event, ladder: Ladder = LADDER) -> RunState:
     return state
 
 
-def step(number: int, *prints: str, status: ToolStatus = "ok", faults: tuple[Fault, ...] = ()) -> list[Event]:
-    """A turn whose calls ended with these fingerprints."""
-    made = [ToolCall(id=f"call{number:03}{place:02}", name="look", arguments="{}") for place in range(len(prints))]
+def step(number: int, *fingerprints: str, status: ToolStatus = "ok", faults: tuple[Fault, ...] = ()) -> list[Event]:
+    """Return the events of a turn whose calls ended with these fingerprints."""
+    made = [
+        ToolCall(id=f"call{number:03}{place:02}", name="look", arguments="{}") for place in range(len(fingerprints))
+    ]
     ended = [ToolResult(tool_call_id=call.id, name="look", content="x", status=status) for call in made]
     return [
         TurnTaken(
@@ -85,7 +87,7 @@ def step(number: int, *prints: str, status: ToolStatus = "ok", faults: tuple[Fau
         *[CallStarted(step=number, tool_call_id=call.id, tool="look", arguments="{}") for call in made],
         *[
             CallEnded(step=number, result=result, elapsed_s=0.0, fingerprint=fingerprint)
-            for result, fingerprint in zip(ended, prints, strict=True)
+            for result, fingerprint in zip(ended, fingerprints, strict=True)
         ],
     ]
 
@@ -96,7 +98,7 @@ ERROR = RecordFailure(trigger="tool_error", reason="a tool reported an error")
 
 
 @pytest.mark.parametrize(
-    ("events", "due"),
+    ("events", "action"),
     [
         (step(1, "p"), RecordProgress()),
         ([*step(1, "p"), *step(2, "p")], REPEATED),
@@ -118,8 +120,8 @@ ERROR = RecordFailure(trigger="tool_error", reason="a tool reported an error")
         ),
     ],
 )
-def test_what_a_turn_amounts_to(events: list[Event], due: object):
-    assert state_of(*events).pending_action == due
+def test_a_finished_turn_sets_the_pending_action(events: list[Event], action: object):
+    assert state_of(*events).pending_action == action
 
 
 def test_a_turn_is_open_until_every_call_has_its_result():
@@ -139,26 +141,26 @@ def test_a_turn_is_open_until_every_call_has_its_result():
 # From one event of a step to the next.
 
 EMPTY = Rejected(step=1, trigger="empty_reply", tool="", reason="empty", raw="", say="Speak.")
-HEARD = Triggered(step=1, trigger="empty_reply", action="stay", reason="empty")
+STAYED = Triggered(step=1, trigger="empty_reply", action="stay", reason="empty")
 MOVED_UP = Moved(step=1, rung=2, effort="high", switches_effort=True)
 FRESH = Moved(step=1, rung=3, effort="high", switches_effort=False)
 VERIFIED = VerifyEnded(attempt=1, ok=False, exit_code=1, output="x", elapsed_s=0.1, say="It failed.")
 
 
-def test_a_refused_reply_is_owed_to_the_ladder_and_then_to_the_model():
-    assert state_of(EMPTY).pending_action == RecordFailure(trigger="empty_reply", reason="empty", say="Speak.")
-    assert state_of(EMPTY, HEARD).pending_action == SendFeedback(text="Speak.")
-    assert state_of(EMPTY, HEARD, Said(message=UserMessage(content="Speak."))).pending_action is None
+def test_a_rejected_reply_is_reported_to_the_ladder_and_then_to_the_model():
+    assert state_of(EMPTY).pending_action == RecordFailure(trigger="empty_reply", reason="empty", feedback="Speak.")
+    assert state_of(EMPTY, STAYED).pending_action == SendFeedback(text="Speak.")
+    assert state_of(EMPTY, STAYED, Said(message=UserMessage(content="Speak."))).pending_action is None
 
 
-def test_a_climb_is_owed_until_the_run_has_moved():
-    climbing = state_of(EMPTY, HEARD, EMPTY, replace(HEARD, action="climb"))
-    moved = state_of(EMPTY, HEARD, EMPTY, replace(HEARD, action="climb"), MOVED_UP)
+def test_a_climb_is_pending_until_the_rung_has_changed():
+    climbing = state_of(EMPTY, STAYED, EMPTY, replace(STAYED, action="climb"))
+    moved = state_of(EMPTY, STAYED, EMPTY, replace(STAYED, action="climb"), MOVED_UP)
 
     assert isinstance(climbing.pending_action, ChangeRung)
     assert (
         climbing.pending_action.move.to,
-        climbing.pending_action.say,
+        climbing.pending_action.feedback,
         climbing.effort,
         climbing.switch_cost_unknown,
     ) == (
@@ -170,29 +172,29 @@ def test_a_climb_is_owed_until_the_run_has_moved():
     assert (moved.pending_action, moved.switch_cost_unknown) == (SendFeedback(text="Speak."), True)
 
 
-def test_a_fresh_context_is_owed_instead_of_words():
-    climbed = [EMPTY, HEARD, EMPTY, replace(HEARD, action="climb"), MOVED_UP]
-    state = state_of(*climbed, EMPTY, HEARD, EMPTY, replace(HEARD, action="climb"), FRESH)
+def test_a_rung_with_a_fresh_context_renews_the_context_instead_of_sending_feedback():
+    climbed = [EMPTY, STAYED, EMPTY, replace(STAYED, action="climb"), MOVED_UP]
+    state = state_of(*climbed, EMPTY, STAYED, EMPTY, replace(STAYED, action="climb"), FRESH)
 
     assert state.pending_action == RenewContext(reason="empty")
 
 
-def test_at_the_end_of_the_ladder_the_stop_is_owed():
+def test_at_the_end_of_the_ladder_the_run_ends_as_stuck():
     ladder = Ladder(rungs=LADDER.rungs[:1], triggers={"empty_reply": 1})
 
-    assert state_of(EMPTY, replace(HEARD, action="stop"), ladder=ladder).pending_action == EndAsStuck(
+    assert state_of(EMPTY, replace(STAYED, action="stop"), ladder=ladder).pending_action == EndAsStuck(
         trigger="empty_reply", reason="empty"
     )
 
 
-def test_a_verification_is_owed_its_consequence_and_its_text_goes_to_the_model():
+def test_a_verification_is_applied_and_its_feedback_is_sent_to_the_model():
     climb = Triggered(step=1, trigger="verify_failed", action="climb", reason="It failed.")
 
-    assert state_of(VERIFIED).pending_action == ApplyVerification(found=VERIFIED)
+    assert state_of(VERIFIED).pending_action == ApplyVerification(result=VERIFIED)
     assert state_of(VERIFIED, climb, MOVED_UP).pending_action == SendFeedback(text="It failed.")
 
 
-def test_progress_is_owed_to_the_ladder():
+def test_recorded_progress_clears_the_action_and_counts_on_the_ladder():
     assert state_of(*step(1, "p"), Progressed(step=1)).pending_action is None
     assert state_of(*step(1, "p"), Progressed(step=1)).position == Position(good_steps=1)
 
@@ -204,7 +206,7 @@ def replied(*, reask: bool) -> Replied:
     return Replied(step=1, rung=0, reply=Reply(content="x"), max_tokens=9, wire_bytes=9, elapsed_s=0.5, reask=reask)
 
 
-def test_a_reask_stands_beside_the_reply_it_is_to_replace():
+def test_a_reask_reply_is_kept_beside_the_pending_reply():
     state = state_of(replied(reask=False), replied(reask=True))
 
     assert (state.pending_reply, state.reask_reply) == (replied(reask=False), replied(reask=True))
@@ -213,7 +215,7 @@ def test_a_reask_stands_beside_the_reply_it_is_to_replace():
     assert (state.pending_reply, state.reask_reply) == (None, None)
 
 
-# Resumed.
+# Resuming.
 
 
 @pytest.mark.parametrize(
@@ -226,14 +228,14 @@ def test_a_reask_stands_beside_the_reply_it_is_to_replace():
         ("interrupted", Position(counts={"empty_reply": 1})),
     ],
 )
-def test_who_had_given_up_begins_the_ladder_anew(status: Any, position: Position):
+def test_a_resumed_run_that_gave_up_starts_over_on_the_ladder(status: Any, position: Position):
     ended = RunEnded(status=status, reason="", answer="", output=None, spent=Spent(steps=7, wall_s=3.0))
-    state = state_of(EMPTY, HEARD, ended, Resumed(wall_s=3.0, limits=Limits(steps=99)))
+    state = state_of(EMPTY, STAYED, ended, Resumed(wall_s=3.0, limits=Limits(steps=99)))
 
     assert (state.ended, state.position, state.spent, state.limits.steps) == (None, position, ended.spent, 99)
 
 
-async def test_the_state_read_back_is_the_state_that_was(tmp_path: Path):
+async def test_the_state_computed_from_the_journal_equals_the_state_of_the_run(tmp_path: Path):
     @tool
     def look(at: int) -> str:
         """Look."""

@@ -1,4 +1,4 @@
-"""The open calls of a turn get their results: each once, also when the run was cut off among them."""
+"""Execution of the calls of a turn: limits, duplicates, repeated calls and failing observers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ async def triggers(tools: list[Tool], *replies: Any) -> list[str]:
     return [event.trigger for event in events if event.kind == "triggered"]
 
 
-async def test_calls_beyond_the_limit_are_all_left_undone():
+async def test_a_batch_beyond_the_limit_is_not_executed_at_all():
     done: list[int] = []
 
     @tool
     def note(number: int) -> None:
-        """Write down."""
+        """Write a note."""
         done.append(number)
 
     batch = calls(*[("note", {"number": number}) for number in range(3)])
@@ -44,10 +44,10 @@ async def test_calls_beyond_the_limit_are_all_left_undone():
     )
 
 
-async def test_calls_that_are_not_run_do_not_count_for_the_limit():
+async def test_calls_that_are_not_executed_do_not_count_towards_the_limit():
     @tool
     def note(number: int) -> str:
-        """Write down."""
+        """Write a note."""
         return f"noted {number}"
 
     batch = calls(("note", {"number": 1}), ("note", {"number": 1}), ("note", {"number": "x"}))
@@ -57,8 +57,8 @@ async def test_calls_that_are_not_run_do_not_count_for_the_limit():
     assert [status for status, _ in results(outcome)] == ["ok", "duplicate", "invalid"]
 
 
-async def test_two_different_pictures_are_no_repetition():
-    """They were once: only the words of a result were compared."""
+async def test_two_different_images_are_not_a_repetition():
+    """They once counted as one, because only the text of a result was compared."""
     numbers = count()
 
     @tool(read_only=True)
@@ -68,14 +68,14 @@ async def test_two_different_pictures_are_no_repetition():
 
     @tool(read_only=True)
     def stare() -> Image:
-        """See the same again and again."""
+        """Return the same image each time."""
         return Image(data="aGk=", media_type="image/png")
 
     assert await triggers([look, stare], calls(("look", {})), calls(("look", {}))) == []
     assert await triggers([look, stare], calls(("stare", {})), calls(("stare", {}))) == ["repeat"]
 
 
-async def test_a_long_output_is_a_repetition_although_it_is_kept_in_another_file(tmp_path: Path):
+async def test_a_long_output_counts_as_repeated_although_it_is_in_another_file(tmp_path: Path):
     @tool(output_limit_chars=300)
     def talk() -> str:
         """Talk."""
@@ -89,7 +89,7 @@ async def test_a_long_output_is_a_repetition_although_it_is_kept_in_another_file
     assert len(list((tmp_path / ".agent" / "outputs").iterdir())) == 2
 
 
-async def test_a_failing_observer_stops_the_run_and_is_not_hidden_in_a_group():
+async def test_an_observer_error_stops_the_run_and_is_not_wrapped_in_a_group():
     @tool
     async def work() -> str:
         """Work."""

@@ -1,4 +1,4 @@
-"""How a verification runs, ends and reads."""
+"""Verification commands: how they run and end, and the feedback about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def run(command: str, workspace: Path, *, timeout_s: float = 20.0, env: di
 
 
 def ended(pid: int) -> bool:
-    """Say whether a process ends within seconds; being killed takes a moment."""
+    """Return whether a process ends within 10 seconds; a kill takes a moment."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -45,7 +45,7 @@ async def test_any_other_exit_code_fails(tmp_path: Path):
     assert (found.ok, found.exit_code, found.output) == (False, 3, "no")
 
 
-async def test_the_environment_is_the_given_one_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_the_command_gets_only_the_given_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SECRET_TOKEN", "s3cret")
 
     found = await run("echo $SECRET_TOKEN:$GIVEN", tmp_path, env={"GIVEN": "yes"})
@@ -53,11 +53,11 @@ async def test_the_environment_is_the_given_one_and_nothing_else(tmp_path: Path,
     assert found.output == ":yes"
 
 
-async def test_the_command_reads_an_empty_input_and_does_not_hang(tmp_path: Path):
+async def test_the_command_gets_an_empty_stdin_and_does_not_hang(tmp_path: Path):
     assert (await run("cat", tmp_path)).ok
 
 
-async def test_a_command_out_of_time_is_killed_with_all_it_started(tmp_path: Path):
+async def test_a_command_that_times_out_is_killed_with_all_its_processes(tmp_path: Path):
     found = await run("sleep 1000 & echo $!; sleep 1000", tmp_path, timeout_s=0.2)
 
     assert (found.ok, found.exit_code, found.timed_out) == (False, None, True)
@@ -74,7 +74,7 @@ async def test_a_background_child_that_holds_the_output_open_does_not_delay_the_
 
 
 @pytest.mark.parametrize("isolation", ["none", "landlock"])
-async def test_a_background_process_with_a_group_of_its_own_ends_with_the_verification(
+async def test_a_background_process_in_its_own_process_group_ends_with_the_verification(
     tmp_path: Path, isolation: Isolation
 ):
     try:
@@ -89,7 +89,7 @@ async def test_a_background_process_with_a_group_of_its_own_ends_with_the_verifi
     assert ended(int(found.output))
 
 
-async def test_cancelling_kills_the_group(tmp_path: Path):
+async def test_cancellation_kills_the_process_group(tmp_path: Path):
     started = tmp_path / "pid"
     os.mkfifo(started)
     task = asyncio.create_task(run(f"echo $$ > {started}; sleep 1000", tmp_path))
@@ -102,7 +102,7 @@ async def test_cancelling_kills_the_group(tmp_path: Path):
     assert ended(pid)
 
 
-async def test_a_long_output_keeps_its_beginning_and_more_of_its_end(tmp_path: Path):
+async def test_a_long_output_keeps_its_beginning_and_even_more_of_its_end(tmp_path: Path):
     found = await run("echo first; head -c 200000 /dev/zero | tr '\\0' x; echo; echo last", tmp_path)
 
     cut = len("first\n") + 200_000 + len("\nlast\n") - HEAD_BYTES - TAIL_BYTES
@@ -111,7 +111,7 @@ async def test_a_long_output_keeps_its_beginning_and_more_of_its_end(tmp_path: P
     )
 
 
-async def test_output_that_is_no_text_is_shown_all_the_same(tmp_path: Path):
+async def test_invalid_utf_8_in_the_output_is_replaced(tmp_path: Path):
     assert (await run("printf 'a\\377b'", tmp_path)).output == "a\ufffdb"
 
 
@@ -138,13 +138,13 @@ def test_feedback_shows_command_exit_code_and_output():
     )
 
 
-def test_feedback_names_the_signal_and_says_when_nothing_was_printed():
+def test_feedback_names_the_signal_and_an_empty_output():
     assert feedback(failed(exit_code=-11), attempt=2, attempts=3) == (
         "Verification failed (attempt 2 of 3).\nCommand: pytest -q\nExit code: -11 (SIGSEGV)\nOutput:\n(none)"
     )
 
 
-def test_feedback_says_that_time_ran_out():
+def test_feedback_reports_a_timeout():
     late = failed(exit_code=None, timed_out=True, elapsed_s=300.2, output="...")
     assert feedback(late, attempt=3, attempts=3) == (
         "Verification failed (attempt 3 of 3).\nCommand: pytest -q\n"
@@ -152,7 +152,7 @@ def test_feedback_says_that_time_ran_out():
     )
 
 
-def test_feedback_says_that_the_command_did_not_start():
+def test_feedback_reports_a_command_that_did_not_start():
     assert feedback(failed(exit_code=None, output="Why."), attempt=1, attempts=1) == (
         "Verification failed (attempt 1 of 1).\nCommand: pytest -q\nIt did not start.\nOutput:\nWhy."
     )

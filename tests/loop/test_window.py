@@ -1,4 +1,4 @@
-"""The window: how large a prompt is taken to be, what a reply may use of it, and what happens when it is full."""
+"""The context window: estimated prompt sizes, room for replies, and what happens when it is full."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from agent.testing import ScriptedModel, ScriptedServer, calls, says
         (PromptSize(counted_tokens=300, counted_bytes=1_000), 10, 300),
     ],
 )
-def test_what_the_server_counted_is_trusted_and_the_rest_guessed_high(size: PromptSize, wire_bytes: int, expected: int):
+def test_counted_tokens_are_used_and_the_rest_is_estimated_high(size: PromptSize, wire_bytes: int, expected: int):
     assert size.estimate(wire_bytes) == expected
 
 
-def test_the_likely_guess_is_lower():
+def test_the_likely_estimate_is_lower():
     assert PromptSize().estimate(3_000, bytes_per_token=LIKELY_BYTES_PER_TOKEN) == 1_000
 
 
@@ -44,7 +44,7 @@ def test_the_likely_guess_is_lower():
         (40_000, 32_768, 8_192, None, 1),
     ],
 )
-def test_a_reply_gets_what_is_wanted_cut_to_window_and_budget(
+def test_reply_room_is_limited_by_window_and_budget(
     prompt: int, window: int | None, wanted: int, allowed: int | None, room: int
 ):
     assert reply_room(prompt_tokens=prompt, window_tokens=window, wanted=wanted, allowed=allowed) == room
@@ -70,7 +70,7 @@ def test_a_summary_has_one_line_per_call():
     )
 
 
-def test_a_summary_of_nothing_and_of_too_much():
+def test_a_summary_of_no_calls_and_of_too_many():
     assert "\n- nothing was called\nThe workspace is back" in summary([], reason="x", restored=True)
     lines = summary([m for n in range(45) for m in turn(n)], reason="x", restored=True).splitlines()
     assert (lines[2], lines[3], len(lines)) == ("- (5 earlier calls are left out)", '- look {"at": 5} -> ok: fine', 44)
@@ -81,7 +81,7 @@ def test_a_summary_of_nothing_and_of_too_much():
 
 @tool(read_only=True, output_limit_chars=100_000)
 def read(size: int) -> str:
-    """Read much."""
+    """Read a lot."""
     return "word " * (size // 5)
 
 
@@ -106,7 +106,7 @@ async def test_the_server_counts_only_near_the_window():
     assert counted + 8_192 < 32_768
 
 
-async def test_a_reply_gets_what_the_counted_prompt_leaves():
+async def test_reply_room_is_what_the_counted_prompt_leaves():
     script = [calls(("read", {"size": 50_000})), says("Done.")]
     with ScriptedServer(script, window_tokens=16_384) as server:
         await run_on(server)
@@ -115,8 +115,8 @@ async def test_a_reply_gets_what_the_counted_prompt_leaves():
     assert server.bodies[1]["max_tokens"] == 16_384 - counted < 8_192
 
 
-async def test_where_nobody_can_count_a_prompt_that_probably_fits_is_sent():
-    """A run once ended as too long on a guess of two bytes per token, which plain text never needs."""
+async def test_if_the_server_cannot_count_a_prompt_that_probably_fits_is_sent():
+    """A run once ended as too long on an estimate of two bytes per token, which plain text never needs."""
     model = ScriptedModel([says("Done.")], window_tokens=32_768)
 
     outcome = await Agent(model).run("word " * 14_000)
@@ -125,62 +125,62 @@ async def test_where_nobody_can_count_a_prompt_that_probably_fits_is_sent():
     assert 8_000 < model.bodies[0]["max_tokens"] <= 8_192
 
 
-async def test_a_picture_is_not_taken_for_as_many_tokens_as_it_has_bytes():
-    picture = Image(data=base64.b64encode(bytes(300_000)).decode(), media_type="image/png")
+async def test_the_estimate_for_an_image_does_not_depend_on_its_bytes():
+    image = Image(data=base64.b64encode(bytes(300_000)).decode(), media_type="image/png")
     model = ScriptedModel([says("A cat.")], window_tokens=32_768)
 
-    outcome = await Agent(model).run("What is it?", images=[picture])
+    outcome = await Agent(model).run("What is it?", images=[image])
 
     assert (outcome.outcome, model.bodies[0]["max_tokens"]) == ("finished", 8_192)
 
 
-BLIND = EndpointRejected("m is not a multimodal model", url="http://x/v1", status=400)
-PICTURE = Image(data=base64.b64encode(b"png").decode(), media_type="image/png")
+NO_VISION = EndpointRejected("m is not a multimodal model", url="http://x/v1", status=400)
+IMAGE = Image(data=base64.b64encode(b"png").decode(), media_type="image/png")
 
 
-async def test_a_model_that_does_not_see_is_told_so_in_the_place_of_a_tools_picture():
+async def test_a_model_without_vision_gets_a_note_in_place_of_a_tools_image():
     @tool
     def look() -> Image:
         """Look."""
-        return PICTURE
+        return IMAGE
 
-    model = ScriptedModel([calls(("look", {})), BLIND, calls(("look", {})), says("I cannot see it.")])
+    model = ScriptedModel([calls(("look", {})), NO_VISION, calls(("look", {})), says("I cannot see it.")])
     outcome = await Agent(model, tools=[look]).run("What is it?")
 
     assert (outcome.outcome, outcome.steps) == ("finished", 3)
     assert [isinstance(model.bodies[at]["messages"][-1]["content"], list) for at in (1, 2, 3)] == [True, False, False]
-    told = "The pictures returned by look, in order:\n(not shown: this model does not see pictures; go on without them)"
+    note = "Images returned by look, in order:\n(Not shown: you cannot see images. Continue without them.)"
     assert [message["content"] for message in model.bodies[3]["messages"] if message["role"] == "user"][1:] == [
-        told
+        note
     ] * 2
 
 
-async def test_what_is_tried_again_later_is_sent_without_the_picture_too():
+async def test_a_retried_request_is_sent_without_the_image_too():
     @tool
     def look() -> Image:
         """Look."""
-        return PICTURE
+        return IMAGE
 
     busy = EndpointRejected("busy", url="http://x/v1", status=503)
-    model = ScriptedModel([calls(("look", {})), BLIND, busy, says("I cannot see it.")], patience_s=60.0)
+    model = ScriptedModel([calls(("look", {})), NO_VISION, busy, says("I cannot see it.")], patience_s=60.0)
     outcome = await Agent(model, tools=[look]).run("What is it?")
 
     assert outcome.outcome == "finished", outcome.reason
     assert [isinstance(body["messages"][-1]["content"], list) for body in model.bodies[1:]] == [True, False, False]
 
 
-async def test_a_task_with_a_picture_ends_where_the_model_does_not_see():
-    outcome = await Agent(ScriptedModel([BLIND])).run("What is it?", images=[PICTURE])
+async def test_a_task_with_an_image_ends_as_an_error_on_a_model_without_vision():
+    outcome = await Agent(ScriptedModel([NO_VISION])).run("What is it?", images=[IMAGE])
     assert outcome.outcome == "error"
     assert outcome.reason.endswith(
-        "m is not a multimodal model. Ask a model that sees, or take the pictures out of the task"
+        "m is not a multimodal model. Use a model with vision, or remove the images from the task"
     )
 
 
 FULL = EndpointRejected("This model's maximum context length is 2048 tokens.", url="http://x/v1", status=400)
 
 
-async def test_a_full_window_renews_the_context_and_leaves_the_workspace(tmp_path: Path):
+async def test_a_full_window_renews_the_context_and_leaves_the_workspace_unchanged(tmp_path: Path):
     @tool
     def write() -> str:
         """Write."""
@@ -226,7 +226,7 @@ async def test_a_window_that_stays_full_ends_the_run(ladder: Ladder, script: lis
     )
 
 
-async def test_a_prompt_that_cannot_fit_is_not_even_sent():
+async def test_a_prompt_that_cannot_fit_is_not_sent():
     model = ScriptedModel([], window_tokens=2_048)
 
     outcome = await Agent(model).run("word " * 4_000)

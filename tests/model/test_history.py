@@ -1,4 +1,4 @@
-"""Every request of every run is legal: mistral_common judges random runs, and what was sent stays sent."""
+"""Every request of a run is valid: mistral_common validates random runs, and history is append-only."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def tools() -> list[Tool]:
 
     @tool
     def write(path: str, text: str = "") -> str:
-        """Say that it wrote."""
+        """Report what was written."""
         return f"{path}: {len(text)} characters"
 
     @tool(read_only=True)
     def look(count: int = 1) -> list[Image]:
-        """Return pictures."""
+        """Return images."""
         return [PIXEL] * min(max(count, 1), 3)
 
     @tool(exclusive=True)
@@ -63,7 +63,7 @@ def tools() -> list[Tool]:
     return [add, write, look, fail, quiet]
 
 
-# What a model may send, from good to absurd.
+# Replies of a model, from valid to absurd.
 
 NAMES = st.sampled_from(
     [
@@ -239,16 +239,16 @@ def test_no_request_of_any_run_is_refused_by_mistral_common(
     assert outcome.outcome in {"verified", "finished", "verify_failed", "budget", "stuck", "error"}
     for body in model.bodies:
         assert refusal(body) is None
-        judge(body)
+        validate(body)
     check_ids(model.bodies)
     check_prefixes(model, events)
 
 
-def judge(body: Mapping[str, Any]) -> None:
-    """Let mistral_common decide whether the request is legal, and render it with the pocket model's tokenizer."""
+def validate(body: Mapping[str, Any]) -> None:
+    """Validate the request with mistral_common, and render it with the pocket model's tokenizer."""
     request = chat_request(body, with_images=True)
     MistralRequestValidatorV15(mode=ValidationMode.serving).validate_request(request)
-    # The pocket model sees no pictures, so its tokenizer gets the words alone.
+    # The pocket model has no vision, so its tokenizer gets only the text.
     assert tokenizer().encode_chat_completion(chat_request(body, with_images=False)).tokens
 
 
@@ -271,8 +271,8 @@ def tokenizer() -> MistralTokenizer:
 
 
 def check_ids(bodies: Sequence[Mapping[str, Any]]) -> None:
-    """Ids are 9 of [A-Za-z0-9]; one id means one call in the whole run; arguments are objects."""
-    meaning: dict[str, str] = {}
+    """Check that ids are 9 of [A-Za-z0-9] and mean one call in the whole run, and that arguments are objects."""
+    by_id: dict[str, str] = {}
     for body in bodies:
         seen: list[str] = []
         for message in body["messages"]:
@@ -280,14 +280,14 @@ def check_ids(bodies: Sequence[Mapping[str, Any]]) -> None:
                 assert re.fullmatch("[A-Za-z0-9]{9}", call["id"])
                 assert isinstance(json.loads(call["function"]["arguments"]), dict)
                 seen.append(call["id"])
-                assert meaning.setdefault(call["id"], json.dumps(call)) == json.dumps(call)
+                assert by_id.setdefault(call["id"], json.dumps(call)) == json.dumps(call)
         assert len(seen) == len(set(seen))
 
 
 def check_prefixes(model: ScriptedModel, events: Sequence[Event]) -> None:
-    """A request begins with all that the one before it held, unless the context was renewed; a re-ask holds no more.
+    """Check that each request begins with the messages of the one before it, unless the context was renewed.
 
-    A request is sent a second time when the server refused its tool_choice.
+    A re-ask has the same messages. A request is sent a second time if the server refused its tool_choice.
     """
     sent = iter(model.requests)
     before: list[bytes] | None = None
@@ -301,8 +301,12 @@ def check_prefixes(model: ScriptedModel, events: Sequence[Event]) -> None:
             assert not event.reask or now == before
             before = now
             if request.force_tool is not None and _refused(model, request):
-                held = next(sent)
-                assert (list(held.messages), held.force_tool, held.json_schema is not None) == (now, None, True)
+                constrained = next(sent)
+                assert (list(constrained.messages), constrained.force_tool, constrained.json_schema is not None) == (
+                    now,
+                    None,
+                    True,
+                )
     assert next(sent, None) is None
 
 
@@ -311,14 +315,14 @@ def _refused(model: ScriptedModel, request: Any) -> bool:
     return isinstance(answer, EndpointRejected) and answer.status == 400 and "context length" not in answer.reason
 
 
-# The history by itself.
+# History alone.
 
 CALL = ToolCall(id="call00000", name="add", arguments="{}")
 RESULT = ToolResult(tool_call_id="call00000", name="add", content="3")
 TURN = AssistantMessage(tool_calls=(CALL,))
 
 
-def begun(*, replay_reasoning: bool = True) -> History:
+def new_history(*, replay_reasoning: bool = True) -> History:
     history = History(replay_reasoning=replay_reasoning)
     history.add_system("Be good.")
     history.add_user(UserMessage(content="Work."))
@@ -332,16 +336,16 @@ def sent(history: History) -> list[Any]:
 @pytest.mark.parametrize(
     ("number", "expected"), [(0, "call00000"), (61, "call0000z"), (62, "call00010"), (62**5 - 1, "callzzzzz")]
 )
-def test_ids_count_in_nine_characters(number: int, expected: str):
+def test_call_ids_count_in_nine_characters(number: int, expected: str):
     assert call_id(number) == expected
 
 
-def test_pictures_of_results_follow_all_results_in_one_user_message():
+def test_images_of_results_follow_all_results_in_one_user_message():
     first, second = (
         ToolCall(id="call00000", name="look", arguments="{}"),
         ToolCall(id="call00001", name="add", arguments="{}"),
     )
-    history = begun()
+    history = new_history()
     history.add_turn(
         AssistantMessage(tool_calls=(first, second)),
         [
@@ -351,45 +355,45 @@ def test_pictures_of_results_follow_all_results_in_one_user_message():
         reasoning_field="reasoning",
     )
 
-    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL.data}"}}
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL.data}"}}
     assert sent(history)[3:] == [
         {"role": "tool", "tool_call_id": "call00000", "content": "(an image: image/png)"},
         {"role": "tool", "tool_call_id": "call00001", "content": "3"},
         {
             "role": "user",
-            "content": [{"type": "text", "text": "The pictures returned by look, in order:"}, picture, picture],
+            "content": [{"type": "text", "text": "Images returned by look, in order:"}, image, image],
         },
     ]
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
-def test_reasoning_goes_back_under_the_name_it_came_with(field: Any):
-    history = begun()
+def test_reasoning_is_sent_back_in_the_field_it_came_in(field: Any):
+    history = new_history()
     history.add_turn(AssistantMessage(content="Yes.", reasoning="Hm."), [], reasoning_field=field)
 
     assert sent(history)[2] == {"role": "assistant", "content": "Yes.", field: "Hm."}
 
 
-def test_reasoning_is_left_out_where_the_profile_says_so():
-    history = begun(replay_reasoning=False)
+def test_reasoning_is_omitted_if_the_profile_does_not_replay_it():
+    history = new_history(replay_reasoning=False)
     history.add_turn(AssistantMessage(content="Yes.", reasoning="Hm."), [], reasoning_field="reasoning")
 
     assert sent(history)[2] == {"role": "assistant", "content": "Yes."}
 
 
-def test_a_restart_forgets_the_messages_and_keeps_the_ids():
-    history = begun()
+def test_a_restart_removes_the_messages_and_keeps_the_ids_reserved():
+    history = new_history()
     history.add_turn(TURN, [RESULT], reasoning_field="reasoning")
     history.restart()
 
     assert (list(history.messages), list(history.wire), history.wire_bytes) == ([], [], 0)
     history.add_system("Be good.")
-    with pytest.raises(AssertionError, match="ids are unique in their run"):
+    with pytest.raises(AssertionError, match="call ids are unique in a run"):
         history.add_turn(TURN, [RESULT], reasoning_field="reasoning")
 
 
-def test_the_size_is_that_of_all_messages():
-    history = begun()
+def test_wire_bytes_is_the_size_of_all_messages():
+    history = new_history()
 
     assert history.wire_bytes == sum(len(message) for message in history.wire) > 0
     assert list(history.messages) == [SystemMessage(content="Be good."), UserMessage(content="Work.")]
@@ -401,15 +405,15 @@ def test_the_size_is_that_of_all_messages():
         (AssistantMessage(content=" "), [], "an assistant message needs text or calls"),
         (TURN, [], "one result per call, in call order"),
         (AssistantMessage(content="x"), [RESULT], "one result per call, in call order"),
-        (AssistantMessage(tool_calls=(CALL, CALL)), [RESULT, RESULT], "ids are unique in their message"),
+        (AssistantMessage(tool_calls=(CALL, CALL)), [RESULT, RESULT], "call ids are unique in a message"),
         (TURN, [ToolResult(tool_call_id="call00000", name="add", content="")], "a result is never empty"),
     ],
 )
-def test_our_own_mistakes_fail_an_assertion(turn: AssistantMessage, results: list[ToolResult], violated: str):
+def test_an_invalid_turn_fails_an_assertion(turn: AssistantMessage, results: list[ToolResult], violated: str):
     with pytest.raises(AssertionError, match=violated):
-        begun().add_turn(turn, results, reasoning_field="reasoning")
+        new_history().add_turn(turn, results, reasoning_field="reasoning")
 
 
 def test_a_system_message_after_the_start_fails_an_assertion():
-    with pytest.raises(AssertionError, match="a system message stands only at the start"):
-        begun().add_system("Be better.")
+    with pytest.raises(AssertionError, match="a system message is only allowed at the start"):
+        new_history().add_system("Be better.")

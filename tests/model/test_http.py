@@ -1,4 +1,4 @@
-"""One exchange with a server: the bytes sent, the reply read, and every failure as its own error with its text."""
+"""One request to a server: the bytes sent, the decoded reply, and the error and text of every failure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def asked(answer: Answer, *, stream: bool, **settings: Any) -> Reply:
 
 
 async def failed(answer: Answer, *, stream: bool, **settings: Any) -> tuple[EndpointError, str]:
-    """Return the error, and its text with the server's address taken out."""
+    """Return the error, and its text with URL in place of the address."""
     with ScriptedServer([answer]) as server:
         async with opened(server.url, stream=stream, **settings) as connection:
             with pytest.raises(EndpointError) as raised:
@@ -69,7 +69,7 @@ BODY = (
 )
 
 
-async def test_the_body_goes_out_as_the_bytes_that_were_made(respx_mock: respx.MockRouter) -> None:
+async def test_the_body_is_sent_as_the_encoded_bytes(respx_mock: respx.MockRouter) -> None:
     route = respx_mock.post(CHAT).respond(json={"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]})
     async with opened(BASE, stream=False, api_key="secret") as connection:
         assert await connection.ask(REQUEST) == Reply(content="Hi", finish_reason="stop")
@@ -80,22 +80,22 @@ async def test_the_body_goes_out_as_the_bytes_that_were_made(respx_mock: respx.M
     assert route.call_count == 1
 
 
-async def test_a_failure_is_not_tried_again_here(respx_mock: respx.MockRouter) -> None:
+async def test_the_client_never_retries(respx_mock: respx.MockRouter) -> None:
     route = respx_mock.post(CHAT).respond(503)
     async with opened(BASE, stream=False) as connection:
         with pytest.raises(EndpointRejected):
             await connection.ask(REQUEST)
-    assert route.call_count == 1, "retry.py alone does that"
+    assert route.call_count == 1, "only retry.py retries"
 
 
-async def test_a_client_that_was_given_stays_open() -> None:
+async def test_a_client_of_the_caller_stays_open() -> None:
     async with httpx.AsyncClient(verify=False) as http_client:
         async with connect(Endpoint(BASE, http_client=http_client)):
             pass
         assert not http_client.is_closed
 
 
-async def test_a_client_of_our_own_is_closed() -> None:
+async def test_a_default_client_is_closed() -> None:
     async with connect(Endpoint(BASE)) as connection:
         pass
     assert connection.client.is_closed()
@@ -112,7 +112,7 @@ REPLIES = {
 
 
 @pytest.mark.parametrize("name", REPLIES)
-async def test_a_streamed_reply_is_the_same_as_a_whole_one(name: str) -> None:
+async def test_a_streamed_reply_equals_a_complete_one(name: str) -> None:
     whole = await asked(REPLIES[name], stream=False)
     streamed = await asked(REPLIES[name], stream=True)
     assert streamed == whole
@@ -125,7 +125,7 @@ async def test_a_streamed_reply_is_the_same_as_a_whole_one(name: str) -> None:
     )
 
 
-async def test_a_stream_without_finish_reason_counts_when_it_brings_usage() -> None:
+async def test_a_stream_without_finish_reason_is_accepted_if_it_has_usage() -> None:
     chunk = {"choices": [{"index": 0, "delta": {"content": "7"}}]}
     usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
     assert (await asked(faults.stream(chunk, usage), stream=True)).content == "7"
@@ -134,9 +134,9 @@ async def test_a_stream_without_finish_reason_counts_when_it_brings_usage() -> N
 # Failures.
 
 UP = "Is the server up? Check the address, or start one with `agent serve`."
-ODD = "answered, but not as an OpenAI-compatible server does"
-IS_IT = "Is this the address of one, and does it end in /v1?"
-BUSY = "The engine may be overloaded or stuck: look at its log and its /metrics."
+NOT_COMPATIBLE = "did not answer like an OpenAI-compatible server"
+CHECK_URL = "Check that this is the address of such a server, and that it ends in /v1."
+BUSY = "The engine may be overloaded or stuck: check its log and /metrics."
 CUT_BODY = "peer closed connection without sending complete message body"
 ERROR = {"error": {"message": "busy"}}
 
@@ -181,62 +181,62 @@ FAILURES: dict[str, tuple[Answer, bool, type[EndpointError], str]] = {
         faults.stream({"choices": [{"index": 0, "delta": {"content": "7"}}]}),
         True,
         EndpointUnreachable,
-        f"No answer from URL: the stream ended before the reply did. {UP}",
+        f"No answer from URL: the stream ended before the reply was complete. {UP}",
     ),
     "a page": (
         faults.raw("<html>Hello</html>", content_type="text/html"),
         False,
         EndpointUnreadable,
-        f"URL {ODD}: the body is <html>Hello</html> where a JSON object belongs. {IS_IT}",
+        f"URL {NOT_COMPATIBLE}: the body is <html>Hello</html>, not a JSON object. {CHECK_URL}",
     ),
     "a page for a stream": (
         faults.html(),
         True,
         EndpointUnreadable,
-        f"URL {ODD}: a body of type text/html where a stream was asked for. {IS_IT}",
+        f"URL {NOT_COMPATIBLE}: got text/html instead of a stream. {CHECK_URL}",
     ),
     "nothing": (
         faults.raw(b""),
         False,
         EndpointUnreadable,
-        f"URL {ODD}: broken JSON (Expecting value: line 1 column 1 (char 0)). {IS_IT}",
+        f"URL {NOT_COMPATIBLE}: invalid JSON (Expecting value: line 1 column 1 (char 0)). {CHECK_URL}",
     ),
     "an empty stream": (
         faults.stream(),
         True,
         EndpointUnreadable,
-        f"URL {ODD}: a stream without a reply. {IS_IT}",
+        f"URL {NOT_COMPATIBLE}: got a stream without a reply. {CHECK_URL}",
     ),
     "an error object": (
         faults.raw(ERROR),
         False,
         EndpointUnreadable,
-        f"URL {ODD}: an error object: {{'message': 'busy'}}. {IS_IT}",
+        f"URL {NOT_COMPATIBLE}: got an error object: {{'message': 'busy'}}. {CHECK_URL}",
     ),
-    "broken JSON": (
+    "invalid JSON": (
         faults.raw('{"choices": ['),
         False,
         EndpointUnreadable,
-        f"URL {ODD}: broken JSON (Expecting value: line 1 column 14 (char 13)). {IS_IT}",
+        f"URL {NOT_COMPATIBLE}: invalid JSON (Expecting value: line 1 column 14 (char 13)). {CHECK_URL}",
     ),
-    "broken JSON in a stream": (
+    "invalid JSON in a stream": (
         faults.stream(b"data: {\n\n"),
         True,
         EndpointUnreadable,
-        f"URL {ODD}: broken JSON (Expecting property name enclosed in double quotes: "
-        f"line 1 column 2 (char 1)). {IS_IT}",
+        f"URL {NOT_COMPATIBLE}: invalid JSON (Expecting property name enclosed in double quotes: "
+        f"line 1 column 2 (char 1)). {CHECK_URL}",
     ),
 }
 
 
 @pytest.mark.parametrize("name", FAILURES)
-async def test_a_failure_says_what_happened_and_what_to_do(name: str) -> None:
+async def test_the_text_of_a_failure_gives_the_cause_and_the_next_step(name: str) -> None:
     answer, stream, kind, text = FAILURES[name]
-    error, said = await failed(answer, stream=stream)
-    assert (type(error), said) == (kind, text)
+    error, message = await failed(answer, stream=stream)
+    assert (type(error), message) == (kind, text)
 
 
-SILENCES: dict[str, tuple[Answer, bool, str]] = {
+STALLS: dict[str, tuple[Answer, bool, str]] = {
     "nothing at all": (faults.stall(), False, "the first byte"),
     "nothing at all, stream": (faults.stall(), True, "the first byte"),
     "headers only": (faults.stall(says("7"), share=0.0), True, "the first byte"),
@@ -247,15 +247,15 @@ SILENCES: dict[str, tuple[Answer, bool, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", SILENCES)
-async def test_silence_has_a_deadline_whatever_keeps_the_connection_alive(name: str) -> None:
-    answer, stream, phase = SILENCES[name]
+@pytest.mark.parametrize("name", STALLS)
+async def test_a_stall_times_out_even_if_comments_keep_the_connection_alive(name: str) -> None:
+    answer, stream, phase = STALLS[name]
     settings = {"first_byte_timeout_s": 0.2} if phase == "the first byte" else {"idle_timeout_s": 0.1}
-    error, said = await failed(answer, stream=stream, **settings)
+    error, message = await failed(answer, stream=stream, **settings)
     assert type(error) is EndpointTimeout
     waited_s = next(iter(settings.values()))
     assert (error.phase, error.waited_s) == (phase, waited_s)
-    assert said == f"URL sent nothing for {waited_s:g} s while we waited for {phase}. {BUSY}"
+    assert message == f"URL timed out after {waited_s:g} s without {phase}. {BUSY}"
 
 
 async def test_a_refused_connection_names_the_cause() -> None:
@@ -274,64 +274,64 @@ def in_seconds(seconds: float) -> str:
 
 RETRY_AFTER: dict[str, tuple[Callable[[], str], float | None]] = {
     "seconds": (lambda: "7", 7.0),
-    "parts of a second": (lambda: "0.5", 0.5),
-    "below zero": (lambda: "-3", 0.0),
+    "fractional seconds": (lambda: "0.5", 0.5),
+    "negative seconds": (lambda: "-3", 0.0),
     "a date": (lambda: in_seconds(3_600), 3_600.0),
-    "a date gone by": (lambda: in_seconds(-3_600), 0.0),
+    "a past date": (lambda: in_seconds(-3_600), 0.0),
     "words": (lambda: "soon", None),
 }
 
 
 @pytest.mark.parametrize("name", RETRY_AFTER)
-async def test_retry_after_is_read_as_seconds_or_as_a_date(name: str) -> None:
+async def test_retry_after_is_parsed_as_seconds_or_as_a_date(name: str) -> None:
     header, expected = RETRY_AFTER[name]
     error, _ = await failed(faults.http_error(429, headers={"Retry-After": header()}), stream=True)
     assert isinstance(error, EndpointRejected)
     assert error.retry_after_s == (expected if expected is None else pytest.approx(expected, abs=60.0))
 
 
-async def test_the_reason_of_a_refusal_is_one_line_and_cut() -> None:
-    error, said = await failed(faults.http_error(400, "a\nb " + "x" * 2_000), stream=False)
-    assert said == "URL refused the request with HTTP 400: a b " + "x" * 496
+async def test_the_reason_of_a_refusal_is_one_truncated_line() -> None:
+    error, message = await failed(faults.http_error(400, "a\nb " + "x" * 2_000), stream=False)
+    assert message == "URL refused the request with HTTP 400: a b " + "x" * 496
     assert isinstance(error, EndpointRejected)
     assert (error.status, error.retry_after_s) == (400, None)
 
 
-async def test_a_page_as_an_error_is_not_repeated_whole() -> None:
-    _, said = await failed(faults.html(502), stream=False)
-    assert said.startswith("URL refused the request with HTTP 502: ")
-    assert len(said) < 560
+async def test_an_html_error_page_is_truncated() -> None:
+    _, message = await failed(faults.html(502), stream=False)
+    assert message.startswith("URL refused the request with HTTP 502: ")
+    assert len(message) < 560
 
 
-# What is served.
+# The served model.
 
 
-async def test_the_first_model_and_its_window() -> None:
+async def test_the_first_model_and_its_window_are_returned() -> None:
     with ScriptedServer(model="pocket", window_tokens=4_096) as server:
         async with opened(server.url) as connection:
             assert await connection.served() == Served(model="pocket", window_tokens=4_096)
 
 
-async def test_a_server_that_names_no_window() -> None:
+async def test_the_window_is_none_if_the_server_does_not_report_it() -> None:
     with ScriptedServer(window_tokens=None) as server:
         async with opened(server.url) as connection:
             assert await connection.served() == Served(model="scripted", window_tokens=None)
 
 
-async def test_a_window_that_is_no_number_is_none(respx_mock: respx.MockRouter) -> None:
+async def test_the_window_is_none_if_it_is_not_a_number(respx_mock: respx.MockRouter) -> None:
     respx_mock.get(f"{BASE}/models").respond(json={"data": [{"id": "pocket", "max_model_len": "large"}]})
     async with opened(BASE) as connection:
         assert await connection.served() == Served(model="pocket", window_tokens=None)
 
 
-async def test_the_model_that_was_asked_for(respx_mock: respx.MockRouter) -> None:
+async def test_the_requested_model_and_its_window_are_returned(respx_mock: respx.MockRouter) -> None:
     data = [{"id": "big", "max_model_len": 9}, {"id": "lora", "max_model_len": 8}]
     respx_mock.get(f"{BASE}/models").respond(json={"data": data})
     async with opened(BASE, model="lora") as connection:
         assert await connection.served() == Served(model="lora", window_tokens=8)
 
 
-async def test_a_model_that_is_not_served_is_the_callers_mistake() -> None:
+async def test_a_model_that_is_not_served_is_a_config_error() -> None:
     with ScriptedServer(model="pocket") as server:
         async with opened(server.url, model="large") as connection:
             with pytest.raises(ConfigError) as raised:
@@ -347,13 +347,13 @@ async def test_a_list_without_models_is_unreadable(body: object, respx_mock: res
     async with opened(BASE) as connection:
         with pytest.raises(EndpointUnreadable) as raised:
             await connection.served()
-    assert str(raised.value) == (f"{BASE}/models {ODD}: no model in its /models. {IS_IT}")
+    assert str(raised.value) == (f"{BASE}/models {NOT_COMPATIBLE}: it lists no model. {CHECK_URL}")
 
 
-# How long a prompt is.
+# Token counts.
 
 
-async def test_the_tokenizer_route_gets_messages_tools_and_effort() -> None:
+async def test_tokenize_gets_messages_tools_and_effort() -> None:
     with ScriptedServer(window_tokens=4_096) as server:
         async with opened(server.url) as connection:
             counted = await connection.count(REQUEST)
@@ -369,7 +369,7 @@ async def test_the_tokenizer_route_gets_messages_tools_and_effort() -> None:
     }
 
 
-async def test_a_count_without_tools_and_effort() -> None:
+async def test_tokenize_gets_neither_tools_nor_effort_if_there_are_none() -> None:
     with ScriptedServer() as server:
         async with opened(server.url) as connection:
             await connection.count(Request(model="scripted", messages=[USER], tools=b"[]", max_tokens=1))
@@ -377,20 +377,20 @@ async def test_a_count_without_tools_and_effort() -> None:
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-async def test_a_server_without_that_route_cannot_count(status: int, respx_mock: respx.MockRouter) -> None:
+async def test_the_count_is_none_if_the_server_has_no_tokenize_route(status: int, respx_mock: respx.MockRouter) -> None:
     respx_mock.post("http://engine.test:8000/tokenize").respond(status)
     async with opened(BASE) as connection:
         assert await connection.count(REQUEST) is None
 
 
 @pytest.mark.parametrize("body", [[], {}, {"count": 3}, {"tokens": 3}])
-async def test_a_route_that_gives_no_tokens_cannot_count(body: object, respx_mock: respx.MockRouter) -> None:
+async def test_the_count_is_none_if_the_answer_has_no_tokens(body: object, respx_mock: respx.MockRouter) -> None:
     respx_mock.post("http://engine.test:8000/tokenize").respond(json=body)
     async with opened(BASE) as connection:
         assert await connection.count(REQUEST) is None
 
 
-async def test_a_count_that_fails_otherwise_is_an_error(respx_mock: respx.MockRouter) -> None:
+async def test_any_other_failure_of_a_count_is_an_error(respx_mock: respx.MockRouter) -> None:
     respx_mock.post("http://engine.test:8000/tokenize").respond(500)
     async with opened(BASE) as connection:
         with pytest.raises(EndpointRejected):
@@ -398,7 +398,7 @@ async def test_a_count_that_fails_otherwise_is_an_error(respx_mock: respx.MockRo
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "ftp://x/v1", ""])
-def test_an_address_that_is_not_http_is_refused_at_once(url: str) -> None:
+def test_an_address_that_is_not_http_is_rejected(url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         Endpoint(url)
     assert str(raised.value) == (
@@ -406,7 +406,7 @@ def test_an_address_that_is_not_http_is_refused_at_once(url: str) -> None:
     )
 
 
-async def test_an_endpoint_opens_with_the_default_client_and_does_not_show_its_key() -> None:
+async def test_an_endpoint_opens_with_the_default_client_and_hides_its_key() -> None:
     with ScriptedServer(repeat(says("7"))) as server:
         endpoint = Endpoint(f"{server.url}/", api_key="secret")
         async with endpoint.open() as connection:
@@ -417,16 +417,16 @@ async def test_an_endpoint_opens_with_the_default_client_and_does_not_show_its_k
     assert openai.__version__.split(".")[0] >= "3"
 
 
-async def test_a_connection_that_is_not_taken_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.model.http.CONNECT_S", 0.3)
+async def test_a_connection_that_is_not_accepted_is_unreachable_and_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.model.http.CONNECT_TIMEOUT_S", 0.3)
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        for _ in range(4):  # what the kernel takes on its own, and then no more
+        for _ in range(4):  # fill the backlog of the kernel
             client = waiting.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
         async with connect(Endpoint(url, model="m")) as connection:
-            with pytest.raises(EndpointUnreachable, match=r"it took no connection within 0\.3 s"):
+            with pytest.raises(EndpointUnreachable, match=r"it accepted no connection within 0\.3 s"):
                 await connection.served()

@@ -1,4 +1,4 @@
-"""Which family a model belongs to, and what is sent to it."""
+"""The profile of each model family, and its settings."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from agent.model.profiles import GENERIC, MISTRAL, POCKET, Profile, Sampling, na
         ("", GENERIC),
     ],
 )
-def test_the_profile_goes_by_the_name_of_the_model(model: str, profile: Profile):
+def test_the_profile_is_chosen_by_the_model_name(model: str, profile: Profile):
     assert profile_for(model) is profile
 
 
-def test_a_task_names_a_profile():
+def test_a_profile_is_found_by_its_name():
     assert (named_profile("mistral"), named_profile("generic")) == (MISTRAL, GENERIC)
 
 
-def test_mistral_is_sampled_as_its_model_card_says():
+def test_mistral_is_sampled_as_its_model_card_recommends():
     assert MISTRAL.sampling == {
         "none": Sampling(temperature=0.0),
         "high": Sampling(temperature=0.7, top_p=0.95),
@@ -39,7 +39,7 @@ def test_mistral_is_sampled_as_its_model_card_says():
 
 
 @pytest.mark.parametrize("profile", [MISTRAL, GENERIC])
-def test_every_effort_of_a_ladder_has_its_sampling_and_its_room(profile: Profile):
+def test_every_effort_of_a_ladder_has_sampling_and_reply_tokens(profile: Profile):
     efforts = {rung.effort for rung in profile.ladder.rungs}
 
     assert efforts <= profile.sampling.keys()

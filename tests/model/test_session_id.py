@@ -1,4 +1,4 @@
-"""A run tells its name with every request, also after it was resumed, so that a router keeps it on one engine."""
+"""A run sends its name with every request, even after a resume, so that a router keeps it on one engine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_every_request_of_a_run_carries_its_name(tmp_path: Path):
     assert "secret" not in outcome.run
 
 
-async def test_a_resumed_run_keeps_its_name_and_another_run_has_another(tmp_path: Path):
+async def test_a_resumed_run_keeps_its_session_and_another_run_has_another(tmp_path: Path):
     with ScriptedServer([says("One."), says("Two.")]) as server:
         cut_short = await Agent(Endpoint(server.url), limits=Limits(steps=0), runs=tmp_path / "runs").run("Hi.")
         assert cut_short.outcome == "budget"
@@ -51,7 +51,7 @@ async def test_a_resumed_run_keeps_its_name_and_another_run_has_another(tmp_path
 
 
 @pytest.mark.parametrize("session", [None, "20261123-190000-ab12cd"])
-async def test_the_headers_of_a_request_are_these(session: str | None, respx_mock: respx.MockRouter):
+async def test_a_request_has_exactly_these_headers(session: str | None, respx_mock: respx.MockRouter):
     route = respx_mock.post(f"{BASE}/chat/completions").respond(
         json={"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
     )
@@ -60,8 +60,8 @@ async def test_the_headers_of_a_request_are_these(session: str | None, respx_moc
         async with connect(endpoint, session=session) as connection:
             await connection.ask(REQUEST)
     headers = dict(route.calls.last.request.headers)
-    by_the_client = {name for name in headers if name.startswith("x-stainless-")}
-    assert {name: value for name, value in headers.items() if name not in by_the_client | {"user-agent"}} == {
+    client_headers = {name for name in headers if name.startswith("x-stainless-")}
+    assert {name: value for name, value in headers.items() if name not in client_headers | {"user-agent"}} == {
         "host": "engine.test:8000",
         "accept": "application/json",
         "accept-encoding": headers["accept-encoding"],

@@ -1,4 +1,4 @@
-"""Messages to JSON, replies from JSON: whole values, and what a real vLLM sent."""
+"""Encoding messages and decoding replies: whole values, and recorded replies of a real vLLM."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from agent.testing.chunks import completion, events
 
 RECORDED = Path(__file__).parents[1] / "data" / "recorded"
 CALL = ToolCall(id="call00000", name="add", arguments='{"a": 3, "b": 4}')
-PICTURE = Image(data="aGk=", media_type="image/png")
+IMAGE = Image(data="aGk=", media_type="image/png")
 
 MESSAGES: dict[str, tuple[Message, dict[str, Any]]] = {
     "system": (SystemMessage(content="Be brief."), {"role": "system", "content": "Be brief."}),
     "user": (UserMessage(content="Grüße"), {"role": "user", "content": "Grüße"}),
-    "user with a picture": (
-        UserMessage(content="See:", images=(PICTURE,)),
+    "user with an image": (
+        UserMessage(content="See:", images=(IMAGE,)),
         {
             "role": "user",
             "content": [
@@ -66,12 +66,12 @@ MESSAGES: dict[str, tuple[Message, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_a_message_as_json(name: str) -> None:
+def test_a_message_is_encoded_as_json(name: str) -> None:
     message, expected = MESSAGES[name]
     assert json.loads(encode_message(message, reasoning_field="reasoning")) == expected
 
 
-def test_reasoning_goes_back_under_the_name_it_came_by_or_not_at_all() -> None:
+def test_reasoning_is_encoded_in_the_given_field_or_omitted() -> None:
     turn = AssistantMessage(content="7.", reasoning="Add.")
     assert encode_message(turn, reasoning_field="reasoning_content") == (
         b'{"role":"assistant","content":"7.","reasoning_content":"Add."}'
@@ -79,7 +79,7 @@ def test_reasoning_goes_back_under_the_name_it_came_by_or_not_at_all() -> None:
     assert encode_message(turn, reasoning_field=None) == b'{"role":"assistant","content":"7."}'
 
 
-def test_half_a_character_becomes_a_question_mark() -> None:
+def test_a_lone_surrogate_becomes_a_question_mark() -> None:
     assert encode_message(UserMessage(content="a\ud83db"), reasoning_field=None) == b'{"role":"user","content":"a?b"}'
 
 
@@ -87,7 +87,7 @@ USER = b'{"role":"user","content":"Hi"}'
 TOOLS = b'[{"type":"function","function":{"name":"add"}}]'
 
 
-def test_the_least_request() -> None:
+def test_a_minimal_request() -> None:
     request = Request(model="m", messages=[USER], tools=b"[]", max_tokens=9)
     assert request.encode(stream=False) == b'{"model":"m","max_tokens":9,"stream":false,"messages":[%s]}' % USER
 
@@ -110,7 +110,7 @@ def test_a_request_with_everything() -> None:
     ) % (USER, USER, TOOLS)
 
 
-def test_a_schema_is_sent_in_the_field_that_the_server_takes() -> None:
+def test_a_schema_is_sent_in_the_field_that_the_server_supports() -> None:
     request = Request(
         model="m",
         messages=[USER],
@@ -147,12 +147,12 @@ CASES = sorted(path.stem for path in RECORDED.glob("*.json"))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_recorded_stream_is_the_same_reply_as_its_whole_form(name: str) -> None:
+def test_a_recorded_stream_decodes_to_the_same_reply_as_the_complete_body(name: str) -> None:
     whole = decode_reply(json.loads((RECORDED / f"{name}.json").read_text()))
     assert without_ids(assembled(name)) == without_ids(whole)
 
 
-def test_a_recorded_call_after_reasoning() -> None:
+def test_a_recorded_call_after_reasoning_is_decoded() -> None:
     assert without_ids(assembled("tools_named_strict_high")) == Reply(
         reasoning="I need the weather for Paris.",
         tool_calls=(RawCall(name="get_weather", arguments='{"city": "Paris"}'),),
@@ -181,7 +181,7 @@ def fed(*chunks: dict[str, Any]) -> StreamAssembler:
     return assembler
 
 
-def test_what_the_scripted_server_sends_reads_back_as_it_was_both_ways() -> None:
+def test_replies_of_the_scripted_server_survive_a_round_trip_both_ways() -> None:
     body = completion(WHOLE, model="scripted")
     chunks = [json.loads(event.removeprefix(b"data: ")) for event in events(body) if b"[DONE]" not in event]
     assert decode_reply(body) == WHOLE
@@ -197,7 +197,7 @@ def call_delta(index: int | None, arguments: str, **fields: object) -> dict[str,
     return {**({} if index is None else {"index": index}), "function": function, **fields}
 
 
-def test_pieces_of_two_calls_may_come_mixed() -> None:
+def test_chunks_of_two_calls_may_be_interleaved() -> None:
     reply = fed(
         delta(tool_calls=[call_delta(0, "{", id="one", name="add")]),
         delta(tool_calls=[call_delta(1, "{", id="two", name="ping")]),
@@ -210,17 +210,17 @@ def test_pieces_of_two_calls_may_come_mixed() -> None:
     )
 
 
-def test_calls_without_an_index_are_told_apart_by_their_place() -> None:
+def test_calls_without_an_index_are_distinguished_by_their_position() -> None:
     reply = fed(delta(tool_calls=[call_delta(None, "{}", name="add"), call_delta(None, "{}", name="ping")])).reply()
     assert [call.name for call in reply.tool_calls] == ["add", "ping"]
 
 
-def test_a_stream_is_finished_when_the_server_says_why() -> None:
+def test_a_stream_is_finished_once_it_has_a_finish_reason() -> None:
     assert not fed(delta(content="7")).finished
     assert fed(delta(content="7"), delta(finish_reason="stop")).finished
 
 
-def test_odd_fields_are_read_for_what_they_are() -> None:
+def test_unexpected_values_are_ignored() -> None:
     choice = {"finish_reason": "eos", "message": {"content": [{"type": "text", "text": "7"}, {"type": "image"}]}}
     assert decode_reply({"choices": [choice], "usage": {"prompt_tokens": None}}) == Reply(
         content="7", finish_reason="unknown", usage=Usage()
@@ -235,20 +235,20 @@ def test_odd_fields_are_read_for_what_they_are() -> None:
 
 
 UNREADABLE: dict[str, tuple[object, str]] = {
-    "a list": ([1], "the body is [1] where a JSON object belongs"),
-    "a page": ("<html>\n x", "the body is <html> x where a JSON object belongs"),
-    "an error": ({"error": {"message": "busy"}}, "an error object: {'message': 'busy'}"),
-    "no choices": ({"choices": []}, "no `choices` in {'choices': []}"),
-    "no message": ({"choices": [{}]}, "`message` is None where a JSON object belongs"),
+    "a list": ([1], "the body is [1], not a JSON object"),
+    "a page": ("<html>\n x", "the body is <html> x, not a JSON object"),
+    "an error": ({"error": {"message": "busy"}}, "got an error object: {'message': 'busy'}"),
+    "no choices": ({"choices": []}, "got no `choices`: {'choices': []}"),
+    "no message": ({"choices": [{}]}, "`message` is None, not a JSON object"),
     "a call that is text": (
         {"choices": [{"message": {"tool_calls": ["add"]}}]},
-        "a tool call is add where a JSON object belongs",
+        "a tool call is add, not a JSON object",
     ),
 }
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_what_is_no_completion_is_named(name: str) -> None:
+def test_a_body_that_is_not_a_completion_is_an_error(name: str) -> None:
     data, text = UNREADABLE[name]
     with pytest.raises(UnreadableReply) as raised:
         decode_reply(data)
@@ -258,19 +258,19 @@ def test_what_is_no_completion_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("chunks", "text"),
     [
-        ([], "a stream without a reply"),
-        ([{"choices": []}], "a stream without a reply"),
-        ([{"hello": 1}], "a chunk without `choices`: {'hello': 1}"),
-        ([[1]], "a chunk is [1] where a JSON object belongs"),
+        ([], "got a stream without a reply"),
+        ([{"choices": []}], "got a stream without a reply"),
+        ([{"hello": 1}], "got a chunk without `choices`: {'hello': 1}"),
+        ([[1]], "a chunk is [1], not a JSON object"),
     ],
 )
-def test_a_stream_that_is_none_is_named(chunks: list[Any], text: str) -> None:
+def test_an_invalid_stream_is_an_error(chunks: list[Any], text: str) -> None:
     with pytest.raises(UnreadableReply) as raised:
         fed(*chunks).reply()
     assert str(raised.value) == text
 
 
-def test_long_bodies_are_cut_in_the_error() -> None:
+def test_a_long_body_is_truncated_in_the_error() -> None:
     with pytest.raises(UnreadableReply) as raised:
         decode_reply("x" * 1_000)
-    assert str(raised.value) == f"the body is {'x' * 200}... where a JSON object belongs"
+    assert str(raised.value) == f"the body is {'x' * 200}..., not a JSON object"

@@ -327,7 +327,7 @@ REFUSALS = {
     ),
     "prompt_file: no.md\ninputs:\n  images: [a.txt]\n  files: [no.txt]\n": (
         "task.yaml:1: Cannot read 'DIR/no.md': No such file or directory. Check `prompt_file`.\n"
-        "task.yaml:3: 'DIR/a.txt' does not have the name of a picture. Give a .png, .jpg, .gif or .webp file."
+        "task.yaml:3: 'DIR/a.txt' has no image extension. Use a .png, .jpg, .gif or .webp file."
     ),
     "prompt: a\noutput: {schema: {type: strin}}": (
         "task.yaml:2: `output.schema` is not a valid JSON Schema at $.type: 'strin' is not valid under any of the "
