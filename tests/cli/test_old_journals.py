@@ -1,4 +1,4 @@
-"""Journals that earlier versions wrote are read, shown and resumed."""
+"""Journals of earlier versions can be read, shown and resumed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from agent.cli import main
 from agent.testing import ScriptedServer, says
 
-# Recorded on 2026-11-28 with version 0.1.0, at the commit before `agent/` had rooms: two calls, an empty reply, a
-# constrained re-ask, a failed verification, a climb with a fresh context, a repaired call; killed while it waited for
-# the reply to its last request. Names in braces stand for the folders of that machine.
+# Recorded on 2026-11-28 with version 0.1.0, before `agent/` was split into subpackages: two calls, an empty reply, a
+# constrained re-ask, a failed verification, a climb with a fresh context, a repaired call; killed while waiting for the
+# reply to its last request. Names in braces are placeholders for folders of that machine.
 RECORDED = Path(__file__).parents[1] / "data" / "journals" / "before_the_rooms.jsonl"
 
 
 @pytest.fixture
 def run_folder(own_machine: None, tmp_path: Path) -> Path:
-    """Lay the journal and its folders where this machine looks for them."""
+    """Create the journal and its folders where the commands look for them."""
     workspace = tmp_path / "task" / "project"
     folder = tmp_path / "state" / "tramontane" / "runs" / "20261128-150343-921b59"
     for place, text in ((workspace, "    return a + b\n"), (folder / "snapshot", "    return a - b\n")):
@@ -35,7 +35,7 @@ def run_folder(own_machine: None, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_from_before_the_rooms_is_resumed_and_verified(run_folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_of_version_0_1_0_is_resumed_and_verified(run_folder: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer([says("Done: add adds now.")]) as server:
         assert main(["run", "--resume", "last", "--base-url", server.url]) == 0
         (body,) = server.bodies
@@ -48,7 +48,7 @@ def test_a_run_from_before_the_rooms_is_resumed_and_verified(run_folder: Path, c
     assert "verified" in capsys.readouterr().out
 
 
-def test_a_run_from_before_the_rooms_is_listed_shown_and_undone(run_folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_of_version_0_1_0_is_listed_shown_and_diffed(run_folder: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["runs"]) == 0
     assert "unfinished" in capsys.readouterr().out
     assert main(["show", "last"]) == 0

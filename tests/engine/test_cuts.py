@@ -1,4 +1,4 @@
-"""A reply of the real engine that is cut at any length is never executed, whatever the server says of it."""
+"""A reply of the real engine that is truncated at any length is never executed, whatever its finish_reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Attempt:
 
     outcome: Outcome
     executed: list[str]
-    """The cities that the tool was really called with."""
+    """The cities that the tool was called with."""
     model: RecordingModel
     toolbox: Toolbox
     events: list[Event]
@@ -42,7 +42,7 @@ class Attempt:
 async def attempt(
     engine: LiveEngine, folder: Path, *, tokens: int, effort: Effort, choice: Choice, stream: bool, steps: int = 1
 ) -> Attempt:
-    """Run an agent that has `tokens` tokens for its first reply."""
+    """Run an agent with `tokens` tokens for its first reply."""
     executed: list[str] = []
 
     @tool
@@ -51,7 +51,7 @@ async def attempt(
         executed.append(city)
         return "18 C"
 
-    # Exact sampling, so that every cut is one of the same reply.
+    # Exact sampling, so that every reply is a prefix of the same one.
     profile = replace(MISTRAL, reply_tokens={effort: tokens}, sampling={effort: Sampling(temperature=0.0)})
     model = engine.recording_model(stream=stream, profile=profile)
     forced = {"force_tool": "get_weather"} if choice == "named" else {"tool_choice": choice}
@@ -68,24 +68,24 @@ async def attempt(
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("effort", ["none", "high"])
 @pytest.mark.parametrize("choice", ["auto", "required", "named"])
-async def test_a_call_is_executed_only_from_a_reply_that_had_room_to_end(
+async def test_a_call_is_executed_only_if_its_reply_ended_before_max_tokens(
     engine: LiveEngine, tmp_path: Path, choice: Choice, effort: Effort, stream: bool
 ):
-    async def with_room(tokens: int) -> Attempt:
+    async def with_tokens(tokens: int) -> Attempt:
         return await attempt(engine, tmp_path, tokens=tokens, effort=effort, choice=choice, stream=stream)
 
-    whole = await with_room(200)
+    whole = await with_tokens(200)
     assert len(whole.executed) == 1
     usage = whole.model.replies[0].usage
     assert usage is not None
     length = usage.completion_tokens
     assert length > 10
 
-    hidden = 0
-    # Ten at a time: the engine takes eight requests at once, and the rest wait in its queue.
+    unreported = 0
+    # Ten at a time: the engine runs eight requests at once and queues the rest.
     for begin in range(1, length + 1, 10):
         cuts = range(begin, min(begin + 10, length + 1))
-        for cut, one in zip(cuts, await asyncio.gather(*map(with_room, cuts)), strict=True):
+        for cut, one in zip(cuts, await asyncio.gather(*map(with_tokens, cuts)), strict=True):
             (reply,) = one.model.replies
             assert reply.usage is not None
             assert reply.usage.completion_tokens == cut
@@ -93,18 +93,20 @@ async def test_a_call_is_executed_only_from_a_reply_that_had_room_to_end(
             assert one.executed == []
             assert [event.kind for event in one.events][-3:] == ["rejected", "triggered", "run_ended"]
             assert one.outcome.outcome == "budget"
-            hidden += reply.finish_reason != "length"
-    # What makes the rule necessary: under auto without streaming the server calls cut replies whole. At the full
-    # length even the truth is not enough: the last token may or may not have been the end.
-    assert (hidden > 5) == (choice == "auto" and not stream)
+            unreported += reply.finish_reason != "length"
+    # Why finish_reason is not enough: with tool_choice auto and no streaming, the server reports truncated replies as
+    # complete. At the full length nobody can tell: the last token may or may not have been the end.
+    assert (unreported > 5) == (choice == "auto" and not stream)
 
-    room = await with_room(length + 1)
-    assert room.executed == whole.executed
-    assert isinstance(read(room.model.replies[0], room.toolbox, max_tokens=length + 1, window_tokens=8192), Batch)
+    complete = await with_tokens(length + 1)
+    assert complete.executed == whole.executed
+    assert isinstance(
+        read(complete.model.replies[0], complete.toolbox, max_tokens=length + 1, window_tokens=8192), Batch
+    )
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_a_cut_reply_is_asked_again_with_more_room_and_then_executed_once(
+async def test_a_truncated_reply_is_requested_again_with_more_tokens_and_executed_once(
     engine: LiveEngine, tmp_path: Path, stream: bool
 ):
     one = await attempt(engine, tmp_path, tokens=6, effort="none", choice="auto", stream=stream, steps=2)

@@ -1,4 +1,4 @@
-"""Whole runs against the real engine: what an effort switch costs, legal histories, the re-ask, the full window."""
+"""Whole runs against the real engine: the cost of an effort switch, valid histories, the re-ask, the full window."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ SHORT = replace(
     reply_tokens={"none": 200, "high": 200, None: 200},
     sampling={"none": EXACT, "high": EXACT, None: EXACT},
 )
-"""The pocket model may run on without an end. So much is enough for what it says, which is the same each time."""
+"""The pocket model may never end a reply, so limit it; with exact sampling its replies are always the same."""
 
 
 def shared_prefix(before: tuple[int, ...], after: tuple[int, ...], *, block_tokens: int) -> int:
-    """Return how many tokens of `after` a prefix cache that saw `before` can give.
+    """Return how many tokens of `after` are in a prefix cache that holds `before`.
 
     Args:
-        before: an earlier prompt, and what was generated after it.
-        after: the prompt in question.
-        block_tokens: only whole blocks are cached; vLLM's blocks have 16 tokens on CUDA, and 128 on the CPU.
+        before: An earlier prompt, and what was generated after it.
+        after: The prompt to look up.
+        block_tokens: Only whole blocks are cached; vLLM's blocks have 16 tokens on CUDA, and 128 on the CPU.
     """
     same = 0
-    # vLLM computes the last token of every prompt, since its reply begins there: a prompt of 256 tokens that is asked
-    # again finds 128 of them, one of 257 finds 256 (vLLM 0.32, blocks of 128, measured 2026-11-23).
+    # vLLM always computes the last token of a prompt, to start the reply: if a prompt of 256 tokens is sent again, 128
+    # are cached; of 257 tokens, 256 are (vLLM 0.32, blocks of 128, measured 2026-11-23).
     for left, right in zip(before, after[:-1], strict=False):
         if left != right:
             break
@@ -63,7 +63,7 @@ def get_southern_weather(city: Literal["Lima", "Perth"]) -> str:
 
 
 def new_system_prompt() -> str:
-    """Return one that no earlier test has put into the engine's cache."""
+    """Return a system prompt that is not in the engine's cache yet."""
     return f"Run {secrets.token_hex(8)}. {SYSTEM_PROMPT}"
 
 
@@ -85,7 +85,7 @@ async def prompts(model: RecordingModel) -> list[tuple[int, ...]]:
 
 
 def calling(*calls: tuple[str, str], content: str = "", reasoning: str = "") -> Reply:
-    """A reply of calls, whose ids are as bad as they can be."""
+    """Return a reply with calls that all have the same invalid id."""
     return Reply(
         content=content,
         reasoning=reasoning,
@@ -102,12 +102,12 @@ async def test_the_cost_of_an_effort_switch_is_what_the_engine_measured(engine: 
     queries: list[float] = []
     hits: list[float] = []
 
-    def look(request: Request) -> Request:
+    def read_counters(request: Request) -> Request:
         queries.append(engine.metric("vllm:prefix_cache_queries_total"))
         hits.append(engine.metric("vllm:prefix_cache_hits_total"))
         return request
 
-    model.change = look
+    model.change = read_counters
     events: list[Event] = []
     agent = Agent(
         model,
@@ -119,23 +119,23 @@ async def test_the_cost_of_an_effort_switch_is_what_the_engine_measured(engine: 
         workspace=tmp_path,
     )
     await agent.run("Hello", observe=events.append)
-    look(model.requests[-1])  # once more, for what the last request did
+    read_counters(model.requests[-1])  # once more, after the last request
 
     (switch,) = [event for event in events if isinstance(event, EffortSwitched)]
     replied = [event for event in events if isinstance(event, Replied)]
     at = [event.step for event in replied].index(switch.step)
     assert [event.effort for event in events if isinstance(event, Requested)][at - 1 : at + 1] == ["none", "high"]
 
-    # What the journal says is what usage said of that request,
+    # The journal reports the same as the usage of that request,
     usage = replied[at].reply.usage
     assert usage is not None
     assert (switch.effort, switch.source) == ("high", "engine")
     assert (switch.prompt_tokens, switch.cached_tokens) == (usage.prompt_tokens, usage.cached_tokens)
     assert switch.prefilled_tokens == switch.prompt_tokens - switch.cached_tokens
-    # what the engine's own counters did,
+    # the same as the engine's own counters,
     assert queries[at + 1] - queries[at] == switch.prompt_tokens
     assert hits[at + 1] - hits[at] == switch.cached_tokens
-    # and what the two renderings have in common: system prompt and tools, in whole blocks; not the conversation.
+    # and the same as the common prefix of the two prompts: system prompt and tools in whole blocks, no conversation.
     rendered = await prompts(model)
     block = block_tokens(engine)
     assert len(rendered[at]) == switch.prompt_tokens
@@ -147,7 +147,7 @@ async def test_the_cost_of_an_effort_switch_is_what_the_engine_measured(engine: 
     assert "[MODEL_SETTINGS]" not in setting["prompt"]
 
 
-async def test_a_prompt_asked_again_is_cached_in_whole_blocks_without_its_last_token(engine: LiveEngine):
+async def test_a_prompt_sent_again_is_cached_in_whole_blocks_without_its_last_token(engine: LiveEngine):
     block = block_tokens(engine)
     async with engine.endpoint().open() as connection:
         for length in (block + 1, 2 * block, 2 * block + 1):
@@ -168,13 +168,13 @@ async def _of_length(engine: LiveEngine, length: int) -> Request:
     text = secrets.token_hex(8)
     async with engine.endpoint().open() as connection:
         while (counted := await connection.count(request(text))) is not None and len(counted.tokens) < length:
-            text += "\x01" * (length - len(counted.tokens))  # a token each, whatever the vocabulary
+            text += "\x01" * (length - len(counted.tokens))  # one token each in any vocabulary
     assert counted is not None
     assert len(counted.tokens) == length
     return request(text)
 
 
-# 6. Histories that the server takes.
+# 6. Histories that the server accepts.
 
 ODD_REPLIES = (
     calling(("get_weather", '{"town": "Paris"}'), reasoning="I need the weather."),
@@ -191,7 +191,7 @@ ODD_REPLIES = (
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("effort", ["none", "high"])
-async def test_no_history_that_a_run_makes_is_refused(engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool):
+async def test_no_history_of_a_run_is_refused(engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool):
     model = engine.recording_model(answers=ODD_REPLIES, profile=SHORT, stream=stream)
     agent = Agent(
         model,
@@ -203,7 +203,7 @@ async def test_no_history_that_a_run_makes_is_refused(engine: LiveEngine, tmp_pa
     )
     outcome = await agent.run("What is the weather in Paris?")
 
-    # The last request carries all of it, and the real model has answered it.
+    # The last request contains the whole history, and the real model replied to it.
     assert outcome.outcome in {"budget", "verify_failed"}
     assert len(model.requests) == len(ODD_REPLIES) + 1
     results = [message for message in outcome.messages if isinstance(message, ToolResult)]
@@ -219,10 +219,10 @@ async def test_no_history_that_a_run_makes_is_refused(engine: LiveEngine, tmp_pa
 # 7. The constrained re-ask.
 
 
-async def run_with_a_broken_call(
+async def run_with_an_invalid_call(
     engine: LiveEngine, folder: Path, model: RecordingModel, effort: Effort
 ) -> list[Event]:
-    """Let the first reply be a call that its schema forbids, and the next one, constrained, be the model's own."""
+    """Run an agent whose first reply is a call that its schema forbids; the constrained re-ask goes to the model."""
     model.answers = [calling(("get_weather", '{"city": "Paris"}'))]
     events: list[Event] = []
     agent = Agent(
@@ -235,7 +235,7 @@ async def run_with_a_broken_call(
     )
     outcome = await agent.run("What is the weather in Paris?", observe=events.append)
 
-    # The call that was taken is one that the schema allows, and the broken one is nowhere in the history.
+    # The accepted call matches the schema, and the invalid one is not in the history.
     (turn,) = [message for message in outcome.messages if isinstance(message, AssistantMessage)]
     (call,) = turn.tool_calls
     assert call.name == "get_weather"
@@ -246,11 +246,11 @@ async def run_with_a_broken_call(
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("effort", ["none", "high"])
-async def test_a_reask_gives_a_call_that_its_schema_allows_and_reuses_the_whole_prompt(
+async def test_a_reask_returns_a_call_that_matches_its_schema_and_reuses_the_whole_prompt(
     engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool
 ):
     model = engine.recording_model(profile=SHORT, stream=stream)
-    events = await run_with_a_broken_call(engine, tmp_path, model, effort)
+    events = await run_with_an_invalid_call(engine, tmp_path, model, effort)
 
     free, constrained = model.requests
     assert (free.force_tool, constrained.force_tool) == (None, "get_weather")
@@ -264,10 +264,10 @@ async def test_a_reask_gives_a_call_that_its_schema_allows_and_reuses_the_whole_
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("effort", ["none", "high"])
-async def test_where_named_choices_are_refused_the_text_is_held_to_the_schema_of_the_tool(
+async def test_if_named_tool_choices_are_refused_the_text_is_constrained_to_the_schema_of_the_tool(
     engine: LiveEngine, tmp_path: Path, effort: Effort, stream: bool
 ):
-    """No vLLM refuses one, so the refusal is ours; what follows is the real engine's doing."""
+    """No vLLM refuses one, so the test raises the refusal; the reply comes from the real engine."""
 
     def refuse_named(request: Request) -> Request:
         if request.force_tool is not None:
@@ -276,11 +276,11 @@ async def test_where_named_choices_are_refused_the_text_is_held_to_the_schema_of
 
     model = engine.recording_model(profile=SHORT, stream=stream)
     model.change = refuse_named
-    await run_with_a_broken_call(engine, tmp_path, model, effort)
+    await run_with_an_invalid_call(engine, tmp_path, model, effort)
 
-    free, held = model.requests
+    free, constrained = model.requests
     schema = json.dumps(get_southern_weather.parameters).encode()
-    assert held == replace(free, tool_choice="none", json_schema=schema)
+    assert constrained == replace(free, tool_choice="none", json_schema=schema)
     usage = model.replies[1].usage
     assert usage is not None
     assert usage.cached_tokens == usage.prompt_tokens // block_tokens(engine) * block_tokens(engine)
@@ -306,18 +306,18 @@ async def test_a_prompt_that_only_the_server_finds_too_long_ends_as_budget(
         return None
 
     vars(model)["count"] = cannot_count
-    # Each of these is a token of its own, so the estimate of two bytes a token is far too low.
+    # Each character is one token, so the estimate of two bytes per token is far too low.
     outcome = await Agent(model, workspace=tmp_path).run("\x01" * 8300)
     assert (outcome.outcome, outcome.reason) == ("budget", f"{CONTEXT_FULL} (8192 tokens)")
 
 
-async def test_a_conversation_that_fills_the_window_goes_on_in_a_fresh_one(engine: LiveEngine, tmp_path: Path):
+async def test_a_conversation_that_fills_the_window_continues_in_a_fresh_context(engine: LiveEngine, tmp_path: Path):
     @tool
     def get_log(page: int) -> str:
         """Get a page of the log"""
         return " ".join(f"{page}:{line:04x}" for line in range(1200))
 
-    # What it does after the first call, which fills the window, is the model's own affair.
+    # The first call fills the window; after that the model is free.
     model = engine.recording_model(
         answers=[calling(("get_log", '{"page": 1}'))], profile=replace(SHORT, ladder=MISTRAL.ladder)
     )
@@ -336,9 +336,7 @@ async def test_a_conversation_that_fills_the_window_goes_on_in_a_fresh_one(engin
     assert outcome.outcome in {"budget", "finished"}
 
 
-async def test_a_picture_that_a_tool_returns_does_not_end_the_run_of_a_model_that_sees_none(
-    engine: LiveEngine, tmp_path: Path
-):
+async def test_an_image_from_a_tool_does_not_end_the_run_of_a_model_without_vision(engine: LiveEngine, tmp_path: Path):
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
     @tool
@@ -351,5 +349,5 @@ async def test_a_picture_that_a_tool_returns_does_not_end_the_run_of_a_model_tha
     outcome = await agent.run("Look at the screen.")
 
     assert outcome.outcome in {"finished", "budget", "stuck"}, outcome.reason
-    assert (outcome.steps, len(model.requests)) == (2, 2), "the request that was refused is not among them"
-    assert b"this model does not see pictures" in model.requests[1].messages[-1]
+    assert (outcome.steps, len(model.requests)) == (2, 2), "the refused request is not counted"
+    assert b"(Not shown: you cannot see images. Continue without them.)" in model.requests[1].messages[-1]
