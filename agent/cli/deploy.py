@@ -1,4 +1,4 @@
-"""`agent deploy`: writes the files by which other programs run the engines of a plan; the work is in serving."""
+"""Run `agent deploy`: write the files with which other programs run the engines of a plan; serving renders them."""
 
 from __future__ import annotations
 
@@ -21,35 +21,33 @@ _TARGETS = {
     "router": "plain shell scripts, for this machine or one engine on each --node",
     "ray": "a Ray Serve LLM application",
 }
-# As in serving.deploy.Policy; that package is not imported for a help text.
+# Same as serving.deploy.Policy, which is not imported just for the help text.
 _POLICIES = ("sticky_least_loaded", "consistent_hash", "cache_aware", "power_of_two", "round_robin")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent deploy`."""
+    """Add the arguments of `agent deploy`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "Targets:\n" + "\n".join(f"  {name:11} {what}" for name, what in _TARGETS.items())
     parser.add_argument("target", choices=[*_TARGETS], metavar="TARGET", help="What runs the engines; see below.")
     add_plan_arguments(parser)
-    parser.add_argument("--replicas", type=int, metavar="N", help="Engines (default: one for each --node, else 2).")
+    parser.add_argument("--replicas", type=int, metavar="N", help="Number of engines (default: one per --node, or 2).")
     parser.add_argument(
         "--node", action="append", default=[], metavar="NAME", dest="nodes", help="A machine; may be repeated."
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="Where to write (default: ./deploy-TARGET).")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="Output folder (default: ./deploy-TARGET).")
     parser.add_argument("--force", action="store_true", help="Replace files that differ.")
     parser.add_argument("--json", action="store_true", help="Print the files and the next commands as JSON.")
     parser.add_argument(
-        "--api-key-file", type=Path, metavar="FILE", help="Holds the key; its path goes into the files."
+        "--api-key-file", type=Path, metavar="FILE", help="File with the API key; the output contains only its path."
     )
-    parser.add_argument("--hf-token-file", type=Path, metavar="FILE", help="The same for a Hugging Face token.")
+    parser.add_argument("--hf-token-file", type=Path, metavar="FILE", help="The same, for a Hugging Face token.")
     parser.add_argument("--policy", choices=_POLICIES, default=_POLICIES[0], help="How the router chooses an engine.")
-    parser.add_argument("--port", type=int, default=30000, metavar="N", help="Of the router, on 127.0.0.1.")
-    parser.add_argument(
-        "--image", metavar="NAME", help="An engine's image of your own, with mistral_common below 1.13."
-    )
-    parser.add_argument("--router-image", metavar="NAME", help="A router's image of your own.")
+    parser.add_argument("--port", type=int, default=30000, metavar="N", help="Port of the router on 127.0.0.1.")
+    parser.add_argument("--image", metavar="NAME", help="Your own engine image, with mistral_common below 1.13.")
+    parser.add_argument("--router-image", metavar="NAME", help="Your own router image.")
     parser.add_argument("--python", metavar="PATH", help="systemd: an interpreter with vLLM and vllm-router.")
-    parser.add_argument("--served-model-name", metavar="NAME", help="What requests call the model.")
+    parser.add_argument("--served-model-name", metavar="NAME", help="The model's name in requests.")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -85,7 +83,7 @@ def _options(args: argparse.Namespace) -> DeployOptions:
         nodes=tuple(args.nodes),
         router_port=args.port,
         policy=args.policy,
-        # The files are used from another folder than the one we stand in.
+        # Absolute, because the rendered files are used from another folder.
         api_key_file=None if args.api_key_file is None else args.api_key_file.absolute(),
         hf_token_file=None if args.hf_token_file is None else args.hf_token_file.absolute(),
         served_model_name=args.served_model_name,
@@ -94,7 +92,7 @@ def _options(args: argparse.Namespace) -> DeployOptions:
 
 
 def _write(folder: Path, files: Sequence[RenderedFile], *, force: bool) -> None:
-    """Write all files, or none if one of them is there and differs."""
+    """Write all files, or none if one of them exists and differs."""
     from serving import EngineError
     from serving.atomic import write_atomically
 
@@ -102,9 +100,9 @@ def _write(folder: Path, files: Sequence[RenderedFile], *, force: bool) -> None:
     if different and not force:
         names = ", ".join(str(file.path) for file in different)
         raise EngineError(
-            f"Cannot write into {str(folder)!r}: {names} would change.",
+            f"Cannot write to {str(folder)!r}: existing files differ: {names}.",
             cause="",
-            do="Give another folder with -o, or --force to replace what was changed by hand.",
+            do="Choose another folder with -o, or use --force to overwrite these files.",
         )
     for file in files:
         write_atomically(folder / file.path, file.text, mode=file.mode)

@@ -1,4 +1,4 @@
-"""Render files by which other programs run engines: Compose, systemd, Kubernetes, plain scripts, Ray; runs nothing."""
+"""Render the files with which Compose, systemd, Kubernetes, shell scripts or Ray run engines; runs nothing."""
 
 from .records import Deployment, DeployOptions, Policy, RenderedFile, Target
 from .rendering import render

@@ -1,4 +1,4 @@
-"""Render a Docker Compose file: engines and router on one machine; only the router's port leaves the network."""
+"""Render a Docker Compose file: engines and router on one machine, with only the router's port published."""
 
 from pathlib import PurePosixPath
 
@@ -30,7 +30,7 @@ def _head(job: Job) -> list[str]:
     size = job.plan.request.tensor_parallel_size
     return [
         comment(f"{job.plan.request.model.title}: {len(job.replicas)} engine(s) of {size} GPU(s) behind vllm-router."),
-        comment("Needs the compose plugin of Docker and the NVIDIA Container Toolkit."),
+        comment("Needs Docker's compose plugin and the NVIDIA Container Toolkit."),
         "name: tramontane",
         "",
         "x-engine: &engine",
@@ -41,21 +41,21 @@ def _head(job: Job) -> list[str]:
         *items(job.engine.program, indent="    "),
         *flag_items(job.engine.flags, indent="    "),
         *_environment(job),
-        *_secret_names_of_service(job),
+        *_service_secrets(job),
         "  volumes:",
-        comment("Weights that were fetched, and what vLLM compiled, outlive the container.", indent="    "),
+        comment("Keeps downloaded weights and compiled code when the container is removed.", indent="    "),
         f"    - cache:{containers.CACHE}",
         *_mounts(job),
-        comment("NCCL and vLLM's workers speak through shared memory; Docker's own limit is 64 MB.", indent="  "),
+        comment("NCCL and vLLM's workers use shared memory; Docker's default is 64 MB.", indent="  "),
         "  shm_size: 16gb",
-        comment("A wrong setting fails each time: five times is enough.", indent="  "),
+        comment("A wrong setting fails every time, so limit the retries to five.", indent="  "),
         "  restart: on-failure:5",
         "  stop_grace_period: 60s",
         "  healthcheck:",
         '    test: ["CMD", "curl", "-fsS", "http://127.0.0.1:8000/health"]',
         "    interval: 10s",
         "    timeout: 5s",
-        comment("Loading and compiling take minutes to an hour, by disk and network.", indent="    "),
+        comment("Loading and compiling take minutes to an hour, depending on disk and network.", indent="    "),
         "    start_period: 90m",
         "    retries: 3",
         "",
@@ -90,7 +90,7 @@ def _router(job: Job) -> list[str]:
         "    command:",
         *flag_items(job.router, indent="      "),
         "    ports:",
-        comment("The only way in, and from this machine only.", indent="      "),
+        comment("The only published port, reachable from this machine only.", indent="      "),
         f'      - "127.0.0.1:{port}:{port}"',
         "    restart: unless-stopped",
         "    read_only: true",
@@ -119,12 +119,15 @@ def _secret_names(job: Job) -> tuple[str, ...]:
     return tuple(variable.name for variable in containers.secrets(job.engine))
 
 
-def _secret_names_of_service(job: Job) -> list[str]:
+def _service_secrets(job: Job) -> list[str]:
     return ["  secrets:", *(f"    - {name}" for name in _secret_names(job))]
 
 
 def _secrets(job: Job) -> list[str]:
-    lines = [comment("Read at the start; the values stand in no file here and in no container's settings."), "secrets:"]
+    lines = [
+        comment("Read at startup; the values are in none of these files and in no container's settings."),
+        "secrets:",
+    ]
     for variable in containers.secrets(job.engine):
         lines += [
             f"  {variable.name}:",

@@ -1,4 +1,4 @@
-"""Render plain Kubernetes manifests: engines as a StatefulSet, the router as a Deployment; the key as a reference."""
+"""Render plain Kubernetes manifests: engines as a StatefulSet, the router as a Deployment, keys only by reference."""
 
 import math
 from pathlib import PurePosixPath
@@ -14,10 +14,10 @@ from .routing import routing_notes, run_command
 
 ROUTER = "tramontane-router"
 _KEYS = "tramontane"
-"""The object that holds the key."""
+"""Name of the Secret object with the keys."""
 _GIB = 2**30
 _NOTE_ON_IMAGES = (
-    "A cluster pulls images from a registry: push those that were built to yours, and write their names there into "
+    "A cluster pulls images from a registry: push the built images to yours, and set their registry names in "
     "engine.yaml and router.yaml."
 )
 
@@ -37,9 +37,9 @@ def kubernetes(job: Job) -> Deployment:
 def _engine(job: Job) -> str:
     lines = [
         comment(
-            f"{job.plan.request.model.title}: {len(job.replicas)} engine(s), each with a name of its own, by which"
+            f"{job.plan.request.model.title}: {len(job.replicas)} engine(s), each with its own DNS name, which the"
         ),
-        comment("the router finds it. Plain manifests: the router of vLLM's Helm chart is another program."),
+        comment("router uses. Plain manifests, because the router in vLLM's Helm chart is a different program."),
         *_ENGINE_SERVICE.splitlines(),
         "---",
         *_ENGINE_POLICY.splitlines(),
@@ -97,19 +97,19 @@ def _mounts(job: Job) -> list[str]:
 def _volumes(job: Job) -> list[str]:
     lines = [
         "      volumes:",
-        comment("NCCL and vLLM's workers speak through shared memory; a pod has 64 MB of it.", indent="        "),
+        comment("NCCL and vLLM's workers use shared memory; a pod has 64 MB by default.", indent="        "),
         "        - {name: shm, emptyDir: {medium: Memory, sizeLimit: 16Gi}}",
         f"        - {{name: secrets, secret: {{secretName: {_KEYS}, defaultMode: 0400}}}}",
     ]
     for number, folder in enumerate(containers.folders(job.plan)):
         lines += [
-            comment("A folder of the node: it has to be on each node that may run an engine.", indent="        "),
+            comment("A folder on the node: it must exist on every node that may run an engine.", indent="        "),
             f"        - {{name: weights-{number}, hostPath: {{path: {yaml_text(folder)}, type: Directory}}}}",
         ]
     return [
         *lines,
         "  volumeClaimTemplates:",
-        comment("One layout of the weights and what vLLM compiles; it outlives the pod.", indent="    "),
+        comment("One copy of the weights, and vLLM's compiled code; it outlives the pod.", indent="    "),
         "    - metadata: {name: cache}",
         "      spec:",
         "        accessModes: [ReadWriteOnce]",
@@ -122,14 +122,14 @@ def _storage_gib(plan: Plan) -> int:
     weights = request.model.weights[request.weights].total()
     if request.draft is not None:
         weights += request.draft.weights.total()
-    # 20 GiB beside them: tokenizer and configuration, and the compiled code and graphs of vLLM.
+    # Plus 20 GiB for tokenizer, configuration, and vLLM's compiled code and graphs.
     return math.ceil(weights / _GIB) + 20
 
 
 def _router(job: Job) -> str:
     port = job.options.router_port
     lines = [
-        comment("The router. Inside the cluster it asks for no key of its own: the engines do."),
+        comment("The router. Inside the cluster it requires no key itself: the engines do."),
         *_router_service(port),
         "---",
         *_ROUTER_POD.splitlines(),
@@ -184,14 +184,14 @@ apiVersion: v1
 kind: Service
 metadata: {{name: {SERVICE}}}
 spec:
-  # Without an address of its own: it gives each pod a name that lasts.
+  # Headless: it gives each pod a stable DNS name.
   clusterIP: None
   selector: {{app: {SERVICE}}}
   ports:
     - {{name: http, port: {ENGINE_PORT}}}"""
 
 _ENGINE_POLICY = f"""\
-# Only the router reaches the engines (where the cluster's network knows policies).
+# Only the router can reach the engines (if the cluster's network supports policies).
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {{name: {SERVICE}}}
@@ -210,7 +210,7 @@ kind: StatefulSet
 metadata: {{name: {SERVICE}}}
 spec:
   serviceName: {SERVICE}
-  # None waits for another to be ready.
+  # Start all pods at once.
   podManagementPolicy: Parallel"""
 
 _ENGINE_POD = f"""\
@@ -241,7 +241,7 @@ _ENGINE_PROBES = """\
             periodSeconds: 10
             timeoutSeconds: 5
             failureThreshold: 2
-          # 503 when the engine behind the server is dead: then a new start is all that helps.
+          # 503 means that the engine behind the server is dead: only a restart helps.
           livenessProbe:
             httpGet: {path: /health, port: http}
             periodSeconds: 30
@@ -253,7 +253,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {ROUTER}}}
 spec:
-  # One: which session is at which engine is known to one router only.
+  # One replica, because only one router knows which engine serves a session.
   replicas: 1
   selector: {{matchLabels: {{app: {ROUTER}}}}}
   template:
@@ -272,7 +272,7 @@ spec:
             capabilities: {{drop: [ALL]}}"""
 
 _ROUTER_PROBES = """\
-          # The router listens when one engine is up. Its /health fails when one is down, /readiness when all are.
+          # The router listens once one engine is up. /health fails if any engine is down, /readiness if all are.
           startupProbe:
             httpGet: {path: /liveness, port: http}
             periodSeconds: 10

@@ -1,4 +1,4 @@
-"""Write a text so that a shell, YAML or systemd reads back exactly that text; refuses what no line can hold."""
+"""Quote text for shells, YAML and systemd so that it is read back unchanged; refuses control characters."""
 
 import json
 from collections.abc import Iterable
@@ -7,27 +7,27 @@ from ..errors import EngineError
 
 
 def refuse_unprintable(texts: Iterable[str]) -> None:
-    """Let no text with a line break or another control character into a file that is made of lines.
+    """Check that no text contains a line break or another unprintable character.
 
     Raises:
-        EngineError: one has such a character.
+        EngineError: a text contains one.
     """
     for text in texts:
         if not text.isprintable():
             raise EngineError(
-                f"Cannot write {text!r} into a file for another program: it has characters that do not print.",
+                f"Cannot write {text!r} to a file for another program: it contains unprintable characters.",
                 cause="",
                 do="Rename the file or folder, or give another name.",
             )
 
 
 def yaml_text(text: str) -> str:
-    """Quote a printable text for YAML, of which a JSON string is one way to write it."""
+    """Quote printable text for YAML, where a JSON string is valid."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def dollars_doubled(text: str) -> str:
-    """Keep Docker Compose and Kubernetes from putting a variable's value in place of a `$`.
+    """Escape `$` so that Docker Compose and Kubernetes do not expand variables.
 
     Source: compose-spec, 12-interpolation.md; Kubernetes, third_party/forked/golang/expansion. Read 2026-11.
     """
@@ -37,17 +37,17 @@ def dollars_doubled(text: str) -> str:
 def systemd_word(text: str) -> str:
     r"""Quote one argument of an ExecStart= line.
 
-    Source: systemd.service(5), command lines: `%` begins a specifier, `$` a variable, `\` an escape.
+    Source: systemd.service(5), command lines: `%` begins a specifier, `$` a variable, `\` an escape sequence.
     """
     return f'"{systemd_value(text)}"'.replace("$", "$$")
 
 
 def systemd_value(text: str) -> str:
-    """Escape what stands between double quotes in a setting that replaces no variables, such as Environment=."""
+    """Escape text between double quotes in a setting without variable expansion, such as Environment=."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
 
 
 def comment(text: str, *, indent: str = "") -> str:
-    """Write a comment line, for all the formats here begin it with `#`."""
-    # A backslash at the end would continue the line in a shell or a unit.
+    """Format a comment line; all formats here use `#`."""
+    # A trailing backslash would continue the line in a shell or a unit.
     return f"{indent}# {' '.join(text.split())}".rstrip("\\")

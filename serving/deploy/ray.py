@@ -1,4 +1,4 @@
-"""Render a Ray Serve LLM application; Ray places the engines, balances and restarts them by itself."""
+"""Render a Ray Serve LLM application; Ray itself places, balances and restarts the engines."""
 
 import json
 from pathlib import PurePosixPath
@@ -10,11 +10,11 @@ from .routing import run_command
 
 FILE = "serve.yaml"
 _NOTES = (
-    "Ray Serve LLM asks for no key: it listens on 127.0.0.1, and a proxy in front of it has to ask for one.",
-    "Ray leads requests by the beginning of their text and not by X-Session-ID.",
-    "ray[llm] 2.60.0 brings vLLM 0.29.0, an older one than the other targets have.",
+    "Ray Serve LLM requires no key: it listens on 127.0.0.1, and a proxy in front of it must require one.",
+    "Ray routes requests by their prompt prefix, not by X-Session-ID.",
+    "ray[llm] 2.60.0 includes vLLM 0.29.0, an older version than the other targets use.",
 )
-# The address is Ray's, the name is `model_id`.
+# Ray sets the address itself, and the name is in `model_id`.
 _NOT_OF_THE_ENGINE = frozenset({"--host", "--port", "--served-model-name"})
 
 
@@ -23,9 +23,9 @@ def ray(job: Job) -> Deployment:
     request = job.plan.request
     lines = [
         comment(f"{request.model.title}: {len(job.replicas)} engine(s) of {request.tensor_parallel_size} GPU(s)."),
-        comment("Needs on every machine of the Ray cluster:"),
+        comment("On every machine of the Ray cluster, install:"),
         comment("  pip install 'ray[llm]==2.60.0' 'mistral_common[image]>=1.11.6,<1.13'"),
-        comment("Without the second, mistral_common 1.13 comes with it and breaks vLLM's tool parser."),
+        comment("Without the pin, mistral_common 1.13 is installed and breaks vLLM's tool parser."),
         "http_options:",
         "  host: 127.0.0.1",
         f"  port: {job.options.router_port}",
@@ -40,7 +40,7 @@ def ray(job: Job) -> Deployment:
         f"            model_source: {yaml_text(request.model.name)}",
         "          deployment_config:",
         f"            num_replicas: {len(job.replicas)}",
-        comment("A run's next step goes where its beginning is in the cache.", indent="            "),
+        comment("Sends each step of a run to the engine that has its prefix in the cache.", indent="            "),
         "            request_router_config:",
         "              request_router_class: ray.serve.llm.request_router.PrefixCacheAffinityRouter",
         *_environment(job),
@@ -73,13 +73,13 @@ def _environment(job: Job) -> list[str]:
 
 
 def _keyword(flag: Flag) -> str:
-    """Write a flag as the keyword that Ray hands to vLLM: its name in snake case, its value as data."""
+    """Format a flag as the keyword argument that Ray passes to vLLM: name in snake case, value as data."""
     name = flag.words[0].removeprefix("--").replace("-", "_")
     if len(flag.words) == 1:
         return f"{name}: true"
     value = flag.words[1]
     try:
-        # Numbers and objects of a command line are JSON.
+        # Numbers and objects on a command line are JSON.
         json.loads(value)
     except ValueError:
         return f"{name}: {yaml_text(value)}"

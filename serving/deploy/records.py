@@ -1,4 +1,4 @@
-"""Records of a deployment: what is asked for, where its engines run, the files that come of it; renders nothing."""
+"""Define the records of a deployment: options, placement, commands and rendered files; renders nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,35 +9,35 @@ from ..engines.command import EngineCommand, Flag
 
 Target = Literal["compose", "systemd", "kubernetes", "router", "ray"]
 Policy = Literal["sticky_least_loaded", "consistent_hash", "cache_aware", "power_of_two", "round_robin"]
-"""How vllm-router chooses an engine; spelt as its `--policy`."""
+"""How vllm-router chooses an engine; the values of its `--policy`."""
 
 ENGINE_IMAGE = "tramontane-engine:vllm-0.33.0"
 ROUTER_IMAGE = "tramontane-router:0.1.17"
-"""What the rendered Dockerfiles are built as."""
+"""Names of the images built from the rendered Dockerfiles."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeployOptions:
-    """How a deployment is to look; nothing of it changes what fits on one machine."""
+    """Options of a deployment; none of them changes what fits on one machine."""
 
     replicas: int = 2
-    """Engines, each a whole copy of the model."""
+    """Number of engines, each with a full copy of the model."""
     nodes: tuple[str, ...] = ()
-    """Names of the machines, one engine on each. Empty: all on this machine, or where the target's own scheduler
-    puts them."""
+    """Names of the machines, with one engine on each. Empty means all engines run on this machine, or where the
+    target's own scheduler places them."""
     router_port: int = 30000
-    """Where the router listens on 127.0.0.1; the default is vllm-router's own."""
+    """The router's port on 127.0.0.1; the default is that of vllm-router."""
     policy: Policy = "sticky_least_loaded"
     api_key_file: Path | None = None
-    """A file that holds the key and nothing else; on several machines it lies at the same place on each."""
+    """A file with the API key and nothing else; must have the same path on every machine."""
     hf_token_file: Path | None = None
-    """The same for a token of the Hugging Face Hub. None: the weights need none, or are here."""
+    """The same for a Hugging Face Hub token. None means the weights are local or need no token."""
     engine_image: str = ENGINE_IMAGE
     router_image: str = ROUTER_IMAGE
     python: str = "/opt/tramontane/bin/python"
-    """Under systemd: an interpreter that has vLLM, and on the router's machine vllm-router."""
+    """For systemd: an interpreter with vLLM, and on the router's machine with vllm-router."""
     served_model_name: str | None = None
-    """What requests call the model. None: the model's own name."""
+    """The model's name in requests. None means the model's own name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +48,14 @@ class Place:
     """A node's name, or `engine-0` and so on."""
     port: int
     gpus: tuple[int, ...]
-    """Numbers of the GPUs it may use on its machine. Empty: all of them."""
+    """Indices of the GPUs it may use on its machine. Empty means all."""
     url: str
-    """How the router reaches it; without /v1."""
+    """The URL that the router uses; without /v1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replica:
-    """One engine and its place."""
+    """One engine and where it runs."""
 
     place: Place
     command: EngineCommand
@@ -63,7 +63,7 @@ class Replica:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """All that a renderer works from."""
+    """The input of a renderer."""
 
     plan: Plan
     options: DeployOptions
@@ -74,7 +74,7 @@ class Job:
 
     @property
     def engine(self) -> EngineCommand:
-        """The command of the first engine; the others differ from it in their ports only, if at all."""
+        """The command of the first engine; the others differ at most in their ports."""
         return self.replicas[0].command
 
 
@@ -83,17 +83,17 @@ class RenderedFile:
     """One file to write."""
 
     path: PurePosixPath
-    """Below the output folder."""
+    """Relative to the output folder."""
     text: str
     mode: int = 0o644
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What was rendered, and how it is put to use."""
+    """The rendered files and how to use them."""
 
     files: tuple[RenderedFile, ...]
     commands: tuple[str, ...]
-    """What to type next, in the output folder."""
+    """Commands to run next, in the output folder."""
     notes: tuple[str, ...]
-    """What a person should know of it, one sentence each."""
+    """Notes for the user, each a short text."""

@@ -1,4 +1,4 @@
-"""Render plain shell scripts: one for each engine, one for the router."""
+"""Render plain shell scripts: one per engine and one for the router."""
 
 from pathlib import PurePosixPath
 from shlex import quote
@@ -9,11 +9,11 @@ from .quoting import comment
 from .records import Deployment, Job, RenderedFile, Replica
 from .routing import REQUIREMENT, routing_notes, run_command
 
-_NOTE = "Each script stays in the foreground: give each a terminal of its own."
+_NOTE = "Each script runs in the foreground: start each in its own terminal."
 
 
 def scripts(job: Job) -> Deployment:
-    """Render the scripts; each stays in the foreground and ends with what it started."""
+    """Render the scripts; each runs in the foreground and ends with the program it started."""
     engines = tuple(
         RenderedFile(path=PurePosixPath(f"{replica.place.name}.sh"), text=_engine(job, replica), mode=0o755)
         for replica in job.replicas
@@ -27,7 +27,7 @@ def _engine(job: Job, replica: Replica) -> str:
     lines = [
         "#!/bin/sh",
         comment(f"{job.plan.request.model.title}, one engine {where}. Needs: vllm==0.33.0"),
-        comment("and 'mistral_common[image]>=1.11.6,<1.13': later ones break its tool parser."),
+        comment("and 'mistral_common[image]>=1.11.6,<1.13': later versions break its tool parser."),
         "set -eu",
         "",
     ]
@@ -41,7 +41,7 @@ def _engine(job: Job, replica: Replica) -> str:
         if variable.secret_file is None:
             lines.append(f"export {variable.name}={quote(variable.value)}")
         else:
-            # Two commands: `export` would hide that the file cannot be read.
+            # Two commands, because `export` alone would hide a failure to read the file.
             lines += [
                 f'{variable.name}="$(cat {quote(str(variable.secret_file))})"',
                 f': "${{{variable.name}:?{EMPTY}}}"',
@@ -51,7 +51,7 @@ def _engine(job: Job, replica: Replica) -> str:
 
 
 def _router(job: Job) -> str:
-    lines = ["#!/bin/sh", comment(f"The router before the engines. Needs: {REQUIREMENT}"), "set -eu"]
+    lines = ["#!/bin/sh", comment(f"The router in front of the engines. Needs: {REQUIREMENT}"), "set -eu"]
     return _script(lines, ("vllm-router",), job.router)
 
 
@@ -69,7 +69,7 @@ def _words(words: tuple[str, ...]) -> str:
 def _commands(job: Job) -> tuple[str, ...]:
     def start(replica: Replica) -> str:
         script = f"{replica.place.name}.sh"
-        # With a terminal, ending ssh ends the engine too; there is none where ssh reads a file.
+        # -t gives the engine a terminal, so ending ssh ends it too; ssh allocates none if its input is a file.
         node = replica.place.name
         return f"scp {script} {node}: && ssh -t {node} sh {script}" if job.options.nodes else f"./{script}"
 

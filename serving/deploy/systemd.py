@@ -1,4 +1,4 @@
-"""Render systemd units: a template for engines, one instance a port, and one for the router."""
+"""Render systemd units: a template for engines, with one instance per port, and a unit for the router."""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -15,14 +15,14 @@ ROUTER = "tramontane-router.service"
 _SETTINGS = "/etc/tramontane"
 
 _HARDENING = """\
-# A user that exists while a unit runs; both kinds of unit share its cache.
+# A dynamic user that exists while a unit runs; both kinds of unit share its cache.
 User=tramontane
 DynamicUser=yes
 CacheDirectory=tramontane
 Environment="HOME=%C/tramontane"
 NoNewPrivileges=yes
 ProtectSystem=strict
-# Weights may lie in somebody's home.
+# Weights may be in a user's home folder.
 ProtectHome=read-only
 PrivateTmp=yes
 ProtectKernelTunables=yes
@@ -38,19 +38,19 @@ LockPersonality=yes
 CapabilityBoundingSet=
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 UMask=0077"""
-# Not among them: PrivateDevices (hides the GPUs) and MemoryDenyWriteExecute (CUDA compiles at run time).
+# Not included: PrivateDevices (hides the GPUs) and MemoryDenyWriteExecute (CUDA compiles at run time).
 
 _LIFE = """\
-# A crash is mended by a new start; what fails four times in half an hour is a wrong setting, and stays down.
+# Restart after a crash; a unit that fails four times in half an hour has a wrong setting and stays down.
 Restart=on-failure
 RestartSec=10
-# SIGTERM to the server, then SIGKILL to whatever is left of it and of its workers.
+# SIGTERM to the server, then SIGKILL to the remaining processes, its workers included.
 KillMode=mixed
 TimeoutStopSec=60"""
 
 
 def systemd(job: Job) -> Deployment:
-    """Render the units, and where several engines share this machine, the GPUs of each."""
+    """Render the units and, if several engines share this machine, a file with the GPUs of each."""
     files = [
         RenderedFile(path=PurePosixPath(ENGINE), text=_engine(job)),
         RenderedFile(path=PurePosixPath(ROUTER), text=_router(job)),
@@ -60,14 +60,14 @@ def systemd(job: Job) -> Deployment:
 
 
 def _engine(job: Job) -> str:
-    reading = [variable.name for variable in containers.secrets(job.engine)]
+    secrets = [variable.name for variable in containers.secrets(job.engine)]
     start = (job.options.python, *job.engine.module)
-    if reading:
-        start = (*containers.with_secrets(reading, "$CREDENTIALS_DIRECTORY"), *start)
+    if secrets:
+        start = (*containers.with_secrets(secrets, "$CREDENTIALS_DIRECTORY"), *start)
     return f"""\
-{comment(f"{job.plan.request.model.title}: one engine, its port is the instance's name.")}
-{comment(f"Needs in the environment of {job.options.python}: vllm==0.33.0 and")}
-{comment("'mistral_common[image]>=1.11.6,<1.13': later ones break its tool parser.")}
+{comment(f"{job.plan.request.model.title}: one engine; the instance name is its port.")}
+{comment(f"The environment of {job.options.python} needs vllm==0.33.0 and")}
+{comment("'mistral_common[image]>=1.11.6,<1.13': later versions break its tool parser.")}
 [Unit]
 Description=Engine on port %i
 After=network-online.target
@@ -75,11 +75,11 @@ Wants=network-online.target
 {_limit()}
 
 [Service]
-# The server answers minutes later: look at /health, or at `journalctl -u`.
+# The server answers only minutes later: check /health or `journalctl -u`.
 Type=exec
 {_variables(containers.plain(job.engine))}\
 {_credentials(containers.secrets(job.engine))}\
-# Which GPUs, where several engines share a machine.
+# Sets the GPUs if several engines share a machine.
 EnvironmentFile=-{_SETTINGS}/engine-%i.env
 ExecStart={_command(start, [_instance_flag(flag) for flag in job.engine.flags])}
 {_LIFE}
@@ -95,9 +95,9 @@ WantedBy=multi-user.target
 def _router(job: Job) -> str:
     start = (job.options.python, *MODULE)
     return f"""\
-{comment(f"The router before the engines. Needs in the environment of {job.options.python}: {REQUIREMENT}")}
+{comment(f"The router in front of the engines. The environment of {job.options.python} needs {REQUIREMENT}.")}
 [Unit]
-Description=Router before the engines
+Description=Router in front of the engines
 After=network-online.target
 Wants=network-online.target
 {_limit()}
@@ -118,7 +118,7 @@ def _limit() -> str:
 
 
 def _command(start: Sequence[str], flags: Sequence[str]) -> str:
-    # In the path of the program `$` stands for itself: systemd.service(5).
+    # In the program's path, `$` is literal: systemd.service(5).
     words = [f'"{systemd_value(start[0])}"', *(systemd_word(word) for word in start[1:])]
     return " \\\n".join([" ".join(words), *flags])
 
@@ -129,7 +129,7 @@ def _flag(flag: Flag) -> str:
 
 
 def _instance_flag(flag: Flag) -> str:
-    # The one argument in which instances differ.
+    # The only argument that differs between instances.
     return f"{comment(flag.reason)}\n  --port %i" if flag.words[0] == "--port" else _flag(flag)
 
 

@@ -23,8 +23,8 @@ from .process_group import ProcessId, identify, spawn, stop_group
 from .watchdog import Watchdog
 
 SILENCE_S = 600.0
-"""How long an engine may write no output while it starts. A limit on the total time would not work: loading 128 billion
-weights from a cold network disk outlasts any hang. But an engine that reads or downloads weights prints its progress."""
+"""How long an engine may write no output while it starts. The total time has no limit: loading 128 billion weights from
+a cold network disk takes longer than a hang, but an engine that reads or downloads weights prints its progress."""
 
 _POLL_S = 0.25
 _HEALTH_S = 10.0

@@ -1,4 +1,4 @@
-"""Rendered files are what their own programs accept, mean exactly the engine's command, and hold no secret."""
+"""Test that rendered files are valid for their programs, match the engine's command exactly, and contain no secret."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def rendered(target: Target, wanted: Plan = MEDIUM, **settings: Any) -> dict[str
 
 
 def command(wanted: Plan, *, host: str, port: int, **settings: Any) -> tuple[list[str], dict[str, str]]:
-    """Return the words of the planned engine's command and its variables, those with secrets left out."""
+    """Return the words of the planned engine's command and its variables, except secret ones."""
     made = engine_command(wanted, ServeOptions(host=host, port=port, **settings))
     variables = {variable.name: variable.value for variable in made.environment if variable.secret_file is None}
     return [*made.program, *made.arguments], variables
 
 
 def named(wanted: Plan, name: str) -> Plan:
-    """Return the plan for a model of another name; a draft may be a folder with an odd name too."""
+    """Return the plan with another model name; the draft gets a folder name based on it."""
     assert wanted.request.draft is not None
     request = replace(
         wanted.request,
@@ -73,28 +73,28 @@ def named(wanted: Plan, name: str) -> Plan:
     return replace(wanted, request=request)
 
 
-# What a container is told, once Compose or Kubernetes has put variables in place of every `$name`.
+# What a container receives after Compose or Kubernetes has expanded variables.
 
 
-def undollared(value: str) -> str:
-    assert not re.search(r"(?<!\$)(\$\$)*\$(?!\$)", value), f"a variable would be put into {value!r}"
+def undouble_dollars(value: str) -> str:
+    assert not re.search(r"(?<!\$)(\$\$)*\$(?!\$)", value), f"a variable would be expanded in {value!r}"
     return value.replace("$$", "$")
 
 
 def run_wrapped(entry: Sequence[str], words: Sequence[str], folder: Path) -> tuple[list[str], str]:
-    """Run the shell that reads the secrets, with a program in the engine's place; return its words and its key."""
+    """Run the shell that reads the secrets, with a fake engine; return the engine's arguments and its key."""
     script = [word.replace("/run/secrets", str(folder)) for word in entry]
     (folder / "VLLM_API_KEY").write_text("the-key\n")
     show = [sys.executable, "-c", "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ['VLLM_API_KEY']]))"]
     found = subprocess.run([*script, *show, *words], capture_output=True, text=True, check=True)
-    told, key = json.loads(found.stdout)
-    return told, key
+    arguments, key = json.loads(found.stdout)
+    return arguments, key
 
 
 # Docker Compose.
 
 
-def test_the_compose_file_is_valid_by_the_schema_of_the_specification(tmp_path: Path):
+def test_the_compose_file_is_valid_by_the_compose_schema(tmp_path: Path):
     folder = Path("/srv/we ights/$HOME")
     for name in ("plain", "of a folder"):
         wanted = MEDIUM if name == "plain" else named(MEDIUM, str(folder))
@@ -106,7 +106,7 @@ def test_the_compose_file_is_valid_by_the_schema_of_the_specification(tmp_path: 
         assert (judged.returncode, judged.stdout) == (0, "ok -- validation done\n"), judged.stdout
 
 
-def test_a_compose_deployment_is_two_engines_with_their_gpus_and_one_open_port():
+def test_a_compose_deployment_has_two_engines_with_their_gpus_and_one_published_port():
     files = rendered("compose")
     assert list(files) == ["compose.yaml", "Dockerfile.engine", "Dockerfile.router"]
     data = yaml.safe_load(files["compose.yaml"])
@@ -135,27 +135,27 @@ def test_a_compose_deployment_is_two_engines_with_their_gpus_and_one_open_port()
 
 @settings(max_examples=30)  # reading YAML is slow
 @given(name=ODD_NAMES)
-def test_a_compose_service_gets_the_words_of_the_planned_command_whatever_the_name(name: str):
+def test_a_compose_service_runs_the_planned_command_whatever_the_model_name(name: str):
     wanted = named(MEDIUM, f"/models/{name}")
     data = yaml.safe_load(rendered("compose", wanted)["compose.yaml"])
     service = data["services"]["engine-0"]
     words, variables = command(wanted, host="0.0.0.0", port=8000, api_key_file=KEY)
-    assert [undollared(word) for word in service["command"]] == words
-    assert {key: undollared(value) for key, value in service["environment"].items()} == variables
+    assert [undouble_dollars(word) for word in service["command"]] == words
+    assert {key: undouble_dollars(value) for key, value in service["environment"].items()} == variables
     mounts = [mount for mount in service["volumes"] if isinstance(mount, dict)]
-    assert [undollared(mount["source"]) for mount in mounts] == [f"/models/{name}", f"/models/{name}-draft"]
+    assert [undouble_dollars(mount["source"]) for mount in mounts] == [f"/models/{name}", f"/models/{name}-draft"]
     assert [mount["target"] for mount in mounts] == [mount["source"] for mount in mounts]
 
 
-def test_a_container_reads_the_key_from_its_file_and_passes_the_words_on_untouched(tmp_path: Path):
+def test_a_container_reads_the_key_from_its_file_and_passes_the_arguments_unchanged(tmp_path: Path):
     service = yaml.safe_load(rendered("compose")["compose.yaml"])["services"]["engine-0"]
-    entry = [undollared(word) for word in service["entrypoint"]]
+    entry = [undouble_dollars(word) for word in service["entrypoint"]]
     words = ["vllm", "$HOME", 'a "b"', "`id`", "c d"]
     assert run_wrapped(entry, words, tmp_path) == (words, "the-key")
 
 
 @pytest.mark.parametrize("target", ["compose", "kubernetes", "router"])
-def test_an_empty_key_file_starts_no_engine_that_asks_nobody_for_a_key(target: Target, tmp_path: Path):
+def test_an_empty_key_file_prevents_the_start_of_an_unprotected_engine(target: Target, tmp_path: Path):
     key = tmp_path / "VLLM_API_KEY"
     key.write_text("\n")
     files = {str(file.path): file.text for file in render(target, MEDIUM, DeployOptions(api_key_file=key)).files}
@@ -169,7 +169,10 @@ def test_an_empty_key_file_starts_no_engine_that_asks_nobody_for_a_key(target: T
                 "command"
             ]
         )
-        started = [undollared(word).replace("/run/secrets", str(tmp_path)) for word in entry] + ["echo", "started"]
+        started = [undouble_dollars(word).replace("/run/secrets", str(tmp_path)) for word in entry] + [
+            "echo",
+            "started",
+        ]
 
     ended = subprocess.run(started, capture_output=True, text=True, check=False)
 
@@ -177,16 +180,16 @@ def test_an_empty_key_file_starts_no_engine_that_asks_nobody_for_a_key(target: T
     assert "VLLM_API_KEY: its file is empty" in ended.stderr
 
 
-def test_images_that_no_registry_has_are_not_pushed_but_told_of():
-    told = render("kubernetes", MEDIUM, options("kubernetes"))
+def test_locally_built_images_are_noted_since_no_registry_has_them():
+    built = render("kubernetes", MEDIUM, options("kubernetes"))
     own = render("kubernetes", MEDIUM, replace(options("kubernetes"), engine_image="r/e:1", router_image="r/r:1"))
 
-    assert told.commands[:2] == (
+    assert built.commands[:2] == (
         "docker build -t tramontane-engine:vllm-0.33.0 -f Dockerfile.engine .",
         "docker build -t tramontane-router:0.1.17 -f Dockerfile.router .",
     )
-    assert [note for note in told.notes if note not in own.notes] == [
-        "A cluster pulls images from a registry: push those that were built to yours, and write their names there into "
+    assert [note for note in built.notes if note not in own.notes] == [
+        "A cluster pulls images from a registry: push the built images to yours, and set their registry names in "
         "engine.yaml and router.yaml."
     ]
 
@@ -228,7 +231,7 @@ def test_every_manifest_is_valid_for_kubernetes(name: str):
         validate_manifest(manifest, "1.33", strict=True)
 
 
-def test_the_pods_of_engines_are_found_by_name_and_read_the_key_from_a_secret():
+def test_engine_pods_are_reached_by_name_and_read_the_key_from_a_secret():
     files = rendered("kubernetes", replicas=3)
     stateful = list(yaml.safe_load_all(files["engine.yaml"]))[2]
     pod = stateful["spec"]["template"]["spec"]
@@ -248,22 +251,22 @@ def test_the_pods_of_engines_are_found_by_name_and_read_the_key_from_a_secret():
 
 @settings(max_examples=30)  # reading YAML is slow
 @given(name=ODD_NAMES)
-def test_a_pod_gets_the_words_of_the_planned_command_whatever_the_name(name: str):
+def test_a_pod_runs_the_planned_command_whatever_the_model_name(name: str):
     wanted = named(MEDIUM, f"/models/{name}")
     stateful = list(yaml.safe_load_all(rendered("kubernetes", wanted)["engine.yaml"]))[2]
     pod = stateful["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     words, variables = command(wanted, host="0.0.0.0", port=8000, api_key_file=KEY)
-    assert [undollared(word) for word in container["args"]] == words
-    assert {item["name"]: undollared(item["value"]) for item in container["env"]} == variables
+    assert [undouble_dollars(word) for word in container["args"]] == words
+    assert {item["name"]: undouble_dollars(item["value"]) for item in container["env"]} == variables
     folders = [volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume]
     assert folders == [f"/models/{name}", f"/models/{name}-draft"]
 
 
-# systemd. Its programs are on every machine that has it, those of CI among them.
+# systemd. Its tools are installed wherever it runs, CI machines included.
 
 SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
-needs_systemd = pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="systemd is not on this machine")
+needs_systemd = pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="systemd is not installed on this machine")
 
 
 def verify_units(files: Mapping[str, str], folder: Path) -> tuple[int, str]:
@@ -280,23 +283,23 @@ def verify_units(files: Mapping[str, str], folder: Path) -> tuple[int, str]:
 
 @needs_systemd
 @pytest.mark.parametrize("nodes", [(), ("node1", "node2")])
-def test_systemd_finds_nothing_wrong_with_the_units(nodes: tuple[str, ...], tmp_path: Path):
+def test_systemd_finds_no_errors_in_the_units(nodes: tuple[str, ...], tmp_path: Path):
     wanted = named(MEDIUM, "/models/50% of $HOME")
     assert verify_units(rendered("systemd", wanted, nodes=nodes, python=sys.executable), tmp_path) == (0, "")
 
 
 @needs_systemd
-def test_systemd_reads_a_command_on_beyond_its_comments(tmp_path: Path):
-    """Else a mistake in the last argument would not be seen, and neither would the argument."""
+def test_systemd_reads_a_command_past_its_comments(tmp_path: Path):
+    """Otherwise systemd would miss an error in the last argument, and the argument itself."""
     files = rendered("systemd", python=sys.executable)
     broken = files["tramontane-router.service"].replace('"--worker-startup-check-interval" "5"', '"5')
     assert broken != files["tramontane-router.service"]
-    _, said = verify_units({"tramontane-router.service": broken}, tmp_path)
-    assert "unbalanced quot" in said.lower(), said
+    _, output = verify_units({"tramontane-router.service": broken}, tmp_path)
+    assert "unbalanced quot" in output.lower(), output
 
 
 def unit(text: str) -> dict[str, list[str]]:
-    """Read a unit's settings: continued lines are one, comments between them do not count."""
+    """Parse a unit's settings: join continued lines, and ignore comments between them."""
     whole = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ")
     settings: dict[str, list[str]] = {}
     for line in whole.splitlines():
@@ -307,7 +310,7 @@ def unit(text: str) -> dict[str, list[str]]:
 
 
 def systemd_words(line: str) -> list[str]:
-    """Split a command as systemd.service(5) says: quotes and escapes first, then specifiers and variables."""
+    """Split a command as in systemd.service(5): quotes and escapes first, then specifiers and variables."""
     words = shlex.split(line)
     for word in words:
         assert not re.search(r"(?<!%)(%%)*%(?![%i])", word), word
@@ -316,7 +319,7 @@ def systemd_words(line: str) -> list[str]:
 
 
 @given(name=ODD_NAMES)
-def test_a_unit_starts_the_words_of_the_planned_command_whatever_the_name(name: str):
+def test_a_unit_runs_the_planned_command_whatever_the_model_name(name: str):
     wanted = named(MEDIUM, f"/models/{name}")
     found = unit(rendered("systemd", wanted)["tramontane-engine@.service"])
     (line,) = found["ExecStart"]
@@ -332,12 +335,12 @@ def test_a_unit_starts_the_words_of_the_planned_command_whatever_the_name(name: 
     flags[flags.index("--port") + 1] = "%i"
     assert words[4:] == ["/opt/tramontane/bin/python", *made.module, *flags]
     _, variables = command(wanted, host="127.0.0.1", port=8000, api_key_file=KEY)
-    told = [shlex.split(value)[0].replace("%%", "%") for value in found["Environment"]]
-    assert told == [f"{key}={value}" for key, value in variables.items()] + ["HOME=%C/tramontane"]
+    environment = [shlex.split(value)[0].replace("%%", "%") for value in found["Environment"]]
+    assert environment == [f"{key}={value}" for key, value in variables.items()] + ["HOME=%C/tramontane"]
     assert found["LoadCredential"] == ["VLLM_API_KEY:/etc/tramontane/api key"]
 
 
-def test_engines_that_share_a_machine_are_instances_by_port_with_gpus_of_their_own():
+def test_engines_that_share_a_machine_are_instances_by_port_with_their_own_gpus():
     files = rendered("systemd")
     assert list(files) == [
         *("tramontane-engine@.service", "tramontane-router.service", "engine-8000.env", "engine-8001.env")
@@ -353,7 +356,7 @@ def test_engines_that_share_a_machine_are_instances_by_port_with_gpus_of_their_o
 
 
 def run_script(text: str, folder: Path, program: str) -> tuple[list[str], dict[str, str]]:
-    """Run a script with a program of ours in the place of the one it starts; return its words and its variables."""
+    """Run a script with a fake program in place of the one it starts; return the program's arguments and variables."""
     fake = folder / program
     fake.write_text(
         f"#!{sys.executable}\nimport json, os, sys\nprint(json.dumps([[{program!r}, *sys.argv[1:]], dict(os.environ)]))"
@@ -367,7 +370,7 @@ def run_script(text: str, folder: Path, program: str) -> tuple[list[str], dict[s
 
 
 @pytest.mark.parametrize("name", ["plain", 'it\'s $HOME; `id` "50%"'])
-def test_a_script_starts_the_planned_command_with_the_key_from_its_file(name: str, tmp_path: Path):
+def test_a_script_runs_the_planned_command_with_the_key_from_its_file(name: str, tmp_path: Path):
     key = tmp_path / "a key"
     key.write_text("the-key\n")
     wanted = named(MEDIUM, f"/models/{name}")
@@ -386,7 +389,7 @@ def test_a_script_starts_the_planned_command_with_the_key_from_its_file(name: st
     ]
 
 
-def test_shellcheck_finds_nothing_in_the_scripts(tmp_path: Path):
+def test_shellcheck_finds_no_problems_in_the_scripts(tmp_path: Path):
     for name, text in rendered("router", nodes=("node1", "node2")).items():
         (tmp_path / name).write_text(text)
     scripts = sorted(path.name for path in tmp_path.iterdir())
@@ -396,7 +399,7 @@ def test_shellcheck_finds_nothing_in_the_scripts(tmp_path: Path):
     assert (judged.returncode, judged.stdout) == (0, "")
 
 
-def test_on_nodes_each_engine_is_open_to_the_router_and_asks_for_the_key():
+def test_on_nodes_each_engine_listens_for_the_router_and_requires_the_key():
     deployment = render("router", MEDIUM, options("router", nodes=("node1", "node2")))
     files = {str(file.path): file.text for file in deployment.files}
     assert 'set -- "$@" --host 0.0.0.0' in files["node1.sh"]
@@ -409,16 +412,15 @@ def test_on_nodes_each_engine_is_open_to_the_router_and_asks_for_the_key():
         "AGENT_API_KEY=\"$(cat '/etc/tramontane/api key')\" agent run task.yaml --base-url http://127.0.0.1:30000/v1",
     )
     assert deployment.notes[3:] == (
-        "vLLM asks for the key below /v1 only: let a firewall allow nobody but the router's machine to reach the "
-        "engines.",
-        "The files that are named (of keys, and folders of weights) have to lie at the same place on each machine.",
+        "vLLM requires the key only below /v1: use a firewall that lets only the router's machine reach the engines.",
+        "Key files and folders of weights must have the same path on every machine.",
     )
 
 
 # Ray.
 
 
-def test_a_ray_application_is_the_planned_command_as_keywords():
+def test_a_ray_application_has_the_planned_command_as_keyword_arguments():
     data = yaml.safe_load(rendered("ray", served_model_name="medium")["serve.yaml"])
     assert data["http_options"] == {"host": "127.0.0.1", "port": 30000}
     (application,) = data["applications"]
@@ -434,27 +436,27 @@ def test_a_ray_application_is_the_planned_command_as_keywords():
     flags = {flag.words[0]: flag.words[1:] for flag in made.flags}
     for name in ("--host", "--port", "--served-model-name"):
         del flags[name]
-    told = {f"--{name.replace('_', '-')}": value for name, value in config["engine_kwargs"].items()}
-    assert told.keys() == flags.keys()
+    rendered_flags = {f"--{name.replace('_', '-')}": value for name, value in config["engine_kwargs"].items()}
+    assert rendered_flags.keys() == flags.keys()
     for name, words in flags.items():
-        value = told[name]
+        value = rendered_flags[name]
         assert value is True if not words else value == words[0] or value == json.loads(words[0]), name
-    assert told["--tensor-parallel-size"] == 4
-    assert told["--speculative-config"]["num_speculative_tokens"] == 3
+    assert rendered_flags["--tensor-parallel-size"] == 4
+    assert rendered_flags["--speculative-config"]["num_speculative_tokens"] == 3
 
 
 # The router.
 
 
 @pytest.mark.parametrize("policy", get_args(Policy))
-def test_the_real_router_takes_every_flag(policy: Policy):
+def test_the_real_router_accepts_every_flag(policy: Policy):
     places = [Place(name=name, port=8000, gpus=(), url=f"http://{name}:8000") for name in ("a", "b")]
     flags = router_flags(places, DeployOptions(policy=policy, router_port=1234), host="127.0.0.1")
-    taken = parse_router_args([word for flag in flags for word in flag.words])
-    assert (taken.host, taken.port, taken.worker_urls, taken.policy) == (
+    parsed = parse_router_args([word for flag in flags for word in flag.words])
+    assert (parsed.host, parsed.port, parsed.worker_urls, parsed.policy) == (
         *("127.0.0.1", 1234, ["http://a:8000", "http://b:8000"], policy),
     )
-    assert taken.cb_failure_threshold < taken.retry_max_retries, "the last try has to go to another engine"
+    assert parsed.cb_failure_threshold < parsed.retry_max_retries, "the last try must reach another engine"
 
 
 @contextmanager
@@ -466,14 +468,14 @@ def real_router(*engines: ScriptedServer) -> Generator[str]:
     words = [*(word for flag in flags for word in flag.words), "--prometheus-port", str(metrics)]
     with subprocess.Popen(
         [sys.executable, *MODULE, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as it:
+    ) as router:
         try:
             until = time.monotonic() + 30.0
             while not answers(f"http://127.0.0.1:{port}/readiness"):
                 assert time.monotonic() < until, "the router does not answer"
             yield f"http://127.0.0.1:{port}/v1"
         finally:
-            it.kill()
+            router.kill()
 
 
 def answers(url: str) -> bool:
@@ -494,7 +496,7 @@ def ping() -> str:
     return "pong"
 
 
-async def test_what_the_note_on_the_router_says_of_strict_is_so():
+async def test_the_router_drops_strict_as_its_note_says():
     with ScriptedServer(repeat(says("7"))) as engine, real_router(engine) as url:
         outcome = await Agent(Endpoint(url, api_key="the-key", profile=MISTRAL), tools=[ping]).run("Ping.")
     assert outcome.outcome == "finished"
@@ -506,7 +508,7 @@ async def test_what_the_note_on_the_router_says_of_strict_is_so():
     assert request.headers["x-session-id"] == outcome.run
 
 
-async def test_the_router_spreads_runs_and_moves_one_whose_engine_is_gone():
+async def test_the_router_distributes_runs_and_moves_a_run_whose_engine_is_gone():
     with ScriptedServer(repeat(says("One."))) as one, ScriptedServer(repeat(says("Two."))) as two:
         engines = {"One.": one, "Two.": two}
         with real_router(one, two) as url:
@@ -518,21 +520,21 @@ async def test_the_router_spreads_runs_and_moves_one_whose_engine_is_gone():
                 home = (await connection.ask(ask)).content
                 assert {(await connection.ask(ask)).content for _ in range(3)} == {home}
                 engines[home].close()
-                # One request, not repeated by us.
+                # One request, without a retry by the client.
                 assert (await connection.ask(ask)).content in {"One.", "Two."} - {home}
 
 
-# What no target may do.
+# All targets.
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_rendered_file_holds_a_secret_and_none_trusts_remote_code(target: Target, tmp_path: Path):
+def test_no_rendered_file_contains_a_secret_or_trusts_remote_code(target: Target, tmp_path: Path):
     key, token = tmp_path / "key", tmp_path / "token"
     key.write_text("the-key-itself\n")
     token.write_text("the-token-itself\n")
     has_secrets = target != "ray"
-    asked = DeployOptions(api_key_file=key, hf_token_file=token) if has_secrets else DeployOptions()
-    texts = [file.text for file in render(target, MEDIUM, asked).files]
+    wanted = DeployOptions(api_key_file=key, hf_token_file=token) if has_secrets else DeployOptions()
+    texts = [file.text for file in render(target, MEDIUM, wanted).files]
     assert not [text for text in texts if "the-key-itself" in text or "the-token-itself" in text]
     assert not [text for text in texts if "trust" in text]
     if has_secrets:
@@ -540,78 +542,80 @@ def test_no_rendered_file_holds_a_secret_and_none_trusts_remote_code(target: Tar
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_same_plan_gives_the_same_files(target: Target):
+def test_the_same_plan_renders_the_same_files(target: Target):
     assert render(target, MEDIUM, options(target)) == render(target, MEDIUM, options(target))
 
 
 # Refusals.
 
 
-def refusal(target: Target, wanted: Plan, asked: DeployOptions) -> str:
+def refusal(target: Target, wanted: Plan, settings: DeployOptions) -> str:
     with pytest.raises(EngineError) as raised:
-        render(target, wanted, asked)
+        render(target, wanted, settings)
     return str(raised.value)
 
 
-def test_less_than_one_replica_is_refused():
+def test_fewer_than_one_replica_is_refused():
     assert refusal("compose", MEDIUM, options("compose", replicas=0)) == (
-        "Cannot deploy 0 replicas.\nNow:   Give --replicas 1 or more."
+        "Cannot deploy 0 replicas.\nNow:   Set --replicas to 1 or more."
     )
 
 
 def test_more_replicas_than_the_machine_has_gpus_for_are_refused():
     assert refusal("systemd", MEDIUM, options("systemd", replicas=3)) == (
-        "Cannot place 3 replicas of 4 GPU(s) on one machine: they need 12 GPUs, it has 8.\n"
-        "Now:   Give --replicas 2; or plan for a machine with 12 GPUs: --gpus h100:12 --tensor-parallel-size 4; or "
-        "spread them over machines: agent deploy systemd --node NAME --node NAME."
+        "Cannot place 3 replicas of 4 GPU(s) on one machine: they need 12 GPUs, but it has 8.\n"
+        "Now:   Set --replicas 2; or plan for a machine with 12 GPUs: --gpus h100:12 --tensor-parallel-size 4; or "
+        "distribute them over machines: agent deploy systemd --node NAME --node NAME."
     )
 
 
-def test_nodes_that_do_not_go_with_the_target_or_the_replicas_are_refused():
+def test_nodes_that_do_not_match_the_target_or_the_replicas_are_refused():
     nodes = ("a", "b")
     assert refusal("compose", MEDIUM, options("compose", nodes=nodes)) == (
-        "Cannot place the engines of a compose deployment on nodes by name: one file describes the containers of one "
-        "machine.\nNow:   Leave --node away, or deploy to `router` or `systemd`."
+        "Cannot place the engines of a compose deployment on named nodes: the file describes the containers of one "
+        "machine.\nNow:   Omit --node, or deploy to `router` or `systemd`."
     )
     assert refusal("ray", MEDIUM, options("ray", nodes=nodes)) == (
-        "Cannot place the engines of a ray deployment on nodes by name: its own scheduler chooses the machines.\n"
-        "Now:   Leave --node away, or deploy to `router` or `systemd`."
+        "Cannot place the engines of a ray deployment on named nodes: its own scheduler chooses the machines.\n"
+        "Now:   Omit --node, or deploy to `router` or `systemd`."
     )
     assert refusal("router", MEDIUM, options("router", nodes=nodes, replicas=3)) == (
-        "Cannot place 3 replicas on 2 nodes: each takes one.\nNow:   Leave --replicas away, or name as many nodes."
+        "Cannot place 3 replicas on 2 nodes: each node runs one.\n"
+        "Now:   Omit --replicas, or give as many nodes as replicas."
     )
 
 
 @pytest.mark.parametrize("node", ["a b", "../a", "", "a/b", "-a", "[::1]", "a\n"])
-def test_a_node_that_is_no_machine_is_refused(node: str):
+def test_an_invalid_node_name_is_refused(node: str):
     assert refusal("router", MEDIUM, options("router", nodes=("a", node))) == (
-        f"{node!r} is no name of a machine.\nNow:   Give a host name or an IPv4 address."
+        f"{node!r} is not a valid node name.\nNow:   Give a host name or an IPv4 address."
     )
 
 
-def test_a_node_that_is_named_twice_is_refused():
+def test_a_node_that_is_given_twice_is_refused():
     assert refusal("systemd", MEDIUM, options("systemd", nodes=("10.0.0.1", "10.0.0.1"))) == (
-        "Node '10.0.0.1' is named twice: each takes one engine.\n"
-        "Now:   Name each machine once. Several engines on one machine: leave --node away."
+        "Node '10.0.0.1' is given twice: each node runs one engine.\n"
+        "Now:   Give each machine once. For several engines on one machine, omit --node."
     )
 
 
-def test_a_port_that_is_none_or_an_engine_s_is_refused():
+def test_an_invalid_router_port_or_that_of_an_engine_is_refused():
     assert refusal("compose", MEDIUM, options("compose", router_port=65536)) == (
-        "65536 is no port.\nNow:   Give --port a number from 1 to 65535."
+        "65536 is not a valid port.\nNow:   Set --port to a number from 1 to 65535."
     )
     assert refusal("router", MEDIUM, options("router", router_port=8001)) == (
-        "The router cannot listen on port 8001: an engine does, from 8000 on.\nNow:   Give the router another --port."
+        "The router cannot listen on port 8001: an engine uses it (from 8000 on).\n"
+        "Now:   Choose another port for the router: --port N."
     )
-    assert "127.0.0.1:8001:8001" in rendered("compose", router_port=8001)["compose.yaml"], "containers have their own"
+    assert "127.0.0.1:8001:8001" in rendered("compose", router_port=8001)["compose.yaml"], "containers have own ports"
 
 
 @pytest.mark.parametrize("target", ["compose", "kubernetes", "router", "systemd"])
-def test_engines_that_others_reach_are_refused_without_a_key(target: Target):
+def test_engines_that_others_can_reach_are_refused_without_a_key(target: Target):
     nodes = ("a", "b") if target in {"router", "systemd"} else ()
     assert refusal(target, MEDIUM, DeployOptions(nodes=nodes)) == (
-        f"Cannot deploy to {target} without a key: engines that the router reaches over a network are reached by "
-        "others too.\nNow:   Put a key into a file that only you can read and name it: --api-key-file FILE."
+        f"Cannot deploy to {target} without a key: engines that the router reaches over a network are reachable by "
+        "others too.\nNow:   Write a key to a file that only you can read, and pass it: --api-key-file FILE."
     )
 
 
@@ -620,24 +624,24 @@ def test_engines_on_this_machine_need_no_key():
     assert "VLLM_API_KEY" not in "".join(file.text for file in render("router", MEDIUM, DeployOptions()).files)
 
 
-def test_a_key_that_nobody_would_ask_for_is_refused():
+def test_a_key_for_ray_is_refused_since_ray_does_not_check_it():
     assert refusal("ray", MEDIUM, DeployOptions(api_key_file=KEY)) == (
-        "Cannot deploy with a key to Ray: Ray Serve LLM asks for none.\n"
-        "Now:   Leave --api-key-file away, and put a proxy that asks for a key before its port."
+        "Cannot deploy to Ray with a key: Ray Serve LLM does not check keys.\n"
+        "Now:   Omit --api-key-file, and put a proxy that requires a key in front of its port."
     )
 
 
-def test_a_token_that_ray_s_configuration_would_hold_is_refused():
+def test_a_token_for_ray_is_refused_since_the_configuration_would_contain_it():
     assert refusal("ray", MEDIUM, DeployOptions(hf_token_file=KEY)) == (
-        "Cannot deploy with a token file to Ray: its configuration would hold the token itself.\n"
-        "Now:   Leave --hf-token-file away, and export HF_TOKEN on each machine before `ray start`."
+        "Cannot deploy to Ray with a token file: Ray's configuration would contain the token itself.\n"
+        "Now:   Omit --hf-token-file, and export HF_TOKEN on each machine before `ray start`."
     )
 
 
 def test_an_engine_on_the_cpu_is_refused():
     assert refusal("router", plan(PlanOptions(model="pocket", gpus="cpu")), DeployOptions(replicas=1)) == (
-        "Cannot deploy pocket on the CPU: the images and units are those of vLLM for CUDA.\n"
-        "Now:   Name the GPUs: --gpus h100:4. To try a model on the CPU: agent serve pocket."
+        "Cannot deploy pocket on the CPU: the images and units are for vLLM with CUDA.\n"
+        "Now:   Give the GPUs, such as --gpus h100:4. To try a model on the CPU: agent serve pocket."
     )
 
 
@@ -647,41 +651,39 @@ def test_a_plan_that_does_not_start_is_refused_with_its_changes():
     assert small.changes
     assert refusal("compose", small, options("compose", replicas=1)) == (
         f"Cannot deploy Mistral Medium 3.5 128B on 1 x {small.request.gpus.gpu.title}: an engine would not start, "
-        f"{small.missing_bytes:,} bytes are missing on each GPU.\nNow:   Take one of these:\n       {changes}"
+        f"since each GPU lacks {small.missing_bytes:,} bytes.\nNow:   Use one of these:\n       {changes}"
     )
     hopeless = replace(small, changes=())
     assert refusal("compose", hopeless, options("compose", replicas=1)).endswith(
-        "\nNow:   Take more GPUs, larger ones, or a smaller model."
+        "\nNow:   Use more GPUs, larger ones, or a smaller model."
     )
 
 
-def test_what_a_plan_leaves_uncertain_is_noted():
-    said = DeployOptions(replicas=1)
+def test_an_uncertain_plan_is_noted():
+    one = DeployOptions(replicas=1)
     unsure = replace(MEDIUM, starts="unsure")
-    note = "Whether an engine starts is not certain before `agent serve` has measured it once."
-    assert render("router", unsure, said).notes[0] == note
-    assert render("router", MEDIUM, said).notes == render("router", unsure, said).notes[1:]
+    note = "It is not certain that an engine starts until `agent serve` has measured it once."
+    assert render("router", unsure, one).notes[0] == note
+    assert render("router", MEDIUM, one).notes == render("router", unsure, one).notes[1:]
     change = Change(request=MEDIUM.request, what="cap the context", option="--context 4096")
-    assert render("router", replace(unsure, changes=(change, change)), said).notes[0] == (
-        f"{note} What makes it certain: --context 4096, or --context 4096."
+    assert render("router", replace(unsure, changes=(change, change)), one).notes[0] == (
+        f"{note} To be certain: --context 4096, or --context 4096."
     )
     many = replace(MEDIUM, concurrency=2.34, request=replace(MEDIUM.request, concurrency=16))
-    assert render("router", many, said).notes[0] == (
-        "An engine holds 2.3 requests of the whole context at once, not 16."
-    )
+    assert render("router", many, one).notes[0] == "An engine holds 2.3 full-length requests at once, not 16."
 
 
 def test_sglang_is_refused():
     wanted = replace(MEDIUM, request=replace(MEDIUM.request, engine="sglang"))
     assert refusal("router", wanted, DeployOptions()) == (
-        "Cannot deploy SGLang: engines behind a router are reached over the network, so they need a key, and SGLang "
-        "0.5.23 takes none from a file or the environment.\nNow:   Plan with --engine vllm."
+        "Cannot deploy SGLang: engines behind a router are reached over the network, so they need a key, but SGLang "
+        "0.5.23 cannot read one from a file or the environment.\nNow:   Plan with --engine vllm."
     )
 
 
 @pytest.mark.parametrize("name", ["/models/two\nlines", "/models/\x1b[31m", "/models/\ufeffmark"])
-def test_a_name_that_no_line_can_hold_is_refused(name: str):
+def test_a_name_with_unprintable_characters_is_refused(name: str):
     assert refusal("systemd", named(MEDIUM, name), DeployOptions()) == (
-        f"Cannot write {name!r} into a file for another program: it has characters that do not print.\n"
+        f"Cannot write {name!r} to a file for another program: it contains unprintable characters.\n"
         "Now:   Rename the file or folder, or give another name."
     )
