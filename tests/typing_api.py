@@ -1,4 +1,4 @@
-"""Calls that users make, for the type checker alone; never run."""
+"""Calls that users make, for the type checker only; never run."""
 
 from pathlib import Path
 from typing import Annotated, Literal, assert_type

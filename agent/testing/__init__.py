@@ -1,6 +1,6 @@
 """Test agents and tools without a model: replies from a list, in memory or over HTTP.
 
-A test of an agent of your own gives it a ScriptedModel, and looks at what was called and what was asked:
+To test your own agent, give it a ScriptedModel, then check its answer and the requests it sent:
 
 ```python
 from agent import Agent, tool
@@ -20,8 +20,8 @@ def test_the_agent_doubles() -> None:
     assert model.bodies[1]["messages"][-1]["content"] == "42"
 ```
 
-With pytest the same is at hand as fixtures, `scripted_model` and `scripted_server`. A ScriptedServer speaks real HTTP,
-and breaks as real servers do: see `agent.testing.faults`.
+The pytest fixtures `scripted_model` and `scripted_server` provide the same. A ScriptedServer speaks real HTTP and can
+fail as real servers do: see `agent.testing.faults`.
 """
 
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ __all__ = [
     "says",
 ]
 
-# The plugin beside this file is loaded by every pytest run of whoever has the package installed: it pays for no more.
+# Every pytest run with this package installed loads the plugin beside this file; it must load nothing more.
 _LAZY = {
     "Answer": "server",
     "Fault": "faults",

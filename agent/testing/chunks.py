@@ -1,4 +1,4 @@
-"""Render a scripted reply as vLLM 0.32 sends it, whole or in chunks; pure, and odd bodies stay as odd as they are."""
+"""Render a scripted reply as vLLM 0.32 sends it, whole or in chunks; malformed bodies are not corrected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..messages import Reply
 
 DONE = b"data: [DONE]\n\n"
 _PIECE_CHARS = 8
-_MOST_PIECES = 50
+_MAX_PIECES = 50
 
 
 def completion(reply: Reply, *, model: str) -> dict[str, Any]:
@@ -44,9 +44,9 @@ def completion(reply: Reply, *, model: str) -> dict[str, Any]:
 
 
 def events(body: Mapping[str, Any]) -> Iterator[bytes]:
-    """Return the body of a completion as server-sent events, the closing one included.
+    """Yield the body of a completion as server-sent events, including the final one.
 
-    A body without a message has no pieces to stream, so it goes out as one event.
+    A body without a message has nothing to split, so it is sent as one event.
     """
     choice = _first_choice(body)
     message = choice.get("message")
@@ -100,6 +100,6 @@ def _call_deltas(index: int, call: Mapping[str, Any]) -> Iterator[dict[str, Any]
 
 def _pieces(text: object) -> Iterator[str]:
     if isinstance(text, str):
-        size = max(_PIECE_CHARS, len(text) // _MOST_PIECES)
+        size = max(_PIECE_CHARS, len(text) // _MAX_PIECES)
         for start in range(0, len(text), size):
             yield text[start : start + size]

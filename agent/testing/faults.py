@@ -1,4 +1,4 @@
-"""What a scripted server can do instead of answering properly, as data: odd bodies, cuts, stalls, an absent server."""
+"""Describe faults of a scripted server as data: malformed bodies, cut connections, stalls, an absent server."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from ..messages import Reply
 from .chunks import DONE, event
 
 Ending = Literal["whole", "close", "reset", "stall", "keep_alive", "restart"]
-"""How an answer ends: as it should; the connection is closed, or reset; it falls silent until the client leaves; it
-sends nothing but comments that keep a stream alive; or the server goes away, and comes back on the same port."""
+"""How an answer ends: completely; the connection is closed, or reset; the server sends nothing more until the client
+disconnects; it sends only comments that keep a stream alive; or it goes away and comes back on the same port."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One bad answer. Its functions below make the usual ones."""
+    """One faulty answer. The functions of this module build the usual ones."""
 
     reply: Reply | None = None
-    """Sent in the form the request asked for, as far as `share` goes. None: `body` is sent."""
+    """Sent in the form that the request asked for, up to `share`. None means that `body` is sent."""
     body: bytes = b""
     status: int | None = 200
-    """None: nothing is sent at all, not even a status line."""
+    """None means that nothing is sent at all, not even a status line."""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     share: float = 1.0
-    """How much of the body goes out before `ending`: 0 to 1."""
+    """How much of the body is sent before `ending`: 0 to 1."""
     ending: Ending = "whole"
     down_s: float = 0.0
-    """For `restart`: seconds for which connections are refused."""
+    """For `restart`: seconds during which connections are refused."""
     delay_s: float = 0.0
     """Seconds before the first byte."""
 
@@ -44,52 +44,52 @@ def http_error(
 
 
 def html(status: int = 200) -> Fault:
-    """Answer with a web page, as a proxy does."""
+    """Answer with a web page, like a proxy."""
     page = b"<html><head><title>Bad gateway</title></head><body>nginx</body></html>"
     return Fault(status=status, body=page, content_type="text/html")
 
 
 def raw(body: bytes | str | Mapping[str, Any], *, content_type: str = "application/json") -> Fault:
-    """Answer 200 with exactly this body, streaming asked for or not."""
+    """Answer 200 with exactly this body, whether or not streaming was requested."""
     data = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
     return Fault(body=data, content_type=content_type)
 
 
 def stream(*chunks: object, done: bool = True) -> Fault:
-    """Answer with a stream of exactly these chunks, each a JSON value, or bytes that go out as they are."""
+    """Answer with a stream of exactly these chunks, each a JSON value, or bytes that are sent as they are."""
     sent = [chunk if isinstance(chunk, bytes) else event(chunk) for chunk in chunks]
     return Fault(body=b"".join([*sent, DONE if done else b""]), content_type="text/event-stream")
 
 
 def error_in_stream(code: int, message: str = "scripted") -> Fault:
-    """Begin a stream with 200 and send an error object in it, as vLLM does for what it notices late."""
+    """Start a stream with 200 and send an error object in it, as vLLM does for errors that it detects late."""
     return stream({"error": {"message": message, "type": "ScriptedError", "param": None, "code": code}})
 
 
 def cut(reply: Reply, *, share: float = 0.5) -> Fault:
-    """Close the connection when this share of the reply is out."""
+    """Close the connection after this share of the reply."""
     return Fault(reply=reply, share=share, ending="close")
 
 
 def reset(reply: Reply | None = None, *, share: float = 0.5) -> Fault:
-    """Reset the connection: at once, or when this share of the reply is out."""
+    """Reset the connection: at once, or after this share of the reply."""
     return _ending("reset", reply, share)
 
 
 def stall(reply: Reply | None = None, *, share: float = 0.5) -> Fault:
-    """Fall silent until the client leaves: at once, or when this share of the reply is out."""
+    """Send nothing more until the client disconnects: at once, or after this share of the reply."""
     return _ending("stall", reply, share)
 
 
 def keep_alive(reply: Reply | None = None, *, share: float = 0.5) -> Fault:
-    """Send nothing but comments that keep the stream alive, at once, or when this share of the reply is out."""
+    """Send only comments that keep the stream alive: at once, or after this share of the reply."""
     if reply is None:
         return Fault(content_type="text/event-stream", ending="keep_alive")
     return Fault(reply=reply, share=share, ending="keep_alive")
 
 
 def restart(down_s: float) -> Fault:
-    """Reset the connection and refuse all others for so many seconds, then serve again on the same port."""
+    """Reset the connection and refuse all others for `down_s` seconds, then serve again on the same port."""
     return Fault(status=None, ending="restart", down_s=down_s)
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that make scripted models and servers; every pytest run loads this file, so it imports next to nothing."""
+"""Fixtures that create scripted models and servers; every pytest run loads this file, so it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-# The rest is imported when a fixture is first used: whoever has this package installed pays for it in every test run.
+# The rest is imported when a fixture is first used, because every test run with this package installed loads this file.
 if TYPE_CHECKING:
     from ..model.profiles import Profile
     from .model import ScriptedModel, ScriptedReply
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class MakeModel(Protocol):
-    """What the fixture `scripted_model` is."""
+    """Type of the fixture `scripted_model`."""
 
     def __call__(
         self, replies: Sequence[ScriptedReply], *, window_tokens: int | None = 32_768, profile: Profile | None = None
     ) -> ScriptedModel:
-        """Make a model; `profile` None: Mistral's."""
+        """Create a model. For `profile`, None means Mistral's."""
         ...
 
 
 class MakeServer(Protocol):
-    """What the fixture `scripted_server` is."""
+    """Type of the fixture `scripted_server`."""
 
     def __call__(
         self,
@@ -43,7 +43,7 @@ class MakeServer(Protocol):
 
 @pytest.fixture
 def scripted_model() -> MakeModel:
-    """A function that makes a model which answers from a list."""
+    """Return a function that creates a model with scripted replies."""
     from ..model.profiles import MISTRAL
     from .model import ScriptedModel
 
@@ -57,7 +57,7 @@ def scripted_model() -> MakeModel:
 
 @pytest.fixture
 def scripted_server() -> Iterator[MakeServer]:
-    """A function that starts a server which answers from a list; what it started is closed after the test."""
+    """Return a function that starts a server with scripted answers; its servers are closed after the test."""
     from .server import ScriptedServer
 
     with ExitStack() as opened:

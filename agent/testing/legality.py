@@ -1,4 +1,4 @@
-"""Tell what a Mistral server would refuse in a request: mistral_common's rules of tokenizer v15 and ours, pure."""
+"""Find what a Mistral server would refuse in a request: mistral_common's rules for tokenizer v15 and our own; pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EFFORTS = (None, "none", "high")
 
 
 def refusal(body: Mapping[str, Any]) -> str | None:
-    """Return the first reason to refuse a chat completion request. None: it is legal."""
+    """Return the first reason to refuse a chat completion request. None means that it is legal."""
     return next(_refusals(body), None)
 
 
@@ -51,7 +51,7 @@ def _order(messages: list[Mapping[str, Any]]) -> Iterator[str]:
         if before.get("role") == after.get("role") == "assistant":
             yield f"Message {number}: an assistant message follows another."
     if messages[-1].get("role") not in ("user", "tool"):
-        yield f"The last message must be of the user or a tool, not {messages[-1].get('role')!r}."
+        yield f"The last message must be from the user or a tool, not {messages[-1].get('role')!r}."
 
 
 def _assistant(number: int, message: Mapping[str, Any], seen: set[str]) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _assistant(number: int, message: Mapping[str, Any], seen: set[str]) -> Itera
         function = cast("Mapping[str, Any]", call.get("function") or {})
         call_id = str(call.get("id"))
         if not _ID.fullmatch(call_id):
-            yield f"Message {number}: tool call id {call_id!r} must be 9 of a-z, A-Z, 0-9."
+            yield f"Message {number}: tool call id {call_id!r} must be 9 characters of a-z, A-Z, 0-9."
         if call_id in seen:
             yield f"Message {number}: duplicate tool call id {call_id!r}."
         seen.add(call_id)

@@ -1,4 +1,4 @@
-"""A model that answers from a list, in memory: for tests of agents and tools, without a server or a network."""
+"""A model that answers from a list, in memory; for tests of agents and tools, without a server or a network."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..model.protocol import Connection, Served, TokenCount
 from ..model.wire import Request
 
 ScriptedReply: TypeAlias = Reply | Exception | Callable[[Request], Reply]
-"""What is answered to one request: a reply, an exception to raise, or a function of the request."""
+"""The answer to one request: a reply, an exception to raise, or a function of the request."""
 
 
 class ScriptEnded(AssertionError):
-    """Raised by a ScriptedModel that is asked once more than it has replies."""
+    """Raised by a ScriptedModel that gets more requests than it has replies."""
 
     def __init__(self, replies: int) -> None:
         self.replies = replies
-        """How many there were."""
+        """How many replies the script had."""
         super().__init__(
-            f"The scripted model has {replies} {'reply' if replies == 1 else 'replies'}, and was asked for one more. "
-            "Add a reply to the script, or look at `model.bodies` for what the agent wanted."
+            f"The scripted model has {replies} {'reply' if replies == 1 else 'replies'} and got one more request. "
+            "Add a reply to the script, or check in `model.bodies` what the agent requested."
         )
 
 
 class ScriptedModel:
-    """A stand-in for an Endpoint: gives its replies in order, and keeps every request."""
+    """A stand-in for an Endpoint: returns its replies in order, and keeps every request."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class ScriptedModel:
         profile: Profile | None = MISTRAL,
         patience_s: float = 0.0,
     ) -> None:
-        """Take the script.
+        """Create a model from a script.
 
         Args:
             replies: one for each request.
-            model: the name it is served under.
-            window_tokens: what the server would call `max_model_len`. None: it does not say.
-            profile: what the family accepts. None: by the model's name.
-            patience_s: seconds for which a request that met an EndpointError is tried again, without waits.
+            model: the name under which it is served.
+            window_tokens: what the server would report as `max_model_len`. None means that it does not report it.
+            profile: what the model's family accepts. None means that it is derived from the model's name.
+            patience_s: seconds during which a request that failed with an EndpointError is retried, without waits.
         """
         self.replies = tuple(replies)
         self.requests: list[Request] = []
@@ -66,17 +66,17 @@ class ScriptedModel:
 
     @asynccontextmanager
     async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
-        """Open a connection to the script; it goes on where the last one stopped, whatever the session."""
-        yield _Scripted(self, self._served)
+        """Open a connection to the script; it continues where the last one stopped, whatever the session."""
+        yield _ScriptedConnection(self, self._served)
 
     def answer(self, request: Request) -> Reply:
-        """Keep the request and return the reply that is next.
+        """Store the request and return the next reply.
 
         Raises:
-            ScriptEnded: there is none left.
-            Exception: the one that the script holds.
+            ScriptEnded: no reply is left.
+            Exception: the next reply in the script is an exception.
         """
-        # The history behind `messages` grows; what is kept is the request as it was.
+        # The history behind `messages` keeps growing; store the request as it is now.
         self.requests.append(replace(request, messages=tuple(request.messages)))
         if len(self.requests) > len(self.replies):
             raise ScriptEnded(len(self.replies))
@@ -86,7 +86,7 @@ class ScriptedModel:
         return reply if isinstance(reply, Reply) else reply(request)
 
 
-class _Scripted:
+class _ScriptedConnection:
     def __init__(self, script: ScriptedModel, served: Served) -> None:
         self._script = script
         self._served = served

@@ -1,4 +1,4 @@
-"""Write the replies of a script tersely; nothing is checked, because a script may want what no server should send."""
+"""Build the replies of a script; they are not checked, because a test may need what no server should send."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from ..messages import FinishReason, RawCall, Reply, Usage
 
 PROMPT_TOKENS = 100
-"""What a scripted prompt counts as, unless the script says otherwise."""
+"""Prompt tokens of a scripted reply, unless the script gives its usage."""
 
 _AUTOMATIC = Usage(prompt_tokens=-1)
 
@@ -22,14 +22,14 @@ def says(
     usage: Usage | None = _AUTOMATIC,
     finish_reason: FinishReason = "stop",
 ) -> Reply:
-    """Return a reply of text.
+    """Return a text reply.
 
     Args:
         text: its content.
-        reasoning: what was thought before.
-        usage: left out, it is made up: a prompt of 100 tokens, and about four characters per token written. None: the
+        reasoning: the reasoning before it.
+        usage: by default a prompt of 100 tokens, and one token for about four characters written. None means that the
             server sends none.
-        finish_reason: the server's word for why it stopped.
+        finish_reason: the server's reason for stopping.
     """
     return Reply(
         content=text,
@@ -50,11 +50,11 @@ def calls(
     """Return a reply that calls tools.
 
     Args:
-        wanted: name and arguments of each call; arguments given as text are sent as they are, broken or not.
+        wanted: name and arguments of each call; arguments given as text are sent as they are, valid or not.
         text: the content beside the calls.
-        reasoning: what was thought before.
+        reasoning: the reasoning before them.
         usage: as for `says`.
-        finish_reason: the server's word for why it stopped.
+        finish_reason: the server's reason for stopping.
     """
     made = tuple(
         RawCall(

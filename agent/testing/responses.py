@@ -14,25 +14,25 @@ from .faults import Fault
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """A response without its head."""
+    """A response without its status line and headers."""
 
     parts: tuple[bytes, ...]
     content_type: str
     chunked: bool
 
 
-def rendered(fault: Fault, content: Reply | Mapping[str, Any] | None, asked: Mapping[str, Any], model: str) -> Rendered:
-    """Render a fault's own body, or a reply as `asked`: whole or as events."""
+def render(fault: Fault, content: Reply | Mapping[str, Any] | None, request: Mapping[str, Any], model: str) -> Rendered:
+    """Render a fault's own body, or a reply in the form that the request asked for: whole or as events."""
     if content is None:
         streams = fault.content_type == "text/event-stream"
         return Rendered(parts=(fault.body,), content_type=fault.content_type, chunked=streams)
     body = chunks.completion(content, model=model) if isinstance(content, Reply) else content
-    if not asked.get("stream"):
+    if not request.get("stream"):
         return Rendered(parts=(json.dumps(body).encode(),), content_type="application/json", chunked=False)
-    options = cast("dict[str, Any]", asked.get("stream_options") or {})
-    wants_usage = options.get("include_usage")
-    shown = body if wants_usage else {key: value for key, value in body.items() if key != "usage"}
-    return Rendered(parts=tuple(chunks.events(shown)), content_type="text/event-stream", chunked=True)
+    options = cast("dict[str, Any]", request.get("stream_options") or {})
+    if not options.get("include_usage"):
+        body = {key: value for key, value in body.items() if key != "usage"}
+    return Rendered(parts=tuple(chunks.events(body)), content_type="text/event-stream", chunked=True)
 
 
 def head(status: int, response: Rendered, headers: Mapping[str, str]) -> bytes:
@@ -45,11 +45,11 @@ def head(status: int, response: Rendered, headers: Mapping[str, str]) -> bytes:
 
 
 def share(response: Rendered, fault: Fault) -> Iterator[bytes]:
-    """Yield the share of the body that the fault lets through, framed as it is sent."""
+    """Yield the share of the body that the fault sends, framed for HTTP."""
     left = round(sum(len(part) for part in response.parts) * fault.share)
     for part in response.parts:
         if fault.ending == "keep_alive" and len(part) > left:
-            break  # a comment in the middle of an event would spoil it
+            break  # a comment in the middle of an event would break it
         sent = part[:left]
         left -= len(sent)
         if sent:

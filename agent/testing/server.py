@@ -1,4 +1,4 @@
-"""A real HTTP server on the loopback that answers from a script, in a thread of its own; serves nothing but tests."""
+"""A real HTTP server on the loopback interface that answers from a script, in its own thread; for tests only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .faults import Fault, http_error, raw
 from .legality import refusal
 
 Answer: TypeAlias = Reply | Mapping[str, Any] | Fault
-"""A reply; the body of a completion as JSON, as odd as you like; or a Fault. The first two are streamed when asked."""
+"""A reply; the body of a completion as JSON, malformed or not; or a Fault. The first two are streamed if requested."""
 
 ScriptedAnswer: TypeAlias = Answer | Callable[["Received"], Answer]
 
@@ -30,12 +30,12 @@ class Received:
     method: str
     path: str
     headers: Mapping[str, str]
-    """Names in small letters."""
+    """Names in lower case."""
     body: bytes
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body, a JSON object; an empty one if nothing was sent."""
+        """The body as a JSON object. Empty if nothing was sent."""
         return json.loads(self.body) if self.body else {}
 
 
@@ -55,15 +55,15 @@ class ScriptedServer:
         tokenize: bool = True,
         metrics: str = "",
     ) -> None:
-        """Take the script; nothing listens before `start`, or the `with` block.
+        """Create a server from a script; it does not listen before `start` or the `with` block.
 
         Args:
-            answers: one for each chat completion request; may be endless. A request beyond its end gets HTTP 410.
-            model: the name it serves.
-            window_tokens: what /v1/models says as `max_model_len`. None: nothing.
+            answers: one for each chat completion request; may be infinite. A request beyond its end gets HTTP 410.
+            model: the name under which the model is served.
+            window_tokens: `max_model_len` in /v1/models. None means that it is left out.
             strict: refuse with 400 what a Mistral server would refuse: illegal ids, names, orders, arguments.
-            tokenize: answer /tokenize; else 404, as a server without that route.
-            metrics: text of /metrics; empty: 404.
+            tokenize: answer /tokenize; otherwise 404, like a server without that route.
+            metrics: text of /metrics. Empty means 404.
         """
         self.model = model
         self.window_tokens = window_tokens
@@ -86,7 +86,7 @@ class ScriptedServer:
     @property
     def url(self) -> str:
         """The base URL, ending in /v1."""
-        assert self._port, "the server is started first: with ScriptedServer(...) as server"
+        assert self._port, "start the server first: with ScriptedServer(...) as server"
         return f"http://127.0.0.1:{self._port}/v1"
 
     @property
@@ -95,7 +95,7 @@ class ScriptedServer:
         return [request.json for request in self.requests if request.path == "/v1/chat/completions"]
 
     def start(self) -> Self:
-        """Listen on a free port of the loopback; returns when connections are taken."""
+        """Listen on a free loopback port; returns when connections are accepted."""
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="scripted", daemon=True)
         self._thread.start()
@@ -103,7 +103,7 @@ class ScriptedServer:
         return self
 
     def close(self) -> None:
-        """Drop every connection and stop; a second time does nothing."""
+        """Drop every connection and stop; a second call does nothing."""
         if self._thread is None or self._loop is None:
             return
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -126,7 +126,7 @@ class ScriptedServer:
     ) -> None:
         self.close()
 
-    # All below runs in the server's own thread.
+    # Everything below runs in the server's own thread.
 
     async def _main(self, ready: threading.Event) -> None:
         self._loop, self._main_task = asyncio.get_running_loop(), asyncio.current_task()
@@ -134,14 +134,14 @@ class ScriptedServer:
         ready.set()
         await self._stop.wait()
         await self._close_listener()
-        talking = tuple(self._conversations)
-        for conversation in talking:
+        conversations = tuple(self._conversations)
+        for conversation in conversations:
             conversation.cancel()
-        await asyncio.gather(*talking, return_exceptions=True)
-        await asyncio.sleep(0)  # An aborted transport closes its socket in the loop's next turn.
+        await asyncio.gather(*conversations, return_exceptions=True)
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next iteration
 
     async def _close_listener(self) -> None:
-        """Take no more connections; those that the kernel has handed over become conversations first."""
+        """Accept no more connections; those that the kernel has already handed over become conversations first."""
         if self._listener is None:
             return
         loop = asyncio.get_running_loop()
@@ -160,7 +160,7 @@ class ScriptedServer:
         self._port = self._listener.sockets[0].getsockname()[1]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A task of our own: one that asyncio made is reported as an error when it is cancelled at the end (3.11).
+        # Create the task ourselves: asyncio reports one of its own as an error when it is cancelled at the end (3.11).
         task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
         self._conversations.add(task)
         task.add_done_callback(self._conversations.discard)
@@ -196,7 +196,7 @@ class ScriptedServer:
         return raw({"object": "list", "data": [card]})
 
     def _tokens(self, request: Received) -> Answer:
-        # Four bytes are a token: equal beginnings give equal tokens, which is all that a prefix cache looks at.
+        # Four bytes per token: equal prefixes give equal tokens, which is all that a prefix cache needs.
         prompt = json.dumps([request.json.get("tools"), request.json["messages"]]).encode()
         tokens = [int.from_bytes(prompt[at : at + 4]) for at in range(0, len(prompt), 4)]
         return raw({"count": len(tokens), "max_model_len": self.window_tokens, "tokens": tokens, "token_strs": None})
@@ -208,18 +208,18 @@ class ScriptedServer:
             return http_error(400, reason, kind="BadRequestError")
         answer = next(self._answers, None)
         if answer is None:
-            return http_error(410, "The script of this server is at its end: no answer is left for this request.")
+            return http_error(410, "The script has ended: no answer is left for this request.")
         return answer(request) if callable(answer) else answer
 
     async def _send(
         self, request: Received, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """Send the answer; False: the connection is not to be used again."""
+        """Send the answer; return whether the connection can be used again."""
         fault = answer if isinstance(answer, Fault) else Fault()
         content = fault.reply if isinstance(answer, Fault) else answer
         await asyncio.sleep(fault.delay_s)
         if fault.status is not None:
-            response = responses.rendered(fault, content, request.json, self.model)
+            response = responses.render(fault, content, request.json, self.model)
             writer.write(responses.head(fault.status, response, fault.headers))
             for part in responses.share(response, fault):
                 writer.write(part)
@@ -234,7 +234,7 @@ class ScriptedServer:
                 writer.close()
                 await writer.wait_closed()
             case "reset" | "restart":
-                # Lingering for no time makes the kernel send a reset instead of an orderly end.
+                # A linger time of 0 makes the kernel send a reset instead of closing the connection in order.
                 sock: socket.socket = writer.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
@@ -261,7 +261,7 @@ async def _comment(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 async def _receive(reader: asyncio.StreamReader) -> Received | None:
-    """Read one request; None: the client has left."""
+    """Read one request. None means that the client has disconnected."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
     except asyncio.IncompleteReadError:

@@ -111,8 +111,7 @@ def test_a_broken_check_is_probed_again_and_shown_with_its_reason_and_its_fix(
     )
     assert (
         "\n\nBROKEN: plain reply\n"
-        "  Why: the server refuses it: HTTP 410: The script of this server is at its end: no answer is left for this\n"
-        "       request.\n"
+        "  Why: the server refuses it: HTTP 410: The script has ended: no answer is left for this request.\n"
         "  Fix: Read the server's log.\n"
     ) in out
 

@@ -1,4 +1,4 @@
-"""The public doubles: what a user's own tests get, and that the scripted server is as strict as a real one."""
+"""The public test doubles: what a user's own tests get, and that the scripted server is as strict as a real one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def double(number: int) -> int:
 DOUBLE = calls(("double", {"number": 21}))
 
 
-def test_says_is_a_whole_reply() -> None:
+def test_says_builds_a_complete_reply() -> None:
     assert says("It is 42.", reasoning="21 twice") == Reply(
         content="It is 42.",
         reasoning="21 twice",
@@ -46,7 +46,7 @@ def test_says_is_a_whole_reply() -> None:
     )
 
 
-def test_calls_is_a_whole_reply_and_text_stays_as_it_is() -> None:
+def test_calls_builds_a_complete_reply_and_keeps_text_as_it_is() -> None:
     assert calls(("double", {"number": 21}), ("ping", "{broken"), text="Now:", usage=None) == Reply(
         content="Now:",
         tool_calls=(
@@ -57,11 +57,11 @@ def test_calls_is_a_whole_reply_and_text_stays_as_it_is() -> None:
     )
 
 
-def test_a_scripted_model_answers_in_order_and_keeps_what_it_was_asked() -> None:
+def test_a_scripted_model_answers_in_order_and_keeps_its_requests() -> None:
     model = ScriptedModel([DOUBLE, says("It is 42.")])
     outcome = Agent(model, tools=[double], system="Be brief.").run_sync("Double 21.")
     assert (outcome.outcome, outcome.answer) == ("finished", "It is 42.")
-    assert [len(request.messages) for request in model.requests] == [2, 4], "each as it was when it was asked"
+    assert [len(request.messages) for request in model.requests] == [2, 4], "each as it was when it was sent"
     assert model.bodies[1]["messages"] == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Double 21."},
@@ -85,7 +85,7 @@ def test_a_reply_may_depend_on_the_request() -> None:
     assert Agent(model).run_sync("Hi").answer == "2 messages"
 
 
-def test_an_error_of_the_endpoint_ends_the_run_or_is_outlasted() -> None:
+def test_an_endpoint_error_ends_the_run_or_is_retried() -> None:
     down = EndpointUnreachable("refused", url="http://x/v1")
     assert Agent(ScriptedModel([down])).run_sync("Hi").outcome == "error"
     patient = ScriptedModel([down, down, says("Hello.")], patience_s=5.0)
@@ -93,14 +93,14 @@ def test_an_error_of_the_endpoint_ends_the_run_or_is_outlasted() -> None:
 
 
 @pytest.mark.parametrize(("replies", "words"), [(0, "0 replies"), (1, "1 reply")])
-def test_a_script_that_is_over_says_how_long_it_was(replies: int, words: str) -> None:
+def test_the_error_of_an_ended_script_gives_its_length(replies: int, words: str) -> None:
     model = ScriptedModel([DOUBLE] * replies)
     with pytest.raises(ScriptEnded) as raised:
         Agent(model, tools=[double]).run_sync("Double 21.")
     assert isinstance(raised.value, AssertionError)
     assert str(raised.value) == (
-        f"The scripted model has {words}, and was asked for one more. Add a reply to the script, or look at "
-        "`model.bodies` for what the agent wanted."
+        f"The scripted model has {words} and got one more request. Add a reply to the script, or check in "
+        "`model.bodies` what the agent requested."
     )
 
 
@@ -113,7 +113,7 @@ def get(url: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_the_server_serves_sync_tests_too() -> None:
+def test_the_server_works_in_sync_tests() -> None:
     with ScriptedServer([DOUBLE, says("It is 42.")], model="pocket", strict=True) as server:
         outcome = Agent(Endpoint(server.url, profile=MISTRAL), tools=[double]).run_sync("Double 21.")
         assert (outcome.outcome, outcome.answer) == ("finished", "It is 42.")
@@ -127,12 +127,12 @@ def test_the_server_serves_sync_tests_too() -> None:
     server.close()
 
 
-async def test_the_server_serves_async_tests_too() -> None:
+async def test_the_server_works_in_async_tests() -> None:
     async with ScriptedServer([says("Hello.")]) as server:
         assert (await Agent(Endpoint(server.url)).run("Hi")).answer == "Hello."
 
 
-def test_the_routes_beside_the_chat() -> None:
+def test_the_routes_other_than_chat() -> None:
     with ScriptedServer(metrics="vllm:num_requests_running 0\n") as server:
         root = server.url.removesuffix("/v1")
         assert get(f"{root}/health") == (200, "")
@@ -145,16 +145,14 @@ def test_the_routes_beside_the_chat() -> None:
         assert httpx.post(f"{root}/tokenize", json={"messages": []}).status_code == 404
 
 
-def test_a_request_beyond_the_script_is_refused_and_not_tried_again() -> None:
+def test_a_request_beyond_the_script_is_refused_and_not_retried() -> None:
     with ScriptedServer([DOUBLE]) as server:
         outcome = Agent(Endpoint(server.url), tools=[double]).run_sync("Double 21.")
     assert (outcome.outcome, len(server.bodies)) == ("error", 2)
-    assert outcome.reason.endswith(
-        "HTTP 410: The script of this server is at its end: no answer is left for this request."
-    )
+    assert outcome.reason.endswith("HTTP 410: The script has ended: no answer is left for this request.")
 
 
-def test_a_server_that_restarts_refuses_connections_meanwhile() -> None:
+def test_a_restarting_server_refuses_connections() -> None:
     with ScriptedServer([faults.restart(0.2), says("Back.")]) as server:
         body = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}]}
         with pytest.raises(httpx.ReadError):
@@ -163,7 +161,7 @@ def test_a_server_that_restarts_refuses_connections_meanwhile() -> None:
             httpx.get(f"{server.url}/models")
 
 
-def test_a_stream_looks_as_vllm_sends_it() -> None:
+def test_a_stream_has_the_form_that_vllm_sends() -> None:
     with ScriptedServer([calls(("double", {"number": 21}), reasoning="Twice.")]) as server:
         body = {"stream": True, "stream_options": {"include_usage": True}, "messages": []}
         reply = httpx.post(f"{server.url}/chat/completions", json=body)
@@ -224,12 +222,12 @@ ILLEGAL: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a turn at the end": (
         {"messages": [USER, {"role": "assistant", "content": "a"}]},
-        "The last message must be of the user or a tool, not 'assistant'.",
+        "The last message must be from the user or a tool, not 'assistant'.",
     ),
     "a result of nothing": ({"messages": [USER, result(A)]}, "Message 1: a tool result follows no call."),
     "a long id": (
         {"messages": [USER, turn("call_12345678"), result("call_12345678")]},
-        "Message 1: tool call id 'call_12345678' must be 9 of a-z, A-Z, 0-9.",
+        "Message 1: tool call id 'call_12345678' must be 9 characters of a-z, A-Z, 0-9.",
     ),
     "an id twice": (
         {"messages": [USER, turn(A, A), result(A), result(A)]},
@@ -271,17 +269,17 @@ ILLEGAL: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", LEGAL)
-def test_what_is_legal_is_not_refused(name: str) -> None:
+def test_a_legal_request_is_not_refused(name: str) -> None:
     assert refusal(LEGAL[name]) is None
 
 
 @pytest.mark.parametrize("name", ILLEGAL)
-def test_what_is_illegal_is_refused_with_its_reason(name: str) -> None:
+def test_an_illegal_request_is_refused_with_the_reason(name: str) -> None:
     body, reason = ILLEGAL[name]
     assert refusal(body) == reason
 
 
-def test_a_strict_server_answers_400_and_remembers_why_without_using_up_its_script() -> None:
+def test_a_strict_server_answers_400_and_keeps_the_reason_without_using_up_its_script() -> None:
     with ScriptedServer([says("Hello.")], strict=True) as server:
         url = f"{server.url}/chat/completions"
         refused = httpx.post(url, json={"messages": [USER, SYSTEM]})
@@ -291,7 +289,7 @@ def test_a_strict_server_answers_400_and_remembers_why_without_using_up_its_scri
     assert server.refusals == [ILLEGAL["system later"][1]]
 
 
-# What users of the package have to bear.
+# What the package costs its users.
 
 
 def python(code: str) -> str:
@@ -300,14 +298,14 @@ def python(code: str) -> str:
     return ran.stdout
 
 
-def test_importing_the_doubles_needs_no_pytest_and_no_openai() -> None:
+def test_importing_the_doubles_imports_neither_pytest_nor_openai() -> None:
     code = (
         "import sys, agent.testing; print(sorted({'pytest', 'openai', 'respx', 'mistral_common'} & set(sys.modules)))"
     )
     assert python(code) == "[]\n"
 
 
-def test_importing_the_plugin_brings_nothing_of_the_framework_but_its_names() -> None:
+def test_importing_the_plugin_imports_nothing_heavy() -> None:
     code = (
         "import pytest, sys; before = set(sys.modules); import agent.testing.fixtures; "
         "heavy = {'asyncio', 'jsonschema', 'openai', 'yaml', 'agent.loop.run'} | "
@@ -317,7 +315,7 @@ def test_importing_the_plugin_brings_nothing_of_the_framework_but_its_names() ->
     assert python(code) == "[]\n"
 
 
-def test_the_example_of_the_docstring_runs(tmp_path: Path) -> None:
+def test_the_example_in_the_docstring_runs(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", agent.testing.__doc__ or "", re.DOTALL)
     assert run_pytest(tmp_path, example) == "1 passed"
 
@@ -382,9 +380,9 @@ def test_a_connection_that_arrives_while_the_server_closes_leaves_no_socket_open
         for _ in range(10):
             server = ScriptedServer([]).start()
             port = int(server.url.split(":")[2].split("/")[0])
-            knocking = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+            clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
             server.close()
-            for client in knocking:
+            for client in clients:
                 client.close()
             gc.collect()
     finally:
