@@ -64,7 +64,7 @@ class Requested:
     """Tool that the reply is constrained to. None means unconstrained; empty means any tool of the list."""
     max_tokens: int
     prompt_tokens: int
-    """An estimate that is rather too high; the server's count is in the reply's usage."""
+    """A high estimate; the server's own count is in the reply's usage."""
     wall_s: float
     """Seconds the run has taken so far."""
     reask: bool = False

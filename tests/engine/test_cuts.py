@@ -95,7 +95,7 @@ async def test_a_call_is_executed_only_if_its_reply_ended_before_max_tokens(
             assert one.outcome.outcome == "budget"
             unreported += reply.finish_reason != "length"
     # Why finish_reason is not enough: with tool_choice auto and no streaming, the server reports truncated replies as
-    # complete. At the full length nobody can tell: the last token may or may not have been the end.
+    # complete. At the full length even the truth is not enough: the last token may or may not have been the end.
     assert (unreported > 5) == (choice == "auto" and not stream)
 
     complete = await with_tokens(length + 1)
