@@ -417,7 +417,7 @@ async def test_an_endpoint_opens_with_the_default_client_and_hides_its_key() -> 
     assert openai.__version__.split(".")[0] >= "3"
 
 
-async def test_a_connection_that_is_not_accepted_is_unreachable_instead_of_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_is_never_accepted_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.model.http.CONNECT_TIMEOUT_S", 0.3)
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
