@@ -122,7 +122,9 @@ def headline(record: ServerRecord) -> str:
     """Describe the recorded server and its state in one line."""
     from serving.running.record import is_present
 
-    state = record.state if is_present(record) or record.state == "failed" else "gone, and its supervisor too"
+    state = (
+        record.state if is_present(record) or record.state == "failed" else "not running, and neither is its supervisor"
+    )
     since = f" since {_since(record.started_at)}" if record.started_at and state == "ready" else ""
     return f"{record.model} at {record.base_url}: {state}{since}"
 

@@ -23,7 +23,7 @@ def ray(job: Job) -> Deployment:
     request = job.plan.request
     lines = [
         comment(f"{request.model.title}: {len(job.replicas)} engine(s) of {request.tensor_parallel_size} GPU(s)."),
-        comment("On every machine of the Ray cluster, install:"),
+        comment("On every machine of the Ray cluster, run:"),
         comment("  pip install 'ray[llm]==2.60.0' 'mistral_common[image]>=1.11.6,<1.13'"),
         comment("Without the pin, mistral_common 1.13 is installed and breaks vLLM's tool parser."),
         "http_options:",

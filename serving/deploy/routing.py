@@ -64,7 +64,10 @@ def router_flags(places: Sequence[Place], options: DeployOptions, *, host: str) 
         Flag(words=("--retry-max-retries", "5"), reason="tries per request; a refused connection fails at once"),
         Flag(words=("--cb-failure-threshold", "4"), reason="fewer than the tries, so the last uses another engine"),
         Flag(words=("--cb-timeout-duration-secs", "10"), reason="a recovered engine is tried again after this"),
-        Flag(words=("--health-check-interval-secs", "10"), reason="the default of 60 s keeps a dead engine for 3 min"),
+        Flag(
+            words=("--health-check-interval-secs", "10"),
+            reason="the default of 60 s keeps a dead engine in use for 3 min",
+        ),
         Flag(words=("--health-failure-threshold", "2"), reason="unhealthy after 20 s without an answer"),
         Flag(
             words=("--worker-startup-timeout-secs", "5400"),

@@ -90,7 +90,7 @@ def check_json_schema(formatted: Exchange, kind: ServerKind) -> CheckResult:
     if matches_schema(found):
         return _works("json_schema", f"the reply matches its schema: {brief(found.content, 60)}")
     if found.finish_reason == "length":
-        # llguidance allows any amount of whitespace between JSON tokens, and a small model may generate it for ever.
+        # llguidance allows any amount of whitespace between JSON tokens, and a small model may generate it forever.
         detail = f"the reply reached max_tokens: {brief(found.content, 60)!r}"
         return CheckResult(check="json_schema", verdict="unknown", detail=detail)
     why = f"response_format is accepted but not enforced: {brief(found.content, 60)!r}"

@@ -1,4 +1,4 @@
-"""Start, watch and stop process groups; never touches a process that reused a PID."""
+"""Start, watch and stop the processes of this program; never touches a process that others started."""
 
 import contextlib
 import os

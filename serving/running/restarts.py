@@ -50,7 +50,7 @@ def decide(deaths: Sequence[Death], policy: RestartPolicy = DEFAULT_POLICY) -> R
     """Decide from the deaths so far.
 
     Deaths are counted, not rated per minute: a large model takes minutes to start, so an engine that dies at every
-    start would never reach a rate limit and would be restarted for ever.
+    start would never reach a rate limit and would be restarted forever.
 
     Args:
         deaths: oldest first, at least one.

@@ -253,7 +253,7 @@ def test_processes_left_by_a_killed_server_are_shown_by_status_and_stopped_by_st
 
     assert main(["serve", "status"]) == 1
     assert capsys.readouterr().out == (
-        "m at http://127.0.0.1:1/v1: gone, and its supervisor too\n"
+        "m at http://127.0.0.1:1/v1: not running, and neither is its supervisor\n"
         f"  still running: processes {worker.pid} of its engine. Stop them: agent serve stop\n"
         "  log /log\n"
     )
@@ -301,9 +301,9 @@ def test_a_server_without_a_log_yet_has_no_log_lines(home: Path, capsys: pytest.
     assert main(["serve", "status"]) == 1
     assert main(["doctor"]) == 1
     assert capsys.readouterr().out == (
-        "m at http://127.0.0.1:1/v1: gone, and its supervisor too\n"
+        "m at http://127.0.0.1:1/v1: not running, and neither is its supervisor\n"
         "  no log yet\n"
-        "m at http://127.0.0.1:1/v1: gone, and its supervisor too\n"
+        "m at http://127.0.0.1:1/v1: not running, and neither is its supervisor\n"
     )
 
 
@@ -316,12 +316,12 @@ def test_doctor_reports_that_the_recorded_server_is_gone_and_what_its_log_shows(
 
     assert main(["doctor"]) == 1
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "m at http://127.0.0.1:1/v1: gone, and its supervisor too",
-        f"{log}: Nothing wrong found in 1 line.",
+        "m at http://127.0.0.1:1/v1: not running, and neither is its supervisor",
+        f"{log}: No problems in 1 line.",
     ]
     assert main(["doctor", "--json"]) == 1
     printed = capsys.readouterr()
-    assert printed.err == "m at http://127.0.0.1:1/v1: gone, and its supervisor too\n"
+    assert printed.err == "m at http://127.0.0.1:1/v1: not running, and neither is its supervisor\n"
     assert json.loads(printed.out)["log"] == str(log)
 
 

@@ -99,11 +99,11 @@ def test_the_compose_file_is_valid_by_the_compose_schema(tmp_path: Path):
     for name in ("plain", "of a folder"):
         wanted = MEDIUM if name == "plain" else named(MEDIUM, str(folder))
         (tmp_path / "compose.yaml").write_text(rendered("compose", wanted)["compose.yaml"])
-        judged = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"],
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert (judged.returncode, judged.stdout) == (0, "ok -- validation done\n"), judged.stdout
+        assert (result.returncode, result.stdout) == (0, "ok -- validation done\n"), result.stdout
 
 
 def test_a_compose_deployment_has_two_engines_with_their_gpus_and_one_published_port():
@@ -274,11 +274,11 @@ def verify_units(files: Mapping[str, str], folder: Path) -> tuple[int, str]:
     units = [name for name in files if name.endswith(".service")]
     for name in units:
         (folder / name).write_text(files[name])
-    judged = subprocess.run(
+    result = subprocess.run(
         [SYSTEMD_ANALYZE, "verify", "--man=no", *(f"./{name}" for name in units)],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return judged.returncode, judged.stdout + judged.stderr
+    return result.returncode, result.stdout + result.stderr
 
 
 @needs_systemd
@@ -395,8 +395,8 @@ def test_shellcheck_finds_no_problems_in_the_scripts(tmp_path: Path):
     scripts = sorted(path.name for path in tmp_path.iterdir())
     assert scripts == ["node1.sh", "node2.sh", "router.sh"]
     tool = Path(sys.executable).with_name("shellcheck")
-    judged = subprocess.run([tool, *scripts], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (judged.returncode, judged.stdout) == (0, "")
+    result = subprocess.run([tool, *scripts], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_on_nodes_each_engine_listens_for_the_router_and_requires_the_key():
