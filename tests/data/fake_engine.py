@@ -1,8 +1,8 @@
-"""Stands in for `python -m vllm…`: the flags are those of `vllm serve`, the log lines vLLM's; MODE says how it fails.
+"""Fake `python -m vllm…` with the flags of `vllm serve` and vLLM's log lines; MODE selects how it fails.
 
-"" serves; "chats" answers as a model does; "dies" and "silent" never become ready; "small" dies of a context above
-4096; "refuses" the first request, "cuts" its answer to it and dies; "stubborn" hears no SIGTERM; "once" dies at its
-second start. While the file named by SICK exists, /health answers 503.
+"" serves; "chats" returns a chat reply; "dies" and "silent" never become ready; "small" dies if the context is above
+4096; "refuses" rejects the first request; "cuts" breaks off its answer to it and dies; "stubborn" ignores SIGTERM;
+"once" dies at its second start. While the file given by SICK exists, /health answers 503.
 """
 
 import json
@@ -14,12 +14,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-if "-c" in sys.argv:  # Asked for the versions of its packages.
+if "-c" in sys.argv:  # The caller queries the versions of its packages.
     print(json.dumps({"vllm": "0.32.0", "mistral_common": "1.12.0", "transformers": "5.19.0"}))
     sys.exit()
 flags = dict(zip(sys.argv, sys.argv[1:], strict=False))
 mode = os.environ.get("MODE", "")
-# A worker in a session of its own: who ends our group alone misses it.
+# A worker in its own session: stopping only the process group misses it.
 worker = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
 pids = Path(os.environ["PIDS"])
 with pids.open("a") as written:
@@ -47,7 +47,7 @@ else:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what a supervisor asks."""
+    """Answers the supervisor's requests."""
 
     def do_GET(self) -> None:
         if self.path == "/health":
@@ -82,8 +82,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        """Log nothing."""
 
 
 print("(Worker pid=3) INFO 11-23 15:47:18 [cpu_model_runner.py:68] Starting to load model /m...", flush=True)
