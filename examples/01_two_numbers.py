@@ -1,4 +1,4 @@
-"""The library in one screen: a typed tool, an agent, its outcome. Run: python examples/01_two_numbers.py URL."""
+"""The library on one screen: a typed tool, an agent, its outcome. Run: python examples/01_two_numbers.py URL."""
 
 import sys
 
@@ -17,7 +17,7 @@ def add(a: int, b: int) -> int:
 
 
 def main(url: str) -> int:
-    """Ask for a sum and print what came of it; returns an exit code."""
+    """Ask for a sum and print the outcome; return an exit code."""
     result = Agent(Endpoint(url), tools=[add]).run_sync("What is 2 + 3?")
     print(f"{result.outcome}: {result.answer} ({result.steps} steps, {result.usage.output_tokens} output tokens)")
     return result.exit_code

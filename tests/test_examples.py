@@ -1,4 +1,4 @@
-"""Every example runs, on a CPU, against a scripted server."""
+"""Every example runs on a CPU, with a scripted model or server."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pocket.world.running import Runner
+from pocket.world.pytest_runner import PytestRunner
 from pocket.world.tasks import write_tasks
 
 from agent import Agent, Endpoint, Sandbox, load_task
@@ -37,8 +37,8 @@ def test_a_task_folder_is_valid(path: Path):
     assert len(load_tools(task.tools, directory=task.directory)) == len(task.tools)
 
 
-def test_the_batch_of_bugs_is_what_its_command_writes(tmp_path: Path):
-    """Unseen by the model, and not picked by what it can do."""
+def test_the_batch_of_bugs_equals_what_its_generator_writes(tmp_path: Path):
+    """The model has not seen these tasks, and they are not selected by what it can do."""
     facts = json.loads((EXAMPLES / "fix_bug_batch" / "tasks.json").read_text())
     write_tasks(tmp_path / "tasks", count=facts["count"], seed=facts["seed"])
 
@@ -49,17 +49,17 @@ def test_the_batch_of_bugs_is_what_its_command_writes(tmp_path: Path):
     assert texts(EXAMPLES / "fix_bug_batch") == texts(tmp_path / "tasks")
 
 
-def test_the_tests_of_each_bug_fail_as_it_is_shipped():
-    with Runner() as runner:
+def test_the_tests_of_each_shipped_bug_fail():
+    with PytestRunner() as runner:
         for folder in (*sorted((EXAMPLES / "fix_bug_batch").glob("*/project")), EXAMPLES / "fix_bug" / "project"):
-            # Elsewhere: below this repository pytest would take our settings for those of the project.
+            # In another folder: inside this repository, pytest would use our settings for the project.
             files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.py")}
             printed, code = runner.pytest(runner.put(files))
             assert (code, "1 failed" in printed) == (1, True), folder
 
 
 async def test_the_debugger_shows_what_the_code_does_not(tmp_path: Path):
-    """The steps a capable model takes, by script; the debugger, the program and the verification are real."""
+    """The model's replies are scripted; the debugger, the program and the verification are real."""
     task = load_task(EXAMPLES / "debug_crash" / "task.yaml")
     model = ScriptedModel(
         [
@@ -73,13 +73,13 @@ async def test_the_debugger_shows_what_the_code_does_not(tmp_path: Path):
             ),
             calls(("edit_file", {"path": "agenda.py", "old": "name == month", "new": "name == month.capitalize()"})),
             calls(("run_shell", {"command": "python agenda.py tasks.json.gz | grep -n -i 'sep 17'"})),
-            says("Months in other letters are understood now."),
+            says("Months in any letter case are understood now."),
         ]
     )
     environ = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath])}
     agent = Agent.from_task(task, model, environ=environ, runs=tmp_path)
     if agent.sandbox is not None and agent.sandbox.isolation == "landlock":
-        agent = replace(agent, sandbox=Sandbox())  # it has no loopback network for the debugger
+        agent = replace(agent, sandbox=Sandbox())  # Landlock has no loopback network for the debugger
     outcome = await agent.run(task.rendered_prompt())
 
     assert outcome.outcome == "verified", outcome.reason
@@ -89,8 +89,8 @@ async def test_the_debugger_shows_what_the_code_does_not(tmp_path: Path):
     assert results[2] == "['mar 3', 'SEP 17']"
 
 
-async def test_a_picture_goes_to_the_model_and_so_does_what_it_drew(tmp_path: Path):
-    """The replies by script, over HTTP; the pictures, the program and the verification are real."""
+async def test_an_input_image_and_a_drawn_image_are_sent_to_the_model(tmp_path: Path):
+    """The replies are scripted, over HTTP; the images, the program and the verification are real."""
     task = load_task(EXAMPLES / "match_picture" / "task.yaml")
     largest = ("value == min(values)", "value == max(values)")
     standing = ("rows[MARGIN : MARGIN + height]", "rows[HEIGHT - MARGIN - height : HEIGHT - MARGIN]")
@@ -111,7 +111,7 @@ async def test_a_picture_goes_to_the_model_and_so_does_what_it_drew(tmp_path: Pa
         sent = server.bodies[-1]["messages"]
 
     assert outcome.outcome == "verified", outcome.reason
-    pictures = [
+    images = [
         base64.b64decode(part["image_url"]["url"].removeprefix("data:image/png;base64,"))
         for message in sent
         if isinstance(message["content"], list)
@@ -119,16 +119,16 @@ async def test_a_picture_goes_to_the_model_and_so_does_what_it_drew(tmp_path: Pa
         if part["type"] == "image_url"
     ]
     wanted = (EXAMPLES / "match_picture" / "wanted.png").read_bytes()
-    assert len(pictures) == 3
-    assert pictures[0] == wanted
-    assert _pixels(pictures[1]) != _pixels(wanted) == _pixels(pictures[2])
+    assert len(images) == 3
+    assert images[0] == wanted
+    assert _pixels(images[1]) != _pixels(wanted) == _pixels(images[2])
 
 
 def _pixels(png: bytes) -> bytes:
-    length = int.from_bytes(png[33:37], "big")  # of the one IDAT chunk, which comes after the signature and the header
+    length = int.from_bytes(png[33:37], "big")  # of the only IDAT chunk, after the signature and the header
     return zlib.decompress(png[41 : 41 + length])
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
-def test_an_example_fits_one_screen(path: Path):
+def test_an_example_fits_on_one_screen(path: Path):
     assert len(path.read_text().splitlines()) < 60

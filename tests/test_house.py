@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows: sizes, the public door, light imports, drawn trees."""
+"""Rules of this repository that no linter checks: module sizes, the public API, light imports, the tree of errors."""
 
 import ast
 import inspect
@@ -18,9 +18,9 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for folder in ("agent", "tools", "serving") for path in (ROOT / folder).rglob("*.py"))
 API = ROOT / "tests" / "data" / "public_api.txt"
 LONGEST_MODULE = 300
-# One flat list of records, which would not read better in two places.
+# One flat list of records, which would not be clearer in two files.
 LONGER = {"agent/journal/events.py": 360}
-# Waivers of the linters and of the type checker in the shipped code; the number may only fall.
+# Waivers for the linters and the type checker in the shipped code; the number may only fall.
 MOST_WAIVERS = 10
 
 
@@ -29,7 +29,7 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_module_begins_with_one_sentence_that_says_what_it_does(path: Path):
+def test_a_module_begins_with_a_sentence_about_what_it_does(path: Path):
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     first_paragraph = docstring.split("\n\n")[0]
     assert path.read_text().startswith(('"""', 'r"""', "#!"))
@@ -37,7 +37,7 @@ def test_a_module_begins_with_one_sentence_that_says_what_it_does(path: Path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_module_fits_into_the_head(path: Path):
+def test_a_module_is_not_too_long(path: Path):
     assert len(path.read_text().splitlines()) <= LONGER.get(name_of(path), LONGEST_MODULE)
 
 
@@ -48,13 +48,13 @@ def test_the_number_of_waivers_only_falls():
     assert all(re.search(r"(noqa|ignore)(: |\[)\S+.* - \S", line) for line in lines), "each waiver gives its reason"
 
 
-def test_public_names_are_sorted_and_none_is_a_module():
+def test_public_names_are_sorted_and_none_is_named_like_a_module():
     modules = {path.stem for path in (ROOT / "agent").iterdir() if path.suffix == ".py" or path.is_dir()}
     assert sorted(agent.__all__) == agent.__all__
     assert not modules & set(agent.__all__)
 
 
-def test_every_public_name_can_be_had_and_nothing_else():
+def test_every_public_name_can_be_loaded_and_no_other():
     for name in agent.__all__:
         assert getattr(agent, name) is not None
     with pytest.raises(AttributeError, match=r"^module 'agent' has no attribute 'Registry'$"):
@@ -62,11 +62,11 @@ def test_every_public_name_can_be_had_and_nothing_else():
 
 
 def public_api() -> str:
-    """Every name of the two front doors; those of serving carry its name."""
-    return door(agent, "") + door(serving, "serving.")
+    """Return every public name of agent and serving; those of serving have its prefix."""
+    return names_of(agent, "") + names_of(serving, "serving.")
 
 
-def door(package: ModuleType, prefix: str) -> str:
+def names_of(package: ModuleType, prefix: str) -> str:
     lines: list[str] = []
     for name in package.__all__:
         value = getattr(package, name)
@@ -78,13 +78,13 @@ def door(package: ModuleType, prefix: str) -> str:
     return "".join(f"{prefix}{re.sub('0x[0-9a-f]+|<factory>', '...', line)}\n" for line in lines)
 
 
-def test_the_public_api_is_what_we_wrote_down():
-    """A change is meant or it is a mistake; if meant: python tests/test_house.py."""
+def test_the_public_api_is_the_recorded_one():
+    """If a change is intended, record it: python tests/test_house.py."""
     assert public_api() == API.read_text()
 
 
 def loaded_by(code: str, folder: Path) -> set[str]:
-    """The top-level and agent modules that a fresh interpreter has after running the code in a folder."""
+    """Return the modules that a fresh interpreter has loaded after running the code in a folder."""
     script = f"{code}\nimport sys; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
     return set(found.stdout.split())
@@ -101,12 +101,12 @@ def test_import_serving_is_light(tmp_path: Path):
     assert not loaded & {"agent", "tools", "yaml", "pynvml", "prometheus_client", "serving.engine", "serving.doctor"}
 
 
-def test_a_run_is_described_without_the_engine_the_client_and_the_command_line(tmp_path: Path):
+def test_an_agent_is_built_without_loading_the_engine_the_client_or_the_command_line(tmp_path: Path):
     code = "from agent import Agent, Endpoint, tool\nAgent(Endpoint('http://127.0.0.1:1/v1'))"
     assert not loaded_by(code, tmp_path) & {"tools", "serving", "vllm", "torch", "openai", "agent.cli"}
 
 
-def test_help_is_fast_because_it_loads_nothing_heavy(tmp_path: Path):
+def test_help_loads_nothing_heavy(tmp_path: Path):
     code = (
         "import contextlib, io\nfrom agent.cli import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    main(['run', '--help'])"
@@ -116,7 +116,7 @@ def test_help_is_fast_because_it_loads_nothing_heavy(tmp_path: Path):
     assert not loaded & {"tools", "serving", "openai", "pydantic", "jsonschema", "yaml", "asyncio"}
 
 
-def test_a_script_with_its_own_tools_module_beside_it_can_import_agent_and_run(tmp_path: Path):
+def test_a_script_beside_its_own_tools_module_can_import_agent_and_run(tmp_path: Path):
     (tmp_path / "tools.py").write_text(
         "from agent import tool\n\n@tool\ndef shout(text: str) -> str:\n"
         '    """Say it louder."""\n    return text.upper()\n'
@@ -135,7 +135,7 @@ def subclasses(base: type) -> list[type]:
     return [kind for child in base.__subclasses__() for kind in (child, *subclasses(child))]
 
 
-def test_every_error_stands_in_the_drawn_tree_and_its_text_is_tested():
+def test_every_error_is_in_the_documented_tree_and_tested():
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path.name != "test_house.py")
     for kind in subclasses(errors.AgentError):
         if kind.__module__ == "agent.errors":
@@ -144,7 +144,7 @@ def test_every_error_stands_in_the_drawn_tree_and_its_text_is_tested():
         assert has_subclasses or kind.__name__ in tests, kind
 
 
-def test_no_example_hides_a_package():
+def test_no_example_shadows_a_package():
     assert not {"agent.py", "tools.py", "serving.py"} & {path.name for path in (ROOT / "examples").iterdir()}
 
 

@@ -1,4 +1,4 @@
-"""The `agent` command: finds the subcommand, turns errors into one message and an exit code; knows no work itself."""
+"""The `agent` command: dispatches to the subcommand, and turns errors into one message and an exit code."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from typing import Protocol, TextIO, cast
 
 
 class Command(Protocol):
-    """What a module of this package offers."""
+    """The interface of a command's module."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Describe the command's arguments."""
+        """Add the command's arguments to its parser."""
         ...
 
     def main(self, args: argparse.Namespace) -> int:
-        """Do it, and return the exit code."""
+        """Run the command and return the exit code."""
         ...
 
 
-# Name to what `agent --help` says. A module is imported only when its command is called: the help answers at once.
+# The commands and their summaries in `agent --help`. Only the chosen command's module is imported, so help is fast.
 COMMANDS = {
-    "run": "Run a task file and report its outcome",
+    "run": "Run a task, or every task in a folder, and report the outcome",
     "validate": "Check a task file without running it",
     "schema": "Print the JSON Schema of task files, for editors",
     "tools": "List the ready tools",
     "runs": "List the runs on this machine",
-    "show": "Tell the story of a run",
+    "show": "Show what happened in a run",
     "diff": "Show what a run changed in its workspace",
-    "undo": "Put a run's workspace back to what it was before",
-    "plan": "Say what fits on which GPUs, and what would mend it",
+    "undo": "Restore a run's workspace to its state before the run",
+    "plan": "Show whether a model fits on GPUs, and what would make it fit",
     "serve": "Start, find or stop a model server on this machine",
-    "doctor": "Say what is wrong with a server, from its log or by asking it",
+    "doctor": "Diagnose a model server, from its log or by sending it requests",
     "deploy": "Write files that run several engines behind a router",
 }
 
@@ -43,14 +43,14 @@ _EPILOG = """\
 Start here: agent run examples/first_task/task.yaml
 
 Exit codes of `agent run`: 0 verified or finished, 1 verification failed, 2 wrong task, configuration or endpoint,
-3 budget used up, 4 stuck, 130 interrupted. Of a folder of tasks: 0 all verified or finished, 1 not all, 2 and 130 as
-for one.
+3 budget used up, 4 stuck, 130 interrupted. For a folder of tasks: 0 all verified or finished, 1 not all, 2 and 130 as
+for one task.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; `argv` None: the process's own arguments."""
-    _show_any_letter(sys.stdout)
+    """Run one command line and return its exit code; for `argv`, None means the process's own arguments."""
+    _escape_unencodable(sys.stdout)
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(arguments[0] if arguments and arguments[0] in COMMANDS else None)
     args = parser.parse_args(arguments)
@@ -63,15 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nInterrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Somebody read only the beginning, as `| head` does; the rest has no reader.
+        # The reader closed the pipe early, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the last word: whatever happened becomes one message
-        return _last_word(error)
+    except Exception as error:  # noqa: BLE001 - last resort: any error becomes one message
+        return _report(error)
 
 
-def _show_any_letter(stream: TextIO) -> None:
-    """Let a letter that the terminal does not know, as in a file's name, be written as its number."""
+def _escape_unencodable(stream: TextIO) -> None:
+    """Write characters that the terminal cannot encode, such as in a file's name, as escapes instead of failing."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
 
@@ -83,7 +83,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=_Version(), help="Print the version and leave.")
+    parser.add_argument("--version", action="version", version=_Version(), help="Print the version and exit.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary}.")
@@ -107,8 +107,8 @@ def _module(name: str) -> Command:
     return cast("Command", importlib.import_module(f".{name}", __name__))
 
 
-def _last_word(error: Exception) -> int:
-    """Say what went wrong; a traceback only for those who ask for one."""
+def _report(error: Exception) -> int:
+    """Print what went wrong, and return the exit code; raises the error itself if AGENT_DEBUG is set."""
     from serving import EngineError
 
     from ..errors import AgentError
@@ -122,7 +122,7 @@ def _last_word(error: Exception) -> int:
     else:
         print(
             f"agent: internal error: {type(error).__name__}: {error}\nThis is a bug in Tramontane. Set AGENT_DEBUG=1 "
-            "and run again to see where; please report it.",
+            "and run again for a traceback; please report it.",
             file=sys.stderr,
         )
     return 2

@@ -1,4 +1,4 @@
-"""Ask the person at the terminal whether a call may be made; one question at a time."""
+"""Ask the user at the terminal whether a call may be made, one question at a time."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from ..tooling.threads import in_thread
 
 @dataclass(kw_only=True)
 class Terminal:
-    """The person at this terminal."""
+    """Asks the user at a terminal, and remembers the tools that are always allowed."""
 
     reads: TextIO
     writes: TextIO
-    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _always: set[str] = field(default_factory=set[str])
 
-    async def approve(self, asked: ApprovalRequest) -> bool:
-        """Show the call and wait for `y`, `n` or `a` (this tool's calls are not asked about again in this run)."""
-        async with self._one:
-            if asked.tool in self._always:
+    async def approve(self, request: ApprovalRequest) -> bool:
+        """Show the call and wait for `y`, `n` or `a` (allow this tool for the rest of the run)."""
+        async with self._lock:
+            if request.tool in self._always:
                 return True
-            why = f" ({asked.why})" if asked.why else ""
-            shown = json.dumps(asked.arguments, ensure_ascii=True)
-            self.writes.write(f"\nAllow {asked.tool}{why}?\n  {shown}\n[y]es, [n]o, [a]lways in this run: ")
+            why = f" ({request.why})" if request.why else ""
+            arguments = json.dumps(request.arguments, ensure_ascii=True)
+            self.writes.write(f"\nAllow {request.tool}{why}?\n  {arguments}\n[y]es, [n]o, [a]lways in this run: ")
             self.writes.flush()
-            said = str(await in_thread(self.reads.readline, {})).strip().lower()
-            if said.startswith("a"):
-                self._always.add(asked.tool)
-            return said[:1] in {"y", "a"}
+            reply = str(await in_thread(self.reads.readline, {})).strip().lower()
+            if reply.startswith("a"):
+                self._always.add(request.tool)
+            return reply[:1] in {"y", "a"}
 
 
-def at_terminal() -> Approve | None:
-    """Return how to ask the person at the terminal. None: there is no terminal."""
+def terminal_approval() -> Approve | None:
+    """Return a function that asks the user at the terminal. None if there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     return Terminal(reads=sys.stdin, writes=sys.stderr).approve

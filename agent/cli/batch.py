@@ -1,4 +1,4 @@
-"""`agent run FOLDER`: run every task of a folder, a line for each and one for all; a task that fails stops no other."""
+"""`agent run FOLDER`: run every task of a folder, print a line for each and a summary; failures stop no other task."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .running import TASK_FILE, all_served, find_servers, parse_overrides, write
 
 
 def is_batch(args: argparse.Namespace) -> bool:
-    """Tell whether a folder of tasks is given, and not one task, be it by its own folder."""
+    """Return whether a folder of tasks is given, rather than one task or the folder of one task."""
     if args.resume is not None or args.task is None:
         return False
     given = Path(args.task)
@@ -42,8 +42,8 @@ def run_batch(args: argparse.Namespace) -> int:
     """Run every task of a folder, and return the exit code.
 
     Raises:
-        ConfigError: a task or the command line is wrong; then nothing was started.
-        EndpointError: the server does not answer at the start of a run; then the runs under way were interrupted.
+        ConfigError: a task or the command line is wrong; nothing was started.
+        EndpointError: the server did not answer at the start of a run; the runs in progress were interrupted.
     """
     if args.jobs < 1:
         msg = f"--jobs must be 1 or more, got {args.jobs}."
@@ -59,16 +59,16 @@ def run_batch(args: argparse.Namespace) -> int:
         try:
             asyncio.run(batch.run(args.jobs))
         finally:
-            batch.tell_sum()
+            batch.print_summary()
     return batch.exit_code
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Entry:
-    """One task, with everything that was read for it before anything was started."""
+    """One task, with everything that is read for it before any run starts."""
 
     name: str
-    """Of its folder: the task's own name may be that of another."""
+    """Name of its folder; the task's own name may not be unique."""
     file: Path
     task: Task
     agent: Agent
@@ -83,8 +83,8 @@ def _load(folder: Path, overrides: Mapping[str, str]) -> list[_Entry]:
     found = [file for file in folder.glob(f"*/{TASK_FILE}") if not file.parent.name.startswith(".")]
     if not found:
         msg = (
-            f"No task is in {str(folder)!r}: neither {TASK_FILE} nor */{TASK_FILE}. Name a task file, or a folder "
-            "that holds one, or that holds folders which do."
+            f"No task found in {str(folder)!r}: neither {TASK_FILE} nor */{TASK_FILE}. Give a task file, a folder with "
+            f"a {TASK_FILE}, or a folder of such folders."
         )
         raise ConfigError(msg)
     entries: list[_Entry] = []
@@ -108,18 +108,18 @@ def _entry(file: Path, overrides: Mapping[str, str]) -> _Entry:
 
 
 def _refuse_shared_workspaces(entries: Sequence[_Entry]) -> None:
-    """Let no two tasks that run at once get into each other's way.
+    """Check that tasks that run at the same time do not change each other's workspace.
 
     Raises:
-        ConfigError: the workspaces of two overlap, and one of them is not left alone.
+        ConfigError: two workspaces overlap, and one of the tasks changes its workspace in place.
     """
     placed = [(entry, entry.task.workspace_folder().resolve()) for entry in entries]
-    for (one, mine), (other, theirs) in itertools.combinations(placed, 2):
-        overlap = mine.is_relative_to(theirs) or theirs.is_relative_to(mine)
-        if overlap and not {one.task.workspace.mode, other.task.workspace.mode} <= {"copy", "worktree"}:
-            shared = max(mine, theirs, key=lambda path: len(path.parts))
+    for (first, first_folder), (second, second_folder) in itertools.combinations(placed, 2):
+        overlap = first_folder.is_relative_to(second_folder) or second_folder.is_relative_to(first_folder)
+        if overlap and not {first.task.workspace.mode, second.task.workspace.mode} <= {"copy", "worktree"}:
+            shared = max(first_folder, second_folder, key=lambda path: len(path.parts))
             msg = (
-                f"The tasks {one.name!r} and {other.name!r} both work in {str(shared)!r}, so they cannot run at the "
+                f"The tasks {first.name!r} and {second.name!r} both work in {str(shared)!r}, so they cannot run at the "
                 "same time. Run them one after the other, without --jobs, or give each a copy: "
                 "workspace: {path: ..., copy: true}."
             )
@@ -134,24 +134,24 @@ def _dry_run(entries: Sequence[_Entry], found: Mapping[TaskModel, Endpoint | Non
 
 
 @dataclass(kw_only=True)
-class _Line:
-    """What is told of a task when it has ended; gathered from the events of its run."""
+class _Report:
+    """What is printed about a task when it ends; collected from the events of its run."""
 
     task: str
     file: str
     run: str | None = None
-    """None: it did not begin."""
+    """None if it did not start."""
     outcome: Status | None = None
-    """None: it has not ended."""
+    """None if it has not ended."""
     reason: str = ""
     spent: Spent = field(default_factory=Spent)
     highest_rung: int = 0
-    """Index into the ladder, from 0, of the requests that were sent."""
+    """Highest rung of the requests that were sent; index into the ladder, from 0."""
     reasks: int = 0
-    """Requests that were sent once more, held to a schema."""
+    """Requests that were sent again, constrained to a schema."""
 
-    def see(self, event: Event) -> None:
-        """Take from an event what the line says."""
+    def observe(self, event: Event) -> None:
+        """Update the report from an event."""
         match event:
             case RunStarted():
                 self.run = event.run
@@ -166,7 +166,7 @@ class _Line:
     def text(self, name_chars: int) -> str:
         begin = f"{self.outcome:<13}  {self.task:<{name_chars}}"
         if self.run is None:
-            return f"{begin}  not begun"
+            return f"{begin}  not started"
         spent = self.spent
         reasks = f", re-asks: {self.reasks}" if self.reasks else ""
         return (
@@ -176,23 +176,23 @@ class _Line:
 
 
 class _Batch:
-    """Runs the tasks, and tells of each when it has ended."""
+    """Runs the tasks, and reports on each when it ends."""
 
     def __init__(self, entries: Sequence[_Entry], *, as_json: bool) -> None:
         self._entries = entries
         self._as_json = as_json
         self._began_s = time.monotonic()
         self._name_chars = max(len(entry.name) for entry in entries)
-        self._ended: list[_Line] = []
+        self._ended: list[_Report] = []
 
     @property
     def exit_code(self) -> int:
-        """0: all did; 2: the configuration or the endpoint failed one; 1: another of them did not."""
-        codes = {EXIT_CODES[line.outcome] for line in self._ended if line.outcome is not None}
+        """0 if all tasks succeeded, 2 if one failed by its configuration or endpoint, 1 if one failed otherwise."""
+        codes = {EXIT_CODES[report.outcome] for report in self._ended if report.outcome is not None}
         return 2 if 2 in codes else min(1, max(codes))
 
     async def run(self, jobs: int) -> None:
-        """Run all, in their order, so many at once; a cancelled run is told of too, and its journal is whole."""
+        """Run all tasks in order, `jobs` at a time; a cancelled run is reported too, and its journal is complete."""
         waiting = iter(self._entries)
 
         async def work() -> None:
@@ -200,44 +200,44 @@ class _Batch:
                 await self._run_one(entry)
 
         try:
-            async with asyncio.TaskGroup() as together:
+            async with asyncio.TaskGroup() as group:
                 for _ in range(min(jobs, len(self._entries))):
-                    together.create_task(work())
+                    group.create_task(work())
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from failed
 
     async def _run_one(self, entry: _Entry) -> None:
-        line = _Line(task=entry.name, file=str(entry.file))
+        report = _Report(task=entry.name, file=str(entry.file))
         problem = ""
         try:
-            outcome = await entry.agent.run(entry.prompt, images=entry.images, observe=line.see)
+            outcome = await entry.agent.run(entry.prompt, images=entry.images, observe=report.observe)
             write_output(entry.task, outcome)
         except ConfigError as error:
-            problem = line.reason = str(error)
-            line.outcome = "error"
+            problem = report.reason = str(error)
+            report.outcome = "error"
         finally:
-            if line.outcome is not None:
-                self._ended.append(line)
-                self._tell(line, problem)
+            if report.outcome is not None:
+                self._ended.append(report)
+                self._print(report, problem)
 
-    def _tell(self, line: _Line, problem: str) -> None:
+    def _print(self, report: _Report, problem: str) -> None:
         if self._as_json:
-            print(json.dumps({"kind": "task_ended", **asdict(line)}, ensure_ascii=False), flush=True)
+            print(json.dumps({"kind": "task_ended", **asdict(report)}, ensure_ascii=False), flush=True)
             return
-        print(line.text(self._name_chars), flush=True)
+        print(report.text(self._name_chars), flush=True)
         if problem:
-            print(f"agent: {line.file}: {problem}", file=sys.stderr, flush=True)
+            print(f"agent: {report.file}: {problem}", file=sys.stderr, flush=True)
 
-    def tell_sum(self) -> None:
-        """Say in one line what all came to, and how many were not begun or not ended."""
-        outcomes = Counter(str(line.outcome) for line in self._ended)
+    def print_summary(self) -> None:
+        """Print one line with the totals, and how many tasks did not start or did not end."""
+        outcomes = Counter(str(report.outcome) for report in self._ended)
         not_run = len(self._entries) - len(self._ended)
-        # Runs at once overlap, so the time is that of the clock on the wall.
+        # Runs at the same time overlap, so the total is the elapsed time, not the sum.
         wall_s = round(time.monotonic() - self._began_s, 3)
-        spent = replace(sum((line.spent for line in self._ended), Spent()), wall_s=wall_s)
+        spent = replace(sum((report.spent for report in self._ended), Spent()), wall_s=wall_s)
         if self._as_json:
-            told = {"tasks": len(self._entries), "outcomes": outcomes, "not_run": not_run, "spent": asdict(spent)}
-            print(json.dumps({"kind": "batch_ended", **told}), flush=True)
+            totals = {"tasks": len(self._entries), "outcomes": outcomes, "not_run": not_run, "spent": asdict(spent)}
+            print(json.dumps({"kind": "batch_ended", **totals}), flush=True)
             return
         others = [f"{count} {name}" for name, count in outcomes.items() if name != "verified"]
         counts = [f"{outcomes['verified']} of {len(self._entries)} verified", *others]

@@ -1,4 +1,4 @@
-"""`agent diff`: what a run changed in its workspace."""
+"""`agent diff`: show what a run changed in its workspace."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent diff`."""
-    parser.add_argument("run", help="The run's name, a beginning of it, or `last`.")
-    parser.add_argument("--names", action="store_true", help="Print only the paths, each with what happened to it.")
+    """Add the arguments of `agent diff`."""
+    parser.add_argument("run", help="The run's name, a prefix of it, or `last`.")
+    parser.add_argument("--names", action="store_true", help="Print only the paths, each with the kind of change.")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -19,10 +19,10 @@ def main(args: argparse.Namespace) -> int:
     from ..workspace.recorded import recorded_run
 
     changed = recorded_run(runs_folder(os.environ), args.run)
-    # As much as a terminal's memory holds; who wants more has --names, and the files.
+    # About as much as a terminal's scrollback; for more there are --names and the files.
     changes = changed.workspace.diff(changed.snapshot, max_chars=1_000_000)
     for change in changes:
         print(f"{change.kind:8} {change.path}" if args.names or change.diff.startswith("[") else change.diff)
     if not changes:
-        print(f"Nothing differs from what run {changed.run} began with.")
+        print(f"The workspace is the same as before run {changed.run}.")
     return 0

@@ -1,4 +1,4 @@
-"""Find the server that a run talks to: a flag, the task, the environment, or the one recorded on this machine."""
+"""Find the server for a run: from a flag, the task, the environment, or the record on this machine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from serving import ServerRecord
 
 POCKET = "pocket"
-"""The model that is shipped with the package and started on the CPU when a run asks for it."""
+"""The model that is shipped with the package; started on the CPU when a run asks for it."""
 
 NOWHERE = Endpoint("http://127.0.0.1:9/v1")
-"""Stands for the server where nothing is asked: port 9 discards."""
+"""Placeholder for a server that is not asked; port 9 discards."""
 
 NOT_FOUND = """\
-No model server is named. There are four ways to name one, tried in this order:
+No model server is configured. There are four ways to give one, tried in this order:
   1. agent run --base-url http://127.0.0.1:8000/v1
   2. in the task file:  model: {base_url: "http://127.0.0.1:8000/v1"}
   3. export AGENT_BASE_URL=http://127.0.0.1:8000/v1
@@ -33,17 +33,17 @@ To try without a GPU: --model pocket starts a tiny model on the CPU for this run
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointRequest:
-    """What the command line asks for."""
+    """The server and the model on the command line; None if not given."""
 
     base_url: str | None
     model: str | None
 
 
 def find_endpoint(wanted: EndpointRequest, task: TaskModel, environ: Mapping[str, str]) -> Endpoint | None:
-    """Return the endpoint of a run; None: the pocket model is wanted, and no server has it yet.
+    """Return the endpoint for a run. None means that the pocket model is requested and no server has it yet.
 
     Raises:
-        ConfigError: no server is named in any of the four ways, or the API key's variable is not set.
+        ConfigError: no server is given in any of the four ways, or the API key's variable is not set.
     """
     model = wanted.model or task.name
     base_url = wanted.base_url or task.base_url
@@ -59,16 +59,19 @@ def find_endpoint(wanted: EndpointRequest, task: TaskModel, environ: Mapping[str
 
 
 def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapping[str, str]) -> Endpoint:
-    """Return an endpoint at this address with the task's settings, and with what a probe found of its server.
+    """Return the endpoint at a URL, with the task's settings and what a probe found out about the server.
 
     Raises:
-        ConfigError: the API key's variable is not set, or the address is not one.
+        ConfigError: the API key's variable is not set, or the URL is not valid.
         EngineError: the file with the recorded server's key cannot be used.
     """
     key = environ.get("AGENT_API_KEY") or _recorded_key(base_url, environ) or "none"
     if task.api_key_env is not None:
         if task.api_key_env not in environ:
-            msg = f"`model.api_key_env` names {task.api_key_env}, which is not set. Export it, or remove the key."
+            msg = (
+                f"`model.api_key_env` is {task.api_key_env}, which is not set. Export that variable, or remove "
+                "`model.api_key_env`."
+            )
             raise ConfigError(msg, key="model.api_key_env")
         key = environ[task.api_key_env]
     endpoint = Endpoint(
@@ -89,7 +92,7 @@ def _recorded_server(environ: Mapping[str, str]) -> ServerRecord | None:
 
 
 def _recorded_key(base_url: str, environ: Mapping[str, str]) -> str:
-    """Read the key of the recorded server from its file; empty: this is another server, or it needs none.
+    """Return the recorded server's key from its file. Empty if this is another server, or it needs no key.
 
     Raises:
         EngineError: the file cannot be used.

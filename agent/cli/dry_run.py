@@ -1,4 +1,4 @@
-"""`agent run --dry-run`: show what would be sent, counted by the server's own tokenizer; asks the model nothing."""
+"""`agent run --dry-run`: show what would be sent, counted by the server's own tokenizer; sends the model nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .discovery import NOWHERE
 
 
 def dry_run(task: Task, endpoint: Endpoint | None) -> int:
-    """Print the prompt, the tools and the tokens of the first request; returns the exit code."""
+    """Print the prompt, the tools and the token count of the first request; return the exit code."""
     agent = Agent.from_task(task, endpoint or NOWHERE, environ=os.environ)
     tools = agent.toolbox()
     prompt = task.rendered_prompt()
@@ -22,7 +22,7 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     if task.verify is not None:
         print(f"verify: {task.verify.command}")
     if endpoint is None:
-        print("tokens: not counted, since no server has the model. Start it: agent serve pocket")
+        print("tokens: not counted, because no server has the model. Start one: agent serve pocket")
         return 0
     try:
         counts = asyncio.run(agent.count(prompt, images=task.images()))
@@ -30,7 +30,7 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
         print(f"tokens: not counted. {error}")
         return 0
     if counts is None:
-        print(f"tokens: not counted, since {endpoint.base_url} has no /tokenize (vLLM has)")
+        print(f"tokens: not counted, because {endpoint.base_url} has no /tokenize (vLLM has it)")
         return 0
     window = f" of {counts.window_tokens:,}" if counts.window_tokens else ""
     print(f"tokens: {len(counts.tokens):,}{window}, counted by {endpoint.base_url}")

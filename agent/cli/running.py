@@ -1,4 +1,4 @@
-"""What `agent run` does with one task: read it, find or start the server, run, show it live, report the outcome."""
+"""Run one task for `agent run`: read it, find or start the server, run it, show it live, report the outcome."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ from ..task.load import load_task, recorded_task
 from ..task.parts import TaskModel
 from ..task.task import Task
 from ..view.live import LiveView
-from .approval import at_terminal
+from .approval import terminal_approval
 from .discovery import EndpointRequest, endpoint_at, find_endpoint
 from .dry_run import dry_run
 from .progress import ProgressLines
 
 TASK_FILE = "task.yaml"
-"""What a folder that is a task holds."""
+"""Name of the task file in a task's folder."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one task, new or resumed, and return the exit code."""
     if args.resume is None:
         if args.task is None:
-            msg = "Which task? Give its file: agent run task.yaml."
+            msg = "No task is given. Give its file: agent run task.yaml."
             raise ConfigError(msg)
         given = Path(args.task)
         file = given / TASK_FILE if given.is_dir() else given
         return _run(load_task(file, parse_overrides(args.overrides)), args, None)
     if args.task is not None:
-        msg = "--resume goes on with a run and its own task. Give no task file or folder with it."
+        msg = "--resume continues a run with its own task. Do not give a task file or folder as well."
         raise ConfigError(msg)
     folder = find_run(runs_folder(os.environ), args.resume)
     return _run(_task_of(folder, parse_overrides(args.overrides)), args, folder)
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
-    """Read `--set KEY=VALUE`.
+    """Parse the values of `--set KEY=VALUE`.
 
     Raises:
-        ConfigError: one has no `=`.
+        ConfigError: one has no `=` or no key.
     """
     overrides: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            msg = f"--set wants KEY=VALUE, got {pair!r}."
+            msg = f"--set needs KEY=VALUE, got {pair!r}."
             raise ConfigError(msg)
         overrides[key] = value
     return overrides
 
 
 def find_servers(models: Iterable[TaskModel], args: argparse.Namespace) -> dict[TaskModel, Endpoint | None]:
-    """Look up, once each, where what tasks say under `model` is served; None: the pocket model, which is not yet.
+    """Find the server for each different `model` of the tasks. None means the pocket model, not served yet.
 
     Raises:
-        ConfigError: no server is named, or the API key's variable is not set.
+        ConfigError: no server is given, or the API key's variable is not set.
     """
     wanted = EndpointRequest(base_url=args.base_url, model=args.model)
     return {model: find_endpoint(wanted, model, os.environ) for model in dict.fromkeys(models)}
@@ -77,12 +77,12 @@ def find_servers(models: Iterable[TaskModel], args: argparse.Namespace) -> dict[
 
 @contextmanager
 def all_served(found: Mapping[TaskModel, Endpoint | None]) -> Generator[Mapping[TaskModel, Endpoint]]:
-    """Start the shipped model on the CPU for the time of the block, if one of the models is not served."""
+    """Yield an endpoint for each model; starts the pocket model on the CPU for the block if it is not served."""
     served = {model: endpoint for model, endpoint in found.items() if endpoint is not None}
     if len(served) == len(found):
         yield served
         return
-    from serving import pocket_engine  # only these runs need it, and the front door of agent must work without it
+    from serving import pocket_engine  # only these runs need it, and agent must work without serving
 
     print(
         "No server has the model `pocket`: starting it on the CPU for this run (about 40 s on two cores).",
@@ -96,7 +96,7 @@ def all_served(found: Mapping[TaskModel, Endpoint | None]) -> Generator[Mapping[
 
 
 def write_output(task: Task, outcome: Outcome) -> None:
-    """Write the answer where the task wants it, as a whole or not at all; nothing after a run that failed.
+    """Write the answer to the task's output file, atomically; write nothing if the run failed.
 
     Raises:
         ConfigError: it cannot be written there.
@@ -112,14 +112,14 @@ def write_output(task: Task, outcome: Outcome) -> None:
     except OSError as error:
         msg = (
             f"The answer cannot be written to {str(path)!r}: {error.strerror}. It is in the journal: "
-            f"agent show {outcome.run} --full. Name another place in `output.file`."
+            f"agent show {outcome.run} --full. Set `output.file` to another path."
         )
         raise ConfigError(msg, key="output.file") from error
 
 
 @contextmanager
-def end_like_interrupt() -> Generator[None]:
-    """Let SIGTERM and a closed terminal end runs, and the engine started for them, as cleanly as Ctrl-C does."""
+def interrupt_on_signals() -> Generator[None]:
+    """Make SIGTERM and a closed terminal end runs, and the engine started for them, as cleanly as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -142,7 +142,7 @@ def _run(task: Task, args: argparse.Namespace, folder: Path | None) -> int:
 
 def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, folder: Path | None) -> int:
     agent = Agent.from_task(task, endpoint, environ=os.environ, runs=runs_folder(os.environ))
-    agent = replace(agent, approve=at_terminal())
+    agent = replace(agent, approve=terminal_approval())
     observe = _json_lines if args.json else LiveView(sys.stdout).show
     if folder is None:
         prompt, images = task.rendered_prompt(), task.images()
@@ -156,7 +156,9 @@ def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, fol
 def _task_of(folder: Path, overrides: Mapping[str, str]) -> Task:
     first, _ = read_run(folder)
     if not first.task:
-        msg = f"Run {first.run!r} was made in Python, not from a task file. Resume it there: Agent(...).resume(folder)."
+        msg = (
+            f"Run {first.run!r} was started in Python, without a task file. Resume it there: Agent(...).resume(folder)."
+        )
         raise ConfigError(msg)
     return recorded_task(first.task, overrides)
 

@@ -1,4 +1,4 @@
-"""`agent runs`: list the runs on this machine, the newest last."""
+"""`agent runs`: list the runs on this machine, newest last."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent runs`."""
-    parser.add_argument("--last", type=int, default=20, metavar="N", help="How many to list (default 20).")
-    parser.add_argument("--json", action="store_true", help="One JSON object per line.")
+    """Add the arguments of `agent runs`."""
+    parser.add_argument("--last", type=int, default=20, metavar="N", help="How many runs to list (default 20).")
+    parser.add_argument("--json", action="store_true", help="Print one JSON object per line.")
 
 
 def main(args: argparse.Namespace) -> int:

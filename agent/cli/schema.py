@@ -6,8 +6,11 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent schema`."""
-    parser.epilog = "Save it, and begin a task file with: # yaml-language-server: $schema=task.schema.json"
+    """Add the arguments of `agent schema`."""
+    parser.epilog = (
+        "Save the output as task.schema.json, and begin a task file with: "
+        "# yaml-language-server: $schema=task.schema.json"
+    )
 
 
 def main(_: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`agent show`: tell the story of a run from its journal, or print the journal."""
+"""`agent show`: show a run from its journal, or print the journal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent show`."""
-    parser.add_argument("run", help="The run's name, a beginning of it, or `last`.")
-    parser.add_argument("--json", action="store_true", help="Print the journal's lines as they are.")
+    """Add the arguments of `agent show`."""
+    parser.add_argument("run", help="The run's name, a prefix of it, or `last`.")
+    parser.add_argument("--json", action="store_true", help="Print every event of the journal as a JSON line.")
     parser.add_argument("--full", action="store_true", help="Do not shorten long texts; show tracebacks.")
 
 

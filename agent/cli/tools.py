@@ -1,4 +1,4 @@
-"""`agent tools`: list the ready tools, or print the definition of one as the model is told it."""
+"""`agent tools`: list the ready tools, or print the definition of one as the model receives it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent tools`."""
-    parser.add_argument("name", nargs="?", help="Print this tool's definition; also ./file.py:name.")
+    """Add the arguments of `agent tools`."""
+    parser.add_argument("name", nargs="?", help="Print the definition of this tool: a ready one, or ./file.py:name.")
     parser.add_argument("--json", action="store_true", help="Print the tools as JSON: name, description, parameters.")
 
 
@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     listed = available_tools()
     if args.json:
-        told = [
+        rows = [
             {
                 "name": item.name,
                 "description": item.description,
@@ -34,11 +34,11 @@ def main(args: argparse.Namespace) -> int:
             }
             for item in listed
         ]
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     width = max(len(item.name) for item in listed)
     for item in listed:
         flags = "read-only" if item.read_only else "exclusive" if item.exclusive else ""
         print(f"{item.name:{width}}  {flags:9}  {item.description}")
-    print("\nName them under `tools:` in a task file. `agent tools NAME` prints one in full.")
+    print("\nList the ones to use under `tools:` in a task file. `agent tools NAME` prints one in full.")
     return 0

@@ -1,4 +1,4 @@
-"""`agent undo`: put a run's workspace back to what it was before the run."""
+"""`agent undo`: restore a run's workspace to its state before the run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent undo`."""
-    parser.add_argument("run", help="The run's name, a beginning of it, or `last`.")
-    parser.add_argument("--yes", action="store_true", help="Do not ask; needed where there is no terminal.")
+    """Add the arguments of `agent undo`."""
+    parser.add_argument("run", help="The run's name, a prefix of it, or `last`.")
+    parser.add_argument("--yes", action="store_true", help="Do not ask for confirmation; required without a terminal.")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -25,25 +25,25 @@ def main(args: argparse.Namespace) -> int:
     found = recorded_run(runs_folder(os.environ), args.run)
     changes = found.workspace.diff(found.snapshot, max_chars=0)
     if not changes:
-        print(f"Nothing differs from what run {found.run} began with.")
+        print(f"The workspace is the same as before run {found.run}.")
         return 0
-    print(f"Put back in {found.workspace.path}, also what was changed there after the run:")
+    print(f"To restore in {found.workspace.path}, including changes made after the run:")
     for change in changes:
         print(f"  {change.kind:8} {change.path}")
     if not args.yes:
         if not sys.stdin.isatty():
-            raise ConfigError("Nothing was put back: there is no terminal to ask at. Say --yes.")
-        if input("Put it back? [y/N] ").strip().lower()[:1] != "y":
-            print("Nothing was put back.")
+            raise ConfigError("Nothing was restored: there is no terminal to ask for confirmation. Use --yes.")
+        if input("Restore? [y/N] ").strip().lower()[:1] != "y":
+            print("Nothing was restored.")
             return 1
-    kept = found.folder / f"before-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    copied = found.workspace.snapshot(kept, like=found.snapshot.tree)
+    backup = found.folder / f"before-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    copied = found.workspace.snapshot(backup, like=found.snapshot.tree)
     if isinstance(copied, NoSnapshot):
-        msg = f"Nothing was put back: what is there now could not be kept first: {copied.reason}."
+        msg = f"Nothing was restored: the current state could not be saved first: {copied.reason}."
         raise ConfigError(msg)
     restored = found.workspace.restore(found.snapshot)
-    print(f"Put back: {len(restored.changed)}. What was there is in {kept}.")
+    print(f"Restored: {len(restored.changed)}. The state before this undo is in {backup}.")
     if restored.kept:
-        why = "too large to be kept, or something that is never touched is in them"
-        print(f"Not put back ({why}): {', '.join(restored.kept)}")
+        why = "too large for the snapshot, or they contain excluded files"
+        print(f"Not restored ({why}): {', '.join(restored.kept)}")
     return 0

@@ -1,4 +1,4 @@
-"""`agent validate`: check a task file, its tools and what it names, without running anything."""
+"""`agent validate`: check a task file, its tools and the files it refers to, without running anything."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of `agent validate`."""
+    """Add the arguments of `agent validate`."""
     parser.add_argument("task", help="The task file (YAML).")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="Set a variable of the task, or a setting by its dotted key (budgets.steps=5). Can be repeated.",
+    )
 
 
 def main(args: argparse.Namespace) -> int:

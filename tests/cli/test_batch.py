@@ -1,4 +1,4 @@
-"""`agent run FOLDER`: which tasks are run, in what order, what is told of them, and what stops them."""
+"""`agent run FOLDER`: which tasks run, in which order, what is reported about them, and what stops them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("own_machine")
 
 
 def folder_of(**tasks: str) -> Path:
-    """Make `tasks`, a folder with a folder for each task; the last comes first."""
+    """Create `tasks`, a folder with a folder for each task, in reverse order."""
     for name, text in reversed(tasks.items()):
         Path("tasks", name).mkdir(parents=True)
         Path("tasks", name, "task.yaml").write_text(text)
@@ -47,12 +47,12 @@ def run(server: ScriptedServer, *more: str) -> int:
 
 
 def lines_of(printed: str) -> list[str]:
-    """The lines without what differs each time: seconds and names of runs."""
+    """Return the lines without what differs each time: seconds and names of runs."""
     lines = [re.sub(r" +[0-9.]+ s\b", " _ s", line) for line in printed.splitlines()]
     return [re.sub(r"  [0-9]{8}-[0-9]{6}-[0-9a-f]{6}", "  RUN", line) for line in lines]
 
 
-def test_tasks_run_in_order_and_each_keeps_its_story(capsys: pytest.CaptureFixture[str]):
+def test_tasks_run_in_order_and_each_has_its_own_journal(capsys: pytest.CaptureFixture[str]):
     folder_of(apple=TASK, fig=TASK, pear=TASK)
     unknown = calls(("write", {"path": "a"}))
     with ScriptedServer([*writes("hello"), unknown, *writes("hello"), *writes("hello")]) as server:
@@ -69,7 +69,7 @@ def test_tasks_run_in_order_and_each_keeps_its_story(capsys: pytest.CaptureFixtu
         assert f"workspace: {Path.cwd()}/tasks/{name}/room" in capsys.readouterr().out
 
 
-def test_a_task_that_fails_stops_no_other(capsys: pytest.CaptureFixture[str]):
+def test_a_failed_task_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]):
     folder_of(a=TASK, b=TASK, c=TASK)
     with ScriptedServer([*writes("hello"), *writes("wrong"), *writes("hello")]) as server:
         assert run(server) == 1
@@ -85,7 +85,7 @@ def test_set_applies_to_all_tasks():
     assert server.bodies[2]["messages"][1]["content"] == "Write bonjour into hello.txt."
 
 
-def test_json_gives_an_object_per_task_and_one_for_all(capsys: pytest.CaptureFixture[str]):
+def test_json_prints_an_object_per_task_and_one_with_the_totals(capsys: pytest.CaptureFixture[str]):
     folder_of(a=TASK, b="prompt: Say hello.")
     with ScriptedServer([*writes("hello"), says("Hello.")]) as server:
         assert run(server, "--json") == 0
@@ -101,7 +101,7 @@ def test_json_gives_an_object_per_task_and_one_for_all(capsys: pytest.CaptureFix
     assert last == {"kind": "batch_ended", "tasks": 2, "outcomes": {"verified": 1, "finished": 1}, "not_run": 0}
 
 
-def test_every_file_is_checked_before_anything_is_started(capsys: pytest.CaptureFixture[str]):
+def test_every_file_is_checked_before_any_run_starts(capsys: pytest.CaptureFixture[str]):
     folder_of(a=TASK, b=TASK.replace("verify:", "verfy:"), c=TASK.replace("write_file", "wrte_file"))
     with ScriptedServer([]) as server:
         assert run(server) == 2
@@ -114,17 +114,17 @@ def test_every_file_is_checked_before_anything_is_started(capsys: pytest.Capture
     assert errors[2].startswith("agent: tasks/a/task.yaml: --set wrod=x: The task has no variable or key `wrod`.")
 
 
-def test_a_folder_without_tasks_is_named(capsys: pytest.CaptureFixture[str]):
+def test_a_folder_without_tasks_is_an_error(capsys: pytest.CaptureFixture[str]):
     Path("tasks", ".git").mkdir(parents=True)
     Path("tasks", ".git", "task.yaml").write_text(TASK)
     assert main(["run", "tasks"]) == 2
     assert capsys.readouterr().err == (
-        "agent: No task is in 'tasks': neither task.yaml nor */task.yaml. Name a task file, or a folder that holds "
-        "one, or that holds folders which do.\n"
+        "agent: No task found in 'tasks': neither task.yaml nor */task.yaml. Give a task file, a folder with a "
+        "task.yaml, or a folder of such folders.\n"
     )
 
 
-def test_a_folder_that_holds_a_task_is_that_task(capsys: pytest.CaptureFixture[str]):
+def test_a_folder_with_a_task_file_is_one_task(capsys: pytest.CaptureFixture[str]):
     folder_of(a=TASK, b=TASK)
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", "tasks/b", "--base-url", server.url]) == 0
@@ -175,7 +175,7 @@ def test_tasks_that_share_a_workspace_do_not_run_at_once(capsys: pytest.CaptureF
     )
 
 
-def test_a_run_that_cannot_begin_is_told_and_the_rest_goes_on(
+def test_a_run_that_cannot_start_is_reported_and_the_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     folder_of(a=TASK, b=TASK.replace("path: room, create", "path: project, copy"), c=TASK)
@@ -185,7 +185,7 @@ def test_a_run_that_cannot_begin_is_told_and_the_rest_goes_on(
         assert run(server) == 2
     printed = capsys.readouterr()
     assert lines_of(printed.out)[1:] == [
-        "error          b  not begun",
+        "error          b  not started",
         "verified       c    2 steps       15 output tokens _ s  RUN  rung 0",
         "2 of 3 verified, 1 error  400 prompt tokens, 30 output tokens, _ s",
     ]
@@ -194,7 +194,7 @@ def test_a_run_that_cannot_begin_is_told_and_the_rest_goes_on(
     assert printed.err.count("\n") == 1
 
 
-def test_an_answer_that_cannot_be_written_is_an_error_that_says_where_it_is(capsys: pytest.CaptureFixture[str]):
+def test_the_error_for_an_answer_that_cannot_be_written_says_where_to_find_it(capsys: pytest.CaptureFixture[str]):
     folder_of(a="prompt: Say hello.\noutput: {file: task.yaml/answer.txt}\n", b="prompt: Say hello.\n")
     with ScriptedServer([says("Hello.")] * 3) as server:
         assert run(server) == 2
@@ -204,11 +204,11 @@ def test_an_answer_that_cannot_be_written_is_an_error_that_says_where_it_is(caps
     assert [line.split()[0] for line in printed.out.splitlines()[:3]] == ["error", "finished", "0"]
     assert printed.err.splitlines()[0] == (
         f"agent: tasks/a/task.yaml: The answer cannot be written to '{Path.cwd()}/tasks/a/task.yaml/answer.txt': File "
-        f"exists. It is in the journal: agent show {name} --full. Name another place in `output.file`."
+        f"exists. It is in the journal: agent show {name} --full. Set `output.file` to another path."
     )
 
 
-def test_a_server_that_is_not_there_ends_all(capsys: pytest.CaptureFixture[str]):
+def test_an_unreachable_server_ends_the_batch(capsys: pytest.CaptureFixture[str]):
     folder_of(a=TASK, b=TASK)
     assert main(["run", "tasks", "--base-url", "http://127.0.0.1:9/v1"]) == 2
     printed = capsys.readouterr()
@@ -216,7 +216,7 @@ def test_a_server_that_is_not_there_ends_all(capsys: pytest.CaptureFixture[str])
     assert printed.err.startswith("agent: No answer from http://127.0.0.1:9/v1/models: ")
 
 
-def test_ctrl_c_ends_all_runs_and_says_how_many_were_not_run():
+def test_ctrl_c_ends_all_runs_and_reports_how_many_were_not_run():
     folder_of(a=TASK, b=TASK, c=TASK, d=TASK)
     with ScriptedServer([*writes("hello"), faults.stall(), faults.stall()]) as server:
         command = [sys.executable, "-m", "agent", "run", "tasks", "--base-url", server.url]
@@ -239,17 +239,17 @@ def test_resume_and_a_folder_exclude_each_other(capsys: pytest.CaptureFixture[st
     folder_of(a=TASK)
     assert main(["run", "tasks", "--resume", "last"]) == 2
     assert capsys.readouterr().err == (
-        "agent: --resume goes on with a run and its own task. Give no task file or folder with it.\n"
+        "agent: --resume continues a run with its own task. Do not give a task file or folder as well.\n"
     )
 
 
-def test_no_job_is_no_way_to_run(capsys: pytest.CaptureFixture[str]):
+def test_jobs_must_be_at_least_one(capsys: pytest.CaptureFixture[str]):
     folder_of(a=TASK)
     assert main(["run", "tasks", "--jobs", "0"]) == 2
     assert capsys.readouterr().err == "agent: --jobs must be 1 or more, got 0.\n"
 
 
-def test_a_dry_run_shows_each_task_and_asks_nothing(capsys: pytest.CaptureFixture[str]):
+def test_a_dry_run_shows_each_task_and_sends_the_model_nothing(capsys: pytest.CaptureFixture[str]):
     folder_of(a=TASK, b=TASK)
     with ScriptedServer([]) as server:
         assert run(server, "--dry-run") == 0
@@ -259,10 +259,10 @@ def test_a_dry_run_shows_each_task_and_asks_nothing(capsys: pytest.CaptureFixtur
     assert "\n\n== tasks/b/task.yaml\nsystem:\n" in printed
 
 
-def test_the_shipped_model_is_started_once_and_ended(
+def test_the_pocket_model_is_started_once_and_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """Two ways to say `model` are two endpoints of the one engine."""
+    """Two different `model` settings become two endpoints of one engine."""
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
     python.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The agent command, through its door, against a scripted server."""
+"""The `agent` command, called through its main function, against a scripted server."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_its_help(command: str, capsys: pytest.CaptureFixture[str]):
+def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])
     assert left.value.code == 0
@@ -61,7 +61,7 @@ def test_no_command_prints_the_help_and_fails(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.startswith("usage: agent [-h]")
 
 
-def test_a_run_that_verifies_exits_with_0_and_tells_its_story(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_verified_run_exits_with_0_and_is_shown_live(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", str(task), "--base-url", server.url]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -106,7 +106,9 @@ def test_json_prints_the_journal_line_by_line(task: Path, capsys: pytest.Capture
     ]  # fmt: skip
 
 
-def test_dry_run_shows_the_prompt_and_the_exact_tokens_and_asks_nothing(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_dry_run_shows_the_prompt_and_the_exact_tokens_and_sends_the_model_nothing(
+    task: Path, capsys: pytest.CaptureFixture[str]
+):
     with ScriptedServer([]) as server:
         assert main(["run", str(task), "--base-url", server.url, "--dry-run"]) == 0
         paths = {request.path for request in server.requests}
@@ -117,7 +119,7 @@ def test_dry_run_shows_the_prompt_and_the_exact_tokens_and_asks_nothing(task: Pa
     assert paths == {"/v1/models", "/tokenize"}
 
 
-def test_without_a_server_the_error_names_the_four_ways(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_without_a_server_the_error_lists_the_four_ways(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["run", str(task)]) == 2
     assert capsys.readouterr().err == f"agent: {NOT_FOUND}\n"
 
@@ -125,7 +127,7 @@ def test_without_a_server_the_error_names_the_four_ways(task: Path, capsys: pyte
 def test_the_server_is_found_by_flag_then_task_then_environment_then_record(
     task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """Each way is tried with all the lower ones set as well."""
+    """Each way is tested with all the lower ones set as well."""
     with ScriptedServer(writes("hello") * 4) as right, ScriptedServer([]) as wrong:
         stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         record = {"version": 1, "base_url": right.url, "model": "scripted", "engine": "vllm", "pid": os.getpid(),
@@ -143,7 +145,7 @@ def test_the_server_is_found_by_flag_then_task_then_environment_then_record(
         assert not wrong.requests
 
 
-def test_a_record_of_a_process_that_is_gone_is_not_used(task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_record_of_an_ended_process_is_not_used(task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     record = {"version": 1, "base_url": "http://127.0.0.1:1/v1", "model": "m", "pid": gone.pid, "start_ticks": 1}
@@ -176,20 +178,22 @@ def test_an_unreachable_server_is_one_message_and_exit_code_2(task: Path, capsys
     assert capsys.readouterr().err.startswith("agent: No answer from http://127.0.0.1:9/v1/models: ")
 
 
-def test_a_model_that_is_not_served_is_named_with_those_that_are(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_error_for_a_model_that_is_not_served_lists_those_that_are(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer([]) as server:
         assert main(["run", str(task), "--base-url", server.url, "--model", "gpt"]) == 2
     assert capsys.readouterr().err == f"agent: {server.url} does not serve 'gpt'. It serves: scripted.\n"
 
 
-def test_a_mistake_in_the_task_names_the_line_and_the_nearest_key(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_mistake_in_the_task_is_reported_with_its_line_and_the_nearest_key(
+    task: Path, capsys: pytest.CaptureFixture[str]
+):
     task.write_text(TASK.replace("verify:", "verfy:"))
     assert main(["validate", str(task)]) == 2
     assert f"{task}:7: " in (printed := capsys.readouterr().err)
     assert "`verify`" in printed
 
 
-def test_validate_says_what_is_valid(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_validate_reports_a_valid_task_and_its_tools(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["validate", str(task)]) == 0
     assert capsys.readouterr().out == f"{task}: the task 'greet' is valid (write_file).\n"
     assert not (task.parent / "work").exists()
@@ -200,7 +204,7 @@ def test_schema_prints_a_json_schema(capsys: pytest.CaptureFixture[str]):
     assert json.loads(capsys.readouterr().out)["properties"]["prompt"]
 
 
-def test_tools_lists_the_ready_tools_and_prints_one_whole(capsys: pytest.CaptureFixture[str]):
+def test_tools_lists_the_ready_tools_and_prints_one_in_full(capsys: pytest.CaptureFixture[str]):
     assert main(["tools"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.partition("\n\n")[0].splitlines()]
     assert main(["tools", "--json"]) == 0
@@ -210,33 +214,33 @@ def test_tools_lists_the_ready_tools_and_prints_one_whole(capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out)["function"]["name"] == "write_file"
 
 
-def test_runs_and_show_tell_of_a_run_afterwards(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_runs_and_show_report_a_past_run(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["runs"]) == 0
     assert capsys.readouterr().out.endswith("Start one: agent run task.yaml\n")
     with ScriptedServer(writes("hello")) as server:
         main(["run", str(task), "--base-url", server.url])
-    story = capsys.readouterr().out
+    live = capsys.readouterr().out
     assert main(["runs"]) == 0
     name, status, task_name, model = capsys.readouterr().out.split()
     assert (status, task_name, model) == ("verified", "greet", "scripted")
     assert main(["show", "last"]) == 0
-    assert capsys.readouterr().out == story
+    assert capsys.readouterr().out == live
     assert main(["show", name[:12]]) == 0
-    assert capsys.readouterr().out == story
+    assert capsys.readouterr().out == live
 
 
-def test_an_unknown_run_is_named(capsys: pytest.CaptureFixture[str]):
+def test_an_unknown_run_is_an_error(capsys: pytest.CaptureFixture[str]):
     assert main(["show", "nope"]) == 2
     assert capsys.readouterr().err.startswith("agent: No run 'nope' in ")
 
 
 def test_resume_takes_no_task(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["run", str(task), "--resume", "last"]) == 2
-    text = "agent: --resume goes on with a run and its own task. Give no task file or folder with it.\n"
+    text = "agent: --resume continues a run with its own task. Do not give a task file or folder as well.\n"
     assert capsys.readouterr().err == text
 
 
-def test_a_run_whose_budget_is_used_up_goes_on_with_a_larger_one(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_whose_budget_is_used_up_resumes_with_a_larger_one(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("hello")) as server:
         assert main(["run", str(task), "--base-url", server.url, "--set", "budgets.steps=1"]) == 3
         resume = ["run", "--resume", "last", "--base-url", server.url]
@@ -253,10 +257,10 @@ def test_a_run_whose_budget_is_used_up_goes_on_with_a_larger_one(task: Path, cap
 
 def test_a_set_without_a_value_is_refused(task: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["run", str(task), "--set", "word"]) == 2
-    assert capsys.readouterr().err == "agent: --set wants KEY=VALUE, got 'word'.\n"
+    assert capsys.readouterr().err == "agent: --set needs KEY=VALUE, got 'word'.\n"
 
 
-def test_the_output_file_holds_the_structured_result(task: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_output_file_contains_the_structured_result(task: Path, capsys: pytest.CaptureFixture[str]):
     schema = "{type: object, properties: {bytes: {type: integer}}, required: [bytes]}"
     task.write_text(TASK + f"output: {{schema: {schema}, file: out.json}}\n")
     script = [calls(("write_file", {"path": "hello.txt", "content": "hello"})), calls(("final_result", {"bytes": 5}))]
@@ -265,7 +269,7 @@ def test_the_output_file_holds_the_structured_result(task: Path, capsys: pytest.
     assert json.loads((task.parent / "out.json").read_text()) == {"bytes": 5}
 
 
-def test_ctrl_c_ends_a_run_with_130_and_a_whole_journal_that_can_be_resumed(task: Path, tmp_path: Path):
+def test_ctrl_c_ends_a_run_with_130_and_a_complete_journal_that_can_be_resumed(task: Path, tmp_path: Path):
     from agent.testing import faults
 
     with ScriptedServer([writes("hello")[0], faults.stall(), says("Done.")]) as server:
@@ -280,14 +284,14 @@ def test_ctrl_c_ends_a_run_with_130_and_a_whole_journal_that_can_be_resumed(task
         assert main(["run", "--resume", "last", "--base-url", server.url]) == 0
 
 
-def test_a_reader_that_stops_reading_is_no_error(task: Path):
+def test_a_closed_output_pipe_is_not_an_error(task: Path):
     found = subprocess.run(
         f"{sys.executable} -m agent schema | head -n 1", shell=True, capture_output=True, text=True, check=False
     )
     assert (found.stdout, found.stderr) == ("{\n", "")
 
 
-def test_an_installer_that_says_much_is_shown_a_line_in_five_seconds(capsys: pytest.CaptureFixture[str]):
+def test_a_verbose_installer_is_shown_with_one_line_every_five_seconds(capsys: pytest.CaptureFixture[str]):
     from agent.cli.progress import ProgressLines
     from serving import Progress
 
@@ -303,11 +307,11 @@ def test_an_installer_that_says_much_is_shown_a_line_in_five_seconds(capsys: pyt
     ]
 
 
-def test_a_name_that_the_terminal_cannot_show_is_no_internal_error(tmp_path: Path):
+def test_a_name_that_the_terminal_cannot_encode_is_escaped(tmp_path: Path):
     task = tmp_path / "prüfung.yaml"
     task.write_text("name: first\nprompt: Say hello.\n", encoding="utf-8")
     environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-m", "agent", "validate", task.name]
-    told = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout == "pr\\xfcfung.yaml: the task 'first' is valid (no tools).\n"
+    found = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == "pr\\xfcfung.yaml: the task 'first' is valid (no tools).\n"

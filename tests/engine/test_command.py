@@ -1,4 +1,4 @@
-"""`agent run` as a user starts it, against the real engine: verified, counted, interrupted, killed and resumed."""
+"""`agent run` as a user starts it, with the real engine: verified, counted, interrupted, killed and resumed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def get_weather(city: str, context: ToolContext[None]) -> str:
 
 
 class Command:
-    """The `agent` command in an environment where nothing is known of other servers and runs."""
+    """The `agent` command in an environment without other servers and runs."""
 
     def __init__(self, engine: LiveEngine, folder: Path) -> None:
         self.folder = folder
@@ -110,7 +110,7 @@ def test_the_first_task_ends_verified(command: Command):
     assert line.split()[1:] == ["verified", "first-task", "pocket"]
 
 
-def test_json_lines_are_the_journal_and_the_dry_run_counts_what_the_engine_is_given(command: Command):
+def test_json_lines_equal_the_journal_and_the_dry_run_counts_the_engines_prompt_tokens(command: Command):
     task = ("first_task/task.yaml", "--set", "word=mistral")
     counted = command.run(*task, "--dry-run")
     assert (counted.returncode, counted.stderr) == (0, "")
@@ -133,7 +133,7 @@ def test_json_lines_are_the_journal_and_the_dry_run_counts_what_the_engine_is_gi
 
 
 def wait_for_the_call(run: subprocess.Popen[str]) -> None:
-    """Return when the tool is under way."""
+    """Return when the tool is running."""
     assert run.stdout is not None
     for line in run.stdout:
         if '"kind":"call_started"' in line:
@@ -141,7 +141,7 @@ def wait_for_the_call(run: subprocess.Popen[str]) -> None:
     pytest.fail(f"The run ended without a call: {run.communicate()}")
 
 
-def test_ctrl_c_in_the_middle_of_a_call_ends_as_interrupted_with_a_whole_journal(command: Command):
+def test_ctrl_c_during_a_call_ends_as_interrupted_with_a_complete_journal(command: Command):
     with command.start("slow/task.yaml", "--json") as run:
         wait_for_the_call(run)
         run.send_signal(signal.SIGINT)
@@ -154,7 +154,7 @@ def test_ctrl_c_in_the_middle_of_a_call_ends_as_interrupted_with_a_whole_journal
     assert command.journal.read_bytes().endswith(b"}\n")
 
 
-def test_a_killed_run_is_resumed_and_tells_the_model_of_the_call_that_was_under_way(command: Command):
+def test_a_killed_run_resumes_and_reports_the_unfinished_call_to_the_model(command: Command):
     with command.start("slow/task.yaml", "--json") as run:
         wait_for_the_call(run)
         run.kill()
@@ -168,7 +168,7 @@ def test_a_killed_run_is_resumed_and_tells_the_model_of_the_call_that_was_under_
     assert len(of_kind(Resumed, events)) == 1
     results = {event.result.tool_call_id: event.result for event in of_kind(CallEnded, events)}
     assert results[begun.tool_call_id].status == "interrupted"
-    # It was not run again; if the model asked once more, that is another call.
+    # It was not run again; if the model requested it again, that is another call.
     assert [event.tool_call_id for event in of_kind(CallStarted, events)].count(begun.tool_call_id) == 1
     assert isinstance(events[-1], RunEnded)
     assert events[-1].status == "finished"

@@ -45,17 +45,20 @@ def test_diff_shows_each_change(changed: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "changed  a.txt\nadded    n\n"
 
 
-def test_undo_puts_everything_back_and_keeps_what_was_there(
+def test_undo_restores_everything_and_keeps_the_state_before_it(
     workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["undo", "last", "--yes"]) == 0
     assert (workspace / "a.txt").read_text() == "one\ntwo\n"
     assert not (workspace / "n").exists()
-    assert "Put back: 2. What was there is in " in capsys.readouterr().out
-    (kept,) = changed.glob("*/before-undo-*")
-    assert (kept / "a.txt").read_text() == "one\nTWO\n"
+    (backup,) = changed.glob("*/before-undo-*")
+    assert capsys.readouterr().out == (
+        f"To restore in {workspace}, including changes made after the run:\n  changed  a.txt\n  added    n\n"
+        f"Restored: 2. The state before this undo is in {backup}.\n"
+    )
+    assert (backup / "a.txt").read_text() == "one\nTWO\n"
     assert main(["diff", "last"]) == 0
-    assert capsys.readouterr().out.startswith("Nothing differs from what run ")
+    assert capsys.readouterr().out == f"The workspace is the same as before run {backup.parent.name}.\n"
 
 
 def test_snapshots_of_the_same_folder_share_unchanged_files(workspace: Path, changed: Path):
@@ -76,11 +79,11 @@ def test_snapshots_of_the_same_folder_share_unchanged_files(workspace: Path, cha
     assert (snapshot_of_a_run(other) / "b.txt").stat().st_nlink == 1
 
 
-def test_undo_asks_and_without_a_terminal_does_nothing(
-    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_without_a_terminal_undo_needs_yes(workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["undo", "last"]) == 2
-    assert "no terminal to ask at. Say --yes." in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "agent: Nothing was restored: there is no terminal to ask for confirmation. Use --yes.\n"
+    )
     assert (workspace / "n").exists()
 
 

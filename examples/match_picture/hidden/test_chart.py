@@ -1,4 +1,4 @@
-"""The picture that the model sees, and the chart of other amounts, pixel by pixel."""
+"""Compare the chart with the image that the model sees, and check it for other amounts, pixel by pixel."""
 
 import zlib
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import chart
 
 
-def test_the_chart_is_that_of_the_picture():
+def test_the_chart_equals_the_image():
     wanted = (Path(__file__).parents[1] / "wanted.png").read_bytes()
     length = int.from_bytes(wanted[33:37], "big")  # after the signature and the header
     assert wanted[37:41] == b"IDAT"
