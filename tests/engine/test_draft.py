@@ -29,7 +29,7 @@ import json, sys
 import torch
 from safetensors.torch import load_file
 from serving.pocket import draft_dir, model_dir
-from serving.pocket.drafting import acceptance
+from pocket.drafting import acceptance
 
 torch.set_num_threads(1)
 model, draft = (
@@ -108,7 +108,7 @@ def test_the_trained_network_is_the_one_that_vllm_runs(drafted: Drafted):
     done = subprocess.run(
         [str(python), "-c", OFFLINE],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": f"{root}:{root / 'tests' / 'bench'}"},
         input=json.dumps(drafted.written),
         capture_output=True,
         text=True,
