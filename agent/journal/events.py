@@ -169,6 +169,8 @@ class CallStarted:
     tool_call_id: str
     tool: str
     arguments: str
+    read_only: bool = False
+    """True if the tool changes nothing."""
     kind: Literal["call_started"] = "call_started"
 
 
@@ -249,6 +251,10 @@ class ContextRenewed:
     prompt: UserMessage
     restored: tuple[str, ...]
     """Paths restored from the snapshot."""
+    patch: str = ""
+    """File in the workspace that holds the changes which were restored away. Empty if there were none."""
+    conflicts: tuple[str, ...] = ()
+    """Paths that were not restored, because something else changed them meanwhile."""
     kind: Literal["context_renewed"] = "context_renewed"
 
 
@@ -265,6 +271,7 @@ class VerifyStarted:
     """The verification command is about to run."""
 
     attempt: int
+    """From 1; 0 for a silent check, which is not an attempt of the model."""
     command: str
     kind: Literal["verify_started"] = "verify_started"
 
@@ -274,6 +281,7 @@ class VerifyEnded:
     """The verification command ended."""
 
     attempt: int
+    """From 1; 0 for a silent check: the model is not told of it unless it passed."""
     ok: bool
     exit_code: int | None
     """None if the command timed out or could not be started."""

@@ -59,6 +59,8 @@ class Profile:
     """False means `reasoning_effort` is never sent."""
     surface: Surface = Surface()
     """What the server supports."""
+    trained_texts: bool = False
+    """True for a model so small that it only understands the exact texts that it was trained on."""
     growths: int = 2
     """How often `max_tokens` is multiplied by four after a truncated reply, before the model is told to be shorter."""
 
@@ -84,6 +86,7 @@ POCKET = replace(
     name="pocket",
     sampling=dict.fromkeys(("none", "high", None), Sampling(temperature=0.0)),
     reply_tokens={"none": 512, "high": 2_048, None: 512},
+    trained_texts=True,
     # The longest reasoning it was trained on takes 1,900 tokens; longer reasoning only repeats itself.
     growths=0,
     # Three such replies would fill its window.
@@ -94,8 +97,8 @@ POCKET = replace(
         rungs=(
             Rung(effort="none"),
             Rung(effort="none", constrained=True),
-            Rung(effort="high", fresh_context=True),
-            Rung(effort="high", fresh_context=True),
+            Rung(effort="high", fresh_context=True, restore="any"),
+            Rung(effort="high", fresh_context=True, restore="any"),
         ),
         triggers={**Ladder().triggers, "truncated": 1},
         no_progress_steps=1,

@@ -32,7 +32,10 @@ class Rung:
     constrained: bool = False
     """True repeats the request, constrained to the broken call's schema; the bad reply never enters the history."""
     fresh_context: bool = False
-    """True restarts the conversation from a summary and restores the workspace to its snapshot."""
+    """True restarts the conversation from a summary."""
+    restore: Literal["verify_failed", "any"] = "verify_failed"
+    """With `fresh_context`: which failures also restore the workspace to its snapshot. Only a failed verification speaks
+    against files, so other failures keep them; `any` restores whenever the verification does not pass."""
 
 
 def _default_thresholds() -> Mapping[Trigger, int]:

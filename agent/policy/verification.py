@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
@@ -22,7 +22,10 @@ class Verify:
     timeout_s: float = 300.0
     """Seconds."""
     attempts: int = 3
-    """How often the model may submit its work; after each failure but the last it reads the output."""
+    """How often the model may submit its work; after each failure but the last it reads what `show` allows."""
+    show: Literal["all", "summary", "nothing"] = "all"
+    """What the model reads of a failure: the whole output; only the counts and the names of failing tests, so that
+    expected values of hidden tests stay hidden; or only that it failed."""
 
     def __post_init__(self) -> None:
         if not self.command.strip():

@@ -16,6 +16,8 @@ from .gitignore import GitIgnore
 EntryKind = Literal["file", "folder", "link"]
 
 _CHUNK_BYTES = 1024 * 1024
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""For a larger file, a snapshot holds a sparse placeholder with the same size and time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,3 +177,39 @@ def make_accessible(folder: Path) -> int | None:
         return None
     folder.chmod(mode | stat.S_IRWXU)
     return mode
+
+
+def restore_path(root: Path, path: str, wanted: Entry, found: Entry | None, source: Path) -> bool:
+    """Restore one path from the tree `source`; return whether anything changed."""
+    target = root / path
+    if found is None or found.kind != wanted.kind:
+        if wanted.kind != "folder":
+            place_file(source / path, target)
+        else:
+            if os.path.lexists(target):  # a pipe, socket or device, which `scan` does not list
+                target.unlink()
+            target.mkdir()
+        return True
+    if wanted.kind == "folder":
+        return found.mode != wanted.mode
+    if wanted.kind == "link":
+        same = found.target == wanted.target
+    else:
+        same = found.size_bytes == wanted.size_bytes and same_content(source / path, target)
+    if not same:
+        place_file(source / path, target)
+        return True
+    if wanted.kind == "link" or (found.mode, found.mtime_ns) == (wanted.mode, wanted.mtime_ns):
+        return False
+    set_metadata(target, wanted)
+    return True
+
+
+def is_large(entry: Entry) -> bool:
+    """Return whether a snapshot holds only a placeholder for it."""
+    return entry.size_bytes > MAX_FILE_BYTES
+
+
+def looks_same(old: Entry, new: Entry | None) -> bool:
+    """Return whether size and time are the same; for files whose content was not copied."""
+    return new is not None and (old.size_bytes, old.mtime_ns) == (new.size_bytes, new.mtime_ns)

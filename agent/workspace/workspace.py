@@ -11,7 +11,19 @@ from pathlib import Path
 from ..errors import ConfigError
 from .diff import Change, State, change_of
 from .gitignore import GitIgnore
-from .tree import Entry, make_accessible, place_file, remove, same_content, scan, set_metadata, share_file, walk
+from .tree import (
+    Entry,
+    is_large,
+    looks_same,
+    make_accessible,
+    place_file,
+    remove,
+    restore_path,
+    scan,
+    set_metadata,
+    share_file,
+    walk,
+)
 
 EXCLUDED = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".agent"}
@@ -24,8 +36,6 @@ _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache
 
 MAX_FILES = 20_000
 MAX_BYTES = 512 * 1024 * 1024
-MAX_FILE_BYTES = 64 * 1024 * 1024
-"""For a larger file, a snapshot holds a sparse placeholder with the same size and time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +61,8 @@ class Restored:
     kept: tuple[str, ...]
     """Paths that could not be restored or removed, because they contain something excluded or were too large to copy;
     sorted."""
+    conflicts: tuple[str, ...] = ()
+    """Paths that were left alone, because something else changed them after the run did; sorted."""
 
 
 class Workspace:
@@ -82,15 +94,15 @@ class Workspace:
             msg = f"The workspace is {str(folder)!r}, the whole machine. Give the one folder that the run may change."
             raise ConfigError(msg, key="workspace")
         self.path = folder
-        self._exclude = exclude | {".git"}
+        self.exclude = exclude | {".git"}
 
     def snapshot(
         self, into: Path, *, like: Path | None = None, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES
     ) -> Snapshot | NoSnapshot:
         """Copy the tree, with modes and times; symlinks are copied as symlinks.
 
-        Folders that .gitignore ignores, such as build output, are neither copied nor restored. For files over
-        `MAX_FILE_BYTES`, the snapshot only shows later whether they changed.
+        Folders that .gitignore ignores, such as build output, are neither copied nor restored. Files over
+        `MAX_FILE_BYTES` are not copied either; their size and time are kept, to detect later whether they changed.
 
         Args:
             into: a folder that does not exist yet, outside the workspace or under an excluded name.
@@ -104,16 +116,16 @@ class Workspace:
         self, into: Path, *, like: Path | None, max_files: int, max_bytes: int, whole: bool
     ) -> Snapshot | NoSnapshot:
         into = into.absolute()
-        if into.is_relative_to(self.path) and not self._exclude & set(into.relative_to(self.path).parts):
-            names = ", ".join(sorted(self._exclude))
+        if into.is_relative_to(self.path) and not self.exclude & set(into.relative_to(self.path).parts):
+            names = ", ".join(sorted(self.exclude))
             return NoSnapshot(reason=f"{into} is inside the workspace; put it elsewhere, or under one of {names}")
         try:
             entries: dict[str, Entry] = {}
             size_bytes = 0
             rules = None if whole else GitIgnore.below(self.path)
-            for path, entry in walk(self.path, protected=self._exclude, rules=rules):
+            for path, entry in walk(self.path, protected=self.exclude, rules=rules):
                 entries[path] = entry
-                size_bytes += entry.size_bytes if whole or not _is_large(entry) else 0
+                size_bytes += entry.size_bytes if whole or not is_large(entry) else 0
                 if len(entries) > max_files or size_bytes > max_bytes:
                     return NoSnapshot(reason=f"{self.path} has more than {max_files} files or {max_bytes} bytes")
             into.mkdir(parents=True)
@@ -134,7 +146,7 @@ class Workspace:
         was_there = into.exists()
         taken = self._copied(into, like=None, max_files=MAX_FILES, max_bytes=MAX_BYTES, whole=True)
         if isinstance(taken, Snapshot):
-            return Workspace(taken.tree, exclude=self._exclude)
+            return Workspace(taken.tree, exclude=self.exclude)
         if not was_there:
             shutil.rmtree(into, ignore_errors=True)
         if into.absolute().is_relative_to(self.path):
@@ -154,9 +166,9 @@ class Workspace:
         """
         # The rules of the snapshot: what the run wrote into a .gitignore must hide nothing.
         rules = GitIgnore.below(snapshot.tree)
-        wanted = scan(snapshot.tree, protected=self._exclude, rules=rules)
+        wanted = scan(snapshot.tree, protected=self.exclude, rules=rules)
         opened = self._make_folders_accessible(rules)
-        found = dict(scan(self.path, protected=self._exclude, rules=rules))
+        found = dict(scan(self.path, protected=self.exclude, rules=rules))
         found |= {path: replace(found[path], mode=mode) for path, mode in opened.items() if path}
         unwanted = [path for path, entry in found.items() if path not in wanted or wanted[path].kind != entry.kind]
         kept = self._clear(unwanted)
@@ -164,10 +176,10 @@ class Workspace:
         for path, entry in wanted.items():
             if any(path == stuck or path.startswith(f"{stuck}/") for stuck in kept):
                 continue
-            if _is_large(entry):
-                if not _looks_same(entry, found.get(path)):
+            if is_large(entry):
+                if not looks_same(entry, found.get(path)):
                     kept.add(path)
-            elif self._restore_path(path, entry, found.get(path), snapshot):
+            elif restore_path(self.path, path, entry, found.get(path), snapshot.tree):
                 changed.add(path)
         for path in reversed([path for path, entry in wanted.items() if entry.kind == "folder" and path not in kept]):
             set_metadata(self.path / path, wanted[path])
@@ -189,16 +201,16 @@ class Workspace:
             OSError: a file cannot be read.
         """
         rules = GitIgnore.below(snapshot.tree)
-        before = scan(snapshot.tree, protected=self._exclude, rules=rules)
-        after = scan(self.path, protected=self._exclude, rules=rules)
+        before = scan(snapshot.tree, protected=self.exclude, rules=rules)
+        after = scan(self.path, protected=self.exclude, rules=rules)
         changes: list[Change] = []
         left_chars = max_chars
         for path in sorted(before.keys() | after.keys()):
             old, new = before.get(path), after.get(path)
-            if old is not None and _is_large(old):
+            if old is not None and is_large(old):
                 kind = "removed" if new is None else "changed"
                 note = f"[too large for the snapshot: it had {old.size_bytes} bytes]"
-                change = None if _looks_same(old, new) else Change(path=path, kind=kind, diff=note)
+                change = None if looks_same(old, new) else Change(path=path, kind=kind, diff=note)
             else:
                 change = change_of(
                     path,
@@ -217,31 +229,7 @@ class Workspace:
         """Remove the paths that exist; return those that remain because of something excluded in them."""
         # A path below one that was removed is already gone when its turn comes.
         existing = (path for path in paths if os.path.lexists(self.path / path))
-        return {path for path in existing if not remove(self.path / path, protected=self._exclude - _CACHES)}
-
-    def _restore_path(self, path: str, wanted: Entry, found: Entry | None, snapshot: Snapshot) -> bool:
-        target = self.path / path
-        if found is None or found.kind != wanted.kind:
-            if wanted.kind != "folder":
-                place_file(snapshot.tree / path, target)
-            else:
-                if os.path.lexists(target):  # a pipe, socket or device, which `scan` does not list
-                    target.unlink()
-                target.mkdir()
-            return True
-        if wanted.kind == "folder":
-            return found.mode != wanted.mode
-        if wanted.kind == "link":
-            same = found.target == wanted.target
-        else:
-            same = found.size_bytes == wanted.size_bytes and same_content(snapshot.tree / path, target)
-        if not same:
-            place_file(snapshot.tree / path, target)
-            return True
-        if wanted.kind == "link" or (found.mode, found.mtime_ns) == (wanted.mode, wanted.mtime_ns):
-            return False
-        set_metadata(target, wanted)
-        return True
+        return {path for path in existing if not remove(self.path / path, protected=self.exclude - _CACHES)}
 
     def _make_folders_accessible(self, rules: GitIgnore) -> dict[str, int]:
         """Make every folder accessible, since a tool may have changed its mode; return the modes that were changed."""
@@ -253,25 +241,17 @@ class Workspace:
             if mode is not None:
                 opened[folder] = mode
             with os.scandir(self.path / folder) as items:
-                below = [i.name for i in items if i.name not in self._exclude and i.is_dir(follow_symlinks=False)]
+                below = [i.name for i in items if i.name not in self.exclude and i.is_dir(follow_symlinks=False)]
             paths = [f"{folder}/{name}" if folder else name for name in below]
             folders += [path for path in paths if not rules.names(path, is_folder=True)]
         return opened
-
-
-def _is_large(entry: Entry) -> bool:
-    return entry.size_bytes > MAX_FILE_BYTES
-
-
-def _looks_same(old: Entry, new: Entry | None) -> bool:
-    return new is not None and (old.size_bytes, old.mtime_ns) == (new.size_bytes, new.mtime_ns)
 
 
 def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | None, whole: bool) -> None:
     for path, entry in entries.items():
         if entry.kind == "folder":
             (into / path).mkdir()
-        elif not whole and _is_large(entry):
+        elif not whole and is_large(entry):
             (into / path).touch()
             os.truncate(into / path, entry.size_bytes)  # a sparse file: it takes no disk space
             set_metadata(into / path, entry)

@@ -53,8 +53,8 @@ def test_undo_restores_everything_and_keeps_the_state_before_it(
     assert not (workspace / "n").exists()
     (backup,) = changed.glob("*/before-undo-*")
     assert capsys.readouterr().out == (
-        f"To restore in {workspace}, including changes made after the run:\n  changed  a.txt\n  added    n\n"
-        f"Restored: 2. The state before this undo is in {backup}.\n"
+        f"These paths in {workspace} will be restored, including changes made after the run:\n"
+        f"  changed  a.txt\n  added    n\nRestored: 2. The state before this undo is in {backup}.\n"
     )
     assert (backup / "a.txt").read_text() == "one\nTWO\n"
     assert main(["diff", "last"]) == 0

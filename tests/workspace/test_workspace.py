@@ -143,7 +143,7 @@ def test_folders_ignored_by_gitignore_are_neither_copied_nor_changed(folder: Pat
 def test_large_files_are_left_alone_and_their_changes_are_reported(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("agent.workspace.workspace.MAX_FILE_BYTES", 1_000)
+    monkeypatch.setattr("agent.workspace.tree.MAX_FILE_BYTES", 1_000)
     for name in ("same", "changed", "removed", "small"):
         (folder / name).write_bytes(b"x" * (100 if name == "small" else 5_000))
     workspace = Workspace(folder)

@@ -1,0 +1,66 @@
+"""Claim a folder for one run that may change it, so that two runs in place never restore over each other."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import ConfigError
+
+
+def claims_folder() -> Path:
+    """Return the folder of this user's claims; it is private, and shared by all processes."""
+    return Path(tempfile.gettempdir()) / f"tramontane-{os.getuid()}-workspaces"
+
+
+@contextmanager
+def claimed(workspace: Path, run: str, *, claims: Path | None = None) -> Generator[None]:
+    """Hold the workspace for a run until the block ends; a killed process releases it.
+
+    Args:
+        workspace: absolute, symlinks resolved.
+        run: name of the run, for the error of another one.
+        claims: folder of the claims. None means `claims_folder()`.
+
+    Raises:
+        ConfigError: another run works in this folder, in one that contains it, or in one inside it.
+    """
+    folder = claims or claims_folder()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        msg = f"{str(folder)!r} belongs to somebody else. Remove it, or set TMPDIR to a folder of your own."
+        raise ConfigError(msg, key="workspace")
+    with (folder / "lock").open("a") as turn:  # one process at a time looks and claims
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        _refuse_overlap(folder, workspace)
+        descriptor, name = tempfile.mkstemp(prefix="claim-", dir=folder)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, f"{workspace}\n{run}\n".encode("utf-8", "surrogateescape"))
+    try:
+        yield
+    finally:
+        Path(name).unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _refuse_overlap(folder: Path, workspace: Path) -> None:
+    for path in folder.glob("claim-*"):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                claimed_path, run, _ = file.read().decode("utf-8", "surrogateescape").split("\n", 2)
+                other = Path(claimed_path)
+                if other.is_relative_to(workspace) or workspace.is_relative_to(other):
+                    msg = (
+                        f"Run {run!r} is working in {claimed_path!r}, so a second run cannot change "
+                        f"{str(workspace)!r} in place. Wait for it, or let this one work in a copy or a git worktree: "
+                        "workspace: {path: ..., copy: true}."
+                    )
+                    raise ConfigError(msg, key="workspace") from None
+            else:
+                path.unlink(missing_ok=True)  # its process was killed
