@@ -1,4 +1,4 @@
-"""`agent run FOLDER`: run every task of a folder, print a line for each and a summary; failures stop no other task."""
+"""`agent run FOLDER`: run every task of a folder, print a line for each and a summary; a failure does not stop it."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class _Batch:
 
     @property
     def exit_code(self) -> int:
-        """0 if all tasks succeeded, 2 if one failed by its configuration or endpoint, 1 if one failed otherwise."""
+        """0 if all tasks succeeded, 2 if a configuration or the endpoint failed one, 1 if one failed otherwise."""
         codes = {EXIT_CODES[report.outcome] for report in self._ended if report.outcome is not None}
         return 2 if 2 in codes else min(1, max(codes))
 

@@ -20,7 +20,7 @@ POCKET = "pocket"
 """The model that is shipped with the package; started on the CPU when a run asks for it."""
 
 NOWHERE = Endpoint("http://127.0.0.1:9/v1")
-"""Placeholder for a server that is not asked; port 9 discards."""
+"""Placeholder endpoint for when no request is sent; port 9 discards."""
 
 NOT_FOUND = """\
 No model server is configured. There are four ways to give one, tried in this order:

@@ -7,9 +7,10 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent schema`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
-        "Save the output as task.schema.json, and begin a task file with: "
-        "# yaml-language-server: $schema=task.schema.json"
+        "Save the output as task.schema.json, and begin a task file with:\n"
+        "  # yaml-language-server: $schema=task.schema.json"
     )
 
 

@@ -27,13 +27,13 @@ def main(args: argparse.Namespace) -> int:
     if not changes:
         print(f"The workspace is the same as before run {found.run}.")
         return 0
-    print(f"To restore in {found.workspace.path}, including changes made after the run:")
+    print(f"These paths in {found.workspace.path} will be restored, including changes made after the run:")
     for change in changes:
         print(f"  {change.kind:8} {change.path}")
     if not args.yes:
         if not sys.stdin.isatty():
             raise ConfigError("Nothing was restored: there is no terminal to ask for confirmation. Use --yes.")
-        if input("Restore? [y/N] ").strip().lower()[:1] != "y":
+        if input("Restore them? [y/N] ").strip().lower()[:1] != "y":
             print("Nothing was restored.")
             return 1
     backup = found.folder / f"before-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"

@@ -90,7 +90,7 @@ def _checked(result: int) -> int:
 
 
 def main() -> None:
-    """Restrict this process, then become the command."""
+    """Restrict this process, then replace it by the command."""
     rules = json.loads(sys.argv[1])
     for name, value in rules["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))

@@ -67,7 +67,7 @@ class TaskWorkspace:
 
     @property
     def mode(self) -> WorkspaceMode:
-        """What a run does with the folder."""
+        """How a run uses the folder."""
         if self.worktree:
             return "worktree"
         if self.copy:

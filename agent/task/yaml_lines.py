@@ -41,7 +41,7 @@ class Document:
     texts: Mapping[KeyPath, str]
     """Numbers and booleans as written, such as `1.10`."""
     problems: tuple[Problem, ...]
-    """Mistakes despite which the rest could be read, in the order of the file."""
+    """Mistakes that did not prevent reading the rest, in the order of the file."""
 
     def line(self, path: KeyPath) -> int:
         """Return the line of a value, or of the nearest enclosing key."""

@@ -14,7 +14,7 @@ _MAX_PIECES = 50
 
 
 def completion(reply: Reply, *, model: str) -> dict[str, Any]:
-    """Return the body of a chat completion that holds the reply."""
+    """Return the body of a chat completion with the reply."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.content or None}
     if reply.reasoning:
         message[reply.extra.get("reasoning_field", "reasoning")] = reply.reasoning
