@@ -189,6 +189,15 @@ class CallEnded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FilesChanged:
+    """Calls or a verification of this run changed files of a folder that others may use at the same time."""
+
+    files: Mapping[str, str]
+    """Path to its signature afterwards, see `agent/workspace/own_changes.py`; empty if it was removed."""
+    kind: Literal["files_changed"] = "files_changed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
     """The harness sent a message to the model, as the user."""
 
@@ -328,6 +337,7 @@ Event = Annotated[
     | TurnTaken
     | CallStarted
     | CallEnded
+    | FilesChanged
     | Said
     | Progressed
     | Triggered

@@ -11,7 +11,7 @@ from typing import Literal
 from tenacity import RetryCallState
 
 from ..errors import EndpointError, EndpointRejected
-from ..journal.events import Replied, Requested, Retried
+from ..journal.events import EffortSwitched, Replied, Requested, Retried
 from ..messages import RawCall, Reply
 from ..model.control_tokens import unescape_control_tokens
 from ..model.retry import retrying
@@ -196,6 +196,21 @@ class Asker:
             self._can_count = False
             return None
         return len(counted.tokens)
+
+
+def switch_cost(state: RunState, replied: Replied) -> EffortSwitched:
+    """Return what the first request after an effort switch cost."""
+    usage = replied.reply.usage
+    prompt_tokens = usage.prompt_tokens if usage else state.size.estimate(replied.wire_bytes)
+    cached = usage.cached_tokens if usage else None
+    return EffortSwitched(
+        step=replied.step,
+        effort=state.effort,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=cached or 0,
+        prefilled_tokens=prompt_tokens - (cached or 0),
+        source="estimate" if cached is None else "engine",
+    )
 
 
 def _cause(error: EndpointError) -> Literal["context_full", "refused", "error"]:

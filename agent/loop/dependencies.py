@@ -39,5 +39,7 @@ class RunDependencies:
     wants_result: bool = False
     """True if the run ends with a `final_result` call instead of a text answer."""
     snapshot: Snapshot | None = None
+    shared_workspace: bool = False
+    """True if others may write to the workspace too, so that only the run's own changes are restored."""
     patience_s: float = 900.0
     first_wait_s: float = 0.5

@@ -36,6 +36,8 @@ class ChangeRung:
     """Switch to the rung that the ladder chose."""
 
     move: Move
+    trigger: Trigger | None
+    """None if the run comes down after progress."""
     reason: str
     feedback: str
 
@@ -44,7 +46,10 @@ class ChangeRung:
 class RenewContext:
     """Restart the conversation with a summary."""
 
+    trigger: Trigger
     reason: str
+    may_restore: bool
+    """Whether the workspace is restored too, if a verification of its present files failed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,10 @@
 """Texts that the loop sends to the model, and notices for the user; constants only."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ..policy.ladder import Trigger
+
 SYSTEM_PROMPT = (
     "You are an agent that works in a folder with tools. Do the task step by step, check your work, "
     "and when it is done, answer in one sentence without calling a tool."
@@ -37,7 +42,41 @@ SAME_AGAIN = (
     "something else.)"
 )
 
+# What a climb tells the model, by trigger. The other triggers have told it already: in the result of the call, or in
+# the feedback about the reply or the verification.
+CLIMBED: Mapping[Trigger, str] = MappingProxyType(
+    {
+        "tool_error": (
+            "Several steps in a row failed; the last: {reason}. Find out why before you try again: look at the files "
+            "and the exact message, then act."
+        ),
+        "repeat": (
+            "You are repeating calls whose results you already have, and nothing has changed in between. Think again "
+            "about what you know, then do something new: make the next change, test it, or give your answer."
+        ),
+        "no_progress": (
+            "Your last steps brought nothing new. Think again about what you know and what is missing, then take a "
+            "step that can bring it, or give your answer."
+        ),
+    }
+)
+
 CONTEXT_FULL = "the conversation filled the context window before the task was done"
+
+# Why a conversation is renewed, as a clause for the model, by trigger.
+RENEWED_BECAUSE: Mapping[Trigger, str] = MappingProxyType(
+    {
+        "verify_failed": "the work that you submitted failed the verification",
+        "repeat": "you repeated calls whose results you already had",
+        "no_progress": "several steps brought nothing new",
+        "tool_error": "several steps in a row failed ({reason})",
+        "invalid_call": "your calls were invalid ({reason})",
+        "unknown_tool": "you called tools that do not exist ({reason})",
+        "empty_reply": "your replies were empty",
+        "truncated": "your replies were cut off",
+        "answer_in_reasoning": "your answers arrived only as reasoning",
+    }
+)
 
 # Notices for the user, shown at most once per run.
 

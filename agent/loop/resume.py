@@ -13,26 +13,27 @@ from ..workspace.workspace import Workspace
 from .state import RunState
 
 
-def resume_state(folder: Path, toolbox: Toolbox, profile: Callable[[str], Profile]) -> RunState:
+def resume_state(folder: Path, toolbox: Callable[[str], Toolbox], profile: Callable[[str], Profile]) -> RunState:
     """Return the state of a run after its last event.
 
     Args:
         folder: Folder of the run.
-        toolbox: Tools for the rest of the run.
+        toolbox: Returns the tools for the rest of the run, for a model family.
         profile: Returns the profile for a model name.
 
     Raises:
         ConfigError: There is no such run, it has ended, its tools have changed, or its workspace is gone.
     """
     first, events = read_run(folder)
-    if not toolbox.matches(first.tools_digest, first.tools):
+    model_profile = profile(first.model)
+    if not toolbox(model_profile.name).matches(first.tools_digest, first.tools):
         msg = (
             f"Cannot resume run {first.run!r}: it used other tools ({', '.join(first.tools)}). Resume it with the same "
             "tools, or run the task again."
         )
         raise ConfigError(msg)
     Workspace(first.workspace)
-    state = RunState(first, profile(first.model))
+    state = RunState(first, model_profile)
     for event in events[1:]:
         state.apply(event)
     if state.ended is not None and state.ended.status in {"verified", "finished"}:

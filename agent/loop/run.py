@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal, assert_never
 
 from ..errors import ConfigError
 from ..journal.events import (
-    ContextRenewed,
-    EffortSwitched,
     Moved,
     Noticed,
     Progressed,
@@ -28,11 +25,12 @@ from ..messages import AssistantMessage, UserMessage
 from ..policy import escalation
 from ..policy.budget import exceeded
 from ..policy.ladder import Rung, Trigger
+from ..policy.verification import Verify
 from ..tooling.final_result import FINAL_TOOL
-from ..workspace.workspace import Workspace
 from . import prompts
-from .ask import Asker
+from .ask import Asker, switch_cost
 from .dependencies import RunDependencies
+from .file_tracking import files_tracked
 from .interpret import Accept, SingleInvalidCall, interpret
 from .pending import (
     ApplyVerification,
@@ -44,11 +42,10 @@ from .pending import (
     RenewContext,
     SendFeedback,
 )
+from .renewal import renew
 from .state import RunState
 from .tool_calls import run_calls
-from .verify import feedback as verify_feedback
-from .verify import verify
-from .window import summary
+from .verify import verify_work
 
 
 class Run:
@@ -84,11 +81,11 @@ class Run:
         if state.open_turn is not None:
             exceeded_limit = await run_calls(state, self._deps)
             if exceeded_limit:
-                self._end("budget", exceeded_limit)
+                await self._end_over_budget(exceeded_limit)
         elif state.pending_action is not None:
-            self._carry_out(state.pending_action)
+            await self._carry_out(state.pending_action)
         elif state.pending_reply is not None and state.switch_cost_unknown:
-            self._deps.record(_switch_cost(state, state.pending_reply))
+            self._deps.record(switch_cost(state, state.pending_reply))
         elif state.pending_reply is not None:
             await self._interpret(state.pending_reply)
         elif state.final is not None or isinstance(state.history.messages[-1], AssistantMessage):
@@ -101,7 +98,7 @@ class Run:
     async def _ask(self) -> None:
         exceeded_limit = self._exceeded_limit()
         if exceeded_limit:
-            self._end("budget", exceeded_limit)
+            await self._end_over_budget(exceeded_limit)
             return
         await self._send(self._state.rung, force_tool=self._state.forced_tool, reask=False)
 
@@ -115,24 +112,26 @@ class Run:
                 # The server cannot constrain replies; feedback without a constraint still works.
                 self._deps.record(Noticed(text=prompts.REASK_REFUSED.format(reason=answer.reason)))
             case "context_full":
-                self._context_full()
+                await self._context_full()
             case "wall_s":
-                self._end("budget", answer.reason)
+                await self._end_over_budget(answer.reason)
             case "error" | "refused":
                 self._end("error", answer.reason)
             case _:
                 assert_never(answer.cause)
         return None
 
-    def _context_full(self) -> None:
+    async def _context_full(self) -> None:
         ladder = self._state.started.ladder
         has_renewal = any(rung.fresh_context for rung in ladder.rungs)
         just_renewed = len(self._state.history.messages) <= 2
         if not has_renewal or just_renewed:
             window = self._state.started.window_tokens
-            self._end("budget", f"{prompts.CONTEXT_FULL} ({window} tokens)")
+            await self._end_over_budget(f"{prompts.CONTEXT_FULL} ({window} tokens)")
             return
-        self._renew_context(prompts.CONTEXT_FULL, restore=False)
+        await self._renew_context(
+            prompts.CONTEXT_FULL, clause="it filled the context window", is_failure=False, may_restore=False
+        )
 
     # Interpreting the reply.
 
@@ -179,7 +178,7 @@ class Run:
 
     # Ending a step, an attempt or the run.
 
-    def _carry_out(self, action: PendingAction) -> None:
+    async def _carry_out(self, action: PendingAction) -> None:
         """Carry out one pending action; the event it records replaces or clears the pending action."""
         match action:
             case RecordProgress():
@@ -191,11 +190,17 @@ class Run:
             case ChangeRung():
                 self._change_rung(action.move)
             case RenewContext():
-                self._renew_context(action.reason, restore=True)
+                if not await self._passes_silently():
+                    clause = prompts.RENEWED_BECAUSE[action.trigger].format(reason=action.reason)
+                    await self._renew_context(
+                        action.reason, clause=clause, is_failure=True, may_restore=action.may_restore
+                    )
             case SendFeedback():
                 self._send_message(action.text)
             case EndAsStuck():
-                self._end("stuck", f"the ladder has no rung left after {action.trigger}: {action.reason}")
+                if not await self._passes_silently():
+                    reason = f"the ladder has no rung left after {action.trigger}: {action.reason}"
+                    self._end("stuck", f"{reason}{self._state_of_work()}")
             case _:
                 assert_never(action)
 
@@ -208,27 +213,38 @@ class Run:
         if settings is None:
             self._end("finished", "the model reported that it is done")
             return
-        attempt = state.verify_attempts + 1
+        await self._verify(settings, attempt=state.verify_attempts + 1)
+
+    async def _verify(self, settings: Verify, *, attempt: int) -> VerifyEnded:
         self._deps.record(VerifyStarted(attempt=attempt, command=settings.command))
-        result = await verify(
-            settings.command,
-            workspace=self._deps.context.workspace,
-            env={**self._deps.context.env, **self._deps.verify_env},
-            timeout_s=settings.timeout_s,
-            sandbox=self._deps.context.sandbox,
-            read=[Path(value) for value in self._deps.verify_env.values() if value.startswith("/")],
-        )
-        result = replace(result, output=self._deps.context.redacted(result.output))
-        self._deps.record(
-            VerifyEnded(
-                attempt=attempt,
-                ok=result.ok,
-                exit_code=result.exit_code,
-                output=result.output,
-                elapsed_s=round(result.elapsed_s, 3),
-                say="" if result.ok else verify_feedback(result, attempt=attempt, attempts=settings.attempts),
-            )
-        )
+        async with files_tracked(self._deps):
+            ended = await verify_work(settings, self._deps, attempt=attempt)
+        self._deps.record(ended)
+        return ended
+
+    async def _passes_silently(self) -> bool:
+        """Verify the work before it is given up, without telling the model; a pass ends the run as verified."""
+        settings, work = self._deps.verify, self._state.work
+        if settings is None or not work.may_have_changed:
+            return False
+        if self._deps.wants_result and self._state.final is None:
+            return False
+        ended = work.files_verification or await self._verify(settings, attempt=0)
+        if ended.ok:
+            self._end("verified", "the verification passed when the run was about to give up")
+        return ended.ok
+
+    def _state_of_work(self) -> str:
+        """Return, as an addition to a reason, that there are changes and whether they were verified."""
+        if not self._state.work.may_have_changed or self._deps.snapshot is None:
+            return ""
+        checked = self._state.work.files_verification is not None
+        verdict = "did not pass the verification" if checked else "were not verified"
+        return f"; the changes so far are in the workspace and {verdict}"
+
+    async def _end_over_budget(self, reason: str) -> None:
+        if not await self._passes_silently():
+            self._end("budget", f"{reason}{self._state_of_work()}")
 
     def _apply_verification(self, result: VerifyEnded) -> None:
         attempts = 1 if self._deps.verify is None else self._deps.verify.attempts
@@ -255,19 +271,16 @@ class Run:
             Moved(step=self._state.step, rung=move.to, effort=move.rung.effort, switches_effort=move.switches_effort)
         )
 
-    def _renew_context(self, reason: str, *, restore: bool) -> None:
-        restored: tuple[str, ...] = ()
-        snapshot = self._deps.snapshot if restore else None
-        if snapshot is not None:
-            try:
-                restored = Workspace(self._deps.context.workspace).restore(snapshot).changed
-            except (OSError, ConfigError) as error:  # a tool may have removed the folder
-                self._end("error", f"the workspace cannot be restored: {error}")
-                return
-        tried = summary(self._state.history.messages, reason=reason, restored=snapshot is not None)
-        prompt = self._state.started.prompt
-        fresh = UserMessage(content=f"{prompt.content}\n\n{tried}", images=prompt.images)
-        self._deps.record(ContextRenewed(step=self._state.step, prompt=fresh, restored=restored))
+    async def _renew_context(self, reason: str, *, clause: str, is_failure: bool, may_restore: bool) -> None:
+        try:
+            event = await renew(
+                self._state, self._deps, reason=reason, clause=clause, is_failure=is_failure, may_restore=may_restore
+            )
+        except (OSError, ConfigError) as error:  # a tool may have removed the folder
+            self._end("error", f"the workspace cannot be restored: {error}")
+            return
+        self._deps.record(event)
+        self._deps.context.resources.renew_context()
 
     def _send_message(self, text: str, *, force_tool: str | None = None) -> None:
         self._deps.record(Said(message=UserMessage(content=text), forces=force_tool))
@@ -284,17 +297,3 @@ class Run:
             RunEnded(status=status, reason=reason, answer=self._state.answer, output=self._state.final, spent=spent)
         )
         self._deps.sync()
-
-
-def _switch_cost(state: RunState, replied: Replied) -> EffortSwitched:
-    usage = replied.reply.usage
-    prompt_tokens = usage.prompt_tokens if usage else state.size.estimate(replied.wire_bytes)
-    cached = usage.cached_tokens if usage else None
-    return EffortSwitched(
-        step=replied.step,
-        effort=state.effort,
-        prompt_tokens=prompt_tokens,
-        cached_tokens=cached or 0,
-        prefilled_tokens=prompt_tokens - (cached or 0),
-        source="estimate" if cached is None else "engine",
-    )

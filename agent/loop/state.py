@@ -13,6 +13,7 @@ from ..journal.events import (
     ContextRenewed,
     EffortSwitched,
     Event,
+    FilesChanged,
     Moved,
     Noticed,
     Progressed,
@@ -36,21 +37,21 @@ from ..model.history import History
 from ..model.profiles import Profile
 from ..policy import escalation
 from ..policy.budget import Spent
-from ..policy.ladder import Rung
+from ..policy.ladder import Rung, Trigger
 from ..tooling.arguments import JsonObject
 from ..tooling.final_result import FINAL_TOOL
-from .assessment import failure_of_turn, made_progress
+from . import prompts
 from .pending import (
     ApplyVerification,
     ChangeRung,
     EndAsStuck,
     PendingAction,
     RecordFailure,
-    RecordProgress,
     RenewContext,
     SendFeedback,
 )
 from .window import PromptSize
+from .work import Work
 
 
 class RunState:
@@ -74,10 +75,6 @@ class RunState:
         self.results: dict[str, ToolResult] = {}
         self.started_calls: set[str] = set()
         """Ids of the calls that were started."""
-        self.seen_fingerprints: set[str] = set()
-        """Fingerprints of all calls in the current conversation."""
-        self.last_fingerprint = ""
-        self.stale_steps = 0
         self.failures = 0
         """Consecutive turns with an invalid call; feedback gives this number plus one as the attempt."""
         self.last_invalid = ""
@@ -92,9 +89,9 @@ class RunState:
         self.notices: set[str] = set()
         self.switch_cost_unknown = False
         """True if the effort was switched and the cost of the switch is not recorded yet."""
+        self.work = Work(trained_texts=profile.trained_texts)
         self.pending_action: PendingAction | None = None
         """The action to carry out before the next request."""
-        self._fingerprints: dict[str, str] = {}
         self.ended: RunEnded | None = None
         self._start_history(first.prompt)
 
@@ -128,23 +125,24 @@ class RunState:
                 self._turn_taken(event)
             case CallStarted():
                 self.started_calls.add(event.tool_call_id)
+                self.work.start_call(event)
                 self.spent = replace(self.spent, tool_calls=self.spent.tool_calls + 1)
             case CallEnded():
                 self._call_ended(event)
             case Triggered():
                 self._triggered(event)
             case Progressed():
-                self._apply_decision(escalation.progressed(self.started.ladder, self.position), "")
+                self._apply_decision(escalation.progressed(self.started.ladder, self.position))
             case ContextRenewed():
                 self._renewed(event)
             case Said():
                 self._said(event)
             case Rejected():
                 self._rejected(event)
+            case FilesChanged():
+                self.work.own_changes.update(event.files)
             case VerifyEnded():
-                self.verify_attempts = event.attempt
-                self.last_fingerprint = ""  # repeating a call after a verification is a reaction to it, not a loop
-                self.pending_action = ApplyVerification(result=event)
+                self._verified(event)
             case Moved():
                 self._moved(event)
             case EffortSwitched():
@@ -196,7 +194,7 @@ class RunState:
 
     def _call_ended(self, event: CallEnded) -> None:
         self.results[event.result.tool_call_id] = event.result
-        self._fingerprints[event.result.tool_call_id] = event.fingerprint
+        self.work.end_call(event)
         self._close_turn()
 
     def _close_turn(self) -> None:
@@ -212,21 +210,13 @@ class RunState:
         for call, result in zip(turn_taken.turn.tool_calls, results, strict=True):
             if call.name == FINAL_TOOL and result.status == "ok":
                 self.final = json.loads(call.arguments)
-        # A call that was not executed or was interrupted has no fingerprint, so it never counts as repeated.
-        fingerprints = [found for result in results if (found := self._fingerprints.get(result.tool_call_id))]
-        progress = made_progress(results, self._fingerprints, seen=self.seen_fingerprints)
-        self.stale_steps = 0 if progress else self.stale_steps + 1
-        failure = failure_of_turn(
-            turn_taken,
-            results,
-            progress=progress,
-            repeated=len(fingerprints) == 1 and fingerprints[0] == self.last_fingerprint,
-            stale_steps=self.stale_steps,
-            no_progress_steps=self.started.ladder.no_progress_steps,
-        )
-        self.pending_action = failure or (RecordProgress() if progress else None)
-        self.seen_fingerprints |= set(fingerprints)
-        self.last_fingerprint = fingerprints[0] if len(fingerprints) == 1 else ""
+        self.pending_action = self.work.end_turn(turn_taken, results, self.started.ladder)
+
+    def _verified(self, event: VerifyEnded) -> None:
+        self.work.end_verification(event, answer=self.answer)
+        if event.attempt:
+            self.verify_attempts = event.attempt
+            self.pending_action = ApplyVerification(result=event)
 
     def _said(self, event: Said) -> None:
         self.pending_action = None
@@ -239,20 +229,24 @@ class RunState:
             self.position = escalation.before_feedback(self.started.ladder, self.position, event.trigger).position
             return
         if event.trigger == "no_progress":
-            self.stale_steps = 0
+            self.work.stale_steps = 0
         pending = self.pending_action
         feedback = pending.feedback if isinstance(pending, RecordFailure) else ""
         if isinstance(pending, ApplyVerification):
             feedback = event.reason
         decision = escalation.failed(self.started.ladder, self.position, event.trigger)
-        self._apply_decision(decision, event.reason, feedback)
+        self._apply_decision(decision, event.trigger, event.reason, feedback)
 
-    def _apply_decision(self, decision: escalation.Decision, reason: str, feedback: str = "") -> None:
+    def _apply_decision(
+        self, decision: escalation.Decision, trigger: Trigger | None = None, reason: str = "", feedback: str = ""
+    ) -> None:
         """Apply a decision of the ladder and set the action that follows from it."""
         self.position = decision.position
         match decision.action:
             case escalation.Move():
-                self.pending_action = ChangeRung(move=decision.action, reason=reason, feedback=feedback)
+                self.pending_action = ChangeRung(
+                    move=decision.action, trigger=trigger, reason=reason, feedback=feedback
+                )
             case escalation.Stop():
                 self.pending_action = EndAsStuck(trigger=decision.action.trigger, reason=reason)
             case escalation.Stay() | escalation.ReAsk():
@@ -264,10 +258,14 @@ class RunState:
         self.switch_cost_unknown = self.switch_cost_unknown or event.switches_effort
         change = self.pending_action
         assert isinstance(change, ChangeRung), "only a pending ChangeRung may change the rung"
-        if change.move.rung.fresh_context:
-            self.pending_action = RenewContext(reason=change.reason)
-        else:
-            self.pending_action = SendFeedback(text=change.feedback) if change.feedback else None
+        if change.move.rung.fresh_context and change.trigger is not None:
+            may_restore = change.trigger == "verify_failed" or change.move.rung.restore == "any"
+            self.pending_action = RenewContext(trigger=change.trigger, reason=change.reason, may_restore=may_restore)
+            return
+        text = change.feedback
+        if change.trigger is not None and not text and not self.profile.trained_texts:
+            text = prompts.CLIMBED.get(change.trigger, "").format(reason=change.reason)
+        self.pending_action = SendFeedback(text=text) if text else None
 
     def _rejected(self, event: Rejected) -> None:
         if event.tool:
@@ -295,6 +293,4 @@ class RunState:
         self.size = PromptSize()
         self.final = None
         self.forced_tool = None
-        self.seen_fingerprints = set()
-        self.last_fingerprint = ""
-        self.stale_steps = 0
+        self.work.start_conversation(restored=bool(event.restored or event.patch))

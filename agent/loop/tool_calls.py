@@ -18,6 +18,7 @@ from ..policy.permissions import ApprovalRequest, decide, denial
 from ..tooling.execute import execute
 from . import prompts
 from .dependencies import RunDependencies
+from .file_tracking import files_tracked
 from .state import RunState
 
 
@@ -36,13 +37,26 @@ async def run_calls(state: RunState, deps: RunDependencies) -> str:
         # Execute all calls or none: choosing which calls to drop is the model's decision.
         return str(Exceeded(limit="tool_calls", allowed=limit, used=state.spent.tool_calls, more=new))
     for group in _groups(calls, deps):
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for call in group:
-                    tasks.create_task(_run(call, state, deps))
-        except BaseExceptionGroup as failed:  # execute() never raises, so this is from the journal or an observer
-            raise failed.exceptions[0] from failed
+        if all(_is_read_only(call, deps) for call in group):
+            await _run_group(group, state, deps)
+        else:
+            async with files_tracked(deps):
+                await _run_group(group, state, deps)
     return ""
+
+
+async def _run_group(group: Sequence[ToolCall], state: RunState, deps: RunDependencies) -> None:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for call in group:
+                tasks.create_task(_run(call, state, deps))
+    except BaseExceptionGroup as failed:  # execute() never raises, so this is from the journal or an observer
+        raise failed.exceptions[0] from failed
+
+
+def _is_read_only(call: ToolCall, deps: RunDependencies) -> bool:
+    tool = deps.toolbox.get(call.name)
+    return tool is not None and tool.read_only
 
 
 def _groups(calls: Sequence[ToolCall], deps: RunDependencies) -> list[list[ToolCall]]:
@@ -70,14 +84,22 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies) -> None:
         deps.record(ended)
         return
     value = tool.arguments.check(call.arguments)
-    deps.record(CallStarted(step=state.step, tool_call_id=call.id, tool=call.name, arguments=call.arguments))
+    deps.record(
+        CallStarted(
+            step=state.step,
+            tool_call_id=call.id,
+            tool=call.name,
+            arguments=call.arguments,
+            read_only=tool.read_only,
+        )
+    )
     if not tool.read_only:
         await asyncio.to_thread(deps.sync)  # the CallStarted event must be on disk before the side effect
     spill_dir = deps.context.workspace / ".agent" / "outputs"
     execution = await execute(call, tool, value, deps.context, spill_dir=spill_dir)
     result = execution.result
     fingerprint = _fingerprint(call, result)
-    if fingerprint == state.last_fingerprint:
+    if state.work.repeats([fingerprint]):
         result = replace(result, content=f"{result.content}\n{prompts.SAME_AGAIN}")
     deps.record(
         CallEnded(

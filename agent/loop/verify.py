@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..journal.events import VerifyEnded
+from ..policy.verification import Verify
 from ..sandbox import Sandbox
 from ..sandbox.process import Output, start_process
+from .dependencies import RunDependencies
 
 HEAD_BYTES = 4_000
 TAIL_BYTES = 12_000
@@ -63,25 +67,70 @@ async def verify(
     )
 
 
-def feedback(verification: Verification, *, attempt: int, attempts: int) -> str:
+async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) -> VerifyEnded:
+    """Run the verification of a run and return its event; `attempt` 0 is a silent check without feedback."""
+    result = await verify(
+        settings.command,
+        workspace=deps.context.workspace,
+        env={**deps.context.env, **deps.verify_env},
+        timeout_s=settings.timeout_s,
+        sandbox=deps.context.sandbox,
+        read=[Path(value) for value in deps.verify_env.values() if value.startswith("/")],
+    )
+    result = replace(result, output=deps.context.redacted(result.output))
+    say = "" if result.ok or not attempt else feedback(result, settings, attempt=attempt)
+    return VerifyEnded(
+        attempt=attempt,
+        ok=result.ok,
+        exit_code=result.exit_code,
+        output=result.output,
+        elapsed_s=round(result.elapsed_s, 3),
+        say=say,
+    )
+
+
+def feedback(verification: Verification, settings: Verify, *, attempt: int) -> str:
     """Format a failed verification as feedback for the model.
 
     Args:
         verification: A failed verification.
+        settings: how many attempts there are, and how much the model may read.
         attempt: Number of this attempt, from 1.
-        attempts: Number of attempts allowed.
     """
+    attempts = settings.attempts
     if verification.timed_out:
         ending = f"Stopped after {verification.elapsed_s:.0f} s: it took too long."
     elif verification.exit_code is None:
         ending = "It did not start."
     else:
         ending = f"Exit code: {verification.exit_code}{_signal_name(verification.exit_code)}"
-    return (
-        f"Verification failed (attempt {attempt} of {attempts}).\n"
-        f"Command: {verification.command}\n{ending}\n"
-        f"Output:\n{verification.output or '(none)'}"
-    )
+    failed = f"Verification failed (attempt {attempt} of {attempts})."
+    if settings.show == "nothing":
+        return f"{failed} Its output is not shown. Check your work against the task once more, then submit it again."
+    if settings.show == "summary":
+        return f"{failed}\n{ending}\n{test_summary(verification.output)}"
+    return f"{failed}\nCommand: {verification.command}\n{ending}\nOutput:\n{verification.output or '(none)'}"
+
+
+# pytest's "FAILED path::test - reason" and "ERROR path::test"; unittest's "FAIL: test (case)" and "ERROR: test (case)".
+_FAILED_TEST = re.compile(r"^(?:FAILED|ERROR|FAIL:|ERROR:) +([^\s]+(?: \([\w.]+\))?)", re.MULTILINE)
+# pytest's last line, "== 2 failed, 3 passed in 0.12s ==", and unittest's "FAILED (failures=1)" and "Ran 5 tests in 1s".
+_COUNTS = re.compile(
+    r"^=* ?(\d+ (?:failed|passed|error)[^=\n]*?)(?: in [\d.]+s.*)?=*$|^(FAILED \(.+\))$|^(Ran \d+ tests?)", re.MULTILINE
+)
+_MAX_TEST_NAMES = 40
+
+
+def test_summary(output: str) -> str:
+    """Return the counts and the names of failing tests from a test runner's output, and nothing else of it."""
+    names = list(dict.fromkeys(_FAILED_TEST.findall(output)))
+    counts = ", ".join(part for match in _COUNTS.findall(output) for part in match if part)
+    lines = [f"Result: {counts}."] if counts else []
+    if names:
+        more = f" and {len(names) - _MAX_TEST_NAMES} more" if len(names) > _MAX_TEST_NAMES else ""
+        lines.append(f"Failing tests: {', '.join(names[:_MAX_TEST_NAMES])}{more}.")
+    note = "These are tests of the verification, not files of this folder." if names else "Its output is not shown."
+    return "\n".join([*lines, note])
 
 
 def _signal_name(exit_code: int) -> str:

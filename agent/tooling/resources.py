@@ -18,6 +18,15 @@ class Closeable(Protocol):
         ...
 
 
+@runtime_checkable
+class Renewable(Protocol):
+    """An object that remembers what the model has seen."""
+
+    def on_context_renewed(self) -> None:
+        """Forget what only the earlier conversation knew."""
+        ...
+
+
 class Resources:
     """One object of each class that a tool requested."""
 
@@ -28,12 +37,21 @@ class Resources:
     def get(self, kind: type[KindT]) -> KindT:
         """Return the run's object of this class; the first call creates it, without arguments.
 
-        An object with `async def aclose()` is closed when the run ends; see `aclose`.
+        An object with `async def aclose()` is closed when the run ends. One with `def on_context_renewed()` gets that
+        call when the conversation restarts with a summary.
         """
         with self._lock:
             if kind not in self._objects:
                 self._objects[kind] = kind()
             return cast("KindT", self._objects[kind])
+
+    def renew_context(self) -> None:
+        """Call `on_context_renewed()` on each object that has it: the model no longer knows its earlier calls."""
+        with self._lock:
+            objects = list(self._objects.values())
+        for resource in objects:
+            if isinstance(resource, Renewable):
+                resource.on_context_renewed()
 
     async def aclose(self) -> None:
         """Close the objects, newest first, and drop them."""

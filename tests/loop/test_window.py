@@ -11,7 +11,8 @@ import pytest
 
 from agent import Agent, Endpoint, EndpointRejected, Image, Ladder, Outcome, Rung, tool
 from agent.journal.events import ContextRenewed, Event
-from agent.loop.window import LIKELY_BYTES_PER_TOKEN, PromptSize, reply_room, summary
+from agent.loop.summary import trained_summary
+from agent.loop.window import LIKELY_BYTES_PER_TOKEN, PromptSize, reply_room
 from agent.messages import AssistantMessage, Message, ToolCall, ToolResult, Usage
 from agent.model.profiles import MISTRAL
 from agent.testing import ScriptedModel, ScriptedServer, calls, says
@@ -62,7 +63,7 @@ def turn(number: int, content: str = "fine", **result: Any) -> list[Message]:
 def test_a_summary_has_one_line_per_call():
     messages = [*turn(1), *turn(2, "\n\nError: no\nmore", status="error"), *turn(3, "x" * 500)]
 
-    assert summary(messages, reason="it was stuck", restored=False) == (
+    assert trained_summary(messages, reason="it was stuck", restored=False) == (
         "An earlier attempt at this task failed: it was stuck\nWhat it tried, in order:\n"
         '- look {"at": 1} -> ok: fine\n- look {"at": 2} -> error: Error: no\n'
         f'- look {{"at": 3}} -> ok: {"x" * 160}\n'
@@ -71,8 +72,8 @@ def test_a_summary_has_one_line_per_call():
 
 
 def test_a_summary_of_no_calls_and_of_too_many():
-    assert "\n- nothing was called\nThe workspace is back" in summary([], reason="x", restored=True)
-    lines = summary([m for n in range(45) for m in turn(n)], reason="x", restored=True).splitlines()
+    assert "\n- nothing was called\nThe workspace is back" in trained_summary([], reason="x", restored=True)
+    lines = trained_summary([m for n in range(45) for m in turn(n)], reason="x", restored=True).splitlines()
     assert (lines[2], lines[3], len(lines)) == ("- (5 earlier calls are left out)", '- look {"at": 5} -> ok: fine', 44)
 
 

@@ -8,9 +8,10 @@ from pocket.exchange import Arguments, Call
 from pocket.world.projects import Project
 from pocket.world.pytest_runner import PytestRunner
 
+from agent import Verify
+from agent.loop.summary import trained_summary
 from agent.loop.verify import Verification
 from agent.loop.verify import feedback as verify_feedback
-from agent.loop.window import summary
 from agent.messages import AssistantMessage, Message, RawCall, ToolCall, ToolResult
 from agent.parsing.feedback import feedback
 from agent.parsing.validation import InvalidCall, check
@@ -88,7 +89,7 @@ class LiveProject:
         found = Verification(
             command=VERIFY, ok=False, exit_code=code, output=printed.rstrip(), elapsed_s=0.3
         )  # fmt: skip
-        return verify_feedback(found, attempt=attempt, attempts=3)
+        return verify_feedback(found, Verify(command=VERIFY, attempts=3), attempt=attempt)
 
     def summary(self, calls: Sequence[Call], reason: str) -> str:
         """Return the summary of these calls that a fresh context starts with."""
@@ -98,7 +99,7 @@ class LiveProject:
             messages.append(AssistantMessage(content="", tool_calls=(made,)))
             status = "error" if call.result.startswith("Error: ") else "ok"
             messages.append(ToolResult(tool_call_id=made.id, name=call.name, content=call.result, status=status))
-        return summary(messages, reason=reason, restored=True)
+        return trained_summary(messages, reason=reason, restored=True)
 
 
 VERIFY = 'cd "$AGENT_TASK_DIR/hidden" && PYTHONPATH="$OLDPWD" python -m pytest -q'
