@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ _GRACE_S = 1.0
 _DRAIN_S = 0.5
 """How long to wait for the rest of the output after the end; a child that left the session holds the pipe open."""
 _MAX_PASSES = 20
+LEFT_OUT = re.compile(r"^\[\.\.\. ([\d,]+) bytes left out \.\.\.\]$", re.MULTILINE)
+"""The default note of `Output` where it was cut; the group is the number of bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,14 +17,14 @@ from pydantic_core import PydanticSerializationError, to_json
 from ..errors import ToolError
 from ..messages import Image, ToolCall, ToolResult, ToolStatus
 from .context import ToolContext
+from .shorten import Shortened, shorten
 from .tool import Tool
 
 NO_OUTPUT = "(no output)"
 # How long a cancelled tool may take to clean up, such as killing its processes.
 GRACE_S = 2.0
-HEAD_SHARE = 0.6
-# Cut at a line end only if it is within this share of the part: minified files have extremely long lines.
-LINE_END_SHARE = 0.2
+# From here on, redacting and checking a text is left to a thread: 50 MB take about a second.
+LONG_CHARS = 1_000_000
 _CANCELLED_ITSELF = (
     "Error: the tool cancelled itself. Its effect is unknown: check what it changed before you call it again."
 )
@@ -71,11 +71,16 @@ async def execute(
     """
     started = time.perf_counter()
     ended = await _run(tool, value, context)
-    text = context.redacted(_encodable(ended.content))
-    shortened = _Shortened(text=text)
+    if len(ended.content) < LONG_CHARS:
+        text = _clean(ended.content, context)
+    else:
+        text = await asyncio.to_thread(_clean, ended.content, context)
+    shortened = Shortened(text=text)
     if len(text) > tool.output_limit_chars:
-        limit = tool.output_limit_chars
-        shortened = await asyncio.to_thread(_shorten, text, call.id, limit, context.workspace, spill_dir)
+        shortened = await asyncio.to_thread(
+            shorten, text, call_id=call.id, limit_chars=tool.output_limit_chars, workspace=context.workspace,
+            spill_dir=spill_dir,
+        )  # fmt: skip
     return Execution(
         result=ToolResult(
             tool_call_id=call.id,
@@ -175,48 +180,6 @@ def _as_json(output: object) -> _Output:
     return _Output(content=content, status="error")
 
 
-def _encodable(text: str) -> str:
-    """Replace what UTF-8 cannot encode (lone surrogates) and what breaks chat templates (NUL)."""
-    return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shortened:
-    text: str
-    spilled: Path | None = None
-
-
-def _shorten(text: str, call_id: str, limit_chars: int, workspace: Path, spill_dir: Path | None) -> _Shortened:
-    """Keep the head and tail of a long text and write the full text to a file."""
-    spilled: Path | None = None
-    if spill_dir is None:
-        where = "the rest is lost; ask for less at a time"
-    else:
-        spilled = spill_dir / f"{re.sub(r'[^A-Za-z0-9_-]', '_', call_id) or 'output'}.txt"
-        try:
-            spill_dir.mkdir(parents=True, exist_ok=True)
-            # Create the file, never open an existing one: in the workspace, a symlink may have replaced it.
-            spilled.unlink(missing_ok=True)
-            with spilled.open("x", encoding="utf-8", newline="") as file:
-                file.write(text)
-            shown = spilled.relative_to(workspace) if spilled.is_relative_to(workspace) else spilled
-            where = f"the whole is in {shown}; read it in parts"
-        except OSError as error:
-            spilled = None
-            where = f"the whole could not be kept ({error.strerror}); ask for less at a time"
-    head_chars = int(limit_chars * HEAD_SHARE)
-    head = _until_line_end(text[:head_chars])
-    tail = _from_line_start(text[len(text) - (limit_chars - head_chars) :])
-    left_out = len(text) - len(head) - len(tail)
-    middle = f"[... {left_out:,} of {len(text):,} characters left out; {where} ...]"
-    return _Shortened(text=f"{head}{'' if head.endswith(chr(10)) else chr(10)}{middle}\n{tail}", spilled=spilled)
-
-
-def _until_line_end(part: str) -> str:
-    end = part.rfind("\n") + 1
-    return part[:end] if end and end >= len(part) * (1 - LINE_END_SHARE) else part
-
-
-def _from_line_start(part: str) -> str:
-    start = part.find("\n") + 1
-    return part[start:] if start <= len(part) * LINE_END_SHARE else part
+def _clean(text: str, context: ToolContext[Any]) -> str:
+    """Replace what UTF-8 cannot encode (lone surrogates), what breaks chat templates (NUL), and secrets."""
+    return context.redacted(re.sub("[\x00\ud800-\udfff]", "\ufffd", text))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from ..tooling.own_files import write_inside
 from .diff import Change
 from .workspace import Snapshot, Workspace
 
@@ -60,25 +60,3 @@ def _copied(workspace: Path, path: str, target: str) -> str:
         return f"not saved, it is larger than {_MAX_COPY_BYTES:,} bytes"
     write_inside(workspace, target, source.read_bytes())
     return f"saved as {target}"
-
-
-def write_inside(workspace: Path, path: str, data: bytes) -> None:
-    """Write a new file below the workspace; follow no symlink on the way, since a tool may have planted one.
-
-    Raises:
-        OSError: a folder on the way is a symlink, the file exists, or it cannot be written.
-    """
-    *folders, name = path.split("/")
-    here = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for folder in folders:
-            with suppress(FileExistsError):
-                os.mkdir(folder, dir_fd=here)
-            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
-            os.close(here)
-            here = below
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(name, flags, 0o666, dir_fd=here), "wb") as file:
-            file.write(data)
-    finally:
-        os.close(here)

@@ -370,6 +370,46 @@ async def test_a_symlink_at_the_path_of_the_saved_output_is_not_followed(tmp_pat
     assert (spill_dir / "abcdefghi.txt").read_text() == "x" * 20
 
 
+@pytest.mark.parametrize("planted", [".agent", ".agent/outputs"])
+async def test_a_planted_symlink_in_place_of_the_folder_of_saved_outputs_is_not_followed(
+    tmp_path: Path, planted: str
+) -> None:
+    (outside := tmp_path / "outside").mkdir()
+    workspace = tmp_path / "ws"
+    (workspace / planted).parent.mkdir(parents=True)
+    (workspace / planted).symlink_to(outside)
+    done = await run(limited("x" * 20, 10), workspace, workspace / ".agent" / "outputs")
+    assert list(outside.iterdir()) == []
+    assert done.result.content == (
+        "xxxxxx\n[... 10 of 20 characters left out; the whole could not be kept (Not a directory); ask for less at a "
+        "time ...]\nxxxx"
+    )
+
+
+async def test_a_new_folder_of_saved_outputs_is_hidden_from_git(tmp_path: Path) -> None:
+    """`git add -A` took the saved outputs into the commit, and `grep -r` of a model found its own earlier results."""
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    await run(limited("x" * 20, 10), tmp_path, tmp_path / ".agent" / "outputs")
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, check=True, capture_output=True)
+    assert (status.stdout, (tmp_path / ".agent" / ".gitignore").read_text()) == (b"", "*\n")
+
+
+async def test_a_folder_of_the_user_with_that_name_gets_no_gitignore(tmp_path: Path) -> None:
+    (tmp_path / ".agent").mkdir()
+    await run(limited("x" * 20, 10), tmp_path, tmp_path / ".agent" / "outputs")
+    assert os.listdir(tmp_path / ".agent") == ["outputs"]  # noqa: PTH208 - names, not paths
+
+
+async def test_a_saved_output_whose_middle_the_process_lost_is_not_called_whole(tmp_path: Path) -> None:
+    """The note said "the whole is in ..." of a file that held `[... 13,969,472 bytes left out ...]`."""
+    text = f"{'a' * 30}\n[... 13,969,472 bytes left out ...]\n{'b' * 30}"
+    done = await run(limited(text, 20), tmp_path, tmp_path / ".agent" / "outputs")
+    assert done.result.content == (
+        f"{'a' * 12}\n[... 77 of 97 characters left out; .agent/outputs/abcdefghi.txt holds the output except for "
+        f"13,969,472 bytes of its middle, which were not kept; read it in parts ...]\n{'b' * 8}"
+    )
+
+
 async def test_the_name_of_the_saved_output_cannot_leave_the_folder(tmp_path: Path) -> None:
     answer = limited("x" * 20, 10)
     call = ToolCall(id="../../up", name="answer", arguments="{}")
