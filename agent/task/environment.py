@@ -23,7 +23,8 @@ def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigError: a variable in `env_from` is not set, or a {{name}} in `env` has no value.
     """
-    found = {"PATH": os.defpath, "TERM": "dumb"}
+    # Unbuffered, so that the prints of a Python program that is killed are not lost.
+    found = {"PATH": os.defpath, "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
     found |= {name: value for name, value in base.items() if name in _SAFE or name.startswith("LC_")}
     for index, name in enumerate(task.env_from):
         if name not in base:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import ToolContext
 from agent.errors import ConfigError
 from agent.policy.ladder import Ladder, Rung
 from agent.policy.limits import Limits
@@ -464,6 +467,7 @@ def test_the_environment_contains_a_safe_base_and_the_listed_variables(tmp_path:
         "USER": "me",
         "TMPDIR": "/t",
         "TERM": "dumb",
+        "PYTHONUNBUFFERED": "1",
         "TOKEN": "t",
         "PYTHONPATH": "src",
     }
@@ -472,7 +476,16 @@ def test_the_environment_contains_a_safe_base_and_the_listed_variables(tmp_path:
 def test_env_values_may_use_variables(tmp_path: Path):
     task = load_task(write(tmp_path, "prompt: a\nvars: {word: hello}\nenv: {WORD: '{{word}} {{n}}'}"), {"n": "1"})
 
-    assert task_environment(task, {}) == {"PATH": "/bin:/usr/bin", "TERM": "dumb", "WORD": "hello 1"}
+    assert task_environment(task, {})["WORD"] == "hello 1"
+
+
+async def test_the_prints_of_a_python_program_that_is_killed_are_not_lost(tmp_path: Path):
+    """run_shell answered "It had written nothing." after four printed lines: Python buffers what goes to a pipe."""
+    env = task_environment(Task(prompt="a"), {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"})
+    context = ToolContext(workspace=tmp_path, state=None, env=env)
+    ran = await context.run(["python", "-c", "import time; print('here'); time.sleep(60)"], timeout_s=2)
+    assert (ran.timed_out, ran.output) == (True, "here\n")
+    assert task_environment(Task(prompt="a", env={"PYTHONUNBUFFERED": ""}), {})["PYTHONUNBUFFERED"] == ""
 
 
 def test_a_listed_variable_that_is_not_set_is_an_error():
