@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +14,13 @@ from pathlib import Path
 from pydantic import BaseModel, JsonValue
 
 from .errors import ConfigError
-from .journal.events import Event, Resumed, RunEnded, RunStarted
+from .journal.events import Event, Resumed, RunStarted
 from .journal.journal import Journal, JournalWriteError
 from .journal.runs import run_folder
 from .loop.dependencies import RunDependencies
-from .loop.outcome import Outcome
-from .loop.prompts import SYSTEM_PROMPT
+from .loop.facts import InstructionsMode, default_system_prompt, find_instructions
+from .loop.outcome import Outcome, outcome_of
+from .loop.recording import recorder
 from .loop.resume import resume_state
 from .loop.run import Run
 from .loop.state import RunState
@@ -41,6 +42,8 @@ from .tooling.context import ToolContext
 from .tooling.final_result import result_tool
 from .tooling.tool import Tool
 from .tooling.toolbox import Toolbox
+from .workspace.claims import claimed
+from .workspace.instructions import Instructions
 from .workspace.prepare import WorkspaceMode, prepare_workspace, worktree_read_paths
 from .workspace.workspace import Snapshot
 
@@ -54,7 +57,10 @@ class Agent:
     model: Model
     """An Endpoint, or a ScriptedModel in a test."""
     tools: Sequence[Tool] = field(default=(), kw_only=True)
-    system: str = field(default=SYSTEM_PROMPT, kw_only=True)
+    system: str | None = field(default=None, kw_only=True)
+    """The system prompt. None means the default for the model's family, made from facts of the run."""
+    instructions: InstructionsMode = field(default="auto", kw_only=True)
+    """`auto` adds the AGENTS.md or CLAUDE.md nearest to the workspace to the default system prompt; `none` does not."""
     ladder: Ladder | None = field(default=None, kw_only=True)
     """None means the ladder of the model's profile."""
     limits: Limits = field(default_factory=Limits, kw_only=True)
@@ -103,7 +109,8 @@ class Agent:
         return cls(
             model,
             tools=tools,
-            system=task.system or SYSTEM_PROMPT,
+            system=task.system,
+            instructions=task.instructions,
             ladder=task.escalation,
             limits=task.budgets,
             verify=task.verify,
@@ -134,7 +141,7 @@ class Agent:
         message = UserMessage(content=prompt, images=tuple(images))
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         async with self.model.open(session=name) as connection:
-            with run_folder(self.runs, name) as folder:
+            with self._claim(name), run_folder(self.runs, name) as folder:
                 first = await self._first_event(connection, name, folder, message)
                 state = RunState(first, self._profile(first.model))
                 journal = Journal(folder) if self.runs is not None else None
@@ -152,12 +159,13 @@ class Agent:
                 or its workspace is gone.
             EndpointError: The server could not be reached before the run started.
         """
-        state = resume_state(folder, self.toolbox(), self._profile)
+        state = resume_state(folder, self.toolbox, self._profile)
         async with self.model.open(session=state.started.run) as connection:
             await connection.served()
             sandbox = str(self._sandbox(Path(state.started.workspace)) or "")
             resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits, sandbox=sandbox)
-            return await self._drive(connection, state, resumed, Journal(folder), observe)
+            with self._claim(state.started.run):
+                return await self._drive(connection, state, resumed, Journal(folder), observe)
 
     def run_sync(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:
         """Run once, for callers without an event loop; see `run`."""
@@ -173,58 +181,37 @@ class Agent:
             served = await connection.served()
             profile = self._profile(served.model)
             history = History(replay_reasoning=profile.replay_reasoning)
-            history.add_system(self.system)
+            history.add_system(self.system_prompt(served.model, window_tokens=served.window_tokens))
             history.add_user(UserMessage(content=prompt, images=tuple(images)))
             effort = (self.ladder or profile.ladder).rungs[0].effort if profile.takes_effort else None
-            tools = self.toolbox().definitions
+            tools = self.toolbox(profile.name).definitions
             request = Request(model=served.model, messages=history.wire, tools=tools, max_tokens=1, effort=effort)
             return await connection.count(request)
 
     async def _drive(
-        self,
-        connection: Connection,
-        state: RunState,
-        opening: RunStarted | Resumed,
-        journal: Journal | None,
+        self, connection: Connection, state: RunState, opening: RunStarted | Resumed, journal: Journal | None,
         observe: Observer | None,
-    ) -> Outcome:
+    ) -> Outcome:  # fmt: skip
         first = state.started
         before_s, began = state.spent.wall_s, time.monotonic()
-
-        def record(event: Event) -> None:
-            if journal is not None:
-                try:
-                    journal.write(event)
-                except JournalWriteError:
-                    # Apply and show the end of a failed run even if it cannot be written; drop all other events.
-                    if not isinstance(event, RunEnded) or event.status != "error":
-                        raise
-            state.apply(event)
-            if observe is not None:
-                observe(event)
-
+        record = recorder(state, journal, observe)
         workspace = Path(first.workspace)
         sandbox = self._sandbox(workspace) or Sandbox()
+        snapshot = None if first.snapshot is None else Path(first.snapshot)
         context = ToolContext(
-            workspace=workspace, state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets
-        )
+            workspace=workspace, state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets,
+            snapshot=snapshot, no_snapshot=first.note, model_family=state.profile.name,
+        )  # fmt: skip
         deps = RunDependencies(
-            connection=connection,
-            toolbox=self.toolbox(),
-            context=context,
-            record=record,
+            connection=connection, toolbox=self.toolbox(state.profile.name), context=context, record=record,
             sync=journal.sync if journal is not None else lambda: None,
-            clock=lambda: before_s + time.monotonic() - began,
-            sleep=asyncio.sleep,
-            verify=self.verify,
-            verify_env=self.verify_env,
+            clock=lambda: before_s + time.monotonic() - began, sleep=asyncio.sleep,
+            verify=self.verify, verify_env=self.verify_env,
             permissions=(*self.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ())),
-            approve=self.approve,
-            wants_result=self.result is not None,
-            snapshot=None if first.snapshot is None else Snapshot(tree=Path(first.snapshot)),
-            patience_s=self.model.patience_s,
-            first_wait_s=self.model.first_wait_s,
-        )
+            approve=self.approve, wants_result=self.result is not None,
+            snapshot=None if snapshot is None else Snapshot(tree=snapshot), shared_workspace=self._works_in_place,
+            patience_s=self.model.patience_s, first_wait_s=self.model.first_wait_s,
+        )  # fmt: skip
         async with AsyncExitStack() as cleanup:
             if journal is not None:
                 cleanup.callback(journal.close)
@@ -234,47 +221,55 @@ class Agent:
             except JournalWriteError as error:
                 raise ConfigError(str(error)) from error
             ended = await Run(state, deps).drive()
-        return Outcome(
-            outcome=ended.status,
-            reason=ended.reason,
-            answer=ended.answer,
-            output=ended.output,
-            steps=ended.spent.steps,
-            usage=ended.spent,
-            run=first.run,
-            journal=journal.path if journal is not None else None,
-            notices=tuple(sorted(state.notices)),
-            messages=tuple(state.history.messages),
-        )
+        return outcome_of(state, ended, None if journal is None else journal.path)
 
     async def _first_event(self, connection: Connection, name: str, folder: Path, prompt: UserMessage) -> RunStarted:
         served = await connection.served()
         profile = self._profile(served.model)
-        toolbox = self.toolbox()
+        toolbox = self.toolbox(profile.name)
         self._base_sandbox()  # fail before a copy or worktree is made if this machine has no sandbox
         prepared = await asyncio.to_thread(prepare_workspace, self.workspace, self.workspace_mode, folder,
                                            kept=self.runs is not None,
                                            changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
+        instructions = self._project_instructions(profile)
         return RunStarted(
-            run=name,
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            task=self.task,
-            base_url=self.model.base_url,
-            model=served.model,
-            profile=profile.name,
-            window_tokens=served.window_tokens,
-            ladder=self.ladder or profile.ladder,
-            limits=self.limits,
-            tools=toolbox.names,
-            tools_digest=toolbox.digest,
-            system=self.system,
-            prompt=prompt,
-            workspace=str(prepared.workspace.path),
-            worktree=prepared.worktree,
-            snapshot=str(prepared.snapshot) if prepared.snapshot else None,
-            note=prepared.note,
+            run=name, at=datetime.now(UTC).isoformat(timespec="seconds"), task=self.task, base_url=self.model.base_url,
+            model=served.model, profile=profile.name, window_tokens=served.window_tokens,
+            ladder=self.ladder or profile.ladder, limits=self.limits,
+            tools=toolbox.names, tools_digest=toolbox.digest,
+            system=self.system_prompt(
+                served.model, workspace=prepared.workspace.path, window_tokens=served.window_tokens
+            ),
+            instructions="" if instructions is None else instructions.path,
+            prompt=prompt, workspace=str(prepared.workspace.path), worktree=prepared.worktree,
+            snapshot=str(prepared.snapshot) if prepared.snapshot else None, note=prepared.note,
             sandbox=str(self._sandbox(prepared.workspace.path) or ""),
-        )
+        )  # fmt: skip
+
+    def system_prompt(self, model: str, *, workspace: Path | None = None, window_tokens: int | None = None) -> str:
+        """Return the system prompt for a model, by its served name; `workspace` is the folder that the run works in."""
+        if self.system is not None:
+            return self.system
+        profile, project = self._profile(model), None if self.workspace is None else Path(self.workspace)
+        return default_system_prompt(
+            profile, project=project, workspace=workspace or project or Path.cwd(), mode=self.workspace_mode,
+            sandbox=self._base_sandbox(), env=self.env, window_tokens=window_tokens, verify=self.verify,
+            ladder=self.ladder or profile.ladder, instructions=self._project_instructions(profile),
+            wants_result=self.result is not None,
+        )  # fmt: skip
+
+    def _project_instructions(self, profile: Profile) -> Instructions | None:
+        mode = self.instructions if self.system is None else "none"
+        return find_instructions(mode, None if self.workspace is None else Path(self.workspace), profile)
+
+    @property
+    def _works_in_place(self) -> bool:
+        return self.workspace_mode in {"in_place", "create"}
+
+    def _claim(self, run: str) -> AbstractContextManager[None]:
+        """Hold a folder that the run may change in place; another run that works there is an error."""
+        shared = self.workspace is not None and self._works_in_place and not all(tool.read_only for tool in self.tools)
+        return claimed(Path(self.workspace or "").resolve(), run) if shared else nullcontext()
 
     def _base_sandbox(self) -> Sandbox | None:
         """Return the sandbox without paths of a workspace. None if the run starts no commands."""
@@ -291,10 +286,10 @@ class Agent:
     def _profile(self, model: str) -> Profile:
         return self.model.profile or profile_for(model)
 
-    def toolbox(self) -> Toolbox:
-        """Return the tools of a run, including `final_result` if a structured result is wanted.
+    def toolbox(self, family: str = "generic") -> Toolbox:
+        """Return the tools of a run for a model family, including `final_result` if a structured result is wanted.
 
         Raises:
             ConfigError: An entry is not a tool, or two tools have the same name.
         """
-        return Toolbox([*self.tools, *([] if self.result is None else [result_tool(self.result)])])
+        return Toolbox([*self.tools, *([] if self.result is None else [result_tool(self.result)])], family=family)

@@ -35,6 +35,12 @@ class ToolContext(Generic[StateT]):
     """The sandbox for the commands that a tool starts."""
     secrets: Mapping[str, str] = field(default_factory=dict[str, str])
     """Values by name that are hidden from the model and the journal, besides those in `env` with secret-like names."""
+    snapshot: Path | None = None
+    """Copy of the workspace from the start of the run, for `changes_since`. None means there is none."""
+    no_snapshot: str = ""
+    """Why there is no snapshot. Empty if none was wanted: no tool changes files, or the folder was not named."""
+    model_family: str = "generic"
+    """Name of the model's profile, for a tool that words its results for a family."""
 
     @property
     def kept(self) -> Resources:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints, overload
 
 import docstring_parser
@@ -49,6 +49,15 @@ class Tool:
     timeout_s: float = DEFAULT_TIMEOUT_S
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
     """Longer results keep their head and tail; the full text is written to a file."""
+    variants: Mapping[str, Tool] = field(default_factory=dict[str, "Tool"])
+    """Replacements by model family, for a model that was trained on another definition of this tool."""
+
+    def for_family(self, family: str) -> Tool:
+        """Return this tool as a model family knows it, with the limits of this one."""
+        variant = self.variants.get(family)
+        if variant is None:
+            return self
+        return replace(variant, timeout_s=self.timeout_s, output_limit_chars=self.output_limit_chars)
 
     def definition(self) -> JsonObject:
         """Return the tool in the form of the chat completions API, with `strict: true`."""

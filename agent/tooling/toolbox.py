@@ -21,7 +21,16 @@ _NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
 class Toolbox:
     """The tools of a run, in the given order; immutable, because a changed tool list empties the prefix cache."""
 
-    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+    def __init__(self, tools: Iterable[Tool] = (), *, family: str = "generic") -> None:
+        """Collect the tools.
+
+        Args:
+            tools: in the order in which the model reads them.
+            family: the model's profile; a tool with a variant for it is replaced by that.
+
+        Raises:
+            ConfigError: an entry is not a tool, or two tools have the same name.
+        """
         self._tools: dict[str, Tool] = {}
         for tool in cast("Iterable[object]", tools):
             if not isinstance(tool, Tool):
@@ -30,7 +39,7 @@ class Toolbox:
             if tool.name in self._tools:
                 msg = f"Two tools are named {tool.name!r}. Rename one: @tool(name=...)."
                 raise ConfigError(msg)
-            self._tools[tool.name] = tool
+            self._tools[tool.name] = tool.for_family(family)
         definitions = [tool.definition() for tool in self._tools.values()]
         self.definitions: bytes = _dump(definitions)
         """The `tools` value of a request, as JSON bytes; the same for the whole run."""
@@ -68,11 +77,18 @@ class Toolbox:
         return self._tools.get(name)
 
     def nearest(self, name: str) -> tuple[str, ...]:
-        """Return up to three names similar to `name`, closest first."""
+        """Return up to three names similar to `name`, closest first.
+
+        If none is very similar, a name that is a word of it comes alone: `git_diff` means `diff`, not `apply_diff`.
+        """
         by_lower = {known.lower(): known for known in self._tools}
         # A server may send "add(a=3, b=4)" or much longer text as a name; only its beginning can be one.
         start = _NAME_LIKE.match(name.strip())
         wanted = name if start is None else start.group()
+        words = [word for word in re.split(r"[\W_]+", wanted.lower()) if word in by_lower]
+        is_typo = difflib.get_close_matches(wanted.lower(), list(by_lower), n=1, cutoff=0.8)
+        if words and not is_typo:
+            return tuple(by_lower[word] for word in dict.fromkeys(words))
         close = difflib.get_close_matches(wanted.lower(), list(by_lower), n=3, cutoff=0.5)
         return tuple(by_lower[match] for match in close)
 

@@ -1,6 +1,7 @@
 """A toolbox keeps its tools in order, serializes to the same bytes, and finds similar names."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -109,3 +110,26 @@ def test_an_empty_toolbox_is_valid() -> None:
 )
 def test_similar_names_come_closest_first(name: str, nearest: tuple[str, ...]) -> None:
     assert FILES.nearest(name) == nearest
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("git_diff", ("diff",)),
+        ("git.Diff", ("diff",)),
+        ("aply_diff", ("apply_diff",)),
+        ("run_test", ("run_tests",)),
+    ],
+)
+def test_git_diff_is_not_taken_for_the_tool_that_applies_a_diff(name: str, nearest: tuple[str, ...]) -> None:
+    tools = Toolbox([named("apply_diff"), named("diff"), named("run_tests"), named("run")])
+    assert tools.nearest(name)[:1] == nearest
+    assert "apply_diff" not in tools.nearest(name)[1:]
+
+
+def test_a_model_family_gets_its_own_variant_of_a_tool_with_the_limits_of_the_task() -> None:
+    trained = replace(named("read_file"), description="As it was trained.")
+    both = replace(named("read_file"), variants={"pocket": trained}, timeout_s=5, output_limit_chars=99)
+    plain, pocket = (Toolbox([both], family=family).get("read_file") for family in ("generic", "pocket"))
+    assert plain == both
+    assert pocket == replace(trained, timeout_s=5, output_limit_chars=99)
