@@ -17,7 +17,8 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     agent = Agent.from_task(task, endpoint or NOWHERE, environ=os.environ)
     tools = agent.toolbox()
     prompt = task.rendered_prompt()
-    print(f"system:\n{_indented(agent.system)}\n\nprompt:\n{_indented(prompt)}\n")
+    model = task.model.name if endpoint is None else endpoint.model
+    print(f"system:\n{_indented(agent.system_prompt(model or ''))}\n\nprompt:\n{_indented(prompt)}\n")
     print(f"tools: {', '.join(tools.names) or 'none'} ({len(tools.definitions):,} bytes of definitions)")
     if task.verify is not None:
         print(f"verify: {task.verify.command}")

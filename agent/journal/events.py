@@ -47,6 +47,8 @@ class RunStarted:
     """Why there is no snapshot."""
     sandbox: str = ""
     """Description of the sandbox that commands run in. Empty if the run starts no commands."""
+    instructions: str = ""
+    """Path of the project's instruction file whose text is in `system`. Empty if there is none."""
     worktree: str = ""
     """Description of the repository that the workspace is a git worktree of. Empty if it is not a worktree."""
     kind: Literal["run_started"] = "run_started"

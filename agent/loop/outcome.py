@@ -10,9 +10,10 @@ from types import MappingProxyType
 from pydantic import JsonValue
 
 from ..errors import RunFailed
-from ..journal.events import Status
+from ..journal.events import RunEnded, Status
 from ..messages import Message
 from ..policy.budget import Spent
+from .state import RunState
 
 EXIT_CODES: Mapping[Status, int] = MappingProxyType(
     {"verified": 0, "finished": 0, "verify_failed": 1, "error": 2, "budget": 3, "stuck": 4, "interrupted": 130}
@@ -60,3 +61,19 @@ class Outcome:
         if not self.ok:
             raise RunFailed(self.outcome, self.reason)
         return self
+
+
+def outcome_of(state: RunState, ended: RunEnded, journal: Path | None) -> Outcome:
+    """Return the outcome of a run that has ended; `journal` is its file, None if none was written."""
+    return Outcome(
+        outcome=ended.status,
+        reason=ended.reason,
+        answer=ended.answer,
+        output=ended.output,
+        steps=ended.spent.steps,
+        usage=ended.spent,
+        run=state.started.run,
+        journal=journal,
+        notices=tuple(sorted(state.notices)),
+        messages=tuple(state.history.messages),
+    )

@@ -51,8 +51,8 @@ class TaskWorkspace:
     create: bool = False
     """Create the folder if it does not exist."""
     copy: bool = False
-    """Work in a fresh copy of the folder, kept with the run; the folder itself is not changed. The copy leaves out
-    repository data such as .git, installed packages and caches."""
+    """Work in a fresh copy of the folder, kept with the run; the folder itself is not changed. The copy has the git
+    history, but no installed packages and no caches."""
     worktree: bool = False
     """Work in a git worktree of the folder's repository, kept with the run. It holds what is committed, with a
     detached HEAD; the rest of the repository is not changed."""

@@ -67,6 +67,9 @@ class Task:
     """A text file that holds the prompt, relative to the task file; give this or `prompt`."""
     system: str | None = None
     """Replaces the default system prompt."""
+    instructions: Literal["auto", "none"] = "auto"
+    """auto: the AGENTS.md (or else CLAUDE.md) nearest to the workspace is part of the default system prompt. none: no
+    such file is read."""
     vars: Texts = field(default_factory=dict[str, str])
     """Values for {{name}} in the prompt; `--set name=value` overrides them."""
     inputs: TaskInputs = field(default_factory=TaskInputs)

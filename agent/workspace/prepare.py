@@ -11,6 +11,7 @@ from typing import Literal
 from ..errors import ConfigError
 from ..journal.journal import JOURNAL_NAME
 from ..journal.runs import first_event
+from .history import copy_history
 from .workspace import Snapshot, Workspace
 
 WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
@@ -52,7 +53,8 @@ def prepare_workspace(
     """
     workspace, worktree = Workspace(path or Path.cwd(), create=mode == "create"), ""
     if mode == "copy":
-        workspace = workspace.copy(folder / "workspace")
+        original, workspace = workspace, workspace.copy(folder / "workspace")
+        copy_history(original.path, workspace.path)
     elif mode == "worktree":
         if not kept:
             msg = (

@@ -1,0 +1,53 @@
+"""A project's instructions are found nearest to the workspace, bounded, and never outside its repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.workspace.instructions import MAX_CHARS, Instructions, read_instructions
+
+
+def test_agents_md_comes_before_claude_md(tmp_path: Path):
+    (tmp_path / "CLAUDE.md").write_text("Old.")
+    assert read_instructions(tmp_path) == Instructions(path="CLAUDE.md", text="Old.")
+    (tmp_path / "AGENTS.md").write_text("New.\n")
+    assert read_instructions(tmp_path) == Instructions(path="AGENTS.md", text="New.")
+
+
+def test_the_nearest_file_of_the_repository_counts(tmp_path: Path):
+    (tmp_path / "AGENTS.md").write_text("Outside of the repository.")
+    top, inner = tmp_path / "repository", tmp_path / "repository" / "a" / "b"
+    inner.mkdir(parents=True)
+    (top / ".git").mkdir()
+    assert read_instructions(inner) is None
+    (top / "AGENTS.md").write_text("Top.")
+    assert read_instructions(inner) == Instructions(path=str(top / "AGENTS.md"), text="Top.")
+    (inner / "AGENTS.md").write_text("Near.")
+    assert read_instructions(inner) == Instructions(path="AGENTS.md", text="Near.")
+
+
+def test_a_symlink_is_followed_inside_the_repository_only(tmp_path: Path):
+    (tmp_path / "secret").write_text("A secret.")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "AGENTS.md").symlink_to(tmp_path / "secret")
+    assert read_instructions(project) is None
+    (project / "docs.md").write_text("Docs.")
+    (project / "AGENTS.md").unlink()
+    (project / "AGENTS.md").symlink_to("docs.md")
+    assert read_instructions(project) == Instructions(path="AGENTS.md", text="Docs.")
+
+
+def test_a_long_file_is_cut_and_says_so(tmp_path: Path):
+    (tmp_path / "AGENTS.md").write_text("x" * (MAX_CHARS + 1))
+    found = read_instructions(tmp_path)
+    assert found == Instructions(path="AGENTS.md", text="x" * MAX_CHARS, is_cut=True)
+
+
+def test_what_is_no_text_is_ignored(tmp_path: Path):
+    for content in (b"", b"  \n", b"\xff\xfe\x00", b"a\0b"):
+        (tmp_path / "AGENTS.md").write_bytes(content)
+        assert read_instructions(tmp_path) is None
+    (tmp_path / "AGENTS.md").unlink()
+    (tmp_path / "AGENTS.md").symlink_to("AGENTS.md")
+    assert read_instructions(tmp_path) is None
