@@ -34,8 +34,8 @@ class Rung:
     fresh_context: bool = False
     """True restarts the conversation from a summary."""
     restore: Literal["verify_failed", "any"] = "verify_failed"
-    """With `fresh_context`: which failures also restore the workspace to its snapshot. Only a failed verification speaks
-    against files, so other failures keep them; `any` restores whenever the verification does not pass."""
+    """With `fresh_context`: which failures also restore the workspace to its snapshot. Only a failed verification
+    speaks against files, so other failures keep them; `any` restores whenever the verification does not pass."""
 
 
 def _default_thresholds() -> Mapping[Trigger, int]:
