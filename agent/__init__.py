@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from .tooling.context import ToolContext
     from .tooling.from_schema import tool_from_schema
     from .tooling.tool import Tool, tool
+    from .workspace.diff import Change
     from .workspace.gitignore import GitIgnore
+    from .workspace.workspace import changes_since
 
 __all__ = [
     "Agent",
     "AgentError",
+    "Change",
     "CommandLimits",
     "CommandResult",
     "ConfigError",
@@ -62,6 +65,7 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "Verify",
+    "changes_since",
     "find_sandbox",
     "kill_session",
     "load_task",
@@ -72,6 +76,7 @@ __all__ = [
 # pydantic takes 0.1 s to import, jsonschema and yaml 0.05 s each: `agent --help` needs none, a tool file only pydantic.
 _MODULES = {
     "Agent": "agent",
+    "Change": "workspace.diff",
     "CommandLimits": "sandbox",
     "CommandResult": "sandbox.process",
     "Endpoint": "model.endpoint",
@@ -91,6 +96,7 @@ _MODULES = {
     "ToolContext": "tooling.context",
     "McpServer": "task.parts",
     "Verify": "policy.verification",
+    "changes_since": "workspace.workspace",
     "find_sandbox": "sandbox",
     "kill_session": "sandbox.process",
     "load_task": "task.load",

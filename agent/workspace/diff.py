@@ -1,19 +1,22 @@
-"""Describe the change between two states of one path, for people; bounded in size, and a text diff only for text."""
+"""Describe the change between two states of one path; a text diff only for text, and follows no symlink."""
 
 from __future__ import annotations
 
-import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .tree import Entry, same_content
+from .tree import Entry, open_file, same_bytes
+from .unified import quoted_path, unified_diff
 
 ChangeKind = Literal["added", "changed", "removed"]
 
-# difflib's time grows with the square of the lines that differ: 4,000 against 4,000 take about a second.
-_MAX_BYTES = 256 * 1024
-_MAX_LINES = 4_000
+MAX_TEXT_BYTES = 20_000_000
+"""Of larger files only the sizes are told."""
+NOT_SHOWN = "[diff left out]"
+"""Takes the place of a diff that nobody asked for, or that would be too long."""
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,69 +29,103 @@ class Change:
     diff: str
     """A unified diff, or a note in brackets if it is not text, is too large, or only its mode or target changed."""
 
+    @property
+    def has_text(self) -> bool:
+        """Whether `diff` is a diff, not a note."""
+        return not self.diff.startswith("[")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class State:
     """The state of one path at one time."""
 
-    path: Path
-    """Where to read its content; need not exist."""
+    root: Path
+    """The tree that it is in."""
     entry: Entry | None
     """None means that it does not exist."""
 
 
-def change_of(name: str, *, before: State, after: State) -> Change | None:
+def change_of(name: str, *, before: State, after: State, with_text: bool = True) -> Change | None:
     """Return the change of one path. None means no change, or a folder, which is covered by its files.
 
-    Raises:
-        OSError: a file cannot be read.
+    Args:
+        name: the path, relative to both roots.
+        before: its state in the snapshot.
+        after: its state in the workspace.
+        with_text: whether to compute the text diff; without it, its place is taken by a note.
     """
     old, new = _leaf(before), _leaf(after)
-    if old is None:
-        return None if new is None else Change(path=name, kind="added", diff=_text_diff(name, before, after))
-    if new is None:
-        return Change(path=name, kind="removed", diff=_text_diff(name, before, after))
-    if old.kind != new.kind or old.target != new.target:
-        return Change(path=name, kind="changed", diff=f"[{_describe(old)} became {_describe(new)}]")
-    if old.kind == "file" and not (old.size_bytes == new.size_bytes and same_content(before.path, after.path)):
-        return Change(path=name, kind="changed", diff=_text_diff(name, before, after))
-    if old.kind == "file" and old.mode != new.mode:
-        return Change(path=name, kind="changed", diff=f"[mode {old.mode:o} became {new.mode:o}]")
-    return None
+    if old is None and new is None:
+        return None
+    kind: ChangeKind = "added" if old is None else "removed" if new is None else "changed"
+    if old is not None and new is not None:
+        if old.kind != new.kind or old.target != new.target:
+            return Change(path=name, kind=kind, diff=f"[{_describe(old)} became {_describe(new)}]")
+        try:
+            is_same = old.kind == "link" or _same(name, before, after)
+        except OSError as error:
+            return Change(path=name, kind=kind, diff=_unreadable(error))
+        if is_same and (old.kind == "link" or old.mode == new.mode):
+            return None
+        if is_same:
+            return Change(path=name, kind=kind, diff=f"[mode {old.mode:o} became {new.mode:o}]")
+    return Change(path=name, kind=kind, diff=_text_diff(name, before, after) if with_text else NOT_SHOWN)
 
 
 def _leaf(state: State) -> Entry | None:
     return None if state.entry is None or state.entry.kind == "folder" else state.entry
 
 
+def _same(name: str, before: State, after: State) -> bool:
+    assert before.entry is not None
+    assert after.entry is not None
+    if before.entry.size_bytes != after.entry.size_bytes:
+        return False
+    with open_file(before.root, name) as left, open_file(after.root, name) as right:
+        return same_bytes(left, right)
+
+
 def _describe(entry: Entry) -> str:
     return f"link to {entry.target}" if entry.kind == "link" else f"file of {entry.size_bytes} bytes"
+
+
+def _unreadable(error: OSError) -> str:
+    return f"[cannot be read: {error.strerror or error}]"
 
 
 def _text_diff(name: str, before: State, after: State) -> str:
     for state in (before, after):
         entry = _leaf(state)
-        if entry is not None and (entry.kind == "link" or entry.size_bytes > _MAX_BYTES):
+        if entry is not None and (entry.kind == "link" or entry.size_bytes > MAX_TEXT_BYTES):
             return f"[{_describe(entry)}]"
-    old, new = _lines(before), _lines(after)
+    try:
+        old, new = _text(name, before), _text(name, after)
+    except OSError as error:
+        return _unreadable(error)
     if old is None or new is None:
         entry = _leaf(after) or _leaf(before)
         return "[not text]" if entry is None else f"[not text, {entry.size_bytes} bytes]"
-    if max(len(old), len(new)) > _MAX_LINES:
-        return f"[{len(old)} lines became {len(new)}]"
-    was = f"a/{name}" if _leaf(before) else "/dev/null"
-    now = f"b/{name}" if _leaf(after) else "/dev/null"
-    return "\n".join(difflib.unified_diff(old, new, was, now, lineterm=""))
+    was = name if _leaf(before) else None
+    now = name if _leaf(after) else None
+    return unified_diff(old, new, old_path=was, new_path=now) or _empty_file(name, added=was is None)
 
 
-def _lines(state: State) -> list[str] | None:
+def _empty_file(name: str, *, added: bool) -> str:
+    """Return the diff that adds or removes an empty file: it has no hunks, so git's header says what happens."""
+    paths = f"{quoted_path(f'a/{name}')} {quoted_path(f'b/{name}')}"
+    return f"diff --git {paths}\n{'new' if added else 'deleted'} file mode 100644"
+
+
+def _text(name: str, state: State) -> str | None:
+    """Return the text of a file, empty if there is none. None means that it is not text."""
     if _leaf(state) is None:
-        return []
+        return ""
+    with open_file(state.root, name) as file:
+        data = file.read(MAX_TEXT_BYTES)
     try:
-        text = state.path.read_bytes().decode()
+        text = data.decode()
     except UnicodeDecodeError:
-        return None
-    if "\0" in text:
-        return None
-    *lines, rest = text.split("\n")
-    return [*lines, f"{rest}\n\\ No newline at end of file"] if rest else lines
+        # As the file tools read it, so that the diff can be applied by them.
+        text = data.decode("latin-1")
+        return None if _CONTROL.search(text) else text
+    return None if "\0" in text else text

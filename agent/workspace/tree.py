@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -9,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from .gitignore import GitIgnore
 
@@ -37,6 +38,8 @@ class Entry:
 def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None) -> Iterator[tuple[str, Entry]]:
     """Yield the entries of a tree by path relative to its root; a folder comes before its contents.
 
+    No symlink is followed, even if a running command puts one in the place of a folder.
+
     Args:
         root: top folder of the tree.
         protected: names to skip.
@@ -48,15 +51,17 @@ def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = Non
     folders = [""]
     while folders:
         folder = folders.pop()
-        with os.scandir(root / folder) as items:
-            names = sorted(item.name for item in items)
-        for name in names:
-            if name in protected:
-                continue
-            path = f"{folder}/{name}" if folder else name
-            entry = read_entry(root / path)
+        opened = _open_folder(root, folder)
+        try:
+            with os.scandir(opened) as items:
+                names = sorted(item.name for item in items if item.name not in protected)
+            entries = [(name, read_entry(Path(name), folder=opened)) for name in names]
+        finally:
+            os.close(opened)
+        for name, entry in entries:
             if entry is None:
                 continue
+            path = f"{folder}/{name}" if folder else name
             if entry.kind == "folder":
                 if rules is not None and rules.names(path, is_folder=True):
                     continue
@@ -69,10 +74,13 @@ def scan(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = Non
     return dict(walk(root, protected=protected, rules=rules))
 
 
-def read_entry(path: Path) -> Entry | None:
-    """Return the entry of one path. None if nothing is there, or something that is not listed."""
+def read_entry(path: Path, *, folder: int | None = None) -> Entry | None:
+    """Return the entry of one path. None if nothing is there, or something that is not listed.
+
+    `folder` is the descriptor of the folder that a relative path starts in; None means the current folder.
+    """
     try:
-        facts = path.lstat()
+        facts = os.lstat(path, dir_fd=folder)
         kind = _kind(facts.st_mode)
         if kind is None:
             return None
@@ -81,7 +89,7 @@ def read_entry(path: Path) -> Entry | None:
             mode=stat.S_IMODE(facts.st_mode),
             mtime_ns=facts.st_mtime_ns,
             size_bytes=facts.st_size if kind == "file" else 0,
-            target=os.readlink(path) if kind == "link" else "",  # noqa: PTH115 - Path.readlink normalizes the text
+            target=os.readlink(path, dir_fd=folder) if kind == "link" else "",
         )
     except FileNotFoundError:
         return None
@@ -95,15 +103,51 @@ def _kind(mode: int) -> EntryKind | None:
     return "file" if stat.S_ISREG(mode) else None
 
 
+def open_file(root: Path, path: str) -> BinaryIO:
+    """Open a file of a tree for reading; no part of `path` may be a symlink.
+
+    Raises:
+        OSError: it is not a regular file, or cannot be read.
+    """
+    folder, _, name = path.rpartition("/")
+    opened = _open_folder(root, folder)
+    try:
+        # O_NONBLOCK: opening a pipe would wait for a writer.
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened)
+    finally:
+        os.close(opened)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return os.fdopen(descriptor, "rb")
+
+
+def _open_folder(root: Path, path: str) -> int:
+    """Open a folder of a tree and return its descriptor; no part of `path` may be a symlink."""
+    opened = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    for name in filter(None, path.split("/")):
+        above = opened
+        try:
+            opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+        finally:
+            os.close(above)
+    return opened
+
+
 def same_content(one: Path, other: Path) -> bool:
     """Return whether two files have the same bytes; times and modes are not compared."""
     with one.open("rb") as left, other.open("rb") as right:
-        while True:
-            mine = left.read(_CHUNK_BYTES)
-            if mine != right.read(_CHUNK_BYTES):
-                return False
-            if not mine:
-                return True
+        return same_bytes(left, right)
+
+
+def same_bytes(left: BinaryIO, right: BinaryIO) -> bool:
+    """Return whether the rest of two files is the same."""
+    while True:
+        mine = left.read(_CHUNK_BYTES)
+        if mine != right.read(_CHUNK_BYTES):
+            return False
+        if not mine:
+            return True
 
 
 def place_file(source: Path, target: Path) -> None:

@@ -190,22 +190,24 @@ class Workspace:
                 opened_folder.chmod(mode)
         return Restored(changed=tuple(sorted(changed)), kept=tuple(sorted(kept)))
 
-    def diff(self, snapshot: Snapshot, *, max_chars: int = 20_000) -> tuple[Change, ...]:
+    def diff(self, snapshot: Snapshot, *, below: str = "", max_chars: int = 20_000) -> tuple[Change, ...]:
         """Return what changed since the snapshot, sorted by path; folders themselves are not listed.
 
         Args:
             snapshot: a snapshot of this workspace.
+            below: only this file, or what is in this folder; relative to the workspace. Empty means everything.
             max_chars: limit for all diffs together; changes beyond it are listed without their text.
 
         Raises:
-            OSError: a file cannot be read.
+            OSError: a folder cannot be listed.
         """
         rules = GitIgnore.below(snapshot.tree)
         before = scan(snapshot.tree, protected=self.exclude, rules=rules)
         after = scan(self.path, protected=self.exclude, rules=rules)
+        wanted = (path for path in before.keys() | after.keys() if not below or f"{path}/".startswith(f"{below}/"))
         changes: list[Change] = []
         left_chars = max_chars
-        for path in sorted(before.keys() | after.keys()):
+        for path in sorted(wanted):
             old, new = before.get(path), after.get(path)
             if old is not None and is_large(old):
                 kind = "removed" if new is None else "changed"
@@ -214,12 +216,13 @@ class Workspace:
             else:
                 change = change_of(
                     path,
-                    before=State(path=snapshot.tree / path, entry=old),
-                    after=State(path=self.path / path, entry=new),
+                    before=State(root=snapshot.tree, entry=old),
+                    after=State(root=self.path, entry=new),
+                    with_text=left_chars > 0,
                 )
             if change is None:
                 continue
-            if (over := len(change.diff) - left_chars) > 0:
+            if change.has_text and (over := len(change.diff) - left_chars) > 0:
                 change = replace(change, diff=f"{change.diff[:left_chars]}\n[{over} more characters]".lstrip())
             left_chars = max(0, left_chars - len(change.diff))
             changes.append(change)
@@ -245,6 +248,25 @@ class Workspace:
             paths = [f"{folder}/{name}" if folder else name for name in below]
             folders += [path for path in paths if not rules.names(path, is_folder=True)]
         return opened
+
+
+def changes_since(
+    snapshot: Path, workspace: Path, *, below: str = "", max_chars: int = 2_000_000
+) -> tuple[Change, ...]:
+    """Return what changed in a workspace since its snapshot, sorted by path; for tools: see `ToolContext.snapshot`.
+
+    Caches, installed packages, `.git` and what .gitignore ignores are not compared.
+
+    Args:
+        snapshot: folder of the snapshot.
+        workspace: the workspace.
+        below: only this file, or what is in this folder; relative to the workspace. Empty means everything.
+        max_chars: limit for all diffs together; changes beyond it are listed without their text.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    return Workspace(workspace).diff(Snapshot(tree=snapshot), below=below, max_chars=max_chars)
 
 
 def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | None, whole: bool) -> None:
