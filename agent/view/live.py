@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import TextIO
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterable, Sequence
+from typing import Literal, TextIO
 
 from ..journal.events import (
     CallEnded,
+    CallStarted,
     ContextRenewed,
     EffortSwitched,
     Event,
@@ -27,11 +32,18 @@ from ..journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
-from ..messages import ToolResult
+from ..policy.budget import Spent
+from .results import Results, Shown
+from .text import lines_of, on_one_line, printable, shorten
 
-_WIDTH = 110
-# Escape sequences in a tool's output could move the terminal's cursor, set its title or write to the clipboard.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_DEFAULT_COLUMNS = 122
+"""Width of a line if the output is not a terminal."""
+_STATUS_CHARS = 9
+_MARK_CHARS = 12
+_MIN_TEXT_CHARS = 24
+_MAX_LABEL_CHARS = 40
+_BLOCK_LINES = 12
+_MAX_NAMES = 20
 
 _RED, _GREEN, _YELLOW, _DIM, _BOLD = "31", "32", "33", "2", "1"
 
@@ -39,17 +51,22 @@ _RED, _GREEN, _YELLOW, _DIM, _BOLD = "31", "32", "33", "2", "1"
 class LiveView:
     """Writes a few lines per event, and none for events that only programs need."""
 
-    def __init__(self, out: TextIO, *, full: bool = False, color: bool | None = None) -> None:
+    def __init__(
+        self, out: TextIO, *, full: bool = False, color: bool | None = None, columns: int | None = None
+    ) -> None:
         """Create a view; nothing is written yet.
 
         Args:
             out: the terminal or file.
-            full: do not shorten texts; show tracebacks.
-            color: None means only if `out` is a terminal.
+            full: do not shorten texts; show tracebacks, and what only the makers of a server need.
+            color: None means only if `out` is a terminal and NO_COLOR is not set.
+            columns: width of a line. None means that of the terminal, or 122 if `out` is none.
         """
         self._out = out
         self._full = full
-        self._color = out.isatty() if color is None else color
+        self._color = out.isatty() and not os.environ.get("NO_COLOR") if color is None else color
+        self._columns = columns
+        self._results = Results()
 
     def show(self, event: Event) -> None:
         """Write the lines for an event."""
@@ -78,8 +95,11 @@ class LiveView:
                 return [self._mark("rejected", event.reason, _YELLOW)]
             case TurnTaken():
                 return self._turn(event)
+            case CallStarted():
+                self._results.start(event)
+                return []
             case CallEnded():
-                return self._result(event.result, event.elapsed_s, event.traceback)
+                return self._shown(self._results.end(event))
             case Said():
                 return [self._mark("message", event.message.content, _DIM)]
             case Triggered():
@@ -88,16 +108,13 @@ class LiveView:
                 effort = f", effort {event.effort}" if event.effort else ""
                 return [self._mark("ladder", f"now on rung {event.rung}{effort}", _BOLD)]
             case EffortSwitched():
-                note = "" if event.source == "engine" else " (estimated: the server does not report its cache)"
-                text = f"prefilled {event.prefilled_tokens:,} of {event.prompt_tokens:,} prompt tokens again{note}"
-                return [self._mark("switch", text, _DIM)]
+                return self._switched(event)
             case ContextRenewed():
-                restored = f", {len(event.restored)} paths restored" if event.restored else ""
-                return [self._mark("ladder", f"fresh context with a summary{restored}", _BOLD)]
+                return self._renewed(event)
             case Noticed():
                 return [self._mark("notice", event.text, _YELLOW, whole=True)]
             case VerifyStarted():
-                return [self._mark("verify", event.command, _BOLD)]
+                return [self._mark("verify", f"{_silent(event.attempt)}{event.command}", _BOLD)]
             case VerifyEnded():
                 return self._verified(event)
             case RunEnded():
@@ -107,13 +124,16 @@ class LiveView:
 
     def _started(self, event: RunStarted) -> list[str]:
         window = f", window {event.window_tokens:,} tokens" if event.window_tokens else ""
+        worktree = f" ({event.worktree})" if event.worktree else ""
         lines = [
-            self._paint(f"run {event.run}", _BOLD) + f"  {event.model} at {event.base_url}{window}",
+            self._paint(f"run {event.run}", _BOLD) + printable(f"  {event.model} at {event.base_url}{window}"),
             f"tools: {', '.join(event.tools) or 'none'}",
-            f"workspace: {event.workspace}{f' ({event.worktree})' if event.worktree else ''}",
+            printable(f"workspace: {event.workspace}{worktree}"),
         ]
         if event.sandbox:
             lines.append(f"sandbox: {event.sandbox}")
+        if event.instructions:
+            lines.append(f"instructions: {printable(event.instructions)}")
         if event.note:
             lines.append(self._paint(f"no snapshot of the workspace: {event.note}", _YELLOW))
         return [*lines, *self._block("task", event.prompt.content)]
@@ -132,17 +152,43 @@ class LiveView:
 
     def _turn(self, event: TurnTaken) -> list[str]:
         lines = [self._mark("says", event.turn.content, "")] if event.turn.content.strip() else []
-        for call in event.turn.tool_calls:
-            lines.append(self._mark("calls", f"{call.name} {call.arguments}", ""))
-        for result in event.answered:
-            lines += self._result(result, 0.0, "")
-        return lines
+        lines += [self._mark("calls", f"{call.name} {call.arguments}", "") for call in event.turn.tool_calls]
+        return [*lines, *self._shown(self._results.open(event))]
 
-    def _result(self, result: ToolResult, elapsed_s: float, traceback: str) -> list[str]:
-        color = _GREEN if result.status == "ok" else _RED
-        took = f"  ({elapsed_s:.1f} s)" if elapsed_s >= 0.1 else ""
-        line = self._mark(result.status, f"{result.content}{took}", color)
-        return [line, *self._block("traceback", traceback)] if traceback and self._full else [line]
+    def _shown(self, results: Iterable[Shown]) -> list[str]:
+        return [line for result in results for line in self._result(result)]
+
+    def _result(self, result: Shown) -> list[str]:
+        color = {"ok": _GREEN, "duplicate": _YELLOW}.get(result.status, _RED)
+        label = f"{result.label:<{min(self._results.label_chars, _MAX_LABEL_CHARS)}}"
+        took = f"  ({result.elapsed_s:.1f} s)" if result.elapsed_s >= 0.1 else ""
+        head = f"  {self._paint(f'{result.status:<{_STATUS_CHARS}}', color)} {label}"
+        if not self._full:
+            text = on_one_line(result.headline or result.text)
+            taken = max(0, len(result.status) - _STATUS_CHARS) + len(label) + 2 + len(took)
+            return [f"{head}  {shorten(text, self._text_chars(taken))}{took}"]
+        first, *others = lines_of(result.text)
+        lines = [f"{head}{took}", *_indented([first, *others])] if others else [f"{head}  {first}{took}"]
+        return [*lines, *(self._block("traceback", result.traceback) if result.traceback else [])]
+
+    def _switched(self, event: EffortSwitched) -> list[str]:
+        if not self._full:  # what a switch costs interests whoever tunes the ladder or the server
+            return []
+        note = "" if event.source == "engine" else " (estimated: the server does not report its cache)"
+        text = f"prefilled {event.prefilled_tokens:,} of {event.prompt_tokens:,} prompt tokens again{note}"
+        return [self._mark("switch", text, _DIM)]
+
+    def _renewed(self, event: ContextRenewed) -> list[str]:
+        count = len(event.restored)
+        restored = f", {count} {'path' if count == 1 else 'paths'} restored" if count else ""
+        lines = [self._mark("ladder", f"fresh context with a summary{restored}", _BOLD)]
+        if event.patch:
+            lines.append(self._mark("saved", f"the changes that were undone are in {event.patch}", "", whole=True))
+        if event.conflicts:
+            names = _listed(event.conflicts, _MAX_NAMES)
+            text = f"not restored, because something else may have changed them: {names}"
+            lines.append(self._mark("kept", text, _YELLOW, whole=True))
+        return lines
 
     def _triggered(self, event: Triggered) -> list[str]:
         if event.action == "stay":
@@ -151,44 +197,88 @@ class LiveView:
         return [self._mark("ladder", f"{event.trigger}: {what}", _BOLD)]
 
     def _verified(self, event: VerifyEnded) -> list[str]:
+        silent, took = _silent(event.attempt), f"({event.elapsed_s:.1f} s)"
         if event.ok:
-            return [self._mark("verify", f"passed ({event.elapsed_s:.1f} s)", _GREEN)]
-        code = "no exit code" if event.exit_code is None else f"exit code {event.exit_code}"
-        return [self._mark("verify", f"failed, {code}: {event.output}", _RED)]
+            return [self._mark("verify", f"{silent}passed {took}", _GREEN)]
+        text = f"{silent}failed, {_exit(event)} {took}"
+        output = event.output if self._full else next(reversed(event.output.strip().splitlines()), "")
+        return [self._mark("verify", f"{text}: {output}" if output.strip() else text, _RED)]
 
     def _ended(self, event: RunEnded) -> list[str]:
         good = event.status in {"verified", "finished"}
-        spent = event.spent
-        cached = f" ({spent.cached_tokens:,} cached)" if spent.cached_tokens else ""
-        reasoning = f" ({spent.reasoning_tokens:,} reasoning)" if spent.reasoning_tokens else ""
-        facts = (
-            f"{spent.steps} steps, {spent.tool_calls} calls, {spent.prompt_tokens:,} prompt tokens{cached}, "
-            f"{spent.output_tokens:,} output tokens{reasoning}, {spent.wall_s:.1f} s"
-        )
-        lines = [] if event.output is None else self._block("result", str(event.output))
-        if not good:
-            lines += self._block("reason", event.reason)
-        return [*lines, self._paint(event.status, _GREEN if good else _RED) + f"  {facts}"]
+        lines = self._shown(self._results.rest())
+        if event.output is not None:
+            lines += self._block("result", json.dumps(event.output, ensure_ascii=False, indent=2), cut="nothing")
+        elif event.answer.strip():
+            answered = good or event.status == "verify_failed"
+            lines += self._block("answer" if answered else "last text", event.answer, cut="nothing")
+        if not good and event.reason.strip():
+            # The output of a verification is long, and its end says the most.
+            lines += self._block("reason", event.reason, cut="middle" if event.status == "verify_failed" else "nothing")
+        return [*lines, self._paint(event.status, _GREEN if good else _RED) + f"  {_facts(event.spent)}"]
 
     def _mark(self, label: str, text: str, color: str, *, whole: bool = False) -> str:
-        return f"  {self._paint(f'{label:<9}', color)} {self._one_line(text, whole=whole)}"
-
-    def _block(self, label: str, text: str) -> list[str]:
-        """Return a label with lines under it."""
-        lines = [_clean(line) for line in text.strip().splitlines()]
-        kept = lines if self._full else lines[:12]
-        more = [f"    ... {len(lines) - len(kept)} more lines"] if len(lines) > len(kept) else []
-        return [f"{label}:", *(f"    {line}" for line in kept), *more]
-
-    def _one_line(self, text: str, *, whole: bool) -> str:
+        head = f"  {self._paint(f'{label:<{_STATUS_CHARS}}', color)} "
         if self._full:
-            return _clean(text.strip()).replace("\n", "\n            ")
-        line = _clean(" ".join(text.split()))
-        return line if whole or len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..."
+            first, *others = lines_of(text.strip())
+            return "\n".join([f"{head}{first}", *_indented(others)])
+        line = on_one_line(text)
+        return f"{head}{line if whole else shorten(line, self._text_chars())}"
+
+    def _text_chars(self, taken: int = 0) -> int:
+        """Return how many characters fit beside a mark, and `taken` others."""
+        columns = self._columns
+        if columns is None:
+            size = (_DEFAULT_COLUMNS, 24)
+            columns = shutil.get_terminal_size(size).columns if self._out.isatty() else _DEFAULT_COLUMNS
+        return max(_MIN_TEXT_CHARS, columns - _MARK_CHARS - taken)
+
+    def _block(self, label: str, text: str, *, cut: Literal["end", "middle", "nothing"] = "end") -> list[str]:
+        """Return a label with lines under it."""
+        lines = lines_of(text.strip())
+        more = len(lines) - _BLOCK_LINES
+        if self._full or more <= 0 or cut == "nothing":
+            shown = lines
+        elif cut == "end":
+            shown = [*lines[:_BLOCK_LINES], f"... {more} more lines"]
+        else:
+            shown = [*lines[:2], f"... {more} more lines", *lines[2 + more :]]
+        return [f"{label}:", *(f"    {line}" for line in shown)]
 
     def _paint(self, text: str, color: str) -> str:
         return f"\x1b[{color}m{text}\x1b[0m" if self._color and color else text
 
 
-def _clean(text: str) -> str:
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"{' ' * _MARK_CHARS}{line}" for line in lines]
+
+
+def _silent(attempt: int) -> str:
+    """Return the mark of a verification that the model is not told of."""
+    return "" if attempt else "(silent) "
+
+
+def _listed(names: Sequence[str], limit: int) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{', '.join(names[:limit])}{more}"
+
+
+def _exit(event: VerifyEnded) -> str:
+    """Return how the verification command ended, in the words that results of commands are labelled with."""
+    if event.exit_code is None:
+        return "not started" if event.output.startswith("The command could not be started") else "timeout"
+    if event.exit_code >= 0:
+        return f"exit {event.exit_code}"
+    try:
+        return f"exit {128 - event.exit_code} ({signal.Signals(-event.exit_code).name})"
+    except ValueError:
+        return f"exit {128 - event.exit_code}"
+
+
+def _facts(spent: Spent) -> str:
+    cached = f" ({spent.cached_tokens:,} cached)" if spent.cached_tokens else ""
+    reasoning = f" ({spent.reasoning_tokens:,} reasoning)" if spent.reasoning_tokens else ""
+    return (
+        f"{spent.steps} steps, {spent.tool_calls} calls, {spent.prompt_tokens:,} prompt tokens{cached}, "
+        f"{spent.output_tokens:,} output tokens{reasoning}, {spent.wall_s:.1f} s"
+    )
