@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import ConfigError
-from .events import Event, RunEnded, RunStarted
+from ..policy.budget import Spent
+from .events import Event, Replied, Requested, Resumed, RunEnded, RunStarted
 from .journal import JOURNAL_NAME, read_event, read_journal
 
 
@@ -97,9 +99,13 @@ class RunSummary:
 
     run: str
     status: str
-    """The outcome; `unfinished` if the last event is not the end of the run; or `damaged`."""
-    task: str
-    model: str
+    """The outcome; `running`; `unfinished` if no process runs it and its last event is not an end; or `damaged`."""
+    at: str = ""
+    """Date and time of the start, ISO 8601, UTC."""
+    task: str = ""
+    model: str = ""
+    spent: Spent = field(default_factory=Spent)
+    """Until the end, or until the last event of a run that has none; `tool_calls` only at the end."""
 
 
 def summarize(folder: Path) -> RunSummary:
@@ -108,9 +114,39 @@ def summarize(folder: Path) -> RunSummary:
     lines = (folder / JOURNAL_NAME).read_bytes().split(b"\n")[:-1] or [b""]
     try:
         first, last = read_event(lines[0]), read_event(lines[-1])
+        spent = last.spent if isinstance(last, RunEnded) else _spent_so_far(lines)
     except ValueError:
-        return RunSummary(run=folder.name, status="damaged", task="", model="")
+        return RunSummary(run=folder.name, status="damaged")
     if not isinstance(first, RunStarted):
-        return RunSummary(run=folder.name, status="damaged", task="", model="")
-    status = last.status if isinstance(last, RunEnded) else "unfinished"
-    return RunSummary(run=first.run, status=status, task=str(first.task.get("name", "")), model=first.model)
+        return RunSummary(run=folder.name, status="damaged")
+    status = last.status if isinstance(last, RunEnded) else "running" if is_running(folder) else "unfinished"
+    task = str(first.task.get("name", ""))
+    return RunSummary(run=first.run, status=status, at=first.at, task=task, model=first.model, spent=spent)
+
+
+def is_running(folder: Path) -> bool:
+    """Return whether a process writes to the run's journal now."""
+    with (folder / JOURNAL_NAME).open("rb") as file:
+        try:
+            # A shared lock, so that two of these checks never take each other for the run.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _spent_so_far(lines: Sequence[bytes]) -> Spent:
+    spent = Spent()
+    for line in lines:
+        # Validating every event of a long journal would take seconds. A quote inside a text is escaped.
+        if not line.endswith((b'"kind":"requested"}', b'"kind":"replied"}', b'"kind":"resumed"}')):
+            continue
+        match read_event(line):
+            case Replied(reply=reply, elapsed_s=elapsed_s):
+                spent = spent.after_reply(reply.usage)
+                spent = replace(spent, wall_s=spent.wall_s + elapsed_s)
+            case Requested(wall_s=wall_s) | Resumed(wall_s=wall_s):
+                spent = replace(spent, wall_s=wall_s)
+            case _:
+                pass
+    return spent

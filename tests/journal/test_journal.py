@@ -311,6 +311,28 @@ def test_a_run_is_summarized_by_its_first_and_last_event(
     line = summarize(path.parent)
     assert (line.run, line.status) == ("r1", status)
     assert (line.task, line.model) == (("", "") if status == "damaged" else ("demo", "m"))
+    assert line.at == ("" if status == "damaged" else "2026-11-23T12:00:00+00:00")
+
+
+def test_a_run_that_ended_is_summarized_with_what_it_spent(written: Path):
+    assert summarize(written.parent).spent == Spent(steps=2, wall_s=0.5)
+
+
+def test_a_run_without_an_end_is_summarized_with_what_it_spent_so_far(tmp_path: Path):
+    used = Usage(prompt_tokens=100, completion_tokens=20)
+    replied = Replied(step=1, rung=0, reply=Reply(usage=used), max_tokens=9, wire_bytes=50, elapsed_s=0.25)
+    said = Said(message=UserMessage(content='"kind":"replied"}'))
+    path = make(tmp_path, "r1", START, EVENTS[1], replied, said, Resumed(wall_s=1.5), EVENTS[1], replied)
+    assert summarize(path.parent).spent == Spent(steps=2, prompt_tokens=200, output_tokens=40, wall_s=0.35)
+
+
+def test_a_run_is_running_while_a_process_writes_its_journal(tmp_path: Path):
+    journal = Journal(tmp_path / "r1")
+    journal.write(START)
+    assert summarize(tmp_path / "r1").status == "running"
+    assert summarize(tmp_path / "r1").status == "running", "looking must not release the lock"
+    journal.close()
+    assert summarize(tmp_path / "r1").status == "unfinished"
 
 
 @pytest.mark.parametrize(
