@@ -1,4 +1,4 @@
-"""`agent diff`: show what a run changed in its workspace."""
+"""`agent diff`: show everything that a run changed in its workspace."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command."""
     import os
+    import sys
 
     from ..journal.runs import runs_folder
+    from ..view.text import visible
     from ..workspace.recorded import recorded_run
 
     changed = recorded_run(runs_folder(os.environ), args.run)
-    # About as much as a terminal's scrollback; for more there are --names and the files.
-    changes = changed.workspace.diff(changed.snapshot, max_chars=1_000_000)
+    changes = changed.workspace.diff(changed.snapshot, max_chars=0 if args.names else sys.maxsize)
+    # A patch for a program is written as it is; on a terminal, the text of a file must not control it.
+    shown = visible if sys.stdout.isatty() else str
     for change in changes:
-        print(f"{change.kind:8} {change.path}" if args.names or change.diff.startswith("[") else change.diff)
+        listed = f"{change.kind:8} {change.path}"
+        print(shown(listed if args.names else change.diff if change.has_text else f"{listed}  {change.diff}"))
     if not changes:
         print(f"The workspace is the same as before run {changed.run}.")
     return 0

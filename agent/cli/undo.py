@@ -3,39 +3,100 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..workspace.diff import Change
+    from ..workspace.recorded import RecordedRun
+
+_ACTIONS = {"changed": "restore", "added": "remove", "removed": "recreate"}
+# Snapshots leave these out, so an undo leaves them too; caches are of no interest.
+_NOT_IN_SNAPSHOT = (".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent undo`."""
     parser.add_argument("run", help="The run's name, a prefix of it, or `last`.")
-    parser.add_argument("--yes", action="store_true", help="Do not ask for confirmation; required without a terminal.")
+    parser.add_argument(
+        "--yes", action="store_true", help="Do not ask for confirmation. Without it and a terminal, only show the plan."
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command."""
     import os
     import sys
-    from datetime import UTC, datetime
 
     from ..errors import ConfigError
     from ..journal.runs import runs_folder
     from ..workspace.recorded import recorded_run
-    from ..workspace.workspace import NoSnapshot
 
     found = recorded_run(runs_folder(os.environ), args.run)
     changes = found.workspace.diff(found.snapshot, max_chars=0)
+    left = _left(found)
     if not changes:
         print(f"The workspace is the same as before run {found.run}.")
+        _print_left(left)
         return 0
-    print(f"These paths in {found.workspace.path} will be restored, including changes made after the run:")
-    for change in changes:
-        print(f"  {change.kind:8} {change.path}")
+    may_ask = sys.stdin.isatty()
+    verb = "Restoring" if args.yes else "This would restore" if may_ask else "Would restore"
+    print(f"{verb} {found.workspace.path} to its state before run {found.run}, including changes made after the run:")
+    _print_actions(changes)
+    _print_left(left)
     if not args.yes:
-        if not sys.stdin.isatty():
-            raise ConfigError("Nothing was restored: there is no terminal to ask for confirmation. Use --yes.")
-        if input("Restore them? [y/N] ").strip().lower()[:1] != "y":
+        if not may_ask:
+            msg = (
+                "Nothing was restored: there is no terminal to ask for confirmation. To restore it, run: "
+                f"agent undo {found.run} --yes"
+            )
+            raise ConfigError(msg)
+        if input("Restore it? [y/N] ").strip().lower()[:1] != "y":
             print("Nothing was restored.")
             return 1
+    _restore(found)
+    return 0
+
+
+def _print_actions(changes: Sequence[Change]) -> None:
+    from ..view.text import visible
+
+    for change in changes:
+        print(f"  {_ACTIONS[change.kind]:8}  {visible(change.path)}")
+
+
+def _print_left(names: Sequence[str]) -> None:
+    if names:
+        print(f"Not in the snapshot, so left as it is: {', '.join(names)}.")
+
+
+def _left(found: RecordedRun) -> list[str]:
+    """Return, with an explanation, what runs left in the workspace that a snapshot does not hold."""
+    root = found.workspace.path
+    names = [".agent (tool outputs and saved attempts)"] if (root / ".agent").exists() else []
+    since_ns = found.snapshot.tree.stat().st_mtime_ns
+    made = [name for name in _NOT_IN_SNAPSHOT if _made_ns(root / name) > since_ns]
+    return [*names, *(f"{name} (made since the run began)" for name in made)]
+
+
+def _made_ns(path: Path) -> int:
+    """Return about when a folder was made: the time of what was first written into it. 0 means it does not exist."""
+    try:
+        times = [child.lstat().st_mtime_ns for child in path.iterdir()] if path.is_dir() else []
+        return min(times, default=path.lstat().st_mtime_ns)
+    except OSError:
+        return 0
+
+
+def _restore(found: RecordedRun) -> None:
+    from datetime import UTC, datetime
+
+    from ..errors import ConfigError
+    from ..view.text import visible
+    from ..workspace.workspace import NoSnapshot
+
     backup = found.folder / f"before-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     copied = found.workspace.snapshot(backup, like=found.snapshot.tree)
     if isinstance(copied, NoSnapshot):
@@ -45,5 +106,4 @@ def main(args: argparse.Namespace) -> int:
     print(f"Restored: {len(restored.changed)}. The state before this undo is in {backup}.")
     if restored.kept:
         why = "too large for the snapshot, or they contain excluded files"
-        print(f"Not restored ({why}): {', '.join(restored.kept)}")
-    return 0
+        print(f"Not restored ({why}): {', '.join(map(visible, restored.kept))}")

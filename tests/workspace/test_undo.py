@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,11 @@ def changed(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return runs
 
 
+def run_name(runs: Path) -> str:
+    (journal,) = runs.glob("*/journal.jsonl")
+    return journal.parent.name
+
+
 def test_diff_shows_each_change(changed: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["diff", "last"]) == 0
     printed = capsys.readouterr().out
@@ -45,20 +53,89 @@ def test_diff_shows_each_change(changed: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "changed  a.txt\nadded    n\n"
 
 
+def test_diff_prints_the_note_of_a_change_that_has_no_text_diff(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A changed mode or binary file was once only a path."""
+    (workspace / "n").unlink()
+    (workspace / "binary").write_bytes(b"\x00\x01")
+    (workspace / "empty").touch()
+    (workspace / "sub/b.txt").chmod(0o600)
+    (workspace / "a.txt").unlink()
+    (workspace / "a.txt").symlink_to("sub/b.txt")
+    assert main(["diff", "last"]) == 0
+    size = len("one\ntwo\n")
+    assert capsys.readouterr().out == (
+        f"changed  a.txt  [file of {size} bytes became link to sub/b.txt]\n"
+        "added    binary  [not text, 2 bytes]\n"
+        "diff --git a/empty b/empty\nnew file mode 100644\n"
+        "changed  sub/b.txt  [mode 644 became 600]\n"
+    )
+
+
+def test_diff_leaves_nothing_out_of_a_long_diff(workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]):
+    """Everything after the first million characters was once left out."""
+    for number in range(6):
+        (workspace / f"long{number}").write_text(f"{number}{'x' * 99}\n" * 2_000)
+    assert main(["diff", "last"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.endswith("x" * 99)]) == 12_000
+    assert lines[-1] == "+x"
+
+
+def test_on_a_terminal_the_text_of_a_file_cannot_control_it(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    (workspace / "a.txt").write_text("one\ntwo\n")
+    (workspace / "n").write_text("\x1b[2Jx\n")
+    assert main(["diff", "last"]) == 0
+    assert "+\x1b[2Jx\n" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["diff", "last"]) == 0
+    assert "+\ufffd[2Jx\n" in capsys.readouterr().out
+
+
 def test_undo_restores_everything_and_keeps_the_state_before_it(
     workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
 ):
+    name = run_name(changed)
+    (workspace / "sub/b.txt").unlink()
     assert main(["undo", "last", "--yes"]) == 0
     assert (workspace / "a.txt").read_text() == "one\ntwo\n"
+    assert (workspace / "sub/b.txt").read_text() == "same\n"
     assert not (workspace / "n").exists()
     (backup,) = changed.glob("*/before-undo-*")
     assert capsys.readouterr().out == (
-        f"These paths in {workspace} will be restored, including changes made after the run:\n"
-        f"  changed  a.txt\n  added    n\nRestored: 2. The state before this undo is in {backup}.\n"
+        f"Restoring {workspace} to its state before run {name}, including changes made after the run:\n"
+        f"  restore   a.txt\n  remove    n\n  recreate  sub/b.txt\n"
+        f"Restored: 3. The state before this undo is in {backup}.\n"
     )
     assert (backup / "a.txt").read_text() == "one\nTWO\n"
     assert main(["diff", "last"]) == 0
-    assert capsys.readouterr().out == f"The workspace is the same as before run {backup.parent.name}.\n"
+    assert capsys.readouterr().out == f"The workspace is the same as before run {name}.\n"
+
+
+def test_undo_names_what_the_run_left_beside_the_snapshot(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A `.git` that the run made, and `.agent`, once stayed without a word."""
+    old = workspace / "node_modules"
+    old.mkdir()
+    (old / "old.js").touch()
+    os.utime(old / "old.js", (1, 1))
+    subprocess.run(["git", "init", "-q", str(workspace)], check=True)
+    (workspace / ".agent/outputs").mkdir(parents=True)
+    left = (
+        "Not in the snapshot, so left as it is: .agent (tool outputs and saved attempts), .git (made since the run "
+        "began)."
+    )
+    assert main(["undo", "last", "--yes"]) == 0
+    assert capsys.readouterr().out.splitlines()[3] == left
+    assert main(["undo", "last", "--yes"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"The workspace is the same as before run {run_name(changed)}.",
+        left,
+    ]
 
 
 def test_snapshots_of_the_same_folder_share_unchanged_files(workspace: Path, changed: Path):
@@ -79,12 +156,40 @@ def test_snapshots_of_the_same_folder_share_unchanged_files(workspace: Path, cha
     assert (snapshot_of_a_run(other) / "b.txt").stat().st_nlink == 1
 
 
-def test_without_a_terminal_undo_needs_yes(workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]):
+def test_without_a_terminal_undo_says_what_it_would_do_and_how_to_do_it(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
+):
+    """It once said that the paths will be restored, and then that nothing was."""
+    name = run_name(changed)
     assert main(["undo", "last"]) == 2
-    assert capsys.readouterr().err == (
-        "agent: Nothing was restored: there is no terminal to ask for confirmation. Use --yes.\n"
+    printed = capsys.readouterr()
+    assert printed.out == (
+        f"Would restore {workspace} to its state before run {name}, including changes made after the run:\n"
+        f"  restore   a.txt\n  remove    n\n"
+    )
+    assert printed.err == (
+        "agent: Nothing was restored: there is no terminal to ask for confirmation. To restore it, run: "
+        f"agent undo {name} --yes\n"
     )
     assert (workspace / "n").exists()
+
+
+@pytest.mark.parametrize(("reply", "code", "exists"), [("y", 0, False), ("", 1, True)])
+def test_on_a_terminal_undo_asks(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    reply: str, code: int, exists: bool,
+):  # fmt: skip
+    class Keyboard(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Keyboard(f"{reply}\n"))
+    assert main(["undo", "last"]) == code
+    assert (workspace / "n").exists() == exists
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"This would restore {workspace} to its state before run {run_name(changed)}, ")
+    assert "Restore it? [y/N] " in printed
+    assert ("Nothing was restored.\n" in printed) == exists
 
 
 def test_a_run_that_changes_nothing_has_nothing_to_undo(
