@@ -25,9 +25,13 @@ from ..policy.budget import Spent
 from ..task.load import load_task
 from ..task.parts import TaskModel
 from ..task.task import Task
+from ..view.text import on_one_line
 from .discovery import NOWHERE
 from .dry_run import dry_run
 from .running import TASK_FILE, all_served, find_servers, parse_overrides, write_output
+
+_EXPLAINED = frozenset({"stuck", "budget", "error"})
+"""Outcomes whose reason is shown; the output of a verification is too long here."""
 
 
 def is_batch(args: argparse.Namespace) -> bool:
@@ -227,6 +231,8 @@ class _Batch:
         print(report.text(self._name_chars), flush=True)
         if problem:
             print(f"agent: {report.file}: {problem}", file=sys.stderr, flush=True)
+        elif report.outcome in _EXPLAINED:
+            print(f"    {on_one_line(report.reason)}", flush=True)
 
     def print_summary(self) -> None:
         """Print one line with the totals, and how many tasks did not start or did not end."""

@@ -25,6 +25,7 @@ from ..task.parts import TaskModel
 from ..task.task import Task
 from ..view.live import LiveView
 from .approval import terminal_approval
+from .changed_files import print_changed_files
 from .discovery import EndpointRequest, endpoint_at, find_endpoint
 from .dry_run import dry_run
 from .progress import ProgressLines
@@ -149,6 +150,8 @@ def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, fol
         outcome = asyncio.run(agent.run(prompt, images=images, observe=observe))
     else:
         outcome = asyncio.run(agent.resume(folder, observe=observe))
+    if outcome.journal is not None and not args.json:
+        print_changed_files(outcome.journal.parent)
     write_output(task, outcome)
     return outcome.exit_code
 

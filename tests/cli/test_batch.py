@@ -78,6 +78,18 @@ def test_a_failed_task_does_not_stop_the_others(capsys: pytest.CaptureFixture[st
     ]  # fmt: skip
 
 
+def test_the_reason_of_a_task_that_was_given_up_is_below_its_line(capsys: pytest.CaptureFixture[str]):
+    """It was once only in the journal."""
+    folder_of(a=TASK, b=TASK)
+    with ScriptedServer([*writes("wrong")[:1], *writes("hello")]) as server:
+        assert run(server, "--set", "budgets.steps=1") == 1
+    assert lines_of(capsys.readouterr().out)[:2] == [
+        "budget         a    1 steps       13 output tokens _ s  RUN  rung 0",
+        "    the limit steps = 1 is reached (1 used). Raise it with `budgets: {steps: ...}`, or set it to null.; the "
+        "changes so far are in the workspace and did not pass the verification",
+    ]
+
+
 def test_set_applies_to_all_tasks():
     folder_of(a=TASK, b=TASK)
     with ScriptedServer(writes("bonjour") * 2) as server:

@@ -67,9 +67,17 @@ def test_a_verified_run_exits_with_0_and_is_shown_live(task: Path, capsys: pytes
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("run 2")
     assert server.url in lines[0]
-    assert lines[-1].startswith("verified  2 steps, 1 calls, ")
+    (end,) = [at for at, line in enumerate(lines) if line.startswith("verified  2 steps, 1 calls, ")]
+    name = lines[0].split()[1]
+    assert lines[end - 2 : end] == ["answer:", "    Done."]
+    assert lines[end + 1 :] == [
+        "changed files:",
+        "    added    hello.txt",
+        f"show them: agent diff {name}",
+        f"undo them: agent undo {name}",
+    ]
     assert '  calls     write_file {"path": "hello.txt", "content": "hello"}' in lines
-    assert "  ok        Wrote 5 bytes to hello.txt." in lines
+    assert "  ok        write_file  Wrote 5 bytes to hello.txt." in lines
     assert (task.parent / "work" / "hello.txt").read_text() == "hello"
 
 
@@ -82,11 +90,11 @@ def test_set_replaces_a_variable_in_prompt_and_env(task: Path):
 def test_a_failed_verification_exits_with_1(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("wrong")) as server:
         assert main(["run", str(task), "--base-url", server.url]) == 1
-    assert capsys.readouterr().out.splitlines()[-1].startswith("verify_failed  ")
+    assert "\nverify_failed  2 steps, 1 calls, " in capsys.readouterr().out
 
 
 def test_a_used_up_budget_exits_with_3(task: Path, capsys: pytest.CaptureFixture[str]):
-    with ScriptedServer(writes("hello")) as server:
+    with ScriptedServer(writes("wrong")) as server:
         assert main(["run", str(task), "--base-url", server.url, "--set", "budgets.steps=1"]) == 3
     assert "the limit steps = 1 is reached (1 used)" in capsys.readouterr().out
 
@@ -101,7 +109,8 @@ def test_json_prints_the_journal_line_by_line(task: Path, capsys: pytest.Capture
     ]
     kinds = [json.loads(line)["kind"] for line in printed]
     assert kinds == [
-        "run_started", "requested", "replied", "turn_taken", "call_started", "call_ended", "progressed",
+        "run_started",
+        "requested", "replied", "turn_taken", "call_started", "call_ended", "files_changed", "progressed",
         "requested", "replied", "turn_taken", "verify_started", "verify_ended", "run_ended",
     ]  # fmt: skip
 
@@ -219,10 +228,12 @@ def test_runs_and_show_report_a_past_run(task: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.endswith("Start one: agent run task.yaml\n")
     with ScriptedServer(writes("hello")) as server:
         main(["run", str(task), "--base-url", server.url])
-    live = capsys.readouterr().out
+    live = capsys.readouterr().out.partition("changed files:")[0]
     assert main(["runs"]) == 0
-    name, status, task_name, model = capsys.readouterr().out.split()
-    assert (status, task_name, model) == ("verified", "greet", "scripted")
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split() == ["run", "started", "took", "steps", "tokens", "status", "task", "model"]
+    name, *_, steps, tokens, status, task_name, model = line.split()
+    assert (steps, tokens, status, task_name, model) == ("2", "215", "verified", "greet", "scripted")
     assert main(["show", "last"]) == 0
     assert capsys.readouterr().out == live
     assert main(["show", name[:12]]) == 0
@@ -241,7 +252,7 @@ def test_resume_takes_no_task(task: Path, capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_run_whose_budget_is_used_up_resumes_with_a_larger_one(task: Path, capsys: pytest.CaptureFixture[str]):
-    with ScriptedServer(writes("hello")) as server:
+    with ScriptedServer([writes("wrong")[0], *writes("hello")]) as server:
         assert main(["run", str(task), "--base-url", server.url, "--set", "budgets.steps=1"]) == 3
         resume = ["run", "--resume", "last", "--base-url", server.url]
         assert main([*resume]) == 3
