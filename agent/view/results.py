@@ -15,10 +15,12 @@ from .text import on_one_line, shorten
 
 _ARGUMENT_CHARS = 24
 # How run_shell and read_process write the end of a command, alone on the last line or in the first sentence.
-_EXIT_LINE = re.compile(r"exit code ([1-9]\d*)(?: \(killed by [^)]+\))?(?:, took [\d,]+ s)?")
+_EXIT_LINE = re.compile(r"\[?exit code ([1-9]\d*)(?: \(killed by [^)]+\))?(?:, took [\d,]+ s)?\]?")
 _PROCESS_ENDED = re.compile(r"Process \d+ has ended \(exit code (\d+)\b")
 _TIMED_OUT = re.compile(r"(?:The command|pytest) did not end within [\d,.]+ s and was killed")
-_TESTS_FAILED = re.compile(r"\d+ (?:failed|errors?)\b|pytest exited early")
+# The first paragraph of run_tests.
+_TESTS_TIMED_OUT = re.compile(r"^pytest did not end within", re.MULTILINE)
+_TESTS_FAILED = re.compile(r"^(?:\d+ (?:failed|errors?)\b|\d+ files? could not be|pytest exited early)", re.MULTILINE)
 _ERROR = "Error: "
 
 
@@ -164,6 +166,12 @@ def _command(result: ToolResult, label: str, elapsed_s: float) -> Shown:
     status = "ok"
     if (found := _PROCESS_ENDED.match(result.content)) and found[1] != "0":
         status = f"exit {found[1]}"
-    elif result.name == "run_tests" and _TESTS_FAILED.match(result.content):
-        status = "failed"
+    elif result.name == "run_tests":
+        status = _tests(result.content.partition("\n\n")[0])
     return Shown(status=status, label=label, text=result.content, elapsed_s=elapsed_s)
+
+
+def _tests(head: str) -> str:
+    if _TESTS_TIMED_OUT.search(head):
+        return "timeout"
+    return "failed" if _TESTS_FAILED.search(head) else "ok"

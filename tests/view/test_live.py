@@ -186,6 +186,7 @@ def test_a_run_that_is_resumed_in_another_process_shows_results_without_their_tu
         ("echo one; echo two; exit 3", "  exit 3    run_shell  two"),
         ("exit 1", "  exit 1    run_shell  (no output)"),
         ("printf 'no newline'; exit 2", "  exit 2    run_shell  no newline"),
+        ("echo '[exit code 5]'", "  exit 5    run_shell  (no output)"),
         ("kill -9 $$", "  exit 137  run_shell  (no output)"),
         ("echo well", "  ok        run_shell  well"),
         ("true", "  ok        run_shell  (no output, exit code 0)"),
@@ -233,11 +234,20 @@ async def test_a_background_process_that_failed_is_shown_with_its_exit_code(tmp_
     assert "  exit 4    start_process  Process 1 has ended (exit code 4)." in out.getvalue()
 
 
-def test_a_test_run_with_failures_is_not_shown_as_ok():
-    lines = lines_of(
-        turn(("run_tests", "{}")), ended(1, "run_tests", "1 failed, 79 passed.\n\nFAILED test_a.py::test_b")
-    )
-    assert lines[1] == "  failed    run_tests  1 failed, 79 passed. FAILED test_a.py::test_b"
+@pytest.mark.parametrize(
+    ("report", "status"),
+    [
+        ("1 failed, 79 passed.\n\nFAILED test_a.py::test_b", "failed"),
+        ("1 error, 2 passed.", "failed"),
+        ("2 passed.\npytest exited early (exit code 3).", "failed"),
+        ("2 passed.\npytest did not end within 5 s and was killed.", "timeout"),
+        ("1 file could not be collected, so no test ran.", "failed"),
+        ("2 passed.\n\n1 failed before", "ok"),
+    ],
+)
+def test_a_test_run_with_failures_is_not_shown_as_ok(report: str, status: str):
+    lines = lines_of(turn(("run_tests", "{}")), ended(1, "run_tests", report))
+    assert lines[1] == f"  {status:9} run_tests  {' '.join(report.split())}"
 
 
 def test_a_failed_result_is_red_and_a_good_one_green():
