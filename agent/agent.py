@@ -33,7 +33,7 @@ from .policy.ladder import Ladder
 from .policy.limits import Limits
 from .policy.permissions import DESTRUCTIVE, Approve, Permission
 from .policy.verification import Verify
-from .sandbox import Rules, Sandbox, find_sandbox
+from .sandbox import Rules, Sandbox, Shared, find_sandbox
 from .task.environment import starts_commands, task_environment, task_sandbox, task_secrets
 from .task.load import task_adapter
 from .task.task import Task
@@ -198,9 +198,10 @@ class Agent:
         workspace = Path(first.workspace)
         sandbox = self._sandbox(workspace) or Sandbox()
         snapshot = None if first.snapshot is None else Path(first.snapshot)
+        shared = Shared(first.run)
         context = ToolContext(
             workspace=workspace, state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets,
-            snapshot=snapshot, no_snapshot=first.note, model_family=state.profile.name,
+            snapshot=snapshot, no_snapshot=first.note, model_family=state.profile.name, shared=shared,
         )  # fmt: skip
         deps = RunDependencies(
             connection=connection, toolbox=self.toolbox(state.profile.name), context=context, record=record,
@@ -215,6 +216,7 @@ class Agent:
         async with AsyncExitStack() as cleanup:
             if journal is not None:
                 cleanup.callback(journal.close)
+            cleanup.push_async_callback(shared.aclose)
             cleanup.push_async_callback(context.resources.aclose)
             try:
                 record(opening)

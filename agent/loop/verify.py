@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..journal.events import VerifyEnded
 from ..policy.verification import Verify
-from ..sandbox import Sandbox
+from ..sandbox import Sandbox, Shared
 from ..sandbox.process import Output, start_process
 from .dependencies import RunDependencies
 
@@ -49,14 +49,22 @@ async def verify(
         read: Absolute paths that the command may read besides the workspace.
     """
     output = Output(head_bytes=HEAD_BYTES, tail_bytes=TAIL_BYTES, note="[... {} bytes cut ...]")
+    # Never the run's: what the model left in its /tmp and home must not change the verdict. Only under Landlock does
+    # the command not have its own anyway.
+    own = Shared()
     try:
-        with sandbox.launch(["/bin/sh", "-c", command], workspace=workspace, env=env, read=read) as launch:
+        with sandbox.launch(
+            ["/bin/sh", "-c", command], workspace=workspace, env=env, read=read,
+            shared=own if sandbox.isolation == "landlock" else None,
+        ) as launch:  # fmt: skip
             process = await start_process(launch, folder=workspace, output=output)
+        result = await process.finish(timeout_s)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         text = f"The command could not be started in {workspace}: {reason}."
         return Verification(command=command, ok=False, exit_code=None, output=text, elapsed_s=0.0)
-    result = await process.finish(timeout_s)
+    finally:
+        await own.aclose()
     return Verification(
         command=command,
         ok=result.exit_code == 0,

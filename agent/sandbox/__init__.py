@@ -19,9 +19,13 @@ from typing import Literal
 
 from ..errors import ConfigError
 from . import bubblewrap, container, landlock, seccomp
-from .rules import CommandLimits, Rules, resource_limits
+from .rules import TMP, CommandLimits, Rules, resource_limits
+from .shared import Shared, private_folder
 
-__all__ = ["CommandLimits", "Isolation", "IsolationChoice", "Launch", "Rules", "Sandbox", "find_sandbox"]
+__all__ = [
+    "CommandLimits", "Isolation", "IsolationChoice", "Launch", "Rules", "Sandbox", "Shared", "find_sandbox",
+    "private_folder",
+]  # fmt: skip
 
 Isolation = Literal["bubblewrap", "landlock", "container", "none"]
 IsolationChoice = Literal["auto", "bubblewrap", "landlock", "container", "none"]
@@ -30,8 +34,6 @@ _INSTALL = (
     "Install bubblewrap: `sudo apt-get install bubblewrap` (Debian, Ubuntu), `sudo dnf install bubblewrap` (Fedora), "
     "`sudo pacman -S bubblewrap` (Arch). To run commands with all of your own permissions, set `sandbox: none`."
 )
-_PRIVATE = str(Path("/", "tmp"))
-"""Home and temporary folder of a sandboxed command; removed when it ends."""
 # System paths that programs expect; Landlock hides the rest.
 _LANDLOCK_READ = (
     *(name for name in bubblewrap.SYSTEM if name != "/etc"), "/proc", "/sys/devices/system", "/dev/random",
@@ -76,7 +78,7 @@ class Sandbox:
     @contextlib.contextmanager
     def launch(
         self, argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], read: Sequence[Path] = (),
-        write: Sequence[Path] = (),
+        write: Sequence[Path] = (), shared: Shared | None = None,
     ) -> Generator[Launch]:  # fmt: skip
         """Prepare a command; start it inside the context, which it may outlive.
 
@@ -86,28 +88,37 @@ class Sandbox:
             env: its whole environment.
             read: absolute paths that it may read in addition to those in the rules.
             write: absolute paths that it may change in addition to those in the rules.
+            shared: the /tmp and network of the run's commands. None means its own, which go with it; under Landlock,
+                the temporary folder of all such commands of this process.
         """
         if self.isolation == "none":
             yield Launch(argv=argv, env=env)
             return
         rules = replace(self.rules, read=(*self.rules.read, *read), write=(*self.rules.write, *write))
-        inside = {**env, "HOME": _PRIVATE, "TMPDIR": _PRIVATE}
+        if self.isolation == "landlock":
+            folder = Path(_temporary().name) if shared is None else shared.folder()
+            yield _under_landlock(argv, workspace=workspace, env=env, rules=rules, temporary=folder)
+            return
+        temporary = None
+        if shared is not None:
+            fixed = (workspace, *self.rules.read, *self.rules.write, *bubblewrap.program_folders(env))
+            temporary = shared.temporary(fixed=fixed, needed=(*fixed, *read, *write))
         if self.isolation == "bubblewrap":
+            inside = {**env, "HOME": str(TMP), "TMPDIR": str(TMP)}
+            entering = () if shared is None or rules.network else shared.entering_network()
             with _filter_file() as filter_fd:
                 line = bubblewrap.command_line(
                     argv, program=bubblewrap.executable() or "bwrap", workspace=workspace, env=inside, rules=rules,
-                    filter_fd=filter_fd,
+                    filter_fd=filter_fd, temporary=temporary, entering=entering,
                 )  # fmt: skip
                 yield Launch(argv=line, env=inside, pass_fds=() if filter_fd is None else (filter_fd,))
             return
-        if self.isolation == "container":
-            with _pipe() as ends:
-                line = container.command_line(
-                    argv, image=self.image, workspace=workspace, env=env, rules=rules, stdin_fd=ends[0]
-                )
-                yield Launch(argv=line, env=container.client_env(env), pass_fds=ends)
-            return
-        yield _under_landlock(argv, workspace=workspace, env=env, rules=rules)
+        with _pipe() as ends:
+            line = container.command_line(
+                argv, image=self.image, workspace=workspace, env=env, rules=rules, stdin_fd=ends[0],
+                temporary=temporary,
+            )  # fmt: skip
+            yield Launch(argv=line, env=container.client_env(env), pass_fds=ends)
 
 
 def find_sandbox(wanted: IsolationChoice, rules: Rules, *, image: str = "") -> Sandbox:
@@ -196,14 +207,15 @@ def _pipe() -> Generator[tuple[int, int]]:
 
 @lru_cache(maxsize=1)
 def _temporary() -> tempfile.TemporaryDirectory[str]:
-    """Create the temporary folder that commands under Landlock share, since Landlock cannot give each its own."""
+    """Create the folder for commands under Landlock that belong to no run: Landlock cannot give each its own."""
     made = tempfile.TemporaryDirectory(prefix="commands-", ignore_cleanup_errors=True)
     atexit.register(made.cleanup)
     return made
 
 
-def _under_landlock(argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], rules: Rules) -> Launch:
-    temporary = Path(_temporary().name)
+def _under_landlock(
+    argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], rules: Rules, temporary: Path
+) -> Launch:
     # NPROC would count all processes of the user, not only those of the command.
     limits = {f"RLIMIT_{name}": value for name, value in resource_limits(rules.limits).items() if name != "NPROC"}
     filtered = platform.machine() in seccomp.MACHINES

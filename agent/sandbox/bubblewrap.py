@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from .rules import Rules, resource_limits
+from .rules import TMP, Rules, Temporary, resource_limits
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
 """Programs and their settings. What is not listed here or in the rules does not exist for the command: homes, /run
@@ -22,8 +22,10 @@ _ID = 65534
 workspace's owner."""
 
 
-def command_line(argv: Sequence[str], *, program: str, workspace: Path, env: Mapping[str, str], rules: Rules,
-                 filter_fd: int | None) -> list[str]:  # fmt: skip
+def command_line(
+    argv: Sequence[str], *, program: str, workspace: Path, env: Mapping[str, str], rules: Rules, filter_fd: int | None,
+    temporary: Temporary | None = None, entering: Sequence[str] = (),
+) -> list[str]:  # fmt: skip
     """Return the whole command line.
 
     Start it with `env` as its environment: bubblewrap's own environment can be read in /proc/1/environ, even by a
@@ -36,17 +38,23 @@ def command_line(argv: Sequence[str], *, program: str, workspace: Path, env: Map
         env: its whole environment; programs on its PATH can be run.
         rules: what else is allowed.
         filter_fd: open file with the system call filter. None means that this machine has no filter.
+        temporary: the folder for /tmp. None means an empty one that goes with the command.
+        entering: words before bubblewrap that make it start in a network. Empty: a network of its own.
     """
     line = [
-        program, "--unshare-user", "--uid", str(_ID), "--gid", str(_ID), "--unshare-ipc", "--unshare-pid",
+        *entering, program, "--unshare-user", "--uid", str(_ID), "--gid", str(_ID), "--unshare-ipc", "--unshare-pid",
         "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent",
         "--cap-drop", "ALL",
     ]  # fmt: skip
-    if not rules.network:
+    if not rules.network and not entering:
         line.append("--unshare-net")
     line += [*_system(), "--proc", "/proc", *_kernel_settings(), "--dev", "/dev"]
-    for parts in (("tmp",), ("var", "tmp"), ("run",), ("dev", "shm")):
-        line += ["--size", str(rules.temporary_bytes), "--tmpfs", str(Path("/", *parts))]
+    empty = [Path("/", *parts) for parts in (("tmp",), ("var", "tmp"), ("run",), ("dev", "shm"))]
+    if temporary is not None:
+        line += ["--bind", str(temporary.folder), str(TMP)]
+        empty = [*empty[1:], *(TMP / name for name in sorted(temporary.covered))]
+    for path in empty:
+        line += ["--size", str(rules.temporary_bytes), "--tmpfs", str(path)]
     readable = [*program_folders(env), *rules.read]
     for path in sorted({path for path in readable if path.exists() and not _is_system(path)}):
         line += ["--ro-bind", str(path), str(path)]

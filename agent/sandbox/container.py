@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .rules import MB, Rules
+from .rules import MB, TMP, Rules, Temporary
 
 _INIT = """\
 exec 3<&0 </dev/null
@@ -30,13 +30,13 @@ separate ones would arrive out of order."""
 
 _HOLD = "import os,sys; os.dup2(int(sys.argv[1]), 0); os.execvp(sys.argv[2], sys.argv[2:])"
 """Gives the docker client a standard input that ends only when the client does, so the container cannot outlive it."""
-_TEMPORARY = str(Path("/", "tmp"))
 _CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 
 
 def command_line(
-    argv: Sequence[str], *, image: str, workspace: Path, env: Mapping[str, str], rules: Rules, stdin_fd: int
-) -> list[str]:
+    argv: Sequence[str], *, image: str, workspace: Path, env: Mapping[str, str], rules: Rules, stdin_fd: int,
+    temporary: Temporary | None = None,
+) -> list[str]:  # fmt: skip
     """Return the whole command line; start it with `client_env` as its environment.
 
     Args:
@@ -46,16 +46,17 @@ def command_line(
         env: its environment; PATH is the image's own.
         rules: what else is allowed.
         stdin_fd: the read end of a pipe whose write end the process inherits too.
+        temporary: the folder for /tmp. None means an empty one that goes with the container.
     """
     limits = rules.limits
     line = [
         sys.executable, "-I", "-S", "-c", _HOLD, str(stdin_fd), "docker", "run", "--rm", "--interactive",
         "--pull=never", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
         f"--user={os.getuid()}:{os.getgid()}", "--hostname=sandbox", "--ulimit=core=0:0", f"--workdir={workspace}",
-        "--entrypoint=sh",
-        f"--tmpfs={_TEMPORARY}:rw,exec,nosuid,nodev,mode=1777,size={rules.temporary_bytes}",
-        f"--env=HOME={_TEMPORARY}", f"--env=TMPDIR={_TEMPORARY}",
+        "--entrypoint=sh", f"--env=HOME={TMP}", f"--env=TMPDIR={TMP}",
     ]  # fmt: skip
+    for path in [TMP] if temporary is None else [TMP / name for name in sorted(temporary.covered)]:
+        line.append(f"--tmpfs={path}:rw,exec,nosuid,nodev,mode=1777,size={rules.temporary_bytes}")
     if not rules.network:
         line.append("--network=none")
     if limits.processes:
@@ -75,7 +76,9 @@ def command_line(
     if git.exists() and not git.is_symlink():
         mounts[git] = "readonly"
     for path, how in mounts.items():
-        line += ["--mount", ",".join(map(_quoted, ["type=bind", f"source={path}", f"target={path}", how]))]
+        line += _mount(path, path, how)
+    if temporary is not None:
+        line += _mount(temporary.folder, TMP, "readonly=false")
     program = Path(argv[0])
     is_local = program.is_absolute() and not any(program.is_relative_to(path) for path in mounts)
     return [*line, image, "-c", _INIT, "sh", program.name if is_local else argv[0], *argv[1:]]
@@ -105,6 +108,10 @@ def problem(image: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"docker does not answer: {error}"
     return ""
+
+
+def _mount(source: Path, target: Path, how: str) -> Sequence[str]:
+    return ("--mount", ",".join(map(_quoted, ["type=bind", f"source={source}", f"target={target}", how])))
 
 
 def _quoted(field: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MB = 1_000_000
+TMP = Path("/", "tmp")
+"""Home and temporary folder of a command under bubblewrap and in a container."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +37,7 @@ class Rules:
     """Absolute paths of files and folders that it may change in addition to the workspace."""
     limits: CommandLimits = field(default_factory=CommandLimits)
     temporary_bytes: int = 2_000 * MB
-    """Size of each temporary file system, such as /tmp."""
+    """Size of each temporary file system, such as /var/tmp, or /tmp where it is not a folder of the run."""
 
     def words(self) -> Iterator[str]:
         """Yield a description of each permission."""
@@ -44,6 +46,16 @@ class Rules:
             yield f"reads {', '.join(map(str, self.read))}"
         if self.write:
             yield f"writes {', '.join(map(str, self.write))}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Temporary:
+    """A folder of this machine that a command has as its /tmp."""
+
+    folder: Path
+    covered: frozenset[str] = frozenset()
+    """Names of folders in it that an empty file system must cover: the mounts of a command below /tmp would otherwise
+    be made in the folder itself, where an earlier command may have planted a symlink."""
 
 
 def resource_limits(limits: CommandLimits) -> dict[str, int]:

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ..errors import ToolError
-from ..sandbox import Launch, Sandbox
+from ..sandbox import Launch, Sandbox, Shared, private_folder
 from ..sandbox.process import CommandResult, Output, Process, start_process
 from .redaction import redacted, secrets_in
 from .resources import Resources
 
 StateT = TypeVar("StateT")
+
+WHOLE_HEAD_BYTES = 30_000_000
+WHOLE_TAIL_BYTES = 20_000_000
+"""How much is kept of the output of a command that runs to completion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,8 @@ class ToolContext(Generic[StateT]):
     """Why there is no snapshot. Empty if none was wanted: no tool changes files, or the folder was not named."""
     model_family: str = "generic"
     """Name of the model's profile, for a tool that words its results for a family."""
+    shared: Shared | None = None
+    """The /tmp and the network that the commands of a run share. None means that each command has its own."""
 
     @property
     def kept(self) -> Resources:
@@ -74,7 +80,8 @@ class ToolContext(Generic[StateT]):
         Raises:
             ToolError: the command could not be started.
         """
-        process = await self.start(argv, env=env, read=read, write=write)
+        output = Output(head_bytes=WHOLE_HEAD_BYTES, tail_bytes=WHOLE_TAIL_BYTES)
+        process = await self._start(argv, env=env, read=read, write=write, output=output)
         return await process.finish(timeout_s)
 
     async def start(
@@ -88,12 +95,18 @@ class ToolContext(Generic[StateT]):
         Raises:
             ToolError: the command could not be started.
         """
+        return await self._start(argv, env=env, read=read, write=write, output=Output())
+
+    async def _start(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None, read: Sequence[Path], write: Sequence[Path],
+        output: Output,
+    ) -> Process:  # fmt: skip
         if any("\0" in word for word in argv):
             msg = "The command holds a NUL character, which no command can. Send it without."
             raise ToolError(msg)
         try:
             with self.launch(argv, env=env, read=read, write=write) as launch:
-                return await start_process(launch, folder=self.workspace, output=Output())
+                return await start_process(launch, folder=self.workspace, output=output)
         except OSError as error:
             raise _not_started(error) from error
 
@@ -110,7 +123,17 @@ class ToolContext(Generic[StateT]):
             write: absolute; files and folders outside the workspace that it may change.
         """
         environment = self.env if env is None else env
-        return self.sandbox.launch(argv, workspace=self.workspace, env=environment, read=read, write=write)
+        return self.sandbox.launch(
+            argv, workspace=self.workspace, env=environment, read=read, write=write, shared=self.shared
+        )
+
+    def private_folder(self) -> AbstractContextManager[Path]:
+        """Create a folder for a tool's own files; it is removed at the end of the context.
+
+        A command reaches it only if it is passed as `read` or `write`. Pass no folder in the machine's /tmp, where
+        `tempfile` makes them: a command that reaches one does not have the /tmp of the run.
+        """
+        return private_folder() if self.shared is None else self.shared.private_folder()
 
 
 def _not_started(error: OSError) -> ToolError:

@@ -202,7 +202,16 @@ def test_a_tool_that_starts_its_own_process_can_kill_the_session(tmp_path: Path,
     assert written_until_gone(held) == b"x\n"
 
 
-async def test_a_long_output_keeps_its_first_and_last_bytes(tmp_path: Path):
+async def test_a_long_output_is_kept_whole(tmp_path: Path):
+    """Over 1 MB, the middle was lost, although the result named a file that "holds the whole"."""
+    found = await context_of(tmp_path).run(bash("echo first; head -c 3000000 /dev/zero | tr '\\0' x"), timeout_s=20)
+
+    assert found.output == "first\n" + "x" * 3_000_000
+
+
+async def test_a_huge_output_keeps_its_first_and_last_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agent.tooling.context.WHOLE_HEAD_BYTES", 600_000)
+    monkeypatch.setattr("agent.tooling.context.WHOLE_TAIL_BYTES", 400_000)
     command = bash("echo first; head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last")
     found = await context_of(tmp_path).run(command, timeout_s=20)
 

@@ -14,6 +14,8 @@ import pytest
 
 import tools.shell as shell_module
 from agent import ToolContext, ToolError
+from agent.messages import ToolCall
+from agent.tooling.execute import execute
 from tools.shell import run_shell
 
 if TYPE_CHECKING:
@@ -109,7 +111,11 @@ async def test_cancelling_the_call_kills_the_command(tmp_path: Path, until_gone:
     await until_gone(tmp_path / "pid")
 
 
-async def test_endless_output_is_truncated_to_its_head_and_tail(tmp_path: Path) -> None:
+async def test_endless_output_is_truncated_to_its_head_and_tail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.tooling.context.WHOLE_HEAD_BYTES", 600_000)
+    monkeypatch.setattr("agent.tooling.context.WHOLE_TAIL_BYTES", 400_000)
     answer = await shell(tmp_path, command="echo first; head -c 30000000 /dev/zero | tr '\\0' x; echo; echo last")
     head, middle, tail = answer.split("\n[", 1)[0], answer.split("\n[", 1)[1].split("]\n", 1)[0], answer[-500_000:]
     assert head == "first\n" + "x" * 599_994
@@ -118,3 +124,25 @@ async def test_endless_output_is_truncated_to_its_head_and_tail(tmp_path: Path) 
     assert 1_000_000 < len(answer) < 1_100_000
     answer = await shell(tmp_path, command="yes", timeout_s=1)
     assert len(answer) < 1_100_000
+
+
+@pytest.mark.parametrize(
+    ("size_mb", "kept"),
+    [
+        (30, "the whole is in .agent/outputs/abcdefghi.txt"),
+        (60, ".agent/outputs/abcdefghi.txt holds the output except for 10,000,009 bytes of its middle, which were not "
+             "kept"),
+    ],
+)  # fmt: skip
+async def test_the_saved_file_holds_what_the_result_says(tmp_path: Path, size_mb: int, kept: str) -> None:
+    """The note said "the whole is in ..." of a file in which the middle was missing."""
+    command = f"yes 123456789 | head -c {size_mb}000000; echo the last"
+    value = run_shell.arguments.check(json.dumps({"command": command}))
+    context = ToolContext(workspace=tmp_path, state=None, env=ENV)
+    call = ToolCall(id="abcdefghi", name="run_shell", arguments="{}")
+    done = await execute(call, run_shell, value, context, spill_dir=tmp_path / ".agent" / "outputs")
+
+    assert f"characters left out; {kept}; read it in parts ...]\n" in done.result.content
+    saved = (tmp_path / ".agent" / "outputs" / "abcdefghi.txt").read_bytes()
+    assert saved.endswith(b"123456789\nthe last\n")
+    assert saved.count(b"123456789\n") == min(size_mb, 50) * 100_000 - (1 if size_mb > 50 else 0)

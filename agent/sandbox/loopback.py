@@ -1,0 +1,88 @@
+"""A loopback network that outlives each command of a run, so that a server of one is reached by the next."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import lru_cache
+
+from . import bubblewrap
+
+_START_S = 10.0
+_ENV = {"PATH": os.defpath}
+# Root of its user namespace, because bubblewrap refuses to run for a user who has capabilities but is not root.
+_HOLDER = (
+    "--unshare-user", "--uid", "0", "--gid", "0", "--unshare-net", "--die-with-parent", "--ro-bind", "/", "/", "--",
+    "sh", "-c", "echo $$; read _",
+)  # fmt: skip
+
+
+class Loopback:
+    """A network namespace with nothing but a loopback interface, and the user namespace that owns it.
+
+    Open files hold both; no process does.
+    """
+
+    def __init__(self) -> None:
+        """Create the namespaces.
+
+        Raises:
+            OSError: they could not be created.
+        """
+        self._opened: list[int] = []
+        with subprocess.Popen(
+            [bubblewrap.executable() or "bwrap", *_HOLDER], env=_ENV, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as holder:  # fmt: skip
+            try:
+                inside = _printed_id(holder)
+                for kind in ("user", "net"):
+                    self._opened.append(os.open(f"/proc/{inside}/ns/{kind}", os.O_RDONLY))
+            except OSError:
+                self.close()
+                raise
+            finally:
+                holder.kill()
+
+    def entering(self) -> Sequence[str]:
+        """Return the words before bubblewrap that make it start inside; it drops the capabilities that it has there."""
+        user, net = (f"/proc/{os.getpid()}/fd/{number}" for number in self._opened)
+        program = shutil.which("nsenter") or "nsenter"
+        return (program, "--preserve-credentials", f"--user={user}", f"--net={net}", "--")
+
+    def close(self) -> None:
+        """Remove the network once the last command in it has ended."""
+        while self._opened:
+            os.close(self._opened.pop())
+
+
+def _printed_id(holder: subprocess.Popen[bytes]) -> int:
+    """Wait until the holder has printed its ID: then it runs in its namespaces, and the interface is up."""
+    assert holder.stdout is not None, "it is a pipe"
+    if select.select([holder.stdout], [], [], _START_S)[0] and (line := holder.stdout.readline()):
+        return int(line)
+    msg = "bubblewrap made no network"
+    raise OSError(msg)
+
+
+@lru_cache(maxsize=1)
+def can_share() -> bool:
+    """Return whether commands under bubblewrap can enter a shared network on this machine."""
+    try:
+        made = Loopback()
+    except OSError:
+        return False
+    inside = [bubblewrap.executable() or "bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
+    try:
+        tried = subprocess.run(
+            [*made.entering(), *inside], env=_ENV, timeout=_START_S, stdin=subprocess.DEVNULL, capture_output=True,
+            check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    finally:
+        made.close()
+    return tried.returncode == 0
