@@ -1,93 +1,245 @@
 """A pytest plugin that writes test results as JSON lines; imports nothing of ours, so that it runs in any Python.
 
 Loaded by `-p` into the interpreter that runs the workspace's tests; `REPORT_ENV` names the file to write.
-Each line is an object with `event`: `start` and `end` (id), `result` (id, phase, outcome, message, frames, printed),
-`broken` (id, text: a file that could not be collected).
+Each line is an object with `event`:
+    settings    text: the project's own options, as `pytest.ini: addopts = -x`
+    broken      id, message, frames: a file that could not be collected
+    deselected  ids: tests that were collected and left out
+    collected   ids: tests that are to run
+    start, end  id
+    result      id, phase, outcome, message, frames, printed, subtest, duration_s
+
+Tried with pytest 6.2, 7.0, 7.4, 8.0, 8.3, 8.4 and 9.2, pytest-subtests 0.15 and pytest-xdist 3.8.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+import traceback
+import unittest
+from collections.abc import Sized
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+import pytest
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator, Sequence
 
 REPORT_ENV = "TRAMONTANE_TEST_REPORT"
 """Environment variable that holds the absolute path of the report."""
 
-_MAX_LOCALS = 12
-_MAX_CHARS = 2_000
+_MAX_LOCALS = 40
+_MAX_VALUE_CHARS = 1_000
+_MAX_FRAMES = 40
+_MAX_CHARS = 40_000
+_MAX_FAILURES_IN_FULL = 300
+"""Texts of later failures are cut much shorter, so that thousands of failures do not fill the disk."""
+_SHORT_CHARS = 2_000
+# pytest compares line by line with a cubic algorithm: 0.6 s for values of 1,000 characters, 2 s for 2,000.
+_MAX_COMPARED_CHARS = 1_000
 
 
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Write that a file could not be collected."""
-    if report.failed:
-        _write(event="broken", id=report.nodeid, text=_cut(str(report.longreprtext)))
+def pytest_configure(config: pytest.Config) -> None:
+    """Start reporting; of the workers of pytest-xdist, only the first reports, and only what it collects."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    config.pluginmanager.register(_Differences(config), "tramontane-differences")
+    unittest.TestCase.maxDiff = None  # else it asks the reader to set this
+    report = Path(os.environ[REPORT_ENV])
+    if worker in {"", "gw0"}:
+        config.pluginmanager.register(_Collection(config, report), "tramontane-collection")
+    if not worker:
+        config.pluginmanager.register(_Results(config, report), "tramontane-results")
 
 
-def pytest_runtest_logstart(nodeid: str, location: object) -> None:
-    """Write which test has started, so that it can be named if the interpreter dies in it."""
-    _write(event="start", id=nodeid)
+class _Differences:
+    """Has the whole difference of two small values explained, as with -vv."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._option = config.option
+        self._verbose = self._option.verbose
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_assertrepr_compare(self, left: object, right: object) -> Iterator[None]:
+        # Stays set after this hook: pytest then cuts the text, unless it is as verbose as this.
+        self._option.verbose = 2 if _is_small(left) and _is_small(right) else self._verbose
+        yield
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self) -> Iterator[None]:
+        # At this point it would print variables of any size.
+        self._option.verbose = self._verbose
+        yield
 
 
-def pytest_runtest_logfinish(nodeid: str, location: object) -> None:
-    """Write that a test has ended, including its teardown."""
-    _write(event="end", id=nodeid)
+def _is_small(value: object) -> bool:
+    with suppress(Exception):  # the methods of a program's object may raise anything
+        is_long = isinstance(value, Sized) and len(value) > _MAX_COMPARED_CHARS
+        return not is_long and len(repr(value)) <= _MAX_COMPARED_CHARS
+    return False
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write the result of one phase of a test; skip a setup or teardown that passed."""
-    if report.passed and report.when != "call":
-        return
-    outcome = report.outcome
-    if hasattr(report, "wasxfail"):
-        outcome = "xpassed" if report.passed else "xfailed"
-    found = _failure(report.longrepr) if report.failed else {}
-    if report.skipped and isinstance(report.longrepr, tuple):
-        found = {"message": _cut(str(report.longrepr[2]))}
-    _write(
-        event="result",
-        id=report.nodeid,
-        phase=report.when,
-        outcome=outcome,
-        printed=_cut(_printed(report)) if report.failed else "",
-        **found,
-    )
+class _Writer:
+    def __init__(self, config: pytest.Config, report: Path) -> None:
+        self._root = Path(str(getattr(config, "rootpath", None) or getattr(config, "rootdir", "")))
+        self._start = Path(str(config.invocation_params.dir))
+        self._report = report
+
+    def id_of(self, nodeid: str) -> str:
+        """Return a test's id relative to the folder that pytest was started in, not to its settings file."""
+        if self._root == self._start or not nodeid:
+            return nodeid
+        file, colons, rest = nodeid.partition("::")
+        return os.path.relpath(self._root / file, self._start) + colons + rest
+
+    def write(self, **facts: object) -> None:
+        # Opened for each line: a killed process then loses nothing, and a second process can write too.
+        with self._report.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(json.dumps(facts) + "\n")
 
 
-def _failure(longrepr: object) -> dict[str, object]:
+class _Collection(_Writer):
+    """Reports what was collected."""
+
+    def __init__(self, config: pytest.Config, report: Path) -> None:
+        super().__init__(config, report)
+        self._config = config
+        self._broken: set[str] = set()
+
+    def pytest_sessionstart(self) -> None:
+        given = [shlex.quote(str(word)) for word in self._config.getini("addopts")]
+        inipath = getattr(self._config, "inipath", None)
+        texts = [f"{inipath.name if inipath else 'settings'}: addopts = {' '.join(given)}"] if given else []
+        texts += [f"{name} = {os.environ[name]}" for name in ("PYTEST_ADDOPTS",) if os.environ.get(name)]
+        if texts:
+            self.write(event="settings", text=", ".join(texts))
+
+    def pytest_exception_interact(
+        self, call: pytest.CallInfo[object], report: pytest.CollectReport | pytest.TestReport
+    ) -> None:
+        if report.when == "collect" and call.excinfo is not None:
+            error = call.excinfo.value
+            if isinstance(error, pytest.Collector.CollectError):
+                error = error.__cause__ or error  # pytest wraps the errors of an import
+            self._write_broken(report.nodeid, error)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and report.nodeid not in self._broken:
+            self.write(event="broken", id=self.id_of(report.nodeid), message=_cut(str(report.longreprtext)))
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self.write(event="deselected", ids=[self.id_of(item.nodeid) for item in items])
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.write(event="collected", ids=[self.id_of(item.nodeid) for item in session.items])
+
+    def _write_broken(self, nodeid: str, error: BaseException) -> None:
+        self._broken.add(nodeid)
+        frames = [
+            {"path": one.filename, "line": one.lineno or 0, "code": _cut(one.line or "", _SHORT_CHARS)}
+            for one in traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
+        ]
+        message = "".join(traceback.format_exception_only(type(error), error)).strip()
+        if isinstance(error, SyntaxError):
+            frames.append({"path": error.filename or "", "line": error.lineno or 0, "code": (error.text or "").strip()})
+            message = f"{type(error).__name__}: {error.msg}"
+        elif isinstance(error, pytest.Collector.CollectError):
+            message, frames = str(error), []  # pytest's own
+        self.write(event="broken", id=self.id_of(nodeid), message=_cut(message), frames=frames)
+
+
+class _Results(_Writer):
+    """Reports how each test ended."""
+
+    def __init__(self, config: pytest.Config, report: Path) -> None:
+        super().__init__(config, report)
+        self._failures = 0
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.write(event="start", id=self.id_of(nodeid))
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self.write(event="end", id=self.id_of(nodeid))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        outcome = report.outcome
+        if hasattr(report, "wasxfail"):
+            outcome = "xpassed" if report.passed else "xfailed"
+        found: dict[str, object] = {}
+        if report.failed:
+            self._failures += 1
+            limit = _MAX_CHARS if self._failures <= _MAX_FAILURES_IN_FULL else _SHORT_CHARS
+            found = {**_failure(report.longrepr, limit), "printed": _cut(_printed(report), limit)}
+        elif report.skipped and isinstance(report.longrepr, tuple):
+            found = {"message": _cut(str(cast("tuple[object, ...]", report.longrepr)[-1]))}
+        self.write(
+            event="result",
+            id=self.id_of(report.nodeid),
+            phase=report.when,
+            outcome=outcome,
+            subtest=_subtest(report),
+            duration_s=report.duration,
+            **found,
+        )
+
+
+def _subtest(report: pytest.TestReport) -> str:
+    """Return the message and the parameters of a subtest; empty for a test."""
+    context = getattr(report, "context", None)
+    if context is None or not hasattr(context, "kwargs"):
+        return ""
+    # pytest 9 holds the reprs, pytest-subtests the values.
+    shown = [f"{name}={value if isinstance(value, str) else repr(value)}" for name, value in context.kwargs.items()]
+    return _cut(" ".join(([str(context.msg)] if context.msg else []) + [", ".join(shown)]).strip() or "subtest", 300)
+
+
+def _failure(longrepr: object, limit: int) -> dict[str, object]:
     """Return the exception's text and frames, outermost first; a longrepr may also be plain text."""
-    crash, traceback = getattr(longrepr, "reprcrash", None), getattr(longrepr, "reprtraceback", None)
-    if crash is None or traceback is None:
-        return {"message": _cut(str(longrepr))}
-    return {"message": _cut(crash.message), "frames": [_frame(entry) for entry in traceback.reprentries]}
+    missing_fixture = getattr(longrepr, "errorstring", None)
+    if missing_fixture is not None:
+        lines = [line.strip() for line in str(missing_fixture).splitlines()]
+        hint = "use 'pytest --fixtures"
+        return {"message": _cut("\n".join(line for line in lines if not line.startswith(hint)), limit)}
+    crash, trace = getattr(longrepr, "reprcrash", None), getattr(longrepr, "reprtraceback", None)
+    if crash is None or trace is None:
+        return {"message": _cut(str(longrepr), limit)}
+    causes = [
+        f"after {cause.message.partition(chr(10))[0]} (line {cause.lineno} of {Path(cause.path).name})"
+        for _, cause, _ in getattr(longrepr, "chain", [])[:-1]
+        if cause is not None
+    ]
+    message = "\n".join([crash.message, *reversed(causes)])
+    return {"message": _cut(message, limit), "frames": [_frame(entry) for entry in trace.reprentries[-_MAX_FRAMES:]]}
 
 
 def _frame(entry: object) -> dict[str, object]:
     location, values = getattr(entry, "reprfileloc", None), getattr(entry, "reprlocals", None)
     # Below the line that was running, pytest prints position markers and the exception's text.
     lines = [line for line in getattr(entry, "lines", []) if line.strip("~^ ") and not line.startswith("E ")]
+    in_module = getattr(location, "message", "") == "in <module>"  # its variables are the module's names
     return {
         "path": getattr(location, "path", ""),
         "line": getattr(location, "lineno", 0),
         # With --tb=short an entry shows only the line that was running; in longer ones it is the last line.
-        "code": _cut(lines[-1].lstrip("> ")) if lines else "",
-        "values": [_cut(" ".join(line.split()), 160) for line in values.lines[:_MAX_LOCALS]] if values else [],
+        "code": _cut(lines[-1].lstrip("> "), _SHORT_CHARS) if lines else "",
+        "values": [_value(line) for line in values.lines[:_MAX_LOCALS]] if values and not in_module else [],
     }
 
 
+def _value(line: str) -> str:
+    # pytest pads the names to the same width.
+    name, equals, value = line.partition("=")
+    return _cut(f"{name.strip()} = {value.strip()}" if equals else line, _MAX_VALUE_CHARS)
+
+
 def _printed(report: pytest.TestReport) -> str:
-    return "\n".join(text.rstrip() for title, text in report.sections if title.startswith("Captured std"))
+    return "\n".join(text.rstrip() for title, text in report.sections if title.startswith("Captured "))
 
 
 def _cut(text: str, limit: int = _MAX_CHARS) -> str:
-    return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
-
-
-def _write(**facts: object) -> None:
-    # Opened for each line: pytest-xdist workers exit without a hook, and a killed process loses nothing.
-    with Path(os.environ[REPORT_ENV]).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(facts) + "\n")
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]} ... {len(text) - limit:,} characters left out ... {text[-(limit // 2) :]}"

@@ -1,26 +1,18 @@
-"""Parse the results of a test run, from our pytest plugin or JUnit XML, and format them for a model; runs nothing."""
+"""Parse the results of a test run that our pytest plugin wrote; runs and formats nothing."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, get_args
 
-from pydantic import BaseModel
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+from pydantic import BaseModel, ValidationError
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 BAD: frozenset[Outcome] = frozenset({"failed", "error"})
-MAX_DETAILED = 8
-"""Failures that are shown in full; of the others, only the names."""
-MAX_NAMED = 40
-_MAX_FRAMES = 4
-_MAX_MESSAGE_LINES = 14
-_MAX_PRINTED_LINES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +20,44 @@ class Frame:
     """One frame of a traceback."""
 
     path: str
-    """Relative to the workspace if it is inside."""
+    """Relative to the workspace if it is inside, else absolute."""
     line: int
     """From 1; 0 means unknown."""
     code: str
     values: tuple[str, ...] = ()
     """Local variables, as `name = value`."""
+    is_library: bool = False
+    """Outside the workspace, or in an environment inside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One test and its outcome."""
+    """One test, or one subtest of it, and its outcome."""
 
     name: str
+    """The test's id."""
     outcome: Outcome
+    subtest: str = ""
+    """Message and parameters of the subtest; empty for a whole test."""
     message: str = ""
     """The exception, or why the test was skipped."""
     frames: tuple[Frame, ...] = ()
-    """The frames inside the workspace, outermost first."""
+    """Outermost first."""
     printed: str = ""
+    duration_s: float = 0.0
+    """Of all phases."""
+    is_collection: bool = False
+    """True for a file, or a class in it, that could not be collected."""
+
+    @property
+    def file(self) -> str:
+        """The part of its id before the test."""
+        return self.name.partition("::")[0]
+
+    @property
+    def title(self) -> str:
+        """The test's id and, in parentheses, the subtest."""
+        return f"{self.name} ({self.subtest})" if self.subtest else self.name
 
 
 @dataclass(kw_only=True)
@@ -55,160 +66,177 @@ class Report:
 
     cases: list[Case] = field(default_factory=list[Case])
     running: str = ""
-    """The test that started and did not end; empty if there is none."""
+    """A test that started and did not end; empty if there is none."""
+    collected: frozenset[str] | None = None
+    """Ids of the tests that were to run. None if that is unknown."""
+    deselected: frozenset[str] = frozenset()
+    """Ids of the tests that were collected and left out."""
+    settings: str = ""
+    """The project's own pytest options, as `pytest.ini: addopts = -x`; empty if there are none."""
 
-    def counts(self) -> str:
-        """Format the number of tests for each outcome, failures first."""
-        counted = Counter(case.outcome for case in self.cases)
-        order: tuple[Outcome, ...] = ("failed", "error", "xpassed", "passed", "skipped", "xfailed")
-        parts = [f"{counted[outcome]} {outcome}" for outcome in order if counted[outcome]]
-        return ", ".join(parts) or "no tests ran"
+    @property
+    def tests(self) -> list[Case]:
+        """The tests without their subtests."""
+        return [case for case in self.cases if not case.subtest]
 
+    @property
+    def failures(self) -> list[Case]:
+        """Tests and subtests that failed or could not be run; not a test that failed only through its subtests."""
+        divided = {case.name for case in self.cases if case.subtest and case.outcome in BAD}
+        bad = [case for case in self.cases if case.outcome in BAD]
+        return [case for case in bad if case.subtest or case.name not in divided or case.frames]
 
-def bad_cases(cases: Iterable[Case]) -> list[Case]:
-    """Return the cases that failed or could not be run."""
-    return [case for case in cases if case.outcome in BAD]
+    @property
+    def uncollected(self) -> list[Case]:
+        """Files that could not be collected."""
+        return [case for case in self.cases if case.is_collection]
 
-
-def format_report(report: Report, before: Mapping[str, Outcome] | None) -> str:
-    """Format a report for a model.
-
-    Args:
-        report: the report of this run.
-        before: the previous outcome of each test. None means that no tests ran before.
-    """
-    return "\n".join([f"{report.counts()}.", *_changes(report.cases, before), *_failures(bad_cases(report.cases))])
-
-
-def _changes(cases: Sequence[Case], before: Mapping[str, Outcome] | None) -> Iterator[str]:
-    if before is None:
-        return
-    again = [case for case in cases if case.name in before]
-    fixed = [case.name for case in again if before[case.name] in BAD and case.outcome not in BAD]
-    broken = [case.name for case in again if before[case.name] not in BAD and case.outcome in BAD]
-    still = [case.name for case in again if before[case.name] in BAD and case.outcome in BAD]
-    parts = [
-        f"{title}: {_join_names(names, 5)}"
-        for title, names in (("now pass", fixed), ("newly fail", broken), ("still fail", still))
-        if names
-    ]
-    yield f"Since the last run: {'; '.join(parts)}." if parts else "Since the last run: no changes."
-
-
-def _failures(failed: Sequence[Case]) -> Iterator[str]:
-    for case in failed[:MAX_DETAILED]:
-        yield ""
-        yield f"{'FAILED' if case.outcome == 'failed' else 'ERROR'} {case.name}"
-        lines = case.message.splitlines()
-        yield from (f"  {line}" for line in lines[:_MAX_MESSAGE_LINES])
-        if len(lines) > _MAX_MESSAGE_LINES:
-            yield f"  ... {len(lines) - _MAX_MESSAGE_LINES} more lines"
-        frames = case.frames[-_MAX_FRAMES:]
-        yield from (f"  at {frame.path}:{frame.line}: {frame.code}" for frame in frames)
-        if frames and frames[-1].values:
-            yield f"  with {', '.join(frames[-1].values)}"
-        if case.printed.strip():
-            yield "  output:"
-            yield from (f"    {line}" for line in case.printed.strip().splitlines()[-_MAX_PRINTED_LINES:])
-    if rest := failed[MAX_DETAILED:]:
-        yield ""
-        yield f"more failures: {_join_names([case.name for case in rest], MAX_NAMED)}"
-
-
-def _join_names(names: Sequence[str], limit: int) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+    @property
+    def not_run(self) -> int:
+        """Number of collected tests that did not start."""
+        return len((self.collected or frozenset()) - {case.name for case in self.cases} - {self.running})
 
 
 class _FrameLine(BaseModel):
     path: str
     line: int
     code: str
-    values: tuple[str, ...]
+    values: tuple[str, ...] = ()
 
 
 class _Line(BaseModel):
     """One line of our plugin's report."""
 
-    event: Literal["start", "end", "broken", "result"]
+    event: Literal["settings", "broken", "deselected", "collected", "start", "end", "result"]
     id: str = ""
-    phase: Literal["setup", "call", "teardown"] = "call"
-    outcome: Outcome = "passed"
+    ids: tuple[str, ...] = ()
     text: str = ""
+    phase: str = "call"
+    outcome: str = "passed"
+    subtest: str = ""
     message: str = ""
     frames: tuple[_FrameLine, ...] = ()
     printed: str = ""
+    duration_s: float = 0.0
 
 
 def from_plugin(text: str, workspace: Path) -> Report:
     """Parse our plugin's report, whose last line may be incomplete; a test's outcome is that of its worst phase."""
-    report, cases = Report(), dict[str, Case]()
+    builder = _Builder(workspace)
     for raw in text.split("\n")[:-1]:
-        line = _Line.model_validate_json(raw)
+        # Two processes may write, and the tests' own code can write anything.
+        try:
+            builder.add(_Line.model_validate_json(raw))
+        except ValidationError:
+            continue
+    return builder.report()
+
+
+_OUTCOMES: Mapping[str, Outcome] = {outcome: outcome for outcome in get_args(Outcome)}
+"""Plugins report others too, such as `rerun`."""
+
+
+class _Builder:
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self._cases: dict[tuple[str, str], Case] = {}
+        self._durations_s: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self._running: dict[str, None] = {}
+        self._order: dict[str, int] = {}
+        self._report = Report()
+
+    def add(self, line: _Line) -> None:
         if line.event == "start":
-            report.running = line.id
+            self._running[line.id] = None
         elif line.event == "end":
-            report.running = ""
+            self._running.pop(line.id, None)
+        elif line.event == "settings":
+            self._report.settings = line.text
+        elif line.event == "collected":
+            self._report.collected = frozenset(line.ids)
+            self._order = {name: at for at, name in enumerate(line.ids)}
+        elif line.event == "deselected":
+            self._report.deselected |= frozenset(line.ids)
         elif line.event == "broken":
-            cases[line.id] = Case(name=line.id or "(collection)", outcome="error", message=line.text)
-        elif line.event == "result":
-            case = _case(line, workspace)
-            if line.id not in cases or case.outcome in BAD:
-                cases[line.id] = case
-    report.cases = list(cases.values())
-    return report
+            self._add_broken(line)
+        else:
+            self._add_result(line)
+
+    def report(self) -> Report:
+        """Return what was added."""
+        # pytest reports a test whose subtests failed as passed or failed, depending on its version.
+        for case in [case for case in self._cases.values() if case.subtest and case.outcome in BAD]:
+            whole = self._cases.get((case.name, ""))
+            if whole is not None and whole.outcome not in BAD:
+                self._cases[case.name, ""] = replace(whole, outcome="failed")
+        cases = [replace(case, duration_s=self._durations_s[key]) for key, case in self._cases.items()]
+        # pytest-xdist runs them in any order.
+        self._report.cases = sorted(cases, key=lambda case: self._order.get(case.name, -1))
+        self._report.running = next(iter(self._running), "")
+        return self._report
+
+    def _add_broken(self, line: _Line) -> None:
+        name = line.id or "(collection)"
+        known = self._cases.get((name, ""))
+        if known is None or not known.frames:
+            self._cases[name, ""] = Case(
+                name=name,
+                outcome="error",
+                message=readable(line.message),
+                frames=self._frames(line.frames),
+                is_collection=True,
+            )
+
+    def _add_result(self, line: _Line) -> None:
+        key = (line.id, line.subtest)
+        self._durations_s[key] += line.duration_s
+        # pytest calls a failure in setup or teardown an error.
+        is_error = line.outcome == "failed" and line.phase != "call"
+        outcome = _OUTCOMES.get("error" if is_error else line.outcome)
+        if outcome is None or (outcome == "passed" and line.phase != "call"):
+            return
+        known = self._cases.get(key)
+        # The first failure counts: a teardown often fails because the test did.
+        if known is None or (outcome in BAD and known.outcome not in BAD):
+            self._cases[key] = Case(
+                name=line.id,
+                outcome=outcome,
+                subtest=line.subtest,
+                message=readable(line.message),
+                frames=self._frames(line.frames),
+                printed=readable(line.printed),
+            )
+
+    def _frames(self, frames: Sequence[_FrameLine]) -> tuple[Frame, ...]:
+        return tuple(_frame(frame, self._workspace) for frame in frames if frame.path)
 
 
-def _case(line: _Line, workspace: Path) -> Case:
-    # pytest calls a failure in setup or teardown an error.
-    outcome: Outcome = "error" if line.outcome == "failed" and line.phase != "call" else line.outcome
-    frames = [_workspace_frame(frame, workspace) for frame in line.frames]
-    return Case(
-        name=line.id,
-        outcome=outcome,
-        message=line.message,
-        frames=tuple(frame for frame in frames if frame is not None),
-        printed=line.printed,
+def _frame(frame: _FrameLine, workspace: Path) -> Frame:
+    path = workspace / frame.path
+    is_inside = path.is_relative_to(workspace)
+    return Frame(
+        path=str(path.relative_to(workspace)) if is_inside else str(path),
+        line=frame.line,
+        code=readable(frame.code).strip(),
+        values=tuple(readable(value) for value in frame.values),
+        is_library=not is_inside or "site-packages" in path.parts or frame.path.startswith("<"),
     )
 
 
-def _workspace_frame(frame: _FrameLine, workspace: Path) -> Frame | None:
-    """Return the frame with its path relative to the workspace. None means that it is outside."""
-    path = workspace / frame.path
-    if not frame.path or not path.is_relative_to(workspace):
-        return None
-    return Frame(path=str(path.relative_to(workspace)), line=frame.line, code=frame.code.strip(), values=frame.values)
+# Colours, window titles and the like.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+# Addresses differ in each run, and a repeated run must give the same text; options the reader cannot set.
+_REPLACED = (
+    (re.compile(r" at 0x[0-9a-fA-F]{6,16}\b"), " at 0x..."),
+    (re.compile(r"\n *Use -v to get (?:more|the full) diff"), ""),
+    (re.compile(r", use '?-vv'? to show"), ""),
+    (re.compile(r"\.\.\.Full output truncated(?: \((\d+ lines?) hidden\))?"), "... pytest cut this long difference"),
+)
 
 
-def from_junit(data: bytes) -> Report:
-    """Parse a JUnit XML report.
-
-    Raises:
-        ValueError: the data is not such a report.
-    """
-    from defusedxml import ElementTree  # imported only when a report is read
-
-    try:
-        root = ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError) as error:
-        msg = f"it is not well-formed XML ({error})"
-        raise ValueError(msg) from error
-    if root.tag not in {"testsuites", "testsuite"}:
-        msg = f"its root is <{root.tag}>, not <testsuites> or <testsuite>"
-        raise ValueError(msg)
-    return Report(cases=[_junit_case(case) for case in root.iter("testcase")])
-
-
-_JUNIT_OUTCOMES: Mapping[str, Outcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
-
-
-def _junit_case(case: Element) -> Case:
-    scope = case.get("classname") or case.get("file") or ""
-    name = f"{scope}::{case.get('name', '')}" if scope else case.get("name", "")
-    found = next((child for child in case if child.tag in _JUNIT_OUTCOMES), None)
-    if found is None:
-        return Case(name=name, outcome="passed")
-    text = (found.text or "").strip("\n")
-    message = "\n".join(part for part in (found.get("message", ""), text) if part)
-    printed = "\n".join(child.text or "" for child in case if child.tag in {"system-out", "system-err"})
-    return Case(name=name, outcome=_JUNIT_OUTCOMES[found.tag], message=message, printed=printed)
+def readable(text: str) -> str:
+    """Return a text without escape codes, overwritten progress, addresses and hints at options of pytest."""
+    text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in _ESCAPES.sub("", text).split("\n"))
+    for pattern, instead in _REPLACED:
+        text = pattern.sub(instead, text)
+    return text

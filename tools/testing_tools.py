@@ -2,74 +2,108 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from agent import ToolContext, ToolError, tool
+from agent import CommandResult, ToolContext, ToolError, tool
 
 from . import _paths
 from ._commands import describe_exit, python_of
+from ._junit import from_junit
 from ._reporter import REPORT_ENV
-from ._test_report import Outcome, Report, format_report, from_junit, from_plugin
+from ._test_memory import Selection, TestHistory
+from ._test_report import Report, from_plugin, readable
+from ._test_selection import check_files, describe_missing_test, pytest_arguments, select
+from ._test_text import Asked, page_of_report, summary_lines
 
 MAX_TIMEOUT_S = 1_800
 MAX_REPORT_BYTES = 20_000_000
+_COLLECT_TIMEOUT_S = 60
 _PLUGIN = "tramontane_test_report"
-_MAX_OUTPUT_CHARS = 4_000
+_MAX_OUTPUT_LINES = 20
+"""Shown from the beginning and from the end."""
+_MAX_LINE_CHARS = 500
 # pytest.ExitCode, version 9.2: all passed, some failed, a file could not be collected. The report covers all three.
 _REPORTED_CODES = frozenset({0, 1, 2})
+_USAGE_CODE = 4
 _NO_TESTS_CODE = 5
 
-
-class _LastRun:
-    """The last outcome of each test."""
-
-    def __init__(self) -> None:
-        self.outcomes: dict[str, Outcome] | None = None
-
-    def compare(self, report: Report) -> str:
-        """Format the report with the changes since the last run, and save its outcomes."""
-        text = format_report(report, self.outcomes)
-        self.outcomes = {**(self.outcomes or {}), **{case.name: case.outcome for case in report.cases}}
-        return text
+Context = ToolContext[Any]
+Failure = Annotated[
+    str, Field(description="Id of a failed test of the last report: show that failure in full. Runs no test.")
+]
+Page = Annotated[int, Field(ge=1, description="From 2: show this page of the last report. Runs no test.")]
 
 
-@tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 30.0)
+@dataclass(kw_only=True)
+class _TestRuns:
+    """What earlier calls of these tools found."""
+
+    histories: dict[str, TestHistory] = field(default_factory=dict[str, TestHistory])
+    """By report; an empty string stands for pytest."""
+    report: Report | None = None
+    """Of the last pytest run."""
+    head: list[str] = field(default_factory=list[str])
+    """The first lines of its text."""
+
+    def history(self, path: str = "") -> TestHistory:
+        return self.histories.setdefault(path, TestHistory())
+
+    def on_context_renewed(self) -> None:
+        """Forget everything: the model no longer knows what it was told, and files may have been restored."""
+        self.histories.clear()
+        self.report, self.head = None, []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ran:
+    command: CommandResult
+    report: Report
+
+
+@tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 2 * _COLLECT_TIMEOUT_S)
 async def run_tests(
-    context: ToolContext[Any],
+    context: Context,
     tests: Annotated[
         tuple[str, ...], Field(description="Files, folders or ids such as test_a.py::test_b; empty runs all tests.")
     ] = (),
+    ignore: Annotated[tuple[str, ...], Field(description="Files and folders to leave out.")] = (),
     timeout_s: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_S)] = 300,
+    failure: Failure = "",
+    page: Page = 1,
 ) -> str:
     """Run Python tests with pytest; returns what failed, where, with which values, and changes since the last run."""
-    if invalid := next((name for name in tests if name.startswith("-") or "\0" in name), None):
-        msg = f"{invalid!r} is not a test. Set tests to files, folders or ids such as test_a.py::test_b, not options."
-        raise ToolError(msg)
-    python = python_of(context.env)
-    with tempfile.TemporaryDirectory(prefix="tests-") as name:
-        folder = Path(name)
-        shutil.copyfile(Path(__file__).with_name("_reporter.py"), folder / f"{_PLUGIN}.py")
-        path = [str(folder), *filter(None, [context.env.get("PYTHONPATH")])]
-        env = {**context.env, "PYTHONPATH": ":".join(path), REPORT_ENV: str(folder / "report.jsonl")}
-        env["PYTHONDONTWRITEBYTECODE"] = "1"  # Python would use a stale .pyc of a file edited within the same second
-        argv = [python, "-m", "pytest", "-q", "-p", _PLUGIN, "--tb=short", "--showlocals", "--no-header", *tests]
-        ran = await context.run(argv, timeout_s=timeout_s, env=env, write=[folder])
-        report_file = folder / "report.jsonl"
-        text = report_file.read_text(encoding="utf-8") if report_file.exists() else ""
-    report = from_plugin(text, context.workspace.resolve())
-    if ran.exit_code != 0 and not report.cases:
-        raise ToolError(_failure_message(ran.exit_code, ran.output, timeout_s, report.running))
-    result = context.resources.get(_LastRun).compare(report)
-    return f"{result}\n\n{_abort_message(ran.exit_code, timeout_s, report.running)}".rstrip()
+    runs = context.resources.get(_TestRuns)
+    asked = Asked(tool="run_tests", page=page, failure=failure)
+    if failure or page > 1:
+        if runs.report is None:
+            msg = "No tests have run yet. Call run_tests without failure and page first."
+            raise ToolError(msg)
+        return page_of_report(runs.report, runs.head, asked)
+    selection = select(context.workspace, tests, ignore)
+    ran = await _run_pytest(context, pytest_arguments(context.workspace, selection), timeout_s)
+    note = ""
+    if ran.command.exit_code == _USAGE_CODE and (unknown := _unknown_options(ran.command.output)):
+        # Most often a plugin that the project's settings use is not installed.
+        note = f"pytest does not know {unknown}, which the project's settings use: it ran without its addopts."
+        ran = await _run_pytest(context, ["-o", "addopts=", *pytest_arguments(context.workspace, selection)], timeout_s)
+    report, code = ran.report, ran.command.exit_code
+    if code != 0 and not report.cases:
+        raise ToolError(await _failure_message(context, ran, selection, timeout_s))
+    lines = summary_lines(report, elapsed_s=ran.command.elapsed_s)
+    aborted = "" if report.uncollected and code is not None else _abort_message(code, timeout_s, report.running)
+    lines += [line for line in (aborted, _not_run(report, is_aborted=bool(aborted)), note) if line]
+    runs.report, runs.head = report, [*lines, *runs.history().compare(report, selection)]
+    return page_of_report(report, runs.head, asked)
 
 
 @tool(read_only=True)
-def read_test_report(context: ToolContext[Any], path: str) -> str:
+def read_test_report(context: Context, path: str, failure: Failure = "", page: Page = 1) -> str:
     """Read a JUnit XML report of another test runner; returns what failed, and changes since the last run."""
     relative = _paths.inside(context.workspace, path)
     with _paths.open_file(context.workspace, relative) as file:
@@ -82,7 +116,32 @@ def read_test_report(context: ToolContext[Any], path: str) -> str:
     except ValueError as error:
         msg = f'"{relative}" is not a JUnit XML report: {error}. Make the test runner write one, then set path to it.'
         raise ToolError(msg) from error
-    return context.resources.get(_LastRun).compare(report)
+    asked = Asked(tool=f'read_test_report with path="{relative}",', page=page, failure=failure)
+    head = summary_lines(report, elapsed_s=0.0)
+    if not failure and page == 1:
+        head += context.resources.get(_TestRuns).history(relative).compare(report, Selection())
+    return page_of_report(report, head, asked)
+
+
+async def _run_pytest(context: Context, arguments: list[str], timeout_s: int) -> _Ran:
+    python = python_of(context.env)
+    with context.private_folder() as folder:
+        shutil.copyfile(Path(__file__).with_name("_reporter.py"), folder / f"{_PLUGIN}.py")
+        path = [str(folder), *filter(None, [context.env.get("PYTHONPATH")])]
+        env = {**context.env, "PYTHONPATH": ":".join(path), REPORT_ENV: str(folder / "report.jsonl")}
+        env["PYTHONDONTWRITEBYTECODE"] = "1"  # Python would use a stale .pyc of a file edited within the same second
+        # After the project's own options, so that these win.
+        options = ["-q", "-p", _PLUGIN, "--tb=short", "--showlocals", "--no-header", "--color=no"]
+        argv = [python, "-m", "pytest", *options, *arguments]
+        command = await context.run(argv, timeout_s=timeout_s, env=env, write=[folder])
+        report_file = folder / "report.jsonl"
+        text = report_file.read_text(encoding="utf-8", errors="replace") if report_file.exists() else ""
+    return _Ran(command=command, report=from_plugin(text, context.workspace.resolve()))
+
+
+def _unknown_options(output: str) -> str:
+    found = re.search(r"^.*error: unrecognized arguments: (.+)$", output, re.MULTILINE)
+    return found[1].strip() if found else ""
 
 
 def _abort_message(code: int | None, timeout_s: int, running: str) -> str:
@@ -96,11 +155,56 @@ def _abort_message(code: int | None, timeout_s: int, running: str) -> str:
     return ""
 
 
-def _failure_message(code: int | None, output: str, timeout_s: int, running: str) -> str:
+def _not_run(report: Report, *, is_aborted: bool) -> str:
+    if not report.not_run or report.uncollected:
+        return ""
+    count = "1 test" if report.not_run == 1 else f"{report.not_run} tests"
+    if is_aborted:
+        return f"{count} did not run."
+    if re.search(r"(?:^|\s)(?:-x|--exitfirst|--maxfail)\b", report.settings):
+        why = f"at a failure, as the project's settings ask ({report.settings})"
+        return f"{count} did not run: pytest stopped {why}. To run them, set tests to them."
+    return f"{count} did not run: pytest stopped early."
+
+
+async def _failure_message(context: Context, ran: _Ran, selection: Selection, timeout_s: int) -> str:
+    code, output = ran.command.exit_code, ran.command.output
     if "No module named pytest" in output:
         return "pytest is not installed for the `python` of this run. Install it, or run the tests with run_shell."
     if code == _NO_TESTS_CODE:
+        return _no_tests_message(ran.report, selection)
+    if code == _USAGE_CODE:
+        check_files(context.workspace, selection)
+        if missing := await _missing_test(context, selection):
+            return missing
+    reason = _abort_message(code, timeout_s, ran.report.running) or "pytest ran no tests."
+    lines = [line[:_MAX_LINE_CHARS] for line in readable(output).strip().splitlines()]
+    if len(lines) > 2 * _MAX_OUTPUT_LINES:
+        left_out = f"... {len(lines) - 2 * _MAX_OUTPUT_LINES} lines left out ..."
+        lines = [*lines[:_MAX_OUTPUT_LINES], left_out, *lines[-_MAX_OUTPUT_LINES:]]
+    return "\n".join([f"{reason} Output:", *lines]) if lines else reason
+
+
+def _no_tests_message(report: Report, selection: Selection) -> str:
+    count = len(report.deselected)
+    if not count:
         return "pytest found no tests. Find the test files with list_files, then set tests to them."
-    reason = _abort_message(code, timeout_s, running) or "pytest ran no tests."
-    tail = output.strip()[-_MAX_OUTPUT_CHARS:]
-    return f"{reason} Output:\n{tail}" if tail else reason
+    names = " ".join(filter(None, selection.targets))
+    return (
+        f"pytest found {'1 test' if count == 1 else f'{count} tests'}, which the project's settings deselect "
+        f'({report.settings}). To run what they deselect: run_shell with `python -m pytest -o addopts="" {names}`.'
+    )
+
+
+async def _missing_test(context: Context, selection: Selection) -> str:
+    wanted = [name for name in selection.targets if "::" in name]
+    files = dict.fromkeys(name.partition("::")[0] for name in wanted)
+    if not files:
+        return ""
+    ran = await _run_pytest(context, ["-o", "addopts=", "--collect-only", *files], _COLLECT_TIMEOUT_S)
+    known = ran.report.collected or frozenset()
+    for name in wanted:
+        if not any(one == name or one.startswith((f"{name}::", f"{name}[")) for one in known):
+            file = name.partition("::")[0]
+            return describe_missing_test(name, sorted(one for one in known if one.startswith(f"{file}::")))
+    return ""

@@ -82,9 +82,15 @@ async def test_failures_are_reported_with_location_and_values(project: Path, cal
         "\n"
         "FAILED test_code.py::test_odd\n"
         "  assert [2, 3] == [2, 2]\n"
-        "    \n"
         "    At index 1 diff: 3 != 2\n"
-        "    Use -v to get more diff\n"
+        "    Full diff: (-: missing in left side, +: extra in left side)\n"
+        "      [\n"
+        "          2,\n"
+        "    -     2,\n"
+        "    ?     ^\n"
+        "    +     3,\n"
+        "    ?     ^\n"
+        "      ]\n"
         "  at test_code.py:11: assert halves([4, 5]) == [2, 2]\n"
         "  output:\n"
         "    looking at 5\n"
@@ -101,45 +107,315 @@ async def test_failures_are_reported_with_location_and_values(project: Path, cal
     )
 
 
-async def test_changes_since_the_last_run_are_reported(project: Path, called: Called):
+async def test_changes_since_the_tests_last_ran_are_reported(project: Path, called: Called):
     run_context = context(project)
     first = await called(run_tests, run_context, tests=["test_code.py::test_even", "test_code.py::test_odd"])
     assert first.startswith("1 failed, 1 passed.\n\nFAILED")
     (project / "code_of.py").write_text(CODE.replace("number // 2 + rest", "number // 2"))
     assert await called(run_tests, run_context, tests=["test_code.py::test_odd"]) == (
-        "1 passed.\nSince the last run: now pass: test_code.py::test_odd."
+        "1 passed.\nChanges since these tests last ran:\n  now pass: test_code.py::test_odd"
     )
     (project / "code_of.py").write_text(CODE.replace("number // 2 + rest", "rest"))
-    assert "\nSince the last run: newly fail: test_code.py::test_even, test_code.py::test_odd.\n" in await called(
-        run_tests, run_context, tests=["test_code.py::test_even", "test_code.py::test_odd"]
+    both = ["test_code.py::test_even", "test_code.py::test_odd"]
+    assert "\n  newly fail: test_code.py::test_even, test_code.py::test_odd\n" in await called(
+        run_tests, run_context, tests=both
     )
-    assert "still fail: test_code.py::test_odd." in await called(
-        run_tests, run_context, tests=["test_code.py::test_odd"]
+    assert "\n  still fail: test_code.py::test_odd\n" in await called(run_tests, run_context, tests=both[1:])
+
+
+async def test_a_new_failing_test_is_a_change(project: Path, called: Called):
+    run_context = context(project)
+    (project / "test_code.py").write_text("def test_one():\n    pass\n")
+    assert await called(run_tests, run_context) == "1 passed."
+    (project / "test_code.py").write_text("def test_one():\n    pass\n\n\ndef test_two():\n    assert 0\n")
+    assert await called(run_tests, run_context) == (
+        "1 failed, 1 passed.\n"
+        "Changes since these tests last ran:\n"
+        "  new and failing: test_code.py::test_two\n"
+        "\n"
+        "FAILED test_code.py::test_two\n"
+        "  assert 0\n"
+        "  at test_code.py:6: assert 0"
+    )
+    (project / "test_code.py").write_text("def test_two():\n    pass\n")
+    assert await called(run_tests, run_context) == (
+        "1 passed.\nChanges since these tests last ran:\n"
+        "  now pass: test_code.py::test_two\n  gone: test_code.py::test_one"
     )
 
 
-async def test_a_file_that_cannot_be_imported_is_reported_as_an_error_with_the_reason(project: Path, called: Called):
-    (project / "test_code.py").write_text("from code_of import nothing\n")
+async def test_a_renewed_context_is_not_told_changes_since_a_run_it_does_not_know(project: Path, called: Called):
+    run_context = context(project)
+    (project / "test_code.py").write_text("def test_one():\n    assert 0\n")
+    first = await called(run_tests, run_context)
+    run_context.resources.renew_context()
+    assert await called(run_tests, run_context, failure="test_one") == (
+        "!No tests have run yet. Call run_tests without failure and page first."
+    )
+    assert await called(run_tests, run_context) == first
+
+
+async def test_a_collection_error_shows_the_exception_and_its_place_not_the_locals_of_the_module(
+    project: Path, called: Called
+):
+    (project / "test_broken.py").write_text("import os\n\nSETTINGS = open('settings.ini')\n")
+    assert await called(run_tests, context(project)) == (
+        "1 file could not be collected, so no test ran.\n"
+        'To run the other tests, call run_tests with ignore=["test_broken.py"].\n'
+        "\n"
+        "ERROR test_broken.py\n"
+        "  FileNotFoundError: [Errno 2] No such file or directory: 'settings.ini'\n"
+        "  at test_broken.py:3: SETTINGS = open('settings.ini')"
+    )
+    assert (await called(run_tests, context(project), ignore=["test_broken.py"])).startswith("2 failed, 1 error, ")
+    assert await called(run_tests, context(project), ignore=["broken.py"]) == (
+        '!There is no "broken.py" in the workspace. Did you mean "test_broken.py"?'
+    )
+    assert await called(run_tests, context(project), ignore=["test_code.py::test_odd"]) == (
+        '!ignore takes files and folders, not tests such as "test_code.py::test_odd".'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "from code_of import nothing\n",
+            "  ImportError: cannot import name 'nothing' from 'code_of' ({}/code_of.py)\n"
+            "  at test_code.py:1: from code_of import nothing",
+        ),
+        ("def test_a(:\n    pass\n", "  SyntaxError: invalid syntax\n  at test_code.py:1: def test_a(:"),
+        (
+            "import helper\n",
+            "  KeyError: 'x'\n  at test_code.py:1: import helper\n  at helper.py:1: VALUE = {}['x']",
+        ),
+    ],
+)
+async def test_every_kind_of_collection_error_names_its_line(project: Path, text: str, shown: str, called: Called):
+    (project / "test_code.py").write_text(text)
+    (project / "helper.py").write_text("VALUE = {}['x']\n")
+    assert await called(run_tests, context(project)) == (
+        "1 file could not be collected, so no test ran.\n\nERROR test_code.py\n" + shown.replace("({}", f"({project}")
+    )
+
+
+async def test_the_same_setup_error_is_shown_once(project: Path, called: Called):
+    (project / "test_code.py").write_text(
+        "import pytest\n\n\n@pytest.fixture\ndef base():\n    raise RuntimeError('no database')\n\n\n"
+        "@pytest.mark.parametrize('number', range(14))\ndef test_each(base, number):\n    pass\n\n\n"
+        "def test_more(base):\n    pass\n"
+    )
+    assert await called(run_tests, context(project)) == (
+        "15 errors.\n"
+        "\n"
+        "ERROR in 15 tests, for the same reason: "
+        + ", ".join(f"test_code.py::test_each[{number}]" for number in range(10))
+        + " and 5 more\n"
+        "  RuntimeError: no database\n"
+        "  at test_code.py:6: raise RuntimeError('no database')\n"
+        '  [shortened; all of it: run_tests with failure="test_code.py::test_each[0]", which runs no test]'
+    )
+    in_full = await called(run_tests, run_context := context(project)) and await called(
+        run_tests, run_context, failure="test_more"
+    )
+    assert in_full.startswith("ERROR test_code.py::test_more\n  RuntimeError: no database\n")
+    assert in_full.count("\n  test_code.py::test_each[") == 14
+
+
+async def test_parametrized_cases_that_fail_at_one_place_take_a_line_each(project: Path, called: Called):
+    (project / "test_code.py").write_text(
+        "import pytest\n\n\n@pytest.mark.parametrize('number', [1, 2, 3])\ndef test_each(number):\n"
+        "    assert number == 0\n"
+    )
+    assert await called(run_tests, context(project)) == (
+        "3 failed.\n"
+        "\n"
+        "FAILED test_code.py::test_each[1]\n"
+        "  assert 1 == 0\n"
+        "  at test_code.py:6: assert number == 0\n"
+        "  with number = 1\n"
+        "  also at this place:\n"
+        "    test_code.py::test_each[2]: assert 2 == 0\n"
+        "    test_code.py::test_each[3]: assert 3 == 0"
+    )
+
+
+async def test_every_failed_subtest_is_reported(project: Path, called: Called):
+    (project / "test_code.py").write_text(
+        "import unittest\n\n\nclass Some(unittest.TestCase):\n    def test_all(self):\n"
+        "        for number in range(3):\n            with self.subTest(number=number):\n"
+        "                self.assertEqual(number, 1)\n"
+    )
+    run_context = context(project)
+    assert await called(run_tests, run_context) == (
+        "1 failed, 2 subtests failed.\n"
+        "\n"
+        "FAILED test_code.py::Some::test_all (number=0)\n"
+        "  AssertionError: 0 != 1\n"
+        "  at test_code.py:8: self.assertEqual(number, 1)\n"
+        "  with number = 0, self = <test_code.Some testMethod=test_all>\n"
+        "  also at this place:\n"
+        "    test_code.py::Some::test_all (number=2): AssertionError: 2 != 1"
+    )
+    again = await called(run_tests, run_context, tests=["test_code.py::Some::test_all (number=2)"])
+    assert "\n  still fail: test_code.py::Some::test_all\n" in again
+
+
+async def test_what_is_cut_can_be_seen_without_another_run(project: Path, called: Called):
+    (project / "test_code.py").write_text(
+        "def test_long():\n    for line in range(30):\n        print('line', line)\n    first = 'x' * 200\n"
+        "    assert [0] * 60 == [1] * 60\n"
+    )
+    run_context = context(project)
+    short = await called(run_tests, run_context)
+    assert re.search(r"\n  \.\.\. \d{3} lines left out \.\.\.\n", short)
+    assert "\n  output (the last 10 of 30 lines):\n    line 20\n" in short
+    assert short.endswith(
+        '  [shortened; all of it: run_tests with failure="test_code.py::test_long", which runs no test]'
+    )
+    (project / "test_code.py").unlink()
+    whole = await called(run_tests, run_context, failure="test_code.py::test_long")
+    assert "left out" not in whole
+    assert f"\n      first = '{'x' * 200}'\n      line = 29\n  output:\n    line 0\n    line 1\n" in whole
+    assert await called(run_tests, run_context, failure="test_short") == (
+        '!No failure of the last run is named "test_short". Set failure to one of these: test_code.py::test_long.'
+    )
+
+
+async def test_failures_beyond_the_first_page_are_named_and_can_be_read(project: Path, called: Called):
+    (project / "test_code.py").write_text(
+        "".join(f"def test_{number}():\n    assert {number} == 'x'\n\n\n" for number in range(10))
+    )
+    run_context = context(project)
+    first = await called(run_tests, run_context)
+    assert first.endswith(
+        "\n\nOn the other pages: test_code.py::test_8, test_code.py::test_9.\n\n"
+        "[page 1 of 2 (10 failures); next: run_tests with page=2, which runs no test]"
+    )
+    assert await called(run_tests, run_context, page=2) == (
+        "FAILED test_code.py::test_8\n  AssertionError: assert 8 == 'x'\n  at test_code.py:34: assert 8 == 'x'\n\n"
+        "FAILED test_code.py::test_9\n  AssertionError: assert 9 == 'x'\n  at test_code.py:38: assert 9 == 'x'\n\n"
+        "[page 2 of 2 (10 failures)]"
+    )
+    assert await called(run_tests, run_context, page=3) == "!There is no page 3. Set page to a number from 1 to 2."
+
+
+async def test_colors_and_progress_and_addresses_do_not_reach_the_model(project: Path, called: Called):
+    (project / "pytest.ini").write_text("[pytest]\naddopts = --color=yes -q -q --tb=no --no-showlocals\n")
+    (project / "test_code.py").write_text(
+        "def test_red():\n    it = object()\n    print('10%\\r100%')\n    print('\\033[31mred\\033[0m')\n"
+        "    assert {1: 'a'} == {1: 'b'}\n"
+    )
     answer = await called(run_tests, context(project))
-    assert answer.startswith("1 error.\n\nERROR test_code.py\n")
-    assert "cannot import name 'nothing' from 'code_of'" in answer
+    assert "\x1b" not in answer
+    assert "\n  with it = <object object at 0x...>\n  output:\n    100%\n    red" in answer
+    assert answer == await called(run_tests, context(project))
+
+
+async def test_large_values_are_compared_in_bounded_time_and_hints_at_options_are_left_out(
+    project: Path, called: Called
+):
+    (project / "test_code.py").write_text("def test_large():\n    assert list(range(9_000)) == list(range(1, 9_001))\n")
+    assert await called(run_tests, context(project), timeout_s=20) == (
+        "1 failed.\n\n"
+        "FAILED test_code.py::test_large\n"
+        "  assert [0, 1, 2, 3, 4, 5, ...] == [1, 2, 3, 4, 5, 6, ...]\n"
+        "    At index 0 diff: 0 != 1\n"
+        "  at test_code.py:2: assert list(range(9_000)) == list(range(1, 9_001))"
+    )
+
+
+async def test_the_cause_of_an_exception_is_named(project: Path, called: Called):
+    (project / "test_code.py").write_text(
+        "def test_settings():\n    try:\n        {}['port']\n    except KeyError as error:\n"
+        "        raise ValueError('bad settings') from error\n"
+    )
+    assert "\n  ValueError: bad settings\n  after KeyError: 'port' (line 3 of test_code.py)\n" in await called(
+        run_tests, context(project)
+    )
+
+
+async def test_tests_that_the_settings_leave_out_are_named(project: Path, called: Called):
+    (project / "pytest.ini").write_text("[pytest]\naddopts = -m 'not slow'\nmarkers = slow\n")
+    (project / "test_code.py").write_text(
+        "import pytest\n\n\n@pytest.mark.slow\ndef test_slow():\n    pass\n\n\ndef test_quick():\n    pass\n"
+    )
+    assert await called(run_tests, context(project)) == (
+        "1 passed, 1 deselected.\n"
+        "Deselected by the project's settings (pytest.ini: addopts = -m 'not slow'): test_code.py::test_slow."
+    )
+    assert await called(run_tests, context(project), tests=["test_code.py::test_slow"]) == (
+        "!pytest found 1 test, which the project's settings deselect (pytest.ini: addopts = -m 'not slow'). "
+        'To run what they deselect: run_shell with `python -m pytest -o addopts="" test_code.py::test_slow`.'
+    )
+
+
+async def test_a_run_that_the_settings_stop_at_a_failure_says_so(project: Path, called: Called):
+    (project / "pytest.ini").write_text("[pytest]\naddopts = -x\n")
+    (project / "test_code.py").write_text(
+        "def test_a():\n    assert 0\n\n\ndef test_b():\n    assert 0\n\n\ndef test_c():\n    pass\n"
+    )
+    run_context = context(project)
+    assert (await called(run_tests, run_context)).startswith(
+        "1 failed.\n2 tests did not run: pytest stopped at a failure, as the project's settings ask "
+        "(pytest.ini: addopts = -x). To run them, set tests to them.\n\nFAILED"
+    )
+    second = await called(run_tests, run_context, tests=["test_code.py::test_b"])
+    assert "Changes" not in second, "it was collected before, but has no earlier outcome"
+
+
+async def test_settings_that_need_a_missing_plugin_do_not_prevent_the_run(project: Path, called: Called):
+    (project / "pytest.ini").write_text("[pytest]\naddopts = --missing-option=2\n")
+    assert await called(run_tests, context(project), tests=["test_code.py::test_even"]) == (
+        "1 passed.\n"
+        "pytest does not know --missing-option=2, which the project's settings use: it ran without its addopts."
+    )
+
+
+async def test_ids_are_relative_to_the_workspace_also_with_settings_in_a_folder(project: Path, called: Called):
+    (project / "sub").mkdir()
+    (project / "sub" / "pytest.ini").write_text("[pytest]\n")
+    (project / "sub" / "test_deep.py").write_text("def test_deep():\n    assert 0\n")
+    run_context = context(project)
+    first = await called(run_tests, run_context, tests=["sub/test_deep.py"])
+    assert "FAILED sub/test_deep.py::test_deep\n" in first
+    assert "still fail: sub/test_deep.py::test_deep" in await called(
+        run_tests, run_context, tests=["./sub/test_deep.py::test_deep"]
+    )
+
+
+async def test_our_own_pytest_plugin_stays_out_of_the_projects_tests(project: Path, called: Called):
+    (project / "test_code.py").write_text("def test_ours(scripted_model):\n    pass\n")
+    env = {"PATH": ENV["PATH"]}  # with the plugins that are installed
+    assert "fixture 'scripted_model' not found" in await called(run_tests, context(project, env))
+    (project / "pyproject.toml").write_text("[project]\nname = 'x'\ndependencies = ['tramontane']\n")
+    assert await called(run_tests, context(project, env)) == "1 passed."
+
+
+async def test_a_long_run_says_how_long_it_took(project: Path, called: Called, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tools._test_text.SLOW_S", 0.0)
+    (project / "test_code.py").write_text("import time\n\n\ndef test_slow():\n    time.sleep(1.1)\n")
+    assert re.fullmatch(
+        r"1 passed\.\nTook \d s\. Slowest: test_code\.py::test_slow 1 s\.", await called(run_tests, context(project))
+    )
 
 
 async def test_a_run_that_crashes_or_hangs_names_the_test(project: Path, called: Called):
     (project / "test_code.py").write_text(
         "import os, signal\n\ndef test_fine():\n    pass\n\n"
-        "def test_dies():\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "def test_dies():\n    os.kill(os.getpid(), signal.SIGSEGV)\n\ndef test_late():\n    pass\n"
     )
-    assert await called(run_tests, context(project), tests=["test_code.py::test_fine", "test_code.py::test_dies"]) == (
-        "1 passed.\n\n"
-        "pytest exited early (exit code 139 (killed by SIGSEGV)) while test_code.py::test_dies was running."
+    assert await called(run_tests, context(project)) == (
+        "1 passed.\n"
+        "pytest exited early (exit code 139 (killed by SIGSEGV)) while test_code.py::test_dies was running.\n"
+        "1 test did not run."
     )
     (project / "test_code.py").write_text(
         "import os, pytest\n\n@pytest.fixture\ndef leaves():\n    yield\n    os._exit(0)\n\n"
         "def test_leaves(leaves):\n    pass\n"
     )
     assert await called(run_tests, context(project)) == (
-        "1 passed.\n\npytest exited early (exit code 0) while test_code.py::test_leaves was running."
+        "1 passed.\npytest exited early (exit code 0) while test_code.py::test_leaves was running."
     )
     (project / "test_code.py").write_text("import time\n\ndef test_hangs():\n    time.sleep(60)\n")
     assert await called(run_tests, context(project), tests=["test_code.py::test_hangs"], timeout_s=2) == (
@@ -156,11 +432,42 @@ async def test_arguments_that_are_not_tests_are_refused_with_what_to_pass(projec
     assert await called(run_tests, context(project)) == (
         "!pytest found no tests. Find the test files with list_files, then set tests to them."
     )
-    missing = await called(run_tests, context(project), tests=["test_gone.py"])
-    assert re.match(r"!pytest exited early \(exit code 4\)\. Output:\n.*test_gone\.py", missing, re.DOTALL)
     assert await called(run_tests, context(project, {"PATH": str(project)})) == (
         "!There is no `python` on the PATH of this run. Say so in your answer."
     )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer"),
+    [
+        ("test_cod.py", 'There is no "test_cod.py" in the workspace. Did you mean "test_code.py"?'),
+        ("test_deep.py::test_a", 'There is no "test_deep.py" in the workspace. Did you mean "sub/test_deep.py"?'),
+        ("test_code.py::test_ode", 'There is no test "test_code.py::test_ode". Did you mean "test_code.py::test_odd"?'),
+        (
+            "sub/test_deep.py::test_a",
+            'There is no test "sub/test_deep.py::test_a". Did you mean "sub/test_deep.py::Deep::test_a"?',
+        ),
+        (
+            "sub/test_deep.py::unlike",
+            'There is no test "sub/test_deep.py::unlike". sub/test_deep.py has Deep::test_a.',
+        ),
+    ],
+)
+async def test_a_misspelt_test_is_answered_with_the_nearest(project: Path, wanted: str, answer: str, called: Called):
+    (project / "sub").mkdir()
+    (project / "sub" / "test_deep.py").write_text(
+        "import unittest\n\n\nclass Deep(unittest.TestCase):\n    def test_a(self):\n        pass\n"
+    )
+    assert await called(run_tests, context(project), tests=[wanted]) == f"!{answer}"
+
+
+async def test_a_run_that_cannot_start_shows_both_ends_of_its_output(project: Path, called: Called):
+    (project / "conftest.py").write_text("for _ in range(50):\n    print('noise')\nraise SystemError('no')\n")
+    answer = await called(run_tests, context(project))
+    assert re.match(r"!pytest exited early \(exit code 4\)\. Output:\n", answer)
+    assert "\nconftest.py:3: in <module>\n" in answer
+    assert "SystemError: no\n" in answer
+    assert answer.endswith("lines left out ...\n" + "\n".join(["noise"] * 20))
 
 
 async def test_the_report_of_another_test_runner_is_read(tmp_path: Path, called: Called):

@@ -1,0 +1,115 @@
+"""Turn the tests that a model asks for into pytest arguments, and find what a misspelt one may mean; runs nothing."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import posixpath
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from agent import ToolError
+
+from . import _paths
+from ._test_memory import Selection
+
+_MAX_NAMED = 20
+_SETTINGS_FILES = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", "requirements-dev.txt", "tox.ini")
+_MAX_SETTINGS_BYTES = 200_000
+
+
+def select(workspace: Path, tests: Sequence[str], ignore: Sequence[str]) -> Selection:
+    """Check and normalize what a model asks for.
+
+    Raises:
+        ToolError: something cannot be a test, or something to leave out does not exist.
+    """
+    if invalid := next((name for name in (*tests, *ignore) if name.startswith("-") or "\0" in name), None):
+        msg = f"{invalid!r} is not a test. Set tests to files, folders or ids such as test_a.py::test_b, not options."
+        raise ToolError(msg)
+    targets = tuple(dict.fromkeys(_normal(workspace, name) for name in tests)) or ("",)
+    ignored = tuple(dict.fromkeys(_normal(workspace, name) for name in ignore))
+    for name in ignored:
+        if "::" in name:
+            msg = f'ignore takes files and folders, not tests such as "{name}".'
+            raise ToolError(msg)
+        _check_exists(workspace, name)
+    return Selection(targets=targets, ignored=ignored)
+
+
+def pytest_arguments(workspace: Path, selection: Selection) -> list[str]:
+    """Return the arguments for these tests; our own pytest plugin stays out of projects that do not use it."""
+    own = [] if _uses_own_plugin(workspace) else ["-p", "no:tramontane"]
+    return [*own, *(f"--ignore={name}" for name in selection.ignored), *filter(None, selection.targets)]
+
+
+def check_files(workspace: Path, selection: Selection) -> None:
+    """Check that the files and folders of the targets exist.
+
+    Raises:
+        ToolError: one does not exist; the text names the path that may be meant.
+    """
+    for name in selection.targets:
+        _check_exists(workspace, name.partition("::")[0])
+
+
+def describe_missing_test(name: str, known: Iterable[str]) -> str:
+    """Say that a file has no such test, and name the tests of it that may be meant.
+
+    Args:
+        name: the id that was asked for.
+        known: the ids of the tests in its file.
+    """
+    file = name.partition("::")[0]
+    ids = list(known)
+    last = _last(name)
+    # Most often the class is missing or the parameters are others.
+    close = [one for one in ids if _last(one) == last or _last(one).partition("[")[0] == last.partition("[")[0]]
+    by_name = {_last(one).removeprefix("test_"): one for one in reversed(ids)}
+    close = close or [by_name[match] for match in difflib.get_close_matches(last.removeprefix("test_"), by_name)]
+    start = f'There is no test "{name}".'
+    if close:
+        return f"{start} Did you mean {_either(close[:3])}?"
+    if not ids:
+        return f"{start} {file} has no tests."
+    more = f" and {len(ids) - _MAX_NAMED} more" if len(ids) > _MAX_NAMED else ""
+    return f"{start} {file} has {', '.join(one.partition('::')[2] for one in ids[:_MAX_NAMED])}{more}."
+
+
+def _normal(workspace: Path, name: str) -> str:
+    file, colons, rest = name.partition("::")
+    if colons and rest.endswith(")") and "[" not in rest:
+        rest = rest.partition(" (")[0]  # a subtest, as a report names it
+    path = posixpath.normpath(file)
+    if path.startswith("/"):
+        with suppress(ValueError):
+            path = str(Path(path).relative_to(workspace))
+    return f"{'' if path == '.' else path}{colons}{rest}"
+
+
+def _check_exists(workspace: Path, path: str) -> None:
+    # Outside the workspace, the sandbox decides what is visible.
+    if path and not path.startswith("/"):
+        relative = _paths.inside(workspace, path)
+        if not _paths.exists(workspace, relative):
+            _paths.refuse(workspace, relative, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+
+
+def _uses_own_plugin(workspace: Path) -> bool:
+    for name in _SETTINGS_FILES:
+        with suppress(ToolError), _paths.open_file(workspace, _paths.inside(workspace, name)) as file:
+            if b"tramontane" in file.read(_MAX_SETTINGS_BYTES):
+                return True
+    return False
+
+
+def _last(name: str) -> str:
+    # The parameters may hold colons themselves.
+    start, bracket, parameters = name.partition("[")
+    return start.rpartition("::")[2] + bracket + parameters
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(f'"{_paths.printable(name)}"' for name in names)
