@@ -196,6 +196,8 @@ class FilesChanged:
 
     files: Mapping[str, str]
     """Path to its signature afterwards, see `agent/workspace/own_changes.py`; empty if it was removed."""
+    unsure: tuple[str, ...] = ()
+    """Paths that changed meanwhile, but which something else may have changed; they are never restored."""
     kind: Literal["files_changed"] = "files_changed"
 
 
@@ -265,7 +267,7 @@ class ContextRenewed:
     patch: str = ""
     """File in the workspace that holds the changes which were restored away. Empty if there were none."""
     conflicts: tuple[str, ...] = ()
-    """Paths that were not restored, because something else changed them meanwhile."""
+    """Paths that were not restored, because something else may have changed them."""
     kind: Literal["context_renewed"] = "context_renewed"
 
 

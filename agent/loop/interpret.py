@@ -137,7 +137,8 @@ def _accept(
     faults: list[Fault] = []
     rejected: list[Event] = []
     seen: set[tuple[str, str]] = set()
-    for item in checked:
+    sent: set[tuple[str, str, str]] = set()
+    for raw, item in zip(batch.calls, checked, strict=True):
         if isinstance(item, InvalidCall):
             fault = Fault(trigger=item.trigger, signature=_signature(item.raw))
             repeated = fault.signature == state.last_invalid
@@ -145,10 +146,15 @@ def _accept(
             answered.append(_result(item, text, "invalid"))
             faults.append(fault)
             rejected.append(_rejected_call(replied, item))
-        elif (key := (item.call.name, canonical(item.call.arguments))) in seen:
+            continue
+        key = (item.call.name, canonical(item.call.arguments))
+        # An equal call of a tool that may write has an effect of its own, unless the server sent one call twice.
+        if key in seen or (raw.id and (raw.id, *key) in sent):
             answered.append(_result(item, prompts.DUPLICATE_CALL, "duplicate"))
-        else:
-            seen.add(key)
+            continue
+        sent.add((raw.id, *key))
+        # What may write may change what an equal call returns.
+        seen = {*seen, key} if item.tool.read_only else set()
     turn = AssistantMessage(
         content=batch.content,
         # A call rescued from the reasoning was moved out of it; the reasoning would repeat it.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import ConfigError
-from ..journal.events import ContextRenewed
+from ..journal.events import ContextRenewed, Noticed
 from ..messages import UserMessage
-from ..workspace.attempts import patch_text, save_attempt
-from ..workspace.own_changes import restore_own
-from ..workspace.workspace import Restored, Snapshot, Workspace
+from ..workspace.attempts import save_attempt
+from ..workspace.diff import Change
+from ..workspace.own_changes import changed_by_others, restore_own
+from ..workspace.workspace import Restored, Workspace
 from .dependencies import RunDependencies
 from .state import RunState
 from .summary import Renewal, summary, trained_summary
@@ -20,15 +21,20 @@ _MAX_SUMMARY_CHARS = 24_000
 _MIN_SUMMARY_CHARS = 3_000
 _SUMMARY_SHARE = 0.15
 """Share of the window that the summary may take, at 3 characters per token."""
+_NOT_SAVED = "The changes that failed the verification could not be saved ({reason}), so they were not put back."
+_NOTHING_RESTORED = Restored(changed=(), kept=())
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    """What happened to the files, for the summary."""
+    """What the run changed, and what was put back."""
 
-    diff: str = ""
+    changes: tuple[Change, ...] | None = None
+    """None if they are not known."""
     patch: str = ""
-    restored: Restored | None = None
+    restored: Restored = _NOTHING_RESTORED
+    unsaved: str = ""
+    """Why the changes could not be saved, so that nothing was put back."""
 
 
 async def renew(
@@ -45,57 +51,80 @@ async def renew(
         may_restore: whether files that a verification failed for are restored.
 
     Raises:
-        ConfigError: the workspace is gone.
-        OSError: the workspace cannot be read, saved or restored.
+        ConfigError: the workspace is gone, and was to be restored.
+        OSError: the workspace cannot be restored.
     """
-    failed = state.work.files_verification is not None and not state.work.files_verification.ok
-    restore = may_restore and failed and deps.snapshot is not None
-    files = _Files()
-    if deps.snapshot is not None:
-        files = await asyncio.to_thread(_handle_files, state, deps, deps.snapshot, restore=restore)
+    work, prompt = state.work, state.started.prompt
+    failed = work.files_verification is not None and not work.files_verification.ok
+    files = await asyncio.to_thread(_handle_files, state, deps, restore=may_restore and failed)
+    if files.unsaved:
+        deps.record(Noticed(text=_NOT_SAVED.format(reason=files.unsaved)))
+    restored = files.restored.changed
     if state.profile.trained_texts:
-        text = trained_summary(state.history.messages, reason=reason, restored=restore)
+        is_at_start = bool(restored) or (may_restore and not work.may_have_changed)
+        text = trained_summary(state.history.messages, reason=reason, restored=is_at_start)
     else:
         renewal = Renewal(
             reason=clause,
             is_failure=is_failure,
-            restored=restore,
+            restored=bool(restored),
             patch=files.patch,
-            conflicts=() if files.restored is None else files.restored.conflicts,
-            diff=deps.context.redacted(files.diff),
+            conflicts=files.restored.conflicts,
+            changes=_redacted(files.changes, deps),
         )
         text = summary(
             renewal,
-            records=state.work.records,
-            texts=state.work.texts,
-            verifications=state.work.failed_attempts,
+            records=work.records,
+            texts=work.texts,
+            verifications=work.failed_attempts,
             max_chars=_max_chars(state.started.window_tokens),
         )
-    prompt = state.started.prompt
     return ContextRenewed(
         step=state.step,
         prompt=UserMessage(content=f"{prompt.content}\n\n{text}", images=prompt.images),
-        restored=() if files.restored is None else files.restored.changed,
+        restored=restored,
         patch=files.patch,
-        conflicts=() if files.restored is None else files.restored.conflicts,
+        conflicts=files.restored.conflicts,
     )
 
 
-def _handle_files(state: RunState, deps: RunDependencies, snapshot: Snapshot, *, restore: bool) -> _Files:
+def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool) -> _Files:
+    """Return what the run changed; if wanted, save it and restore the files, but never restore what is not saved."""
+    snapshot, work = deps.snapshot, state.work
+    if snapshot is None:
+        return _Files()
     try:
         workspace = Workspace(deps.context.workspace)
-        changes = workspace.diff(snapshot, max_chars=_MAX_DIFF_CHARS)
-    except (OSError, ConfigError):
+    except ConfigError:  # a tool removed the folder
         if restore:
             raise
-        return _Files()  # a tool removed the folder; the summary goes without the diff
-    diff = patch_text(changes) if changes else ""
-    if not restore:
-        return _Files(diff=diff)
-    patch = save_attempt(workspace, snapshot)
-    if deps.shared_workspace:
-        return _Files(diff=diff, patch=patch, restored=restore_own(workspace, snapshot, state.work.own_changes))
-    return _Files(diff=diff, patch=patch, restored=workspace.restore(snapshot))
+        return _Files()
+    shared = deps.shared_workspace
+    try:
+        changes = workspace.diff(snapshot, max_chars=_MAX_DIFF_CHARS)
+        if shared:
+            changes = tuple(
+                change for change in changes if change.path in work.own_changes or change.path in work.unsure_changes
+            )
+        if not restore:
+            return _Files(changes=changes)
+        others = changed_by_others(workspace, work.own_changes)
+        own = {path: signature for path, signature in work.own_changes.items() if path not in others}
+        patch = save_attempt(workspace, snapshot, only=own if shared else None)
+    except OSError as error:  # a tool made files unreadable, or put a symlink in the place of `.agent`
+        return _Files(unsaved=str(error) if restore else "")
+    if not shared:
+        return _Files(changes=changes, patch=patch, restored=workspace.restore(snapshot))
+    restored = restore_own(workspace, snapshot, own)
+    conflicts = {change.path for change in changes} & (others | work.unsure_changes)
+    restored = replace(restored, conflicts=tuple(sorted({*conflicts, *restored.conflicts})))
+    return _Files(changes=changes, patch=patch, restored=restored)
+
+
+def _redacted(changes: tuple[Change, ...] | None, deps: RunDependencies) -> tuple[Change, ...] | None:
+    if changes is None:
+        return None
+    return tuple(replace(change, diff=deps.context.redacted(change.diff)) for change in changes)
 
 
 def _max_chars(window_tokens: int | None) -> int:

@@ -217,7 +217,7 @@ class Run:
 
     async def _verify(self, settings: Verify, *, attempt: int) -> VerifyEnded:
         self._deps.record(VerifyStarted(attempt=attempt, command=settings.command))
-        async with files_tracked(self._deps):
+        async with files_tracked(self._state, self._deps):
             ended = await verify_work(settings, self._deps, attempt=attempt)
         self._deps.record(ended)
         return ended

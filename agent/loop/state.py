@@ -140,7 +140,7 @@ class RunState:
             case Rejected():
                 self._rejected(event)
             case FilesChanged():
-                self.work.own_changes.update(event.files)
+                self.work.change_files(event)
             case VerifyEnded():
                 self._verified(event)
             case Moved():
@@ -293,4 +293,4 @@ class RunState:
         self.size = PromptSize()
         self.final = None
         self.forced_tool = None
-        self.work.start_conversation(restored=bool(event.restored or event.patch))
+        self.work.start_conversation(event)

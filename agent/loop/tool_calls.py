@@ -40,7 +40,7 @@ async def run_calls(state: RunState, deps: RunDependencies) -> str:
         if all(_is_read_only(call, deps) for call in group):
             await _run_group(group, state, deps)
         else:
-            async with files_tracked(deps):
+            async with files_tracked(state, deps, group):
                 await _run_group(group, state, deps)
     return ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from ..policy.verification import Verify
 from ..sandbox import Sandbox, Shared
 from ..sandbox.process import Output, start_process
 from .dependencies import RunDependencies
+from .reported_tests import reported_tests
 
 HEAD_BYTES = 4_000
 TAIL_BYTES = 12_000
@@ -116,29 +116,10 @@ def feedback(verification: Verification, settings: Verify, *, attempt: int) -> s
     if settings.show == "nothing":
         return f"{failed} Its output is not shown. Check your work against the task once more, then submit it again."
     if settings.show == "summary":
-        return f"{failed}\n{ending}\n{test_summary(verification.output)}"
+        tests = reported_tests(verification.output)
+        note = "The tests belong to the verification: their files may not be in this folder." if tests else ""
+        return "\n".join(part for part in (failed, ending, tests, note or "Its output is not shown.") if part)
     return f"{failed}\nCommand: {verification.command}\n{ending}\nOutput:\n{verification.output or '(none)'}"
-
-
-# pytest's "FAILED path::test - reason" and "ERROR path::test"; unittest's "FAIL: test (case)" and "ERROR: test (case)".
-_FAILED_TEST = re.compile(r"^(?:FAILED|ERROR|FAIL:|ERROR:) +([^\s]+(?: \([\w.]+\))?)", re.MULTILINE)
-# pytest's last line, "== 2 failed, 3 passed in 0.12s ==", and unittest's "FAILED (failures=1)" and "Ran 5 tests in 1s".
-_COUNTS = re.compile(
-    r"^=* ?(\d+ (?:failed|passed|error)[^=\n]*?)(?: in [\d.]+s.*)?=*$|^(FAILED \(.+\))$|^(Ran \d+ tests?)", re.MULTILINE
-)
-_MAX_TEST_NAMES = 40
-
-
-def test_summary(output: str) -> str:
-    """Return the counts and the names of failing tests from a test runner's output, and nothing else of it."""
-    names = list(dict.fromkeys(_FAILED_TEST.findall(output)))
-    counts = ", ".join(part for match in _COUNTS.findall(output) for part in match if part)
-    lines = [f"Result: {counts}."] if counts else []
-    if names:
-        more = f" and {len(names) - _MAX_TEST_NAMES} more" if len(names) > _MAX_TEST_NAMES else ""
-        lines.append(f"Failing tests: {', '.join(names[:_MAX_TEST_NAMES])}{more}.")
-    note = "These are tests of the verification, not files of this folder." if names else "Its output is not shown."
-    return "\n".join([*lines, note])
 
 
 def _signal_name(exit_code: int) -> str:

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..journal.events import CallEnded, CallStarted, TurnTaken, VerifyEnded
-from ..messages import ToolResult
+from ..journal.events import CallEnded, CallStarted, ContextRenewed, FilesChanged, TurnTaken, VerifyEnded
+from ..messages import AssistantMessage, ToolResult
 from ..policy.ladder import Ladder
 from .assessment import failure_of_turn, made_progress
 from .pending import RecordFailure, RecordProgress
 from .summary import CallRecord
+
+_REASONING_CHARS = 1_200
 
 
 class Work:
     """The work of a run; updated from its events."""
 
     def __init__(self, *, trained_texts: bool) -> None:
-        self.records: list[CallRecord] = []
-        """Every call with its result, oldest first; images are left out."""
+        self.records: list[CallRecord | str] = []
+        """Every call with its result, oldest first, without images; between them, notes on verifications and restored
+        files."""
         self.texts: list[str] = []
-        """What the model wrote beside its calls, and its answers, oldest first."""
+        """What the model wrote beside its calls or thought before them, and its answers, oldest first."""
         self.failed_attempts: list[VerifyEnded] = []
         self.own_changes: dict[str, str] = {}
         """Paths that the run itself changed, with their signatures; kept only in a folder that others may use."""
+        self.unsure_changes: set[str] = set()
+        """Paths that changed while the run's calls ran, but which something else may have changed."""
         self.may_have_changed = False
         """True if a call may have changed files since the start, or since they were restored."""
         self.files_verification: VerifyEnded | None = None
@@ -47,7 +52,18 @@ class Work:
 
     def end_call(self, event: CallEnded) -> None:
         """Record the result of a call."""
-        self._fingerprints[event.result.tool_call_id] = event.fingerprint
+        call_id, fingerprint = event.result.tool_call_id, event.fingerprint
+        self._fingerprints[call_id] = fingerprint
+        may_have_effect = call_id in self._writing_calls and event.result.status in {"ok", "timeout", "interrupted"}
+        if may_have_effect and fingerprint not in self._seen:
+            self._unchanged = set()  # after a new effect the same calls may give other results
+
+    def change_files(self, event: FilesChanged) -> None:
+        """Record which files the run changed."""
+        self.unsure_changes.update(event.unsure)
+        self.own_changes.update(event.files)
+        for path in event.unsure:
+            self.own_changes.pop(path, None)
 
     def repeats(self, fingerprints: Sequence[str]) -> bool:
         """Return whether calls with these fingerprints repeat earlier ones, and nothing has changed since those."""
@@ -68,13 +84,10 @@ class Work:
             turn_taken,
             results,
             progress=progress,
-            repeated=self.repeats(fingerprints),
+            repeated=not progress and self.repeats(fingerprints),
             stale_steps=self.stale_steps,
             no_progress_steps=ladder.no_progress_steps,
         )
-        wrote = any(result.status == "ok" and result.tool_call_id in self._writing_calls for result in results)
-        if wrote and progress:
-            self._unchanged = set()  # after a new effect the same calls may give other results
         self._unchanged |= set(fingerprints)
         self._seen |= set(fingerprints)
         self._last = fingerprints[0] if len(fingerprints) == 1 else ""
@@ -83,8 +96,7 @@ class Work:
             CallRecord(call=call, result=replace(result, images=()))
             for call, result in zip(turn.tool_calls, results, strict=True)
         ]
-        if turn.content.strip():
-            self.texts.append(turn.content.strip())
+        self._note(_conclusion(turn))
         return failure or (RecordProgress() if progress else None)
 
     def end_verification(self, event: VerifyEnded, *, answer: str) -> None:
@@ -94,15 +106,28 @@ class Work:
             return  # a silent check, which the model does not know of
         # Repeating a call after a verification is a reaction to it, not a loop.
         self._last, self._unchanged = "", set()
+        self._note(answer)
         if not event.ok:
             self.failed_attempts.append(event)
-        if answer:
-            self.texts.append(answer)
+            self.records.append(f"- (you submitted your work: verification attempt {event.attempt} failed)")
 
-    def start_conversation(self, *, restored: bool) -> None:
+    def start_conversation(self, event: ContextRenewed) -> None:
         """Record that the conversation was renewed, and whether the files were restored."""
         self.stale_steps, self._seen = 0, set()
         self._last, self._unchanged = "", set()
-        if restored:
-            self.own_changes = {}
-            self.may_have_changed, self.files_verification = False, None
+        if event.restored or event.patch:
+            self.records.append("- (the changes so far were put back)")
+            self.own_changes, self.unsure_changes = {}, set()
+            self.may_have_changed, self.files_verification = bool(event.conflicts), None
+
+    def _note(self, text: str) -> None:
+        if text.strip() and text.strip() not in self.texts[-1:]:
+            self.texts.append(text.strip())
+
+
+def _conclusion(turn: AssistantMessage) -> str:
+    """Return what the model wrote beside its calls, or the end of what it thought if it wrote nothing."""
+    if turn.content.strip():
+        return turn.content
+    reasoning = turn.reasoning.strip()
+    return reasoning if len(reasoning) <= _REASONING_CHARS else f"... {reasoning[-_REASONING_CHARS:]}"

@@ -3,60 +3,132 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..tooling.own_files import write_inside
+from ..tooling.own_files import OWN_FOLDER, write_inside
 from .diff import Change
+from .tree import is_large, open_file, read_entry
 from .workspace import Snapshot, Workspace
 
-FOLDER = ".agent/attempts"
+FOLDER = f"{OWN_FOLDER}/attempts"
 PATCH_NAME = "changes.diff"
 _MAX_DIFF_CHARS = 20_000_000
 _MAX_COPY_BYTES = 64 * 1024 * 1024
 
 
-def save_attempt(workspace: Workspace, snapshot: Snapshot) -> str:
-    """Write the changes since the snapshot as a patch; copy files that have no text diff beside it.
+def save_attempt(workspace: Workspace, snapshot: Snapshot, *, only: Collection[str] | None = None) -> str:
+    """Write the changes since the snapshot as a patch; save files beside it that have no complete text diff.
+
+    Args:
+        workspace: the folder.
+        snapshot: a snapshot of it.
+        only: save only the changes of these paths. None means all.
 
     Returns:
         The patch's path in the workspace. Empty if nothing has changed.
 
     Raises:
-        OSError: it could not be written, or `.agent` is not a folder of the workspace itself.
+        OSError: something could not be saved, or `.agent` is not a folder of the workspace itself.
     """
-    changes = workspace.diff(snapshot, max_chars=_MAX_DIFF_CHARS)
+    found = workspace.diff(snapshot, max_chars=_MAX_DIFF_CHARS)
+    cut = _cut(found)
+    changes = [change for change in found if only is None or change.path in only]
     if not changes:
         return ""
-    root = workspace.path / FOLDER
-    number = 1
-    while os.path.lexists(root / str(number)):
-        number += 1
-    folder = f"{FOLDER}/{number}"
+    folder = f"{FOLDER}/{_free_number(workspace.path / FOLDER)}"
+    whole: list[Change] = []
     notes: list[str] = []
     for change in changes:
-        if change.kind != "removed" and _has_no_text(change):
-            notes.append(f"# {change.path}: {_copied(workspace.path, change.path, f'{folder}/files/{change.path}')}")
-    write_inside(workspace.path, f"{folder}/{PATCH_NAME}", patch_text(changes, notes).encode("utf-8", "replace"))
+        old = read_entry(snapshot.tree / change.path)
+        if change.kind == "removed" or (old is not None and is_large(old)):
+            whole.append(change)  # a restore puts it back, or leaves it as it is
+        elif change.has_text and change.path not in cut and _fits_into_a_patch(workspace.path, change.path):
+            whole.append(change)
+            if _is_executable(workspace.path / change.path):
+                notes.append(f"# {change.path} is executable")
+        else:
+            notes.append(f"# {change.kind} {change.path}: {_saved(workspace.path, change.path, folder)}")
+    text = patch_text(whole, notes)
+    write_inside(workspace.path, f"{folder}/{PATCH_NAME}", text.encode("utf-8", "replace"))
     return f"{folder}/{PATCH_NAME}"
 
 
 def patch_text(changes: Sequence[Change], notes: Sequence[str] = ()) -> str:
     """Join the text diffs of changes into one patch; `notes` come first, as comments."""
-    diffs = [change.diff for change in changes if not _has_no_text(change)]
-    bare = [f"# {change.kind} {change.path}: {change.diff or 'empty'}" for change in changes if _has_no_text(change)]
-    return "\n".join([*notes, *bare, *diffs]) + "\n"
+    bare = [f"# {change.kind} {change.path}: {change.diff or 'empty'}" for change in changes if not change.has_text]
+    return "\n".join([*notes, *bare, *(change.diff for change in changes if change.has_text)]) + "\n"
 
 
-def _has_no_text(change: Change) -> bool:
-    return not change.diff.startswith("--- ")
+def _cut(changes: Sequence[Change]) -> set[str]:
+    """Return the paths whose diffs were cut, because all together were too long."""
+    cut: set[str] = set()
+    total = 0
+    for change in changes:
+        total += len(change.diff)
+        if total > _MAX_DIFF_CHARS:
+            cut.add(change.path)
+    return cut
 
 
-def _copied(workspace: Path, path: str, target: str) -> str:
-    source = workspace / path
-    if source.is_symlink():
-        return f"a symlink to {os.readlink(source)}"  # noqa: PTH115 - Path.readlink normalizes the text
-    if source.stat().st_size > _MAX_COPY_BYTES:
-        return f"not saved, it is larger than {_MAX_COPY_BYTES:,} bytes"
-    write_inside(workspace, target, source.read_bytes())
-    return f"saved as {target}"
+def _free_number(folder: Path) -> int:
+    number = 1
+    while os.path.lexists(folder / str(number)):
+        number += 1
+    return number
+
+
+def _fits_into_a_patch(workspace: Path, path: str) -> bool:
+    """Return whether a patch, which is UTF-8, can hold a text file and its name without loss."""
+    if not path.isprintable():
+        return False
+    with open_file(workspace, path) as file:
+        try:
+            file.read().decode()
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _is_executable(path: Path) -> bool:
+    return not path.is_symlink() and bool(path.stat().st_mode & stat.S_IXUSR)
+
+
+def _saved(workspace: Path, path: str, folder: str) -> str:
+    """Save a file that has no text diff; return a note about it."""
+    target = f"{folder}/files/{path}"
+    with _opened_folder(workspace, path) as (source, name):
+        facts = os.lstat(name, dir_fd=source)
+        if stat.S_ISLNK(facts.st_mode):
+            return f"a symlink to {os.readlink(name, dir_fd=source)}"
+        with open_file(workspace, path) as file:
+            data = file.read() if facts.st_size <= _MAX_COPY_BYTES else None
+        write_inside(workspace, target, data or b"")
+        if data is None:
+            # A link needs no space, and keeps the content: a restore replaces files, it does not write into them.
+            with _opened_folder(workspace, target) as (into, saved):
+                os.unlink(saved, dir_fd=into)
+                os.link(name, saved, src_dir_fd=source, dst_dir_fd=into, follow_symlinks=False)
+    mode = f", mode {stat.S_IMODE(facts.st_mode):o}" if facts.st_mode & stat.S_IXUSR else ""
+    return f"saved as {target}{mode}"
+
+
+@contextmanager
+def _opened_folder(workspace: Path, path: str) -> Generator[tuple[int, str]]:
+    """Open the folder of a path without following a symlink, which a tool may have planted; yield it and the name.
+
+    Raises:
+        OSError: a folder on the way is a symlink or does not exist.
+    """
+    *folders, name = path.split("/")
+    here = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+        yield here, name
+    finally:
+        os.close(here)

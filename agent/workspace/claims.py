@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -27,13 +28,11 @@ def claimed(workspace: Path, run: str, *, claims: Path | None = None) -> Generat
         claims: folder of the claims. None means `claims_folder()`.
 
     Raises:
-        ConfigError: another run works in this folder, in one that contains it, or in one inside it.
+        ConfigError: another run works in this folder, in one that contains it, or in one inside it; or the folder of
+            the claims cannot be used.
     """
     folder = claims or claims_folder()
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        msg = f"{str(folder)!r} belongs to somebody else. Remove it, or set TMPDIR to a folder of your own."
-        raise ConfigError(msg, key="workspace")
+    _make_private(folder)
     with (folder / "lock").open("a") as turn:  # one process at a time looks and claims
         fcntl.flock(turn, fcntl.LOCK_EX)
         _refuse_overlap(folder, workspace)
@@ -45,6 +44,24 @@ def claimed(workspace: Path, run: str, *, claims: Path | None = None) -> Generat
     finally:
         Path(name).unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _make_private(folder: Path) -> None:
+    """Create the folder of the claims, or check that nobody else can change it."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        facts = folder.lstat()
+    except OSError as error:
+        problem = error.strerror
+    else:
+        if stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid() and not facts.st_mode & 0o022:
+            return
+        problem = "it is a symlink, or other users can write to it"
+    msg = (
+        f"The folder {str(folder)!r}, which keeps two runs from working in the same folder, cannot be used: {problem}. "
+        "Remove it, or set TMPDIR to a folder of your own."
+    )
+    raise ConfigError(msg, key="workspace")
 
 
 def _refuse_overlap(folder: Path, workspace: Path) -> None:

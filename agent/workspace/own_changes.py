@@ -1,18 +1,53 @@
-"""Track and restore only what a run itself changed, in a folder where something else may write at the same time."""
+"""Tell what a run itself changed from what others did in the same folder, and restore only the former."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from .gitignore import GitIgnore
-from .tree import Entry, is_large, looks_same, read_entry, restore_path, scan, set_metadata, walk
+from .tree import Entry, is_large, looks_same, read_entry, restore_path, set_metadata, walk
 from .workspace import Restored, Snapshot, Workspace
+
+_WORD = re.compile(r"[\w.-]+")
 
 
 def signatures(workspace: Workspace, snapshot: Snapshot) -> Mapping[str, str]:
-    """Return a text for each path that changes whenever the path changes; for a folder, only with its mode."""
+    """Return a text for each path that changes whenever the path changes; for a folder, only with its mode.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
     rules = GitIgnore.below(snapshot.tree)
     return {path: _signature(entry) for path, entry in walk(workspace.path, protected=workspace.exclude, rules=rules)}
+
+
+def signature_at_start(snapshot: Snapshot, path: str) -> str:
+    """Return the signature that a path had when the snapshot was made; empty if it did not exist."""
+    return _signature(_entry(snapshot.tree, path))
+
+
+def named(paths: Collection[str], texts: Sequence[str]) -> set[str]:
+    """Return the paths whose file name, or that of a folder of `paths` above them, occurs in one of the texts."""
+    words = {word.rstrip(".") for text in texts for word in _WORD.findall(text)}
+    found: set[str] = set()
+    for path in sorted(paths):  # a folder comes before its contents
+        name = path.rpartition("/")[2]
+        is_word = _WORD.fullmatch(name) is not None
+        if name in words or (not is_word and any(name in text for text in texts)) or _above(path) & found:
+            found.add(path)
+    return found
+
+
+def changed_by_others(workspace: Workspace, own: Mapping[str, str]) -> set[str]:
+    """Return the paths that something else changed after the run did.
+
+    Args:
+        workspace: the folder.
+        own: each path that the run changed, with its signature after the run's last change; empty if it was removed.
+    """
+    return {path for path, signature in own.items() if _is_other(workspace, path, signature)}
 
 
 def restore_own(workspace: Workspace, snapshot: Snapshot, own: Mapping[str, str]) -> Restored:
@@ -21,39 +56,78 @@ def restore_own(workspace: Workspace, snapshot: Snapshot, own: Mapping[str, str]
     Args:
         workspace: the folder.
         snapshot: a snapshot of it.
-        own: each path that the run changed, with its signature after the run's last change; empty if the run
-            removed it. A path with another signature now was changed by something else too, and is left alone.
-
-    Raises:
-        OSError: the snapshot cannot be read, or the workspace cannot be written.
+        own: as for `changed_by_others`. A path that has another signature now, or that cannot be read or written, is
+            left alone and listed in `conflicts`.
     """
-    wanted = scan(snapshot.tree, protected=workspace.exclude, rules=GitIgnore.below(snapshot.tree))
-    now = {path: entry for path in own if (entry := read_entry(workspace.path / path)) is not None}
-    conflicts = {path for path, signature in own.items() if signature != _signature(now.get(path))}
     changed: set[str] = set()
     kept: set[str] = set()
-    for path in sorted(own.keys() - conflicts, reverse=True):  # what is in a folder comes before the folder
-        entry, before = now.get(path), wanted.get(path)
-        if entry is None or (before is not None and before.kind == entry.kind):
-            continue
-        if entry.kind != "folder":
-            (workspace.path / path).unlink()
-        elif any((workspace.path / path).iterdir()):
-            kept.add(path)  # something else is in it
-            continue
-        else:
-            (workspace.path / path).rmdir()
-        changed.add(path)
-    for path in sorted(own.keys() - conflicts):
-        entry = wanted.get(path)
-        if entry is None or path in kept:
-            continue
-        if is_large(entry):
-            kept.update([path] if not looks_same(entry, now.get(path)) else [])
-        elif restore_path(workspace.path, path, entry, read_entry(workspace.path / path), snapshot.tree):
-            changed.add(path)
-            set_metadata(workspace.path / path, entry)
+    conflicts: set[str] = set()
+    for path in sorted(own, reverse=True):  # what is in a folder comes before the folder
+        try:
+            if _is_other(workspace, path, own[path]):
+                conflicts.add(path)
+            elif _cleared(workspace, snapshot, path, kept):
+                changed.add(path)
+        except OSError:
+            conflicts.add(path)
+    for path in sorted(own.keys() - conflicts - kept):
+        try:
+            if _put_back(workspace, snapshot, path, kept):
+                changed.add(path)
+        except OSError:
+            conflicts.add(path)
     return Restored(changed=tuple(sorted(changed)), kept=tuple(sorted(kept)), conflicts=tuple(sorted(conflicts)))
+
+
+def _cleared(workspace: Workspace, snapshot: Snapshot, path: str, kept: set[str]) -> bool:
+    """Remove what the snapshot does not have; return whether it was there. A folder with contents is kept."""
+    entry, before = _entry(workspace.path, path), _entry(snapshot.tree, path)
+    if entry is None or (before is not None and before.kind == entry.kind):
+        return False
+    target = workspace.path / path
+    if entry.kind != "folder":
+        target.unlink()
+    elif any(target.iterdir()):
+        kept.add(path)  # something else is in it
+        return False
+    else:
+        target.rmdir()
+    return True
+
+
+def _put_back(workspace: Workspace, snapshot: Snapshot, path: str, kept: set[str]) -> bool:
+    """Put back what the snapshot has; return whether anything changed."""
+    before, entry = _entry(snapshot.tree, path), _entry(workspace.path, path)
+    if before is None:
+        return False
+    if is_large(before):
+        kept.update([] if looks_same(before, entry) else [path])
+        return False
+    if not restore_path(workspace.path, path, before, entry, snapshot.tree):
+        return False
+    set_metadata(workspace.path / path, before)
+    return True
+
+
+def _is_other(workspace: Workspace, path: str, signature: str) -> bool:
+    try:
+        return _signature(_entry(workspace.path, path)) != signature
+    except OSError:  # a folder above it was made unreadable
+        return True
+
+
+def _entry(root: Path, path: str) -> Entry | None:
+    """Return the entry of a path below a root. None if it is not there; a symlink on the way is not followed."""
+    for above in sorted(_above(path)):
+        entry = read_entry(root / above)
+        if entry is None or entry.kind != "folder":
+            return None
+    return read_entry(root / path)
+
+
+def _above(path: str) -> set[str]:
+    parts = path.split("/")
+    return {"/".join(parts[:count]) for count in range(1, len(parts))}
 
 
 def _signature(entry: Entry | None) -> str:

@@ -28,7 +28,7 @@ SEVEN = ("add", 3, 4)
 def tools(done: list[Any]) -> list[Tool]:
     """Return the tools of every run in this file; each records its calls in `done`."""
 
-    @tool
+    @tool(read_only=True)
     def add(a: int, b: int) -> int:
         """Add two numbers."""
         done.append(("add", a, b))
@@ -521,6 +521,17 @@ async def test_a_duplicate_call_in_one_reply_is_executed_once_and_both_get_a_res
     ]
     ids = [call["id"] for call in ran.bodies[1]["messages"][2]["tool_calls"]]
     assert ids == ["call00000", "call00001"], "ours, not the server's"
+
+
+@pytest.mark.parametrize(
+    ("ids", "noted"), [(("abcdefghi", "abcdefghi"), 1), (("abcdefghi", "abcdefgh2"), 2), (("", ""), 2)]
+)
+async def test_a_writing_call_that_the_server_sent_twice_is_executed_once_and_equal_calls_each(
+    ids: tuple[str, str], noted: int
+) -> None:
+    both = completion({"tool_calls": [a_call("note", {"text": "x"}, call_id=call_id) for call_id in ids]})
+    ran = await run([both, says("Done.")], stream=False)
+    assert (ran.outcome.outcome, ran.done) == ("finished", [("note", "x")] * noted)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

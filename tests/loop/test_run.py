@@ -13,16 +13,15 @@ import pytest
 from pydantic import BaseModel
 
 from agent import Agent, Endpoint, EndpointRejected, Ladder, Limits, Rung, Tool, ToolContext, Verify, tool
-from agent.journal.events import EffortSwitched, Event
+from agent.journal.events import ContextRenewed, EffortSwitched, Event
 from agent.journal.journal import read_journal
-from agent.loop.prompts import SYSTEM_PROMPT
 from agent.messages import RawCall, Reply, Usage
 from agent.model.profiles import GENERIC
 from agent.testing import ScriptedModel, ScriptedServer, calls, says
 from agent.testing.faults import stall
 
 ENV = {"PATH": os.environ["PATH"]}
-SYSTEM = {"role": "system", "content": SYSTEM_PROMPT}
+SYSTEM = {"role": "system", "content": "Work."}
 
 
 @tool
@@ -63,7 +62,7 @@ async def test_a_call_and_an_answer():
     model = ScriptedModel([calls(("add", {"a": 2, "b": 3})), says("It is 5.")])
     events: list[Event] = []
 
-    outcome = await Agent(model, tools=[add]).run("What is 2 + 3?", observe=events.append)
+    outcome = await Agent(model, tools=[add], system="Work.").run("What is 2 + 3?", observe=events.append)
 
     assert (outcome.outcome, outcome.answer, outcome.steps, outcome.exit_code) == ("finished", "It is 5.", 2, 0)
     assert (outcome.output, outcome.notices, outcome.journal) == (None, (), None)
@@ -121,9 +120,8 @@ async def test_a_failed_verification_is_sent_to_the_model_which_then_passes(tmp_
     events: list[Event] = []
     verify = Verify(command="echo checking; test -e flag", attempts=3)
 
-    outcome = await Agent(model, tools=[fix], workspace=tmp_path, env=ENV, verify=verify).run(
-        "Fix it.", observe=events.append
-    )
+    agent = Agent(model, tools=[fix], system="Work.", workspace=tmp_path, env=ENV, verify=verify)
+    outcome = await agent.run("Fix it.", observe=events.append)
 
     assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed on attempt 2")
     assert model.bodies[2]["messages"] == [
@@ -150,6 +148,7 @@ async def test_a_failed_verification_is_sent_to_the_model_which_then_passes(tmp_
         "turn_taken",
         "call_started tool=fix",
         "call_ended",
+        "files_changed",
         "progressed",
         "requested rung=2 effort=high",
         "replied rung=2",
@@ -207,35 +206,75 @@ async def test_an_effort_switch_changes_the_sampling_and_its_cost_is_recorded(
     ]
 
 
-async def test_a_fresh_context_summarizes_what_was_tried_and_restores_the_workspace(tmp_path: Path):
-    (tmp_path / "keep.txt").write_text("original")
-
+def spoiling(folder: Path) -> Tool:
     @tool
-    def spoil(how: str) -> str:
-        """Change the workspace."""
-        (tmp_path / "keep.txt").write_text(how)
-        (tmp_path / "new.txt").write_text(how)
-        return f"spoilt by {how}"
+    def spoil(names: str) -> str:
+        """Change files."""
+        for name in names.split():
+            (folder / name).write_text(f"{name} is spoilt\n")
+        return f"spoilt {names}"
 
-    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="none", fresh_context=True)), triggers={"empty_reply": 1})
-    model = ScriptedModel([calls(("spoil", {"how": "fire"})), says(""), says("I give up.")])
+    return spoil
+
+
+RENEWING = (Rung(effort="none"), Rung(effort="none", fresh_context=True))
+DIFF = """\
+```diff
+--- a/keep.txt
++++ b/keep.txt
+@@ -1 +1 @@
+-original
++keep.txt is spoilt
+--- /dev/null
++++ b/new.txt
+@@ -0,0 +1 @@
++new.txt is spoilt
+```"""
+
+
+async def test_a_failed_verification_restores_the_workspace_and_keeps_the_changes_as_a_patch(tmp_path: Path):
+    (tmp_path / "keep.txt").write_text("original\n")
+    model = ScriptedModel([calls(("spoil", {"names": "keep.txt new.txt"})), says("Done."), says("Done again.")])
+    verify = Verify(command="echo no; test ! -e new.txt", attempts=2)
     events: list[Event] = []
 
-    outcome = await Agent(model, tools=[spoil], workspace=tmp_path, ladder=ladder).run("Help.", observe=events.append)
+    agent = Agent(
+        model,
+        tools=[spoiling(tmp_path)],
+        system="Work.",
+        workspace=tmp_path,
+        env=ENV,
+        verify=verify,
+        ladder=Ladder(rungs=RENEWING),
+    )
+    outcome = await agent.run("Help.", observe=events.append)
 
-    assert outcome.outcome == "finished"
-    assert (tmp_path / "keep.txt").read_text() == "original"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["keep.txt"]
+    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed on attempt 2")
+    assert (tmp_path / "keep.txt").read_text() == "original\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".agent", "keep.txt"]
+    assert (tmp_path / ".agent" / "attempts" / "1" / "changes.diff").read_text() == (
+        DIFF.removeprefix("```diff\n").removesuffix("```")
+    )
     assert model.bodies[2]["messages"] == [
         SYSTEM,
         user(
-            "Help.\n\nAn earlier attempt at this task failed: the reply was empty\nWhat it tried, in order:\n"
-            '- spoil {"how": "fire"} -> ok: spoilt by fire\n'
-            "The workspace is back in the state it had at the start. Take another way."
+            "Help.\n\nYou have worked on this task before; the conversation was restarted because the work that you "
+            "submitted failed the verification.\nYour changes did not pass the verification, so the files are back in "
+            "their state at the start. The changes are kept in .agent/attempts/1/changes.diff: read it, apply again "
+            "what was right, and correct the rest.\n\n"
+            "Verification failed (attempt 1 of 2).\nCommand: echo no; test ! -e new.txt\nExit code: 1\nOutput:\nno\n\n"
+            "What you wrote or thought, oldest first:\n> Done.\n\n"
+            f"The changes that did not pass:\n{DIFF}\n\n"
+            "Your calls so far, oldest first:\n"
+            '- spoil {"names": "keep.txt new.txt"} -> ok: spoilt keep.txt new.txt\n'
+            "- (you submitted your work: verification attempt 1 failed)\n\n"
+            "Find out why the verification failed before you change files again."
         ),
     ]
-    renewed = [event for event in events if event.kind == "context_renewed"]
-    assert [event.restored for event in renewed] == [("keep.txt", "new.txt")]
+    (renewed,) = [event for event in events if isinstance(event, ContextRenewed)]
+    assert (renewed.restored, renewed.patch, renewed.conflicts) == (
+        ("keep.txt", "new.txt"), ".agent/attempts/1/changes.diff", (),
+    )  # fmt: skip
 
 
 async def test_a_workspace_that_cannot_be_restored_ends_the_run(tmp_path: Path):
@@ -247,15 +286,39 @@ async def test_a_workspace_that_cannot_be_restored_ends_the_run(tmp_path: Path):
         """Remove the workspace itself."""
         work.rmdir()
 
-    ladder = Ladder(rungs=(Rung(), Rung(fresh_context=True)), triggers={"empty_reply": 1})
-    model = ScriptedModel([calls(("burn", {})), says("")])
-
-    outcome = await Agent(model, tools=[burn], workspace=work, ladder=ladder).run("Help.")
+    model = ScriptedModel([calls(("burn", {})), says("Done.")])
+    agent = Agent(
+        model, tools=[burn], workspace=work, ladder=Ladder(rungs=RENEWING), verify=Verify(command="true"), env=ENV
+    )
+    outcome = await agent.run("Help.")
 
     assert (outcome.outcome, outcome.reason) == (
         "error",
         f"the workspace cannot be restored: The workspace '{work}' cannot be used: No such file or directory. "
         "Create it, or use another folder.",
+    )
+
+
+async def test_a_workspace_that_is_gone_and_not_to_be_restored_does_not_end_the_run(tmp_path: Path):
+    work = tmp_path / "work"
+    work.mkdir()
+
+    @tool
+    def burn() -> str:
+        """Remove the workspace itself."""
+        work.rmdir()
+        return "burnt"
+
+    ladder = Ladder(rungs=RENEWING, triggers={"empty_reply": 1})
+    model = ScriptedModel([calls(("burn", {})), says(""), says("It is gone.")])
+
+    outcome = await Agent(model, tools=[burn], workspace=work, ladder=ladder).run("Help.")
+
+    assert (outcome.outcome, outcome.answer) == ("finished", "It is gone.")
+    assert model.bodies[2]["messages"][1]["content"] == (
+        "Help.\n\nYou have worked on this task before; the conversation was restarted because your replies were empty."
+        "\nThe files are as you left them.\n\nYour calls so far, oldest first:\n- burn {} -> ok: burnt\n\n"
+        "Check which of your conclusions are proven, then take a step that you have not tried."
     )
 
 
@@ -332,26 +395,84 @@ async def test_calls_run_concurrently_exclusive_ones_alone_and_results_keep_the_
     assert [message["content"] for message in model.bodies[1]["messages"][3:]] == ["a", "b", "c", "d", "e"]
 
 
-async def test_duplicate_calls_in_one_reply_are_executed_once():
-    done: list[str] = []
+DUPLICATE = "This call is the same as an earlier one of the same reply, which was run once. See its result."
 
-    @tool
-    def note(text: str) -> str:
-        """Write a note."""
-        done.append(text)
-        return f"noted {text}"
 
-    duplicates = calls(("note", '{"text": "x"}'), ("note", '{ "text":"x" }'), ("note", '{"text": "y"}'))
-    model = ScriptedModel([duplicates, says("Done.")])
+class Project:
+    """Tools that look at a text and change it; each call is written down."""
 
-    await Agent(model, tools=[note]).run("Go.")
+    def __init__(self) -> None:
+        self.versions = ["v0"]
+        self.done: list[str] = []
 
-    assert done == ["x", "y"]
-    assert [message["content"] for message in model.bodies[1]["messages"][3:]] == [
-        "noted x",
-        "This call is the same as an earlier one of the same reply, which was run once. See its result.",
-        "noted y",
-    ]
+    def tools(self) -> list[Tool]:
+        @tool(read_only=True)
+        def look(at: str) -> str:
+            """Look."""
+            self.done.append("look")
+            return f"{at} is {self.versions[-1]}"
+
+        @tool(exclusive=True)
+        def run_tests() -> str:
+            """Run the tests, which may write files."""
+            self.done.append("run_tests")
+            return f"1 failed in {self.versions[-1]}"
+
+        @tool(exclusive=True)
+        def edit_file(text: str) -> str:
+            """Edit."""
+            self.done.append("edit_file")
+            self.versions.append(text)
+            return "edited"
+
+        @tool(exclusive=True)
+        def undo_change() -> str:
+            """Undo the last change."""
+            self.done.append("undo_change")
+            return f"{self.versions.pop()} is undone"
+
+        return [look, run_tests, edit_file, undo_change]
+
+    async def results(self, *wanted: tuple[str, str | dict[str, Any]]) -> list[str]:
+        model = ScriptedModel([calls(*wanted), says("Done.")])
+        await Agent(model, tools=self.tools()).run("Go.")
+        return [message["content"] for message in model.bodies[1]["messages"] if message["role"] == "tool"]
+
+
+async def test_equal_calls_of_a_read_only_tool_in_one_reply_are_executed_once():
+    project = Project()
+    found = await project.results(("look", '{"at": "x"}'), ("look", '{ "at":"x" }'), ("look", '{"at": "y"}'))
+    assert (project.done, found) == (["look", "look"], ["x is v0", DUPLICATE, "y is v0"])
+
+
+async def test_run_tests_edit_file_run_tests_in_one_reply_runs_three_calls():
+    """The second run of the tests was answered with the result of the first, from before the edit."""
+    project = Project()
+    found = await project.results(("run_tests", {}), ("edit_file", {"text": "v1"}), ("run_tests", {}))
+    assert (project.done, found) == (
+        ["run_tests", "edit_file", "run_tests"],
+        ["1 failed in v0", "edited", "1 failed in v1"],
+    )
+
+
+async def test_undo_change_twice_in_one_reply_undoes_two_changes():
+    project = Project()
+    project.versions = ["v0", "v1", "v2"]
+    assert await project.results(("undo_change", {}), ("undo_change", {})) == ["v2 is undone", "v1 is undone"]
+
+
+async def test_looking_again_after_a_change_in_the_same_reply_is_not_a_duplicate():
+    project = Project()
+    looks = ("look", {"at": "x"})
+    found = await project.results(looks, ("edit_file", {"text": "v1"}), looks, looks)
+    assert found == ["x is v0", "edited", "x is v1", DUPLICATE]
+
+
+async def test_an_invalid_call_changes_nothing_so_an_equal_call_after_it_is_a_duplicate():
+    project = Project()
+    looks = ("look", {"at": "x"})
+    found = await project.results(looks, ("edit_file", {"txt": "v1"}), looks)
+    assert (project.done, found[0], found[2]) == (["look"], "x is v0", DUPLICATE)
 
 
 async def test_the_same_call_with_the_same_result_gets_a_note():
@@ -433,7 +554,10 @@ async def test_a_generic_model_is_sent_neither_an_effort_nor_its_reasoning():
 
     assert outcome.outcome == "finished"
     assert not any("reasoning_effort" in body or "top_p" in body for body in model.bodies)
-    assert "Hm." not in json.dumps(model.bodies)
+    messages = [message for body in model.bodies for message in body["messages"]]
+    assert {key for message in messages for key in message} == {"role", "content", "tool_calls", "tool_call_id"}
+    # What it thought comes back only as a note in the summary of a fresh context.
+    assert [message["role"] for message in messages if "Hm." in str(message["content"])] == ["user", "user"]
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])

@@ -167,9 +167,10 @@ async def test_h12_a_full_context_restarts_with_a_summary(stream: bool) -> None:
     ran = await run([calls(("add", {"a": 3, "b": 4})), bad, REPLY], stream=stream)
     assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
     assert [message["content"] for message in ran.bodies[2]["messages"][1:]] == [
-        "Add 3 and 4.\n\nAn earlier attempt at this task failed: the conversation filled the context window before the "
-        'task was done\nWhat it tried, in order:\n- add {"a": 3, "b": 4} -> ok: 7\n'
-        "The workspace is as the earlier attempt left it. Take another way."
+        "Add 3 and 4.\n\nYou are in the middle of this task; the conversation was restarted because it filled the "
+        "context window. Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
+        'Your calls so far, oldest first:\n- add {"a": 3, "b": 4} -> ok: 7\n\n'
+        "Go on with the task from here. Read again only what you need."
     ]
     assert [event.restored for event in ran.events if isinstance(event, ContextRenewed)] == [()]
     assert ran.retries == []

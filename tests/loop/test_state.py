@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from agent import Agent, Ladder, Limits, ToolError, tool
+from agent import Agent, Ladder, Limits, Rung, ToolError, tool
 from agent.journal.events import (
     CallEnded,
     CallStarted,
@@ -39,9 +39,10 @@ from agent.loop.pending import (
 )
 from agent.loop.state import RunState
 from agent.messages import AssistantMessage, Reply, ToolCall, ToolResult, ToolStatus, UserMessage
-from agent.model.profiles import MISTRAL
+from agent.model.profiles import MISTRAL, POCKET, Profile
 from agent.policy.budget import Spent
 from agent.policy.escalation import Position
+from agent.policy.ladder import Trigger
 from agent.testing import ScriptedModel, calls, says
 
 START = RunStarted(
@@ -64,19 +65,29 @@ START = RunStarted(
 LADDER = Ladder()
 
 
-def state_of(*events: Event, ladder: Ladder = LADDER) -> RunState:
-    state = RunState(replace(START, ladder=ladder), MISTRAL)
+def state_of(*events: Event, ladder: Ladder = LADDER, profile: Profile = MISTRAL) -> RunState:
+    state = RunState(replace(START, ladder=ladder), profile)
     for event in events:
         state.apply(event)
     return state
 
 
-def step(number: int, *fingerprints: str, status: ToolStatus = "ok", faults: tuple[Fault, ...] = ()) -> list[Event]:
-    """Return the events of a turn whose calls ended with these fingerprints."""
+def step(
+    number: int,
+    *fingerprints: str,
+    status: ToolStatus = "ok",
+    faults: tuple[Fault, ...] = (),
+    read_only: bool = False,
+    failing: tuple[str, ...] = (),
+) -> list[Event]:
+    """Return the events of a turn whose calls ended with these fingerprints; those in `failing` with an error."""
     made = [
         ToolCall(id=f"call{number:03}{place:02}", name="look", arguments="{}") for place in range(len(fingerprints))
     ]
-    ended = [ToolResult(tool_call_id=call.id, name="look", content="x", status=status) for call in made]
+    ended = [
+        ToolResult(tool_call_id=call.id, name="look", content="x", status="error" if found in failing else status)
+        for call, found in zip(made, fingerprints, strict=True)
+    ]
     return [
         TurnTaken(
             step=number,
@@ -84,7 +95,10 @@ def step(number: int, *fingerprints: str, status: ToolStatus = "ok", faults: tup
             reasoning_field="reasoning",
             faults=faults,
         ),
-        *[CallStarted(step=number, tool_call_id=call.id, tool="look", arguments="{}") for call in made],
+        *[
+            CallStarted(step=number, tool_call_id=call.id, tool="look", arguments="{}", read_only=read_only)
+            for call in made
+        ],
         *[
             CallEnded(step=number, result=result, elapsed_s=0.0, fingerprint=fingerprint)
             for result, fingerprint in zip(ended, fingerprints, strict=True)
@@ -94,28 +108,40 @@ def step(number: int, *fingerprints: str, status: ToolStatus = "ok", faults: tup
 
 FAULT = Fault(trigger="unknown_tool", signature="lok {}")
 REPEATED = RecordFailure(trigger="repeat", reason="the same call gave the same result again")
-ERROR = RecordFailure(trigger="tool_error", reason="a tool reported an error")
+ERROR = RecordFailure(trigger="tool_error", reason="a tool reported an error (look: x)")
+INVALID = RecordFailure(trigger="unknown_tool", reason="a call could not be executed")
+
+
+def steps(*turns: tuple[str, ...], read_only: bool = True) -> list[Event]:
+    """Return the events of successful turns, each with its fingerprints."""
+    return [event for at, turn in enumerate(turns, start=1) for event in step(at, *turn, read_only=read_only)]
 
 
 @pytest.mark.parametrize(
     ("events", "action"),
     [
         (step(1, "p"), RecordProgress()),
-        ([*step(1, "p"), *step(2, "p")], REPEATED),
-        ([*step(1, "p"), *step(2, "q"), *step(3, "p")], None),
-        ([*step(1, "p", "q"), *step(2, "p")], None),
-        ([*step(1, "p"), *step(2, "p", "q")], RecordProgress()),
+        # Repetitions: of one call, of a cycle, of a part of an earlier turn.
+        (steps(("p",), ("p",)), REPEATED),
+        (steps(("p",), ("p",), read_only=False), REPEATED),
+        (steps(("p",), ("q",), ("p",)), REPEATED),
+        (steps(("p", "q"), ("p",)), REPEATED),
+        (steps(("p",), ("p", "q")), RecordProgress()),
+        # A call that may write has had a new effect in between, so the same call could have given something else.
+        (steps(("p",), ("q",), ("p",), read_only=False), None),
+        (steps(("p",), ("q",), ("p",), ("q",), read_only=False), REPEATED),
+        ([*step(1, "p", read_only=True), *step(2, "edit"), *step(3, "p", read_only=True)], None),
+        # Errors: alone, and beside something new.
         (step(1, "p", status="error"), ERROR),
         (step(1, "p", status="timeout"), ERROR),
+        (step(1, "p", "e", failing=("e",)), RecordProgress()),
+        ([*step(1, "p", "e", failing=("e",)), *step(2, "p", "f", failing=("f",))], ERROR),
         (step(1, "", status="interrupted"), None),
         ([*step(1, "", status="interrupted"), *step(2, "", status="interrupted")], None),
-        (
-            [*step(1, "p"), *step(2, "p", faults=(FAULT,))],
-            RecordFailure(trigger="unknown_tool", reason="a call could not be executed"),
-        ),
+        ([*step(1, "p"), *step(2, "p", faults=(FAULT,))], INVALID),
         (step(1, "p", faults=(FAULT,)), RecordProgress()),
         (
-            [*step(1, "p", "q"), *[event for n in range(2, 6) for event in step(n, "p", "q")]],
+            [*step(1, "p"), *[event for n in range(2, 6) for event in step(n, "", status="interrupted")]],
             RecordFailure(trigger="no_progress", reason="4 steps brought nothing new"),
         ),
     ],
@@ -176,7 +202,75 @@ def test_a_rung_with_a_fresh_context_renews_the_context_instead_of_sending_feedb
     climbed = [EMPTY, STAYED, EMPTY, replace(STAYED, action="climb"), MOVED_UP]
     state = state_of(*climbed, EMPTY, STAYED, EMPTY, replace(STAYED, action="climb"), FRESH)
 
-    assert state.pending_action == RenewContext(reason="empty")
+    assert state.pending_action == RenewContext(trigger="empty_reply", reason="empty", may_restore=False)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "restore", "may_restore"),
+    [
+        ("verify_failed", "verify_failed", True),
+        ("verify_failed", "any", True),
+        ("empty_reply", "verify_failed", False),
+        ("empty_reply", "any", True),
+    ],
+)
+def test_only_a_failed_verification_or_a_rung_that_says_any_may_restore_files(
+    trigger: Trigger, restore: Literal["verify_failed", "any"], may_restore: bool
+):
+    ladder = Ladder(
+        rungs=(Rung(), Rung(fresh_context=True, restore=restore)), triggers={"empty_reply": 1, "verify_failed": 1}
+    )
+    failure = VERIFIED if trigger == "verify_failed" else EMPTY
+    climbed = Triggered(step=1, trigger=trigger, action="climb", reason="why")
+    state = state_of(failure, climbed, Moved(step=1, rung=1, effort=None, switches_effort=False), ladder=ladder)
+
+    assert state.pending_action == RenewContext(trigger=trigger, reason="why", may_restore=may_restore)
+
+
+CLIMBS = {
+    "tool_error": (
+        "Several steps in a row failed; the last: a tool reported an error (look: x). Find out why before you try "
+        "again: look at the files and the exact message, then act."
+    ),
+    "repeat": (
+        "You are repeating calls whose results you already have, and nothing has changed in between. Think again about "
+        "what you know, then do something new: make the next change, test it, or give your answer."
+    ),
+    "no_progress": (
+        "Your last steps brought nothing new. Think again about what you know and what is missing, then take a step "
+        "that can bring it, or give your answer."
+    ),
+}
+CLIMBING: dict[str, list[Event]] = {
+    "tool_error": step(1, "p", status="error"),
+    "repeat": steps(("p",), ("p",)),
+    "no_progress": [event for n in range(1, 5) for event in step(n, "", status="interrupted")],
+}
+
+
+@pytest.mark.parametrize("trigger", CLIMBS)
+def test_a_climb_says_to_the_model_what_happened_and_what_is_expected_now(trigger: Trigger):
+    """The pocket model, which was trained without such messages, still gets none."""
+    ladder = replace(LADDER, triggers={trigger: 1})
+    reached = state_of(*CLIMBING[trigger], ladder=ladder).pending_action
+    assert isinstance(reached, RecordFailure)
+    climb = [Triggered(step=1, trigger=trigger, action="climb", reason=reached.reason), MOVED_UP]
+
+    assert state_of(*CLIMBING[trigger], *climb, ladder=ladder).pending_action == SendFeedback(text=CLIMBS[trigger])
+    assert state_of(*CLIMBING[trigger], *climb, ladder=ladder, profile=POCKET).pending_action is None
+
+
+@pytest.mark.parametrize(
+    ("events", "action"),
+    [
+        (steps(("p",), ("p",)), REPEATED),
+        (steps(("p",), ("q",), ("p",)), None),
+        (steps(("p", "q"), ("p",)), None),
+        (step(1, "p", "e", failing=("e",)), RecordProgress()),
+    ],
+)
+def test_the_pocket_model_repeats_only_the_one_call_before(events: list[Event], action: object):
+    assert state_of(*events, profile=POCKET).pending_action == action
 
 
 def test_at_the_end_of_the_ladder_the_run_ends_as_stuck():

@@ -45,9 +45,9 @@ async def test_a_batch_beyond_the_limit_is_not_executed_at_all():
 
 
 async def test_calls_that_are_not_executed_do_not_count_towards_the_limit():
-    @tool
+    @tool(read_only=True)
     def note(number: int) -> str:
-        """Write a note."""
+        """Read a note."""
         return f"noted {number}"
 
     batch = calls(("note", {"number": 1}), ("note", {"number": 1}), ("note", {"number": "x"}))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent import ConfigError, Rules, Sandbox, find_sandbox
+from agent import ConfigError, Rules, Sandbox, Verify, find_sandbox
 from agent.loop.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, verify
 from agent.sandbox import Isolation
 
@@ -128,31 +129,56 @@ async def test_a_command_with_a_nul_byte_is_a_failed_verification(tmp_path: Path
     assert found.output == f"The command could not be started in {tmp_path}: embedded null byte."
 
 
+VERIFY = Verify(command="pytest -q", attempts=3)
+
+
 def failed(**facts: object) -> Verification:
     return Verification(**({"command": "pytest -q", "ok": False, "exit_code": 1, "output": "", "elapsed_s": 2} | facts))
 
 
 def test_feedback_shows_command_exit_code_and_output():
-    assert feedback(failed(output="1 failed"), attempt=1, attempts=3) == (
+    assert feedback(failed(output="1 failed"), VERIFY, attempt=1) == (
         "Verification failed (attempt 1 of 3).\nCommand: pytest -q\nExit code: 1\nOutput:\n1 failed"
     )
 
 
 def test_feedback_names_the_signal_and_an_empty_output():
-    assert feedback(failed(exit_code=-11), attempt=2, attempts=3) == (
+    assert feedback(failed(exit_code=-11), VERIFY, attempt=2) == (
         "Verification failed (attempt 2 of 3).\nCommand: pytest -q\nExit code: -11 (SIGSEGV)\nOutput:\n(none)"
     )
 
 
 def test_feedback_reports_a_timeout():
     late = failed(exit_code=None, timed_out=True, elapsed_s=300.2, output="...")
-    assert feedback(late, attempt=3, attempts=3) == (
+    assert feedback(late, VERIFY, attempt=3) == (
         "Verification failed (attempt 3 of 3).\nCommand: pytest -q\n"
         "Stopped after 300 s: it took too long.\nOutput:\n..."
     )
 
 
 def test_feedback_reports_a_command_that_did_not_start():
-    assert feedback(failed(exit_code=None, output="Why."), attempt=1, attempts=1) == (
+    assert feedback(failed(exit_code=None, output="Why."), replace(VERIFY, attempts=1), attempt=1) == (
         "Verification failed (attempt 1 of 1).\nCommand: pytest -q\nIt did not start.\nOutput:\nWhy."
+    )
+
+
+def test_feedback_that_shows_only_a_summary_holds_neither_the_command_nor_the_output():
+    output = "assert 1 == 2\nFAILED (failures=1)"
+    assert feedback(failed(output=output), replace(VERIFY, show="summary"), attempt=1) == (
+        "Verification failed (attempt 1 of 3).\nExit code: 1\nResult: failures=1.\n"
+        "The tests belong to the verification: their files may not be in this folder."
+    )
+
+
+def test_feedback_about_an_output_without_tests_says_that_it_is_not_shown():
+    late = failed(exit_code=None, timed_out=True, elapsed_s=300.2, output="42 expected")
+    assert feedback(late, replace(VERIFY, show="summary"), attempt=2) == (
+        "Verification failed (attempt 2 of 3).\nStopped after 300 s: it took too long.\nIts output is not shown."
+    )
+
+
+def test_feedback_that_shows_nothing_says_only_that_it_failed():
+    assert feedback(failed(output="1 failed"), replace(VERIFY, show="nothing"), attempt=1) == (
+        "Verification failed (attempt 1 of 3). Its output is not shown. Check your work against the task once more, "
+        "then submit it again."
     )

@@ -63,7 +63,7 @@ async def test_a_run_changes_the_copy_and_leaves_the_folder_alone(folder: Path):
     copy = outcome.journal.parent / "workspace"
     assert started(outcome).workspace == str(copy)
     assert (copy / "a.txt").read_text() == "fixed\n"
-    assert names(copy) == ["a.txt", "src", "src/b.sh"]
+    assert names(copy) == [".git", "a.txt", "src", "src/b.sh"]
     assert (copy / "src" / "b.sh").stat().st_mode & 0o777 == 0o755
 
 
@@ -76,30 +76,57 @@ async def test_each_run_has_a_copy_of_its_own(folder: Path):
 
 
 async def test_a_resumed_run_continues_in_its_copy_and_its_verification_still_finds_the_task(folder: Path):
-    agent = replace(an_agent(folder, ScriptedModel([FIX])), limits=Limits(steps=1))
+    begins = calls(("write_file", {"path": "notes.txt", "content": "half done\n"}))
+    agent = replace(an_agent(folder, ScriptedModel([begins])), limits=Limits(steps=1))
     first = await agent.run("Fix it.")
     assert first.outcome == "budget"
     assert first.journal is not None
+    assert (first.journal.parent / "workspace" / "notes.txt").read_text() == "half done\n"
     task = recorded_task(started(first).task)
-    model = ScriptedModel([says("Done.")])
+    model = ScriptedModel([FIX, says("Done.")])
     environ = {"PATH": os.environ["PATH"]}
 
     outcome = await Agent.from_task(task, model, environ=environ).resume(first.journal.parent)
 
-    assert (outcome.outcome, outcome.steps) == ("verified", 2)
+    assert (outcome.outcome, outcome.steps) == ("verified", 3)
     assert (folder / "project" / "a.txt").read_text() == "broken\n"
 
 
-async def test_a_fresh_context_restores_the_copy(folder: Path):
-    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="high", fresh_context=True)), triggers={"empty_reply": 1})
+async def test_a_failed_verification_restores_the_copy_and_keeps_the_patch(folder: Path):
+    (folder / "task.yaml").write_text(TASK.replace("attempts: 1", "attempts: 2"))
+    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="high", fresh_context=True)))
+    wrong = calls(("write_file", {"path": "a.txt", "content": "wrong\n"}))
     events: list[Event] = []
-    agent = replace(an_agent(folder, ScriptedModel([FIX, says(""), says("Done.")])), ladder=ladder)
+    agent = replace(an_agent(folder, ScriptedModel([wrong, says("Done."), says("Done.")])), ladder=ladder)
 
     outcome = await agent.run("Fix it.", observe=events.append)
 
-    assert [event.restored for event in events if isinstance(event, ContextRenewed)] == [("a.txt",)]
-    assert Path(started(outcome).workspace, "a.txt").read_text() == "broken\n"
+    assert [(event.restored, event.patch) for event in events if isinstance(event, ContextRenewed)] == [
+        (("a.txt",), ".agent/attempts/1/changes.diff")
+    ]
+    copy = Path(started(outcome).workspace)
+    assert (copy / "a.txt").read_text() == "broken\n"
+    assert "+wrong" in (copy / ".agent/attempts/1/changes.diff").read_text()
     assert outcome.outcome == "verify_failed"
+
+
+async def test_what_a_command_changed_in_a_copy_is_restored_without_being_named(folder: Path):
+    """Nobody else works in a copy, so all its changes are the run's."""
+    (folder / "task.yaml").write_text(TASK.replace("attempts: 1", "attempts: 2"))
+    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="high", fresh_context=True)))
+    wrong = calls(("run_shell", {"command": "for each in *.txt; do echo wrong > $each; done"}))
+
+    agent = replace(an_agent(folder, ScriptedModel([wrong, says("Done."), says("Done.")])), ladder=ladder)
+    outcome = await agent.run("Fix it.")
+
+    assert Path(started(outcome).workspace, "a.txt").read_text() == "broken\n"
+
+
+async def test_a_run_out_of_steps_whose_work_passes_is_verified(folder: Path):
+    outcome = await replace(an_agent(folder, ScriptedModel([FIX])), limits=Limits(steps=1)).run("Fix it.")
+
+    assert (outcome.outcome, outcome.steps) == ("verified", 1)
+    assert outcome.reason == "the verification passed when the run was about to give up"
 
 
 async def test_without_a_journal_the_copy_is_removed_after_the_run(folder: Path):

@@ -99,14 +99,16 @@ async def test_uncommitted_changes_are_missing_and_reported(folder: Path):
 
 
 async def test_a_resumed_run_continues_in_its_worktree(folder: Path):
-    first = await replace(an_agent(folder, ScriptedModel([FIX])), limits=Limits(steps=1)).run("Fix it.")
+    begins = calls(("write_file", {"path": "a.txt", "content": "half\n"}))
+    first = await replace(an_agent(folder, ScriptedModel([begins])), limits=Limits(steps=1)).run("Fix it.")
     assert first.outcome == "budget"
     assert first.journal is not None
-    model = ScriptedModel([calls(("run_shell", {"command": "git status --short"})), says("Done.")])
+    looks = calls(("run_shell", {"command": "git status --short"}))
+    model = ScriptedModel([looks, calls(("write_file", {"path": "a.txt", "content": "fixed\n"})), says("Done.")])
     agent = Agent.from_task(recorded_task(started(first).task), model, environ=ENVIRON)
     outcome = await agent.resume(first.journal.parent)
     assert outcome.outcome == "verified"
-    assert " M a.txt" in results(outcome)[-1]
+    assert " M a.txt" in results(outcome)[-2]
 
 
 async def test_the_error_explains_why_there_can_be_no_worktree(folder: Path, monkeypatch: pytest.MonkeyPatch):
