@@ -14,6 +14,7 @@ from ..messages import ToolCall, ToolResult
 from .text import on_one_line, shorten
 
 _ARGUMENT_CHARS = 24
+_NAME_CHARS = 40
 # How run_shell and read_process write the end of a command, alone on the last line or in the first sentence.
 _EXIT_LINE = re.compile(r"\[?exit code ([1-9]\d*)(?: \(killed by [^)]+\))?(?:, took [\d,]+ s)?\]?")
 _PROCESS_ENDED = re.compile(r"Process \d+ has ended \(exit code (\d+)\b")
@@ -90,7 +91,7 @@ class Results:
         return shown
 
     def _shown(self, result: ToolResult, elapsed_s: float, traceback: str) -> Shown:
-        label = self._labels.get(result.tool_call_id, result.name)
+        label = self._labels.get(result.tool_call_id) or _name(result.name)
         text, status = result.content, str(result.status)
         if result.status == "error":
             text = text.removeprefix(_ERROR)
@@ -110,8 +111,13 @@ def labels_of(calls: Sequence[ToolCall]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for name, equal in by_tool.items():
         for call, argument in zip(equal, _distinguishing(equal), strict=True):
-            labels[call.id] = f"{on_one_line(name)} {argument}".rstrip()
+            labels[call.id] = f"{_name(name)} {argument}".rstrip()
     return labels
+
+
+def _name(tool: str) -> str:
+    """Return the name of a tool, which the model may have made up."""
+    return shorten(on_one_line(tool), _NAME_CHARS)
 
 
 def _distinguishing(calls: Sequence[ToolCall]) -> list[str]:

@@ -37,6 +37,7 @@ from agent.view.results import labels_of
             [("run", '{"command": "printf one\\nand then much more"}'), ("run", '{"command": "b\\u001b[2Jc"}')],
             ["run printf one and then m...", "run bc"],
         ),
+        ([("made\nup \x1b[2J" + "x" * 90, "{}")], ["made up " + "x" * 29 + "..."]),
         ([("look", '{"deep": true}'), ("look", '{"deep": {"x": 1}}')], ["look true", 'look {"x": 1}']),
     ],
 )
