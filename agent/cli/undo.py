@@ -74,8 +74,10 @@ def _print_left(names: Sequence[str]) -> None:
 
 def _left(found: RecordedRun) -> list[str]:
     """Return, with an explanation, what runs left in the workspace that a snapshot does not hold."""
+    from ..tooling.own_files import OWN_FOLDER
+
     root = found.workspace.path
-    names = [".agent (tool outputs and saved attempts)"] if (root / ".agent").exists() else []
+    names = [f"{OWN_FOLDER} (tool outputs and saved attempts)"] if (root / OWN_FOLDER).exists() else []
     since_ns = found.snapshot.tree.stat().st_mtime_ns
     made = [name for name in _NOT_IN_SNAPSHOT if _made_ns(root / name) > since_ns]
     return [*names, *(f"{name} (made since the run began)" for name in made)]
