@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -192,12 +192,14 @@ class CallEnded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilesChanged:
-    """Calls or a verification of this run changed files of a folder that others may use at the same time."""
+    """This run changed files of a folder that others may use at the same time, or saved changes before a restore."""
 
-    files: Mapping[str, str]
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
     """Path to its signature afterwards, see `agent/workspace/own_changes.py`; empty if it was removed."""
     unsure: tuple[str, ...] = ()
     """Paths that changed meanwhile, but which something else may have changed; they are never restored."""
+    saved: str = ""
+    """The patch that the changes of a failed attempt were saved in. Empty if none were saved."""
     kind: Literal["files_changed"] = "files_changed"
 
 

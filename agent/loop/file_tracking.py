@@ -4,62 +4,86 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
 from ..errors import ConfigError
 from ..journal.events import FilesChanged
 from ..messages import ToolCall
-from ..workspace.own_changes import named, signature_at_start, signatures
-from ..workspace.workspace import Snapshot, Workspace
+from ..workspace.own_changes import named, signature_at_start, signatures, signatures_at_start
+from ..workspace.workspace import Workspace
 from .dependencies import RunDependencies
 from .state import RunState
 
 
-@asynccontextmanager
-async def files_tracked(state: RunState, deps: RunDependencies, calls: Sequence[ToolCall] = ()) -> AsyncGenerator[None]:
-    """Record a `FilesChanged` event for what changes inside the block; a folder of the run's own is not tracked.
+class FileTracker:
+    """Records a `FilesChanged` event for what changes while calls run, or a verification.
 
     A path counts as changed by the run if its calls name it and nothing else had changed it before. All other paths may
-    have been changed by somebody who works in the same folder.
-
-    Args:
-        state: of the run.
-        deps: of the run.
-        calls: the calls that run inside the block.
+    have been changed by somebody who works in the same folder. A folder of the run's own is not tracked.
     """
-    snapshot = deps.snapshot
-    if not deps.shared_workspace or snapshot is None:
-        yield
-        return
-    before = await asyncio.to_thread(_signatures, deps, snapshot)
-    yield
-    after = await asyncio.to_thread(_signatures, deps, snapshot)
-    if before is None or after is None:
-        return
-    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-    if not changed:
-        return
-    known = state.work.own_changes
-    own = {
-        path
-        for path in named(changed, [text for call in calls for text in _texts(json.loads(call.arguments))])
-        if path not in state.work.unsure_changes
-        and before.get(path, "") == known.get(path, signature_at_start(snapshot, path))
-    }
-    deps.record(
-        FilesChanged(files={path: after.get(path, "") for path in sorted(own)}, unsure=tuple(sorted(changed - own)))
-    )
 
+    def __init__(self, state: RunState, deps: RunDependencies, calls: Sequence[ToolCall] = ()) -> None:
+        self._state = state
+        self._deps = deps
+        self._calls = calls
+        self._running = max(1, len(calls))
+        self._was_killed = any(call.id in state.started_calls for call in calls)
+        """True if an earlier process was killed while one of the calls ran."""
+        self._before: Mapping[str, str] | None = None
 
-def _signatures(deps: RunDependencies, snapshot: Snapshot) -> Mapping[str, str] | None:
-    """Return the signatures of all paths. None if the folder is gone or cannot be listed."""
-    try:
-        return signatures(Workspace(deps.context.workspace), snapshot)
-    except (OSError, ConfigError):
-        return None
+    async def start(self) -> FileTracker:
+        """Look at the files, before the calls run."""
+        if self._deps.shared_workspace and self._deps.snapshot is not None:
+            self._before = await asyncio.to_thread(self._signatures_before)
+        return self
+
+    async def end_one(self) -> None:
+        """Record what has changed if this was the last of the calls; to be called before its end is recorded.
+
+        A run that is killed in between then knows of each call that has ended what it changed.
+        """
+        self._running -= 1
+        if self._running or self._before is None:
+            return
+        after = await asyncio.to_thread(self._signatures_now)
+        if after is None:
+            return
+        before, known, snapshot = self._before, self._state.work.own_changes, self._deps.snapshot
+        assert snapshot is not None, "without a snapshot, nothing is tracked"
+        changed = {path for path in before.keys() | after.keys() if before.get(path, "") != after.get(path, "")}
+        own = {
+            path
+            for path in named(changed, self._texts())
+            if path not in self._state.work.unsure_changes
+            and before.get(path, "") == known.get(path, signature_at_start(snapshot, path))
+        }
+        if changed:
+            files = {path: after.get(path, "") for path in sorted(own)}
+            self._deps.record(FilesChanged(files=files, unsure=tuple(sorted(changed - own))))
+
+    def _texts(self) -> Sequence[str]:
+        if self._was_killed:
+            return ()
+        return [text for call in self._calls for text in _texts(json.loads(call.arguments))]
+
+    def _signatures_before(self) -> Mapping[str, str] | None:
+        now, snapshot = self._signatures_now(), self._deps.snapshot
+        if now is None or snapshot is None or not self._was_killed:
+            return now
+        # What differs from the last record is the work of the killed process, or of somebody else.
+        work = self._state.work
+        recorded = {**signatures_at_start(Workspace(self._deps.context.workspace), snapshot), **work.own_changes}
+        return {**recorded, **{path: now.get(path, "") for path in work.unsure_changes}}
+
+    def _signatures_now(self) -> Mapping[str, str] | None:
+        """Return the signatures of all paths. None if the folder is gone or cannot be listed."""
+        assert self._deps.snapshot is not None, "without a snapshot, nothing is tracked"
+        try:
+            return signatures(Workspace(self._deps.context.workspace), self._deps.snapshot)
+        except (OSError, ConfigError):
+            return None
 
 
 def _texts(value: JsonValue) -> Iterable[str]:

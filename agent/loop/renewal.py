@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from ..errors import ConfigError
-from ..journal.events import ContextRenewed, Noticed
+from ..journal.events import ContextRenewed, FilesChanged, Noticed
 from ..messages import UserMessage
 from ..workspace.attempts import save_attempt
 from ..workspace.diff import Change
 from ..workspace.own_changes import changed_by_others, restore_own
-from ..workspace.workspace import Restored, Workspace
+from ..workspace.workspace import Workspace
 from .dependencies import RunDependencies
 from .state import RunState
 from .summary import Renewal, summary, trained_summary
@@ -22,7 +22,6 @@ _MIN_SUMMARY_CHARS = 3_000
 _SUMMARY_SHARE = 0.15
 """Share of the window that the summary may take, at 3 characters per token."""
 _NOT_SAVED = "The changes that failed the verification could not be saved ({reason}), so they were not put back."
-_NOTHING_RESTORED = Restored(changed=(), kept=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +31,8 @@ class _Files:
     changes: tuple[Change, ...] | None = None
     """None if they are not known."""
     patch: str = ""
-    restored: Restored = _NOTHING_RESTORED
-    unsaved: str = ""
-    """Why the changes could not be saved, so that nothing was put back."""
+    restored: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
 
 
 async def renew(
@@ -56,20 +54,18 @@ async def renew(
     """
     work, prompt = state.work, state.started.prompt
     failed = work.files_verification is not None and not work.files_verification.ok
-    files = await asyncio.to_thread(_handle_files, state, deps, restore=may_restore and failed)
-    if files.unsaved:
-        deps.record(Noticed(text=_NOT_SAVED.format(reason=files.unsaved)))
-    restored = files.restored.changed
+    files = await _handle_files(state, deps, restore=may_restore and failed)
+    has_restored = bool(files.restored or files.patch)
     if state.profile.trained_texts:
-        is_at_start = bool(restored) or (may_restore and not work.may_have_changed)
+        is_at_start = has_restored or (may_restore and not work.may_have_changed)
         text = trained_summary(state.history.messages, reason=reason, restored=is_at_start)
     else:
         renewal = Renewal(
             reason=clause,
             is_failure=is_failure,
-            restored=bool(restored),
+            restored=has_restored,
             patch=files.patch,
-            conflicts=files.restored.conflicts,
+            conflicts=files.conflicts,
             changes=_redacted(files.changes, deps),
         )
         text = summary(
@@ -82,15 +78,15 @@ async def renew(
     return ContextRenewed(
         step=state.step,
         prompt=UserMessage(content=f"{prompt.content}\n\n{text}", images=prompt.images),
-        restored=restored,
+        restored=files.restored,
         patch=files.patch,
-        conflicts=files.restored.conflicts,
+        conflicts=files.conflicts,
     )
 
 
-def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool) -> _Files:
+async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool) -> _Files:
     """Return what the run changed; if wanted, save it and restore the files, but never restore what is not saved."""
-    snapshot, work = deps.snapshot, state.work
+    snapshot = deps.snapshot
     if snapshot is None:
         return _Files()
     try:
@@ -99,26 +95,41 @@ def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool) -> _
         if restore:
             raise
         return _Files()
-    shared = deps.shared_workspace
+    others = _others(state, deps, workspace)
+    own = {path: signature for path, signature in state.work.own_changes.items() if path not in others}
     try:
-        changes = workspace.diff(snapshot, max_chars=_MAX_DIFF_CHARS)
-        if shared:
-            changes = tuple(
-                change for change in changes if change.path in work.own_changes or change.path in work.unsure_changes
-            )
+        changes = await asyncio.to_thread(workspace.diff, snapshot, max_chars=_MAX_DIFF_CHARS)
+        if deps.shared_workspace:
+            mine = state.work.own_changes.keys() | state.work.unsure_changes
+            changes = tuple(change for change in changes if change.path in mine)
         if not restore:
             return _Files(changes=changes)
-        others = changed_by_others(workspace, work.own_changes)
-        own = {path: signature for path, signature in work.own_changes.items() if path not in others}
-        patch = save_attempt(workspace, snapshot, only=own if shared else None)
+        only = own if deps.shared_workspace else None
+        patch = state.work.saved_patch or await asyncio.to_thread(save_attempt, workspace, snapshot, only=only)
     except OSError as error:  # a tool made files unreadable, or put a symlink in the place of `.agent`
-        return _Files(unsaved=str(error) if restore else "")
-    if not shared:
-        return _Files(changes=changes, patch=patch, restored=workspace.restore(snapshot))
-    restored = restore_own(workspace, snapshot, own)
-    conflicts = {change.path for change in changes} & (others | work.unsure_changes)
-    restored = replace(restored, conflicts=tuple(sorted({*conflicts, *restored.conflicts})))
-    return _Files(changes=changes, patch=patch, restored=restored)
+        if restore:
+            deps.record(Noticed(text=_NOT_SAVED.format(reason=error)))
+        return _Files()
+    if patch and not state.work.saved_patch:
+        deps.record(FilesChanged(saved=patch))  # a killed run resumes here, and then must not lose sight of the patch
+    if not deps.shared_workspace:
+        restored = await asyncio.to_thread(workspace.restore, snapshot)
+        return _Files(changes=changes, patch=patch, restored=restored.changed)
+    restored = await asyncio.to_thread(restore_own, workspace, snapshot, own)
+    conflicts = {change.path for change in changes} & others
+    return _Files(
+        changes=changes,
+        patch=patch,
+        restored=restored.changed,
+        conflicts=tuple(sorted({*conflicts, *restored.conflicts})),
+    )
+
+
+def _others(state: RunState, deps: RunDependencies, workspace: Workspace) -> set[str]:
+    """Return the paths that something else may have changed, besides the run."""
+    if not deps.shared_workspace:
+        return set()
+    return state.work.unsure_changes | changed_by_others(workspace, state.work.own_changes)
 
 
 def _redacted(changes: tuple[Change, ...] | None, deps: RunDependencies) -> tuple[Change, ...] | None:

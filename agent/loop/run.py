@@ -30,7 +30,7 @@ from ..tooling.final_result import FINAL_TOOL
 from . import prompts
 from .ask import Asker, switch_cost
 from .dependencies import RunDependencies
-from .file_tracking import files_tracked
+from .file_tracking import FileTracker
 from .interpret import Accept, SingleInvalidCall, interpret
 from .pending import (
     ApplyVerification,
@@ -217,8 +217,9 @@ class Run:
 
     async def _verify(self, settings: Verify, *, attempt: int) -> VerifyEnded:
         self._deps.record(VerifyStarted(attempt=attempt, command=settings.command))
-        async with files_tracked(self._state, self._deps):
-            ended = await verify_work(settings, self._deps, attempt=attempt)
+        tracker = await FileTracker(self._state, self._deps).start()
+        ended = await verify_work(settings, self._deps, attempt=attempt)
+        await tracker.end_one()
         self._deps.record(ended)
         return ended
 

@@ -18,7 +18,7 @@ from ..policy.permissions import ApprovalRequest, decide, denial
 from ..tooling.execute import execute
 from . import prompts
 from .dependencies import RunDependencies
-from .file_tracking import files_tracked
+from .file_tracking import FileTracker
 from .state import RunState
 
 
@@ -37,19 +37,18 @@ async def run_calls(state: RunState, deps: RunDependencies) -> str:
         # Execute all calls or none: choosing which calls to drop is the model's decision.
         return str(Exceeded(limit="tool_calls", allowed=limit, used=state.spent.tool_calls, more=new))
     for group in _groups(calls, deps):
-        if all(_is_read_only(call, deps) for call in group):
-            await _run_group(group, state, deps)
-        else:
-            async with files_tracked(state, deps, group):
-                await _run_group(group, state, deps)
+        await _run_group(group, state, deps)
     return ""
 
 
 async def _run_group(group: Sequence[ToolCall], state: RunState, deps: RunDependencies) -> None:
+    tracker = FileTracker(state, deps, group)
+    if not all(_is_read_only(call, deps) for call in group):
+        await tracker.start()
     try:
         async with asyncio.TaskGroup() as tasks:
             for call in group:
-                tasks.create_task(_run(call, state, deps))
+                tasks.create_task(_run(call, state, deps, tracker))
     except BaseExceptionGroup as failed:  # execute() never raises, so this is from the journal or an observer
         raise failed.exceptions[0] from failed
 
@@ -70,9 +69,10 @@ def _groups(calls: Sequence[ToolCall], deps: RunDependencies) -> list[list[ToolC
     return groups
 
 
-async def _run(call: ToolCall, state: RunState, deps: RunDependencies) -> None:
+async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: FileTracker) -> None:
     if call.id in state.started_calls:
         result = ToolResult(tool_call_id=call.id, name=call.name, content=prompts.INTERRUPTED, status="interrupted")
+        await tracker.end_one()
         deps.record(CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=""))
         return
     tool = deps.toolbox.get(call.name)
@@ -81,6 +81,7 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies) -> None:
         result = ToolResult(tool_call_id=call.id, name=call.name, content=denial_text, status="denied")
         # A denied call has a fingerprint, so that the same call again counts as repeated.
         ended = CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=_fingerprint(call, result))
+        await tracker.end_one()
         deps.record(ended)
         return
     value = tool.arguments.check(call.arguments)
@@ -101,6 +102,7 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies) -> None:
     fingerprint = _fingerprint(call, result)
     if state.work.repeats([fingerprint]):
         result = replace(result, content=f"{result.content}\n{prompts.SAME_AGAIN}")
+    await tracker.end_one()
     deps.record(
         CallEnded(
             step=state.step,

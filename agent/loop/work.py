@@ -29,6 +29,8 @@ class Work:
         """Paths that the run itself changed, with their signatures; kept only in a folder that others may use."""
         self.unsure_changes: set[str] = set()
         """Paths that changed while the run's calls ran, but which something else may have changed."""
+        self.saved_patch = ""
+        """The patch of changes that are being restored. Empty if none are."""
         self.may_have_changed = False
         """True if a call may have changed files since the start, or since they were restored."""
         self.files_verification: VerifyEnded | None = None
@@ -59,7 +61,8 @@ class Work:
             self._unchanged = set()  # after a new effect the same calls may give other results
 
     def change_files(self, event: FilesChanged) -> None:
-        """Record which files the run changed."""
+        """Record which files the run changed, or where it saved its changes."""
+        self.saved_patch = event.saved or self.saved_patch
         self.unsure_changes.update(event.unsure)
         self.own_changes.update(event.files)
         for path in event.unsure:
@@ -115,6 +118,7 @@ class Work:
         """Record that the conversation was renewed, and whether the files were restored."""
         self.stale_steps, self._seen = 0, set()
         self._last, self._unchanged = "", set()
+        self.saved_patch = ""
         if event.restored or event.patch:
             self.records.append("- (the changes so far were put back)")
             self.own_changes, self.unsure_changes = {}, set()

@@ -23,6 +23,16 @@ def signatures(workspace: Workspace, snapshot: Snapshot) -> Mapping[str, str]:
     return {path: _signature(entry) for path, entry in walk(workspace.path, protected=workspace.exclude, rules=rules)}
 
 
+def signatures_at_start(workspace: Workspace, snapshot: Snapshot) -> Mapping[str, str]:
+    """Return what `signatures` returned when the snapshot was made.
+
+    Raises:
+        OSError: a folder of the snapshot cannot be listed.
+    """
+    rules = GitIgnore.below(snapshot.tree)
+    return {path: _signature(entry) for path, entry in walk(snapshot.tree, protected=workspace.exclude, rules=rules)}
+
+
 def signature_at_start(snapshot: Snapshot, path: str) -> str:
     """Return the signature that a path had when the snapshot was made; empty if it did not exist."""
     return _signature(_entry(snapshot.tree, path))

@@ -19,7 +19,18 @@ from typing import Any
 import pytest
 
 from agent import Agent, ConfigError, EndpointUnreachable, Ladder, Limits, Outcome, Rung, Tool, Verify, tool
-from agent.journal.events import CallEnded, CallStarted, Event, Replied, Resumed, RunEnded, VerifyStarted
+from agent.journal.events import (
+    CallEnded,
+    CallStarted,
+    ContextRenewed,
+    Event,
+    FilesChanged,
+    Replied,
+    Resumed,
+    RunEnded,
+    VerifyEnded,
+    VerifyStarted,
+)
 from agent.journal.journal import JOURNAL_NAME, read_journal
 from agent.messages import Reply, ToolResult, Usage
 from agent.model.wire import Request
@@ -27,10 +38,30 @@ from agent.testing import ScriptedModel, calls, says
 from agent.testing.legality import refusal
 
 ENV = {"PATH": os.environ["PATH"]}
+# The default one, with one more fresh context: one for replies that stay empty, one for work that stays wrong.
+LADDER = replace(Ladder(), rungs=(*Ladder().rungs, Rung(effort="high", fresh_context=True)))
 
 
 class Killed(BaseException):
     """Simulates SIGKILL: the process stops, and what is on the disk stays."""
+
+
+SCENES = {
+    "first 2 room": calls(("note", {"name": "a"}), ("note", {"name": "b"}), reasoning="Two at once."),
+    "first 5 room": says(""),
+    "first 6 room": calls(("note", {"nam": "c"})),
+    "first 6 note": calls(("note", {"name": "c"})),
+    "first 8 room": replace(calls(("note", {})), finish_reason="length"),
+    "first 8 more room": calls(("note", {"name": "d"})),
+    "first 10 more room": calls(("write", {"path": "first.txt"})),
+    "first 12 more room": says("Done."),
+    "first 14 more room": calls(("write", {"path": "second.txt"})),
+    "first 16 more room": says(""),
+    "first 17 more room": says(""),
+    "renewed 2 more room": calls(("note", {"name": "e"})),
+    "renewed 4 more room": says("Done again."),
+}
+"""What the model replies, by the part of the run, the number of messages, and the room or the forced tool."""
 
 
 @dataclass(kw_only=True)
@@ -63,6 +94,8 @@ class World:
             tools=self.tools(),
             workspace=self.folder / "work",
             runs=self.folder / "runs",
+            system="Be good.",
+            ladder=LADDER,
             verify=Verify(command="test -e flag", attempts=3),
             env=ENV,
         )
@@ -75,36 +108,31 @@ class World:
                 file.write(f"{name}\n")
             return f"noted {name}"
 
-        @tool
-        async def fix() -> str:
-            """Make the verification pass."""
-            (self.folder / "work" / "flag").touch()
-            return "fixed"
+        @tool(exclusive=True)
+        async def write(path: str) -> str:
+            """Write a file."""
+            (self.folder / "work" / path).write_text(f"This is {path}.\n")
+            return f"wrote {path}"
 
-        return [note, fix]
+        return [note, write]
 
     def _play(self, request: Request) -> Reply:
-        """Play the model: an empty, an invalid and a truncated reply, two failed verifications, a fresh context."""
+        """Play the model.
+
+        An empty, an invalid and a truncated reply; a failed verification; replies that stay empty, which renew the
+        context after a silent verification; another failed verification, which also puts the files back; the fix.
+        """
         messages = [json.loads(message) for message in request.messages]
         self.bodies.append(json.loads(request.encode(stream=False)))
-        renewed = "An earlier attempt" in messages[1]["content"]
+        prompt = messages[1]["content"]
+        part = "restored" if "are kept in" in prompt else "renewed" if "your replies were empty" in prompt else "first"
         room = "more room" if request.max_tokens > 8_192 else "room"
-        scene = f"{'renewed' if renewed else 'first'} {len(messages)} {request.force_tool or room}"
+        scene = f"{part} {len(messages)} {request.force_tool or room}"
         self.asked[-1].append(scene)
-        if renewed:
-            fixed = any(message["content"] == "fixed" for message in messages)
-            return says("Now it is done.") if fixed else calls(("fix", {}))
-        return {
-            "first 2 room": calls(("note", {"name": "a"}), ("note", {"name": "b"}), reasoning="Two at once."),
-            "first 5 room": says(""),
-            "first 6 room": calls(("note", {"nam": "c"})),
-            "first 6 note": calls(("note", {"name": "c"})),
-            "first 8 room": replace(calls(("note", {})), finish_reason="length"),
-            "first 8 more room": calls(("note", {"name": "d"})),
-            "first 10 more room": says("Done."),
-            "first 12 more room": calls(("note", {"name": "e"})),
-            "first 14 more room": says("Done again."),
-        }[scene]
+        if part == "restored":  # the write may have been interrupted
+            is_fixed = any(message["content"] == "wrote flag" for message in messages)
+            return says("Now it is done.") if is_fixed else calls(("write", {"path": "flag"}))
+        return SCENES[scene]
 
     def live(self, *, events: int | None = None) -> Outcome | None:
         """Start or resume the run. Killed after this number of events; returns None if it was killed."""
@@ -151,6 +179,7 @@ def check(world: World, outcome: Outcome, whole: Outcome) -> None:
     unknown = Counter(json.loads(started[result.tool_call_id].arguments).get("name") for result in interrupted)
     # Only a call that is reported as interrupted may or may not have been executed.
     assert {name: world.effects[name] or unknown[name] for name in "abcde"} == dict.fromkeys("abcde", 1)
+    check_files(world, interrupted, outcome)
     assert [body for body in world.bodies if refusal(body) is not None] == []
     if not interrupted:
         assert outcome.messages == whole.messages
@@ -158,8 +187,24 @@ def check(world: World, outcome: Outcome, whole: Outcome) -> None:
     # Every reply in the journal was requested once.
     answered = len([event for event in events if isinstance(event, Replied)])
     assert sum(len(scenes) for scenes in world.asked) == answered
-    if not any("fix" in str(result) for result in interrupted):
+    if not any(result.name == "write" for result in interrupted):
         assert len({scene for scenes in world.asked for scene in scenes}) == answered
+
+
+def check_files(world: World, interrupted: list[ToolResult], outcome: Outcome) -> None:
+    """Check that what a verification failed for was put back, and is in the patch that the model was told of."""
+    names = sorted(path.name for path in (world.folder / "work").iterdir())
+    assert "flag" in names
+    if any(result.name == "write" for result in interrupted):
+        return  # an interrupted write may or may not have happened, and nobody knows whose a file of it is
+    assert names == [".agent", "flag"]
+    (renewed,) = [event for event in read_journal(world.journal) if event.kind == "context_renewed" and event.patch]
+    patch = (world.folder / "work" / renewed.patch).read_text()
+    assert [line for line in patch.splitlines() if line.startswith("+This")] == [
+        "+This is first.txt.", "+This is second.txt.",
+    ]  # fmt: skip
+    assert f"are kept in {renewed.patch}:" in str(outcome.messages[1].content)
+    assert len(list((world.folder / "work" / ".agent" / "attempts").iterdir())) == 1
 
 
 def spent(outcome: Outcome) -> object:
@@ -168,10 +213,19 @@ def spent(outcome: Outcome) -> object:
 
 def test_the_scripted_run_meets_every_kind_of_failure(whole: tuple[Outcome, World]):
     outcome, world = whole
-    seen = {getattr(event, "trigger", "") or event.kind for event in read_journal(world.journal)}
+    events = read_journal(world.journal)
+    seen = {getattr(event, "trigger", "") or event.kind for event in events}
 
     check(world, outcome, outcome)
-    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "effort_switched", "context_renewed"} <= seen
+    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "effort_switched"} <= seen
+    renewed = [event for event in events if isinstance(event, ContextRenewed)]
+    assert [(event.restored, event.patch) for event in renewed] == [
+        ((), ""),
+        (("first.txt", "second.txt"), ".agent/attempts/1/changes.diff"),
+    ]
+    assert [event.attempt for event in events if isinstance(event, VerifyEnded)] == [1, 0, 2, 3]
+    changed = [(*event.files, event.saved) for event in events if isinstance(event, FilesChanged)]
+    assert changed == [("first.txt", ""), ("second.txt", ""), (".agent/attempts/1/changes.diff",), ("flag", "")]
 
 
 def test_a_run_killed_after_any_event_resumes_as_if_it_had_not_been_killed(
