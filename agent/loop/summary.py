@@ -154,7 +154,7 @@ def _shared_out(changes: Sequence[Change], max_chars: int) -> str:
 
 
 def _text(change: Change) -> str:
-    return change.diff if change.has_text else f"# {change.kind} {change.path}: {change.diff or 'empty'}"
+    return change.diff if change.has_text else f"# {change.kind} {change.path}: {change.diff}"
 
 
 def _calls(records: Sequence[CallRecord | str], max_chars: int) -> str:

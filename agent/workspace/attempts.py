@@ -48,9 +48,10 @@ def save_attempt(workspace: Workspace, snapshot: Snapshot, *, only: Collection[s
         elif change.has_text and change.path not in cut and _fits_into_a_patch(workspace.path, change.path):
             whole.append(change)
             if _is_executable(workspace.path / change.path):
-                notes.append(f"# {change.path} is executable")
+                notes.append(f"# {_shown(change.path)} is executable")
         else:
-            notes.append(f"# {change.kind} {change.path}: {_saved(workspace.path, change.path, folder)}")
+            note = _saved(workspace.path, change.path, folder)
+            notes.append(f"# {change.kind} {_shown(change.path)}: {note}")
     text = patch_text(whole, notes)
     write_inside(workspace.path, f"{folder}/{PATCH_NAME}", text.encode("utf-8", "replace"))
     return f"{folder}/{PATCH_NAME}"
@@ -58,8 +59,11 @@ def save_attempt(workspace: Workspace, snapshot: Snapshot, *, only: Collection[s
 
 def patch_text(changes: Sequence[Change], notes: Sequence[str] = ()) -> str:
     """Join the text diffs of changes into one patch; `notes` come first, as comments."""
-    bare = [f"# {change.kind} {change.path}: {change.diff or 'empty'}" for change in changes if not change.has_text]
-    return "\n".join([*notes, *bare, *(change.diff for change in changes if change.has_text)]) + "\n"
+    bare = [f"# {change.kind} {_shown(change.path)}: {change.diff}" for change in changes if not change.has_text]
+    diffs = [change.diff for change in changes if change.has_text]
+    # The header of an empty file would take the diff below it as its own.
+    diffs.sort(key=lambda diff: diff.startswith("diff --git "))
+    return "\n".join([*notes, *bare, *diffs]) + "\n"
 
 
 def _cut(changes: Sequence[Change]) -> set[str]:
@@ -112,7 +116,12 @@ def _saved(workspace: Path, path: str, folder: str) -> str:
                 os.unlink(saved, dir_fd=into)
                 os.link(name, saved, src_dir_fd=source, dst_dir_fd=into, follow_symlinks=False)
     mode = f", mode {stat.S_IMODE(facts.st_mode):o}" if facts.st_mode & stat.S_IXUSR else ""
-    return f"saved as {target}{mode}"
+    return f"saved as {_shown(target)}{mode}"
+
+
+def _shown(path: str) -> str:
+    """Return a path as a comment may hold it, in one line."""
+    return path if path.isprintable() else ascii(path)
 
 
 @contextmanager

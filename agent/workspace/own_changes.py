@@ -10,7 +10,7 @@ from .gitignore import GitIgnore
 from .tree import Entry, is_large, looks_same, read_entry, restore_path, set_metadata, walk
 from .workspace import Restored, Snapshot, Workspace
 
-_WORD = re.compile(r"[\w.-]+")
+_PATH_LIKE = re.compile(r"[\w./-]+")
 
 
 def signatures(workspace: Workspace, snapshot: Snapshot) -> Mapping[str, str]:
@@ -39,13 +39,18 @@ def signature_at_start(snapshot: Snapshot, path: str) -> str:
 
 
 def named(paths: Collection[str], texts: Sequence[str]) -> set[str]:
-    """Return the paths whose file name, or that of a folder of `paths` above them, occurs in one of the texts."""
-    words = {word.rstrip(".") for text in texts for word in _WORD.findall(text)}
+    """Return the paths that occur in one of the texts, or below a folder of `paths` that does.
+
+    A text may name a path as it is, by its end, such as `a.py` after `cd src`, or from the root of the file system.
+    """
+    words = {word.removeprefix("./").rstrip("./") for text in texts for word in _PATH_LIKE.findall(text)}
+    ends = {end for word in words for end in _ends(word)}
     found: set[str] = set()
     for path in sorted(paths):  # a folder comes before its contents
-        name = path.rpartition("/")[2]
-        is_word = _WORD.fullmatch(name) is not None
-        if name in words or (not is_word and any(name in text for text in texts)) or _above(path) & found:
+        is_named = path in ends or any(end in words for end in _ends(path))
+        if not is_named and not _PATH_LIKE.fullmatch(path):
+            is_named = any(path.rpartition("/")[2] in text for text in texts)
+        if is_named or _above(path) & found:
             found.add(path)
     return found
 
@@ -133,6 +138,11 @@ def _entry(root: Path, path: str) -> Entry | None:
         if entry is None or entry.kind != "folder":
             return None
     return read_entry(root / path)
+
+
+def _ends(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _above(path: str) -> set[str]:
