@@ -14,6 +14,11 @@ from ._commands import describe_exit, shell_argv
 MAX_RUNNING = 8
 MAX_WAIT_S = 300
 _STOP_GRACE_S = 3.0
+_OWN_NETWORK = "(Other tools cannot reach its ports: here, each command has a network of its own.)"
+_NO_PORTS = {
+    "bubblewrap": _OWN_NETWORK, "container": _OWN_NETWORK, "none": "",
+    "landlock": "(It cannot open a port: here, no command has a network, not even localhost.)",
+}  # fmt: skip
 
 Context = ToolContext[Any]
 Number = Annotated[int, Field(ge=1, description="The number that start_process returned.")]
@@ -43,7 +48,10 @@ class _Started:
 
 @tool(exclusive=True, commands=True, timeout_s=MAX_WAIT_S + 30.0)
 async def start_process(context: Context, command: str, wait_s: WaitS = 2) -> str:
-    """Start a shell command in the background, such as a server; returns its number and first output."""
+    """Start a shell command in the background, such as a server; returns its number and first output.
+
+    It runs until stop_process or the end of the run; run_shell and run_tests reach its ports on localhost.
+    """
     started = context.resources.get(_Started)
     if len(started.running) >= MAX_RUNNING:
         msg = f"{MAX_RUNNING} processes are running, which is the maximum. Stop one with stop_process."
@@ -51,7 +59,9 @@ async def start_process(context: Context, command: str, wait_s: WaitS = 2) -> st
     process = await context.start(shell_argv(command))
     started.last += 1
     started.running[started.last] = process
-    return await _report(started, started.last, wait_s)
+    report = await _report(started, started.last, wait_s)
+    note = "" if context.sandbox.connects_commands(context.shared) else _NO_PORTS[context.sandbox.isolation]
+    return "\n".join(part for part in (report.removesuffix("\n") if note else report, note) if part)
 
 
 @tool(exclusive=True, timeout_s=MAX_WAIT_S + 30.0)

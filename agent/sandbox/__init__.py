@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigError
-from . import bubblewrap, container, landlock, seccomp
+from . import bubblewrap, container, landlock, loopback, seccomp
 from .rules import TMP, CommandLimits, Rules, resource_limits
 from .shared import Shared, private_folder
 
@@ -74,6 +74,12 @@ class Sandbox:
             inside += " and a system call filter"
         parts = [f"{inside}: commands can change only the workspace", "homes are hidden", *self.rules.words()]
         return ", ".join(parts) + (f" ({self.note})" if self.note else "")
+
+    def connects_commands(self, shared: Shared | None) -> bool:
+        """Return whether a command reaches the ports of another one on localhost, if both share this."""
+        if self.isolation == "bubblewrap":
+            return self.rules.network or (shared is not None and loopback.can_share())
+        return self.isolation == "none" or (self.isolation == "landlock" and self.rules.network)
 
     @contextlib.contextmanager
     def launch(

@@ -32,6 +32,7 @@ class Shared:
         self._lock = threading.Lock()  # sync tools run in threads, several at a time
         self._base: Path | None = None
         self._temporary: Temporary | None = None
+        self._connects = False
         self._loopback: loopback.Loopback | None = None
 
     def temporary(self, *, fixed: Iterable[Path], needed: Iterable[Path]) -> Temporary | None:
@@ -63,13 +64,20 @@ class Shared:
         with self._lock:
             return self._made() / _FOLDER
 
+    def connect(self) -> None:
+        """Start the commands from now on in one network, so that they reach each other's ports on localhost."""
+        self._connects = True
+
     def entering_network(self) -> Sequence[str]:
-        """Return the words before bubblewrap that make it start in the network of the run. Empty if that is impossible.
+        """Return the words before bubblewrap that make it start in the network of the run.
+
+        Returns:
+            Empty if each command has its own: before `connect`, and where they cannot share one.
 
         Raises:
             OSError: the network could not be made.
         """
-        if not loopback.can_share():
+        if not self._connects or not loopback.can_share():
             return ()
         with self._lock:
             if self._loopback is None:

@@ -90,11 +90,14 @@ class ToolContext(Generic[StateT]):
     ) -> Process:  # fmt: skip
         """Start a long-running command, such as a server, sandboxed, in the workspace; takes the arguments of `run`.
 
-        To have it killed with the run, store it in an object of `resources` whose `aclose` calls `Process.kill`.
+        To have it killed with the run, store it in an object of `resources` whose `aclose` calls `Process.kill`. Under
+        bubblewrap, later commands reach its ports on localhost.
 
         Raises:
             ToolError: the command could not be started.
         """
+        if self.shared is not None:
+            self.shared.connect()
         return await self._start(argv, env=env, read=read, write=write, output=Output())
 
     async def _start(

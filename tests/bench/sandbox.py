@@ -1,5 +1,7 @@
 """Measure the overhead of each sandbox on a command: `true`, a shell and a Python start, interleaved with no sandbox.
 
+Commands run as those of a run, which share /tmp and a network; "alone" is a command with its own, as a verification's.
+
     .venv/bin/python tests/bench/sandbox.py [--rounds 40] [--image python:3.12]
 
 Wall time from the start of the process to its end, medians and quartiles in ms; the last column is the median minus the
@@ -9,6 +11,7 @@ median without a sandbox. Other load on the machine changes all of them.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import statistics
 import subprocess
@@ -18,7 +21,7 @@ import time
 from pathlib import Path
 
 from agent import ConfigError, Rules, Sandbox, find_sandbox
-from agent.sandbox import Isolation
+from agent.sandbox import Isolation, Shared
 
 COMMANDS = {"true": ["true"], "bash -c": ["bash", "-c", "cd . && true"], "python -c": ["python", "-c", "0"]}
 ISOLATIONS: tuple[Isolation, ...] = ("none", "bubblewrap", "landlock", "container")
@@ -37,15 +40,20 @@ def main() -> int:
             sandboxes[isolation] = find_sandbox(isolation, Rules(), image=args.image)
         except ConfigError as error:
             print(f"Skipping {isolation}: {error}", file=sys.stderr)
+    shared: dict[str, Shared | None] = {name: Shared() for name in sandboxes}
+    if "bubblewrap" in sandboxes:
+        sandboxes["bubblewrap, alone"], shared["bubblewrap, alone"] = sandboxes["bubblewrap"], None
     env = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"}
     taken: dict[tuple[str, str], list[float]] = {(c, i): [] for c in COMMANDS for i in sandboxes}
     with tempfile.TemporaryDirectory() as folder:
         for at in range(rounds + 3):
             for command, argv in COMMANDS.items():
                 for isolation, sandbox in sandboxes.items():
-                    spent = _timed(sandbox, argv, Path(folder), env)
+                    spent = _timed(sandbox, argv, Path(folder), env, shared[isolation])
                     if at >= 3:  # the first three rounds warm the caches
                         taken[command, isolation].append(spent)
+    for used in filter(None, shared.values()):
+        asyncio.run(used.aclose())
     print(f"{rounds} rounds, load average {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}\n")
     print("| command | isolation | ms, median | quartiles | more than none |\n|---|---|---:|---:|---:|")
     for (command, isolation), values in taken.items():
@@ -55,9 +63,9 @@ def main() -> int:
     return 0
 
 
-def _timed(sandbox: Sandbox, argv: list[str], folder: Path, env: dict[str, str]) -> float:
+def _timed(sandbox: Sandbox, argv: list[str], folder: Path, env: dict[str, str], shared: Shared | None) -> float:
     began = time.perf_counter()
-    with sandbox.launch(argv, workspace=folder, env=env) as launch:
+    with sandbox.launch(argv, workspace=folder, env=env, shared=shared) as launch:
         subprocess.run(
             launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, cwd=folder, check=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

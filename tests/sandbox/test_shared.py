@@ -14,8 +14,9 @@ import pytest_asyncio
 
 from agent import Agent, ConfigError, Outcome, Rules, Sandbox, Tool, ToolContext, Verify, find_sandbox, tool
 from agent.messages import ToolResult
-from agent.sandbox import Isolation, Shared
+from agent.sandbox import Isolation, Shared, loopback
 from agent.testing import ScriptedModel, calls, says
+from tools.processes import start_process, stop_process
 from tools.shell import run_shell
 
 ENV = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"}
@@ -165,6 +166,67 @@ async def test_a_folder_of_that_name_that_others_can_reach_is_not_used(workspace
     (place / "tramontane-r").symlink_to(workspace)
     assert Shared("r").folder().parent.name != "tramontane-r"
     assert list(workspace.iterdir()) == []
+
+
+SERVE = "printf found > page; exec python -u -m http.server --bind 127.0.0.1 8765"
+FETCH = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8765/page', timeout=5).read().decode())"
+
+
+async def test_a_server_of_start_process_could_not_be_reached_by_a_later_command(workspace: Path, folder: Path):
+    """Each command had a network of its own. Another run and the verification still have."""
+    if not loopback.can_share():
+        pytest.skip("a network cannot be shared on this machine")
+    seen: list[str] = []
+    (other := folder / "other").mkdir()
+
+    @tool
+    async def run_another() -> str:
+        """Run another."""
+        seen.extend(results(await run(other, "bubblewrap", f'python -c "{FETCH}"')))
+        return ""
+
+    outcome = await run(
+        workspace, "bubblewrap", (start_process, {"command": SERVE, "wait_s": 1}), f'python -c "{FETCH}"',
+        (run_another, {}), (stop_process, {"process": 1}), f'python -c "{FETCH}"',
+        verify=Verify(command=f'python -c "{FETCH}"', attempts=1),
+    )  # fmt: skip
+    started, reached, _, stopped, after = results(outcome)
+
+    assert started.startswith("Process 1 is running. Output:\nServing HTTP on 127.0.0.1 port 8765")
+    assert "cannot" not in started
+    assert (reached, "GET /page" in stopped) == ("found\n", True)
+    assert all("Connection refused" in text for text in (after, seen[0]))
+    assert outcome.outcome != "verified"
+
+
+async def test_where_no_command_reaches_another_start_process_says_so(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agent.sandbox.loopback.can_share", lambda: False)  # as where nsenter is missing
+    start = (start_process, {"command": "echo up; sleep 60", "wait_s": 1})
+    found = results(await run(workspace, "bubblewrap", start, "exec 3<>/dev/tcp/127.0.0.1/1"))
+    assert found[0] == (
+        "Process 1 is running. Output:\nup\n"
+        "(Other tools cannot reach its ports: here, each command has a network of its own.)"
+    )
+    assert "refused" in found[1], "it has a loopback interface of its own"
+    found = results(await run(workspace, "landlock", start))
+    assert found[0].endswith("\nup\n(It cannot open a port: here, no command has a network, not even localhost.)")
+
+
+async def test_the_shared_network_leads_nowhere_else_and_gives_no_rights(context: ToolContext[Any]):
+    assert context.shared is not None
+    context.shared.connect()
+    assert context.shared.entering_network()
+    look = "grep -c : /proc/net/dev; cat /proc/net/route | wc -l; grep CapEff /proc/self/status"
+    found = await output_of(context, f"{look}; ls /proc/self/fd | wc -l; unshare -n true; nsenter -t 1 -n true")
+    assert found.startswith("1\n1\nCapEff:\t0000000000000000\n4\n")
+    assert found.count("Operation not permitted") == 2
+
+
+async def test_no_open_file_is_left_of_the_networks(workspace: Path):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        await run(workspace, "bubblewrap", (start_process, {"command": "true", "wait_s": 1}), "true")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest_asyncio.fixture
