@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from agent import ToolError
 
@@ -21,12 +22,16 @@ MAX_UNDO_BYTES = 20_000_000
 class Change:
     """The effect of one call on files."""
 
+    what: str
+    """What the call did, as a phrase: `the edit of a.py, lines 3-5`."""
     before: Mapping[_paths.Inside, bytes | None]
     """Content of each file before the call. None means that it did not exist."""
     after: Mapping[_paths.Inside, bytes | None]
     """Content of each file after the call. None means that it was removed."""
     unsaved: _paths.Inside | None
     """A file whose old content was too large to save or could not be read. None means that all were saved."""
+    was_executable: Mapping[_paths.Inside, bool]
+    """Whether a file was executable, for those that were removed or whose mode was changed."""
 
 
 @dataclass
@@ -52,8 +57,25 @@ class Changes:
             msg = f'"{path}" has changed since you read it: something else wrote to it. Read it again, then write.'
             raise ToolError(msg)
 
-    def apply(self, workspace: Path, after: Mapping[_paths.Inside, bytes | None]) -> None:
+    def on_context_renewed(self) -> None:
+        """Forget the changes of the conversation that has ended: the model no longer knows them."""
+        self.done, self._seen = [], {}
+
+    def apply(
+        self,
+        workspace: Path,
+        after: Mapping[_paths.Inside, bytes | None],
+        *,
+        what: str,
+        executable: Mapping[_paths.Inside, bool] = MappingProxyType({}),
+    ) -> None:
         """Write or remove files, all or none, and save their old content.
+
+        Args:
+            workspace: the run's workspace.
+            after: the new content of each file. None means to remove it; removals come first.
+            what: what the call does, as a phrase for undo_change.
+            executable: files whose mode changes.
 
         Raises:
             ToolError: one of them cannot be written; those already written are restored.
@@ -73,16 +95,22 @@ class Changes:
                 "together with other files; nothing was changed. Change it with a shell command."
             )
             raise ToolError(msg)
+        existing = [
+            path for path, data in after.items() if before[path] is not None and (data is None or path in executable)
+        ]
+        was_executable = {path: _paths.is_executable(workspace, path) for path in existing}
         written: list[_paths.Inside] = []
         try:
-            for path, data in after.items():
+            for path, data in sorted(after.items(), key=lambda item: item[1] is not None):
                 _write_or_remove(workspace, path, data)
                 written.append(path)
+            for path, flag in executable.items():
+                _paths.set_executable(workspace, path, executable=flag)
         except ToolError:
-            for path in reversed(written):
-                _write_or_remove(workspace, path, before[path])
+            _restore(workspace, {path: before[path] for path in written}, was_executable)
             raise
-        self.done = [*self.done, Change(before=before, after=dict(after), unsaved=unsaved)][-MAX_CHANGES:]
+        change = Change(what=what, before=before, after=dict(after), unsaved=unsaved, was_executable=was_executable)
+        self.done = [*self.done, change][-MAX_CHANGES:]
         self._update_seen(after)
 
     def undo(self, workspace: Path) -> Change:
@@ -92,22 +120,25 @@ class Changes:
             ToolError: there is no change, an old content was not saved, or a file was changed since.
         """
         if not self.done:
-            msg = "There is no change to undo: tools changed no file in this run, or every change is already undone."
+            msg = "There is no change to undo: your calls changed no file, or every change is already undone."
             raise ToolError(msg)
         last = self.done[-1]
         if last.unsaved is not None:
             self.done.pop()
             msg = (
-                f'The last change cannot be undone: "{last.unsaved}" was larger than {MAX_UNDO_BYTES:,} bytes or not '
-                "readable, so its old content was not saved. Call undo_change again to undo the change before it."
+                f'The last change, {last.what}, cannot be undone: "{last.unsaved}" was larger than '
+                f"{MAX_UNDO_BYTES:,} bytes or not readable, so its old content was not saved. Call undo_change again "
+                "to undo the change before it."
             )
             raise ToolError(msg)
         for path, data in last.after.items():
             if read_content(workspace, path) != data:
-                msg = f'The last change cannot be undone: something else changed "{path}" since. Edit it instead.'
+                msg = (
+                    f'The last change, {last.what}, cannot be undone: something else changed "{path}" since. Edit it '
+                    "instead."
+                )
                 raise ToolError(msg)
-        for path, data in last.before.items():
-            _write_or_remove(workspace, path, data)
+        _restore(workspace, last.before, last.was_executable)
         self.done.pop()
         self._update_seen(last.before)
         return last
@@ -130,6 +161,15 @@ def read_content(workspace: Path, path: _paths.Inside) -> bytes | None:
         return None
     with _paths.open_file(workspace, path) as file:
         return file.read(MAX_UNDO_BYTES + 1)
+
+
+def _restore(
+    workspace: Path, contents: Mapping[_paths.Inside, bytes | None], executable: Mapping[_paths.Inside, bool]
+) -> None:
+    for path, data in sorted(contents.items(), key=lambda item: item[1] is not None):
+        _write_or_remove(workspace, path, data)
+    for path, flag in executable.items():
+        _paths.set_executable(workspace, path, executable=flag)
 
 
 def _write_or_remove(workspace: Path, path: _paths.Inside, data: bytes | None) -> None:

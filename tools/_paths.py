@@ -2,52 +2,34 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
-import itertools
 import os
 import posixpath
 import re
 import secrets
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, NewType, NoReturn
+from typing import BinaryIO, NewType, NoReturn
 
 from agent import ToolError
 
+from ._listing import Entry, Listing, scan
 from ._safe_open import Outside, Protected, Spot, find_beneath, inside_of, open_beneath
+from ._suggestions import printable, suggestion
+
+__all__ = [
+    "Entry", "Inside", "below", "exists", "inside", "is_executable", "is_folder", "list_folder", "open_file",
+    "printable", "refuse", "remove", "replace_file", "set_executable",
+]  # fmt: skip
 
 MAX_PATH_BYTES = 4_000  # PATH_MAX is 4,096, including the path of the workspace
 MAX_NAME_BYTES = 255
-# Read at most this many names of a folder, so that a million small files cannot fill the memory.
-MAX_NAMES = 20_000
 
-EntryKind = Literal["file", "folder", "link", "other"]
+_EFFECTIVE = os.access in os.supports_effective_ids
 
 Inside = NewType("Inside", str)
 """A path relative to the workspace, checked by `inside` or built from the names of a listing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One entry of a folder."""
-
-    name: str
-    kind: EntryKind
-    size_bytes: int
-    """Size of a file; 0 for the other kinds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """The contents of a folder."""
-
-    entries: tuple[Entry, ...]
-    """Sorted by name."""
-    complete: bool
-    """False if the folder has more than `MAX_NAMES` entries."""
 
 
 def inside(workspace: Path, path: str) -> Inside:
@@ -129,7 +111,7 @@ def exists(workspace: Path, relative: Inside) -> bool:
 
 
 def remove(workspace: Path, relative: Inside) -> None:
-    """Remove a file, or a symlink itself.
+    """Remove a file, or a symlink itself, and the folders that are empty then.
 
     Raises:
         ToolError: it does not exist, or may not be removed.
@@ -139,11 +121,38 @@ def remove(workspace: Path, relative: Inside) -> None:
     except OSError as error:
         refuse(workspace, relative, error)
     try:
+        _check_writable(spot, relative)
         os.unlink(spot.name, dir_fd=spot.folder)
     except OSError as error:
         refuse(workspace, relative, error)
     finally:
         os.close(spot.folder)
+    with suppress(OSError):  # ends at the first folder that is not empty
+        _remove_empty_folders(workspace, posixpath.dirname(relative))
+
+
+def is_executable(workspace: Path, relative: Inside) -> bool:
+    """Return whether the owner of a file may execute it.
+
+    Raises:
+        ToolError: the file does not exist, or may not be read.
+    """
+    with open_file(workspace, relative) as file:
+        return bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+
+
+def set_executable(workspace: Path, relative: Inside, *, executable: bool) -> None:
+    """Make a file executable for all who may read it, or for nobody.
+
+    Raises:
+        ToolError: the file does not exist, or its mode may not be changed.
+    """
+    with open_file(workspace, relative) as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        try:
+            os.fchmod(file.fileno(), mode | (mode & 0o444) >> 2 if executable else mode & ~0o111)
+        except OSError as error:
+            refuse(workspace, relative, error)
 
 
 def list_folder(workspace: Path, relative: Inside) -> Listing:
@@ -153,7 +162,7 @@ def list_folder(workspace: Path, relative: Inside) -> Listing:
         ToolError: it does not exist, may not be read, or is not a folder.
     """
     try:
-        return _scan(workspace, relative)
+        return scan(workspace, relative)
     except OSError as error:
         refuse(workspace, relative, error)
 
@@ -174,11 +183,6 @@ def is_folder(workspace: Path, relative: Inside) -> bool:
         os.close(descriptor)
 
 
-def printable(name: str) -> str:
-    """Return a file name that prints on one line: control characters and undecodable bytes are escaped."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]", lambda found: ascii(found[0])[1:-1], name)
-
-
 def refuse(workspace: Path, relative: str, error: OSError) -> NoReturn:
     """Raise the ToolError that tells the model why the system, or a rule of this module, rejects a path."""
     raise ToolError(_reason(workspace, relative, error)) from error
@@ -191,7 +195,7 @@ def _reason(workspace: Path, relative: str, error: OSError) -> str:
     if isinstance(error, Protected):
         return f'"{relative}" is in .git, which may not be written. Use git commands for what git keeps there.'
     if error.errno == errno.ENOENT:
-        return f'There is no "{relative}" in the workspace. {_suggestion(workspace, relative)}'
+        return f'There is no "{relative}" in the workspace. {suggestion(workspace, relative)}'
     texts = {
         errno.ENOTDIR: "a part of it is not a folder. Call list_files to see what there is.",
         errno.EISDIR: "it is a folder. Call list_files to see its files.",
@@ -203,17 +207,6 @@ def _reason(workspace: Path, relative: str, error: OSError) -> str:
     }
     text = texts.get(error.errno or 0) or f"{error.strerror or error}. Check the path with list_files."
     return f'"{relative}" cannot be used: {text}'
-
-
-def _suggestion(workspace: Path, relative: str) -> str:
-    """Return a hint at the path that the model may have meant."""
-    folder, name = posixpath.split(relative)
-    with suppress(OSError):
-        names = {entry.name.lower(): entry.name for entry in _scan(workspace, folder or ".").entries}
-        close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-        if close:
-            return f'Did you mean "{printable(posixpath.join(folder, names[close[0]]))}"?'
-    return "Call list_files to see what there is."
 
 
 def _check_text(path: str) -> None:
@@ -241,30 +234,6 @@ def _not_a_file(relative: str, mode: int) -> str:
     return f'"{relative}" is not a regular file (a pipe, a socket or a device). Work with other files.'
 
 
-def _scan(workspace: Path, relative: str) -> Listing:
-    descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with os.scandir(descriptor) as items:
-            entries = [_entry(item) for item in itertools.islice(items, MAX_NAMES)]
-            complete = next(items, None) is None
-    finally:
-        os.close(descriptor)
-    return Listing(entries=tuple(sorted(entries, key=lambda entry: entry.name)), complete=complete)
-
-
-def _entry(item: os.DirEntry[str]) -> Entry:
-    try:
-        if item.is_symlink():
-            return Entry(name=item.name, kind="link", size_bytes=0)
-        if item.is_dir(follow_symlinks=False):
-            return Entry(name=item.name, kind="folder", size_bytes=0)
-        status = item.stat(follow_symlinks=False)
-    except OSError:  # removed in the meantime
-        return Entry(name=item.name, kind="other", size_bytes=0)
-    kind: EntryKind = "file" if stat.S_ISREG(status.st_mode) else "other"
-    return Entry(name=item.name, kind=kind, size_bytes=status.st_size if kind == "file" else 0)
-
-
 def _replace(spot: Spot, relative: str, data: bytes) -> None:
     """Write a new file in the same folder and rename it over the old one; no symlink is followed."""
     mode = _mode_of(spot, relative)
@@ -283,6 +252,28 @@ def _replace(spot: Spot, relative: str, data: bytes) -> None:
         raise
 
 
+def _remove_empty_folders(workspace: Path, folder: str) -> None:
+    while folder:
+        above, _, name = folder.rpartition("/")
+        opened = open_beneath(workspace, above or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.rmdir(name, dir_fd=opened)
+        finally:
+            os.close(opened)
+        folder = above
+
+
+def _check_writable(spot: Spot, relative: str) -> None:
+    """Refuse a file that is write-protected: it would be replaced or removed, which its own mode cannot prevent."""
+    mode = os.lstat(spot.name, dir_fd=spot.folder).st_mode
+    if stat.S_ISREG(mode) and not os.access(spot.name, os.W_OK, dir_fd=spot.folder, effective_ids=_EFFECTIVE):
+        msg = (
+            f'"{relative}" is write-protected (mode {stat.S_IMODE(mode):o}). If it may be changed, make it writable '
+            "first: run_shell with chmod u+w."
+        )
+        raise ToolError(msg)
+
+
 def _mode_of(spot: Spot, relative: str) -> int | None:
     """Return the permission bits of the file to replace. None means that it does not exist yet."""
     try:
@@ -291,4 +282,5 @@ def _mode_of(spot: Spot, relative: str) -> int | None:
         return None
     if not stat.S_ISREG(mode):
         raise ToolError(_not_a_file(relative, mode))
+    _check_writable(spot, relative)
     return stat.S_IMODE(mode) & 0o777

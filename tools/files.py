@@ -98,7 +98,9 @@ def write_file(context: Context, path: str, content: str) -> str:
     data = encode(content, "utf-8", "content")
     changes = context.resources.get(Changes)
     changes.check_unchanged(context.workspace, relative)
-    changes.apply(context.workspace, {relative: data})
+    is_new = not _paths.exists(context.workspace, relative)
+    what = f"the write of {relative}{', which created it' if is_new else ''}"
+    changes.apply(context.workspace, {relative: data}, what=what)
     return f"Wrote {_count(len(data), 'byte', 'bytes')} to {relative}."
 
 
@@ -112,7 +114,8 @@ def edit_file(context: Context, path: str, old: str, new: str) -> str:
     encode(new, text.encoding, "new")  # its error names the parameter; that of the whole text could not
     edited = replace_once(text.text, old, new, relative)
     after = encode(edited.text, text.encoding, "the new text")
-    context.resources.get(Changes).apply(context.workspace, {relative: after})
+    what = f"the edit of {relative}, {edited.lines}"
+    context.resources.get(Changes).apply(context.workspace, {relative: after}, what=what)
     return f"Edited {relative}: {edited.lines}."
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent import ToolContext
-from tools._change_history import MAX_UNDO_BYTES
+from tools._change_history import MAX_UNDO_BYTES, Changes
 from tools.changes import apply_diff, edit_files, undo_change
 from tools.files import edit_file, read_file, write_file
 
@@ -35,6 +35,24 @@ async def test_several_edits_are_applied_in_order(context: ToolContext[Any], cal
     ]
     assert await called(edit_files, context, edits=edits) == "Edited a.py: lines 2-3; b.py: line 1; a.py: line 3."
     assert contents(context) == {"a.py": "one\n2\ntwo and a half\nthree\n", "b.py": "x = 10\n"}
+
+
+async def test_edits_are_reported_with_their_final_lines(context: ToolContext[Any], called: Called):
+    """A later edit above moved the text; the lines of the earlier edit were stale, and so was a breakpoint there."""
+    edits = [
+        {"path": "a.py", "old": "three", "new": "3\n3b"},
+        {"path": "b.py", "old": "1", "new": "10"},
+        {"path": "a.py", "old": "one\n", "new": "0\n0b\n1\n"},
+        {"path": "a.py", "old": "two\n3", "new": "2, 3"},
+    ]
+    assert await called(edit_files, context, edits=edits) == (
+        "Edited a.py: lines 4-5; b.py: line 1; a.py: lines 1-3; a.py: line 4."
+    )
+    assert contents(context)["a.py"] == "0\n0b\n1\n2, 3\n3b\n"
+    assert await called(undo_change, context) == (
+        "Undone: the edits of a.py, lines 4-5; b.py, line 1; a.py, lines 1-3; a.py, line 4 (nothing more can be "
+        "undone)."
+    )
 
 
 async def test_one_failing_edit_changes_nothing(context: ToolContext[Any], called: Called):
@@ -79,23 +97,27 @@ Some words before it.
 async def test_a_diff_changes_creates_and_removes_files_and_is_undone_as_one(context: ToolContext[Any], called: Called):
     """The line counts in its first header are wrong, as models often write them."""
     before = contents(context)
-    assert await called(apply_diff, context, diff=DIFF) == "Applied: wrote a.py, wrote new/c.py, removed b.py."
+    assert await called(apply_diff, context, diff=DIFF) == (
+        "Applied to 3 files:\na.py: line 2\nnew/c.py: created, 2 lines\nb.py: removed"
+    )
     assert contents(context) == {"a.py": "one\n2\nthree\n"}
     assert (context.workspace / "new" / "c.py").read_text() == "c = 3\nd = 4\n"
-    assert await called(undo_change, context) == ("Undone: restored a.py, removed new/c.py, restored b.py.")
-    assert contents(context) == before
-    assert not (context.workspace / "new" / "c.py").exists()
     assert await called(undo_change, context) == (
-        "!There is no change to undo: tools changed no file in this run, or every change is already undone."
+        "Undone: the diff of a.py (line 2), new/c.py (created, 2 lines), b.py (removed) (nothing more can be undone)."
+    )
+    assert contents(context) == before
+    assert not (context.workspace / "new").exists()
+    assert await called(undo_change, context) == (
+        "!There is no change to undo: your calls changed no file, or every change is already undone."
     )
 
 
 async def test_a_rename_moves_the_content(context: ToolContext[Any], called: Called):
     diff = "--- a/b.py\n+++ b/c.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
-    assert await called(apply_diff, context, diff=diff) == "Applied: wrote c.py, removed b.py."
+    assert await called(apply_diff, context, diff=diff) == "Applied to c.py: moved from b.py; line 1."
     diff = "--- a/c.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 2\n+x = 3\n"
     assert await called(apply_diff, context, diff=diff) == (
-        '!The diff moves a file to "a.py", which already exists. Remove that file first, or edit both files.'
+        '!The diff moves a file to "a.py", which already exists. Remove that file first, or edit both.'
     )
     assert contents(context) == {"a.py": "one\ntwo\nthree\n", "c.py": "x = 2\n"}
 
@@ -113,7 +135,12 @@ async def test_the_line_in_the_header_decides_between_equal_matches(
 ):
     (context.workspace / "a.py").write_bytes(text.encode())
     diff = f"--- a/a.py\n+++ b/a.py\n@@ -{line},2 +{line},2 @@\n a\n-b\n+B\n"
-    assert await called(apply_diff, context, diff=diff) == "Applied: wrote a.py."
+    changed = (
+        {1: "line 2", 3: "line 4"}[line]
+        if text != "z\na\nb"
+        else ("line 3; hunk 1 applied at line 2, 1 line below its header")
+    )
+    assert await called(apply_diff, context, diff=diff) == f"Applied to a.py: {changed}."
     assert (context.workspace / "a.py").read_bytes() == result.encode()
 
 
@@ -143,7 +170,7 @@ async def test_the_line_in_the_header_decides_between_equal_matches(
         ),
         (
             "--- a/gone.py\n+++ b/gone.py\n@@ -1 +1 @@\n-a\n+b\n",
-            'The diff changes "gone.py", which does not exist. Find the right path with list_files.',
+            'The diff changes "gone.py", which does not exist. Call list_files to see what there is.',
         ),
     ],
 )
@@ -174,11 +201,32 @@ async def test_a_file_changed_since_it_was_read_is_not_overwritten(context: Tool
 async def test_the_last_change_is_undone_unless_the_file_changed_since(context: ToolContext[Any], called: Called):
     await called(edit_file, context, path="a.py", old="two", new="2")
     await called(write_file, context, path="new.py", content="n\n")
-    assert await called(undo_change, context) == "Undone: removed new.py."
+    assert await called(undo_change, context) == (
+        "Undone: the write of new.py, which created it (1 more change can be undone)."
+    )
     (context.workspace / "a.py").write_text("another program's\n")
     assert await called(undo_change, context) == (
-        '!The last change cannot be undone: something else changed "a.py" since. Edit it instead.'
+        '!The last change, the edit of a.py, line 2, cannot be undone: something else changed "a.py" since. Edit it '
+        "instead."
     )
+
+
+async def test_undo_names_which_of_several_edits_it_undid(context: ToolContext[Any], called: Called):
+    for old, new in (("one", "1"), ("three\n", "3\nfour\n")):
+        await called(edit_file, context, path="a.py", old=old, new=new)
+    await called(write_file, context, path="b.py", content="")
+    assert await called(undo_change, context) == "Undone: the write of b.py (2 more changes can be undone)."
+    assert await called(undo_change, context) == ("Undone: the edit of a.py, lines 3-4 (1 more change can be undone).")
+    assert await called(undo_change, context) == "Undone: the edit of a.py, line 1 (nothing more can be undone)."
+
+
+async def test_changes_of_an_earlier_conversation_are_not_offered(context: ToolContext[Any], called: Called):
+    """The workspace was restored with the new conversation: undo said that something else changed the file."""
+    await called(edit_file, context, path="a.py", old="two", new="2")
+    context.resources.get(Changes).on_context_renewed()
+    assert (await called(undo_change, context)).startswith("!There is no change to undo")
+    (context.workspace / "a.py").write_text("restored\n")
+    assert await called(write_file, context, path="a.py", content="1\n") == "Wrote 2 bytes to a.py."
 
 
 async def test_a_change_to_a_file_too_large_to_save_is_not_undone(context: ToolContext[Any], called: Called):
@@ -187,7 +235,7 @@ async def test_a_change_to_a_file_too_large_to_save_is_not_undone(context: ToolC
         file.truncate(MAX_UNDO_BYTES + 1)
     await called(write_file, context, path="big", content="small\n")
     assert await called(undo_change, context) == (
-        f'!The last change cannot be undone: "big" was larger than {MAX_UNDO_BYTES:,} bytes or not readable, so its '
-        "old content was not saved. Call undo_change again to undo the change before it."
+        f'!The last change, the write of big, cannot be undone: "big" was larger than {MAX_UNDO_BYTES:,} bytes or '
+        "not readable, so its old content was not saved. Call undo_change again to undo the change before it."
     )
-    assert await called(undo_change, context) == "Undone: restored b.py."
+    assert await called(undo_change, context) == "Undone: the edit of b.py, line 1 (nothing more can be undone)."
