@@ -20,7 +20,7 @@ from ..policy.budget import output_left
 from ..policy.ladder import Rung
 from .dependencies import RunDependencies
 from .state import RunState
-from .window import LIKELY_BYTES_PER_TOKEN, MIN_REPLY_TOKENS, reply_room
+from .window import LIKELY_BYTES_PER_TOKEN, min_reply_tokens, reply_room
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,8 +183,10 @@ class Asker:
             counted = await self._count(rung) if self._can_count else None
             prompt_tokens = self._estimate(bytes_per_token=LIKELY_BYTES_PER_TOKEN) if counted is None else counted
         room = reply_room(prompt_tokens=prompt_tokens, window_tokens=window, wanted=wanted, allowed=allowed)
-        left = window is None or window - prompt_tokens >= min(MIN_REPLY_TOKENS, window // 4)
-        return room if left else None
+        if window is None:
+            return room
+        is_new = state.profile.trained_texts or len(state.history.messages) <= 2
+        return room if window - prompt_tokens >= min_reply_tokens(window, is_new=is_new) else None
 
     async def _count(self, rung: Rung) -> int | None:
         """Return the exact number of prompt tokens. None if the server did not count them."""

@@ -200,7 +200,7 @@ class Run:
             case EndAsStuck():
                 if not await self._passes_silently():
                     reason = f"the ladder has no rung left after {action.trigger}: {action.reason}"
-                    self._end("stuck", f"{reason}{self._state_of_work()}")
+                    self._end("stuck", self._with_state_of_work(reason))
             case _:
                 assert_never(action)
 
@@ -235,17 +235,17 @@ class Run:
             self._end("verified", "the verification passed when the run was about to give up")
         return ended.ok
 
-    def _state_of_work(self) -> str:
-        """Return, as an addition to a reason, that there are changes and whether they were verified."""
+    def _with_state_of_work(self, reason: str) -> str:
+        """Add to a reason that there are changes, and whether they were verified."""
         if not self._state.work.may_have_changed or self._deps.snapshot is None:
-            return ""
+            return reason
         checked = self._state.work.files_verification is not None
         verdict = "did not pass the verification" if checked else "were not verified"
-        return f"; the changes so far are in the workspace and {verdict}"
+        return f"{reason.rstrip('.')}; the changes so far are in the workspace and {verdict}"
 
     async def _end_over_budget(self, reason: str) -> None:
         if not await self._passes_silently():
-            self._end("budget", f"{reason}{self._state_of_work()}")
+            self._end("budget", self._with_state_of_work(reason))
 
     def _apply_verification(self, result: VerifyEnded) -> None:
         attempts = 1 if self._deps.verify is None else self._deps.verify.attempts

@@ -20,6 +20,7 @@ from . import prompts
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
 from .state import RunState
+from .window import result_limit_chars
 
 
 async def run_calls(state: RunState, deps: RunDependencies) -> str:
@@ -96,6 +97,9 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
     )
     if not tool.read_only:
         await asyncio.to_thread(deps.sync)  # the CallStarted event must be on disk before the side effect
+    if not state.profile.trained_texts:
+        limit_chars = result_limit_chars(tool.output_limit_chars, state.started.window_tokens)
+        tool = replace(tool, output_limit_chars=limit_chars)
     spill_dir = deps.context.workspace / ".agent" / "outputs"
     execution = await execute(call, tool, value, deps.context, spill_dir=spill_dir)
     result = execution.result

@@ -11,6 +11,9 @@ _SAFE_BYTES_PER_TOKEN = 2.0
 LIKELY_BYTES_PER_TOKEN = 3.0
 # With fewer tokens left a reply is useless, and the conversation must be shortened first.
 MIN_REPLY_TOKENS = 256
+# With fewer left, a call that writes a file of usual length is cut off; it is better to restart with a summary.
+_USEFUL_REPLY_TOKENS = 2_048
+_MIN_RESULT_CHARS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +28,24 @@ class PromptSize:
     def estimate(self, wire_bytes: int, *, bytes_per_token: float = _SAFE_BYTES_PER_TOKEN) -> int:
         """Return the estimated tokens of a prompt of this many encoded bytes; the default estimate is high."""
         return self.counted_tokens + round(max(0, wire_bytes - self.counted_bytes) / bytes_per_token)
+
+
+def min_reply_tokens(window_tokens: int, *, is_new: bool) -> int:
+    """Return the room for a reply below which the conversation is restarted with a summary.
+
+    Args:
+        window_tokens: of the model.
+        is_new: whether the conversation has just begun, so that restarting it would gain nothing.
+    """
+    least = min(MIN_REPLY_TOKENS, window_tokens // 4)
+    return least if is_new else max(least, min(_USEFUL_REPLY_TOKENS, window_tokens // 8))
+
+
+def result_limit_chars(limit_chars: int, window_tokens: int | None) -> int:
+    """Return how long a tool result may be: its own limit, but no more than a tenth of the window."""
+    if window_tokens is None:
+        return limit_chars
+    return min(limit_chars, max(_MIN_RESULT_CHARS, int(window_tokens * LIKELY_BYTES_PER_TOKEN) // 10))
 
 
 def reply_room(*, prompt_tokens: int, window_tokens: int | None, wanted: int, allowed: int | None) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from agent import Agent, Ladder, Limits, Outcome, Rung, tool
+from agent.loop.prompts import SYSTEM_PROMPT
 from agent.messages import Effort
 from agent.model.profiles import MISTRAL, Sampling
 from agent.parsing.reply import Batch, Truncated, read
@@ -45,7 +46,7 @@ async def attempt(
     """Run an agent with `tokens` tokens for its first reply."""
     executed: list[str] = []
 
-    @tool
+    @tool(read_only=True)
     def get_weather(city: str) -> str:
         """Get weather"""
         executed.append(city)
@@ -58,7 +59,7 @@ async def attempt(
     model.change = lambda request: replace(request, **forced)
     agent = Agent(
         model, tools=[get_weather], ladder=Ladder(rungs=(Rung(effort=effort),)), limits=Limits(steps=steps),
-        workspace=folder,
+        workspace=folder, system=SYSTEM_PROMPT,
     )  # fmt: skip
     events: list[Event] = []
     outcome = await agent.run(PROMPT, observe=events.append)

@@ -12,7 +12,7 @@ import pytest
 from agent import Agent, Endpoint, EndpointRejected, Image, Ladder, Outcome, Rung, tool
 from agent.journal.events import ContextRenewed, Event
 from agent.loop.summary import trained_summary
-from agent.loop.window import LIKELY_BYTES_PER_TOKEN, PromptSize, reply_room
+from agent.loop.window import LIKELY_BYTES_PER_TOKEN, PromptSize, min_reply_tokens, reply_room, result_limit_chars
 from agent.messages import AssistantMessage, Message, ToolCall, ToolResult, Usage
 from agent.model.profiles import MISTRAL
 from agent.testing import ScriptedModel, ScriptedServer, calls, says
@@ -183,12 +183,12 @@ FULL = EndpointRejected("This model's maximum context length is 2048 tokens.", u
 
 async def test_a_full_window_renews_the_context_and_leaves_the_workspace_unchanged(tmp_path: Path):
     @tool
-    def write() -> str:
+    def write(name: str = "file") -> str:
         """Write."""
-        (tmp_path / "file").touch()
+        (tmp_path / name).touch()
         return "written"
 
-    model = ScriptedModel([calls(("write", {})), FULL, says("Done.")])
+    model = ScriptedModel([calls(("write", {"name": "file"})), FULL, says("Done.")])
     events: list[Event] = []
 
     outcome = await Agent(model, tools=[write], workspace=tmp_path).run("Go.", observe=events.append)
@@ -198,9 +198,11 @@ async def test_a_full_window_renews_the_context_and_leaves_the_workspace_unchang
         {
             "role": "user",
             "content": (
-                "Go.\n\nAn earlier attempt at this task failed: the conversation filled the context window before the "
-                "task was done\nWhat it tried, in order:\n- write {} -> ok: written\n"
-                "The workspace is as the earlier attempt left it. Take another way."
+                "Go.\n\nYou are in the middle of this task; the conversation was restarted because it filled the "
+                "context window. Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
+                "Your changes so far:\n```diff\ndiff --git a/file b/file\nnew file mode 100644\n```\n\n"
+                'Your calls so far, oldest first:\n- write {"name": "file"} -> ok: written\n\n'
+                "Go on with the task from here. Read again only what you need."
             ),
         }
     ]
@@ -233,3 +235,22 @@ async def test_a_prompt_that_cannot_fit_is_not_sent():
     outcome = await Agent(model).run("word " * 4_000)
 
     assert (outcome.outcome, model.requests) == ("budget", [])
+
+
+# Small windows.
+
+
+@pytest.mark.parametrize(
+    ("window", "is_new", "least"),
+    [(262_144, False, 2_048), (16_384, False, 2_048), (8_192, False, 1_024), (8_192, True, 256), (512, True, 128)],
+)
+def test_a_conversation_restarts_before_replies_get_too_short(window: int, is_new: bool, least: int):
+    assert min_reply_tokens(window, is_new=is_new) == least
+
+
+@pytest.mark.parametrize(
+    ("limit", "window", "chars"),
+    [(16_000, None, 16_000), (16_000, 65_536, 16_000), (16_000, 16_384, 4_915), (16_000, 1_024, 2_000)],
+)
+def test_a_result_takes_no_more_than_a_tenth_of_the_window(limit: int, window: int | None, chars: int):
+    assert result_limit_chars(limit, window) == chars
