@@ -13,9 +13,13 @@ from ..sandbox import Sandbox, Shared
 from ..sandbox.process import Output, start_process
 from .dependencies import RunDependencies
 from .reported_tests import reported_tests
+from .system_prompt import HIDDEN_TESTS
 
 HEAD_BYTES = 4_000
 TAIL_BYTES = 12_000
+_HIDDEN_TESTS_NOTE = (
+    "\nThese tests are not in your folder; a file of the same name there may differ. Fix the cause, then answer again."
+)
 """Test runners print their summary last, so more of the end is kept than of the beginning."""
 
 
@@ -87,6 +91,8 @@ async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) 
     )
     result = replace(result, output=deps.context.redacted(result.output))
     say = "" if result.ok or not attempt else feedback(result, settings, attempt=attempt)
+    if say and settings.show == "all" and HIDDEN_TESTS in settings.command and deps.context.model_family != "pocket":
+        say += _HIDDEN_TESTS_NOTE
     return VerifyEnded(
         attempt=attempt,
         ok=result.ok,
