@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import Agent, ConfigError, Rules, Sandbox, ToolContext, find_sandbox, load_task
-from agent.sandbox import container
+from agent.sandbox import Shared, container
+from agent.sandbox.rules import Temporary
 from agent.testing import ScriptedModel, says
 from tools.processes import start_process, stop_process
 from tools.shell import run_shell
@@ -33,6 +34,33 @@ async def test_a_container_ends_with_its_call(docker_image: str, tmp_path: Path,
     assert "2 s" in await called(run_shell, context, command=beats, timeout_s=2)
     assert (tmp_path / "beat").stat().st_uid == os.getuid()
     assert _within(15, lambda: not _running(docker_image)), "the container outlived the call that was killed"
+
+
+async def test_the_containers_of_a_run_share_tmp(docker_image: str, tmp_path: Path):
+    sandbox = find_sandbox("container", Rules(), image=docker_image)
+    shared = Shared()
+    context = ToolContext(workspace=tmp_path, state=None, env={"PATH": os.defpath}, sandbox=sandbox, shared=shared)
+    await context.run(["sh", "-c", "echo kept > /tmp/a; ls -A > ~/b"], timeout_s=60)
+    assert (await context.run(["sh", "-c", "cat ~/a; echo x > made; ls /tmp"], timeout_s=60)).output.startswith(
+        "kept\n"
+    )
+    assert (tmp_path / "made").exists(), "the workspace is mounted, although it may lie in this machine's /tmp"
+    await shared.aclose()
+
+
+def test_the_tmp_of_a_run_is_mounted_and_covered_where_other_mounts_are_below_it(tmp_path: Path):
+    temporary = Temporary(folder=Path("/var/tmp/run/tmp"), covered=frozenset({"projects"}))
+    line = container.command_line(
+        ["true"], image="i", workspace=Path("/tmp/projects/one"), env={}, rules=Rules(temporary_bytes=7), stdin_fd=7,
+        temporary=temporary,
+    )  # fmt: skip
+    assert [word for word in line if word.startswith("--tmpfs")] == [
+        "--tmpfs=/tmp/projects:rw,exec,nosuid,nodev,mode=1777,size=7"
+    ]
+    assert [line[at + 1] for at, word in enumerate(line) if word == "--mount"] == [
+        "type=bind,source=/tmp/projects/one,target=/tmp/projects/one,readonly=false",
+        "type=bind,source=/var/tmp/run/tmp,target=/tmp,readonly=false",
+    ]
 
 
 def _running(image: str) -> str:

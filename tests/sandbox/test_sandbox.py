@@ -21,7 +21,7 @@ from typing import cast
 import pytest
 
 from agent import ConfigError, Rules, Sandbox, find_sandbox
-from agent.sandbox import CommandLimits, Isolation, bubblewrap, landlock, seccomp
+from agent.sandbox import CommandLimits, Isolation, Shared, bubblewrap, landlock, seccomp
 
 SECRET = "canary-5d1f0c"
 JOURNAL = ".local/state/tramontane/runs/r/journal.jsonl"
@@ -40,6 +40,8 @@ class Scene:
     victim: subprocess.Popen[bytes]
     port: int
     sockets: Path
+    shared: Shared | None = None
+    """What the commands of a run share. None for a command alone, such as a verification."""
     reached: list[str] = field(default_factory=list[str])
 
     @property
@@ -50,7 +52,8 @@ class Scene:
         }  # fmt: skip
 
     def run(self, sandbox: Sandbox, command: str, *, timeout_s: float = 30.0) -> str:
-        with sandbox.launch(["/bin/bash", "-c", command], workspace=self.workspace, env=self.env) as launch:
+        argv = ["/bin/bash", "-c", command]
+        with sandbox.launch(argv, workspace=self.workspace, env=self.env, shared=self.shared) as launch:
             ran = subprocess.run(
                 launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, cwd=self.workspace, timeout=timeout_s,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
@@ -418,6 +421,17 @@ def test_in_a_sandbox_the_attack_is_contained(
     output = scene.run(sandboxed(isolation), attack.command)
     won, may_win = attack.won(scene, output), isolation in attack.wins_in
     assert won == may_win or (isolation == "container" and may_win), output
+
+
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+async def test_in_the_sandbox_of_a_run_the_attack_is_contained(scene: Scene, attack: Attack, isolation: Isolation):
+    """Its commands share /tmp, home and, once a server was started, a network."""
+    scene.shared = Shared()
+    scene.shared.connect()
+    output = scene.run(_sandbox(isolation), attack.command)
+    assert attack.won(scene, output) == (isolation in attack.wins_in), output
+    await scene.shared.aclose()
 
 
 _LAUNCHER = r"""
