@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..policy.verification import Verify
 from ..sandbox import Sandbox
+from ..sandbox.rules import TMP
 from ..tooling.final_result import FINAL_TOOL
 from ..workspace.instructions import Instructions
 from . import prompts
@@ -105,9 +106,10 @@ def _commands(sandbox: Sandbox) -> str:
     if sandbox.isolation == "none":
         return f"- Commands: {lasting}."
     network = "The network is open." if sandbox.rules.network else "There is no network: nothing can be installed."
+    scratch, not_tmp = ("$TMPDIR", " (not /tmp)") if sandbox.isolation == "landlock" else (str(TMP), "")
     return (
-        f"- Commands: {lasting}; use start_process for a server. {network} Only the folder can be changed; HOME and "
-        "the temporary folder are private to this run."
+        f"- Commands: {lasting}; use start_process for a server. {network} Only the folder and {scratch} can be "
+        f"changed{not_tmp}. {scratch} is HOME too; it keeps its files until the run ends, then they are removed."
     )
 
 

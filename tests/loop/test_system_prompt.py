@@ -45,14 +45,19 @@ def test_all_facts_of_a_run_in_a_repository():
         "- Folder: /home/me/project; paths are relative to it. It is a git repository: log, show, blame and diff work; "
         ".git is read-only, so commit, stash and checkout of another branch fail.\n"
         "- Commands: Each command starts anew in the folder, and its background processes end with it; use "
-        "start_process for a server. There is no network: nothing can be installed. Only the folder can be changed; "
-        "HOME and the temporary folder are private to this run.\n"
+        "start_process for a server. There is no network: nothing can be installed. Only the folder and /tmp can be "
+        "changed. /tmp is HOME too; it keeps its files until the run ends, then they are removed.\n"
         "- Python: /usr/bin/python3. Set PYTHONPATH for a script outside the folder that imports its packages.\n"
         "- Window: 65,536 tokens for the whole conversation. When it is full, the conversation restarts with a "
         "summary.\n"
         "- Verification: after your answer, `pytest -q` checks the work; you have 3 attempts. After repeated failures "
         "the changes may be taken back; they are then saved under .agent/attempts."
     )
+
+
+def test_a_run_under_landlock_is_told_that_its_temporary_folder_is_not_tmp():
+    told = system_prompt(RunFacts(workspace="/p", sandbox=Sandbox(isolation="landlock")))
+    assert "Only the folder and $TMPDIR can be changed (not /tmp). $TMPDIR is HOME too; it keeps its files" in told
 
 
 def test_runs_of_one_project_share_the_beginning_up_to_what_differs():
