@@ -229,17 +229,16 @@ def _list(paths: Sequence[str], max_chars: int = _LIST_CHARS) -> str:
 def _cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
-    note = f" [... {len(text) - most:,} more characters]"
-    return f"{text[: max(0, most - len(note))].rstrip()}{note}"
+    kept = max(0, most - len(f" [... {len(text):,} more characters]"))
+    return f"{text[:kept].rstrip()} [... {len(text) - kept:,} more characters]"
 
 
 def _cut_middle(text: str, most: int) -> str:
     if len(text) <= most:
         return text
-    note = f"\n[... {len(text) - most:,} characters omitted ...]\n"
-    left = max(0, most - len(note))
-    head = left // 3
-    return f"{text[:head].rstrip()}{note}{text[len(text) - (left - head) :].lstrip()}"
+    kept = max(0, most - len(f"\n[... {len(text):,} characters omitted ...]\n"))
+    head, tail = text[: kept // 3].rstrip(), text[len(text) - (kept - kept // 3) :].lstrip()
+    return f"{head}\n[... {len(text) - kept:,} characters omitted ...]\n{tail}"
 
 
 def trained_summary(messages: Iterable[Message], *, reason: str, restored: bool) -> str:
