@@ -95,6 +95,11 @@ def _opening(renewal: Renewal) -> str:
 
 
 def _files(renewal: Renewal) -> str:
+    if not renewal.restored and renewal.conflicts:
+        return (
+            "Your changes did not pass the verification, but the files were left as they are, because something else "
+            f"may have changed them too: {_list(renewal.conflicts)}."
+        )
     if not renewal.restored:
         return "The files are as you left them."
     text = "Your changes did not pass the verification, so the files are back in their state at the start."
