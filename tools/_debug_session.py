@@ -1,43 +1,38 @@
-"""Control one debugged program through debugpy's adapter: start, stop, inspect and end it."""
+"""Control one debugged program: start it, resume it, read its stack, values and source, and end it."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import json
+import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from agent import ToolContext, ToolError
 
-from ._commands import python_of
 from ._debug_adapter import Adapter, AdapterClosed, Body, RequestFailed
+from ._debug_breakpoints import Breakpoint
+from ._debug_launch import PROBE, launch
+from ._debug_stack import Frame, Stack
 
 REQUEST_TIMEOUT_S = 20.0
-START_TIMEOUT_S = 60.0
-MAX_FRAMES = 40
+MAX_FRAMES = 1_000
 MAX_VARIABLES = 40
 _OUTPUT_CHARS = 20_000
+_PROBED_CHARS = 12_000
+"""Of several values in one answer, which debugpy cuts at 65,536 characters (1.8.22)."""
 _QUIET_S = 0.2
 """The output of a stopped program is complete when none arrives for this long."""
 _COLLECT_S = 2.0
 """Collect output for at most this long, since child processes may keep writing; later output is in the next result."""
 
+_CONDITION_ERROR = re.compile(r"Error while evaluating expression in conditional breakpoint: (.*)")
+
 Step = Literal["continue", "over", "into", "out"]
 _COMMANDS: Mapping[Step, str] = {"continue": "continue", "over": "next", "into": "stepIn", "out": "stepOut"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Breakpoint:
-    """A place to stop at."""
-
-    path: str
-    """Absolute."""
-    line: int
-    condition: str = ""
-    """A Python expression; empty means always stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +42,9 @@ class Stopped:
     reason: str
     """The protocol's reason: breakpoint, exception, step or pause."""
     error: str = ""
-    """The exception, as `TypeError: text`."""
+    """The exception, as `TypeError: text`, or why the condition of the breakpoint could not be evaluated."""
+    raised_at: str = ""
+    """Where a library raised it, as `function at file.py:12`; empty if the program's own code did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +56,11 @@ class Exited:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
-    """A stack frame."""
+class Value:
+    """The repr of a value."""
 
-    id: int
-    name: str
-    path: str
-    """Absolute; empty for code without a file."""
-    line: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """A variable and the repr of its value."""
-
-    name: str
-    value: str
-    kind: str
+    text: str
+    is_cut: bool
 
 
 @dataclass(kw_only=True)
@@ -83,10 +68,21 @@ class DebugSession:
     """The one debugged program of a run; `aclose` ends it."""
 
     _adapter: Adapter | None = None
+    _files: ExitStack = field(default_factory=ExitStack)
     _thread: int = 0
     _output: list[str] = field(default_factory=list[str])
-    frames: list[Frame] = field(default_factory=list[Frame])
-    """Frames of the stopped thread, innermost first; empty while the program runs."""
+    _condition_error: str = ""
+    stack: Stack = field(default_factory=Stack)
+    """Of the stopped thread; empty while the program runs."""
+    refused: Sequence[str] = ()
+    """Breakpoints that the debugger did not accept."""
+    unreached: bool = False
+    """Whether the program has breakpoints and has not stopped at one yet."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether there is a program that has not ended."""
+        return self._adapter is not None
 
     async def start(
         self, program: Sequence[str], breakpoints: Sequence[Breakpoint], context: ToolContext[Any], timeout_s: float
@@ -95,7 +91,7 @@ class DebugSession:
 
         Args:
             program: a file and its arguments, or `-m`, a module and its arguments.
-            breakpoints: where to stop; it also stops where an uncaught exception leaves the workspace's code.
+            breakpoints: where to stop; it also stops at an exception that ends the program or a test.
             context: the run's context.
             timeout_s: seconds to wait for the first stop. None is returned if there was none.
 
@@ -103,44 +99,18 @@ class DebugSession:
             ToolError: there is no Python or no debugger, or it did not start.
         """
         await self.aclose()
-        if context.sandbox.isolation == "container":
-            msg = "The debugger does not work in a container (with bubblewrap it does). Print values instead."
-            raise ToolError(msg)
-        if context.sandbox.isolation == "landlock" and not context.sandbox.rules.network:
-            msg = (
-                "The debugger needs a loopback network, which the Landlock sandbox denies (with bubblewrap it works). "
-                "Print values instead."
-            )
-            raise ToolError(msg)
-        python = python_of(context.env)
-        target = {"module": program[1], "args": list(program[2:])} if program[0] == "-m" else {
-            "program": program[0], "args": list(program[1:]),
-        }  # fmt: skip
         try:
-            argv = [python, str(_adapter_folder())]
-            with context.launch(argv, read=[_adapter_folder().parents[1]]) as launch:
-                self._adapter = await Adapter.start(launch, folder=context.workspace)
-                env = dict(launch.env)
-            client = {"adapterID": "debugpy", "clientID": "agent", "linesStartAt1": True, "pathFormat": "path"}
-            await self._adapter.request("initialize", client, timeout_s=START_TIMEOUT_S)
-            settings = {
-                **target, "python": [python], "cwd": str(context.workspace), "env": env,
-                "console": "internalConsole", "justMyCode": True, "redirectOutput": True, "subProcess": False,
-            }  # fmt: skip
-            launched = self._adapter.send("launch", settings)
-            await self._configure(launched, breakpoints)
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await launched
-        except (OSError, AdapterClosed, RequestFailed, TimeoutError) as error:
-            await self.aclose()
-            msg = f"The debugger did not start: {error or 'it ended or did not reply'}. Run the program with run_shell."
-            raise ToolError(msg) from error
+            launched = await launch(context, program, breakpoints, self._files)
+        except BaseException:
+            self._files.close()
+            raise
+        self._adapter, self.refused, self.unreached = launched.adapter, launched.refused, bool(breakpoints)
         return await self.wait(timeout_s)
 
     async def step(self, how: Step, timeout_s: float) -> Stopped | Exited | None:
         """Resume and wait until the program stops or ends. None means neither within `timeout_s` seconds."""
         await self._request(_COMMANDS[how], {"threadId": self._thread})
-        self.frames = []
+        self.stack = Stack()
         return await self.wait(timeout_s)
 
     async def pause(self) -> Stopped | Exited | None:
@@ -175,28 +145,50 @@ class DebugSession:
         await self.aclose()
         return Exited(exit_code=exit_code)
 
-    async def variables(self, frame: int) -> list[Variable]:
-        """Return the local variables of a frame, without those that the debugger adds."""
-        scopes = await self._request("scopes", {"frameId": self._frame(frame).id})
+    async def variables(self, frame: int, value_chars: int) -> dict[str, Value]:
+        """Return the local variables of a frame, without those that the debugger adds; at most `MAX_VARIABLES`."""
+        frame_id = self.stack.frame(frame).id
+        scopes = await self._request("scopes", {"frameId": frame_id})
         local = next((scope for scope in scopes["scopes"] if scope["name"] == "Locals"), None)
         if local is None:
-            return []
+            return {}
         wanted = {"variablesReference": local["variablesReference"], "start": 0, "count": MAX_VARIABLES}
-        found = await self._request("variables", wanted)
-        return [
-            Variable(name=one["name"], value=one["value"], kind=one.get("type") or "")
-            for one in found["variables"]
-            if one.get("presentationHint", {}).get("kind") != "virtual" and " " not in one["name"]
-        ]
+        found = {
+            str(one["name"]): Value(text=str(one["value"])[:value_chars], is_cut="..." in one["value"])
+            for one in (await self._request("variables", wanted))["variables"]
+            if one.get("presentationHint", {}).get("kind") != "virtual" and not re.search("[ @]", one["name"])
+        }
+        names = [name for name in found if name.isidentifier()]
+        size = max(1, _PROBED_CHARS // value_chars)
+        for part in (names[at : at + size] for at in range(0, len(names), size)):
+            with suppress(ToolError):  # the values as the debugger shows them are better than none
+                values = ", ".join(f"{name!r}: {name}" for name in part)
+                shown = await self._probe(f"show_all({{{values}}}, {value_chars})", frame_id)
+                for name, value in cast("dict[str, list[Any]]", shown).items():
+                    found[name] = Value(text=value[0], is_cut=value[1])
+        return found
 
-    async def evaluate(self, expression: str, frame: int) -> str:
+    async def evaluate(self, expression: str, frame: int, value_chars: int) -> Value:
         """Evaluate an expression in a frame and return the repr of its value.
 
         Raises:
             ToolError: the expression raised, or the program is not stopped.
         """
-        arguments = {"expression": expression, "frameId": self._frame(frame).id, "context": "watch"}
-        return str((await self._request("evaluate", arguments))["result"])
+        frame_id = self.stack.frame(frame).id
+        try:
+            compile(expression, "<expression>", "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        except (SyntaxError, ValueError):
+            return Value(text=await self._evaluate(expression, frame_id), is_cut=False)  # for the debugger's own error
+        # The newline ends a comment.
+        shown = await self._probe(f"show((\n{expression}\n), {value_chars})", frame_id)
+        text, is_cut = cast("list[Any]", shown)
+        return Value(text=text, is_cut=is_cut)
+
+    async def source(self, frame: Frame, first: int, last: int) -> list[str]:
+        """Return lines of a frame's file as the program sees it, from 1 and inclusive; empty if it has no source."""
+        with suppress(ToolError):
+            return cast("list[str]", await self._probe(f"source({frame.path!r}, {first}, {last})", frame.id))
+        return []
 
     def take_output(self) -> str:
         """Return what the program wrote since the last call."""
@@ -206,45 +198,58 @@ class DebugSession:
 
     async def aclose(self) -> None:
         """End the program and its debugger, if any."""
-        adapter, self._adapter, self._thread, self.frames = self._adapter, None, 0, []
+        adapter, self._adapter, self._thread, self.stack = self._adapter, None, 0, Stack()
         if adapter is not None:
             await adapter.aclose()
-
-    async def _configure(self, launched: asyncio.Future[Body], breakpoints: Sequence[Breakpoint]) -> None:
-        adapter = self._require_adapter()
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while (await adapter.next_event())[0] != "initialized":
-                if launched.done():
-                    await launched  # failed before the program started
-        for path in dict.fromkeys(one.path for one in breakpoints):
-            lines = [
-                {"line": one.line, **({"condition": one.condition} if one.condition else {})}
-                for one in breakpoints
-                if one.path == path
-            ]
-            await self._request("setBreakpoints", {"source": {"path": path}, "breakpoints": lines})
-        # Test runners catch every exception, so one that leaves the workspace's own code counts as uncaught.
-        await self._request("setExceptionBreakpoints", {"filters": ["uncaught", "userUnhandled"]})
-        await self._request("configurationDone", {})
+        self._files.close()
 
     async def _stopped(self, body: Body) -> Stopped:
         self._thread = body["threadId"]
+        self.stack = Stack(await self._read_frames())
+        self.unreached = self.unreached and body["reason"] != "breakpoint"
+        if body["reason"] != "exception":
+            error, self._condition_error = self._condition_error, ""
+            return Stopped(reason=body["reason"], error=error)
+        info = await self._request("exceptionInfo", {"threadId": self._thread})
+        # debugpy appends a note in parentheses to the name (1.8.22).
+        kind = str(info["exceptionId"]).partition("(note:")[0].strip()
+        error = f"{kind}: {info.get('description') or ''}".removesuffix(": ")
+        return Stopped(reason="exception", error=error, raised_at=await self._raised_at())
+
+    async def _raised_at(self) -> str:
+        innermost = self.stack.frame(0)
+        with suppress(ToolError):
+            name, path, line = cast("list[Any]", await self._probe("origin(__exception__)", innermost.id))
+            if (path, line) != (innermost.path, innermost.line):
+                return f"{name} at {path}:{line}"
+        return ""
+
+    async def _read_frames(self) -> list[Frame]:
+        frames = await self._frames()
+        if frames:
+            # debugpy leaves out the frames of libraries, or shows them all and steps into them; we want neither.
+            with suppress(ToolError):
+                await self._probe("hide_libraries(False)", frames[0].id)
+                try:
+                    frames = await self._frames()
+                finally:
+                    await self._probe("hide_libraries(True)", frames[0].id)
+        while frames and frames[-1].is_library and frames[-1].path.endswith("runpy.py"):
+            frames.pop()  # started the program
+        return frames
+
+    async def _frames(self) -> list[Frame]:
         found = await self._request("stackTrace", {"threadId": self._thread, "levels": MAX_FRAMES})
-        self.frames = [
+        return [
             Frame(
                 id=one["id"],
                 name=one["name"].removesuffix(" (Current frame)"),
                 path=str(one["source"]["path"] or "") if one.get("source") else "",
                 line=one["line"],
+                is_library=one.get("presentationHint") == "subtle",
             )
             for one in found["stackFrames"]
         ]
-        if body["reason"] != "exception":
-            return Stopped(reason=body["reason"])
-        info = await self._request("exceptionInfo", {"threadId": self._thread})
-        # debugpy appends a note in parentheses to the name (1.8.22).
-        kind = str(info["exceptionId"]).partition("(note:")[0].strip()
-        return Stopped(reason="exception", error=f"{kind}: {info.get('description') or ''}".removesuffix(": "))
 
     async def _collect_output(self, adapter: Adapter) -> None:
         # Output arrives separately from the stop event, and often later.
@@ -257,17 +262,25 @@ class DebugSession:
                         self._add_output(body)
 
     def _add_output(self, body: Body) -> None:
+        text = str(body["output"])
         if body.get("category") in {"stdout", "stderr"}:
-            self._output.append(body["output"])
+            self._output.append(text)
+        elif found := _CONDITION_ERROR.search(text):
+            raised = text.strip().splitlines()[-1]
+            self._condition_error = f'breakpoint, because its condition "{found[1]}" raised {raised}'
 
-    def _frame(self, frame: int) -> Frame:
-        if not self.frames:
-            msg = "The program is not stopped. Call debug_start with a breakpoint, or debug_resume to wait for a stop."
-            raise ToolError(msg)
-        if frame >= len(self.frames):
-            msg = f"There is no frame {frame}. Set frame to a number from 0, the innermost, to {len(self.frames) - 1}."
-            raise ToolError(msg)
-        return self.frames[frame]
+    async def _probe(self, call: str, frame_id: int) -> object:
+        """Call a function of our module in the program and return what it answers."""
+        answer = await self._evaluate(f'__import__("{PROBE}").{call}', frame_id)
+        try:
+            return json.loads(ast.literal_eval(answer))
+        except (ValueError, SyntaxError) as error:
+            msg = f"The value cannot be shown: {answer[:200]}"
+            raise ToolError(msg) from error
+
+    async def _evaluate(self, expression: str, frame_id: int) -> str:
+        arguments = {"expression": expression, "frameId": frame_id, "context": "watch"}
+        return str((await self._request("evaluate", arguments))["result"])
 
     def _require_adapter(self) -> Adapter:
         if self._adapter is None:
@@ -285,12 +298,3 @@ class DebugSession:
             await self.aclose()
             msg = "The debugger ended, and the program with it. Start again with debug_start."
             raise ToolError(msg) from error
-
-
-def _adapter_folder() -> Path:
-    # An optional dependency; its folder runs in any Python, so the workspace's Python need not have it installed.
-    spec = find_spec("debugpy")
-    if spec is None or spec.origin is None:
-        msg = 'This tool needs debugpy, which is not installed: pip install "tramontane[coding]". Print values instead.'
-        raise ToolError(msg)
-    return Path(spec.origin).parent / "adapter"

@@ -40,9 +40,18 @@ def select(workspace: Path, tests: Sequence[str], ignore: Sequence[str]) -> Sele
 
 
 def pytest_arguments(workspace: Path, selection: Selection) -> list[str]:
-    """Return the arguments for these tests; our own pytest plugin stays out of projects that do not use it."""
-    own = [] if _uses_own_plugin(workspace) else ["-p", "no:tramontane"]
-    return [*own, *(f"--ignore={name}" for name in selection.ignored), *filter(None, selection.targets)]
+    """Return the arguments for these tests."""
+    ignored = [f"--ignore={name}" for name in selection.ignored]
+    return [*without_own_plugin(workspace), *ignored, *filter(None, selection.targets)]
+
+
+def without_own_plugin(workspace: Path) -> list[str]:
+    """Return the arguments that keep our own pytest plugin out; none if the project names it in its settings."""
+    for name in _SETTINGS_FILES:
+        with suppress(ToolError), _paths.open_file(workspace, _paths.inside(workspace, name)) as file:
+            if b"tramontane" in file.read(_MAX_SETTINGS_BYTES):
+                return []
+    return ["-p", "no:tramontane"]
 
 
 def check_files(workspace: Path, selection: Selection) -> None:
@@ -95,14 +104,6 @@ def _check_exists(workspace: Path, path: str) -> None:
         relative = _paths.inside(workspace, path)
         if not _paths.exists(workspace, relative):
             _paths.refuse(workspace, relative, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
-
-
-def _uses_own_plugin(workspace: Path) -> bool:
-    for name in _SETTINGS_FILES:
-        with suppress(ToolError), _paths.open_file(workspace, _paths.inside(workspace, name)) as file:
-            if b"tramontane" in file.read(_MAX_SETTINGS_BYTES):
-                return True
-    return False
 
 
 def _last(name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import linecache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,21 +12,41 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths
-from ._debug_session import Breakpoint, DebugSession, Exited, Frame, Step, Stopped
+from ._commands import python_of
+from ._debug_breakpoints import Breakpoint, line_with_code, parse
+from ._debug_launch import PLUGIN
+from ._debug_session import MAX_VARIABLES, DebugSession, Exited, Step, Stopped, Value
+from ._debug_stack import Frame, place
+from ._test_report import readable
+from ._test_selection import without_own_plugin
 
 MAX_TIMEOUT_S = 600
+MAX_SOURCE_BYTES = 5_000_000
+_READ_TIMEOUT_S = 30
 _CONTEXT_LINES = 3
-_MAX_SHOWN_FRAMES = 12
-_VALUE_CHARS = 200
+_VALUE_CHARS = 300
+_REASON_CHARS = 2_000
+_LINE_CHARS = 200
 _OUTPUT_LINES = 12
-_EVALUATED_CHARS = 4_000
 
 Context = ToolContext[Any]
 Seconds = Annotated[int, Field(ge=1, le=MAX_TIMEOUT_S, description="Seconds to wait for the next stop.")]
 FrameNumber = Annotated[int, Field(ge=0, description="Number of the stack frame; 0 is the innermost.")]
+ValueChars = Annotated[int, Field(ge=20, le=12_000, description="Characters of each value to show.")]
 Breakpoints = Annotated[
     tuple[str, ...], Field(description='Each is "file.py:12", or "file.py:12 if x > 3" to stop only if true.')
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """A Python file that the debugged program can see."""
+
+    name: str
+    """Relative to the workspace if it is inside, else absolute."""
+    path: str
+    """Absolute."""
+    text: str
 
 
 @tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 120.0)
@@ -38,101 +59,146 @@ async def debug_start(
 ) -> str:
     """Run a Python script or test until a breakpoint or an uncaught exception; returns the stack and the variables."""
     path, _, test = program.partition("::")
-    relative = _paths.inside(context.workspace, path)
-    _paths.open_file(context.workspace, relative).close()
-    is_test = bool(test) or Path(relative).name.startswith("test_") or relative.endswith("_test.py")
-    argv = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--", program, *arguments] if is_test else [
-        str(context.workspace / relative), *arguments,
-    ]  # fmt: skip
-    points = [_parse_breakpoint(context, text) for text in breakpoints]
+    source = await _read(context, path)
+    is_test = bool(test) or Path(path).name.startswith("test_") or path.endswith("_test.py")
+    target = f"{source.name}::{test}" if test else source.name
+    argv = [source.path, *arguments]
+    if is_test:
+        own = without_own_plugin(context.workspace)
+        options = ["-q", "-x", "--color=no", "-p", "no:cacheprovider", *own, "-p", PLUGIN]
+        argv = ["-m", "pytest", *options, "--", target, *arguments]
+    sources = {path: source}
+    points: list[Breakpoint] = []
+    notes: list[str] = []
+    for text in breakpoints:
+        wanted = parse(text)
+        if wanted.path not in sources:
+            sources[wanted.path] = await _read(context, wanted.path)
+        file = sources[wanted.path]
+        line = line_with_code(file.name, file.text, wanted.line)
+        if line != wanted.line:
+            notes.append(f"{file.name}:{wanted.line} has no code to stop at; the breakpoint is at {file.name}:{line}.")
+        points.append(Breakpoint(path=file.path, line=line, condition=wanted.condition))
     session = context.resources.get(DebugSession)
-    return await _report(context, session, await session.start(argv, points, context, timeout_s), timeout_s)
+    found = await session.start(argv, points, context, timeout_s)
+    return "\n".join([*notes, *session.refused, await _report(context, session, found, timeout_s)])
 
 
 @tool(exclusive=True, timeout_s=MAX_TIMEOUT_S + 60.0)
 async def debug_resume(context: Context, how: Step = "continue", timeout_s: Seconds = 60) -> str:
     """Resume the stopped program: continue to the next stop, or step over, into or out of a call."""
     session = context.resources.get(DebugSession)
-    found = await session.step(how, timeout_s) if session.frames else await session.wait(timeout_s)
+    found = await session.step(how, timeout_s) if session.stack else await session.wait(timeout_s)
     return await _report(context, session, found, timeout_s)
 
 
 @tool(exclusive=True)
-async def debug_look(context: Context, frame: FrameNumber = 0) -> str:
+async def debug_look(
+    context: Context,
+    frame: FrameNumber = 0,
+    value_chars: ValueChars = _VALUE_CHARS,
+    *,
+    library_frames: Annotated[bool, Field(description="List the whole stack, with the frames of libraries.")] = False,
+) -> str:
     """Return the source around a stack frame of the stopped program, and the frame's local variables."""
     session = context.resources.get(DebugSession)
-    values = [f"  {one.name} = {_cut(one.value)}" for one in await session.variables(frame)]
-    location = _location(context, session.frames[frame])
-    source = _source(session.frames[frame])
-    return "\n".join([f"#{frame} {location}", *source, "variables:", *(values or ["  (none)"])])
+    chosen = session.stack.frame(frame)
+    workspace = context.workspace.resolve()
+    stack = ["stack:", *session.stack.lines(workspace, libraries=True)] if library_frames else []
+    around = [*await _source(session, chosen), *await _variables(session, frame, value_chars)]
+    return "\n".join([*stack, f"#{frame} {place(chosen, workspace)}", *around])
 
 
 @tool(exclusive=True)
-async def debug_evaluate(context: Context, expression: str, frame: FrameNumber = 0) -> str:
+async def debug_evaluate(
+    context: Context, expression: str, frame: FrameNumber = 0, value_chars: ValueChars = 4_000
+) -> str:
     """Evaluate a Python expression in a frame of the stopped program."""
-    value = await context.resources.get(DebugSession).evaluate(expression, frame)
-    return value if len(value) <= _EVALUATED_CHARS else f"{value[:_EVALUATED_CHARS]}... ({len(value):,} characters)"
+    value = await context.resources.get(DebugSession).evaluate(expression, frame, value_chars)
+    if not value.is_cut:
+        return value.text
+    return f"{value.text}...\n[cut at {value_chars:,} characters; set a larger value_chars, or evaluate a part of it]"
 
 
 @tool(exclusive=True)
 async def debug_stop(context: Context) -> str:
     """End the debugged program."""
-    await context.resources.get(DebugSession).aclose()
+    session = context.resources.get(DebugSession)
+    if not session.is_active:
+        return "No program is being debugged."
+    await session.aclose()
     return "The debugged program has ended."
 
 
-def _parse_breakpoint(context: Context, text: str) -> Breakpoint:
-    place, _, condition = text.partition(" if ")
-    path, colon, line = place.strip().rpartition(":")
-    if not colon or not line.isdigit() or int(line) < 1:
-        msg = f'{text!r} is not a breakpoint. Write "file.py:12", or "file.py:12 if x > 3".'
+async def _read(context: Context, path: str) -> _Source:
+    """Read a file of the workspace, or another one that commands can see, such as a script in /tmp.
+
+    Raises:
+        ToolError: there is no such file.
+    """
+    workspace = context.workspace.resolve()
+    if not path.startswith("/") or Path(path).is_relative_to(context.workspace) or Path(path).is_relative_to(workspace):
+        relative = _paths.inside(context.workspace, path)
+        with _paths.open_file(context.workspace, relative) as file:
+            text = file.read(MAX_SOURCE_BYTES).decode(errors="replace")
+        return _Source(name=relative, path=str(workspace / relative), text=text)
+    # Read by a command: only there is it the file that the program will see.
+    code = f"import sys; sys.stdout.write(open(sys.argv[1], errors='replace').read({MAX_SOURCE_BYTES}))"
+    ran = await context.run([python_of(context.env), "-c", code, path], timeout_s=_READ_TIMEOUT_S)
+    if ran.exit_code != 0:
+        msg = f'Commands of this run cannot read "{path}". Put the script into the workspace.'
         raise ToolError(msg)
-    relative = _paths.inside(context.workspace, path)
-    with _paths.open_file(context.workspace, relative) as file:
-        count = sum(1 for _ in file)
-    if int(line) > count:
-        msg = f'"{relative}" has {count} lines; line {line} is past the end. Set the breakpoint at an existing line.'
-        raise ToolError(msg)
-    return Breakpoint(path=str(context.workspace.resolve() / relative), line=int(line), condition=condition.strip())
+    return _Source(name=path, path=path, text=ran.output)
 
 
 async def _report(context: Context, session: DebugSession, found: Stopped | Exited | None, timeout_s: int) -> str:
     slow = found is None
     if slow:
         found = await session.pause()
-    printed = session.take_output().strip().splitlines()
-    output = ["output:", *(f"  {line}" for line in printed[-_OUTPUT_LINES:])] if printed else []
+    printed = readable(session.take_output()).strip().splitlines()
+    last = f" (the last {_OUTPUT_LINES} of {len(printed)} lines)" if len(printed) > _OUTPUT_LINES else ""
+    output = [f"output{last}:", *(f"  {line}" for line in printed[-_OUTPUT_LINES:])] if printed else []
     if isinstance(found, Exited):
         code = "" if found.exit_code is None else f" with exit code {found.exit_code}"
-        return "\n".join([f"The program ended{code} without another stop.", *output])
+        missed = " No breakpoint was reached." if session.unreached else ""
+        return "\n".join([f"The program ended{code} without another stop.{missed}", *output])
     if found is None:
         msg = f"The program did not stop in {timeout_s} s and cannot be paused now. Call debug_resume or debug_stop."
         raise ToolError(msg)
     why = f"paused after {timeout_s} s without a stop" if slow else found.error or found.reason
-    frames = session.frames[:_MAX_SHOWN_FRAMES]
-    lines = [f"Stopped: {why}.", *(f"#{number} {_location(context, frame)}" for number, frame in enumerate(frames))]
-    if len(session.frames) > len(frames):
-        lines.append(f"... {len(session.frames) - len(frames)} more frames")
-    if session.frames:
-        lines += _source(session.frames[0])
-        values = [f"  {one.name} = {_cut(one.value)}" for one in await session.variables(0)]
-        lines += ["variables:", *(values or ["  (none)"])]
+    why = _cut(readable(why).strip(), _REASON_CHARS)
+    lines = [f"Stopped: {why}" if why.endswith(".") or "\n" in why else f"Stopped: {why}."]
+    if found.raised_at:
+        lines.append(f"Raised in {found.raised_at}, in a library that frame 0 called.")
+    if session.stack:
+        lines += session.stack.lines(context.workspace.resolve(), libraries=False)
+        lines += await _source(session, session.stack.frame(0))
+        lines += await _variables(session, 0, _VALUE_CHARS)
     return "\n".join([*lines, *output])
 
 
-def _location(context: Context, frame: Frame) -> str:
-    path = Path(frame.path)
-    top = context.workspace.resolve()
-    relative = path.relative_to(top) if path.is_relative_to(top) else frame.path
-    return f"{frame.name} at {relative}:{frame.line}"
-
-
-def _source(frame: Frame) -> list[str]:
-    linecache.checkcache(frame.path)
+async def _source(session: DebugSession, frame: Frame) -> Sequence[str]:
     first = max(1, frame.line - _CONTEXT_LINES)
-    rows = [(at, linecache.getline(frame.path, at)) for at in range(first, frame.line + _CONTEXT_LINES + 1)]
-    return [f"{'>' if at == frame.line else ' '} {at}: {_cut(text.rstrip())}" for at, text in rows if text]
+    found = await session.source(frame, first, frame.line + _CONTEXT_LINES)
+    rows = [(number, text.rstrip()) for number, text in enumerate(found, first) if text]
+    return [f"{'>' if number == frame.line else ' '} {number}: {_cut(text, _LINE_CHARS)}" for number, text in rows]
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _VALUE_CHARS else f"{text[:_VALUE_CHARS]}..."
+async def _variables(session: DebugSession, frame: int, value_chars: int) -> Sequence[str]:
+    found = await session.variables(frame, value_chars)
+    lines = ["variables:", *(f"  {name} = {_shown(value)}" for name, value in found.items())]
+    if not found:
+        lines.append("  (none)")
+    if len(found) >= MAX_VARIABLES:
+        lines.append(f"  [the first {MAX_VARIABLES}; see the others with debug_evaluate]")
+    if any(value.is_cut for value in found.values()):
+        lines.append("  [... marks a cut value; see it with debug_evaluate, or debug_look with a larger value_chars]")
+    return lines
+
+
+def _shown(value: Value) -> str:
+    return f"{value.text}..." if value.is_cut else value.text
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."
