@@ -13,6 +13,7 @@ BUILTIN_TOOLS: Mapping[str, str] = MappingProxyType(
         "debug_resume": "tools.debugger:debug_resume",
         "debug_start": "tools.debugger:debug_start",
         "debug_stop": "tools.debugger:debug_stop",
+        "diff": "tools.workspace_diff:diff",
         "edit_file": "tools.files:edit_file",
         "edit_files": "tools.changes:edit_files",
         "find_definition": "tools.code:find_definition",

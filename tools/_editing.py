@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent import ToolError
 
 from . import _text as _texts
+from ._encodings import only_crlf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def replace_once(text: str, old: str, new: str, path: str) -> Edited:
         raise ToolError(msg)
     bom = _texts.BOM if text.startswith(_texts.BOM) else ""
     text, old, new = text[len(bom) :], old.removeprefix(bom), new.removeprefix(bom)
-    if _only_crlf(text) and "\r" not in old:
+    if only_crlf(text) and "\r" not in old:
         # Models write \n; in a file whose every line ends in \r\n that can only mean \r\n.
         old, new = old.replace("\n", "\r\n"), new.replace("\r\n", "\n").replace("\n", "\r\n")
     found = _texts.find_all(text, old)
@@ -58,10 +59,6 @@ def replace_once(text: str, old: str, new: str, path: str) -> Edited:
         raise ToolError(_mismatch(text, old, path, found))
     edited = text[: found[0]] + new + text[found[0] + len(old) :]
     return Edited(text=bom + edited, start=len(bom) + found[0], removed=len(old), added=len(new))
-
-
-def _only_crlf(text: str) -> bool:
-    return "\r\n" in text and text.count("\n") == text.count("\r\n")
 
 
 def line_range(text: str, start: int, length: int) -> str:

@@ -10,6 +10,7 @@ from agent import ToolError
 
 # Binary files contain a NUL early; git checks the same length.
 SNIFF_BYTES = 8_000
+_BOM = "\ufeff"
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 # In one of the first two lines, where Python and editors look for it: https://peps.python.org/pep-0263/.
 _DECLARED = re.compile(rb"\A(?:.*\n)?.*?coding[:=][ \t]*([-\w.]+)")
@@ -95,6 +96,54 @@ def encode(text: str, encoding: str, what: str) -> bytes:
                 "without, or write the whole file anew with write_file, which writes UTF-8."
             )
         raise ToolError(msg) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """The bytes of a text that replaces another."""
+
+    data: bytes
+    note: str
+    """What was kept of the old file, to be appended to a sentence; empty if nothing is unusual."""
+
+
+def encode_like(text: str, old: bytes, path: str) -> Encoded:
+    r"""Encode the new text of a whole file, with the line ends, byte-order mark and encoding of the old one.
+
+    A text with a \r keeps its own line ends, and one that declares an encoding is encoded so. What the encoding of the
+    file does not have makes it UTF-8.
+
+    Args:
+        text: the new text; its errors are those of `content`.
+        old: the old content; empty if there is none.
+        path: names the file in messages.
+
+    Raises:
+        ToolError: the text holds half a character.
+    """
+    plain = encode(text, "utf-8", "content")
+    if not old or is_binary(old):
+        return Encoded(data=plain, note="")
+    before, kept = decode(old, path), list[str]()
+    if before.text.startswith(_BOM) and not text.startswith(_BOM):
+        text, kept = f"{_BOM}{text}", ["byte-order mark"]
+    if only_crlf(before.text) and "\n" in text and "\r" not in text:
+        text, kept = text.replace("\n", "\r\n"), [*kept, "line ends (\\r\\n)"]
+    encoding = before.encoding
+    if encoding == _declared_encoding(old):  # then the new text has to declare it too
+        encoding = _declared_encoding(plain) or "utf-8"
+    try:
+        data, lost = text.encode(encoding), ""
+    except UnicodeEncodeError:
+        data, lost = text.encode(), f", as UTF-8; it was {encoding} before"
+    if data != text.encode():
+        kept.append(f"encoding ({encoding})")
+    return Encoded(data=data, note=(f", with its former {' and '.join(kept)}" if kept else "") + lost)
+
+
+def only_crlf(text: str) -> bool:
+    r"""Return whether every newline of a text is \r\n, and there is one."""
+    return "\r\n" in text and text.count("\n") == text.count("\r\n")
 
 
 def _declared_encoding(data: bytes) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from agent import GitIgnore, ToolError
 
 from . import _paths
+from ._listing import NEVER_WALKED
 
 
 class Ignored:
@@ -28,7 +29,8 @@ class Ignored:
                 return None
 
         self._rules = GitIgnore(read)
-        self._top_is_ignored = top != "." and self._rules.names(top, is_folder=True)
+        in_own_folder = top.split("/")[0] in NEVER_WALKED  # .agent has a .gitignore that ignores all
+        self._top_is_ignored = in_own_folder or (top != "." and self._rules.names(top, is_folder=True))
         self.count = 0
         """Number of files and folders skipped."""
 

@@ -14,6 +14,9 @@ from ._safe_open import open_beneath
 # Read at most this many names of a folder, so that a million small files cannot fill the memory.
 MAX_NAMES = 20_000
 
+NEVER_WALKED = frozenset({".git", ".agent"})
+"""Folders that are left out unless the path given is in them: git's, and the framework's, with kept outputs."""
+
 EntryKind = Literal["file", "folder", "link", "other"]
 
 

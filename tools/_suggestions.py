@@ -15,13 +15,12 @@ from pathlib import Path
 
 from agent import GitIgnore
 
-from ._listing import scan
+from ._listing import NEVER_WALKED, scan
 from ._safe_open import open_beneath
 
 MAX_VISITED = 10_000
 """Files and folders looked at; their order is breadth first, so the deepest are left out."""
 _MAX_SHOWN = 3
-_SKIPPED = frozenset({".git", ".agent"})
 
 
 def suggestion(workspace: Path, missing: str) -> str:
@@ -98,7 +97,7 @@ def _walk(workspace: Path) -> Iterator[str]:
             if visited > MAX_VISITED:
                 return
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name in _SKIPPED or rules.names(path, is_folder=entry.kind == "folder"):
+            if entry.name in NEVER_WALKED or rules.names(path, is_folder=entry.kind == "folder"):
                 continue
             yield path
             if entry.kind == "folder":

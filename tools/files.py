@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections import deque
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -11,17 +13,19 @@ from pydantic import Field
 from agent import Image, ToolContext, ToolError, tool
 
 from . import _paths
-from . import _text as _texts
-from ._change_history import Changes
+from ._change_history import Changes, read_content
 from ._editing import replace_once
-from ._encodings import Decoded, decode, encode
+from ._encodings import Decoded, decode, encode, encode_like, only_crlf
 from ._ignored import Ignored
+from ._listing import NEVER_WALKED
+from ._paging import MAX_SHOWN_CHARS, part_of
+from ._text import BOM, split_lines
 
 MAX_ENTRIES = 200
 MAX_DEPTH = 4
-# Below the default limit of a tool result, so that the note on how to read on is never truncated.
-MAX_SHOWN_CHARS = 14_000
 MAX_TEXT_BYTES = 20_000_000
+MAX_SEARCHED_BYTES = 64_000_000
+"""The largest file that search reads, if it is given as the path."""
 MAX_IMAGE_BYTES = 5_000_000
 
 Context = ToolContext[Any]
@@ -50,7 +54,7 @@ def list_files(context: Context, path: str = ".") -> str:
         entries = [
             entry
             for entry in listing.entries
-            if entry.name != ".git"
+            if entry.name not in NEVER_WALKED
             and not ignored.skips(_paths.below(folder, entry.name), is_folder=entry.kind == "folder")
         ]
         count = f"{'' if listing.complete else 'more than '}{_count(len(entries), 'entry', 'entries')}"
@@ -72,36 +76,74 @@ def list_files(context: Context, path: str = ".") -> str:
     return head + "\n".join(lines[relative] for relative in ordered) or "(an empty folder)"
 
 
-@tool(read_only=True)
+StartLine = Annotated[int, Field(ge=1)]
+LineCount = Annotated[int, Field(ge=1)]
+
+
+@tool(name="read_file", read_only=True)
+def _trained_read_file(
+    context: Context, path: str, start_line: StartLine = 1, line_count: LineCount = 400
+) -> str | Image:
+    """Read a text file, or look at a picture."""
+    # The pocket model was trained on this definition, and on whole files without line numbers.
+    relative = _paths.inside(context.workspace, path)
+    content = _content(context, relative)
+    if isinstance(content, Image):
+        return content
+    note = f"\n{content.note}" if content.note else ""
+    if not content.text:
+        return f"(an empty file){note}"
+    is_whole = start_line == 1 and line_count >= len(split_lines(content.text))
+    if is_whole and len(content.text) <= MAX_SHOWN_CHARS:
+        return f"{content.text}{note}"
+    part = part_of(content.text, f'"{relative}"', start_line, line_count, numbers=True)
+    return f"{part.with_notes(part.note)}{note}"
+
+
+@tool(read_only=True, variants={"pocket": _trained_read_file})
 def read_file(
     context: Context,
     path: str,
-    start_line: Annotated[int, Field(ge=1)] = 1,
-    line_count: Annotated[int, Field(ge=1)] = 400,
+    start_line: StartLine = 1,
+    line_count: LineCount = 400,
+    *,
+    line_numbers: Annotated[bool, Field(description="False leaves out the number before each line.")] = True,
 ) -> str | Image:
-    """Read a text file, or look at a picture."""
+    """Read a text file with line numbers, at most 14,000 characters at a time, or look at a picture."""
     relative = _paths.inside(context.workspace, path)
-    with _paths.open_file(context.workspace, relative) as file:
-        data = file.read(MAX_TEXT_BYTES + 1)
-    media_type = _image_type(data)
-    if media_type:
-        return _image(data, relative, media_type)
-    context.resources.get(Changes).record_seen(relative, data)
-    text = _text(data, relative)
-    return _excerpt(text.text, relative, start_line, line_count) + (f"\n{text.note}" if text.note else "")
+    content = _content(context, relative)
+    if isinstance(content, Image):
+        return content
+    text, notes = content.text, [content.note.strip("[]")]
+    if not text:
+        return "(an empty file)"
+    if line_numbers and text.startswith(BOM):
+        text, notes = text[1:], [*notes, "begins with a byte-order mark, which edits keep"]
+    if line_numbers and only_crlf(text):
+        text, notes = text.replace("\r\n", "\n"), [*notes, "each line ends in \\r\\n, which edits keep"]
+    part = part_of(text, f'"{relative}"', start_line, line_count, numbers=line_numbers)
+    if not part.is_whole:
+        notes = [part.note, *notes]
+    if part.is_cut:
+        notes.append(f"cut at {MAX_SHOWN_CHARS:,} characters")
+    if line_numbers and not part.ends:
+        notes.append("no newline at the end")
+    return part.with_notes(*notes)
 
 
 @tool(exclusive=True)
 def write_file(context: Context, path: str, content: str) -> str:
     """Write a whole text file; replaces what was there."""
     relative = _paths.inside(context.workspace, path)
-    data = encode(content, "utf-8", "content")
     changes = context.resources.get(Changes)
     changes.check_unchanged(context.workspace, relative)
-    is_new = not _paths.exists(context.workspace, relative)
-    what = f"the write of {relative}{', which created it' if is_new else ''}"
-    changes.apply(context.workspace, {relative: data}, what=what)
-    return f"Wrote {_count(len(data), 'byte', 'bytes')} to {relative}."
+    before: bytes | None = b""
+    with suppress(ToolError):  # not readable, but it may be writable
+        before = read_content(context.workspace, relative)
+    written = encode_like(content, before or b"", relative)
+    what = f"the write of {relative}{', which created it' if before is None else ''}"
+    changes.apply(context.workspace, {relative: written.data}, what=what)
+    return f"Wrote {_count(len(written.data), 'byte', 'bytes')} to {relative}{written.note}."
 
 
 @tool(exclusive=True)
@@ -110,7 +152,8 @@ def edit_file(context: Context, path: str, old: str, new: str) -> str:
     relative = _paths.inside(context.workspace, path)
     with _paths.open_file(context.workspace, relative) as file:
         data = file.read(MAX_TEXT_BYTES + 1)
-    text = _text(data, relative)
+        size_bytes = os.fstat(file.fileno()).st_size
+    text = _decoded(data, relative, size_bytes)
     encode(new, text.encoding, "new")  # its error names the parameter; that of the whole text could not
     edited = replace_once(text.text, old, new, relative)
     after = encode(edited.text, text.encoding, "the new text")
@@ -132,44 +175,26 @@ def _entry_line(relative: str, entry: _paths.Entry) -> str:
     return f"{name} (a link)" if entry.kind == "link" else f"{name} (not a regular file)"
 
 
-def _text(data: bytes, relative: str) -> Decoded:
+def _content(context: Context, relative: _paths.Inside) -> Decoded | Image:
+    with _paths.open_file(context.workspace, relative) as file:
+        data = file.read(MAX_TEXT_BYTES + 1)
+        size_bytes = os.fstat(file.fileno()).st_size
+    media_type = _image_type(data)
+    if media_type:
+        return _image(data, relative, media_type)
+    context.resources.get(Changes).record_seen(relative, data)
+    return _decoded(data, relative, size_bytes)
+
+
+def _decoded(data: bytes, relative: str, size_bytes: int) -> Decoded:
     if len(data) > MAX_TEXT_BYTES:
+        search = "search, or run_shell with" if size_bytes <= MAX_SEARCHED_BYTES else "run_shell with grep,"
         msg = (
-            f'"{relative}" is larger than {MAX_TEXT_BYTES:,} bytes. Use search, or run_shell with head, tail or '
-            "sed -n, to see parts of it."
+            f'"{relative}" is larger than {MAX_TEXT_BYTES:,} bytes. Use {search} head, tail or sed -n, to see parts '
+            "of it."
         )
         raise ToolError(msg)
     return decode(data, relative)
-
-
-def _excerpt(text: str, relative: str, start_line: int, line_count: int) -> str:
-    lines = _texts.split_lines(text)
-    total = len(lines)
-    if not total:
-        return "(an empty file)"
-    if start_line > total:
-        msg = (
-            f'"{relative}" has {_count(total, "line", "lines")}; start_line {start_line} is past the end. '
-            "Give a smaller start_line."
-        )
-        raise ToolError(msg)
-    if start_line == 1 and line_count >= total and len(text) <= MAX_SHOWN_CHARS:
-        return text
-    taken: list[str] = []
-    remaining = MAX_SHOWN_CHARS
-    for number, line in enumerate(lines[start_line - 1 : start_line - 1 + line_count], start_line):
-        if len(line) > remaining:
-            break
-        taken.append(f"{number}: {line}")
-        remaining -= len(taken[-1])
-    if not taken:
-        line = lines[start_line - 1].removesuffix("\n")
-        note = f"[line {start_line} of {total} is cut: {MAX_SHOWN_CHARS:,} of {len(line):,} characters"
-        return f"{start_line}: {line[:MAX_SHOWN_CHARS]}\n{note}; use run_shell with cut -c to see more]"
-    end = start_line - 1 + len(taken)
-    body = "".join(taken)
-    more = f"; read on with start_line={end + 1}" if end < total else ""
-    return f"{body}{'' if body.endswith(chr(10)) else chr(10)}[lines {start_line}-{end} of {total}{more}]"
 
 
 def _image_type(data: bytes) -> str:

@@ -15,6 +15,7 @@ from agent import ToolContext, ToolError, tool
 from . import _matcher, _paths
 from ._encodings import decode, encode, is_binary
 from ._ignored import Ignored
+from ._listing import NEVER_WALKED
 from ._prefilter import files_containing, required_text
 from ._text import BOM
 
@@ -22,6 +23,7 @@ TIMEOUT_S = 10.0
 MAX_ENTRIES = 50_000
 MAX_FILE_BYTES = 2_000_000
 MAX_TOTAL_BYTES = 64_000_000
+_MAX_NAMED = 5
 
 
 @dataclass(kw_only=True)
@@ -34,6 +36,8 @@ class _Progress:
     total_bytes: int = 0
     """Number of bytes read from files."""
     skipped: dict[str, int] = field(default_factory=dict[str, int])
+    large: list[str] = field(default_factory=list[str])
+    """Files that were skipped because of their size."""
 
     @property
     def full(self) -> bool:
@@ -43,6 +47,10 @@ class _Progress:
     def note(self) -> str:
         """What was left out, as one line; empty if nothing was."""
         parts = [f"left out: {count:,} {reason}" for reason, count in self.skipped.items()]
+        if self.large:
+            count = f"{len(self.large):,} {'file' if len(self.large) == 1 else 'files'} over {MAX_FILE_BYTES:,} bytes"
+            etc = ", ..." if len(self.large) > _MAX_NAMED else ""
+            parts.append(f"left out: {count}: {', '.join(self.large[:_MAX_NAMED])}{etc}; give one as path to search it")
         if self.full:
             parts.append(f"stopped after {self.files:,} files; search a smaller folder for the rest")
         return f"[{'; '.join(parts)}]" if parts else ""
@@ -63,10 +71,12 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
         top = _paths.inside(context.workspace, path)
         is_folder = _paths.is_folder(context.workspace, top)
         candidates = files_containing(required, context.workspace, top) if is_folder else None
+        # A file that is named is searched even if it is large: read_file sends the model here.
+        most_bytes = MAX_FILE_BYTES if is_folder else MAX_TOTAL_BYTES
         for name in _walk(context.workspace, top, progress) if is_folder else [top]:
             progress.files += 1
             if candidates is None or name in candidates:
-                _send(context.workspace, name, required, request, progress)
+                _send(context.workspace, name, required, request, progress, most_bytes)
             if progress.full:
                 break
         request.seek(0)
@@ -102,25 +112,30 @@ def _walk(workspace: Path, top: _paths.Inside, progress: _Progress) -> Iterator[
             relative = _paths.below(folder, entry.name)
             if ignored.skips(relative, is_folder=entry.kind == "folder"):
                 continue
-            if entry.kind == "folder" and entry.name != ".git":
+            if entry.kind == "folder" and entry.name not in NEVER_WALKED:
                 folders.append(relative)
             elif entry.kind == "file":
                 yield relative
         pending.extend(reversed(folders))
 
 
-def _send(workspace: Path, name: _paths.Inside, required: str, request: BinaryIO, progress: _Progress) -> None:
+def _send(
+    workspace: Path, name: _paths.Inside, required: str, request: BinaryIO, progress: _Progress, most_bytes: int
+) -> None:
     try:
         with _paths.open_file(workspace, name) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(most_bytes + 1)
     except ToolError:
         progress.skip("unreadable files")
         return
     progress.total_bytes += len(data)
     if is_binary(data):
         return
-    if len(data) > MAX_FILE_BYTES:
-        progress.skip(f"files over {MAX_FILE_BYTES:,} bytes")
+    if len(data) > most_bytes:
+        if most_bytes == MAX_FILE_BYTES:
+            progress.large.append(_paths.printable(name))
+        else:
+            progress.skip(f"files over {most_bytes:,} bytes; use run_shell with grep")
         return
     text = decode(data, name).text.removeprefix(BOM)
     if required in text:

@@ -76,7 +76,16 @@ def _leaves(text: str, name: str) -> list[tuple[str, str]]:
 
 
 def redacted(text: str, secrets: Mapping[str, str]) -> str:
-    """Replace each value in the text with `[secret NAME]`; longest first, since one may contain another."""
-    for name, value in sorted(secrets.items(), key=lambda pair: -len(pair[1])):
-        text = text.replace(value.strip(), f"[secret {name}]")
+    """Replace each value in the text with `[secret NAME]`, and each long line of one; longest first, as they nest."""
+    values = [(name, value.strip()) for name, value in secrets.items()]
+    # Numbered lines, diffs and matches of a search show the lines of a value one by one.
+    values += [
+        (name, line.strip())
+        for name, value in values
+        if "\n" in value
+        for line in value.split("\n")
+        if len(line.strip()) >= _MIN_CHARS
+    ]
+    for name, value in sorted(values, key=lambda pair: -len(pair[1])):
+        text = text.replace(value, f"[secret {name}]")
     return text

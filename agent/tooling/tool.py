@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints, overload
 
 import docstring_parser
@@ -85,6 +86,7 @@ def tool(
     commands: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
+    variants: Mapping[str, Tool] = ...,
 ) -> Callable[[ToolSource], Tool]: ...
 def tool(
     source: ToolSource | None = None,
@@ -96,6 +98,7 @@ def tool(
     commands: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
+    variants: Mapping[str, Tool] = MappingProxyType({}),
 ) -> Tool | Callable[[ToolSource], Tool]:
     """Build a tool from a sync or async function, or from a pydantic model with a `run` method.
 
@@ -111,6 +114,7 @@ def tool(
         commands: it starts commands through `ToolContext`.
         timeout_s: seconds after which the call is abandoned.
         output_limit_chars: longer results keep their head and tail.
+        variants: replacements by model family, for a model that was trained on another definition of the tool.
 
     Raises:
         ConfigError: the name is not allowed, a parameter has no annotation or cannot be described to a model, or the
@@ -133,6 +137,7 @@ def tool(
             commands=commands,
             timeout_s=timeout_s,
             output_limit_chars=output_limit_chars,
+            variants=variants,
         )
 
     return make if source is None else make(source)

@@ -111,7 +111,7 @@ def read_requests(file: Path) -> list[Message]:
 
 def generated_requests() -> list[Message]:
     """Generate conversations cut off before a reply, in the format of OpenAI's clients."""
-    rng, own = Random(SEED), [tool.definition() for tool in OWN]
+    rng, own = Random(SEED), [tool.for_family("pocket").definition() for tool in OWN]
     found: list[Message] = []
     while len(found) < GENERATED:
         made = generate_sample(rng, own, SYSTEM_PROMPT)

@@ -72,7 +72,7 @@ def ask(url: str, word: str) -> tuple[list[int], list[int]]:
         "model": "pocket",
         "messages": [{"role": "user", "content": f"Write the word {word} into the file out/{word}.txt."}],
         # Not strict: a grammar would remove the drafts that it forbids before they are counted.
-        "tools": json.loads(Toolbox([read_file, write_file]).loose_definitions),
+        "tools": json.loads(Toolbox([read_file, write_file], family="pocket").loose_definitions),
         "temperature": 0,
         "max_tokens": 200,
         "return_token_ids": True,

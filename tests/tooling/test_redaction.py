@@ -60,6 +60,15 @@ def test_each_value_is_found_separately_wherever_it_occurs(text: str, values: se
     assert not any(value in redacted("\n".join(values), found) for value in values)
 
 
+def test_a_secret_of_several_lines_is_found_where_each_line_is_numbered_or_marked():
+    """Line numbers, a diff and a search show its lines one by one."""
+    secrets = {"KEY": "first-line-of-it\nsecond-line-of-it\nend\n"}
+    assert redacted("x first-line-of-it\nsecond-line-of-it\nend y", secrets) == "x [secret KEY] y"
+    assert redacted("1: first-line-of-it\n2: second-line-of-it\n3: end", secrets) == (
+        "1: [secret KEY]\n2: [secret KEY]\n3: end"
+    )
+
+
 async def test_the_values_of_a_secret_file_reach_neither_the_model_nor_the_journal(tmp_path: Path):
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / ".env").write_text(f"DB_LOGIN={CANARY}\n")
@@ -76,7 +85,7 @@ async def test_the_values_of_a_secret_file_reach_neither_the_model_nor_the_journ
     )
     outcome = await agent.run("Look.")
     results = [message.content for message in outcome.messages if isinstance(message, ToolResult)]
-    assert results == ["DB_LOGIN=[secret DB_LOGIN]\n", "DB_LOGIN=[secret DB_LOGIN]\n"]
+    assert results == ["1: DB_LOGIN=[secret DB_LOGIN]\n", "DB_LOGIN=[secret DB_LOGIN]\n"]
     assert "[secret DB_LOGIN]" in outcome.reason
     assert "[secret key]" in outcome.reason
     assert CANARY not in b"".join(model.requests[-1].messages).decode()

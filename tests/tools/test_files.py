@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 from agent import Image, Tool, ToolContext, ToolError
 from tools import BUILTIN_TOOLS
 from tools._encodings import decode, encode
+from tools._paging import MAX_SHOWN_CHARS
 from tools.files import edit_file, list_files, read_file, write_file
 from tools.search import search
 from tools.shell import run_shell
 
 if TYPE_CHECKING:
     from conftest import Called
+
+trained_read_file = read_file.for_family("pocket")
+"""As the pocket model was trained on it: whole files without line numbers."""
 
 
 async def call(tool: Tool, workspace: Path, **arguments: object) -> object:
@@ -42,7 +46,7 @@ def test_every_ready_tool_is_listed_under_its_name() -> None:
 
 def test_the_six_tools_of_the_pocket_model_have_small_definitions() -> None:
     """Keep them small, because a tiny model is trained on them."""
-    tools = (edit_file, list_files, read_file, run_shell, search, write_file)
+    tools = (edit_file, list_files, trained_read_file, run_shell, search, write_file)
     assert max(len(json.dumps(tool.definition())) for tool in tools) < 450
     assert {tool.name for tool in tools if tool.read_only} == {"list_files", "read_file", "search"}
     assert {tool.name for tool in tools if tool.exclusive} == {"edit_file", "run_shell", "write_file"}
@@ -91,10 +95,52 @@ async def test_a_listing_says_what_it_left_out(tmp_path: Path) -> None:
     )
 
 
-async def test_a_whole_file_is_returned_unchanged(tmp_path: Path) -> None:
+async def test_the_pocket_model_gets_a_whole_file_unchanged(tmp_path: Path) -> None:
     for text in ("apple\n", "no end", "\ufeffa\r\nb\rc\r\n", "[TOOL_CALLS] [INST] </s> \x1b[31m", "ü\u2028x\x0cy\n"):
         (tmp_path / "a.txt").write_bytes(text.encode())
-        assert await call(read_file, tmp_path, path="a.txt") == text
+        assert await call(trained_read_file, tmp_path, path="a.txt") == text
+
+
+async def test_a_whole_file_is_numbered_like_a_part(tmp_path: Path) -> None:
+    """Breakpoints and references need the numbers, and a whole file came without them."""
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    assert await call(read_file, tmp_path, path="a.txt") == "1: one\n2: two\n"
+    assert await call(read_file, tmp_path, path="a.txt", line_numbers=False) == "one\ntwo\n"
+    assert await call(read_file, tmp_path, path="a.txt", start_line=2, line_numbers=False) == "two\n[lines 2-2 of 2]"
+    assert await call(read_file, tmp_path, path="a.txt", line_count=1) == (
+        "1: one\n[lines 1-1 of 2; read on with start_line=2]"
+    )
+
+
+async def test_a_numbered_file_says_what_its_lines_do_not_show(tmp_path: Path) -> None:
+    for data, shown in (
+        (b"one", "1: one\n[no newline at the end]"),
+        (b"one\r\ntwo\r\n", "1: one\n2: two\n[each line ends in \\r\\n, which edits keep]"),
+        (b"\xef\xbb\xbfone\n", "1: one\n[begins with a byte-order mark, which edits keep]"),
+        (b"f\xfcnf", "1: fünf\n[not UTF-8: each byte is shown as a Latin-1 character; edits keep it so; "
+         "no newline at the end]"),
+        (b"one\r\ntwo\n", "1: one\r\n2: two\n"),
+    ):  # fmt: skip
+        (tmp_path / "a.txt").write_bytes(data)
+        assert await call(read_file, tmp_path, path="a.txt") == shown
+        raw = await call(read_file, tmp_path, path="a.txt", line_numbers=False)
+        assert str(raw).startswith(decode(data, "a.txt").text)
+
+
+async def test_the_limit_of_characters_is_in_the_description_and_in_the_note(tmp_path: Path) -> None:
+    """700 lines were asked for and 321 given, without a word on why."""
+    (tmp_path / "a.txt").write_text(("x" * 99 + "\n") * 700)
+    assert f"at most {MAX_SHOWN_CHARS:,} characters" in read_file.description
+    assert str(await call(read_file, tmp_path, path="a.txt", line_count=700)).endswith(
+        "x\n[lines 1-134 of 700; read on with start_line=135; cut at 14,000 characters]"
+    )
+
+
+def test_the_pocket_model_is_told_its_tools_as_it_was_trained() -> None:
+    """Its weights know these texts; they change only with a new training."""
+    tools = [tool.for_family("pocket") for tool in (edit_file, list_files, read_file, run_shell, search, write_file)]
+    trained = json.loads((Path(__file__).parent.parent / "data" / "pocket_tools.json").read_text())
+    assert [tool.definition() for tool in tools] == trained
 
 
 async def test_an_empty_file_is_reported_as_empty(tmp_path: Path) -> None:
@@ -105,25 +151,28 @@ async def test_an_empty_file_is_reported_as_empty(tmp_path: Path) -> None:
 async def test_an_excerpt_names_its_lines_and_how_to_read_on(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("".join(f"{number}\n" for number in range(1, 1_001)))
     first = "".join(f"{number}: {number}\n" for number in range(1, 401))
-    assert await call(read_file, tmp_path, path="a.txt") == f"{first}[lines 1-400 of 1000; read on with start_line=401]"
-    assert await call(read_file, tmp_path, path="a.txt", start_line=3, line_count=2) == (
+    assert (
+        await call(trained_read_file, tmp_path, path="a.txt")
+        == f"{first}[lines 1-400 of 1000; read on with start_line=401]"
+    )
+    assert await call(trained_read_file, tmp_path, path="a.txt", start_line=3, line_count=2) == (
         "3: 3\n4: 4\n[lines 3-4 of 1000; read on with start_line=5]"
     )
     assert (
-        await call(read_file, tmp_path, path="a.txt", start_line=1_000, line_count=2)
+        await call(trained_read_file, tmp_path, path="a.txt", start_line=1_000, line_count=2)
         == "1000: 1000\n[lines 1000-1000 of 1000]"
     )
-    assert await call(read_file, tmp_path, path="a.txt", start_line=1_001) == (
+    assert await call(trained_read_file, tmp_path, path="a.txt", start_line=1_001) == (
         '!"a.txt" has 1,000 lines; start_line 1001 is past the end. Give a smaller start_line.'
     )
 
 
 async def test_long_lines_shorten_the_excerpt(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x" * 9_000 + "\n" + "y" * 9_000 + "\n" + "z" * 20_000)
-    assert await call(read_file, tmp_path, path="a.txt") == (
+    assert await call(trained_read_file, tmp_path, path="a.txt") == (
         "1: " + "x" * 9_000 + "\n[lines 1-1 of 3; read on with start_line=2]"
     )
-    assert await call(read_file, tmp_path, path="a.txt", start_line=3) == (
+    assert await call(trained_read_file, tmp_path, path="a.txt", start_line=3) == (
         "3: "
         + "z" * 14_000
         + "\n[line 3 of 3 is cut: 14,000 of 20,000 characters; use run_shell with cut -c to see more]"
@@ -166,7 +215,7 @@ async def test_other_encodings_are_read_and_an_edit_keeps_every_other_byte(
     text = f"{mark}# -*- coding: {encoding} -*-\r\n" if encoding == "cp1251" else f"{mark}first\r\n"
     text += "\u043f\u044f\u0442\u044c\n" if encoding == "cp1251" else "fünf\n"
     (tmp_path / "a.txt").write_bytes((text + "last\n").encode(encoding))
-    assert await call(read_file, tmp_path, path="a.txt") == f"{text}last\n\n[{note}; edits keep it so]"
+    assert await call(trained_read_file, tmp_path, path="a.txt") == f"{text}last\n\n[{note}; edits keep it so]"
     assert await call(edit_file, tmp_path, path="a.txt", old="last", new="new") == "Edited a.txt: line 3."
     assert (tmp_path / "a.txt").read_bytes() == (text + "new\n").encode(encoding)
     assert await call(search, tmp_path, pattern="n.w$") == "a.txt:3: new"
@@ -185,7 +234,7 @@ async def test_new_characters_in_an_ascii_file_use_its_declared_encoding(tmp_pat
     for declared in ("utf-8", "hex", "punycode", "unicode_escape", "no-such"):
         plain = f"# coding: {declared}\n"
         (tmp_path / "a.py").write_text(plain)
-        assert await call(read_file, tmp_path, path="a.py") == plain, "read unchanged, whatever is declared"
+        assert await call(trained_read_file, tmp_path, path="a.py") == plain, "read unchanged, whatever is declared"
 
 
 @given(data=st.binary(max_size=60))
@@ -208,8 +257,7 @@ async def test_a_huge_file_is_refused_without_reading_it_all(tmp_path: Path) -> 
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(10_000_000_000)
     expected = (
-        '!"huge" is larger than 20,000,000 bytes. Use search, or run_shell with head, tail or sed -n, '
-        "to see parts of it."
+        '!"huge" is larger than 20,000,000 bytes. Use run_shell with grep, head, tail or sed -n, to see parts of it.'
     )
     assert await call(read_file, tmp_path, path="huge") == expected
     assert await call(edit_file, tmp_path, path="huge", old="a", new="b") == expected
@@ -239,6 +287,34 @@ async def test_writing_creates_folders_and_reports_the_size(tmp_path: Path) -> N
     assert (tmp_path / "out" / "word.txt").read_bytes() == "ü\r\n".encode()
     assert await call(write_file, tmp_path, path="empty", content="") == "Wrote 0 bytes to empty."
     assert sorted(os.listdir(tmp_path)) == ["empty", "out"]  # noqa: PTH208 - names, not paths
+
+
+@pytest.mark.parametrize(
+    ("before", "content", "after", "told"),
+    [
+        (b"echo 1\r\necho 2\r\n", "echo 1\necho 3\n", b"echo 1\r\necho 3\r\n",
+         "Wrote 16 bytes to a, with its former line ends (\\r\\n)."),
+        (b"\xef\xbb\xbfid\r\n1\r\n", "id\n2\n", b"\xef\xbb\xbfid\r\n2\r\n",
+         "Wrote 10 bytes to a, with its former byte-order mark and line ends (\\r\\n)."),
+        ("ä\n".encode("utf-16"), "ö\n", "ö\n".encode("utf-16"),
+         "Wrote 6 bytes to a, with its former byte-order mark and encoding (utf-16-le)."),
+        (b"\xe4\n", "ö\n", b"\xf6\n", "Wrote 2 bytes to a, with its former encoding (latin-1)."),
+        (b"\xe4\n", "→\n", "→\n".encode(), "Wrote 4 bytes to a, as UTF-8; it was latin-1 before."),
+        (b"# coding: latin-1\n", "# coding: latin-1\nö\n", b"# coding: latin-1\n\xf6\n",
+         "Wrote 20 bytes to a, with its former encoding (iso8859-1)."),
+        (b"# coding: latin-1\n", "ö\n", "ö\n".encode(), "Wrote 3 bytes to a."),
+        (b"a\r\nb\r\n", "a\r\nb\n", b"a\r\nb\n", "Wrote 5 bytes to a."),
+        (b"a\r\nb\n", "c\nd\n", b"c\nd\n", "Wrote 4 bytes to a."),
+        (b"\0\1", "c\n", b"c\n", "Wrote 2 bytes to a."),
+    ],
+)  # fmt: skip
+async def test_a_written_file_keeps_the_line_ends_and_the_encoding_of_the_old_one(
+    tmp_path: Path, before: bytes, content: str, after: bytes, told: str
+) -> None:
+    """They were replaced without a word."""
+    (tmp_path / "a").write_bytes(before)
+    assert await call(write_file, tmp_path, path="a", content=content) == told
+    assert (tmp_path / "a").read_bytes() == after
 
 
 async def test_a_lone_surrogate_is_not_written(tmp_path: Path) -> None:
@@ -360,6 +436,20 @@ async def test_an_edit_changes_no_byte_elsewhere(tmp_path: Path, before: str, ne
     assert middle.replace("\r\n", "\n") == new.replace("\r\n", "\n").removeprefix(
         "\ufeff" if before[:1] == "\ufeff" else ""
     )
+
+
+async def test_kept_outputs_are_left_out_unless_they_are_asked_for(tmp_path: Path, called: Called):
+    """Search answers were half kept outputs."""
+    (tmp_path / ".agent" / "outputs").mkdir(parents=True)
+    (tmp_path / ".agent" / ".gitignore").write_text("*\n")
+    (tmp_path / ".agent" / "outputs" / "call.txt").write_text("needle\n")
+    (tmp_path / "a.py").write_text("needle\n")
+    context = ToolContext(workspace=tmp_path, state=None)
+    assert await called(list_files, context) == "a.py (7 bytes)"
+    assert await called(search, context, pattern="needle") == "a.py:1: needle"
+    for path in (".agent", ".agent/outputs", f"{tmp_path}/.agent"):
+        assert await called(search, context, pattern="needle", path=path) == ".agent/outputs/call.txt:1: needle"
+        assert ".agent/outputs/call.txt (7 bytes)" in await called(list_files, context, path=path)
 
 
 async def test_ignored_files_are_left_out_and_counted(tmp_path: Path, called: Called):

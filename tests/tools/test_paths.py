@@ -17,8 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent import Tool, ToolContext, ToolError
-from tools.files import edit_file, list_files, read_file, write_file
+from tools import files
+from tools.files import edit_file, list_files, write_file
 from tools.search import search
+
+read_file = files.read_file.for_family("pocket")
+"""Returns a whole file as it is, without line numbers."""
 
 
 async def call(tool: Tool, workspace: Path, **arguments: object) -> object:

@@ -56,7 +56,10 @@ async def test_git_binaries_links_and_large_files_are_left_out(tmp_path: Path) -
     (tmp_path / "a.txt").write_text("word")
     (tmp_path / "large").write_text("word" * 500_001)
     (tmp_path / "larger").write_text("word" * 500_001)
-    assert await found(tmp_path, pattern="word") == ("a.txt:1: word\n[left out: 2 files over 2,000,000 bytes]")
+    assert await found(tmp_path, pattern="word") == (
+        "a.txt:1: word\n[left out: 2 files over 2,000,000 bytes: large, larger; give one as path to search it]"
+    )
+    assert await found(tmp_path, pattern="^(word){9}", path="large") == f"large:1: {'word' * 75}..."
     assert await found(tmp_path, pattern="word", path="link") == "link:1: word"
 
 

@@ -20,8 +20,11 @@ from agent.tooling.tool import Tool, ToolContext
 from agent.tooling.toolbox import Toolbox
 from tools import files, search, shell
 
-OWN_TOOLS: tuple[Tool, ...] = (
-    files.list_files, files.read_file, files.write_file, files.edit_file, search.search, shell.run_shell,
+OWN_TOOLS: tuple[Tool, ...] = tuple(
+    tool.for_family("pocket")
+    for tool in (
+        files.list_files, files.read_file, files.write_file, files.edit_file, search.search, shell.run_shell,
+    )
 )  # fmt: skip
 
 
