@@ -10,6 +10,7 @@ import argparse
 import io
 import os
 import pty
+import re
 import sys
 from pathlib import Path
 
@@ -46,7 +47,10 @@ def main() -> None:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(Text(f"$ {' '.join(argv)}", style="bold"))
     console.print(Text.from_ansi("\n".join(lines)))
-    args.svg.write_text(console.export_svg(title=" ".join(argv)) + "\n", encoding="utf-8")
+    svg = console.export_svg(title=" ".join(argv))
+    # Without the fonts of another host: the picture refers to nothing outside of itself.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    args.svg.write_text(svg + "\n", encoding="utf-8")
     sys.stderr.write(f"Wrote {args.svg}\n")
 
 
