@@ -62,7 +62,9 @@ class Loopback:
 def _printed_id(holder: subprocess.Popen[bytes]) -> int:
     """Wait until the holder has printed its ID: then it runs in its namespaces, and the interface is up."""
     assert holder.stdout is not None, "it is a pipe"
-    if select.select([holder.stdout], [], [], _START_S)[0] and (line := holder.stdout.readline()):
+    ready = select.poll()  # select() knows no file descriptor over 1,023
+    ready.register(holder.stdout, select.POLLIN)
+    if ready.poll(_START_S * 1_000) and (line := holder.stdout.readline()):
         return int(line)
     msg = "bubblewrap made no network"
     raise OSError(msg)

@@ -135,7 +135,7 @@ def _make_base(name: str) -> Path:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         found = folder.lstat()
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
             return folder
         # Another user has taken the name.
     return Path(tempfile.mkdtemp(prefix=prefix, dir=place))
