@@ -30,18 +30,25 @@ _SLOWEST = 3
 class Asked:
     """The call that shows more of a report."""
 
-    tool: str
+    call: str
+    """Its beginning, as `run_tests with`."""
     page: int = 1
     """From 1."""
     failure: str = ""
     """Id of the failure to show in full; empty shows all of them, shortened."""
 
 
-def summary_lines(report: Report, *, elapsed_s: float) -> list[str]:
-    """Return the first lines of a report: how many tests had each outcome, what did not run, how long it took."""
+def summary_lines(report: Report, *, elapsed_s: float = 0.0, ignored: Sequence[str] = ()) -> list[str]:
+    """Return the first lines of a report: how many tests had each outcome, what did not run, how long it took.
+
+    Args:
+        report: the report.
+        elapsed_s: of the whole run.
+        ignored: files and folders that were already left out.
+    """
     lines = [f"{_counts(report)}."]
     if broken := report.uncollected:
-        lines = _uncollected(report, broken)
+        lines = _uncollected(report, broken, ignored)
     elif report.deselected:
         why = f" ({report.settings})" if report.settings else ""
         lines.append(f"Deselected by the project's settings{why}: {_join(sorted(report.deselected))}.")
@@ -63,7 +70,7 @@ def page_of_report(report: Report, head: Sequence[str], asked: Asked) -> str:
         pages = _split_lines("\n\n".join(map(_full, _named_groups(report, asked.failure))).split("\n"))
     else:
         groups = _groups(report)
-        split = _split_blocks([_block(group, asked.tool) for group in groups])
+        split = _split_blocks([_block(group, asked.call) for group in groups])
         pages = ["\n\n".join(blocks) for blocks in split]
         later = [case.title for group in groups[len(split[0]) :] for case in group]
     if asked.page > len(pages):
@@ -83,7 +90,7 @@ def _page_line(report: Report, pages: Sequence[str], asked: Asked) -> str:
     if asked.page == len(pages):
         return f"{line}]"
     same = f'failure="{asked.failure}", ' if asked.failure else ""
-    return f"{line}; next: {asked.tool} with {same}page={asked.page + 1}, which runs no test]"
+    return f"{line}; next: {asked.call} {same}page={asked.page + 1}, which runs no test]"
 
 
 def _counts(report: Report) -> str:
@@ -97,14 +104,14 @@ def _counts(report: Report) -> str:
     return ", ".join(parts) or "no tests ran"
 
 
-def _uncollected(report: Report, broken: Sequence[Case]) -> list[str]:
+def _uncollected(report: Report, broken: Sequence[Case], ignored: Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(case.file for case in broken))
     files = "1 file" if len(names) == 1 else f"{len(names)} files"
     if any(not case.is_collection for case in report.cases):
         return [f"{_counts(report)}.", f"{files} could not be collected."]
     lines = [f"{files} could not be collected, so no test ran."]
-    if report.collected is None or report.collected:
-        quoted = ", ".join(f'"{name}"' for name in names)
+    if report.collected:
+        quoted = ", ".join(f'"{name}"' for name in (*ignored, *names))
         lines.append(f"To run the other tests, call run_tests with ignore=[{quoted}].")
     return lines
 
@@ -196,7 +203,7 @@ def _has_one_reason(group: Sequence[Case]) -> bool:
     return len({case.message for case in group}) == 1
 
 
-def _block(group: Sequence[Case], tool: str) -> str:
+def _block(group: Sequence[Case], call: str) -> str:
     """Return the failures of one group, shortened."""
     case = group[0]
     body, is_cut = _short_body(case)
@@ -206,7 +213,7 @@ def _block(group: Sequence[Case], tool: str) -> str:
         body += [f"  and {len(others) - _MAX_NAMES} more"] if len(others) > _MAX_NAMES else []
     lines = [_title(group), *(_cut(f"  {line}", _MAX_LINE_CHARS) for line in body)]
     if is_cut or any(len(line) > _MAX_LINE_CHARS for line in body) or len(group) > _MAX_NAMES:
-        lines.append(f'  [shortened; all of it: {tool} with failure="{case.title}", which runs no test]')
+        lines.append(f'  [shortened; all of it: {call} failure="{case.title}", which runs no test]')
     return "\n".join(lines)
 
 

@@ -79,7 +79,7 @@ async def run_tests(
 ) -> str:
     """Run Python tests with pytest; returns what failed, where, with which values, and changes since the last run."""
     runs = context.resources.get(_TestRuns)
-    asked = Asked(tool="run_tests", page=page, failure=failure)
+    asked = Asked(call="run_tests with", page=page, failure=failure)
     if failure or page > 1:
         if runs.report is None:
             msg = "No tests have run yet. Call run_tests without failure and page first."
@@ -95,7 +95,7 @@ async def run_tests(
     report, code = ran.report, ran.command.exit_code
     if code != 0 and not report.cases:
         raise ToolError(await _failure_message(context, ran, selection, timeout_s))
-    lines = summary_lines(report, elapsed_s=ran.command.elapsed_s)
+    lines = summary_lines(report, elapsed_s=ran.command.elapsed_s, ignored=selection.ignored)
     aborted = "" if report.uncollected and code is not None else _abort_message(code, timeout_s, report.running)
     lines += [line for line in (aborted, _not_run(report, is_aborted=bool(aborted)), note) if line]
     runs.report, runs.head = report, [*lines, *runs.history().compare(report, selection)]
@@ -116,8 +116,8 @@ def read_test_report(context: Context, path: str, failure: Failure = "", page: P
     except ValueError as error:
         msg = f'"{relative}" is not a JUnit XML report: {error}. Make the test runner write one, then set path to it.'
         raise ToolError(msg) from error
-    asked = Asked(tool=f'read_test_report with path="{relative}",', page=page, failure=failure)
-    head = summary_lines(report, elapsed_s=0.0)
+    asked = Asked(call=f'read_test_report with path="{relative}",', page=page, failure=failure)
+    head = summary_lines(report)
     if not failure and page == 1:
         head += context.resources.get(_TestRuns).history(relative).compare(report, Selection())
     return page_of_report(report, head, asked)

@@ -168,6 +168,12 @@ async def test_a_collection_error_shows_the_exception_and_its_place_not_the_loca
         "  at test_broken.py:3: SETTINGS = open('settings.ini')"
     )
     assert (await called(run_tests, context(project), ignore=["test_broken.py"])).startswith("2 failed, 1 error, ")
+    (project / "test_other.py").write_text("import nothing\n")
+    assert 'ignore=["test_broken.py", "test_other.py"]' in await called(
+        run_tests, context(project), ignore=["test_broken.py"]
+    )
+    only = await called(run_tests, context(project), tests=["test_other.py::test_a"])
+    assert only.startswith("1 file could not be collected, so no test ran.\n\nERROR test_other.py\n")
     assert await called(run_tests, context(project), ignore=["broken.py"]) == (
         '!There is no "broken.py" in the workspace. Did you mean "test_broken.py"?'
     )
@@ -480,6 +486,30 @@ async def test_the_report_of_another_test_runner_is_read(tmp_path: Path, called:
     assert await called(read_test_report, context(tmp_path), path="report.xml") == (
         "1 failed, 1 passed, 1 skipped.\n\nFAILED math::halves\n  expected 2\n  at math.js:3\n  output:\n    hello"
     )
+
+
+async def test_a_long_report_of_another_test_runner_is_read_in_pages(tmp_path: Path, called: Called):
+    cases = "".join(
+        f'<testcase classname="math" name="case{number}"><failure message="expected {number}">'
+        f"{'line&#10;' * 40}</failure></testcase>"
+        for number in range(9)
+    )
+    (tmp_path / "report.xml").write_text(f"<testsuite>{cases}</testsuite>")
+    run_context = context(tmp_path)
+    first = await called(read_test_report, run_context, path="report.xml")
+    assert "  ... 16 lines left out ...\n" in first
+    assert (
+        '  [shortened; all of it: read_test_report with path="report.xml", failure="math::case0", which runs no test]\n'
+        in first
+    )
+    assert first.endswith(
+        "On the other pages: math::case8.\n\n"
+        '[page 1 of 2 (9 failures); next: read_test_report with path="report.xml", page=2, which runs no test]'
+    )
+    second = await called(read_test_report, run_context, path="report.xml", page=2)
+    assert second.startswith("FAILED math::case8\n  expected 8\n")
+    whole = await called(read_test_report, run_context, path="report.xml", failure="math::case0")
+    assert whole == "FAILED math::case0\n  expected 0\n" + "\n".join(["  line"] * 40)
 
 
 @pytest.mark.parametrize(
