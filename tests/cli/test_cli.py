@@ -110,7 +110,7 @@ def test_json_prints_the_journal_line_by_line(task: Path, capsys: pytest.Capture
     kinds = [json.loads(line)["kind"] for line in printed]
     assert kinds == [
         "run_started",
-        "requested", "replied", "turn_taken", "call_started", "call_ended", "files_changed", "progressed",
+        "requested", "replied", "turn_taken", "call_started", "files_changed", "call_ended", "progressed",
         "requested", "replied", "turn_taken", "verify_started", "verify_ended", "run_ended",
     ]  # fmt: skip
 

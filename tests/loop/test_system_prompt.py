@@ -90,7 +90,8 @@ def test_a_run_that_wants_a_result_is_told_how_to_submit_it():
 )
 def test_hidden_tests_are_announced_and_their_command_is_not_shown(verify: Verify):
     assert system_prompt(RunFacts(workspace="", verify=verify)) == (
-        f"{OPENING}\n- Verification: after your answer, tests that you cannot see check the work; you have one attempt. "
+        f"{OPENING}\n- Verification: after your answer, tests that you cannot see check the work; you have one "
+        "attempt. "
         "They may check more than the task names."
     )
 

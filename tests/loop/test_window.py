@@ -93,7 +93,7 @@ async def run_on(server: ScriptedServer) -> Outcome:
 async def test_the_server_counts_only_near_the_window():
     script = [
         calls(("read", {"size": 100}), usage=Usage(prompt_tokens=300, completion_tokens=9)),
-        calls(("read", {"size": 50_000}), usage=Usage(prompt_tokens=400, completion_tokens=9)),
+        calls(*(("read", {"size": size}) for size in range(9_000, 9_030, 5)), usage=Usage(prompt_tokens=400)),
         says("Done."),
     ]
     with ScriptedServer(script, window_tokens=32_768) as server:
@@ -108,7 +108,7 @@ async def test_the_server_counts_only_near_the_window():
 
 
 async def test_reply_room_is_what_the_counted_prompt_leaves():
-    script = [calls(("read", {"size": 50_000})), says("Done.")]
+    script = [calls(*(("read", {"size": size}) for size in range(4_800, 4_840, 5))), says("Done.")]
     with ScriptedServer(script, window_tokens=16_384) as server:
         await run_on(server)
 
@@ -199,7 +199,8 @@ async def test_a_full_window_renews_the_context_and_leaves_the_workspace_unchang
             "role": "user",
             "content": (
                 "Go.\n\nYou are in the middle of this task; the conversation was restarted because it filled the "
-                "context window. Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
+                "context window. Nothing is known to be wrong with your last changes.\n"
+                "The files are as you left them.\n\n"
                 "Your changes so far:\n```diff\ndiff --git a/file b/file\nnew file mode 100644\n```\n\n"
                 'Your calls so far, oldest first:\n- write {"name": "file"} -> ok: written\n\n'
                 "Go on with the task from here. Read again only what you need."

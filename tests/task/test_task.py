@@ -212,7 +212,8 @@ model: {timeout_s: 3}
 workspace: [a]
 """
     keys = (
-        "version, name, prompt, prompt_file, system, vars, inputs, workspace, model, tools, mcp, escalation, "
+        "version, name, prompt, prompt_file, system, instructions, vars, inputs, workspace, model, tools, mcp, "
+        "escalation, "
         "budgets, verify, sandbox, permissions, output, env, env_from, secret_files"
     )
     assert refusal(tmp_path, text) == (
