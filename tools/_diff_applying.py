@@ -156,9 +156,8 @@ class _File:
         near = _texts.find_similar("\n".join(self._rows), "\n".join(old))
         if near is None:
             return text
-        shown = "\n".join(f"{near.line + index}: {line.rstrip()}" for index, line in enumerate(near.lines[:_MAX_SHOWN]))
         only = f" It differs only in {near.difference}." if near.difference else ""
-        return f"{text}{only} The most similar lines:\n{shown}"
+        return f"{text}{only} The most similar lines:\n{near.shown()}"
 
 
 def _old_rows(hunk: Hunk) -> list[str]:

@@ -30,6 +30,11 @@ class FileNames:
     def moved(self) -> bool:
         return self.moved_from is not None and self.moved_to is not None
 
+    def may_be(self, old: str | None, new: str | None) -> bool:
+        """Return whether --- and +++ lines with these names can follow the `diff --git` line."""
+        pairs = ((old, self.git_old), (new, self.git_new))
+        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
     @property
     def shown(self) -> str:
         """The name for messages, without a prefix."""

@@ -103,11 +103,12 @@ class _Parser:
             explained = diff.creates or diff.removes or diff.executable is not None or diff.names.moved
         header = self._next_filled(self._at)
         if header < len(self._lines) and self._begins_file(header):
-            self._at = header
-            old, new = header_name(self._lines[self._at]), header_name(self._lines[self._at + 1])
+            old, new = header_name(self._lines[header]), header_name(self._lines[header + 1])
+            if explained and not diff.names.may_be(old, new):
+                return diff  # they are those of the next file, which has no `diff --git` line
             diff = replace(diff, names=replace(diff.names, old=old, new=new))
             diff = replace(diff, creates=diff.creates or old is None, removes=diff.removes or new is None)
-            self._at += 2
+            self._at = header + 2
         hunks = self._hunks(diff)
         if not hunks and not explained:
             msg = f'The diff of "{diff.names.shown}" has no hunks. Begin each with a line such as @@ -3,4 +3,5 @@.'

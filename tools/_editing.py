@@ -85,10 +85,5 @@ def _mismatch(text: str, old: str, path: str, found: list[int]) -> str:
             f'old does not occur in "{path}", and nothing there resembles it. Read the file and copy the text exactly.'
         )
     only = f"It differs only in {near.difference}. " if near.difference else ""
-    lines = "\n".join(f"{near.line + index}: {_shown_line(line)}" for index, line in enumerate(near.lines[:20]))
-    return f'old does not occur in "{path}". {only}Copy the text exactly. The most similar lines there:\n{lines}'
-
-
-def _shown_line(line: str) -> str:
-    r"""Return the line without its end, with \r made visible, cut to 300 characters."""
-    return line.removesuffix("\n").replace("\r", "\\r")[:300]
+    how = "with the escapes shown" if near.looks_same else "exactly"
+    return f'old does not occur in "{path}". {only}Copy the text {how}. The most similar lines there:\n{near.shown()}'

@@ -7,9 +7,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ._differences import INVISIBLE, UNICODE_FORM, differences, escaped, folded
+
 BOM = "\ufeff"
 # Only this many windows of a large file are compared for similarity: more would take seconds.
 MAX_WINDOWS = 20_000
+_MAX_LINES = 20
+_MAX_LINE_CHARS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,19 @@ class Similar:
     """Number of the first line, from 1."""
     lines: tuple[str, ...]
     difference: str
-    """The only kind of difference, such as `indentation`; empty if there are others."""
+    """All kinds of difference, such as `indentation`; empty if there are others."""
+
+    @property
+    def looks_same(self) -> bool:
+        """Whether a difference cannot be seen."""
+        return UNICODE_FORM in self.difference or INVISIBLE in self.difference
+
+    def shown(self) -> str:
+        r"""Return the first lines with their numbers; \r, and what cannot be seen, as escapes that JSON can hold."""
+        lines = [line.removesuffix("\n").replace("\r", "\\r")[:_MAX_LINE_CHARS] for line in self.lines[:_MAX_LINES]]
+        if self.looks_same:
+            lines = list(map(escaped, lines))
+        return "\n".join(f"{number}: {line}" for number, line in enumerate(lines, self.line))
 
 
 def split_lines(text: str) -> list[str]:
@@ -43,22 +59,25 @@ def line_number(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
-_NORMALIZERS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("line endings", lambda line: line.rstrip("\r\n")),
-    ("white space at line ends", lambda line: line.rstrip()),
-    ("indentation", lambda line: line.strip()),
-    ("white space", lambda line: "".join(line.split())),
-    ("upper and lower case", lambda line: line.strip().casefold()),
+# From strict to loose: the first lines that are equal to those sought are taken.
+_NORMALIZERS: tuple[Callable[[str], str], ...] = (
+    lambda line: line.rstrip("\r\n"),
+    lambda line: line.rstrip(),
+    lambda line: line.strip(),
+    lambda line: "".join(line.split()),
+    lambda line: line.strip().casefold(),
+    folded,
 )
 
 
 def find_similar(text: str, wanted: str) -> Similar | None:
     """Return the lines of `text` most similar to `wanted`. None means nothing is similar enough."""
     lines, sought = split_lines(text), split_lines(wanted)
-    for difference, normalize in _NORMALIZERS:
+    for normalize in _NORMALIZERS:
         at = _find_window(list(map(normalize, lines)), list(map(normalize, sought)))
         if at is not None:
-            return Similar(line=at + 1, lines=tuple(lines[at : at + len(sought)]), difference=difference)
+            there = tuple(lines[at : at + len(sought)])
+            return Similar(line=at + 1, lines=there, difference=differences(there, sought))
     count = len(sought)
     starts = range(min(max(len(lines) - count + 1, 1), MAX_WINDOWS))
     windows = {at: "".join(lines[at : at + count]) for at in starts}

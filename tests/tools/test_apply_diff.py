@@ -169,6 +169,13 @@ async def test_context_without_its_blank_is_context(context: ToolContext[None], 
     assert text(context, "a.py").startswith("one\n2\nthree\n4\n")
 
 
+async def test_a_git_header_without_hunks_does_not_take_the_next_files_header(
+    context: ToolContext[None], called: Called
+):
+    diff = "diff --git a/n.py b/n.py\nnew file mode 100644\n--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x = 1\n+x = 3\n"
+    assert await called(apply_diff, context, diff=diff) == ("Applied to 2 files:\nn.py: created, 0 lines\nb.py: line 1")
+
+
 async def test_several_parts_about_one_file_are_applied_in_order(context: ToolContext[None], called: Called):
     part = "--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n"
     assert await called(apply_diff, context, diff=f"{part}-x = 1\n+x = 2\n{part}-x = 2\n+x = 3\n") == (
@@ -207,6 +214,11 @@ async def test_the_end_of_the_file_and_line_ends_are_as_the_diff_says(
             "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n 2\n\\ No newline at end of file\n+3\n",
             'Hunk 1 does not apply to "a.py"; nothing was changed. Its lines are at line 2, which is not the end of '
             'the file. Leave out "\\ No newline at end of file".',
+        ),
+        (
+            "--- a/twin.py\n+++ b/twin.py\n@@ -1,2 +1,2 @@\n a\n-b \n+B\n",
+            'Hunk 1 does not apply to "twin.py"; nothing was changed. Correct its context lines or line number. It '
+            "differs only in white space at line ends. The most similar lines:\n1: a\n2: b",
         ),
         (
             "--- a/a.py\n+++ b/a.py\n@@ -3,2 +3,2 @@\n 3\n-four\n+4\n",

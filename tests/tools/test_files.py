@@ -388,8 +388,21 @@ async def test_an_edit_that_matches_several_places_names_their_lines(tmp_path: P
         ("one  \ntwo\n", "one\ntwo\n", "white space at line ends", "1: one  \n2: two"),
         ("f( x,y )\n", "f(x, y)", "white space", "1: f( x,y )"),
         ("Hello\n", "hello\n", "upper and lower case", "1: Hello"),
+        # All that differs, where one kind was named of several, or none.
+        ("    if x:\n        y\n    z\n", "if x:\n    y \nz", "indentation and in white space at line ends",
+         "1:     if x:\n2:         y\n3:     z"),
+        ("    return cost\n", " return cost ", "white space at line ends", "1:     return cost"),
+        ("  One\n  Two\n", "one\ntwo\n", "indentation and in upper and lower case", "1:   One\n2:   Two"),
+        ("one  \r\ntwo\n", "one\ntwo\n", "line endings and in white space at line ends", "1: one  \\r\n2: two"),
+        ("a\n\tb\n", "a\n    b", "indentation (the file has tabs)", "1: a\n2: \tb"),
+        ("a\n    b\n", "a\n\tb", "indentation (the file has spaces)", "1: a\n2:     b"),
+        ("say \u201chi\u201d\n", 'say "hi"', "straight and typographic quotes", "1: say \u201chi\u201d"),
+        ("it\u2019s  Fine\n", "it's fine", "white space and in straight and typographic quotes and in upper and lower "
+         "case", "1: it\u2019s  Fine"),
+        ("a \u2013 b\u2026\n", "a - b...", "hyphens and typographic signs", "1: a \u2013 b\u2026"),
+        ("a\u00a0b\n", "a b", "white space", "1: a\u00a0b"),
     ],
-)
+)  # fmt: skip
 async def test_a_miss_names_the_only_difference_to_the_most_similar_lines(
     tmp_path: Path, text: str, old: str, only: str, shown: str
 ) -> None:
@@ -398,6 +411,26 @@ async def test_a_miss_names_the_only_difference_to_the_most_similar_lines(
         f'!old does not occur in "a". It differs only in {only}. Copy the text exactly. '
         f"The most similar lines there:\n{shown}"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "only", "shown"),
+    [
+        ("cafe\u0301 menu\n", "caf\u00e9 menu", "Unicode form", "1: cafe\\u0301 menu"),
+        ("caf\u00e9 menu\n", "cafe\u0301 menu", "Unicode form", "1: caf\\u00e9 menu"),
+        ("a\u200bb\n", "ab", "invisible characters", "1: a\\u200bb"),
+    ],
+)
+async def test_texts_that_look_the_same_are_shown_with_escapes(
+    tmp_path: Path, text: str, old: str, only: str, shown: str
+) -> None:
+    """The message showed the same characters twice."""
+    (tmp_path / "a").write_text(text)
+    assert await call(edit_file, tmp_path, path="a", old=old, new="new") == (
+        f'!old does not occur in "a". It differs only in {only}. Copy the text with the escapes shown. '
+        f"The most similar lines there:\n{shown}"
+    )
+    assert await call(edit_file, tmp_path, path="a", old=text.strip(), new="new") == "Edited a: line 1."
 
 
 async def test_a_miss_shows_the_most_similar_lines(tmp_path: Path) -> None:
