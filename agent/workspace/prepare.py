@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import ConfigError
 from ..journal.journal import JOURNAL_NAME
 from ..journal.runs import first_event
-from .history import copy_history
+from .git_history import copy_history
 from .workspace import Snapshot, Workspace
 
 WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]

@@ -12,7 +12,7 @@ import pytest
 from agent import Agent, Rules, ToolContext, find_sandbox, tool
 from agent.journal.events import RunStarted
 from agent.testing import ScriptedModel, calls, says
-from agent.workspace.history import copy_history
+from agent.workspace.git_history import copy_history
 
 
 def git(folder: Path, *arguments: str) -> str:
