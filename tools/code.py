@@ -95,7 +95,12 @@ def find_references(context: Context, name: str, path: str, line: Line) -> str:
     """Find all uses in the workspace of the Python name at path and line."""
     at = _find_position(context, name, path, line)
     found: list[_Name] = at.script.get_references(at.line, at.column, include_builtins=False)
-    return _format(context, found, name, "use")
+    text = _format(context, found, name, "use")
+    if found and all(one.is_definition() for one in found):
+        only = "Only the definition was found" if len(found) == 1 else "Only definitions were found"
+        last = name.rpartition(".")[2]
+        text += f"\n[{only}; uses on objects of unknown type are not seen: try search for \\b{last}\\b]"
+    return text
 
 
 def _read(context: Context, path: str) -> tuple[_paths.Inside, str]:
@@ -165,12 +170,16 @@ def _search(context: Context, name: str) -> list[_Name]:
 
 
 def _format(context: Context, found: Sequence[_Name], name: str, kind: Literal["definition", "use"]) -> str:
-    lines = sorted({_format_name(context.workspace, one) for one in found})
+    lines = list(dict.fromkeys(_format_name(context.workspace, one) for one in sorted(found, key=_place)))
     if not lines:
         msg = f'No {kind} of "{name}" was found. Use search to find it as text.'
         raise ToolError(msg)
-    more = f"\n... and {len(lines) - MAX_FOUND} more" if len(lines) > MAX_FOUND else ""
+    more = f"\n... and {len(lines) - MAX_FOUND} more; use search to find them" if len(lines) > MAX_FOUND else ""
     return "\n".join(lines[:MAX_FOUND]) + more
+
+
+def _place(found: _Name) -> tuple[str, int]:
+    return str(found.module_path or ""), found.line or 0
 
 
 def _format_name(workspace: Path, found: _Name) -> str:

@@ -90,8 +90,24 @@ async def test_a_definition_is_found_by_name_or_by_position(shop: ToolContext[An
 async def test_references_are_those_of_the_name_at_the_line(shop: ToolContext[Any], called: Called):
     assert await called(find_references, shop, name="lines", path="stock.py", line=6) == (
         "shop.py:12: return count(self.lines)\n"
-        'stock.py:10: return path.join("a", str(shelf.lines))\n'
-        "stock.py:6: self.lines = []"
+        "stock.py:6: self.lines = []\n"
+        'stock.py:10: return path.join("a", str(shelf.lines))'
+    )
+
+
+async def test_a_definition_alone_is_not_passed_off_as_all_uses(shop: ToolContext[Any], called: Called):
+    """A method called on an object of unknown type was answered as if it were never used."""
+    (shop.workspace / "shop.py").write_text(
+        "class Shop:\n    def close(self): ...\n\ndef end(shop):\n    shop.close()\n"
+    )
+    assert await called(find_references, shop, name="close", path="shop.py", line=2) == (
+        "shop.py:2: def close(self): ...\n"
+        "[Only the definition was found; uses on objects of unknown type are not seen: try search for \\bclose\\b]"
+    )
+    (shop.workspace / "shop.py").write_text("a = 1\na = 2\n")
+    assert (await called(find_references, shop, name="a", path="shop.py", line=1)).endswith(
+        "\nshop.py:2: a = 2\n"
+        "[Only definitions were found; uses on objects of unknown type are not seen: try search for \\ba\\b]"
     )
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from agent import Tool, ToolContext, ToolError
 from tools import files
+from tools.changes import apply_diff
 from tools.files import edit_file, list_files, write_file
 from tools.search import search
 
@@ -233,6 +234,24 @@ async def test_a_replaced_file_keeps_its_permission_bits_except_setuid(workspace
     await call(edit_file, workspace, path="run.sh", old="a", new="b")
     assert (script.read_text(), stat.S_IMODE(script.stat().st_mode)) == ("b", 0o751)
     assert names_in(workspace) == ["run.sh"]
+
+
+async def test_a_write_protected_file_is_not_written_through(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replacing a file needs no permission on the file itself, so edits passed over its protection."""
+    frozen = workspace / "frozen.py"
+    frozen.write_text("KEEP = 1\n")
+    frozen.chmod(0o444)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may write to it
+    expected = (
+        '!"frozen.py" is write-protected (mode 444). If it may be changed, make it writable first: run_shell with '
+        "chmod u+w."
+    )
+    assert await call(write_file, workspace, path="frozen.py", content="x") == expected
+    assert await call(edit_file, workspace, path="frozen.py", old="1", new="2") == expected
+    diff = "--- a/frozen.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-KEEP = 1\n"
+    assert await call(apply_diff, workspace, diff=diff) == expected
+    assert frozen.read_text() == "KEEP = 1\n"
+    assert names_in(workspace) == ["frozen.py"]
 
 
 async def test_writing_to_a_hard_link_leaves_the_other_name_alone(workspace: Path) -> None:
