@@ -24,7 +24,8 @@ def main(args: argparse.Namespace) -> int:
     changes = changed.workspace.diff(changed.snapshot, max_chars=0 if args.names else sys.maxsize)
     # A patch for a program is written as it is; on a terminal, the text of a file must not control it.
     shown = visible if sys.stdout.isatty() else str
-    for change in changes:
+    # An empty file has no hunks: git would take the diff that follows its header for a part of it, so it comes last.
+    for change in sorted(changes, key=lambda change: change.diff.startswith("diff --git ")):
         listed = f"{change.kind:8} {change.path}"
         print(shown(listed if args.names else change.diff if change.has_text else f"{listed}  {change.diff}"))
     if not changes:

@@ -68,9 +68,23 @@ def test_diff_prints_the_note_of_a_change_that_has_no_text_diff(
     assert capsys.readouterr().out == (
         f"changed  a.txt  [file of {size} bytes became link to sub/b.txt]\n"
         "added    binary  [not text, 2 bytes]\n"
-        "diff --git a/empty b/empty\nnew file mode 100644\n"
         "changed  sub/b.txt  [mode 644 became 600]\n"
+        "diff --git a/empty b/empty\nnew file mode 100644\n"
     )
+
+
+def test_git_applies_what_diff_prints_with_empty_files_too(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
+):
+    """The header of an empty file swallowed the diff of the next one."""
+    (workspace / "empty").touch()
+    (workspace / "sub" / "b.txt").write_text("other\n")
+    assert main(["diff", "last"]) == 0
+    patch = capsys.readouterr().out
+    (snapshot,) = changed.glob("*/snapshot")
+    subprocess.run(["git", "apply", "-"], cwd=snapshot, input=patch.encode(), check=True)
+    files = ["a.txt", "empty", "n", "sub/b.txt"]
+    assert [(snapshot / name).read_text() for name in files] == [(workspace / name).read_text() for name in files]
 
 
 def test_diff_leaves_nothing_out_of_a_long_diff(workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]):
