@@ -26,6 +26,8 @@ class Plan:
     """Files whose mode changes."""
     report: dict[_paths.Inside, str] = field(default_factory=dict[_paths.Inside, str])
     """What happens to each file, such as `lines 3-5`."""
+    moved: dict[_paths.Inside, tuple[str, ...]] = field(default_factory=dict[_paths.Inside, tuple[str, ...]])
+    """Of each file, a clause for each hunk that was applied elsewhere than its header says."""
 
 
 def plan_diff(workspace: Path, diffs: Sequence[FileDiff]) -> Plan:
@@ -131,10 +133,10 @@ class _Planning:
 
     def _change(self, diff: FileDiff, path: _paths.Inside, edited: _Edited) -> None:
         self.plan.after[path] = edited.data
-        words = [edited.applied.lines, *edited.applied.moved, _mode_words(diff)]
+        words = [edited.applied.lines, _mode_words(diff)]
         earlier = [self.plan.report[path]] if path in self.plan.report else []
         self.plan.report[path] = "; ".join([*earlier, *filter(None, words)]) or "no line changed"
-        self._set_mode(diff, path)
+        self._note(diff, path, edited)
 
     def _move(self, diff: FileDiff, path: _paths.Inside, target: _paths.Inside, edited: _Edited) -> None:
         exists = target not in self._freed and _paths.exists(self._workspace, target)
@@ -142,7 +144,7 @@ class _Planning:
             word = "copies" if diff.copies else "moves"
             msg = f'The diff {word} a file to "{target}", which already exists. Remove that file first, or edit both.'
             raise ToolError(msg)
-        words = [f"{'copied' if diff.copies else 'moved'} from {path}", edited.applied.lines, *edited.applied.moved]
+        words = [f"{'copied' if diff.copies else 'moved'} from {path}", edited.applied.lines]
         self._make(diff, target, edited, "; ".join(filter(None, [*words, _mode_words(diff)])))
         if diff.executable is None and _paths.is_executable(self._workspace, path):
             self.plan.executable[target] = True
@@ -153,9 +155,10 @@ class _Planning:
         self._made.add(path)
         self.plan.after[path] = edited.data
         self.plan.report[path] = report
-        self._set_mode(diff, path)
+        self._note(diff, path, edited)
 
-    def _set_mode(self, diff: FileDiff, path: _paths.Inside) -> None:
+    def _note(self, diff: FileDiff, path: _paths.Inside, edited: _Edited) -> None:
+        self.plan.moved[path] = (*self.plan.moved.get(path, ()), *edited.applied.moved)
         if diff.executable is not None:
             self.plan.executable[path] = diff.executable
 

@@ -74,8 +74,8 @@ def apply_diff(context: Context, diff: str = "", diff_file: str = "") -> str:
     if diff_file:
         diff = _read(context, _paths.inside(context.workspace, diff_file)).text
     plan = plan_diff(context.workspace, parse_diff(diff))
-    report = [f"{path}: {words}" for path, words in plan.report.items()]
-    what = f"the diff of {', '.join(f'{path} ({words})' for path, words in plan.report.items())}"
+    report = [f"{path}: {'; '.join([words, *plan.moved.get(path, ())])}" for path, words in plan.report.items()]
+    what = f"the diff of {'; '.join(f'{path}, {words}' for path, words in plan.report.items())}"
     context.resources.get(Changes).apply(context.workspace, plan.after, what=what, executable=plan.executable)
     if len(report) == 1:
         return f"Applied to {report[0]}."

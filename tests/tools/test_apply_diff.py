@@ -139,6 +139,7 @@ async def test_a_moved_hunk_is_reported_with_its_line(context: ToolContext[None]
     assert await called(apply_diff, context, diff=diff) == (
         "Applied to a.py: line 7; hunk 1 applied at line 6, 3 lines above its header."
     )
+    assert await called(undo_change, context) == "Undone: the diff of a.py, line 7 (1 more change can be undone)."
 
 
 @pytest.mark.parametrize(

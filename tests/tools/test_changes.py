@@ -103,7 +103,7 @@ async def test_a_diff_changes_creates_and_removes_files_and_is_undone_as_one(con
     assert contents(context) == {"a.py": "one\n2\nthree\n"}
     assert (context.workspace / "new" / "c.py").read_text() == "c = 3\nd = 4\n"
     assert await called(undo_change, context) == (
-        "Undone: the diff of a.py (line 2), new/c.py (created, 2 lines), b.py (removed) (nothing more can be undone)."
+        "Undone: the diff of a.py, line 2; new/c.py, created, 2 lines; b.py, removed (nothing more can be undone)."
     )
     assert contents(context) == before
     assert not (context.workspace / "new").exists()
