@@ -241,7 +241,11 @@ async def test_a_write_protected_file_is_not_written_through(workspace: Path, mo
     frozen = workspace / "frozen.py"
     frozen.write_text("KEEP = 1\n")
     frozen.chmod(0o444)
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may write to it
+
+    def refused(*_: object, **__: object) -> bool:
+        return False
+
+    monkeypatch.setattr(os, "access", refused)  # root may write to it
     expected = (
         '!"frozen.py" is write-protected (mode 444). If it may be changed, make it writable first: run_shell with '
         "chmod u+w."
