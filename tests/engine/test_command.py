@@ -106,8 +106,9 @@ def test_the_first_task_ends_verified(command: Command):
     shown = command.call("show", "last")
     assert shown.returncode == 0
     assert "verified" in shown.stdout
-    (line,) = command.call("runs").stdout.splitlines()
-    assert line.split()[1:] == ["verified", "first-task", "pocket"]
+    titles, line = command.call("runs").stdout.splitlines()
+    assert titles.split()[-3:] == ["status", "task", "model"]
+    assert line.split()[-3:] == ["verified", "first-task", "pocket"]
 
 
 def test_json_lines_equal_the_journal_and_the_dry_run_counts_the_engines_prompt_tokens(command: Command):

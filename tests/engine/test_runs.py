@@ -319,7 +319,7 @@ async def test_a_conversation_that_fills_the_window_continues_in_a_fresh_context
 
     # The first call fills the window; after that the model is free.
     model = engine.recording_model(
-        answers=[calling(("get_log", '{"page": 1}'))], profile=replace(SHORT, ladder=MISTRAL.ladder)
+        answers=[calling(("get_log", '{"page": 1}'))], profile=replace(SHORT, ladder=MISTRAL.ladder, trained_texts=True)
     )
     events: list[Event] = []
     agent = Agent(model, tools=[get_log], limits=Limits(steps=3), workspace=tmp_path)
