@@ -351,6 +351,9 @@ def test_a_child_process_does_not_inherit_the_lock(written: Path):
     journal = Journal(written.parent)
     child = subprocess.Popen(["sleep", "1000"])
     journal.close()
-    Journal(written.parent).close()
+    again = Journal(written.parent)  # the lock is free
+    again.close()
+    assert child.poll() is None
+    assert read_journal(written) == EVENTS
     child.kill()
     child.wait()
