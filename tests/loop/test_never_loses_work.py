@@ -106,7 +106,7 @@ class World:
     def play(self) -> Outcome:
         attempts = self.scene.attempts
         self.folder.mkdir()
-        (self.folder / "a.txt").write_text("original\n")
+        (self.folder / "a.txt").write_text("the original content, which the user wrote before\n")
         agent = Agent(
             ScriptedModel([*self.replies(), *[says("Done.")] * 30], profile=self.scene.profile),
             tools=self.tools(),
