@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import ConfigError
@@ -11,7 +12,7 @@ from ..messages import UserMessage
 from ..workspace.attempts import save_attempt
 from ..workspace.diff import Change
 from ..workspace.own_changes import changed_by_others, restore_own
-from ..workspace.workspace import Workspace
+from ..workspace.workspace import Restored, Snapshot, Workspace
 from .dependencies import RunDependencies
 from .state import RunState
 from .summary import Renewal, summary, trained_summary
@@ -97,32 +98,38 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
         return _Files()
     others = _others(state, deps, workspace)
     own = {path: signature for path, signature in state.work.own_changes.items() if path not in others}
+    only = own if deps.shared_workspace else None
+    patch = state.work.saved_patch
     try:
-        changes = await asyncio.to_thread(workspace.diff, snapshot, max_chars=_MAX_DIFF_CHARS)
-        if deps.shared_workspace:
-            mine = state.work.own_changes.keys() | state.work.unsure_changes
-            changes = tuple(change for change in changes if change.path in mine)
-        if not restore:
-            return _Files(changes=changes)
-        only = own if deps.shared_workspace else None
-        patch = state.work.saved_patch or await asyncio.to_thread(save_attempt, workspace, snapshot, only=only)
+        changes = await asyncio.to_thread(_changes, state, deps, workspace, snapshot)
+        if restore and not patch:
+            patch = await asyncio.to_thread(save_attempt, workspace, snapshot, only=only)
     except OSError as error:  # a tool made files unreadable, or put a symlink in the place of `.agent`
         if restore:
             deps.record(Noticed(text=_NOT_SAVED.format(reason=error)))
         return _Files()
+    if not restore:
+        return _Files(changes=changes)
     if patch and not state.work.saved_patch:
         deps.record(FilesChanged(saved=patch))  # a killed run resumes here, and then must not lose sight of the patch
+    restored = await asyncio.to_thread(_restore, workspace, snapshot, only)
+    conflicts = {*({change.path for change in changes} & others), *restored.conflicts}
+    # The summary shows what was put back; what was left alone may be somebody else's.
+    shown = tuple(change for change in changes if change.path not in conflicts) if restored.changed else changes
+    return _Files(changes=shown, patch=patch, restored=restored.changed, conflicts=tuple(sorted(conflicts)))
+
+
+def _restore(workspace: Workspace, snapshot: Snapshot, only: Mapping[str, str] | None) -> Restored:
+    return workspace.restore(snapshot) if only is None else restore_own(workspace, snapshot, only)
+
+
+def _changes(state: RunState, deps: RunDependencies, workspace: Workspace, snapshot: Snapshot) -> tuple[Change, ...]:
+    """Return the changes since the start; in a shared folder, only those that may be the run's."""
+    changes = workspace.diff(snapshot, max_chars=_MAX_DIFF_CHARS)
     if not deps.shared_workspace:
-        restored = await asyncio.to_thread(workspace.restore, snapshot)
-        return _Files(changes=changes, patch=patch, restored=restored.changed)
-    restored = await asyncio.to_thread(restore_own, workspace, snapshot, own)
-    conflicts = {change.path for change in changes} & others
-    return _Files(
-        changes=changes,
-        patch=patch,
-        restored=restored.changed,
-        conflicts=tuple(sorted({*conflicts, *restored.conflicts})),
-    )
+        return changes
+    mine = state.work.own_changes.keys() | state.work.unsure_changes
+    return tuple(change for change in changes if change.path in mine)
 
 
 def _others(state: RunState, deps: RunDependencies, workspace: Workspace) -> set[str]:

@@ -51,6 +51,7 @@ class Work:
         if not event.read_only:
             self._writing_calls.add(event.tool_call_id)
             self.may_have_changed, self.files_verification = True, None
+            self.saved_patch = ""
 
     def end_call(self, event: CallEnded) -> None:
         """Record the result of a call."""

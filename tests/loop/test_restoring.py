@@ -132,6 +132,7 @@ async def test_a_file_of_the_user_written_while_a_command_of_the_run_runs_surviv
     )
     patch = (shared.folder / shared.renewed.patch).read_text()
     assert "mine.txt" not in patch
+    assert "typed by the user" not in shared.summary
     assert "+by the run\n" in patch
 
 
