@@ -16,22 +16,29 @@ from ..workspace.workspace import Workspace
 from .dependencies import RunDependencies
 from .state import RunState
 
+# A result such as that of a process may name what somebody else changes while the call waits for it.
+_QUICK_S = 1.0
+
 
 class FileTracker:
     """Records a `FilesChanged` event for what changes while calls run, or a verification.
 
-    A path counts as changed by the run if its calls name it and nothing else had changed it before. All other paths may
-    have been changed by somebody who works in the same folder. A folder of the run's own is not tracked.
+    A path counts as changed by the run if its calls name it, or the result of a quick one does, and nothing else had
+    changed it before. All other paths may have been changed by somebody who works in the same folder. A folder of the
+    run's own is not tracked.
     """
 
     def __init__(self, state: RunState, deps: RunDependencies, calls: Sequence[ToolCall] = ()) -> None:
         self._state = state
         self._deps = deps
-        self._calls = calls
+        self._texts = [text for call in calls for text in _texts_in(json.loads(call.arguments))]
         self._running = max(1, len(calls))
         self._was_killed = any(call.id in state.started_calls for call in calls)
         """True if an earlier process was killed while one of the calls ran."""
+        if self._was_killed:
+            self._texts = []  # somebody else may have changed what they name since then
         self._before: Mapping[str, str] | None = None
+        self._began_s = deps.clock()
 
     async def start(self) -> FileTracker:
         """Look at the files, before the calls run."""
@@ -39,12 +46,15 @@ class FileTracker:
             self._before = await asyncio.to_thread(self._signatures_before)
         return self
 
-    async def end_one(self) -> None:
+    async def end_one(self, result: str = "") -> None:
         """Record what has changed if this was the last of the calls; to be called before its end is recorded.
 
-        A run that is killed in between then knows of each call that has ended what it changed.
+        A run that is killed in between then knows of each call that has ended what it changed. `result` is the call's
+        result, which may name files. Empty if it started a command, whose output may name anything.
         """
         self._running -= 1
+        if not self._was_killed and self._deps.clock() - self._began_s < _QUICK_S:
+            self._texts.append(result)
         if self._running or self._before is None:
             return
         after = await asyncio.to_thread(self._signatures_now)
@@ -55,18 +65,13 @@ class FileTracker:
         changed = {path for path in before.keys() | after.keys() if before.get(path, "") != after.get(path, "")}
         own = {
             path
-            for path in named(changed, self._texts())
+            for path in named(changed, self._texts)
             if path not in self._state.work.unsure_changes
             and before.get(path, "") == known.get(path, signature_at_start(snapshot, path))
         }
         if changed:
             files = {path: after.get(path, "") for path in sorted(own)}
             self._deps.record(FilesChanged(files=files, unsure=tuple(sorted(changed - own))))
-
-    def _texts(self) -> Sequence[str]:
-        if self._was_killed:
-            return ()
-        return [text for call in self._calls for text in _texts(json.loads(call.arguments))]
 
     def _signatures_before(self) -> Mapping[str, str] | None:
         now, snapshot = self._signatures_now(), self._deps.snapshot
@@ -86,12 +91,12 @@ class FileTracker:
             return None
 
 
-def _texts(value: JsonValue) -> Iterable[str]:
+def _texts_in(value: JsonValue) -> Iterable[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _texts(item)
+            yield from _texts_in(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from _texts_in(item)

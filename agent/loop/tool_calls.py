@@ -106,7 +106,7 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
     fingerprint = _fingerprint(call, result)
     if state.work.repeats([fingerprint]):
         result = replace(result, content=f"{result.content}\n{prompts.SAME_AGAIN}")
-    await tracker.end_one()
+    await tracker.end_one("" if tool.commands else result.content)
     deps.record(
         CallEnded(
             step=state.step,

@@ -15,7 +15,8 @@ from agent import Agent, Ladder, Outcome, Rung, Sandbox, ToolError, Verify, tool
 from agent.journal.events import ContextRenewed, Event, FilesChanged, VerifyEnded, VerifyStarted
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.workspace import Snapshot, Workspace
-from tools.files import write_file
+from tools.changes import undo_change
+from tools.files import edit_file, write_file
 from tools.shell import run_shell
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -187,6 +188,17 @@ async def test_a_file_that_the_user_had_changed_before_the_run_did_is_left_alone
 
     assert shared.files == {"a.txt": "user edit, and by the run\n"}
     assert (shared.renewed.restored, shared.renewed.conflicts) == (("b.txt",), ("a.txt",))
+
+
+async def test_a_change_undone_and_made_again_is_put_back(tmp_path: Path):
+    """`undo_change` names the file only in its result."""
+    shared = Shared(tmp_path, tools=[write_file, edit_file, undo_change])
+    edit = calls(("edit_file", {"path": "a.txt", "old": "original", "new": "changed"}))
+
+    await shared.run(edit, calls(("undo_change", {})), edit, DONE, DONE)
+
+    assert shared.files == {"a.txt": "original\n"}
+    assert (shared.renewed.restored, shared.renewed.conflicts) == (("a.txt",), ())
 
 
 async def test_if_all_changes_are_conflicts_nothing_is_put_back_and_the_model_reads_why(tmp_path: Path):
