@@ -44,6 +44,7 @@ class FileTracker:
         """Look at the files, before the calls run."""
         if self._deps.shared_workspace and self._deps.snapshot is not None:
             self._before = await asyncio.to_thread(self._signatures_before)
+            self._began_s = self._deps.clock()
         return self
 
     async def end_one(self, result: str = "") -> None:

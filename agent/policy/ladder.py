@@ -35,7 +35,8 @@ class Rung:
     """True restarts the conversation from a summary."""
     restore: Literal["verify_failed", "any"] = "verify_failed"
     """With `fresh_context`: which failures also restore the workspace to its snapshot. Only a failed verification
-    speaks against files, so other failures keep them; `any` restores whenever the verification does not pass."""
+    speaks against files, so other failures keep them; `any` verifies the work after every failure, and restores it
+    unless it passes. A run without a verification restores nothing."""
 
 
 def _default_thresholds() -> Mapping[Trigger, int]:

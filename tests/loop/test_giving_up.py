@@ -175,6 +175,34 @@ async def test_work_that_passes_the_verification_is_not_put_back_but_ends_the_ru
     assert project.verifications == [(0, True)]
 
 
+async def test_the_pocket_model_is_put_back_to_the_start_in_the_words_it_was_trained_on(tmp_path: Path):
+    """Its ladder was measured so, but now only after a silent verification, and with a patch for the user."""
+    project = Project(tmp_path, profile=POCKET)
+
+    outcome = await project.run(WRITES_DRAFT, says(""), says(""), WRITES_FLAG, says("Done."))
+
+    assert (outcome.outcome, project.verifications) == ("verified", [(0, False), (1, True)])
+    assert project.model.bodies[3]["messages"][1]["content"] == (
+        "Go.\n\nAn earlier attempt at this task failed: the reply was empty\nWhat it tried, in order:\n"
+        '- write {"name": "draft"} -> ok: wrote draft\n'
+        "The workspace is back in the state it had at the start. Take another way."
+    )
+    assert [(event.restored, event.patch) for event in project.of(ContextRenewed)] == [
+        (("draft",), ".agent/attempts/1/changes.diff")
+    ]
+    assert not (tmp_path / "draft").exists()
+
+
+async def test_the_pocket_model_that_has_changed_nothing_reads_that_it_is_at_the_start(tmp_path: Path):
+    project = Project(tmp_path, profile=POCKET)
+
+    await project.run(reads("a"), says(""), says(""), WRITES_FLAG, says("Done."))
+
+    assert project.model.bodies[3]["messages"][1]["content"].endswith(
+        "The workspace is back in the state it had at the start. Take another way."
+    )
+
+
 @PROFILES
 async def test_work_that_passes_the_verification_is_not_given_up_as_stuck(tmp_path: Path, profile: Profile):
     ladder = Ladder(rungs=(Rung(),), triggers={"empty_reply": 1})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent import ConfigError, Ladder, Rung
 from agent.messages import Effort
-from agent.model.profiles import GENERIC, MISTRAL
+from agent.model.profiles import GENERIC, MISTRAL, POCKET
 from agent.policy.escalation import (
     Decision,
     Move,
@@ -60,6 +60,15 @@ def test_the_default_ladder_matches_the_design():
     )
     assert set(DEFAULT.triggers) == set(TRIGGERS)
     assert MISTRAL.ladder == DEFAULT
+
+
+def test_only_the_pocket_models_ladder_restores_files_for_more_than_a_failed_verification():
+    ladders = {profile.name: [rung.restore for rung in profile.ladder.rungs] for profile in (MISTRAL, GENERIC, POCKET)}
+    assert ladders == {
+        "mistral": ["verify_failed"] * 4,
+        "generic": ["verify_failed"] * 3,
+        "pocket": ["verify_failed", "verify_failed", "any", "any"],
+    }
 
 
 @pytest.mark.parametrize(
