@@ -50,7 +50,7 @@ def shared_prefix(before: tuple[int, ...], after: tuple[int, ...], *, block_toke
     return same // block_tokens * block_tokens
 
 
-@tool
+@tool(read_only=True)
 def get_weather(city: str) -> str:
     """Get weather"""
     return f"18 C in {city}"
