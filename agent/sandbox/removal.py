@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
-# Each pass removes one level of folders. A program that keeps writing could make us go on forever.
-_MAX_PASSES = 10_000
 _MAX_PASSES_IN_VAIN = 20
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def remove_tree(path: Path) -> bool:
+def remove_tree(path: Path, *, seconds: float = 60.0) -> bool:
     """Remove a folder and everything in it; return whether nothing of it is left. Never raises OSError.
 
-    Works on folders of any depth and without permissions, and while a program still writes there. The parent folder
-    must be out of the commands' reach.
+    Works on folders of any depth and without permissions, and while a program still writes there; such a program may
+    write faster than anybody can remove, so the work ends after `seconds`. The parent folder must be out of the
+    commands' reach.
     """
     try:
         top = _open_folder(str(path), None)
     except OSError:
         return not os.path.lexists(path)
     try:
-        _empty(top)
+        _empty(top, time.monotonic() + seconds)
     finally:
         os.close(top)
     with suppress(OSError):
@@ -33,12 +34,13 @@ def remove_tree(path: Path) -> bool:
     return not os.path.lexists(path)
 
 
-def _empty(top: int) -> None:
+def _empty(top: int, deadline: float) -> None:
+    """Remove what is in a folder, one level of folders in each pass, until it is empty or `time.monotonic()` is over."""
     # A name for each folder that moves up: unguessable, so that no program can occupy it.
     token = secrets.token_hex(8)
     before: set[str] = set()
     in_vain = 0
-    for number in range(_MAX_PASSES):
+    for number in itertools.count():
         with suppress(OSError):
             names = set(_names(top))
             in_vain = in_vain + 1 if names == before else 0
@@ -46,17 +48,21 @@ def _empty(top: int) -> None:
                 return
             for index, name in enumerate(names):
                 with suppress(OSError):
-                    _remove(name, top, f"{token}-{number}-{index}")
+                    _remove(name, top, f"{token}-{number}-{index}", deadline)
             before = names
+        if time.monotonic() > deadline:
+            return
 
 
-def _remove(name: str, top: int, token: str) -> None:
+def _remove(name: str, top: int, token: str, deadline: float) -> None:
     """Remove a file, or a folder after its folders were moved up to `top`, so that no depth is too great."""
-    if _unlink(name, top):
+    if time.monotonic() > deadline or _unlink(name, top):
         return
     folder = _open_folder(name, top)
     try:
         for index, child in enumerate(_names(folder)):
+            if time.monotonic() > deadline:
+                break
             with suppress(OSError):
                 if not _unlink(child, folder):
                     os.close(_open_folder(child, folder))  # a folder that moves must be writable: its `..` changes
