@@ -52,6 +52,8 @@ class Tool:
     """Longer results keep their head and tail; the full text is written to a file."""
     variants: Mapping[str, Tool] = field(default_factory=dict[str, "Tool"])
     """Replacements by model family, for a model that was trained on another definition of this tool."""
+    notes: tuple[str, ...] = ()
+    """One sentence for people about each part of the schema that is not checked or was changed."""
 
     def for_family(self, family: str) -> Tool:
         """Return this tool as a model family knows it, with the limits of this one."""
