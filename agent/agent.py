@@ -45,6 +45,7 @@ from .tooling.toolbox import Toolbox
 from .workspace.claims import claimed
 from .workspace.instructions import Instructions
 from .workspace.prepare import WorkspaceMode, prepare_workspace, worktree_read_paths
+from .workspace.recorded import claimed_folder, works_in_place
 from .workspace.workspace import Snapshot
 
 Observer = Callable[[Event], None]
@@ -141,11 +142,11 @@ class Agent:
         message = UserMessage(content=prompt, images=tuple(images))
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         async with self.model.open(session=name) as connection:
-            with self._claim(name), run_folder(self.runs, name) as folder:
+            with self._claim(self._named_folder(), name), run_folder(self.runs, name) as folder:
                 first = await self._first_event(connection, name, folder, message)
                 state = RunState(first, self._profile(first.model))
                 journal = Journal(folder) if self.runs is not None else None
-                return await self._drive(connection, state, first, journal, observe)
+                return await self._drive(connection, state, first, folder, journal, observe)
 
     async def resume(self, folder: Path, *, observe: Observer | None = None) -> Outcome:
         """Resume the run in this folder from its journal.
@@ -162,10 +163,10 @@ class Agent:
         state = resume_state(folder, self.toolbox, self._profile)
         async with self.model.open(session=state.started.run) as connection:
             await connection.served()
-            sandbox = str(self._sandbox(Path(state.started.workspace)) or "")
+            sandbox = str(self._sandbox(state.started, folder) or "")
             resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits, sandbox=sandbox)
-            with self._claim(state.started.run):
-                return await self._drive(connection, state, resumed, Journal(folder), observe)
+            with self._claim(claimed_folder(state.started, folder), state.started.run):
+                return await self._drive(connection, state, resumed, folder, Journal(folder), observe)
 
     def run_sync(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:
         """Run once, for callers without an event loop; see `run`."""
@@ -189,14 +190,14 @@ class Agent:
             return await connection.count(request)
 
     async def _drive(
-        self, connection: Connection, state: RunState, opening: RunStarted | Resumed, journal: Journal | None,
-        observe: Observer | None,
+        self, connection: Connection, state: RunState, opening: RunStarted | Resumed, folder: Path,
+        journal: Journal | None, observe: Observer | None,
     ) -> Outcome:  # fmt: skip
         first = state.started
         before_s, began = state.spent.wall_s, time.monotonic()
         record = recorder(state, journal, observe)
         workspace = Path(first.workspace)
-        sandbox = self._sandbox(workspace) or Sandbox()
+        sandbox = self._sandbox(first, folder) or Sandbox()
         snapshot = None if first.snapshot is None else Path(first.snapshot)
         shared = Shared(first.run)
         context = ToolContext(
@@ -210,8 +211,8 @@ class Agent:
             verify=self.verify, verify_env=self.verify_env,
             permissions=(*self.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ())),
             approve=self.approve, wants_result=self.result is not None,
-            snapshot=None if snapshot is None else Snapshot(tree=snapshot), shared_workspace=self._works_in_place,
-            patience_s=self.model.patience_s, first_wait_s=self.model.first_wait_s,
+            snapshot=None if snapshot is None else Snapshot(tree=snapshot), patience_s=self.model.patience_s,
+            shared_workspace=works_in_place(first, folder), first_wait_s=self.model.first_wait_s,
         )  # fmt: skip
         async with AsyncExitStack() as cleanup:
             if journal is not None:
@@ -234,7 +235,7 @@ class Agent:
                                            kept=self.runs is not None,
                                            changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
         instructions = self._project_instructions(profile)
-        return RunStarted(
+        first = RunStarted(
             run=name, at=datetime.now(UTC).isoformat(timespec="seconds"), task=self.task, base_url=self.model.base_url,
             model=served.model, profile=profile.name, window_tokens=served.window_tokens,
             ladder=self.ladder or profile.ladder, limits=self.limits,
@@ -245,8 +246,8 @@ class Agent:
             instructions="" if instructions is None else instructions.path,
             prompt=prompt, workspace=str(prepared.workspace.path), worktree=prepared.worktree,
             snapshot=str(prepared.snapshot) if prepared.snapshot else None, note=prepared.note,
-            sandbox=str(self._sandbox(prepared.workspace.path) or ""),
         )  # fmt: skip
+        return replace(first, sandbox=str(self._sandbox(first, folder) or ""))
 
     def system_prompt(self, model: str, *, workspace: Path | None = None, window_tokens: int | None = None) -> str:
         """Return the system prompt for a model, by its served name; `workspace` is the folder that the run works in."""
@@ -264,25 +265,27 @@ class Agent:
         mode = self.instructions if self.system is None else "none"
         return find_instructions(mode, None if self.workspace is None else Path(self.workspace), profile)
 
-    @property
-    def _works_in_place(self) -> bool:
-        return self.workspace_mode in {"in_place", "create"}
+    def _named_folder(self) -> Path | None:
+        """Return the folder that a new run works in place in. None if it works in the current one or in a copy."""
+        in_place = self.workspace_mode in {"in_place", "create"}
+        return Path(self.workspace).resolve() if self.workspace is not None and in_place else None
 
-    def _claim(self, run: str) -> AbstractContextManager[None]:
+    def _claim(self, folder: Path | None, run: str) -> AbstractContextManager[None]:
         """Hold a folder that the run may change in place; another run that works there is an error."""
-        shared = self.workspace is not None and self._works_in_place and not all(tool.read_only for tool in self.tools)
-        return claimed(Path(self.workspace or "").resolve(), run) if shared else nullcontext()
+        if folder is None or all(tool.read_only for tool in self.tools):
+            return nullcontext()
+        return claimed(folder, run)
 
     def _base_sandbox(self) -> Sandbox | None:
         """Return the sandbox without paths of a workspace. None if the run starts no commands."""
         return (self.sandbox or find_sandbox("auto", Rules())) if starts_commands(self.tools, self.verify) else None
 
-    def _sandbox(self, workspace: Path) -> Sandbox | None:
-        """Return the sandbox with the paths that commands in the workspace need. None if the run starts no commands."""
+    def _sandbox(self, first: RunStarted, folder: Path) -> Sandbox | None:
+        """Return the sandbox with the paths that commands of the run need. None if the run starts no commands."""
         sandbox = self._base_sandbox()
-        if sandbox is None or self.workspace_mode != "worktree":
+        if sandbox is None or not first.worktree:
             return sandbox
-        read = (*sandbox.rules.read, *worktree_read_paths(Path(self.workspace or Path.cwd()), workspace))
+        read = (*sandbox.rules.read, *worktree_read_paths(first.worktree, Path(first.workspace), folder))
         return replace(sandbox, rules=replace(sandbox.rules, read=read))
 
     def _profile(self, model: str) -> Profile:

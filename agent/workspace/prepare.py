@@ -19,6 +19,8 @@ WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
 
 _TIMEOUT_S = 300.0
 """A checkout of a large repository takes minutes."""
+_ABOUT = "a worktree of {top} at {commit}"
+"""Description of a worktree; resumed runs read the repository's folder from it."""
 _LOOK_BACK = 50
 """How many earlier runs are searched for a snapshot of the same folder."""
 
@@ -89,26 +91,28 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
         _git(folder, "worktree", "remove", "--force", str(into))
         msg = f"{str(folder)!r} is not committed, so it would not be in the worktree. Commit it, or use `copy: true`."
         raise ConfigError(msg, key="workspace")
-    about = f"a worktree of {top} at {_git(folder, 'rev-parse', '--short', 'HEAD')}"
+    about = _ABOUT.format(top=top, commit=_git(folder, "rev-parse", "--short", "HEAD"))
     if changed:
         about += f", without {len(changed)} {'path' if len(changed) == 1 else 'paths'} with uncommitted changes"
     return Workspace(path), about
 
 
-def worktree_read_paths(folder: Path, worktree: Path) -> tuple[Path, ...]:
+def worktree_read_paths(worktree: str, workspace: Path, folder: Path) -> tuple[Path, ...]:
     """Return what commands in a worktree must be able to read: the repository's history and the whole checkout.
 
     Args:
-        folder: the folder that the caller named, in the repository.
-        worktree: the same folder in the worktree.
+        worktree: its description, as in `PreparedWorkspace` and the journal; it names the repository.
+        workspace: the folder in it that the run works in.
+        folder: the run's own folder.
 
     Raises:
-        ConfigError: it is not in a repository, or git is not installed.
+        ConfigError: the repository is gone, or git is not installed.
     """
     # Ask the repository: a file in the worktree has the answer too, but the model may have changed it.
-    inside = Path(_git(folder, "rev-parse", "--show-prefix"))
-    history = (folder / _git(folder, "rev-parse", "--git-common-dir")).resolve()
-    return (history, worktree.parents[len(inside.parts) - 1]) if inside.parts else (history,)
+    top = Path(worktree.removeprefix(_ABOUT.partition("{")[0]).rpartition(" at ")[0])
+    history = (top / _git(top, "rev-parse", "--git-common-dir")).resolve()
+    checkout = (folder / "workspace").resolve()
+    return (history,) if workspace == checkout else (history, checkout)
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Find the workspace of a past run, and the snapshot made before it; changes nothing."""
+"""Find the workspace of a past run, its snapshot, and how the run used the folder; changes nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..journal.events import RunStarted
 from ..journal.runs import find_run, read_run
 from .workspace import Snapshot, Workspace
 
@@ -40,3 +41,15 @@ def recorded_run(runs: Path, name: str) -> RecordedRun:
     return RecordedRun(
         run=first.run, folder=folder, workspace=Workspace(first.workspace), snapshot=Snapshot(tree=Path(first.snapshot))
     )  # fmt: skip
+
+
+def works_in_place(first: RunStarted, folder: Path) -> bool:
+    """Return whether a run works in the folder that the caller named, not in a copy or worktree in the run's folder."""
+    return not Path(first.workspace).is_relative_to(folder.resolve())
+
+
+def claimed_folder(first: RunStarted, folder: Path) -> Path | None:
+    """Return the folder that a run claimed at its start, to be claimed again. None if it claimed none."""
+    # Without a snapshot and a reason for its absence, the run was given no folder, or no tool that changes files.
+    restorable = first.snapshot is not None or bool(first.note)
+    return Path(first.workspace) if restorable and works_in_place(first, folder) else None

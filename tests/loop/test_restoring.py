@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent import Agent, Ladder, Outcome, Rung, Sandbox, ToolError, Verify, tool
+from agent import Agent, Ladder, Limits, Outcome, Rung, Sandbox, ToolError, Verify, tool
 from agent.journal.events import ContextRenewed, Event, FilesChanged, VerifyEnded, VerifyStarted
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.workspace import Snapshot, Workspace
@@ -342,3 +342,17 @@ async def test_what_was_put_back_can_be_made_again_and_is_then_verified(tmp_path
     assert [(event.attempt, event.ok) for event in shared.events if isinstance(event, VerifyEnded)] == [
         (1, False), (2, True),
     ]  # fmt: skip
+
+
+async def test_what_a_user_wrote_survives_when_a_run_in_place_is_resumed_by_an_agent_for_copies(tmp_path: Path):
+    """The new agent's mode decided, so the whole folder was restored as if it were the run's own copy."""
+    shared = Shared(tmp_path, runs=tmp_path / "runs", limits=Limits(steps=1))
+    first = await shared.run(writes("b.txt", "b\n"))
+    assert first.journal is not None
+    shared.write("mine.txt", "typed by the user\n")
+
+    settings = {**shared.settings, "workspace_mode": "copy", "limits": Limits()}
+    await Agent(ScriptedModel([DONE, DONE]), **settings).resume(first.journal.parent, observe=shared.events.append)
+
+    assert shared.files == {"a.txt": "original\n", "mine.txt": "typed by the user\n"}
+    assert (shared.renewed.restored, shared.renewed.conflicts) == (("b.txt",), ())

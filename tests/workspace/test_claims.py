@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent import Agent, ConfigError, tool
+from agent import Agent, ConfigError, Limits, tool
+from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace import claims
 from agent.workspace.claims import claimed, claims_folder
@@ -132,3 +135,41 @@ async def test_a_second_run_in_place_is_refused_and_one_in_a_copy_is_not(tmp_pat
         f"'{work}'", f"'{work}/inside'", "finished", "finished",
     ]  # fmt: skip
     assert (await Agent(ScriptedModel([says("Done.")]), tools=[start_another], workspace=work).run("Go.")).ok
+
+
+@tool
+def list_claims() -> str:
+    """List the folders that are claimed now."""
+    return ", ".join(path.read_text().splitlines()[0] for path in claims_folder().glob("claim-*")) or "none"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "configured", "claim"),
+    [
+        ({"workspace": "."}, {"workspace_mode": "copy"}, "."),
+        ({"workspace": ".", "workspace_mode": "copy"}, {"workspace_mode": "in_place"}, "none"),
+        ({}, {"workspace": "."}, "none"),  # the current folder, which is not restored
+        ({"workspace": "."}, {"workspace": None}, "."),
+    ],
+)
+async def test_a_resumed_run_claims_what_it_claimed_at_first_whatever_the_new_agent_is_configured_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recorded: dict[str, Any],
+    configured: dict[str, Any],
+    claim: str,
+):
+    """The new agent's mode decided: a run in place lost its claim, and one in a copy claimed the original."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    model = ScriptedModel([calls(("list_claims", {}))])
+    agent = Agent(model, tools=[list_claims], limits=Limits(steps=1), runs=tmp_path / "runs", **recorded)
+    first = await agent.run("Go.")
+    assert first.journal is not None
+    model = ScriptedModel([calls(("list_claims", {})), says("Done.")])
+    outcome = await replace(agent, model=model, limits=Limits(), **configured).resume(first.journal.parent)
+
+    expected = str(work) if claim == "." else claim
+    results = [message.content for message in outcome.messages if isinstance(message, ToolResult)]
+    assert [text.splitlines()[0] for text in results] == [expected] * 2  # a note that the call was repeated follows

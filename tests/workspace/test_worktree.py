@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,20 @@ async def test_a_resumed_run_continues_in_its_worktree(folder: Path):
     outcome = await agent.resume(first.journal.parent)
     assert outcome.outcome == "verified"
     assert " M a.txt" in results(outcome)[-2]
+
+
+@pytest.mark.parametrize("configured", [{"workspace_mode": "in_place"}, {"workspace": None}])
+async def test_git_works_in_the_worktree_of_a_resumed_run_whatever_the_new_agent_is_configured_for(
+    folder: Path, configured: dict[str, Any]
+):
+    """The new agent's mode and folder decided, so that its commands could not read the repository's history."""
+    looks = calls(("run_shell", {"command": "git log --format=%s"}))
+    first = await replace(an_agent(folder, ScriptedModel([looks])), limits=Limits(steps=1)).run("Fix it.")
+    assert first.journal is not None
+    agent = replace(an_agent(folder, ScriptedModel([looks, FIX, says("Done.")])), **configured)
+    outcome = await agent.resume(first.journal.parent)
+    assert outcome.outcome == "verified", outcome.reason
+    assert [text.splitlines()[0] for text in results(outcome)[:2]] == ["First words"] * 2
 
 
 async def test_the_error_explains_why_there_can_be_no_worktree(folder: Path, monkeypatch: pytest.MonkeyPatch):
