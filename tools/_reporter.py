@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import traceback
 import unittest
 from collections.abc import Sized
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pytest
 
@@ -32,15 +33,27 @@ if TYPE_CHECKING:
 REPORT_ENV = "TRAMONTANE_TEST_REPORT"
 """Environment variable that holds the absolute path of the report."""
 
-_MAX_LOCALS = 40
-_MAX_VALUE_CHARS = 1_000
-_MAX_FRAMES = 40
-_MAX_CHARS = 40_000
 _MAX_FAILURES_IN_FULL = 300
-"""Texts of later failures are cut much shorter, so that thousands of failures do not fill the disk."""
+_MAX_BYTES_IN_FULL = 50_000_000
+"""Beyond either, a failure is cut much shorter, so that thousands of them do not fill the disk."""
 _SHORT_CHARS = 2_000
 # pytest compares line by line with a cubic algorithm: 0.6 s for values of 1,000 characters, 2 s for 2,000.
 _MAX_COMPARED_CHARS = 1_000
+
+
+class _Limits(NamedTuple):
+    """How much of a failure is reported."""
+
+    chars: int
+    """Of its message, and of its output."""
+    frames: int
+    values: int
+    """Of each frame."""
+    value_chars: int
+
+
+_FULL = _Limits(chars=40_000, frames=40, values=40, value_chars=1_000)
+_SHORT = _Limits(chars=_SHORT_CHARS, frames=10, values=10, value_chars=200)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -87,6 +100,7 @@ class _Writer:
         self._root = Path(str(getattr(config, "rootpath", None) or getattr(config, "rootdir", "")))
         self._start = Path(str(config.invocation_params.dir))
         self._report = report
+        self.written_bytes = 0
 
     def id_of(self, nodeid: str) -> str:
         """Return a test's id relative to the folder that pytest was started in, not to its settings file."""
@@ -96,9 +110,12 @@ class _Writer:
         return os.path.relpath(self._root / file, self._start) + colons + rest
 
     def write(self, **facts: object) -> None:
+        text = json.dumps(facts, ensure_ascii=False)
+        # Half a character, as in a file name that is not UTF-8: JSON has no way to hold it.
+        text = re.sub("[\ud800-\udfff]", lambda found: f"\\\\u{ord(found[0]):04x}", text)
         # Opened for each line: a killed process then loses nothing, and a second process can write too.
-        with self._report.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(json.dumps(facts) + "\n")
+        with self._report.open("ab") as file:
+            self.written_bytes += file.write(text.encode() + b"\n")
 
 
 class _Collection(_Writer):
@@ -140,7 +157,7 @@ class _Collection(_Writer):
         self._broken.add(nodeid)
         frames = [
             {"path": one.filename, "line": one.lineno or 0, "code": _cut(one.line or "", _SHORT_CHARS)}
-            for one in traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
+            for one in traceback.extract_tb(error.__traceback__)[-_FULL.frames :]
         ]
         message = "".join(traceback.format_exception_only(type(error), error)).strip()
         if isinstance(error, SyntaxError):
@@ -171,8 +188,9 @@ class _Results(_Writer):
         found: dict[str, object] = {}
         if report.failed:
             self._failures += 1
-            limit = _MAX_CHARS if self._failures <= _MAX_FAILURES_IN_FULL else _SHORT_CHARS
-            found = {**_failure(report.longrepr, limit), "printed": _cut(_printed(report), limit)}
+            is_full = self._failures <= _MAX_FAILURES_IN_FULL and self.written_bytes <= _MAX_BYTES_IN_FULL
+            limits = _FULL if is_full else _SHORT
+            found = {**_failure(report.longrepr, limits), "printed": _cut(_printed(report), limits.chars)}
         elif report.skipped and isinstance(report.longrepr, tuple):
             found = {"message": _cut(str(cast("tuple[object, ...]", report.longrepr)[-1]))}
         self.write(
@@ -196,26 +214,27 @@ def _subtest(report: pytest.TestReport) -> str:
     return _cut(" ".join(([str(context.msg)] if context.msg else []) + [", ".join(shown)]).strip() or "subtest", 300)
 
 
-def _failure(longrepr: object, limit: int) -> dict[str, object]:
+def _failure(longrepr: object, limits: _Limits) -> dict[str, object]:
     """Return the exception's text and frames, outermost first; a longrepr may also be plain text."""
     missing_fixture = getattr(longrepr, "errorstring", None)
     if missing_fixture is not None:
         lines = [line.strip() for line in str(missing_fixture).splitlines()]
         hint = "use 'pytest --fixtures"
-        return {"message": _cut("\n".join(line for line in lines if not line.startswith(hint)), limit)}
+        return {"message": _cut("\n".join(line for line in lines if not line.startswith(hint)), limits.chars)}
     crash, trace = getattr(longrepr, "reprcrash", None), getattr(longrepr, "reprtraceback", None)
     if crash is None or trace is None:
-        return {"message": _cut(str(longrepr), limit)}
+        return {"message": _cut(str(longrepr), limits.chars)}
     causes = [
         f"after {cause.message.partition(chr(10))[0]} (line {cause.lineno} of {Path(cause.path).name})"
         for _, cause, _ in getattr(longrepr, "chain", [])[:-1]
         if cause is not None
     ]
     message = "\n".join([crash.message, *reversed(causes)])
-    return {"message": _cut(message, limit), "frames": [_frame(entry) for entry in trace.reprentries[-_MAX_FRAMES:]]}
+    frames = [_frame(entry, limits) for entry in trace.reprentries[-limits.frames :]]
+    return {"message": _cut(message, limits.chars), "frames": frames}
 
 
-def _frame(entry: object) -> dict[str, object]:
+def _frame(entry: object, limits: _Limits) -> dict[str, object]:
     location, values = getattr(entry, "reprfileloc", None), getattr(entry, "reprlocals", None)
     # Below the line that was running, pytest prints position markers and the exception's text.
     lines = [line for line in getattr(entry, "lines", []) if line.strip("~^ ") and not line.startswith("E ")]
@@ -225,21 +244,23 @@ def _frame(entry: object) -> dict[str, object]:
         "line": getattr(location, "lineno", 0),
         # With --tb=short an entry shows only the line that was running; in longer ones it is the last line.
         "code": _cut(lines[-1].lstrip("> "), _SHORT_CHARS) if lines else "",
-        "values": [_value(line) for line in values.lines[:_MAX_LOCALS]] if values and not in_module else [],
+        "values": [_value(line, limits.value_chars) for line in values.lines[: limits.values]]
+        if values and not in_module
+        else [],
     }
 
 
-def _value(line: str) -> str:
+def _value(line: str, limit: int) -> str:
     # pytest pads the names to the same width.
     name, equals, value = line.partition("=")
-    return _cut(f"{name.strip()} = {value.strip()}" if equals else line, _MAX_VALUE_CHARS)
+    return _cut(f"{name.strip()} = {value.strip()}" if equals else line, limit)
 
 
 def _printed(report: pytest.TestReport) -> str:
     return "\n".join(text.rstrip() for title, text in report.sections if title.startswith("Captured "))
 
 
-def _cut(text: str, limit: int = _MAX_CHARS) -> str:
+def _cut(text: str, limit: int = _FULL.chars) -> str:
     if len(text) <= limit:
         return text
     return f"{text[: limit // 2]} ... {len(text) - limit:,} characters left out ... {text[-(limit // 2) :]}"

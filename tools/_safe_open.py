@@ -6,10 +6,12 @@ import ctypes
 import errno
 import functools
 import os
+import stat
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 # The kernel's own limit on the symlinks of one path (path_resolution(7), read 2026-11).
 MAX_LINKS = 40
@@ -29,6 +31,13 @@ class Outside(OSError):
         super().__init__(errno.EXDEV, "leads outside")
         self.link = link
         """The symlink at fault, relative to the folder. None means that the path itself leads out."""
+
+
+class NotRegular(OSError):
+    """Raised when a path is a FIFO, a device, a folder or another thing that is not a regular file."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EINVAL, "is not a regular file")
 
 
 class Protected(OSError):
@@ -71,6 +80,21 @@ def open_beneath(root: Path, relative: str, flags: int) -> int:
         return os.open(spot.name, flags | os.O_NOFOLLOW, dir_fd=spot.folder)
     finally:
         os.close(spot.folder)
+
+
+def open_regular(root: Path, relative: str) -> BinaryIO:
+    """Open a regular file below `root` for reading; unlike `open_beneath`, follow no symlink as the last part.
+
+    Raises:
+        NotRegular: it is something else.
+        OSError: any other error of the system; ELOOP for a symlink.
+    """
+    # O_NONBLOCK: opening a FIFO without a writer would block.
+    descriptor = open_beneath(root, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegular
+    return os.fdopen(descriptor, "rb")
 
 
 def find_beneath(root: Path, relative: str, *, to_write: bool = False) -> Spot:

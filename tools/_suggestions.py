@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import os
 import posixpath
 import re
 import unicodedata
@@ -16,7 +15,7 @@ from pathlib import Path
 from agent import GitIgnore
 
 from ._listing import NEVER_WALKED, scan
-from ._safe_open import open_beneath
+from ._safe_open import open_regular
 
 MAX_VISITED = 10_000
 """Files and folders looked at; their order is breadth first, so the deepest are left out."""
@@ -106,7 +105,7 @@ def _walk(workspace: Path) -> Iterator[str]:
 
 def _read(workspace: Path, path: str) -> bytes | None:
     try:
-        with os.fdopen(open_beneath(workspace, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+        with open_regular(workspace, path) as file:
             return file.read(GitIgnore.MAX_BYTES)
     except OSError:
         return None

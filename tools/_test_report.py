@@ -1,10 +1,10 @@
-"""Parse the results of a test run that our pytest plugin wrote; runs and formats nothing."""
+"""Parse the results of a test run that our pytest plugin wrote; opens no file, runs and formats nothing."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -73,6 +73,8 @@ class Report:
     """Ids of the tests that were collected and left out."""
     settings: str = ""
     """The project's own pytest options, as `pytest.ini: addopts = -x`; empty if there are none."""
+    problems: tuple[str, ...] = ()
+    """Why results may be missing, as sentences: parts of the plugin's report could not be read."""
 
     @property
     def tests(self) -> list[Case]:
@@ -120,16 +122,26 @@ class _Line(BaseModel):
     duration_s: float = 0.0
 
 
-def from_plugin(text: str, workspace: Path) -> Report:
-    """Parse our plugin's report, whose last line may be incomplete; a test's outcome is that of its worst phase."""
+def from_plugin(lines: Iterable[bytes], workspace: Path) -> Report:
+    """Parse the lines of our plugin's report; a test's outcome is that of its worst phase.
+
+    Args:
+        lines: without an incomplete last one. Those that the plugin did not write are ignored, and counted in
+            `Report.problems`: two processes may write at once, and the tests' own code can write anything.
+        workspace: absolute path of the workspace.
+    """
     builder = _Builder(workspace)
-    for raw in text.split("\n")[:-1]:
-        # Two processes may write, and the tests' own code can write anything.
+    ignored = 0
+    for line in lines:
         try:
-            builder.add(_Line.model_validate_json(raw))
+            builder.add(_Line.model_validate_json(line))
         except ValidationError:
-            continue
-    return builder.report()
+            ignored += 1
+    report = builder.report()
+    if ignored:
+        count = "1 line" if ignored == 1 else f"{ignored:,} lines"
+        report.problems += (f"Ignored {count} of pytest's report that are not results; some may be missing.",)
+    return report
 
 
 _OUTCOMES: Mapping[str, Outcome] = {outcome: outcome for outcome in get_args(Outcome)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from agent import CommandResult, ToolContext, ToolError, tool
 from . import _paths
 from ._commands import describe_exit, python_of
 from ._junit import from_junit
+from ._report_file import read_report
 from ._reporter import REPORT_ENV
 from ._test_memory import Selection, TestHistory
-from ._test_report import Report, from_plugin, readable
+from ._test_report import Report, readable
 from ._test_selection import check_files, describe_missing_test, pytest_arguments, select
 from ._test_text import Asked, page_of_report, summary_lines
 
@@ -25,6 +27,7 @@ MAX_TIMEOUT_S = 1_800
 MAX_REPORT_BYTES = 20_000_000
 _COLLECT_TIMEOUT_S = 60
 _PLUGIN = "tramontane_test_report"
+_REPORT = "report.jsonl"
 _MAX_OUTPUT_LINES = 20
 """Shown from the beginning and from the end."""
 _MAX_LINE_CHARS = 500
@@ -93,11 +96,12 @@ async def run_tests(
         note = f"pytest does not know {unknown}, which the project's settings use: it ran without its addopts."
         ran = await _run_pytest(context, ["-o", "addopts=", *pytest_arguments(context.workspace, selection)], timeout_s)
     report, code = ran.report, ran.command.exit_code
-    if code != 0 and not report.cases:
+    if not report.cases:
         raise ToolError(await _failure_message(context, ran, selection, timeout_s))
     lines = summary_lines(report, elapsed_s=ran.command.elapsed_s, ignored=selection.ignored)
     aborted = "" if report.uncollected and code is not None else _abort_message(code, timeout_s, report.running)
-    lines += [line for line in (aborted, _not_run(report, is_aborted=bool(aborted)), note) if line]
+    not_run = _not_run(report, is_aborted=bool(aborted))
+    lines += [line for line in (aborted, *report.problems, not_run, note) if line]
     runs.report, runs.head = report, [*lines, *runs.history().compare(report, selection)]
     return page_of_report(report, runs.head, asked)
 
@@ -128,15 +132,14 @@ async def _run_pytest(context: Context, arguments: list[str], timeout_s: int) ->
     with context.private_folder() as folder:
         shutil.copyfile(Path(__file__).with_name("_reporter.py"), folder / f"{_PLUGIN}.py")
         path = [str(folder), *filter(None, [context.env.get("PYTHONPATH")])]
-        env = {**context.env, "PYTHONPATH": ":".join(path), REPORT_ENV: str(folder / "report.jsonl")}
+        env = {**context.env, "PYTHONPATH": ":".join(path), REPORT_ENV: str(folder / _REPORT)}
         env["PYTHONDONTWRITEBYTECODE"] = "1"  # Python would use a stale .pyc of a file edited within the same second
         # After the project's own options, so that these win.
         options = ["-q", "-p", _PLUGIN, "--tb=short", "--showlocals", "--no-header", "--color=no"]
         argv = [python, "-m", "pytest", *options, *arguments]
         command = await context.run(argv, timeout_s=timeout_s, env=env, write=[folder])
-        report_file = folder / "report.jsonl"
-        text = report_file.read_text(encoding="utf-8", errors="replace") if report_file.exists() else ""
-    return _Ran(command=command, report=from_plugin(text, context.workspace.resolve()))
+        report = await asyncio.to_thread(read_report, folder, _REPORT, context.workspace.resolve())
+    return _Ran(command=command, report=report)
 
 
 def _unknown_options(output: str) -> str:
@@ -159,6 +162,8 @@ def _not_run(report: Report, *, is_aborted: bool) -> str:
     if not report.not_run or report.uncollected:
         return ""
     count = "1 test" if report.not_run == 1 else f"{report.not_run} tests"
+    if report.problems:
+        return f"{count} {'has' if report.not_run == 1 else 'have'} no result."
     if is_aborted:
         return f"{count} did not run."
     if re.search(r"(?:^|\s)(?:-x|--exitfirst|--maxfail)\b", report.settings):
@@ -177,7 +182,8 @@ async def _failure_message(context: Context, ran: _Ran, selection: Selection, ti
         check_files(context.workspace, selection)
         if missing := await _missing_test(context, selection):
             return missing
-    reason = _abort_message(code, timeout_s, ran.report.running) or "pytest ran no tests."
+    aborted = _abort_message(code, timeout_s, ran.report.running)
+    reason = " ".join(filter(None, [aborted, *ran.report.problems])) or "pytest reported no test."
     lines = [line[:_MAX_LINE_CHARS] for line in readable(output).strip().splitlines()]
     if len(lines) > 2 * _MAX_OUTPUT_LINES:
         left_out = f"... {len(lines) - 2 * _MAX_OUTPUT_LINES} lines left out ..."
