@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from ..nearest import did_you_mean
+from .known_keys import known_keys
 from .parts import SHORT_FORMS
-from .problems import known_keys
 from .templates import VARIABLE_NAME, placeholders
 from .yaml_lines import KeyPath, plain_scalar
 

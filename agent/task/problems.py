@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import get_args
 
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..nearest import did_you_mean, nearest
-from ..policy.ladder import Ladder, Rung, Trigger
-from ..policy.limits import Limits
-from ..policy.verification import Verify
-from .parts import SHORT_FORMS, TaskInputs, TaskModel, TaskOutput, TaskWorkspace, ToolUse
-from .task import Task
+from .known_keys import known_keys, places_of
+from .parts import SHORT_FORMS
 from .yaml_lines import KeyPath, dotted
 
 
@@ -44,43 +40,16 @@ def mistakes(error: ValidationError, data: Mapping[str, JsonValue]) -> tuple[Mis
 
 
 def unknown_key(path: KeyPath) -> Mistake:
-    """Describe an unknown key, and suggest the nearest known one."""
+    """Describe an unknown key, and suggest the nearest known one, or one with this name elsewhere in the task."""
     *parent, key = path
     known = known_keys(tuple(parent))
     name = str(key)
     hint = did_you_mean(name, known)
-    if nearest(name, known) is None:
-        elsewhere = [f"{place}.{name}" for place in _RECORDS if place and name in known_keys((place,))]
-        hint = f" Did you mean `{elsewhere[0]}`?" if elsewhere else hint
+    if nearest(name, known) is None and (elsewhere := places_of(name)):
+        *others, last = [f"`{dotted(place)}`" for place in elsewhere]
+        hint = f" Did you mean {' or '.join([', '.join(others), last] if others else [last])}?"
     return Mistake(path=path, text=f"Unknown key `{dotted(path)}`.{hint}")
 
-
-def known_keys(path: KeyPath) -> tuple[str, ...]:
-    """Return the keys that a mapping of the task may have. Empty means that any key is allowed."""
-    place = ".".join(part for part in path if isinstance(part, str))
-    if place == "escalation.triggers":
-        return get_args(Trigger)
-    record = _RECORDS.get(place)
-    if record is None:
-        return ()
-    names = tuple(item.name for item in fields(record) if item.name != "directory")
-    return (*names, "wall") if record is Limits else names
-
-
-_RECORDS: Mapping[str, type] = MappingProxyType(
-    {
-        "": Task,
-        "inputs": TaskInputs,
-        "workspace": TaskWorkspace,
-        "model": TaskModel,
-        "tools": ToolUse,
-        "escalation": Ladder,
-        "escalation.rungs": Rung,
-        "budgets": Limits,
-        "verify": Verify,
-        "output": TaskOutput,
-    }
-)
 
 _TYPES: Mapping[str, str] = MappingProxyType(
     {

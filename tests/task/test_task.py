@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -20,11 +22,12 @@ from agent.policy.ladder import Ladder, Rung
 from agent.policy.limits import Limits
 from agent.policy.verification import Verify
 from agent.task.environment import task_environment
+from agent.task.known_keys import known_keys
 from agent.task.load import load_task
 from agent.task.parts import TaskInputs, TaskModel, TaskOutput, TaskWorkspace, ToolUse
 from agent.task.schema import task_schema
 from agent.task.task import Task
-from agent.task.yaml_lines import MAX_NODES, read_document
+from agent.task.yaml_lines import MAX_NODES, dotted, read_document
 
 FULL = """\
 version: 1
@@ -233,9 +236,49 @@ workspace: [a]
         f"task.yaml:11: Unknown key `directory`. Known: {keys}.\n"
         "task.yaml:12: YAML does not read the key '1' as text. Put it in quotes.\n"
         f"task.yaml:12: Unknown key `1`. Known: {keys}.\n"
-        "task.yaml:13: Unknown key `model.timeout_s`. Did you mean `tools.timeout_s`?\n"
+        "task.yaml:13: Unknown key `model.timeout_s`. Did you mean `tools.timeout_s`, `verify.timeout_s` or "
+        "`mcp.NAME.timeout_s`?\n"
         'task.yaml:14: `workspace` must be text or a mapping, got ["a"].'
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("sandbox: {netwrk: true}", "`sandbox.netwrk`. Did you mean `network`?"),
+        ("sandbox: {limits: {memroy_mb: 1}}", "`sandbox.limits.memroy_mb`. Did you mean `memory_mb`?"),
+        ("permissions: [{tol: run_shell, tool: a, do: ask}]", "`permissions[0].tol`. Did you mean `tool`?"),
+        ("mcp: {files: {url: 'http://x', timeout: 3}}", "`mcp.files.timeout`. Did you mean `timeout_s`?"),
+        ("network: true", "`network`. Did you mean `sandbox.network`?"),
+        ("sandbox: {cpu_s: 1}", "`sandbox.cpu_s`. Did you mean `sandbox.limits.cpu_s`?"),
+        ("budgets: {effort: high}", "`budgets.effort`. Did you mean `escalation.rungs.effort`?"),
+        ("env: {url: a}\nurl: b", "`url`. Did you mean `mcp.NAME.url`?"),
+        ("workspace: {verify: pytest}", "`workspace.verify`. Did you mean `verify`?"),
+    ],
+)
+def test_a_misspelt_key_of_any_record_is_answered_with_the_nearest_one(tmp_path: Path, text: str, problem: str):
+    """The keys of `sandbox`, `permissions` and `mcp` were missing in a list of records that was kept by hand."""
+    assert refusal(tmp_path, f"{text}\nprompt: a").endswith(f": Unknown key {problem}")
+
+
+def test_the_known_keys_of_a_task_are_those_of_its_schema():
+    schema = task_schema()
+
+    def check(part: dict[str, Any], path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+        part = schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+        if "properties" in part:
+            yield path
+            assert set(known_keys(path)) == set(part["properties"]), path
+        for key, inner in part.get("properties", {}).items():
+            yield from check(inner, (*path, key))
+        for inner in part.get("anyOf", ()):
+            yield from check(inner, path)
+        if "items" in part:
+            yield from check(part["items"], (*path, 0))
+        if isinstance(part.get("additionalProperties"), dict):
+            yield from check(part["additionalProperties"], (*path, "name"))
+
+    assert {dotted(path) for path in check(schema, ())} >= {"", "sandbox.limits", "permissions[0]", "mcp.name"}
 
 
 def test_the_error_carries_file_line_and_key_of_the_first_mistake(tmp_path: Path):
@@ -514,18 +557,18 @@ def test_the_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path):
     assert refusal(tmp_path, text)
 
 
-def test_every_key_of_the_task_records_has_a_description_in_the_schema():
+def test_every_field_of_every_record_has_a_description_in_the_schema():
+    """Those of Limits, Rung and Ladder had none: only the records of the task itself were checked."""
     schema = task_schema()
-    records = {"Task": schema} | {
-        key: part for key, part in schema["$defs"].items() if key.startswith(("Task", "Tool"))
-    }
-    nameless = [
+    records = {"Task": schema, **schema["$defs"]}
+    assert {"Limits", "Rung", "Ladder", "CommandLimits", "Permission", "McpServer", "Verify"} < records.keys()
+    without = [
         f"{name}.{key}"
         for name, record in records.items()
-        for key, part in record["properties"].items()
-        if "description" not in part
+        for key, part in record.get("properties", {}).items()
+        if not part.get("description", "").endswith(".")
     ]
-    assert nameless == []
+    assert without == []
     assert "directory" not in schema["properties"]
     assert json.loads(json.dumps(schema)) == schema
 
