@@ -25,10 +25,11 @@ CALL_TRIGGERS: frozenset[Trigger] = frozenset({"invalid_call", "unknown_tool"})
 class Rung:
     """One way to ask the model."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     effort: Effort | None = None
-    """None means that `reasoning_effort` is not sent; on a constrained rung, that the run's effort stays."""
+    """The `reasoning_effort` of requests. None (null in a task) means that it is not sent; on a constrained rung, that the
+    run's effort stays."""
     constrained: bool = False
     """True repeats the request, constrained to the broken call's schema; the bad reply never enters the history."""
     fresh_context: bool = False
@@ -52,7 +53,7 @@ def _default_thresholds() -> Mapping[Trigger, int]:
 class Ladder:
     """The rungs of a run from cheap to expensive, what moves it up, and how long it stays."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     rungs: tuple[Rung, ...] = (
         Rung(effort="none"),
@@ -60,7 +61,7 @@ class Ladder:
         Rung(effort="high"),
         Rung(effort="high", fresh_context=True),
     )
-    """After the last one the run stops as `stuck`."""
+    """The ways to ask, in the order in which failures move the run up; after the last one it stops as `stuck`."""
     triggers: Mapping[Trigger, int] = field(default_factory=_default_thresholds)
     """How many failures of a kind since the last progress move the run up; an omitted kind never does."""
     hold_steps: int = 4

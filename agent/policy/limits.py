@@ -14,7 +14,7 @@ from ..errors import ConfigError
 class Limits:
     """Limits of one run, checked before each request (`tool_calls`: before calls). None means no limit."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     steps: int | None = 60
     """Requests whose reply was used; a constrained re-ask counts as one."""
@@ -23,8 +23,9 @@ class Limits:
     tokens: int | None = None
     """Prompt and output tokens of all requests together, including cached tokens."""
     output_tokens: int | None = 200_000
-    """Generated tokens, including reasoning."""
+    """Generated tokens of all requests together, including reasoning."""
     reasoning_tokens: int | None = 100_000
+    """Generated reasoning tokens of all requests together, as the server reports them; no effect if it does not."""
     wall_s: float | None = 1800.0
     """Seconds since the start of the run, including waits for the engine; a resumed run continues the count."""
 
