@@ -28,8 +28,8 @@ class Rung:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     effort: Effort | None = None
-    """The `reasoning_effort` of requests. None (null in a task) means that it is not sent; on a constrained rung, that the
-    run's effort stays."""
+    """The `reasoning_effort` of requests. None (null in a task) means that it is not sent; on a constrained rung, that
+    the run's effort stays."""
     constrained: bool = False
     """True repeats the request, constrained to the broken call's schema; the bad reply never enters the history."""
     fresh_context: bool = False
