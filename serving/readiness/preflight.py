@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from ..capacity.sizing import Plan
@@ -24,6 +25,10 @@ class Finding:
     """What to do about it. Empty if nothing needs to be done."""
     blocks: bool
     """True means that the start cannot succeed."""
+    cause: str = ""
+    """Why, one or more lines. Empty if `what` says it."""
+    log: Path | None = None
+    """The file with the whole output of what failed. None means there is no file."""
 
 
 def preflight(plan: Plan, machine: Machine, options: ServeOptions) -> tuple[Finding, ...]:
@@ -43,7 +48,7 @@ def preflight(plan: Plan, machine: Machine, options: ServeOptions) -> tuple[Find
         *_disk(machine),
         *_port(machine, options),
         *_versions(machine),
-        *(Finding(what=error.what, do=error.do, blocks=True) for error in machine.errors),
+        *_errors(machine),
     )
     return tuple(sorted(found, key=lambda one: not one.blocks))
 
@@ -61,17 +66,23 @@ def raise_if_blocked(findings: tuple[Finding, ...], model: str) -> None:
 
 def _raise_blocked(blocking: list[Finding], model: str) -> NoReturn:
     if len(blocking) == 1:
-        raise EngineError(f"Cannot start {model}: {blocking[0].what}", cause="", do=blocking[0].do)
-    lines = [
-        line
-        for number, one in enumerate(blocking, 1)
-        for line in (f"{number}. {one.what}", *(f"   {advice}" for advice in one.do.splitlines()))
-    ]
+        (one,) = blocking
+        raise EngineError(f"Cannot start {model}: {one.what}", cause=one.cause, do=one.do, log=one.log)
     raise EngineError(
         f"Cannot start {model}: {len(blocking)} problems were found.",
-        cause="\n".join(lines),
+        cause="\n".join(line for number, one in enumerate(blocking, 1) for line in _numbered(number, one)),
         do="Fix each one as described below it and start again.",
     )
+
+
+def _numbered(number: int, one: Finding) -> Iterator[str]:
+    yield f"{number}. {one.what}"
+    for at, line in enumerate(one.cause.splitlines()):
+        yield f"   {'       ' if at else 'Cause: '}{line}"
+    if one.log is not None:
+        yield f"   Log:   {one.log}"
+    for line in one.do.splitlines():
+        yield f"   {line}"
 
 
 def _server(machine: Machine) -> Iterator[Finding]:
@@ -88,10 +99,9 @@ def _fit(plan: Plan) -> Iterator[Finding]:
     if plan.starts == "yes":
         return
     changes = [f"{change.what}: {change.option}" for change in plan.changes]
-    missing = f"{plan.missing_bytes / _GIB:.2f} GiB"
     if plan.starts == "no":
         yield Finding(
-            what=f"according to the plan it does not fit: {missing} are missing on each GPU.",
+            what=f"according to the plan it does not fit: {_missing(plan)}.",
             do="\n".join(["Make one of these changes, or add --fit to make the first:", *changes])
             if changes
             else "See the whole plan: agent plan.",
@@ -103,6 +113,15 @@ def _fit(plan: Plan) -> Iterator[Finding]:
         do="\n".join(["If it does not start, make one of these changes:", *changes]) if changes else "",
         blocks=False,
     )
+
+
+def _missing(plan: Plan) -> str:
+    missing = f"{plan.missing_bytes / _GIB:.2f} GiB"
+    if plan.request.gpus.gpu.name != "cpu":
+        return f"{missing} are missing on each GPU"
+    # Only the KV cache is planned there, not the memory of the machine.
+    length = f"{plan.request.max_model_len:,}"
+    return f"the KV cache in this machine's memory is {missing} too small for one request of {length} tokens"
 
 
 def _gpus(plan: Plan, machine: Machine) -> Iterator[Finding]:
@@ -226,6 +245,11 @@ def _versions(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             what=f"{problem.what} {problem.cause}", do=f"{machine.python} -m pip install {pins}", blocks=problem.breaks
         )
+
+
+def _errors(machine: Machine) -> Iterator[Finding]:
+    for error in machine.errors:
+        yield Finding(what=error.what, do=error.do, blocks=True, cause=error.cause, log=error.log)
 
 
 def _gib(size: int) -> str:

@@ -119,6 +119,16 @@ def test_a_plan_that_does_not_fit_blocks_the_start_and_lists_changes_that_fit():
     assert lines[1:] == [f"{change.what}: {change.option}" for change in planned.changes]
 
 
+def test_a_plan_for_the_cpu_that_does_not_fit_names_the_kv_cache_and_no_gpu():
+    """It said that memory was missing on each GPU; on the CPU only the size of the KV cache is planned."""
+    planned = plan(PlanOptions(model="pocket", gpus="cpu", max_model_len=4096, kv_cache_memory_bytes=2**20))
+    (one,) = found(a_machine(driver=Driver()), planned)
+    assert one.what == (
+        "according to the plan it does not fit: the KV cache in this machine's memory is 0.03 GiB too small for one "
+        "request of 4,096 tokens."
+    )
+
+
 def test_a_plan_that_may_not_fit_does_not_block_the_start():
     planned = replace(a_plan(), starts="unsure")
     assert found(a_machine(), planned) == [
@@ -201,6 +211,29 @@ def test_one_problem_is_reported_in_one_sentence_and_several_as_a_list():
         "          Or make coffee.\n"
         "       2. it rains.\n"
         "          Wait.\n"
+        "Now:   Fix each one as described below it and start again."
+    )
+
+
+def test_an_error_of_the_inspection_keeps_its_cause_and_its_log():
+    """Only what failed was shown, not why: an installation that failed hid pip's output and the file that holds it."""
+    error = EngineError("cannot install it.", cause="one\ntwo", do="Try again.", log=Path("/cache/log"))
+    with pytest.raises(EngineError) as caught:
+        raise_if_blocked(preflight(a_plan(), a_machine(errors=(error,)), OPTIONS), "M")
+    assert str(caught.value) == (
+        "Cannot start M: cannot install it.\nCause: one\n       two\nLog:   /cache/log\nNow:   Try again."
+    )
+    with pytest.raises(EngineError) as caught:
+        raise_if_blocked(preflight(a_plan(), a_machine(errors=(error,), port_taken=True), OPTIONS), "M")
+    assert str(caught.value) == (
+        "Cannot start M: 2 problems were found.\n"
+        "Cause: 1. port 8000 on 127.0.0.1 is in use or not permitted.\n"
+        "          Choose another one: --port N. Without --port, a free one is chosen.\n"
+        "       2. cannot install it.\n"
+        "          Cause: one\n"
+        "                 two\n"
+        "          Log:   /cache/log\n"
+        "          Try again.\n"
         "Now:   Fix each one as described below it and start again."
     )
 
