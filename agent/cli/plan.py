@@ -64,4 +64,8 @@ def _show(plans: list[Plan], args: argparse.Namespace, *, compare: bool) -> None
         unicode="utf" in (sys.stdout.encoding or "ascii").lower(),
         color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
     )
-    print(comparison_text(plans, style) if compare else plan_text(plans[0], style))
+    if compare:
+        chosen = args.context is None and not args.context_of
+        print(comparison_text(plans, style, context_chosen=chosen))
+    else:
+        print(plan_text(plans[0], style))

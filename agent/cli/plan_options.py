@@ -36,7 +36,11 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="Choose the context from the journal of a past run; can be repeated.",
     )
-    what.add_argument("--concurrency", metavar="N", help="Full-length requests to hold at once (default 1).")
+    what.add_argument(
+        "--concurrency",
+        metavar="N",
+        help="Full-length requests to hold at once (default: 4 if the context is chosen, else 1).",
+    )
     what.add_argument("--engine", choices=["vllm", "sglang"], default="vllm", help="The engine (default vllm).")
     how = parser.add_argument_group("how it is served")
     how.add_argument("--weights", choices=["fp8", "bf16"], help="Format of the weights (default: as released).")

@@ -34,12 +34,20 @@ def plan_text(plan: Plan, style: Style) -> str:
     return "\n\n".join(parts)
 
 
-def comparison_text(plans: Sequence[Plan], style: Style) -> str:
-    """Format the plans of several sets of GPUs as one table, one line each."""
+def comparison_text(plans: Sequence[Plan], style: Style, *, context_chosen: bool) -> str:
+    """Format the plans of several sets of GPUs as one table, one line each.
+
+    Args:
+        plans: plans that differ only in their GPUs, and in the context if it was chosen.
+        style: what the terminal supports.
+        context_chosen: whether the context was chosen for each set, rather than given for all.
+    """
     first = plans[0].request
+    given = f", with a context of {first.max_model_len:,} tokens"
     head = (
         f"No GPU was found and none was given, so these are common sets for {first.model.title} in "
-        f"{first.weights.upper()}, each with the context chosen for it. For the details of one, use --gpus."
+        f"{first.weights.upper()}{', each with the context chosen for it' if context_chosen else given}. For the "
+        "details of one, use --gpus."
     )
     rows = [("GPUs", "starts", "context", "at once", "KV tokens", "KV GiB", "tok/s bound")]
     rows += [_comparison_row(plan) for plan in plans]
@@ -52,8 +60,8 @@ def comparison_text(plans: Sequence[Plan], style: Style) -> str:
         for row in rows
     ]
     tail = (
-        "The bound is what memory bandwidth allows for one request, not a forecast. Activation memory is estimated; "
-        "--gpus shows its range."
+        "The bound is what memory bandwidth allows for one request, not a forecast. Activation memory is "
+        f"{_compared_source(plans)}."
     )
     return "\n\n".join([_paragraph(head, style), "\n".join(lines), _paragraph(tail, style)])
 
@@ -124,6 +132,17 @@ def _source(plan: Plan) -> str:
     if plan.request.other_bytes is not None:
         return "given"
     return f"estimated: {_gib(other.low)} to {_gib(other.high)}"
+
+
+def _compared_source(plans: Sequence[Plan]) -> str:
+    """Return where the activation memory of several plans is known from."""
+    if plans[0].request.other_bytes is not None:
+        return "as given by --other-gib"
+    measured = [f"{plan.request.gpus.gpu.name}:{plan.request.gpus.count}" for plan in plans if plan.measured]
+    if len(measured) == len(plans):
+        return "measured at real starts"
+    others = f"measured for {', '.join(measured)}, and estimated for the others" if measured else "estimated"
+    return f"{others}; --gpus shows its range"
 
 
 def _bar(plan: Plan, style: Style) -> str:

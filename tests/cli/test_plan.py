@@ -26,6 +26,7 @@ from serving.capacity.catalogue import MEDIUM, SMALL
 from serving.capacity.hardware import GIB
 from serving.capacity.planner import find_draft, find_model, plan
 from serving.capacity.sizing import PlanOptions
+from serving.directories import state_dir
 
 PLANS = Path(__file__).parents[1] / "data" / "plans"
 
@@ -84,6 +85,50 @@ OVER = """\
 def test_common_sets_are_compared_if_there_are_no_gpus(capsys: pytest.CaptureFixture[str]):
     assert main(["plan", "--other-gib", "4"]) == 0
     assert capsys.readouterr().out == (PLANS / "compared.txt").read_text(encoding="utf-8")
+
+
+def last_words(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """Return what a comparison says above and below its table."""
+    assert main(["plan", *shlex.split(line)]) == 0
+    head, _, tail = capsys.readouterr().out.strip().split("\n\n")
+    return " ".join(head.split()), " ".join(tail.split())
+
+
+BOUND = "The bound is what memory bandwidth allows for one request, not a forecast."
+SETS = "No GPU was found and none was given, so these are common sets for Mistral Medium 3.5 128B in FP8"
+
+
+def test_the_comparison_does_not_call_an_activation_estimated_that_was_given(capsys: pytest.CaptureFixture[str]):
+    assert last_words("--other-gib 4", capsys)[1] == f"{BOUND} Activation memory is as given by --other-gib."
+    assert last_words("", capsys)[1] == f"{BOUND} Activation memory is estimated; --gpus shows its range."
+
+
+def test_the_comparison_does_not_call_an_activation_estimated_that_was_measured(capsys: pytest.CaptureFixture[str]):
+    for gpus in ("h100:4", "h200:2"):
+        request = plan(PlanOptions(gpus=gpus, max_model_len=32768)).request
+        record_start(MeasuredStart(engine_version="0.32.0", kv_cache_tokens=300_000), request, state_dir(os.environ))
+    assert last_words("--context 32k", capsys) == (
+        f"{SETS}, with a context of 32,768 tokens. For the details of one, use --gpus.",
+        f"{BOUND} Activation memory is measured for h100:4, h200:2, and estimated for the others; --gpus shows its "
+        "range.",
+    )
+
+
+def test_the_comparison_does_not_call_a_context_chosen_that_was_given(capsys: pytest.CaptureFixture[str]):
+    head = "For the details of one, use --gpus."
+    assert last_words("--context 32k", capsys)[0] == f"{SETS}, with a context of 32,768 tokens. {head}"
+    assert last_words("", capsys)[0] == f"{SETS}, each with the context chosen for it. {head}"
+
+
+def test_the_help_names_the_concurrency_that_is_planned_without_the_option():
+    """It said 1; while the context is chosen, four requests of its length are planned for."""
+    parser = argparse.ArgumentParser()
+    add_plan_arguments(parser)
+    text = " ".join(parser.format_help().split())
+    assert "--concurrency N Full-length requests to hold at once (default: 4 if the context is chosen, else 1)." in text
+    chosen, given = (plan(PlanOptions(gpus="h200:4", max_model_len=length)) for length in (None, 32768))
+    assert "the longest usual one at which 4 requests fit" in chosen.notes[0]
+    assert given.request.concurrency == 1
 
 
 def test_the_comparison_is_printed_as_json(capsys: pytest.CaptureFixture[str]):
