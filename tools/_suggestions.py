@@ -22,10 +22,10 @@ MAX_VISITED = 10_000
 _MAX_SHOWN = 3
 
 
-def suggestion(workspace: Path, missing: str) -> str:
-    """Return a sentence with the path that was probably meant, or with what to do if none is similar."""
+def suggestion(workspace: Path, missing: str, *, otherwise: str = "Call list_files to see what there is.") -> str:
+    """Return a sentence with the path that was probably meant, or `otherwise` if none is similar."""
     folder, name = posixpath.split(missing)
-    paths = list(_walk(workspace))
+    paths = list(walk(workspace))
     here = _names_in(workspace, folder)
     equal = [path for path in paths if _folded(posixpath.basename(path)) == _folded(name)]
     if close := [entry for entry in here if _folded(entry) == _folded(name)]:
@@ -37,7 +37,7 @@ def suggestion(workspace: Path, missing: str) -> str:
     else:
         found = _similar(name, paths) or _similar(name, [posixpath.join(folder, entry) for entry in here], cutoff=0.6)
     if not found:
-        return "Call list_files to see what there is."
+        return otherwise
     return _wording(missing, found)
 
 
@@ -54,6 +54,28 @@ def _wording(missing: str, found: Sequence[str]) -> str:
 def printable(name: str) -> str:
     """Return a file name that prints on one line: control characters and undecodable bytes are escaped."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]", lambda found: ascii(found[0])[1:-1], name)
+
+
+def walk(workspace: Path) -> Iterator[str]:
+    """Yield up to `MAX_VISITED` files and folders, breadth first, without what .gitignore ignores."""
+    rules = GitIgnore(lambda path: _read(workspace, path))
+    pending, visited = deque([""]), 0
+    while pending:
+        folder = pending.popleft()
+        try:
+            entries = scan(workspace, folder or ".").entries
+        except OSError:
+            continue
+        for entry in entries:
+            visited += 1
+            if visited > MAX_VISITED:
+                return
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name in NEVER_WALKED or rules.names(path, is_folder=entry.kind == "folder"):
+                continue
+            yield path
+            if entry.kind == "folder":
+                pending.append(path)
 
 
 def _folded(name: str) -> str:
@@ -79,28 +101,6 @@ def _names_in(workspace: Path, folder: str) -> list[str]:
     with suppress(OSError):
         return [entry.name for entry in scan(workspace, folder or ".").entries]
     return []
-
-
-def _walk(workspace: Path) -> Iterator[str]:
-    """Yield files and folders, breadth first, without what .gitignore ignores."""
-    rules = GitIgnore(lambda path: _read(workspace, path))
-    pending, visited = deque([""]), 0
-    while pending:
-        folder = pending.popleft()
-        try:
-            entries = scan(workspace, folder or ".").entries
-        except OSError:
-            continue
-        for entry in entries:
-            visited += 1
-            if visited > MAX_VISITED:
-                return
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name in NEVER_WALKED or rules.names(path, is_folder=entry.kind == "folder"):
-                continue
-            yield path
-            if entry.kind == "folder":
-                pending.append(path)
 
 
 def _read(workspace: Path, path: str) -> bytes | None:

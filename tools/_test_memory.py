@@ -104,7 +104,7 @@ class TestHistory:
     def _was_due(self, name: str, selection: Selection) -> bool:
         """Return whether an earlier run would have collected this test if it had existed."""
         return name not in self._collected and (_file_of(name) in self._files or any(
-            target in selection.targets and _is_under(name, target) and not earlier.leaves_out(name)
+            target in selection.targets and is_under(name, target) and not earlier.leaves_out(name)
             for target, (earlier, _) in self._selections.items()
         ))  # fmt: skip
 
@@ -128,8 +128,13 @@ class TestHistory:
         if report.collected is not None and not report.uncollected:
             self._files |= _whole_files(report.collected, selection)
             for target in selection.targets:
-                names = frozenset(name for name in report.collected if _is_under(name, target))
+                names = frozenset(name for name in report.collected if is_under(name, target))
                 self._selections[target] = (selection, names)
+
+
+def is_under(name: str, target: str) -> bool:
+    """Return whether a test or file belongs to a target: a file, folder or test; everything belongs to an empty one."""
+    return not target or name == target or name.startswith((f"{target}/", f"{target}::", f"{target}["))
 
 
 def _see(report: Report) -> dict[str, _Seen]:
@@ -152,11 +157,7 @@ def _file_of(name: str) -> str:
 def _whole_files(names: Iterable[str], selection: Selection) -> set[str]:
     """Return the files of these tests of which not only single tests were selected."""
     wholes = [target for target in selection.targets if "::" not in target]
-    return {_file_of(name) for name in names if any(_is_under(name, target) for target in wholes)}
-
-
-def _is_under(name: str, target: str) -> bool:
-    return not target or name == target or name.startswith((f"{target}/", f"{target}::", f"{target}["))
+    return {_file_of(name) for name in names if any(is_under(name, target) for target in wholes)}
 
 
 def _join(names: Sequence[str]) -> str:

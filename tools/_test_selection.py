@@ -13,6 +13,8 @@ from pathlib import Path
 from agent import ToolError
 
 from . import _paths
+from ._suggestions import suggestion
+from ._test_candidates import where_tests_are
 from ._test_memory import Selection
 
 _MAX_NAMED = 20
@@ -35,7 +37,8 @@ def select(workspace: Path, tests: Sequence[str], ignore: Sequence[str]) -> Sele
         if "::" in name:
             msg = f'ignore takes files and folders, not tests such as "{name}".'
             raise ToolError(msg)
-        _check_exists(workspace, name)
+        if _is_missing(workspace, name):
+            _paths.refuse(workspace, name, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     return Selection(targets=targets, ignored=ignored)
 
 
@@ -58,10 +61,15 @@ def check_files(workspace: Path, selection: Selection) -> None:
     """Check that the files and folders of the targets exist.
 
     Raises:
-        ToolError: one does not exist; the text names the path that may be meant.
+        ToolError: one does not exist; the text names the path that may be meant, or else the files that hold tests.
     """
     for name in selection.targets:
-        _check_exists(workspace, name.partition("::")[0])
+        path = name.partition("::")[0]
+        if _is_missing(workspace, path):
+            hint = suggestion(workspace, path, otherwise="")
+            hint = hint or where_tests_are(workspace, Selection(ignored=selection.ignored), is_selective=True)
+            msg = f'There is no "{path}" in the workspace. {hint}'
+            raise ToolError(msg)
 
 
 def describe_missing_test(name: str, known: Iterable[str]) -> str:
@@ -98,12 +106,9 @@ def _normal(workspace: Path, name: str) -> str:
     return f"{'' if path == '.' else path}{colons}{rest}"
 
 
-def _check_exists(workspace: Path, path: str) -> None:
+def _is_missing(workspace: Path, path: str) -> bool:
     # Outside the workspace, the sandbox decides what is visible.
-    if path and not path.startswith("/"):
-        relative = _paths.inside(workspace, path)
-        if not _paths.exists(workspace, relative):
-            _paths.refuse(workspace, relative, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+    return bool(path) and not path.startswith("/") and not _paths.exists(workspace, _paths.inside(workspace, path))
 
 
 def _last(name: str) -> str:

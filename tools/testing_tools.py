@@ -18,6 +18,7 @@ from ._commands import describe_exit, python_of
 from ._junit import from_junit
 from ._report_file import read_report
 from ._reporter import REPORT_ENV
+from ._test_candidates import where_tests_are
 from ._test_memory import Selection, TestHistory
 from ._test_report import Report, readable
 from ._test_selection import check_files, describe_missing_test, pytest_arguments, select
@@ -31,8 +32,10 @@ _REPORT = "report.jsonl"
 _MAX_OUTPUT_LINES = 20
 """Shown from the beginning and from the end."""
 _MAX_LINE_CHARS = 500
+_MAX_REFUSED = 5
 # pytest.ExitCode, version 9.2: all passed, some failed, a file could not be collected. The report covers all three.
 _REPORTED_CODES = frozenset({0, 1, 2})
+_NOT_COLLECTED = re.compile(r"PytestCollectionWarning: (cannot collect .+)")
 _USAGE_CODE = 4
 _NO_TESTS_CODE = 5
 
@@ -177,9 +180,9 @@ async def _failure_message(context: Context, ran: _Ran, selection: Selection, ti
     if "No module named pytest" in output:
         return "pytest is not installed for the `python` of this run. Install it, or run the tests with run_shell."
     if code == _NO_TESTS_CODE:
-        return _no_tests_message(ran.report, selection)
+        return await asyncio.to_thread(_no_tests_message, context.workspace, ran, selection)
     if code == _USAGE_CODE:
-        check_files(context.workspace, selection)
+        await asyncio.to_thread(check_files, context.workspace, selection)
         if missing := await _missing_test(context, selection):
             return missing
     aborted = _abort_message(code, timeout_s, ran.report.running)
@@ -191,10 +194,17 @@ async def _failure_message(context: Context, ran: _Ran, selection: Selection, ti
     return "\n".join([f"{reason} Output:", *lines]) if lines else reason
 
 
-def _no_tests_message(report: Report, selection: Selection) -> str:
+def _no_tests_message(workspace: Path, ran: _Ran, selection: Selection) -> str:
+    report = ran.report
     count = len(report.deselected)
     if not count:
-        return "pytest found no tests. Find the test files with list_files, then set tests to them."
+        asked = ", ".join(filter(None, selection.targets))
+        refused = list(dict.fromkeys(_NOT_COLLECTED.findall(ran.command.output)))[:_MAX_REFUSED]
+        if refused:
+            reason = "".join(f"\n  {text}" for text in refused)
+        else:
+            reason = f" {where_tests_are(workspace, selection, is_selective=bool(asked))}"
+        return f"pytest found no tests{f' in {asked}' if asked else ''}.{reason}"
     names = " ".join(filter(None, selection.targets))
     return (
         f"pytest found {'1 test' if count == 1 else f'{count} tests'}, which the project's settings deselect "
