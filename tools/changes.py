@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -36,7 +37,6 @@ def edit_files(context: Context, edits: Annotated[tuple[Edit, ...], Field(min_le
     """Make several replacements, in order, in one or more files; if one fails, nothing is changed."""
     texts: dict[_paths.Inside, Decoded] = {}
     spans: dict[_paths.Inside, Spans] = {}
-    places: list[tuple[_paths.Inside, int]] = []
     for number, edit in enumerate(edits, 1):
         path = _paths.inside(context.workspace, edit.path)
         if path not in texts:
@@ -47,17 +47,16 @@ def edit_files(context: Context, edits: Annotated[tuple[Edit, ...], Field(min_le
             msg = f"Edit {number} of {len(edits)} failed; nothing was changed. {error}"
             raise ToolError(msg) from error
         texts[path] = replace(texts[path], text=edited.text)
-        places.append((path, len(spans[path].found)))
         spans[path].replace(edited.start, edited.removed, edited.added)
     after = {path: encode(text.text, text.encoding, f'The new text of "{path}"') for path, text in texts.items()}
     # The lines as they are after all edits: a later one may have moved those of an earlier one.
-    changed = [
-        (path, line_range(texts[path].text, span.start, span.end - span.start))
-        for path, span in ((path, spans[path].found[index]) for path, index in places)
-    ]
-    what = f"the edits of {'; '.join(f'{path}, {lines}' for path, lines in changed)}"
+    changed = {
+        path: [line_range(text.text, span.start, span.end - span.start) for span in spans[path].found]
+        for path, text in texts.items()
+    }
+    what = f"the edits of {'; '.join(', '.join([path, *lines]) for path, lines in changed.items())}"
     context.resources.get(Changes).apply(context.workspace, after, what=what)
-    return f"Edited {'; '.join(f'{path}: {lines}' for path, lines in changed)}."
+    return _report("Edited", [f"{path}: {'; '.join(lines)}" for path, lines in changed.items()])
 
 
 @tool(exclusive=True)
@@ -77,9 +76,7 @@ def apply_diff(context: Context, diff: str = "", diff_file: str = "") -> str:
     report = [f"{path}: {'; '.join([words, *plan.moved.get(path, ())])}" for path, words in plan.report.items()]
     what = f"the diff of {'; '.join(f'{path}, {words}' for path, words in plan.report.items())}"
     context.resources.get(Changes).apply(context.workspace, plan.after, what=what, executable=plan.executable)
-    if len(report) == 1:
-        return f"Applied to {report[0]}."
-    return "\n".join([f"Applied to {len(report)} files:", *report])
+    return _report("Applied to", report)
 
 
 @tool(exclusive=True)
@@ -90,6 +87,13 @@ def undo_change(context: Context) -> str:
     left = len(changes.done)
     more = f"{left} more {'change' if left == 1 else 'changes'} can be undone" if left else "nothing more can be undone"
     return f"Undone: {last.what} ({more})."
+
+
+def _report(verb: str, lines: Sequence[str]) -> str:
+    """Return one sentence about one file, or a line for each of several."""
+    if len(lines) == 1:
+        return f"{verb} {lines[0]}."
+    return "\n".join([f"{verb} {len(lines)} files:", *lines])
 
 
 def _read(context: Context, path: _paths.Inside) -> Decoded:

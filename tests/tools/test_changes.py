@@ -33,7 +33,7 @@ async def test_several_edits_are_applied_in_order(context: ToolContext[Any], cal
         {"path": "b.py", "old": "1", "new": "10"},
         {"path": "./a.py", "old": "2b", "new": "two and a half"},
     ]
-    assert await called(edit_files, context, edits=edits) == "Edited a.py: lines 2-3; b.py: line 1; a.py: line 3."
+    assert await called(edit_files, context, edits=edits) == ("Edited 2 files:\na.py: lines 2-3; line 3\nb.py: line 1")
     assert contents(context) == {"a.py": "one\n2\ntwo and a half\nthree\n", "b.py": "x = 10\n"}
 
 
@@ -46,13 +46,22 @@ async def test_edits_are_reported_with_their_final_lines(context: ToolContext[An
         {"path": "a.py", "old": "two\n3", "new": "2, 3"},
     ]
     assert await called(edit_files, context, edits=edits) == (
-        "Edited a.py: lines 4-5; b.py: line 1; a.py: lines 1-3; a.py: line 4."
+        "Edited 2 files:\na.py: lines 4-5; lines 1-3; line 4\nb.py: line 1"
     )
     assert contents(context)["a.py"] == "0\n0b\n1\n2, 3\n3b\n"
     assert await called(undo_change, context) == (
-        "Undone: the edits of a.py, lines 4-5; b.py, line 1; a.py, lines 1-3; a.py, line 4 (nothing more can be "
-        "undone)."
+        "Undone: the edits of a.py, lines 4-5, lines 1-3, line 4; b.py, line 1 (nothing more can be undone)."
     )
+
+
+async def test_several_edits_of_one_file_name_it_once(context: ToolContext[Any], called: Called):
+    """The path was repeated before the lines of each edit."""
+    edits = [{"path": "a.py", "old": old, "new": old.upper()} for old in ("one", "three", "two")]
+    assert await called(edit_files, context, edits=edits) == "Edited a.py: line 1; line 3; line 2."
+    assert await called(edit_files, context, edits=[{"path": "b.py", "old": "x", "new": "y"}]) == (
+        "Edited b.py: line 1."
+    )
+    assert await called(undo_change, context) == "Undone: the edits of b.py, line 1 (1 more change can be undone)."
 
 
 async def test_one_failing_edit_changes_nothing(context: ToolContext[Any], called: Called):

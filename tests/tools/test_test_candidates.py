@@ -71,7 +71,7 @@ async def test_a_project_without_tests_is_told_so(tmp_path: Path, called: Called
 
 
 async def test_a_class_that_pytest_refuses_is_named_with_its_reason(tmp_path: Path, called: Called):
-    write(tmp_path, test_a="class TestA:\n    def __init__(self):\n        pass\n\n    def test_x(self):\n        pass\n")
+    write(tmp_path, test_a="class TestA:\n    def __init__(self): pass\n    def test_x(self): pass\n")
     assert await called(run_tests, context(tmp_path)) == (
         "!pytest found no tests.\n"
         "  cannot collect test class 'TestA' because it has a __init__ constructor (from: test_a.py)"
@@ -84,7 +84,8 @@ async def test_of_many_files_with_tests_the_first_are_named(
     monkeypatch.setattr(_test_candidates, "_MAX_NAMED", 2)
     write(tmp_path, a_tests=CASE, b_tests=CASE, c_tests=CASE, d_tests=CASE)
     assert await called(run_tests, context(tmp_path)) == (
-        '!pytest found no tests. Call run_tests with tests=["a_tests.py", "b_tests.py"], which hold tests. So do 2 more.'
+        '!pytest found no tests. Call run_tests with tests=["a_tests.py", "b_tests.py"], which hold tests. So do 2 '
+        "more."
     )
 
 
