@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command_view import render
+from .plan_json import command_of
 from .plan_options import gpus_of, options_of, plan_on
 from .progress import ProgressView, progress_view
 from .serve_status import LoadLine
@@ -44,7 +45,8 @@ def start(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(render(command, python=_known_python(args, plan)))
         if plan.starts == "no":
-            print("This plan does not fit. To see why, and what would fit: agent plan", file=sys.stderr)
+            shows = command_of(plan.request)
+            print(f"This plan does not fit. To see why, and what would fit: {shows}", file=sys.stderr)
         return 0
     from serving import Engine
     from serving.directories import state_dir

@@ -90,7 +90,8 @@ class LoadLine:
             from serving import current_server
 
             record = current_server()
-            self._line = "" if record is None else f"{record.model} at {record.base_url}: {_load(record)}"
+            load = "" if record is None else _load(record) or "reports no load"
+            self._line = "" if record is None else f"{record.model} at {record.base_url}: {load}"
             self._queried_s = time.monotonic()
         return self._line
 
@@ -137,7 +138,7 @@ def _since(started_at: str) -> str:
 
 
 def _detail(record: ServerRecord) -> str:
-    return f"now: {record.detail}" if record.state in ("starting", "restarting") else record.detail
+    return f"now: {record.detail}" if record.detail and record.state in ("starting", "restarting") else record.detail
 
 
 def _restarts(record: ServerRecord) -> str:

@@ -104,7 +104,7 @@ def _fit(plan: Plan) -> Iterator[Finding]:
             what=f"according to the plan it does not fit: {_missing(plan)}.",
             do="\n".join(["Make one of these changes, or add --fit to make the first:", *changes])
             if changes
-            else "See the whole plan: agent plan.",
+            else "See the whole plan: agent plan, with the same options.",
             blocks=True,
         )
         return

@@ -21,6 +21,7 @@ import pytest
 from agent.cli import main
 from agent.cli.progress import ProgressLine
 from agent.cli.serve import add_arguments
+from agent.cli.serve_status import LoadLine
 from serving import ServerRecord, current_server
 from serving.progress import Progress
 from serving.running.marks import new_mark
@@ -225,8 +226,13 @@ def test_a_dry_run_prints_the_command_and_starts_nothing(home: Path, capsys: pyt
     assert not (home / "pids").exists()
     assert not state(home).exists()
 
+
+def test_a_dry_run_that_does_not_fit_names_the_command_that_shows_this_very_plan(capsys: pytest.CaptureFixture[str]):
+    """It named `agent plan` without the options, which shows another plan."""
     assert main(["serve", "--gpus", "h100:1", "--context", "32k", "--dry-run"]) == 0
-    assert capsys.readouterr().err == "This plan does not fit. To see why, and what would fit: agent plan\n"
+    assert capsys.readouterr().err == (
+        "This plan does not fit. To see why, and what would fit: agent plan --gpus h100:1 --context 32768\n"
+    )
 
 
 def test_a_python_that_does_not_exist_is_reported(capsys: pytest.CaptureFixture[str]):
@@ -323,6 +329,30 @@ def test_doctor_reports_that_the_recorded_server_is_gone_and_what_its_log_shows(
     printed = capsys.readouterr()
     assert printed.err == "m at http://127.0.0.1:1/v1: not running, and neither is its supervisor\n"
     assert json.loads(printed.out)["log"] == str(log)
+
+
+def test_the_load_line_of_a_server_that_reports_no_load_does_not_end_with_a_colon(home: Path):
+    me = identify(os.getpid())
+    assert me is not None
+    silent = replace(a_dead_one(log=""), pid=0, supervisor_pid=me.pid, supervisor_start_ticks=me.start_ticks)
+    write_record(silent, state(home))
+    assert LoadLine()() == "m at http://127.0.0.1:1/v1: reports no load"
+
+
+def test_the_status_of_a_server_that_starts_without_a_detail_has_no_empty_line_for_it(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    """It said "now: ", and nothing after it."""
+    me = identify(os.getpid())
+    assert me is not None
+    starting = replace(
+        a_dead_one(log=""), state="starting", pid=0, supervisor_pid=me.pid, supervisor_start_ticks=me.start_ticks
+    )
+    write_record(starting, state(home))
+    assert main(["serve", "status"]) == 1
+    assert capsys.readouterr().out == (
+        f"m at http://127.0.0.1:1/v1: starting\n  no process, supervisor {me.pid}, no log yet\n"
+    )
 
 
 def test_doctor_does_not_probe_a_server_that_is_still_starting(home: Path, capsys: pytest.CaptureFixture[str]):
