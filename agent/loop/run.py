@@ -252,8 +252,8 @@ class Run:
         if result.ok:
             self._end("verified", f"the verification passed on attempt {result.attempt}")
         elif result.attempt >= attempts:
-            reason = f"the verification failed on the last attempt ({result.attempt}); its output:\n{result.output}"
-            self._end("verify_failed", reason)
+            printed = f"its output:\n{result.output}" if result.output.strip() else "it printed nothing"
+            self._end("verify_failed", f"the verification failed on the last attempt ({result.attempt}); {printed}")
         else:
             self._record_failure("verify_failed", result.say)
 

@@ -169,6 +169,15 @@ async def test_a_verification_that_never_passes_ends_the_run_with_its_last_outpu
     assert outcome.reason == "the verification failed on the last attempt (2); its output:\nbroken"
 
 
+async def test_the_reason_of_a_failed_verification_that_printed_nothing_promises_no_output(tmp_path: Path):
+    """It ended with "its output:", and nothing followed."""
+    outcome = await Agent(
+        ScriptedModel([says("Done.")]), workspace=tmp_path, env=ENV, verify=Verify(command="false", attempts=1)
+    ).run("Fix it.")
+
+    assert outcome.reason == "the verification failed on the last attempt (1); it printed nothing"
+
+
 async def test_the_remaining_verification_attempts_are_used_at_the_top_of_the_ladder(tmp_path: Path):
     model = ScriptedModel([says("Done.")] * 3)
     verify = Verify(command="false", attempts=3)
