@@ -19,7 +19,8 @@ class Part:
     body: str
     """Ends with a newline, unless it is the last line and that has none."""
     note: str
-    """Which lines these are and how to read on: `lines 3-4 of 9; read on with start_line=5`."""
+    """Which lines these are and, unless they are all that was wanted, how to read on: `lines 3-4 of 9; read on with
+    start_line=5`."""
     is_whole: bool
     """True if these are all lines."""
     is_cut: bool
@@ -35,7 +36,7 @@ class Part:
         return f"{self.body}{'' if self.body.endswith(chr(10)) else chr(10)}[{shown}]"
 
 
-def part_of(text: str, name: str, start_line: int, line_count: int, *, numbers: bool) -> Part:
+def part_of(text: str, name: str, start_line: int, line_count: int, *, numbers: bool, is_range: bool = False) -> Part:
     """Return as many lines of a text as were asked for and have room.
 
     Args:
@@ -44,6 +45,7 @@ def part_of(text: str, name: str, start_line: int, line_count: int, *, numbers: 
         start_line: from 1.
         line_count: at most so many lines.
         numbers: put the number of each line before it.
+        is_range: only these lines are wanted: say how to read on only if not all of them have room.
 
     Raises:
         ToolError: the text has fewer lines than `start_line`.
@@ -71,7 +73,8 @@ def part_of(text: str, name: str, start_line: int, line_count: int, *, numbers: 
         cut = f"{note}; use run_shell with cut -c to see more"
         return Part(body=f"{shown}{line[:MAX_SHOWN_CHARS]}", note=cut, is_whole=False, is_cut=False, ends=True)
     end = start_line - 1 + len(taken)
-    more = f"; read on with start_line={end + 1}" if end < total else ""
+    last = min(start_line - 1 + line_count, total) if is_range else total
+    more = f"; read on with start_line={end + 1}" if end < last else ""
     return Part(
         body="".join(taken),
         note=f"lines {start_line}-{end} of {total}{more}",

@@ -78,11 +78,13 @@ def list_files(context: Context, path: str = ".") -> str:
 
 StartLine = Annotated[int, Field(ge=1)]
 LineCount = Annotated[int, Field(ge=1)]
+_LINE_COUNT = 400
+"""Default of `line_count`."""
 
 
 @tool(name="read_file", read_only=True)
 def _trained_read_file(
-    context: Context, path: str, start_line: StartLine = 1, line_count: LineCount = 400
+    context: Context, path: str, start_line: StartLine = 1, line_count: LineCount = _LINE_COUNT
 ) -> str | Image:
     """Read a text file, or look at a picture."""
     # The pocket model was trained on this definition, and on whole files without line numbers.
@@ -105,7 +107,7 @@ def read_file(
     context: Context,
     path: str,
     start_line: StartLine = 1,
-    line_count: LineCount = 400,
+    line_count: LineCount = _LINE_COUNT,
     *,
     line_numbers: Annotated[bool, Field(description="False leaves out the number before each line.")] = True,
 ) -> str | Image:
@@ -121,7 +123,8 @@ def read_file(
         text, notes = text[1:], [*notes, "begins with a byte-order mark, which edits keep"]
     if line_numbers and only_crlf(text):
         text, notes = text.replace("\r\n", "\n"), [*notes, "each line ends in \\r\\n, which edits keep"]
-    part = part_of(text, f'"{relative}"', start_line, line_count, numbers=line_numbers)
+    is_range = line_count != _LINE_COUNT
+    part = part_of(text, f'"{relative}"', start_line, line_count, numbers=line_numbers, is_range=is_range)
     if not part.is_whole:
         notes = [part.note, *notes]
     if part.is_cut:

@@ -107,9 +107,20 @@ async def test_a_whole_file_is_numbered_like_a_part(tmp_path: Path) -> None:
     assert await call(read_file, tmp_path, path="a.txt") == "1: one\n2: two\n"
     assert await call(read_file, tmp_path, path="a.txt", line_numbers=False) == "one\ntwo\n"
     assert await call(read_file, tmp_path, path="a.txt", start_line=2, line_numbers=False) == "two\n[lines 2-2 of 2]"
-    assert await call(read_file, tmp_path, path="a.txt", line_count=1) == (
-        "1: one\n[lines 1-1 of 2; read on with start_line=2]"
+    assert await call(read_file, tmp_path, path="a.txt", line_count=1) == "1: one\n[lines 1-1 of 2]"
+
+
+async def test_an_exact_range_that_is_given_wholly_does_not_say_to_read_on(tmp_path: Path) -> None:
+    """The hint suggested that something was missing of what was asked for."""
+    (tmp_path / "a.txt").write_text("".join(f"{number}\n" for number in range(1, 1_001)))
+    assert await call(read_file, tmp_path, path="a.txt", start_line=3, line_count=2) == (
+        "3: 3\n4: 4\n[lines 3-4 of 1000]"
     )
+    whole = str(await call(read_file, tmp_path, path="a.txt"))
+    assert whole.endswith("\n400: 400\n[lines 1-400 of 1000; read on with start_line=401]")
+    (tmp_path / "a.txt").write_text(("x" * 8_000 + "\n") * 4)
+    cut = str(await call(read_file, tmp_path, path="a.txt", start_line=2, line_count=2))
+    assert cut.endswith("x\n[lines 2-2 of 4; read on with start_line=3; cut at 14,000 characters]")
 
 
 async def test_a_numbered_file_says_what_its_lines_do_not_show(tmp_path: Path) -> None:
