@@ -53,7 +53,7 @@ def check_auto(exchange: Exchange, named: Exchange, kind: ServerKind) -> CheckRe
         return _call_defect(found, "write_file", kind) or CheckResult(
             check="auto", verdict="works", detail=f"finish_reason {found.finish_reason!r}"
         )
-    where = _field_with_call(found)
+    where = field_with_call(found)
     if where is not None:
         other = read_chat(named)
         failed = isinstance(other, NoReply) and other.cause == "failed"
@@ -63,7 +63,7 @@ def check_auto(exchange: Exchange, named: Exchange, kind: ServerKind) -> CheckRe
     if found.finish_reason == "tool_calls":
         why = "finish_reason is 'tool_calls', but there are no calls: the tool parser lost them"
         return CheckResult(check="auto", verdict="broken", detail=why, fix=fix("tool_parser", kind))
-    return _no_call_made("auto", found)
+    return no_call_made("auto", found)
 
 
 def check_required(unneeded: Exchange, needed: Exchange, kind: ServerKind) -> CheckResult:
@@ -115,7 +115,7 @@ def check_strict(exchange: Exchange, kind: ServerKind) -> CheckResult:
     if isinstance(found, NoReply):
         return no_reply_result("strict", found, kind, optional=True)
     if not found.calls:
-        return _no_call_made("strict", found)
+        return no_call_made("strict", found)
     if found.finish_reason == "length" or _is_incomplete(found.calls[0]):
         return CheckResult(check="strict", verdict="unknown", detail="the call was cut off at max_tokens")
     values = found.calls[0].values or {}
@@ -133,7 +133,7 @@ def check_parallel(exchange: Exchange, kind: ServerKind) -> CheckResult:
     if isinstance(found, NoReply):
         return no_reply_result("parallel", found, kind, optional=False)
     if not found.calls:
-        return _no_call_made("parallel", found)
+        return no_call_made("parallel", found)
     defect = _call_defect(found, "read_file", kind, check="parallel")
     if defect is not None:
         return defect
@@ -164,27 +164,6 @@ def check_streamed(whole: Exchange, streamed: Exchange, kind: ServerKind) -> Che
     return CheckResult(check="streamed", verdict="unknown", detail=detail)
 
 
-def check_truncated(whole: Exchange, streamed: Exchange, kind: ServerKind) -> CheckResult:
-    """Check whether a call cut off at max_tokens is reported; the stream decides, since `agent run` streams."""
-    found, unstreamed = read_chat(streamed), read_chat(whole)
-    if isinstance(found, NoReply):
-        return no_reply_result("truncated", found, kind, optional=False)
-    if found.finish_reason != "length" and _ended_early(found):
-        detail = "the reply was complete before max_tokens could cut it off"
-        return CheckResult(check="truncated", verdict="unknown", detail=detail)
-    if found.finish_reason != "length":
-        why = f"a streamed call was cut off at max_tokens, but finish_reason is {found.finish_reason!r}, not 'length'"
-        return CheckResult(check="truncated", verdict="broken", detail=why, fix=fix("known_good", kind))
-    hidden = isinstance(unstreamed, SeenReply) and unstreamed.finish_reason != "length"
-    # vLLM 0.32 with auto: finish_reason is 'tool_calls' even if the calls were cut off, and "" becomes {}.
-    warning = (
-        "Without streaming, a call that was cut off looks complete, even with invented arguments ({}): use streaming, "
-        "or compare usage.completion_tokens with max_tokens. `agent run` does both."
-    )
-    detail = "finish_reason is 'length' with streaming" + (", but not without" if hidden else " and without")
-    return CheckResult(check="truncated", verdict="works", detail=detail, warning=warning if hidden else "")
-
-
 def check_round_trip(plain: Exchange, replayed: Exchange | None, kind: ServerKind) -> CheckResult:
     """Check the answers to `RequestBuilder.after_tool_result`.
 
@@ -206,6 +185,27 @@ def check_round_trip(plain: Exchange, replayed: Exchange | None, kind: ServerKin
         return CheckResult(check="round_trip", verdict="works", detail=f"the model continued{extra}")
     detail = f"the result was accepted, but the reply is empty (finish_reason {found.finish_reason!r}){extra}"
     return CheckResult(check="round_trip", verdict="unknown", detail=detail)
+
+
+def no_call_made(check: CheckName, found: SeenReply) -> CheckResult:
+    """Build the result of a check whose reply contains no call."""
+    if field_with_call(found) is not None:
+        detail = f"the server left the call as text, so there is no call to check (see: {TITLES['auto']})"
+    else:
+        detail = f"the model made no call, which is its own choice: {_describe(found)}"
+    return CheckResult(check=check, verdict="unknown", detail=detail)
+
+
+def field_with_call(found: SeenReply) -> str | None:
+    """Return the name of the field that contains a call as text, or None."""
+    if _CALL_TEXT.search(found.content):
+        return "content"
+    return "reasoning" if _CALL_TEXT.search(found.reasoning) else None
+
+
+def any_text(found: SeenReply) -> str:
+    """Return the reply's text, or its reasoning if there is none."""
+    return (found.content or found.reasoning).strip()
 
 
 def _call_defect(found: SeenReply, name: str, kind: ServerKind, check: CheckName = "auto") -> CheckResult | None:
@@ -234,20 +234,12 @@ def _is_malformed(found: SeenReply) -> bool:
 
 def _lost_call(with_call: SeenReply, without: SeenReply) -> bool:
     """Return whether the second reply lost the call of the first; a model may also choose to answer with text."""
-    lost = _field_with_call(without) is not None or without.finish_reason == "tool_calls" or not _any_text(without)
+    lost = field_with_call(without) is not None or without.finish_reason == "tool_calls" or not any_text(without)
     return bool(with_call.calls) and not without.calls and lost
 
 
-def _ended_early(found: SeenReply) -> bool:
-    """Return whether a reply to `RequestBuilder.truncated_call` was complete after all."""
-    if found.completion_tokens is not None and found.completion_tokens < requests.CUT_TOKENS:
-        return True
-    # Arguments that were cut off may be repaired to an object such as {}, which lacks the required keys.
-    return all({"path", "content"} <= (call.values or {}).keys() for call in found.calls)
-
-
 def _no_forced_call(check: Literal["required", "named"], found: SeenReply, kind: ServerKind) -> CheckResult:
-    where = _field_with_call(found)
+    where = field_with_call(found)
     if where is not None:
         why = f"the server left the call as text in {where}: its tool parser is missing or for another model"
         return CheckResult(check=check, verdict="broken", detail=why, fix=fix("tool_parser", kind))
@@ -258,21 +250,6 @@ def _no_forced_call(check: Literal["required", "named"], found: SeenReply, kind:
     return CheckResult(check=check, verdict="broken", detail=why, fix=fix("known_good", kind))
 
 
-def _no_call_made(check: CheckName, found: SeenReply) -> CheckResult:
-    if _field_with_call(found) is not None:
-        detail = f"the server left the call as text, so there is no call to check (see: {TITLES['auto']})"
-    else:
-        detail = f"the model made no call, which is its own choice: {_describe(found)}"
-    return CheckResult(check=check, verdict="unknown", detail=detail)
-
-
-def _field_with_call(found: SeenReply) -> str | None:
-    """Return the name of the field that contains a call as text, or None."""
-    if _CALL_TEXT.search(found.content):
-        return "content"
-    return "reasoning" if _CALL_TEXT.search(found.reasoning) else None
-
-
 def _text_with_call(found: SeenReply) -> str:
     return found.content if _CALL_TEXT.search(found.content) else found.reasoning
 
@@ -281,10 +258,6 @@ def _comparable(found: SeenReply) -> object:
     """Return the parts that must be equal: ids are generated, and whitespace in JSON does not matter."""
     calls = [(call.name.strip(), call.arguments if call.values is None else dict(call.values)) for call in found.calls]
     return found.content.strip(), found.reasoning.strip(), calls
-
-
-def _any_text(found: SeenReply) -> str:
-    return (found.content or found.reasoning).strip()
 
 
 def _describe(found: SeenReply) -> str:

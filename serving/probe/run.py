@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ..errors import EngineError
 from ..metrics import EngineMetrics
-from . import call_checks, requests, server_checks, text_checks
+from . import call_checks, requests, server_checks, text_checks, truncation_checks
 from .chat_reply import NoReply, SeenReply, brief, error_text, read_chat
 from .records import (
     TITLES,
@@ -192,7 +192,7 @@ class _Probe:
             again = self._chat(replace(build, extra={}).one_word(**requests.STREAMED))
             self._add(call_checks.check_streamed(first, again, kind))
         whole, streamed = self._chat(build.truncated_call()), self._chat(build.truncated_call(stream=True))
-        self._add(call_checks.check_truncated(whole, streamed, kind))
+        self._add(truncation_checks.check_truncated(whole, streamed, kind))
         plain, replayed = self._chat(build.after_tool_result()), None
         if self._capabilities.reasoning_field is not None:
             replayed = self._chat(

@@ -32,6 +32,7 @@ from serving.probe import (
     read_cache,
     server_checks,
     text_checks,
+    truncation_checks,
 )
 from serving.probe.cache import cache_path, write_cache
 from serving.probe.chat_reply import NoReply, SeenCall, SeenReply, brief, read_chat
@@ -321,7 +322,7 @@ def named(body: Json) -> bool:
         ),
         (
             _hides_the_cut,
-            {"truncated": "a streamed call was cut off at max_tokens, but finish_reason is 'tool_calls', not 'length'"},
+            {"truncated": "max_tokens cut a streamed call off, but finish_reason is 'tool_calls', not 'length'"},
         ),
         (
             _refuses_results,
@@ -685,17 +686,89 @@ def test_a_vllm_field_that_another_server_ignores_is_not_offered():
     assert text_checks.check_choice(chat("quixotic"), None, "generic").verdict == "not_offered"
 
 
-def test_truncation_that_only_a_stream_reports_works_with_a_warning():
-    cut = {"tool_calls": [call("write_file")], "finish": "length", "completion_tokens": 12}
-    result = call_checks.check_truncated(chat(**{**cut, "finish": "tool_calls"}), chat(**cut), "vllm")
+CUT: Json = {"tool_calls": [call("write_file")], "finish": "length", "completion_tokens": 12}
+COMPLETE: Json = {
+    "tool_calls": [call("write_file", path="a", content="b")], "finish": "tool_calls", "completion_tokens": 9,
+}  # fmt: skip
 
-    assert result == CheckResult(
+
+def truncated(streamed: Exchange, whole: Exchange | None = None) -> CheckResult:
+    return truncation_checks.check_truncated(chat(**CUT) if whole is None else whole, streamed, "vllm")
+
+
+def test_truncation_that_is_always_reported_works():
+    assert truncated(chat(**CUT)) == CheckResult(
         check="truncated",
         verdict="works",
-        detail="finish_reason is 'length' with streaming, but not without",
+        detail="a call that max_tokens cuts off has finish_reason 'length', with streaming and without",
+    )
+
+
+def test_truncation_that_only_a_stream_reports_works_with_a_warning():
+    assert truncated(chat(**CUT), chat(**{**CUT, "finish": "tool_calls"})) == CheckResult(
+        check="truncated",
+        verdict="works",
+        detail="a call that max_tokens cuts off has finish_reason 'length', but only with streaming",
         warning="Without streaming, a call that was cut off looks complete, even with invented arguments ({}): use "
         "streaming, or compare usage.completion_tokens with max_tokens. `agent run` does both.",
     )
+
+
+@pytest.mark.parametrize(
+    ("whole", "seen"),
+    [
+        (Exchange(status=500, body={"error": {"message": "boom"}}), "no reply: HTTP 500: boom"),
+        (chat(**COMPLETE), "the reply was complete before max_tokens could cut it off"),
+        (chat(**{**COMPLETE, "tool_calls": None}), "the reply was complete before max_tokens could cut it off"),
+    ],
+)
+def test_truncation_is_not_called_reported_without_streaming_if_that_was_not_seen(whole: Exchange, seen: str):
+    """It said "with streaming and without" of a request that failed, and warned of a call that was complete."""
+    assert truncated(chat(**CUT), whole) == CheckResult(
+        check="truncated",
+        verdict="works",
+        detail=f"a call that max_tokens cuts off has finish_reason 'length' with streaming; without, {seen}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("streamed", "detail"),
+    [
+        (chat(**COMPLETE), "the reply was complete before max_tokens could cut it off"),
+        (
+            chat(content="I cannot.", completion_tokens=4),
+            "the model made no call, which is its own choice: text 'I cannot.'",
+        ),
+        (
+            chat(content='[TOOL_CALLS]write_file[ARGS]{"pa', completion_tokens=12),
+            "the server left the call as text, so there is no call to check (see: call under auto)",
+        ),
+        (
+            chat(content="I will write the", finish="length", completion_tokens=12),
+            "max_tokens cut the reply off before it contained a call",
+        ),
+        (
+            chat(content=None, reasoning="I should", finish="length", completion_tokens=12),
+            "max_tokens cut the reply off before it contained a call",
+        ),
+    ],
+)
+def test_a_reply_without_a_truncated_call_shows_nothing_about_truncated_calls(streamed: Exchange, detail: str):
+    """A text without a call was taken for a complete reply, and a text that was cut off for a call that was."""
+    assert truncated(streamed) == CheckResult(check="truncated", verdict="unknown", detail=detail)
+
+
+@pytest.mark.parametrize(
+    ("streamed", "what"),
+    [
+        (chat(**{**CUT, "finish": "stop"}), "finish_reason is 'stop', not 'length'"),
+        (chat(**{**CUT, "finish": None}), "there is no finish_reason"),
+        (chat(content=None, completion_tokens=12), "finish_reason is 'stop', not 'length'"),
+    ],
+)
+def test_a_call_that_is_cut_off_without_a_report_is_broken_even_if_all_of_it_is_lost(streamed: Exchange, what: str):
+    result = truncated(streamed)
+    assert (result.verdict, result.detail) == ("broken", f"max_tokens cut a streamed call off, but {what}")
 
 
 def test_required_works_if_the_needed_call_is_made_and_the_unneeded_one_reaches_max_tokens():
@@ -939,7 +1012,7 @@ def test_no_reply_makes_a_check_raise(one: Exchange, two: Exchange, third: Excha
         call_checks.check_strict(one, kind),
         call_checks.check_parallel(one, kind),
         call_checks.check_streamed(one, two, kind),
-        call_checks.check_truncated(one, two, kind),
+        truncation_checks.check_truncated(one, two, kind),
         call_checks.check_round_trip(one, two, kind),
         text_checks.check_chat(one, kind),
         text_checks.check_reasoning(one, two, kind),
