@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -11,11 +12,14 @@ from pydantic import Field
 from agent import Change, ToolContext, ToolError, changes_since, tool
 
 from . import _paths
+from ._encodings import decode
+from ._hunk_headings import with_headings
 from ._paging import MAX_SHOWN_CHARS, part_of
 from ._suggestions import suggestion
 
 MAX_LISTED = 200
 MAX_LINE_CHARS = 1_000
+MAX_TEXT_BYTES = 20_000_000
 
 Context = ToolContext[Any]
 
@@ -37,14 +41,14 @@ def diff(
         raise ToolError(msg) from error
     if not changes:
         return _nothing(context, relative)
-    part = part_of(_text(changes), "The diff", start_line, 1_000_000, numbers=False)
+    part = part_of(_text(changes, context.snapshot), "The diff", start_line, 1_000_000, numbers=False)
     cut = f"cut at {MAX_SHOWN_CHARS:,} characters, or give path" if part.is_cut and start_line == 1 else ""
     return part.with_notes("" if part.is_whole else part.note, cut)
 
 
-def _text(changes: Sequence[Change]) -> str:
+def _text(changes: Sequence[Change], snapshot: Path) -> str:
     """Return a list of the changes, unless there is but one, and then their diffs."""
-    diffs = [_short_lines(change.diff) for change in changes if change.has_text]
+    diffs = [_short_lines(_with_headings(change, snapshot)) for change in changes if change.has_text]
     if len(changes) == len(diffs) == 1:
         return f"{diffs[0]}\n"
     listed = [_line(change) for change in changes[:MAX_LISTED]]
@@ -56,6 +60,17 @@ def _text(changes: Sequence[Change]) -> str:
 
 def _line(change: Change) -> str:
     return f"{change.kind} {_paths.printable(change.path)}{'' if change.has_text else f' {change.diff}'}"
+
+
+def _with_headings(change: Change, snapshot: Path) -> str:
+    if change.kind != "changed":
+        return change.diff
+    try:
+        with _paths.open_file(snapshot, _paths.inside(snapshot, change.path)) as file:
+            old = decode(file.read(MAX_TEXT_BYTES), change.path).text
+    except ToolError:  # a name or an encoding that the file tools do not take
+        return change.diff
+    return with_headings(change.diff, old, change.path)
 
 
 def _short_lines(text: str) -> str:
