@@ -29,9 +29,13 @@ class Endpoint:
     profile: Profile | None = None
     """None means the profile is chosen by the model's name."""
     stream: bool = True
-    """Streaming detects a stall early, and only a streamed reply of vLLM reports a truncated call correctly."""
+    """Whether replies are streamed. A streamed reply may take any time while parts arrive; any other must be complete
+    within `first_byte_timeout_s`. Only a streamed reply of vLLM reports a truncated call correctly; without streaming,
+    a run recognizes one by the tokens in its usage. Turn it off for a server whose streams are broken, for example if
+    they lose tool calls."""
     first_byte_timeout_s: float = 300.0
-    """Seconds to wait for the start of a reply; a cold 256k prompt takes minutes to prefill."""
+    """Seconds to wait for the start of a streamed reply, or for the whole of any other; a cold 256k prompt takes
+    minutes to prefill."""
     idle_timeout_s: float = 60.0
     """Seconds to wait for the next part of a streamed reply."""
     patience_s: float = 900.0

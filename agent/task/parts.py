@@ -90,7 +90,9 @@ class TaskModel:
     api_key_env: str | None = None
     """Name of the environment variable that holds the API key; never put the key itself into a task."""
     stream: bool | None = None
-    """Stream the replies; by default the run decides."""
+    """Replies are streamed unless this is false, or `agent doctor --url` found the server's streams broken. A streamed
+    reply may take any time, and is requested again after 60 s without a new part; any other must be complete within
+    300 s. Use false for a server whose streams are broken, for example if they lose tool calls."""
 
     def __post_init__(self) -> None:
         if self.base_url is not None:

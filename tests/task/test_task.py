@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from agent import ToolContext
 from agent.errors import ConfigError
+from agent.model.endpoint import Endpoint
 from agent.policy.ladder import Ladder, Rung
 from agent.policy.limits import Limits
 from agent.policy.verification import Verify
@@ -555,6 +556,17 @@ def test_the_schema_accepts_what_the_loader_accepts():
 def test_the_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path):
     assert not jsonschema.Draft202012Validator(task_schema()).is_valid(yaml.safe_load(text))
     assert refusal(tmp_path, text)
+
+
+def test_the_description_of_stream_tells_what_it_changes_and_when_to_turn_it_off():
+    """It said only that the run decides by default."""
+    text = task_schema()["$defs"]["TaskModel"]["properties"]["stream"]["description"]
+    endpoint = Endpoint("http://127.0.0.1:8000/v1")
+    text = " ".join(text.split())
+    assert f"after {endpoint.idle_timeout_s:g} s without a new part" in text
+    assert f"must be complete within {endpoint.first_byte_timeout_s:g} s" in text
+    assert text.startswith("Replies are streamed unless this is false, or `agent doctor --url` found")
+    assert "Use false for a server whose streams are broken" in text
 
 
 def test_every_field_of_every_record_has_a_description_in_the_schema():
