@@ -9,8 +9,10 @@ from pydantic import JsonValue
 
 from ..messages import RawCall
 from ..tooling.arguments import JsonObject
-from .lenient_json import Unreadable, read_lenient
+from ..tooling.numbers import dumps
+from .lenient_json import read_lenient
 from .repair import Parsed, parse_object
+from .strict_json import Unreadable
 
 
 def calls_in_json(text: str) -> list[RawCall] | None:
@@ -85,4 +87,4 @@ def _source_text(inner: JsonObject, key: str, text: str) -> str:
         parsed = None if end is None else parse_object(text[match.end() : end])
         if isinstance(parsed, Parsed) and parsed.value == inner:
             return text[match.end() : end]
-    return json.dumps(inner, ensure_ascii=False)
+    return dumps(inner)

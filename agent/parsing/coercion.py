@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from ..tooling.arguments import Issue, JsonObject, JsonPath
+from ..tooling import numbers
+from ..tooling.arguments import Issue, JsonObject, JsonPath, place_of
 from .repair import Parsed, parse_object
 from .schema_lookup import is_required, schemas_at
 
@@ -23,22 +23,6 @@ class Coerced:
     value: JsonObject
     changes: tuple[str, ...]
     """Name and place of each change, such as `string_to_integer $.lines`. Empty means nothing could be changed."""
-
-
-class SpelledFloat(float):
-    """A float that keeps its spelling: 3.10 may be meant as the text "3.10"."""
-
-    spelling: str
-
-    def __new__(cls, spelling: str) -> SpelledFloat:
-        number = super().__new__(cls, spelling)
-        number.spelling = spelling
-        return number
-
-
-def load_with_spelling(text: str) -> JsonObject:
-    """Parse a JSON object and keep the spelling of its floats. `text`: valid, unique keys."""
-    return cast("JsonObject", json.loads(text, parse_float=SpelledFloat))
 
 
 def coerce(value: JsonObject, issues: Iterable[Issue], schema: JsonObject) -> Coerced:
@@ -55,6 +39,31 @@ def coerce(value: JsonObject, issues: Iterable[Issue], schema: JsonObject) -> Co
     return Coerced(value=coerced, changes=tuple(changes))
 
 
+def integers_taken(sent: JsonObject, taken: object) -> Coerced:
+    """Name the numbers such as 3.0 that a check took for integers.
+
+    Args:
+        sent: the arguments as sent.
+        taken: what the check returned for them; anything but an object of JSON values says nothing.
+    """
+    changes: list[str] = []
+    value = _with_integers(sent, taken, (), changes)
+    return Coerced(value=cast("JsonObject", value), changes=tuple(changes))
+
+
+def _with_integers(sent: JsonValue, taken: object, path: JsonPath, changes: list[str]) -> JsonValue:
+    if isinstance(sent, dict) and isinstance(taken, dict):
+        members = cast("dict[str, object]", taken)
+        return {key: _with_integers(item, members.get(key), (*path, key), changes) for key, item in sent.items()}
+    if isinstance(sent, list) and isinstance(taken, list) and len(sent) == len(cast("list[object]", taken)):
+        items = zip(sent, cast("list[object]", taken), strict=True)
+        return [_with_integers(item, inner, (*path, index), changes) for index, (item, inner) in enumerate(items)]
+    if isinstance(sent, float) and isinstance(taken, int):
+        changes.append(f"float_to_integer {place_of(path)}")
+        return taken
+    return sent
+
+
 def _coerce_at(root: JsonObject, path: JsonPath, schema: JsonObject) -> str | None:
     if not path:
         return None
@@ -63,12 +72,12 @@ def _coerce_at(root: JsonObject, path: JsonPath, schema: JsonObject) -> str | No
         parent = parent[part]
     sent: JsonValue = parent[path[-1]]
     if sent is None:
-        if isinstance(path[-1], int) or is_required(schema, path):
+        if not _may_be_left_out(path, schema):
             return None
         del parent[path[-1]]
         return "null_left_out"
     conversions = {
-        json.dumps(conversion.value): conversion
+        numbers.dumps(conversion.value): conversion
         for branch in schemas_at(schema, path)
         for conversion in _conversions(sent, branch)
         if conversion.value is not sent
@@ -78,6 +87,15 @@ def _coerce_at(root: JsonObject, path: JsonPath, schema: JsonObject) -> str | No
     (only,) = conversions.values()
     parent[path[-1]] = only.value
     return only.name
+
+
+def _may_be_left_out(path: JsonPath, schema: JsonObject) -> bool:
+    """Return whether the key is an optional property. A key of a free-form object says something by being there."""
+    parents = schemas_at(schema, path[:-1])
+    declared = [node for node in parents if path[-1] in cast("JsonObject", node.get("properties", {}))]
+    free = (node for node in parents if node not in declared)
+    is_free = any(node.get("additionalProperties") or "patternProperties" in node for node in free)
+    return bool(declared) and not is_free and not is_required(schema, path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,29 +120,27 @@ def _conversions(sent: JsonValue, branch: JsonObject) -> list[_Conversion]:
 
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,299}")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,299})(?:\.\d{1,300})?(?:[eE][+-]?\d{1,3})?")
-_EXACT_FLOAT = 2**53
 
 
 def _to_integer(sent: JsonValue) -> _Conversion | None:
     if isinstance(sent, str) and _INTEGER.fullmatch(sent):
         return _Conversion(name="string_to_integer", value=int(sent))
-    if isinstance(sent, float) and sent.is_integer() and abs(sent) <= _EXACT_FLOAT:
-        return _Conversion(name="float_to_integer", value=int(sent))
-    return None
+    written = numbers.as_integer(sent) if isinstance(sent, float) else None
+    return None if written is None else _Conversion(name="float_to_integer", value=written)
 
 
 def _to_number(sent: JsonValue) -> _Conversion | None:
     if not isinstance(sent, str) or not _NUMBER.fullmatch(sent):
         return None
-    value = int(sent) if _INTEGER.fullmatch(sent) else float(sent)
+    value = int(sent) if _INTEGER.fullmatch(sent) else numbers.SpelledFloat(sent)
+    if isinstance(value, float) and numbers.is_exact(value):
+        value = float(value)
     return _Conversion(name="string_to_number", value=value) if abs(value) < float("inf") else None
 
 
 def _to_string(sent: JsonValue) -> _Conversion | None:
-    if isinstance(sent, SpelledFloat):
-        return _Conversion(name="number_to_string", value=sent.spelling)
-    if isinstance(sent, int) and not isinstance(sent, bool):
-        return _Conversion(name="number_to_string", value=str(sent))
+    if isinstance(sent, int | float) and not isinstance(sent, bool):
+        return _Conversion(name="number_to_string", value=numbers.spelling_of(sent))
     return None
 
 

@@ -10,21 +10,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from ..tooling.arguments import JsonObject
-
-MAX_DEPTH = 100
-"""Deeper nesting is refused: pydantic's parser stops at 200, and Python's own stack allows little more."""
-
-
-class Unreadable(ValueError):
-    """Raised where the text no longer has exactly one meaning."""
-
-    def __init__(self, reason: str, *, position: int | None = None, cut_off: bool = False) -> None:
-        self.reason = reason
-        self.position = position
-        """Index into the text. None means the text as a whole."""
-        self.cut_off = cut_off
-        """True if the text ended with something still open."""
-        super().__init__(reason)
+from ..tooling.numbers import SpelledFloat, SpelledInt, read_int
+from .strict_json import MAX_DEPTH, Unreadable, unique_keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,24 +36,12 @@ def read_lenient(text: str, start: int) -> LenientObject:
     return LenientObject(value=value, end=reader.at, deviations=tuple(reader.deviations))
 
 
-def unique_keys(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
-    """Build an object from its members; for json's `object_pairs_hook`.
-
-    Raises:
-        Unreadable: a key occurs twice, so the value is ambiguous.
-    """
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise Unreadable(f"the key {json.dumps(twice, ensure_ascii=False)} comes twice")
-    return members
-
-
 _WHITESPACE = re.compile(r"[ \t\r\n\u00a0]*")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
-_NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d+)?)")
+_NUMBER = re.compile(
+    r"[+-]?(?:0[xX][0-9a-fA-F]+|(?:\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:[eE][+-]?\d+)?)", re.ASCII
+)
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
 _CLOSING = {'"': '"', "'": "'", "“": "”"}
@@ -231,33 +206,43 @@ class _Reader:
             raise self.fail("expected a comma or the end after a number")
         if self.at >= len(self.text):
             raise self.fail("")
-        if token[0] == "+":
-            self.note("plus_sign")
-        if "_" in token:
-            self.note("digit_separators")
         self.at, end = start, self.at
-        value = self.number(token.replace("_", ""))
+        value = self.number(token)
         self.at = end
         return value
 
-    def number(self, token: str) -> JsonValue:
-        digits = token.lstrip("+-")
+    def number(self, spelling: str) -> JsonValue:
+        """Return the number with its spelling, which is what counts if a text is wanted there."""
+        token = self.plain(spelling)
+        digits = token.lstrip("-")
         try:
             if digits[:2] in {"0x", "0X"}:
                 self.note("hexadecimal")
-                return int(token, 16)
+                return SpelledInt(spelling, int(token, 16))
             if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
                 raise self.fail("a number with leading zeros may be octal or a text")
             if digits.isdigit():
-                return int(token)
-            value = float(token)
+                return read_int(token) if token == spelling else SpelledInt(spelling, int(token))
         except Unreadable:
             raise
         except ValueError as error:
             raise self.fail("the number has too many digits") from error
+        value = SpelledFloat(spelling, token)
         if not math.isfinite(value):
             raise self.fail("the number is too large")
         return value
+
+    def plain(self, spelling: str) -> str:
+        """Return the number as JSON spells it, and note how it was spelt instead."""
+        if spelling[0] == "+":
+            self.note("plus_sign")
+        if "_" in spelling:
+            self.note("digit_separators")
+        token = spelling.lstrip("+").replace("_", "")
+        bare = re.sub(r"(?<!\d)(?=\.)", "0", re.sub(r"\.(?!\d)", ".0", token))
+        if bare != token:
+            self.note("bare_point")
+        return bare
 
     def read_word(self, word: re.Match[str]) -> JsonValue:
         if word.end() >= len(self.text):

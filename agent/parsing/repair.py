@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import cast
 
 from pydantic import JsonValue
 
+from ..tooling import numbers
 from ..tooling.arguments import JsonObject
-from .lenient_json import MAX_DEPTH, LenientObject, Unreadable, read_lenient, unique_keys
+from .lenient_json import LenientObject, read_lenient
+from .strict_json import DECODER, MAX_DEPTH, Unreadable
 from .unescaped_quotes import read_unescaped_quotes
 
 
@@ -20,6 +21,7 @@ class Parsed:
     """Arguments that are one JSON object."""
 
     value: JsonObject
+    """Its numbers keep their spelling."""
     text: str
     """The object as JSON; the original text if nothing was repaired, so the history keeps the model's bytes."""
     repairs: tuple[str, ...]
@@ -48,7 +50,7 @@ def parse_object(text: str) -> Parsed | Unparsable:
     Never raises.
     """
     try:
-        value = _DECODER.decode(text)
+        value = DECODER.decode(text)
     except json.JSONDecodeError:
         return _repaired(text)
     except (ValueError, RecursionError) as error:
@@ -60,18 +62,6 @@ def parse_object(text: str) -> Parsed | Unparsable:
     return Unparsable(reason=f"it is {_KINDS[type(value)]}, not an object", position=None, cut_off=False)
 
 
-def _refuse_constant(name: str) -> JsonValue:
-    raise Unreadable(f"{name} is not a JSON value")
-
-
-def _finite(token: str) -> float:
-    value = float(token)
-    if not math.isfinite(value):
-        raise Unreadable("the number is too large")
-    return value
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 _KINDS = {list: "an array", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 # A string that is only a drive and segments that all begin with the letter of a JSON escape.
@@ -93,7 +83,7 @@ def _accept(value: JsonObject, text: str, repairs: tuple[str, ...]) -> Parsed | 
     flaw = None if simple else _flaw(value, text)
     if flaw is not None:
         return _unparsable("", flaw)
-    return Parsed(value=value, text=json.dumps(value, ensure_ascii=False) if repairs else text, repairs=repairs)
+    return Parsed(value=value, text=numbers.dumps(value) if repairs else text, repairs=repairs)
 
 
 def _flaw(value: JsonObject, text: str) -> Unreadable | None:
@@ -179,7 +169,7 @@ def _read(text: str, start: int) -> LenientObject:
 
 def _read_single(text: str, start: int) -> LenientObject:
     try:  # the C parser first: a large object may be valid and only the text around it not
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = DECODER.raw_decode(text, start)
     except json.JSONDecodeError:
         return read_lenient(text, start)
     return LenientObject(value=cast("JsonObject", value), end=end, deviations=())

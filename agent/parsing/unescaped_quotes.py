@@ -12,7 +12,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from ..tooling.arguments import JsonObject
-from .lenient_json import Unreadable, unique_keys
+from .strict_json import DECODER, Unreadable, unique_keys
 
 
 def read_unescaped_quotes(text: str) -> JsonObject | None:
@@ -64,7 +64,8 @@ class _Quoted:
     ) -> Readings:
         """Yield every way to read the members from `at` to the end of the text."""
         key = _KEY.match(self.text, at)
-        if key is None:
+        name = None if key is None else _decoded(key.group(1)[1:-1])
+        if key is None or name is None:
             return
         for part in self.values(key.end()):
             self.tries += 1
@@ -73,7 +74,7 @@ class _Quoted:
             after = _AFTER.match(self.text, part.end)
             if after is None:
                 continue
-            members = (*pairs, (str(json.loads(key.group(1), strict=False)), part.value))
+            members = (*pairs, (name, part.value))
             if after.group(1) == ",":
                 yield from self.readings(after.end(), members, dubious=dubious or part.dubious)
             elif after.end() == len(self.text):
@@ -83,7 +84,7 @@ class _Quoted:
         """Yield each possible value at `at`: a string with any of its possible ends, or one strict JSON value."""
         if self.text[at : at + 1] != '"':
             try:
-                value, end = json.JSONDecoder(object_pairs_hook=unique_keys).raw_decode(self.text, at)
+                value, end = DECODER.raw_decode(self.text, at)
             except (ValueError, RecursionError):
                 return
             yield _Part(value=value, end=end, dubious=False)

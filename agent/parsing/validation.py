@@ -9,10 +9,11 @@ from typing import Literal, cast
 
 from ..messages import RawCall, ToolCall
 from ..policy.ladder import Trigger
+from ..tooling import numbers
 from ..tooling.arguments import Issue, JsonObject
 from ..tooling.tool import NAME_RULE, Tool
 from ..tooling.toolbox import Toolbox
-from .coercion import coerce, load_with_spelling
+from .coercion import coerce, integers_taken
 from .repair import Parsed, Unparsable, parse_object
 from .wording import describe_issue, quoted
 
@@ -73,14 +74,12 @@ def check(raw: RawCall, toolbox: Toolbox, *, call_id: str) -> CheckedCall | Inva
             raw=raw,
             reason=_with_position(parsed, raw.arguments),
         )
-    outcome = tool.arguments.check(parsed.text)
-    repairs = (*name_repairs, *parsed.repairs)
-    if not isinstance(outcome, tuple):
-        call = ToolCall(id=call_id, name=tool.name, arguments=parsed.text, repairs=repairs)
-        return CheckedCall(call=call, tool=tool, value=outcome)
-    repaired = _repair(parsed, tool, toolbox, cast("tuple[Issue, ...]", outcome))
+    repaired = _checked(parsed.value, tool, (), text=parsed.text)
+    if repaired.issues:
+        repaired = _repair(parsed.value, tool, toolbox, repaired)
     if not repaired.issues:
-        call = ToolCall(id=call_id, name=tool.name, arguments=repaired.text, repairs=(*repairs, *repaired.changes))
+        repairs = (*name_repairs, *parsed.repairs, *repaired.changes)
+        call = ToolCall(id=call_id, name=tool.name, arguments=repaired.text, repairs=repairs)
         return CheckedCall(call=call, tool=tool, value=repaired.value)
     return InvalidCall(
         call=ToolCall(id=call_id, name=tool.name, arguments=parsed.text),
@@ -162,11 +161,8 @@ class _Repaired:
 _MAX_ROUNDS = 4  # an array sent as a string, with items to coerce, takes two
 
 
-def _repair(parsed: Parsed, tool: Tool, toolbox: Toolbox, issues: tuple[Issue, ...]) -> _Repaired:
+def _repair(value: JsonObject, tool: Tool, toolbox: Toolbox, state: _Repaired) -> _Repaired:
     """Unwrap and coerce in rounds until the arguments are valid or nothing more can be changed."""
-    # In repaired text, the spelling of a float is no longer the model's.
-    value = parsed.value if parsed.repairs else load_with_spelling(parsed.text)
-    state = _Repaired(value=None, issues=issues, text=parsed.text, changes=())
     inner = _unwrapped(value, tool, toolbox)
     if inner is not None:
         value, state = inner, _checked(inner, tool, ("unwrapped",))
@@ -178,11 +174,15 @@ def _repair(parsed: Parsed, tool: Tool, toolbox: Toolbox, issues: tuple[Issue, .
     return state
 
 
-def _checked(value: JsonObject, tool: Tool, changes: tuple[str, ...]) -> _Repaired:
-    text = json.dumps(value, ensure_ascii=False)
+def _checked(value: JsonObject, tool: Tool, changes: tuple[str, ...], *, text: str | None = None) -> _Repaired:
+    """Check a value. `text`: its JSON, if the model wrote it so."""
+    text = numbers.dumps(value) if text is None else text
     outcome = tool.arguments.check(text)
     if isinstance(outcome, tuple):
         return _Repaired(value=None, issues=cast("tuple[Issue, ...]", outcome), text=text, changes=changes)
+    taken = integers_taken(value, outcome)
+    if taken.changes:
+        text, changes = numbers.dumps(taken.value), (*changes, *taken.changes)
     return _Repaired(value=outcome, issues=(), text=text, changes=changes)
 
 

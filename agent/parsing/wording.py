@@ -7,6 +7,7 @@ import json
 from pydantic import JsonValue
 
 from ..tooling.arguments import Issue
+from ..tooling.numbers import dumps
 from ..tooling.tool import Tool
 from .schema_lookup import allowed_names, excerpt, minimal_example
 
@@ -39,7 +40,7 @@ def example_arguments(tool: Tool) -> str:
 
 def json_excerpt(value: JsonValue) -> str:
     """Return the value as JSON, cut to about 200 characters."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = dumps(value)
     return text if len(text) <= SENT_CHARS else f"{text[:SENT_CHARS]}… ({len(text)} characters)"
 
 

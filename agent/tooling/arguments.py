@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import SchemaValidator
+
+from . import numbers
+from .strict_schema import Spellings, strict_validator
 
 JsonObject = dict[str, JsonValue]
 JsonPath = tuple[str | int, ...]
@@ -30,7 +34,20 @@ class Issue:
     @property
     def place(self) -> str:
         """The path in the usual notation: `$.lines[0]`."""
-        return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
+        return place_of(self.path)
+
+
+def place_of(path: JsonPath) -> str:
+    """Return a path in the usual notation: `$.lines[0]`, and `$["two words"]` for a key that would not read as one."""
+    return "$" + "".join(
+        f".{part}"
+        if isinstance(part, str) and _PLAIN_KEY.fullmatch(part)
+        else f"[{json.dumps(part, ensure_ascii=False)}]"
+        for part in path
+    )
+
+
+_PLAIN_KEY = re.compile(r"[\w$@-]+")
 
 
 class Arguments(Protocol):
@@ -43,21 +60,44 @@ class Arguments(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelArguments:
-    """Arguments described by a pydantic model; validated strictly in JSON mode (true is no integer, "3" is not 3)."""
+    """Arguments described by a pydantic model; validated strictly in JSON mode (true is no integer, "3" is not 3).
+
+    Stricter than pydantic's own strict mode where that changes a value or drops one: see `strict_schema`.
+    """
 
     model: type[BaseModel]
+    _validator: SchemaValidator = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_validator", strict_validator(self.model))
 
     def check(self, text: str) -> BaseModel | tuple[Issue, ...]:
         """Return an instance of the model, or the mismatches."""
+        spellings = Spellings(text)
         try:
-            return self.model.model_validate_json(text, strict=True)
+            value = self._validator.validate_json(text, strict=True, context=spellings)
         except ValidationError as error:
-            whole: JsonValue = json.loads(text)
-            details = error.errors(include_url=False, include_context=False)
+            whole = numbers.loads(text)
+            details = error.errors(include_url=False, include_context=False, include_input=False)
             return _merge_by_path([_from_pydantic(cast("Mapping[str, Any]", detail), whole) for detail in details])
         except Exception as error:  # noqa: BLE001 - a tool author's own validator may raise anything; the run continues
             expected = f"something that the tool's own check takes; it failed with {type(error).__name__}: {error}"
-            return (Issue(path=(), problem="value", expected=expected, sent=json.loads(text)),)
+            return (Issue(path=(), problem="value", expected=expected, sent=numbers.loads(text)),)
+        if not spellings.inexact:
+            return value
+        inexact = inexact_numbers(numbers.loads(text))
+        return tuple(issue for issue in inexact if numbers.spelling_of(issue.sent) in spellings.inexact)
+
+
+def inexact_numbers(value: JsonValue, path: JsonPath = ()) -> tuple[Issue, ...]:
+    """Return an issue for each number of a value that no float is. `value`: from `numbers.loads`."""
+    if isinstance(value, dict):
+        return tuple(issue for key, item in value.items() for issue in inexact_numbers(item, (*path, key)))
+    if isinstance(value, list):
+        return tuple(issue for index, item in enumerate(value) for issue in inexact_numbers(item, (*path, index)))
+    if not isinstance(value, float) or numbers.is_exact(value):
+        return ()
+    return (Issue(path=path, problem="value", expected=numbers.float_words(value), sent=value),)
 
 
 # pydantic's error types (pydantic 2.14, errors page) that mean "wrong JSON type", and the words for the expected type.
@@ -74,8 +114,10 @@ _TYPE_WORDS = {
     "dataclass": "an object",
     "none_required": "null",
     "model_attributes": "an object",
-    "date": "a date",
-    "datetime": "a date and time",
+    "date": "a date in ISO 8601, such as 2026-01-31",
+    "datetime": "a date and time in ISO 8601, such as 2026-01-31T12:00:00Z",
+    "time": "a time in ISO 8601, such as 12:00:00",
+    "time_delta": "a duration in ISO 8601, such as P1DT2H30M",
     "bytes": "a string",
     "int_from_float": "an integer",
 }
@@ -83,16 +125,28 @@ _TYPE_WORDS = {
 
 def _from_pydantic(detail: Mapping[str, Any], whole: JsonValue) -> Issue:
     kind = str(detail["type"])
-    path = _real_path(cast("tuple[str | int, ...]", detail["loc"]), whole, keep_last=kind == "missing")
-    sent = cast("JsonValue", detail["input"])
+    loc = cast("tuple[str | int, ...]", detail["loc"])
+    path = _real_path(loc, whole, keep_last=kind == "missing")
+    sent = _at(whole, path)
     if kind == "missing":
         return Issue(path=path, problem="missing", expected="a value")
-    if kind == "extra_forbidden":
+    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:  # of a model, and of a dataclass
         return Issue(path=path, problem="extra", expected="no such field", sent=sent)
     base = kind.removesuffix("_type").removesuffix("_parsing")
-    if kind.endswith(("_type", "_parsing", "int_from_float")) and base in _TYPE_WORDS:
-        return Issue(path=path, problem="type", expected=_TYPE_WORDS[base], sent=sent)
-    return Issue(path=path, problem="value", expected=_expected(kind, str(detail["msg"])), sent=sent)
+    is_type = kind.endswith(("_type", "_parsing", "int_from_float")) and base in _TYPE_WORDS
+    expected = _TYPE_WORDS[base] if is_type else _expected(kind, str(detail["msg"]))
+    if loc[-1:] == ("[key]",):
+        return Issue(path=path, problem="value", expected=f"under a key that is {expected}", sent=sent)
+    return Issue(path=path, problem="type" if is_type else "value", expected=expected, sent=sent)
+
+
+def _at(whole: JsonValue, path: JsonPath) -> JsonValue:
+    """Return what was sent there: pydantic's own `input` may be what an author's validator made of it."""
+    here: Any = whole
+    for part in path:
+        members = dict(enumerate(cast("list[Any]", here))) if isinstance(here, list) else here
+        here = cast("dict[str | int, Any]", members).get(part) if isinstance(members, dict) else None
+    return cast("JsonValue", here)
 
 
 def _merge_by_path(issues: list[Issue]) -> tuple[Issue, ...]:

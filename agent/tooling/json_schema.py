@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel, JsonValue
 from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import CoreConfig, core_schema
 
 from ..errors import ConfigError
 from .arguments import JsonObject
+from .strict_schema import closed_schema
 
 
 def plain_schema(model: type[BaseModel]) -> JsonObject:
@@ -21,7 +25,7 @@ def plain_schema(model: type[BaseModel]) -> JsonObject:
         ConfigError: pydantic cannot describe the model as JSON Schema.
     """
     try:
-        schema = cast("JsonObject", model.model_json_schema())
+        schema = cast("JsonObject", _Generator().generate(closed_schema(model)))
     except PydanticInvalidForJsonSchema as error:
         reason = str(error).splitlines()[0]
         msg = f"Tool {model.__name__!r}: its parameters have no JSON Schema: {reason}"
@@ -34,6 +38,29 @@ def plain_schema(model: type[BaseModel]) -> JsonObject:
         plain["$defs"] = {name: _plain(definitions[name], definitions, (name,), cyclic) for name in sorted(cyclic)}
     plain.setdefault("properties", {})
     return plain
+
+
+class _Generator(GenerateJsonSchema):
+    """Say of unknown keys what the check of a call does with them, and of a default nothing if it is no JSON."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as in the base class
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        return _with_unknown_keys(super().model_schema(schema), schema)
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _with_unknown_keys(super().dataclass_schema(schema), schema)
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        return _with_unknown_keys(super().typed_dict_schema(schema), schema)
+
+
+def _with_unknown_keys(described: JsonSchemaValue, schema: Mapping[str, Any]) -> JsonSchemaValue:
+    if described.get("type") != "object" or schema.get("root_model"):
+        return described
+    extra = schema.get("extra_behavior") or cast("CoreConfig", schema["config"]).get("extra_fields_behavior")
+    taken = described.get("additionalProperties")
+    return {**described, "additionalProperties": False if extra == "forbid" else taken or True}
 
 
 def _plain(node: JsonValue, definitions: dict[str, JsonValue], parents: tuple[str, ...], cyclic: set[str]) -> JsonValue:
@@ -57,6 +84,4 @@ def _plain(node: JsonValue, definitions: dict[str, JsonValue], parents: tuple[st
             plain[key] = value
         elif key not in {"title", "discriminator"}:
             plain[key] = _plain(value, definitions, parents, cyclic)
-    if plain.get("type") == "object" and "properties" in plain:
-        plain.setdefault("additionalProperties", False)
     return plain

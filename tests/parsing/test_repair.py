@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.parsing.repair import Parsed, Unparsable, parse_object
+from agent.tooling.numbers import spelling_of
 
 AB = {"a": 3, "b": 4}
 quick = settings(max_examples=60, deadline=None)
@@ -113,6 +114,12 @@ MORE_UNREPAIRABLE = {
     "a name before the object": 'add {"a": 3}',
     "two fences": '```json\n{"a": 3}\n```\n```json\n{"a": 4}\n```',
     "many unescaped quotes": '{"a": "' + '", "' * 2000 + '"}',
+    "a bad escape in a key": r'{"pho\une": "x"}',
+    "NaN beside unescaped quotes": '{"a": NaN, "t": "say "hi" now"}',
+    "two keys that are one once unescaped": r'{"a": 1, "\u0061": 2}',
+    "half a character in a key": r'{"\ud83d": 1}',
+    "a number cut at its point": '{"a": 5.',
+    "a point alone": '{"a": .}',
     "prose that continues with another object": '{"a": 3} or rather {"a": 4}',
 }
 
@@ -149,7 +156,6 @@ def test_the_matrix_is_complete() -> None:
         ('Sure, here:\n```json\n{"a": 3,}\n```', {"a": 3}, ("leading_text", "code_fence", "trailing_comma")),
         ('{"a": [1, 2,], "b": {"c": null,},}', {"a": [1, 2], "b": {"c": None}}, ("trailing_comma",)),
         ('{"a": 3} // the sum', {"a": 3}, ("trailing_text",)),
-        ('{"a": /* why */ 3.5e1}', {"a": 35.0}, ("comment",)),
         ('{"a": 3}}</s> Done with it.', {"a": 3}, ("trailing_marks", "trailing_text")),
         (r'{"t": "C:\Users\data"}', {"t": r"C:\Users\data"}, ("single_backslashes",)),
         ("{'a': -0x10}", {"a": -16}, ("single_quotes", "hexadecimal")),
@@ -158,6 +164,32 @@ def test_the_matrix_is_complete() -> None:
 )
 def test_repairs_are_combined(text: str, value: dict, repairs: tuple[str, ...]) -> None:
     assert parse_object(text) == Parsed(value=value, text=json.dumps(value), repairs=repairs)
+
+
+@pytest.mark.parametrize(
+    ("sent", "text", "spelling", "repairs"),
+    [
+        ("3.5e1", "3.5e1", "3.5e1", ("trailing_comma",)),
+        ("1.50", "1.50", "1.50", ("trailing_comma",)),
+        ("+4915112345678", "4915112345678", "+4915112345678", ("plus_sign", "trailing_comma")),
+        ("+1.50", "1.50", "+1.50", ("plus_sign", "trailing_comma")),
+        ("0x1F", "31", "0x1F", ("hexadecimal", "trailing_comma")),
+        ("1_000", "1000", "1_000", ("digit_separators", "trailing_comma")),
+        ("1_000.2_5", "1000.25", "1_000.2_5", ("digit_separators", "trailing_comma")),
+        (".5", "0.5", ".5", ("bare_point", "trailing_comma")),
+        ("-.5", "-0.5", "-.5", ("bare_point", "trailing_comma")),
+        ("5.", "5.0", "5.", ("bare_point", "trailing_comma")),
+        ("5.e3", "5.0e3", "5.e3", ("bare_point", "trailing_comma")),
+        ("-0", "0", "-0", ("trailing_comma",)),
+        ("0.10000000000000000001", "0.10000000000000000001", "0.10000000000000000001", ("trailing_comma",)),
+    ],
+)
+def test_a_repaired_text_keeps_the_spelling_of_its_numbers(
+    sent: str, text: str, spelling: str, repairs: tuple[str, ...]
+) -> None:
+    parsed = parse_object(f'{{"a": {sent},}}')
+    assert isinstance(parsed, Parsed)
+    assert (parsed.text, spelling_of(parsed.value["a"]), parsed.repairs) == (f'{{"a": {text}}}', spelling, repairs)
 
 
 def test_a_valid_object_keeps_its_bytes() -> None:

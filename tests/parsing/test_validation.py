@@ -247,9 +247,6 @@ REFUSED = {
     ),
     "one for true": refused("mismatch", "search", '{"words": [], "exact": 1}', "$.exact must be true or false, got 1"),
     "null in an array": refused("mismatch", "search", '{"words": [null]}', "$.words[0] must be a string, got null"),
-    "a float in repaired text": refused(
-        "mismatch", "write_file", "{'path': 3.10, 'content': ''}", "$.path must be a string, got 3.1"
-    ),
     "JSON text of another type": refused(
         "mismatch", "search", '{"words": "{\\"a\\": 1}"}', '$.words must be an array, got "{\\"a\\": 1}"'
     ),

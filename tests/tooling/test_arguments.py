@@ -67,7 +67,7 @@ def one(place: str, problem: str, expected: str) -> list[tuple[str, str, str]]:
         ('{"number": 2}', one("$", "value", "a value that the tool accepts (two is taken)")),
         ('{"items": []}', one("$.items", "value", "an array with at least 1 item")),
         ('{"items": ["a", 1, "b"]}', [*one("$.items[0]", "type", "an integer"), ("$.items[2]", "type", "an integer")]),
-        ('{"day": "soon"}', one("$.day", "type", "a date")),
+        ('{"day": "soon"}', one("$.day", "value", "a date in ISO 8601, such as 2026-01-31")),
         ('{"choice": "z"}', one("$.choice", "value", "'x' or 'y'")),
         ('{"either": []}', one("$.either", "type", "an integer or a string")),
         ('{"inner": {}}', one("$.inner.x", "missing", "a value")),
