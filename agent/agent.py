@@ -45,7 +45,7 @@ from .tooling.toolbox import Toolbox
 from .workspace.claims import claimed
 from .workspace.instructions import Instructions
 from .workspace.prepare import WorkspaceMode, prepare_workspace, worktree_read_paths
-from .workspace.recorded import claimed_folder, works_in_place
+from .workspace.recorded_run import claimed_folder, works_in_place
 from .workspace.workspace import Snapshot
 
 Observer = Callable[[Event], None]

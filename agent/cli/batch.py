@@ -28,7 +28,7 @@ from ..task.task import Task
 from ..view.text import on_one_line
 from .discovery import NOWHERE
 from .dry_run import dry_run
-from .running import TASK_FILE, all_served, find_servers, parse_overrides, write_output
+from .run_task import TASK_FILE, all_served, find_servers, parse_overrides, write_output
 
 _EXPLAINED = frozenset({"stuck", "budget", "error"})
 """Outcomes whose reason is shown; the output of a verification is too long here."""

@@ -18,7 +18,7 @@ def main(args: argparse.Namespace) -> int:
 
     from ..journal.runs import runs_folder
     from ..view.text import visible
-    from ..workspace.recorded import recorded_run
+    from ..workspace.recorded_run import recorded_run
 
     changed = recorded_run(runs_folder(os.environ), args.run)
     changes = changed.workspace.diff(changed.snapshot, max_chars=0 if args.names else sys.maxsize)

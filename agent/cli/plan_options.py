@@ -107,7 +107,7 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
     from serving.capacity.sizing import PlanOptions
     from serving.directories import state_dir
 
-    from .contexts import read_context_usage
+    from .context_usage import read_context_usage
 
     usage = read_context_usage(args.context_of) if args.context_of else None
     if usage and args.context is not None:

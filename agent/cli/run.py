@@ -1,4 +1,4 @@
-"""`agent run`: define its arguments; running.py and batch.py do the work and are imported only when it starts."""
+"""`agent run`: define its arguments; run_task.py and batch.py do the work and are imported only when it starts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the command."""
     # `agent run --help` must not wait for pydantic, yaml and the loop.
     from .batch import is_batch, run_batch
-    from .running import interrupt_on_signals, run
+    from .run_task import interrupt_on_signals, run
 
     with interrupt_on_signals():
         return run_batch(args) if is_batch(args) else run(args)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..workspace.diff import Change
-    from ..workspace.recorded import RecordedRun
+    from ..workspace.recorded_run import RecordedRun
 
 _ACTIONS = {"changed": "restore", "added": "remove", "removed": "recreate"}
 # Snapshots leave these out, so an undo leaves them too; caches are of no interest.
@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
 
     from ..errors import ConfigError
     from ..journal.runs import runs_folder
-    from ..workspace.recorded import recorded_run
+    from ..workspace.recorded_run import recorded_run
 
     found = recorded_run(runs_folder(os.environ), args.run)
     changes = found.workspace.diff(found.snapshot, max_chars=0)

@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
     from ..agent import Agent
     from ..task.load import load_task
     from .discovery import NOWHERE
-    from .running import parse_overrides
+    from .run_task import parse_overrides
 
     task = load_task(args.task, parse_overrides(args.overrides))
     agent = Agent.from_task(task, NOWHERE, environ=os.environ)
