@@ -110,6 +110,12 @@ def worktree_read_paths(worktree: str, workspace: Path, folder: Path) -> tuple[P
     """
     # Ask the repository: a file in the worktree has the answer too, but the model may have changed it.
     top = Path(worktree.removeprefix(_ABOUT.partition("{")[0]).rpartition(" at ")[0])
+    if not top.is_dir():
+        msg = (
+            f"The run works in {worktree}, but {str(top)!r} is not a folder any more. Move the repository back, or run "
+            "the task again."
+        )
+        raise ConfigError(msg, key="workspace")
     history = (top / _git(top, "rev-parse", "--git-common-dir")).resolve()
     checkout = (folder / "workspace").resolve()
     return (history,) if workspace == checkout else (history, checkout)

@@ -126,6 +126,21 @@ async def test_git_works_in_the_worktree_of_a_resumed_run_whatever_the_new_agent
     assert [text.splitlines()[0] for text in results(outcome)[:2]] == ["First words"] * 2
 
 
+async def test_a_run_in_a_worktree_whose_repository_is_gone_cannot_be_resumed(folder: Path):
+    """The error said that no worktree could be created, which the run had not asked for."""
+    looks = calls(("run_shell", {"command": "ls"}))
+    first = await replace(an_agent(folder, ScriptedModel([looks])), limits=Limits(steps=1)).run("Fix it.")
+    assert first.journal is not None
+    agent = an_agent(folder, ScriptedModel([]))
+    (folder / "repository").rename(folder / "moved")
+    with pytest.raises(ConfigError) as caught:
+        await agent.resume(first.journal.parent)
+    assert str(caught.value) == (
+        f"The run works in {started(first).worktree}, but {str(folder / 'repository')!r} is not a folder any more. Move "
+        "the repository back, or run the task again."
+    )
+
+
 async def test_the_error_explains_why_there_can_be_no_worktree(folder: Path, monkeypatch: pytest.MonkeyPatch):
     without = replace(an_agent(folder, ScriptedModel([])), verify=None, tools=[])
     for agent, message in (
