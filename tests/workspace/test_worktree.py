@@ -136,8 +136,8 @@ async def test_a_run_in_a_worktree_whose_repository_is_gone_cannot_be_resumed(fo
     with pytest.raises(ConfigError) as caught:
         await agent.resume(first.journal.parent)
     assert str(caught.value) == (
-        f"The run works in {started(first).worktree}, but {str(folder / 'repository')!r} is not a folder any more. Move "
-        "the repository back, or run the task again."
+        f"The run works in {started(first).worktree}, but {str(folder / 'repository')!r} is not a folder any more. "
+        "Move the repository back, or run the task again."
     )
 
 
