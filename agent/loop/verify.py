@@ -17,10 +17,10 @@ from .system_prompt import HIDDEN_TESTS
 
 HEAD_BYTES = 4_000
 TAIL_BYTES = 12_000
+"""Test runners print their summary last, so more of the end is kept than of the beginning."""
 _HIDDEN_TESTS_NOTE = (
     "\nThese tests are not in your folder; a file of the same name there may differ. Fix the cause, then answer again."
 )
-"""Test runners print their summary last, so more of the end is kept than of the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +90,9 @@ async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) 
         read=[Path(value) for value in deps.verify_env.values() if value.startswith("/")],
     )
     result = replace(result, output=deps.context.redacted(result.output))
-    say = "" if result.ok or not attempt else feedback(result, settings, attempt=attempt)
-    if say and settings.show == "all" and HIDDEN_TESTS in settings.command and deps.context.model_family != "pocket":
+    is_hidden = HIDDEN_TESTS in settings.command and deps.context.model_family != "pocket"
+    say = "" if result.ok or not attempt else feedback(result, settings, attempt=attempt, with_command=not is_hidden)
+    if say and settings.show == "all" and is_hidden:
         say += _HIDDEN_TESTS_NOTE
     return VerifyEnded(
         attempt=attempt,
@@ -103,13 +104,14 @@ async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) 
     )
 
 
-def feedback(verification: Verification, settings: Verify, *, attempt: int) -> str:
+def feedback(verification: Verification, settings: Verify, *, attempt: int, with_command: bool = True) -> str:
     """Format a failed verification as feedback for the model.
 
     Args:
         verification: A failed verification.
         settings: how many attempts there are, and how much the model may read.
         attempt: Number of this attempt, from 1.
+        with_command: whether to name the command, if the output is shown; False if the model cannot run it.
     """
     attempts = settings.attempts
     if verification.timed_out:
@@ -125,7 +127,8 @@ def feedback(verification: Verification, settings: Verify, *, attempt: int) -> s
         tests = reported_tests(verification.output)
         note = "The tests belong to the verification: their files may not be in this folder." if tests else ""
         return "\n".join(part for part in (failed, ending, tests, note or "Its output is not shown.") if part)
-    return f"{failed}\nCommand: {verification.command}\n{ending}\nOutput:\n{verification.output or '(none)'}"
+    command = [f"Command: {verification.command}"] if with_command else []
+    return "\n".join([failed, *command, ending, "Output:", verification.output or "(none)"])
 
 
 def _signal_name(exit_code: int) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agent import ConfigError, Rules, Sandbox, Verify, find_sandbox
+from agent import Agent, ConfigError, Ladder, Rules, Sandbox, Verify, find_sandbox
 from agent.loop.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, verify
+from agent.model.profiles import MISTRAL, POCKET, Profile
 from agent.sandbox import Isolation
+from agent.testing import ScriptedModel, says
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -182,3 +184,28 @@ def test_feedback_that_shows_nothing_says_only_that_it_failed():
         "Verification failed (attempt 1 of 3). Its output is not shown. Check your work against the task once more, "
         "then submit it again."
     )
+
+
+HIDDEN = 'cd "$AGENT_TASK_DIR/hidden" && exit 1'
+
+
+async def fed_back(profile: Profile, command: str) -> str:
+    """Return what the model reads after it failed a verification."""
+    model = ScriptedModel([says("Done."), says("Done.")], profile=profile)
+    env = {"AGENT_TASK_DIR": "/"}
+    await Agent(model, verify=Verify(command=command, attempts=2), verify_env=env, env=ENV).run("Go.")
+    return str(model.bodies[-1]["messages"][-1]["content"])
+
+
+async def test_the_command_of_hidden_tests_is_not_shown_to_a_model_that_would_look_there():
+    """`Command: cd "$AGENT_TASK_DIR/hidden" ...` named a folder that the tools cannot see."""
+    assert "AGENT_TASK_DIR" not in await fed_back(MISTRAL, HIDDEN)
+    assert (await fed_back(MISTRAL, "exit 1")).startswith(
+        "Verification failed (attempt 1 of 2).\nCommand: exit 1\nExit code: 1\nOutput:\n"
+    )
+
+
+async def test_the_pocket_model_reads_the_command_as_it_was_trained():
+    text = await fed_back(replace(POCKET, ladder=Ladder()), HIDDEN)
+    assert text.startswith(f"Verification failed (attempt 1 of 2).\nCommand: {HIDDEN}\nExit code: ")
+    assert "not in your folder" not in text
