@@ -19,13 +19,16 @@ _MAX_DIFF_CHARS = 20_000_000
 _MAX_COPY_BYTES = 64 * 1024 * 1024
 
 
-def save_attempt(workspace: Workspace, snapshot: Snapshot, *, only: Collection[str] | None = None) -> str:
+def save_attempt(
+    workspace: Workspace, snapshot: Snapshot, *, only: Collection[str] | None = None, number: int = 1
+) -> str:  # fmt: skip
     """Write the changes since the snapshot as a patch; save files beside it that have no complete text diff.
 
     Args:
         workspace: the folder.
         snapshot: a snapshot of it.
         only: save only the changes of these paths. None means all.
+        number: of the attempt, which names the folder; the next free number is taken if there is such a folder.
 
     Returns:
         The patch's path in the workspace. Empty if nothing has changed.
@@ -38,7 +41,7 @@ def save_attempt(workspace: Workspace, snapshot: Snapshot, *, only: Collection[s
     changes = [change for change in found if only is None or change.path in only]
     if not changes:
         return ""
-    folder = f"{FOLDER}/{_free_number(workspace.path / FOLDER)}"
+    folder = f"{FOLDER}/{_free_number(workspace.path / FOLDER, number)}"
     whole: list[Change] = []
     notes: list[str] = []
     for change in changes:
@@ -77,8 +80,8 @@ def _cut(changes: Sequence[Change]) -> set[str]:
     return cut
 
 
-def _free_number(folder: Path) -> int:
-    number = 1
+def _free_number(folder: Path, wanted: int) -> int:
+    number = max(1, wanted)
     while os.path.lexists(folder / str(number)):
         number += 1
     return number

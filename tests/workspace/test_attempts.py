@@ -137,6 +137,15 @@ def test_only_the_wanted_paths_are_saved(workspace: Workspace, snapshot: Snapsho
     assert save_attempt(workspace, snapshot, only=()) == ""
 
 
+def test_the_folder_is_named_by_the_number_of_the_attempt_or_the_next_free_one(
+    workspace: Workspace, snapshot: Snapshot
+):
+    """After the second attempt, the changes were in `attempts/1`."""
+    (workspace.path / "new").write_text("x\n")
+    folders = [save_attempt(workspace, snapshot, number=number).split("/")[2] for number in (2, 2, 0)]
+    assert folders == ["2", "3", "1"]
+
+
 @pytest.mark.parametrize("planted", [".agent", ".agent/attempts", ".agent/attempts/1"])
 def test_a_planted_symlink_is_not_followed(workspace: Workspace, snapshot: Snapshot, tmp_path: Path, planted: str):
     outside = tmp_path / "outside"
