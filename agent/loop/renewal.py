@@ -20,8 +20,13 @@ from .summary import Renewal, summary, trained_summary
 _MAX_DIFF_CHARS = 60_000
 _MAX_SUMMARY_CHARS = 24_000
 _MIN_SUMMARY_CHARS = 3_000
-_SUMMARY_SHARE = 0.15
-"""Share of the window that the summary may take, at 3 characters per token."""
+_MAX_RESULTS_CHARS = 64_000
+_LIKELY_RESULTS_CHARS = 6_000
+"""Of the last calls' results, if the window is not known."""
+_CHARS_PER_TOKEN = 3
+# Shares of the window: of the summary, and of the last calls' results, which take no more than half of what is left.
+_SUMMARY_SHARE = 0.17
+_RESULTS_SHARE = 0.2
 _NOT_SAVED = "The changes that failed the verification could not be saved ({reason}), so they were not put back."
 
 
@@ -68,13 +73,20 @@ async def renew(
             patch=files.patch,
             conflicts=files.conflicts,
             changes=_redacted(files.changes, deps),
+            files_failed=failed and work.files_verification in work.failed_attempts,
+            attempts_left=None if deps.verify is None else deps.verify.attempts - state.verify_attempts,
+            has_diff_tool=_takes(deps, "diff", "path"),
+            has_patch_tool=_takes(deps, "apply_diff", "diff_file"),
         )
+        max_chars = _max_chars(state.started.window_tokens)
         text = summary(
             renewal,
             records=work.records,
             texts=work.texts,
             verifications=work.failed_attempts,
-            max_chars=_max_chars(state.started.window_tokens),
+            last_calls=work.last_calls,
+            max_chars=max_chars,
+            max_results_chars=_max_results_chars(state, deps, max_chars),
         )
     return ContextRenewed(
         step=state.step,
@@ -103,7 +115,7 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
     try:
         changes = await asyncio.to_thread(_changes, state, deps, workspace, snapshot)
         if restore and not patch:
-            patch = await asyncio.to_thread(save_attempt, workspace, snapshot, only=only)
+            patch = await asyncio.to_thread(save_attempt, workspace, snapshot, only=only, number=state.verify_attempts)
     except OSError as error:  # a tool made files unreadable, or put a symlink in the place of `.agent`
         if restore:
             deps.record(Noticed(text=_NOT_SAVED.format(reason=error)))
@@ -148,4 +160,21 @@ def _redacted(changes: tuple[Change, ...] | None, deps: RunDependencies) -> tupl
 def _max_chars(window_tokens: int | None) -> int:
     if window_tokens is None:
         return _MAX_SUMMARY_CHARS
-    return max(_MIN_SUMMARY_CHARS, min(_MAX_SUMMARY_CHARS, int(window_tokens * 3 * _SUMMARY_SHARE)))
+    return max(_MIN_SUMMARY_CHARS, min(_MAX_SUMMARY_CHARS, int(window_tokens * _CHARS_PER_TOKEN * _SUMMARY_SHARE)))
+
+
+def _max_results_chars(state: RunState, deps: RunDependencies, summary_chars: int) -> int:
+    """Return how many characters the results of the last calls may take in the new conversation."""
+    started = state.started
+    if started.window_tokens is None:
+        return _LIKELY_RESULTS_CHARS
+    window_chars = started.window_tokens * _CHARS_PER_TOKEN
+    taken = len(started.system) + len(deps.toolbox.definitions) + len(started.prompt.content) + summary_chars
+    return max(0, min(_MAX_RESULTS_CHARS, int(window_chars * _RESULTS_SHARE), (window_chars - taken) // 2))
+
+
+def _takes(deps: RunDependencies, name: str, parameter: str) -> bool:
+    """Return whether the run has a tool with this name and parameter; another tool may have the same name."""
+    tool = deps.toolbox.get(name)
+    properties = None if tool is None else tool.parameters.get("properties")
+    return isinstance(properties, dict) and parameter in properties

@@ -185,6 +185,7 @@ class RunState:
     def _turn_taken(self, event: TurnTaken) -> None:
         self.pending_reply = self.reask_reply = None
         self.open_turn = event
+        self.work.start_turn()
         self.forced_tool = None
         self.answers_in_reasoning = 0
         self.failures = self.failures + 1 if event.faults else 0

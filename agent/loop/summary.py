@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..journal.events import VerifyEnded
 from ..messages import AssistantMessage, Message, ToolCall, ToolResult
-from ..workspace.diff import Change
+from ..workspace.diff import NOT_SHOWN, Change
+from .cutting import cut_end, cut_middle, listed
+from .summary_calls import CallRecord, call_lines, carry_results, read_files
+from .summary_diff import show_changes
+from .summary_verifications import show_failures
 
 _TRAINED_CALLS = 40
-_MAX_CALLS = 60
-_MAX_TEXTS = 4
-_MAX_PATHS = 20
-_TEXT_CHARS = 1_200
-_VERIFICATION_CHARS = 2_500
-_LIST_CHARS = 600
+_MAX_TEXTS = 8
+_TEXT_CHARS = 2_000
+_LEAST_TEXT_CHARS = 300
+_CUT_NOTE_CHARS = 320
 _LEAST_CHARS = 2_000
-_LEAST_DIFF_CHARS = 120  # a header and a line
 # Of the room for all parts with a free length.
-_VERIFICATION_SHARE = 0.3
+_VERIFICATION_SHARE = 0.35
 _TEXT_SHARE = 0.2
 # Of what those leave.
-_DIFF_SHARE = 0.6
-# The last line of a command's output that failed: "exit code 1", "exit code 137 (killed by SIGKILL), took 12 s".
-_EXIT_CODE = re.compile(r"exit code \d+( \(killed by [^)]+\))?(?=$|, took )")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallRecord:
-    """One call of the run and what came of it, kept over renewals of the conversation."""
-
-    call: ToolCall
-    result: ToolResult
+_DIFF_SHARE = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +43,14 @@ class Renewal:
     """Paths that were left alone because something else may have changed them too."""
     changes: tuple[Change, ...] | None = None
     """The changes: those that are in the workspace, or those that were put back. None if they are not known."""
+    files_failed: bool = False
+    """Whether the last verification failed for the files as they are, or as they were before they were put back."""
+    attempts_left: int | None = None
+    """How often the work can still be submitted. None if it is not verified."""
+    has_diff_tool: bool = False
+    """Whether the model can call `diff` with a path."""
+    has_patch_tool: bool = False
+    """Whether the model can call `apply_diff` with a file."""
 
 
 def summary(
@@ -61,7 +59,9 @@ def summary(
     records: Sequence[CallRecord | str],
     texts: Sequence[str],
     verifications: Sequence[VerifyEnded],
+    last_calls: Sequence[CallRecord] = (),
     max_chars: int,
+    max_results_chars: int = 0,
 ) -> str:
     """Return the summary for a model that continues without its earlier conversation.
 
@@ -71,179 +71,127 @@ def summary(
             them is a line of its own.
         texts: what the model wrote beside its calls, oldest first.
         verifications: every failed attempt, oldest first.
-        max_chars: bound of the summary, at least 2,000; the long parts are cut.
+        last_calls: those of `records` whose results the model has not used yet; it reads these results here.
+        max_chars: bound of the summary without these results, at least 2,000; the long parts are cut.
+        max_results_chars: bound of these results.
     """
+    carried = carry_results(last_calls, title=_results_title(renewal), max_chars=max_results_chars)
+    last_ids = {record.call.id for record in last_calls}
+    used = [record for record in records if isinstance(record, str) or record.call.id not in last_ids]
     head, tail = f"{_opening(renewal)}\n{_files(renewal)}", _next_step(renewal)
-    if paths := _read_files(records):
-        tail = f"Files you have read: {paths}\n\n{tail}"
-    left = max(_LEAST_CHARS, max_chars) - len(head) - len(tail) - 6 * len("\n\n")
-    verified = _verifications(verifications, int(left * _VERIFICATION_SHARE))
+    paths = read_files(records, unread=last_ids.difference(carried.whole))
+    read = f"Files you have read: {paths}" if paths else ""
+    left = max(_LEAST_CHARS, max_chars) - len(head) - len(read) - len(tail) - 7 * len("\n\n")
+    verified = show_failures(
+        verifications,
+        restored=renewal.restored,
+        attempts_left=renewal.attempts_left,
+        max_chars=int(left * _VERIFICATION_SHARE),
+    )
     noted = _notes(texts, int(left * _TEXT_SHARE))
     left -= len(verified) + len(noted)
     diff = _diff(renewal, int(left * _DIFF_SHARE))
-    calls = _calls(records, left - len(diff))
-    return "\n\n".join(part for part in (head, verified, noted, diff, calls, tail) if part)
+    calls = call_lines(used, left - len(diff)) if records else "You have called nothing yet."
+    return "\n\n".join(part for part in (head, verified, noted, diff, calls, read, carried.text, tail) if part)
 
 
 def _opening(renewal: Renewal) -> str:
     if renewal.is_failure:
         return f"You have worked on this task before; the conversation was restarted because {renewal.reason}."
-    return (
-        f"You are in the middle of this task; the conversation was restarted because {renewal.reason}. Nothing is "
-        "known to be wrong with your last changes."
-    )
+    text = f"You are in the middle of this task; the conversation was restarted because {renewal.reason}."
+    return text if renewal.files_failed else f"{text} Nothing is known to be wrong with your last changes."
 
 
 def _files(renewal: Renewal) -> str:
     if not renewal.restored and renewal.conflicts:
         return (
             "Your changes did not pass the verification, but the files were left as they are, because something else "
-            f"may have changed them too: {_list(renewal.conflicts)}."
+            f"may have changed them too: {listed(renewal.conflicts)}."
         )
     if not renewal.restored:
-        return "The files are as you left them."
+        failed = ", and they have not passed the verification" if renewal.files_failed else ""
+        return f"The files are as you left them{failed}."
     text = "Your changes did not pass the verification, so the files are back in their state at the start."
     if renewal.patch:
-        text += f" The changes are kept in {renewal.patch}: read it, apply again what was right, and correct the rest."
+        shown = "shown below and " if renewal.changes else ""
+        text += f" Your changes are {shown}kept in {renewal.patch}{_how_to_apply(renewal)}."
     if renewal.conflicts:
         text += (
             " These files were left as they are, because something else may have changed them too: "
-            f"{_list(renewal.conflicts)}."
+            f"{listed(renewal.conflicts)}."
         )
     return text
 
 
-def _verifications(verifications: Sequence[VerifyEnded], max_chars: int) -> str:
-    if not verifications:
+def _how_to_apply(renewal: Renewal) -> str:
+    if not renewal.has_patch_tool:
         return ""
-    shown = list(dict.fromkeys(ended.say for ended in verifications))[-2:]
-    each = min(_VERIFICATION_CHARS, max_chars // len(shown) - 80)
-    earlier = len(verifications) - len(shown)
-    lines = [f"Earlier attempts that failed too: {earlier}."] if earlier else []
-    return "\n\n".join([*lines, *(_cut_middle(say, each) for say in shown)])
+    is_all = all(change.has_text or change.diff == NOT_SHOWN for change in renewal.changes or ())
+    what = "all of them" if is_all else "those to text files"
+    return f': apply_diff with diff_file="{renewal.patch}" brings {what} back'
 
 
 def _notes(texts: Sequence[str], max_chars: int) -> str:
-    shown = texts[-_MAX_TEXTS:]
+    """Quote what the model wrote: the newest whole, then older texts while there is room."""
+    title = "What you wrote or thought, oldest first"
+    left = max_chars - len(title) - len(" (999 earlier ones left out):")
+    shown: list[str] = []
+    for text in reversed(texts[-_MAX_TEXTS:]):
+        most = min(_TEXT_CHARS, left)
+        lines = re.sub(r"\n\s*\n+", "\n", text).splitlines()
+        is_cut = sum(len(line) + 3 for line in lines) > most
+        if is_cut and most < _LEAST_TEXT_CHARS:
+            break
+        if is_cut:
+            lines = cut_middle("\n".join(lines), most - 3 * len(lines)).splitlines()
+        shown.insert(0, "\n".join([f"> {lines[0]}" if lines else ">", *(f"  {line}" for line in lines[1:])]))
+        left -= len(shown[0]) + 1
+    omitted = len(texts) - len(shown)
     if not shown:
         return ""
-    each = min(_TEXT_CHARS, max_chars // len(shown) - 40)
-    quoted = (_quoted(text, each) for text in shown)
-    return "\n".join(["What you wrote or thought, oldest first:", *quoted])
-
-
-def _quoted(text: str, max_chars: int) -> str:
-    lines = _cut_middle(re.sub(r"\n\s*\n+", "\n", text), max_chars - 3 * text.count("\n")).splitlines()
-    return "\n".join([f"> {lines[0]}" if lines else ">", *(f"  {line}" for line in lines[1:])])
+    more = f" ({omitted} earlier {'one' if omitted == 1 else 'ones'} left out)" if omitted else ""
+    return "\n".join([f"{title}{more}:", *shown])
 
 
 def _diff(renewal: Renewal, max_chars: int) -> str:
-    if renewal.changes is None:
-        return ""
     if not renewal.changes:
-        return "No file differs from the start."
+        return "" if renewal.changes is None or renewal.restored else "No file differs from the start."
     title = "The changes that did not pass:" if renewal.restored else "Your changes so far:"
-    return f"{title}\n```diff\n{_shared_out(renewal.changes, max_chars - len(title) - 16)}\n```"
+    left = max_chars - len(title) - len("\n```diff\n\n```\n")
+    shown = show_changes(renewal.changes, left)
+    note = ""
+    if shown.cut:
+        shown = show_changes(renewal.changes, left - _CUT_NOTE_CHARS)
+        names = "" if shown.is_names else f"Cut or left out: {listed(shown.cut, 160)}. "
+        note = "\n" + cut_end(f"{names}{_where_the_rest_is(renewal, shown.cut[0])}", _CUT_NOTE_CHARS)
+    return f"{title}\n```diff\n{shown.text}\n```{note}"
 
 
-def _shared_out(changes: Sequence[Change], max_chars: int) -> str:
-    """Return the diffs, the long ones cut so that each file gets its share; of too many files, only the names."""
-    texts = {change.path: _text(change) for change in changes}
-    if max_chars // len(texts) < _LEAST_DIFF_CHARS:
-        return f"# {len(texts)} files: {_list(list(texts), max_chars - 40)}"
-    left, kept = max_chars - len(texts), dict[str, str]()
-    for place, path in enumerate(sorted(texts, key=lambda path: len(texts[path]))):
-        kept[path] = _cut(texts[path], left // (len(texts) - place))
-        left -= len(kept[path])
-    return "\n".join(kept[path] for path in texts)
+def _where_the_rest_is(renewal: Renewal, path: str) -> str:
+    if renewal.restored:
+        return f"{renewal.patch} holds all of it."
+    if renewal.has_diff_tool:
+        return f'Call diff with path="{path}" to see the whole change of a file.'
+    return "Read the files to see the rest."
 
 
-def _text(change: Change) -> str:
-    return change.diff if change.has_text else f"# {change.kind} {change.path}: {change.diff}"
-
-
-def _calls(records: Sequence[CallRecord | str], max_chars: int) -> str:
-    """Return one line for each call; equal ones between two notes are folded, the oldest are left out first."""
-    lines: list[str] = []
-    chars = 0
-    folded = _folded(records)
-    for line in reversed(folded):
-        chars += len(line) + 1
-        if len(lines) == _MAX_CALLS or chars > max_chars - 80:
-            break
-        lines.append(line)
-    omitted = len(folded) - len(lines)
-    title = "Your calls so far, oldest first" + (f" ({omitted} earlier lines omitted)" if omitted else "")
-    return "\n".join([f"{title}:", *reversed(lines)]) if lines else "" if folded else "You have called nothing yet."
-
-
-def _folded(records: Sequence[CallRecord | str]) -> list[str]:
-    lines: list[str] = []
-    times: dict[str, int] = {}
-    for record in [*records, ""]:
-        if isinstance(record, CallRecord):
-            line = _call_line(record)
-            times[line] = times.pop(line, 0) + 1  # where it was called last
-        else:
-            lines += [line if count == 1 else f"{line} ({count} times)" for line, count in times.items()]
-            lines += [record] if record else []
-            times = {}
-    return lines
-
-
-def _call_line(record: CallRecord) -> str:
-    lines = [line.strip() for line in record.result.content.splitlines() if line.strip()]
-    exit_code = _EXIT_CODE.match(lines[-1]) if lines else None
-    if exit_code is not None:
-        outcome, shown = exit_code.group(), lines[-2] if len(lines) > 1 else ""
-    else:
-        outcome, shown = record.result.status, lines[0] if lines else ""
-    what = f": {_cut(shown, 160)}" if shown else ""
-    return f"- {record.call.name} {_cut(record.call.arguments, 200)} -> {outcome}{what}"
-
-
-def _read_files(records: Sequence[CallRecord | str]) -> str:
-    paths: dict[str, None] = {}
-    for record in records:
-        if isinstance(record, CallRecord) and record.call.name == "read_file" and record.result.status == "ok":
-            path = json.loads(record.call.arguments).get("path")
-            if isinstance(path, str):
-                paths[path] = None
-    return _list(list(paths), _LIST_CHARS)
+def _results_title(renewal: Renewal) -> str:
+    if renewal.restored:
+        return "The results of your last calls, from before the files were put back:"
+    if renewal.is_failure:
+        return "The results of your last calls:"
+    return "Your last calls ran, but you have not seen their results yet. These are the results:"
 
 
 def _next_step(renewal: Renewal) -> str:
     if not renewal.is_failure:
         return "Go on with the task from here. Read again only what you need."
     if renewal.restored:
-        return "Find out why the verification failed before you change files again."
+        return (
+            "Find the cause of the failure first. Then bring back what was right in your changes, correct the rest, "
+            "test it, and submit the work again."
+        )
     return "Check which of your conclusions are proven, then take a step that you have not tried."
-
-
-def _list(paths: Sequence[str], max_chars: int = _LIST_CHARS) -> str:
-    """Join paths, and say how many are left out."""
-    shown: list[str] = []
-    for path in paths[:_MAX_PATHS]:
-        if sum(map(len, shown)) + 2 * len(shown) + len(path) > max_chars:
-            break
-        shown.append(path)
-    more = len(paths) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more and shown else f"{more} files" if more else "")
-
-
-def _cut(text: str, most: int) -> str:
-    if len(text) <= most:
-        return text
-    kept = max(0, most - len(f" [... {len(text):,} more characters]"))
-    return f"{text[:kept].rstrip()} [... {len(text) - kept:,} more characters]"
-
-
-def _cut_middle(text: str, most: int) -> str:
-    if len(text) <= most:
-        return text
-    kept = max(0, most - len(f"\n[... {len(text):,} characters omitted ...]\n"))
-    head, tail = text[: kept // 3].rstrip(), text[len(text) - (kept - kept // 3) :].lstrip()
-    return f"{head}\n[... {len(text) - kept:,} characters omitted ...]\n{tail}"
 
 
 def trained_summary(messages: Iterable[Message], *, reason: str, restored: bool) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..journal.events import CallEnded, CallStarted, ContextRenewed, FilesChanged, TurnTaken, VerifyEnded
-from ..messages import AssistantMessage, ToolResult
+from ..messages import AssistantMessage, ToolCall, ToolResult
 from ..policy.ladder import Ladder
+from ..tooling.final_result import FINAL_TOOL
 from .assessment import failure_of_turn, made_progress
 from .pending import RecordFailure, RecordProgress
-from .summary import CallRecord
+from .summary_calls import CallRecord
 
 _REASONING_CHARS = 1_200
 
@@ -22,6 +23,8 @@ class Work:
         self.records: list[CallRecord | str] = []
         """Every call with its result, oldest first, without images; between them, notes on verifications and restored
         files."""
+        self.last_calls: Sequence[CallRecord] = ()
+        """The calls of the last turn, until the model takes another one: it has not used their results yet."""
         self.texts: list[str] = []
         """What the model wrote beside its calls or thought before them, and its answers, oldest first."""
         self.failed_attempts: list[VerifyEnded] = []
@@ -76,6 +79,10 @@ class Work:
             return len(fingerprints) == 1 and fingerprints[0] == self._last
         return bool(fingerprints) and set(fingerprints) <= self._unchanged
 
+    def start_turn(self) -> None:
+        """Record that the model has answered with a turn, so that it has used the results before it."""
+        self.last_calls = ()
+
     def end_turn(
         self, turn_taken: TurnTaken, results: Sequence[ToolResult], ladder: Ladder
     ) -> RecordFailure | RecordProgress | None:
@@ -96,10 +103,9 @@ class Work:
         self._seen |= set(fingerprints)
         self._last = fingerprints[0] if len(fingerprints) == 1 else ""
         turn = turn_taken.turn
-        self.records += [
-            CallRecord(call=call, result=replace(result, images=()))
-            for call, result in zip(turn.tool_calls, results, strict=True)
-        ]
+        records = [self._record(call, result) for call, result in zip(turn.tool_calls, results, strict=True)]
+        self.records += records
+        self.last_calls = [record for record in records if record.call.name != FINAL_TOOL]
         self._note(_conclusion(turn))
         return failure or (RecordProgress() if progress else None)
 
@@ -124,6 +130,14 @@ class Work:
             self.records.append("- (the changes so far were put back)")
             self.own_changes, self.unsure_changes = {}, set()
             self.may_have_changed, self.files_verification = bool(event.conflicts), None
+
+    def _record(self, call: ToolCall, result: ToolResult) -> CallRecord:
+        return CallRecord(
+            call=call,
+            result=replace(result, images=()),
+            is_read=call.id not in self._writing_calls,
+            had_image=bool(result.images),
+        )
 
     def _note(self, text: str) -> None:
         if text.strip() and text.strip() not in self.texts[-1:]:

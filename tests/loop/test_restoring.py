@@ -127,9 +127,8 @@ async def test_a_file_of_the_user_written_while_a_command_of_the_run_runs_surviv
     assert shared.summary.startswith(
         "You have worked on this task before; the conversation was restarted because the work that you submitted "
         "failed the verification.\nYour changes did not pass the verification, so the files are back in their state at "
-        "the start. The changes are kept in .agent/attempts/1/changes.diff: read it, apply again what was right, and "
-        "correct the rest. These files were left as they are, because something else may have changed them too: "
-        "mine.txt, notes/b.txt.\n\n"
+        "the start. Your changes are shown below and kept in .agent/attempts/1/changes.diff. These files were left as "
+        "they are, because something else may have changed them too: mine.txt, notes/b.txt.\n\n"
     )
     patch = (shared.folder / shared.renewed.patch).read_text()
     assert "mine.txt" not in patch
@@ -214,7 +213,7 @@ async def test_if_all_changes_are_conflicts_nothing_is_put_back_and_the_model_re
         "You have worked on this task before; the conversation was restarted because the work that you submitted "
         "failed the verification.\nYour changes did not pass the verification, but the files were left as they are, "
         "because something else may have changed them too: a.txt.\n\n"
-        "Verification failed (attempt 1 of 2).\nCommand: exit 1\nExit code: 1\nOutput:\n(none)\n\n"
+        "Verification failed (attempt 1 of 2).\nCommand: exit 1\nExit code: 1\nOutput:\n(none)\nAttempts left: 1.\n\n"
         "What you wrote or thought, oldest first:\n> Done.\n\n"
         "Your changes so far:\n```diff\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-original\n+by the user\n```\n\n"
         "Your calls so far, oldest first:\n"
@@ -273,7 +272,7 @@ async def test_if_a_tool_planted_a_symlink_for_dot_agent_nothing_is_put_back(tmp
     (first,) = [event for event in shared.events if event.kind == "run_started"]
     assert (Path(shared.folder if mode == "in_place" else first.workspace) / "a.txt").exists() == (mode == "in_place")
     assert (shared.renewed.restored, shared.renewed.patch) == ((), "")
-    assert "The files are as you left them.\n" in shared.summary
+    assert "The files are as you left them, and they have not passed the verification.\n" in shared.summary
     assert list(outside.iterdir()) == []
     assert len(outcome.notices) == 1
     assert outcome.notices[0].startswith("The changes that failed the verification could not be saved ([Errno ")
@@ -308,7 +307,9 @@ async def test_a_run_killed_while_it_restores_names_the_patch_when_it_is_resumed
     assert not (run / "workspace" / "b.txt").exists()
     assert [path.name for path in (run / "workspace" / ".agent" / "attempts").iterdir()] == ["1"]
     assert shared.renewed.patch == ".agent/attempts/1/changes.diff"
-    assert "so the files are back in their state at the start. The changes are kept in .agent/" in shared.summary
+    shown = "" if restored_before else "shown below and "
+    assert f"the files are back in their state at the start. Your changes are {shown}kept in .agent/" in shared.summary
+    assert "No file differs" not in shared.summary
 
 
 async def test_what_a_killed_call_had_changed_is_not_put_back_but_told(tmp_path: Path):

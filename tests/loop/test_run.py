@@ -269,15 +269,17 @@ async def test_a_failed_verification_restores_the_workspace_and_keeps_the_change
         user(
             "Help.\n\nYou have worked on this task before; the conversation was restarted because the work that you "
             "submitted failed the verification.\nYour changes did not pass the verification, so the files are back in "
-            "their state at the start. The changes are kept in .agent/attempts/1/changes.diff: read it, apply again "
-            "what was right, and correct the rest.\n\n"
-            "Verification failed (attempt 1 of 2).\nCommand: echo no; test ! -e new.txt\nExit code: 1\nOutput:\nno\n\n"
+            "their state at the start. Your changes are shown below and kept in .agent/attempts/1/changes.diff.\n\n"
+            "Verification failed (attempt 1 of 2).\nCommand: echo no; test ! -e new.txt\nExit code: 1\nOutput:\nno\n"
+            "Line numbers in this output are those of your changed files, not of the files as they are now.\n"
+            "Attempts left: 1.\n\n"
             "What you wrote or thought, oldest first:\n> Done.\n\n"
             f"The changes that did not pass:\n{DIFF}\n\n"
             "Your calls so far, oldest first:\n"
             '- spoil {"names": "keep.txt new.txt"} -> ok: spoilt keep.txt new.txt\n'
             "- (you submitted your work: verification attempt 1 failed)\n\n"
-            "Find out why the verification failed before you change files again."
+            "Find the cause of the failure first. Then bring back what was right in your changes, correct the rest, "
+            "test it, and submit the work again."
         ),
     ]
     (renewed,) = [event for event in events if isinstance(event, ContextRenewed)]
@@ -326,7 +328,7 @@ async def test_a_workspace_that_is_gone_and_not_to_be_restored_does_not_end_the_
     assert (outcome.outcome, outcome.answer) == ("finished", "It is gone.")
     assert model.bodies[2]["messages"][1]["content"] == (
         "Help.\n\nYou have worked on this task before; the conversation was restarted because your replies were empty."
-        "\nThe files are as you left them.\n\nYour calls so far, oldest first:\n- burn {} -> ok: burnt\n\n"
+        "\nThe files are as you left them.\n\nThe results of your last calls:\n\n=== burn {} -> ok\nburnt\n\n"
         "Check which of your conclusions are proven, then take a step that you have not tried."
     )
 

@@ -169,7 +169,8 @@ async def test_h12_a_full_context_restarts_with_a_summary(stream: bool) -> None:
     assert [message["content"] for message in ran.bodies[2]["messages"][1:]] == [
         "Add 3 and 4.\n\nYou are in the middle of this task; the conversation was restarted because it filled the "
         "context window. Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
-        'Your calls so far, oldest first:\n- add {"a": 3, "b": 4} -> ok: 7\n\n'
+        "Your last calls ran, but you have not seen their results yet. These are the results:\n\n"
+        '=== add {"a": 3, "b": 4} -> ok\n7\n\n'
         "Go on with the task from here. Read again only what you need."
     ]
     assert [event.restored for event in ran.events if isinstance(event, ContextRenewed)] == [()]

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import Agent, EndpointRejected, Outcome, Tool, ToolError, Verify, tool
+from agent import Agent, EndpointRejected, Ladder, Outcome, Rung, Tool, ToolError, Verify, tool
 from agent.journal.events import Event, VerifyEnded
-from agent.loop.summary import CallRecord, Renewal, summary
+from agent.loop.cutting import cut_middle
+from agent.loop.prompts import SAME_AGAIN
+from agent.loop.summary import Renewal, summary
+from agent.loop.summary_calls import CallRecord
 from agent.messages import Reply, ToolCall, ToolResult, ToolStatus
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.diff import Change
+from tools.changes import apply_diff
 
 ENV = {"PATH": os.environ["PATH"]}
 FULL = EndpointRejected("This model's maximum context length is 2048 tokens.", url="http://x/v1", status=400)
+CALL = ToolCall(id="call00001", name="read_file", arguments='{"path": "a.py"}')
 FILLED = Renewal(reason="it filled the context window", is_failure=False, restored=False)
 
 
@@ -68,21 +74,23 @@ def test_the_summary_of_a_failed_attempt_holds_diff_verification_notes_files_and
     ) == (
         "You have worked on this task before; the conversation was restarted because the work that you submitted "
         "failed the verification.\n"
-        "Your changes did not pass the verification, so the files are back in their state at the start. The changes "
-        "are kept in .agent/attempts/1/changes.diff: read it, apply again what was right, and correct the rest. These "
-        "files were left as they are, because something else may have changed them too: notes.txt.\n\n"
-        "Verification failed (attempt 1 of 3).\nCommand: pytest -q\nExit code: 1\nOutput:\n1 failed\n\n"
+        "Your changes did not pass the verification, so the files are back in their state at the start. Your changes "
+        "are shown below and kept in .agent/attempts/1/changes.diff. These files were left as they are, because "
+        "something else may have changed them too: notes.txt.\n\n"
+        "Verification failed (attempt 1 of 3).\nCommand: pytest -q\nExit code: 1\nOutput:\n1 failed\n"
+        "Line numbers in this output are those of your changed files, not of the files as they are now.\n\n"
         "What you wrote or thought, oldest first:\n> The parser drops the last byte.\n> Done.\n\n"
         "The changes that did not pass:\n```diff\n--- /dev/null\n+++ b/a.py\n@@ -0,0 +1,1 @@\n+x = 1\n"
         "# changed logo.png: [not text, 9 bytes]\n```\n\n"
         "Your calls so far, oldest first:\n"
         '- read_file {"path": "a.py"} -> ok: fine\n'
-        '- run_shell {"command": "pytest"} -> exit code 1: E   assert 1 == 2\n'
+        '- run_shell {"command": "pytest"} -> exit code 1: collecting | E   assert 1 == 2\n'
         '- run_shell {"command": "big"} -> exit code 137 (killed by SIGKILL): Killed\n'
         '- read_file {"path": "b.py"} -> error: No file b.py.\n'
         "- (you submitted your work: verification attempt 1 failed)\n\n"
         "Files you have read: a.py\n\n"
-        "Find out why the verification failed before you change files again."
+        "Find the cause of the failure first. Then bring back what was right in your changes, correct the rest, test "
+        "it, and submit the work again."
     )
 
 
@@ -146,16 +154,9 @@ def test_a_long_call_and_a_long_result_are_cut():
 def test_a_long_verification_keeps_its_head_and_most_of_its_end():
     long = failure(2, output="first\n" + "x" * 9_000 + "\n1 failed, 2 passed")
     text = summarized(FILLED, verifications=[failure(1), long])
-    assert "Output:\n1 failed\n\nVerification failed (attempt 2 of 3).\n" in text
+    assert "Verification failed (attempt 2 of 3).\nCommand: pytest -q\nExit code: 1\nOutput:\nfirst\nxxx" in text
     assert "characters omitted ...]\nxxx" in text
     assert "xxx\n1 failed, 2 passed\n\n" in text
-
-
-def test_the_last_two_verifications_are_shown_and_equal_ones_once():
-    text = summarized(FILLED, verifications=[failure(1), failure(2), failure(3)])
-    assert "\n\nEarlier attempts that failed too: 1.\n\nVerification failed (attempt 2 of 3)." in text
-    once = summarized(FILLED, verifications=[failure(1), failure(1)])
-    assert once.count("Verification failed") == 1
 
 
 def test_notes_keep_their_lines():
@@ -163,19 +164,79 @@ def test_notes_keep_their_lines():
     assert "oldest first:\n> Two causes:\n  - the parser\n  - the writer\n> Only one.\n\n" in text
 
 
-def test_each_file_gets_its_share_of_a_long_diff():
-    small, large = added("small.py", "s = 1"), added("large.py", *["x" * 70] * 900)
-    text = summarized(Renewal(reason="r", is_failure=False, restored=False, changes=(large, small)))
-    assert small.diff in text
-    assert "--- /dev/null\n+++ b/large.py\n@@ -0,0 +1,900 @@\n+xxx" in text
-    assert " more characters]\n--- /dev/null\n+++ b/small.py" in text
+def test_the_newest_words_of_the_model_are_whole_and_the_oldest_give_way():
+    """The to-do list of the last reply was cut to save 66 characters, and its middle point was lost."""
+    newest = "Remaining: " + ", ".join(f"({n}) do a thing in a file that has to be named" for n in range(20))
+    texts = ["x" * 5_000, "y" * 400, "Short.", newest]
+    text = summarized(FILLED, max_chars=7_000, texts=texts)
+    assert f"> Short.\n> {newest}\n\n" in text
+    assert "What you wrote or thought, oldest first (1 earlier one left out):\n> yyy" in text
+    assert "\n  [... 200 characters omitted ...]\n  yyy" in text
+
+
+def test_a_text_is_never_cut_to_save_less_than_the_note_about_it_takes():
+    for length in range(300, 600):
+        text = "".join(chr(97 + n % 26) for n in range(length))
+        shown = cut_middle(text, 300)
+        assert len(shown) <= 300
+        assert shown == text or len(text) - len(shown) > 150
+
+
+def test_a_diff_that_is_cut_names_how_to_see_the_rest():
+    changes = (added("a.py", *["x" * 70] * 900), added("b.py", *["y" * 70] * 900))
+    has_tool = Renewal(reason="r", is_failure=False, restored=False, changes=changes, has_diff_tool=True)
+    note = "\n```\nCut or left out: a.py, b.py. "
+    assert f'{note}Call diff with path="a.py" to see the whole change of a file.\n\n' in summarized(has_tool)
+    assert f"{note}Read the files to see the rest.\n\n" in summarized(replace(has_tool, has_diff_tool=False))
+    patch = ".agent/attempts/2/changes.diff"
+    restored = replace(has_tool, is_failure=True, restored=True, patch=patch)
+    assert f"{note}{patch} holds all of it.\n\n" in summarized(restored)
 
 
 def test_of_too_many_files_only_the_names_are_told():
     changes = tuple(added(f"f{n}.py", "x" * 99) for n in range(200))
     text = summarized(Renewal(reason="r", is_failure=False, restored=False, changes=changes))
     names = ", ".join(f"f{n}.py" for n in range(20))
-    assert f"Your changes so far:\n```diff\n# 200 files: {names} and 180 more\n```" in text
+    assert f"Your changes so far:\n```diff\n# 200 files: {names} and 180 more\n```\nRead the files" in text
+
+
+def test_after_a_restore_the_model_reads_where_its_changes_are_and_how_to_bring_them_back():
+    """It read "read it, apply again what was right", though they were shown below, and no word of apply_diff."""
+    patch = ".agent/attempts/2/changes.diff"
+    renewal = Renewal(
+        reason="r", is_failure=True, restored=True, patch=patch, changes=(added("a.py", "x"),), has_patch_tool=True
+    )
+    start = "so the files are back in their state at the start. Your changes are shown below and kept in"
+    apply = f'apply_diff with diff_file="{patch}" brings'
+    assert f"{start} {patch}: {apply} all of them back.\n" in summarized(renewal)
+    image = Change(path="a.png", kind="added", diff="[not text, 9 bytes]")
+    assert f"{apply} those to text files back.\n" in summarized(replace(renewal, changes=(image,)))
+    assert f"{start} {patch}.\n" in summarized(replace(renewal, has_patch_tool=False))
+
+
+def test_the_next_step_after_a_restore_does_not_forbid_what_the_text_asks_for():
+    """It said "Find out why the verification failed before you change files again" below "apply again"."""
+    text = summarized(Renewal(reason="r", is_failure=True, restored=True, patch="p", changes=(added("a.py", "x"),)))
+    assert text.endswith(
+        "\n\nFind the cause of the failure first. Then bring back what was right in your changes, correct the rest, "
+        "test it, and submit the work again."
+    )
+
+
+def test_nothing_is_called_right_that_has_just_failed_the_verification():
+    text = summarized(replace(FILLED, files_failed=True), verifications=[failure(1)])
+    assert "Nothing is known to be wrong" not in text
+    assert "\nThe files are as you left them, and they have not passed the verification.\n\n" in text
+
+
+def test_calls_with_their_results_below_are_not_listed_twice():
+    records = [record("look", "at it"), replace(record("read_file", path="a.py"), call=CALL)]
+    text = summarized(FILLED, records=records, last_calls=records[1:], max_results_chars=900)
+    assert text.endswith(
+        "Your calls so far, oldest first:\n- look {} -> ok: at it\n\nFiles you have read: a.py\n\n"
+        "Your last calls ran, but you have not seen their results yet. These are the results:\n\n"
+        '=== read_file {"path": "a.py"} -> ok\nfine\n\nGo on with the task from here. Read again only what you need.'
+    )
 
 
 LONG = st.text(alphabet="ab \n", max_size=4_000)
@@ -216,6 +277,7 @@ class Project:
         self.folder = folder
         self.events: list[Event] = []
         self.settings: dict[str, Any] = {"system": "Be good.", "env": ENV, **settings}
+        self.more: list[Tool] = []
 
     def tools(self) -> list[Tool]:
         @tool(read_only=True)
@@ -232,7 +294,7 @@ class Project:
             (self.folder / path).write_text(content)
             return f"wrote {path}"
 
-        return [read_file, write_file]
+        return [read_file, write_file, *self.more]
 
     async def run(self, *script: Any) -> Outcome:
         self.model = ScriptedModel(script)
@@ -255,9 +317,10 @@ async def test_a_full_window_carries_the_failed_verification_over(tmp_path: Path
     await project.run(writes("a.py", "x = 1\n"), says("The parser is fixed."), FULL, *[says("Again.")] * 2)
 
     assert project.prompt(3) == (
-        "You are in the middle of this task; the conversation was restarted because it filled the context window. "
-        "Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
-        "Verification failed (attempt 1 of 3).\nCommand: cat a.py; test ! -e a.py\nExit code: 1\nOutput:\nx = 1\n\n"
+        "You are in the middle of this task; the conversation was restarted because it filled the context window.\n"
+        "The files are as you left them, and they have not passed the verification.\n\n"
+        "Verification failed (attempt 1 of 3).\nCommand: cat a.py; test ! -e a.py\nExit code: 1\nOutput:\nx = 1\n"
+        "Attempts left: 2.\n\n"
         "What you wrote or thought, oldest first:\n> The parser is fixed.\n\n"
         "Your changes so far:\n```diff\n--- /dev/null\n+++ b/a.py\n@@ -0,0 +1 @@\n+x = 1\n```\n\n"
         "Your calls so far, oldest first:\n"
@@ -285,10 +348,13 @@ async def test_the_summary_adds_up_over_two_renewals(tmp_path: Path):
         "What you wrote or thought, oldest first:\n> The cause is in a.py, line 1.\n> I change a.py now.\n\n"
         "Your changes so far:\n```diff\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-a = 1\n+a = 2\n```\n\n"
         "Your calls so far, oldest first:\n"
-        '- read_file {"path": "a.py"} -> ok: a = 1\n'
+        '- read_file {"path": "a.py"} -> a = 1\n'
         '- write_file {"path": "a.py", "content": "a = 2\\n"} -> ok: wrote a.py\n'
-        '- read_file {"path": "b.py"} -> error: Error: There is no file b.py. (2 times)\n\n'
+        '- read_file {"path": "b.py"} -> error: Error: There is no file b.py.\n\n'
         "Files you have read: a.py\n\n"
+        "Your last calls ran, but you have not seen their results yet. These are the results:\n\n"
+        '=== read_file {"path": "b.py"} -> error\nError: There is no file b.py.\n'
+        f"{SAME_AGAIN}\n\n"
         "Go on with the task from here. Read again only what you need."
     )
 
@@ -299,7 +365,7 @@ async def test_secrets_of_a_diff_are_hidden_before_it_is_cut(tmp_path: Path):
     await project.run(writes("a.py", "the key is hunter2hunter2\n"), FULL, says("Done."))
 
     assert "+the key is [secret KEY]\n" in project.prompt(-1)
-    assert "hunter2" not in project.prompt(-1).partition("Your calls")[0]
+    assert "hunter2" not in project.prompt(-1).partition("=== write_file")[0]
 
 
 async def test_without_a_snapshot_nothing_is_said_about_changes(tmp_path: Path):
@@ -312,7 +378,81 @@ async def test_without_a_snapshot_nothing_is_said_about_changes(tmp_path: Path):
     assert model.bodies[2]["messages"][1]["content"] == (
         "Go.\n\nYou are in the middle of this task; the conversation was restarted because it filled the context "
         "window. Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
-        "Your calls so far, oldest first:\n"
-        '- write_file {"path": "a.py", "content": "x\\n"} -> ok: wrote a.py\n\n'
+        "Your last calls ran, but you have not seen their results yet. These are the results:\n\n"
+        '=== write_file {"path": "a.py", "content": "x\\n"} -> ok\nwrote a.py\n\n'
         "Go on with the task from here. Read again only what you need."
     )
+
+
+RESULTS = "Your last calls ran, but you have not seen their results yet. These are the results:\n\n"
+
+
+async def test_the_results_of_the_calls_that_filled_the_window_are_not_thrown_away(tmp_path: Path):
+    """No request ever held them, but the summary listed the calls as done and their files as read."""
+    (tmp_path / "a.py").write_text("a = 1\nb = 2\n")
+    project = Project(tmp_path)
+
+    await project.run(calls(("read_file", {"path": "a.py"}), ("read_file", {"path": "c.py"})), FULL, says("Done."))
+
+    assert project.prompt(-1).partition("The files are as you left them.\n\n")[2] == (
+        "No file differs from the start.\n\nFiles you have read: a.py\n\n"
+        f'{RESULTS}=== read_file {{"path": "a.py"}} -> ok\na = 1\nb = 2\n\n'
+        '=== read_file {"path": "c.py"} -> error\nError: There is no file c.py.\n\n'
+        "Go on with the task from here. Read again only what you need."
+    )
+
+
+async def test_results_that_were_carried_over_are_carried_over_again_until_the_model_takes_a_turn(tmp_path: Path):
+    (tmp_path / "a.py").write_text("a = 1\n")
+    ladder = Ladder(rungs=(Rung(), Rung(fresh_context=True)), triggers={"empty_reply": 1})
+    project = Project(tmp_path, ladder=ladder)
+
+    await project.run(calls(("read_file", {"path": "a.py"})), FULL, says(""), says("Done."))
+
+    assert '\n\nThe results of your last calls:\n\n=== read_file {"path": "a.py"} -> ok\na = 1\n\n' in project.prompt(3)
+
+
+async def test_after_an_answer_no_results_are_carried_over(tmp_path: Path):
+    project = Project(tmp_path, verify=Verify(command="exit 1", attempts=2))
+    await project.run(writes("a.py", "x\n"), says("Done."), FULL, says("Done."))
+    assert "===" not in project.prompt(3)
+
+
+async def test_carried_results_take_no_room_that_a_long_task_needs(tmp_path: Path):
+    """With a prompt of half the window, the renewed conversation would have been too long at once, and the run over."""
+    (tmp_path / "a.py").write_text("x" * 9_000)
+    project = Project(tmp_path)
+    shown: list[int] = []
+    for prompt in ("Go.", "Go. " * 9_000):
+        project.model = ScriptedModel(
+            [calls(("read_file", {"path": "a.py"})), FULL, says("Done.")], window_tokens=16_384
+        )
+        await Agent(project.model, tools=project.tools(), workspace=tmp_path, env=ENV).run(prompt)
+        shown.append(project.prompt(-1).count("x"))
+    assert 4_950 > shown[0] > 4_850  # whole, as the window limits a result
+    assert 500 < shown[1] < 2_500
+
+
+async def test_the_tool_that_brings_changes_back_is_named_only_if_the_run_has_it(tmp_path: Path):
+    @tool(name="apply_diff")
+    def other(text: str) -> str:
+        """Do something else."""
+        return text
+
+    ladder = Ladder(rungs=(Rung(), Rung(fresh_context=True)))
+    for number, tools in enumerate(([apply_diff], [other], [])):
+        (tmp_path / str(number)).mkdir()
+        project = Project(tmp_path / str(number), ladder=ladder, verify=Verify(command="exit 1", attempts=2))
+        project.more = tools
+        await project.run(writes("a.py", "x\n"), says("Done."), says("Done."))
+        assert ('apply_diff with diff_file=".agent/attempts/1/changes.diff" brings' in project.prompt(2)) == (
+            not number
+        )
+
+
+async def test_the_folder_of_the_saved_changes_has_the_number_of_the_attempt(tmp_path: Path):
+    """It was `.agent/attempts/1` after the second attempt."""
+    ladder = Ladder(rungs=(Rung(), Rung(), Rung(fresh_context=True)))
+    project = Project(tmp_path, ladder=ladder, verify=Verify(command="exit 1", attempts=3))
+    await project.run(writes("a.py", "x\n"), says("Done."), says("Again."), says("Done."))
+    assert "kept in .agent/attempts/2/changes.diff" in project.prompt(3)

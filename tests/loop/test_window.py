@@ -202,7 +202,8 @@ async def test_a_full_window_renews_the_context_and_leaves_the_workspace_unchang
                 "context window. Nothing is known to be wrong with your last changes.\n"
                 "The files are as you left them.\n\n"
                 "Your changes so far:\n```diff\ndiff --git a/file b/file\nnew file mode 100644\n```\n\n"
-                'Your calls so far, oldest first:\n- write {"name": "file"} -> ok: written\n\n'
+                "Your last calls ran, but you have not seen their results yet. These are the results:\n\n"
+                '=== write {"name": "file"} -> ok\nwritten\n\n'
                 "Go on with the task from here. Read again only what you need."
             ),
         }
