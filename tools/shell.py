@@ -9,6 +9,7 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from ._commands import describe_exit, shell_argv
+from ._read_only_git import is_read_only, note_on_git
 
 MAX_TIMEOUT_S = 600
 SLOW_S = 10.0
@@ -20,6 +21,7 @@ async def run_shell(
     context: ToolContext[Any], command: str, timeout_s: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_S)] = 60
 ) -> str:
     """Run a shell command in the workspace; background processes end with it."""
+    read_only = is_read_only(context.workspace, context.sandbox)
     ran = await context.run(shell_argv(command), timeout_s=timeout_s)
     text = ran.output
     if ran.exit_code is None:
@@ -28,5 +30,7 @@ async def run_shell(
         raise ToolError(msg)
     took = f"took {ran.elapsed_s:.0f} s" if ran.elapsed_s >= SLOW_S else ""
     ending = describe_exit(ran.exit_code) if ran.exit_code else "" if text else "(no output, exit code 0)"
-    note = ", ".join(part for part in (ending, took) if part)
+    notes = [", ".join(part for part in (ending, took) if part)]
+    notes.append(note_on_git(command, ran, context.workspace, read_only=read_only))
+    note = "\n".join(filter(None, notes))
     return f"{text}{'' if not text or not note or text.endswith(chr(10)) else chr(10)}{note}"

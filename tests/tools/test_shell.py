@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tools.shell as shell_module
-from agent import ToolContext, ToolError
+from agent import ConfigError, Rules, Sandbox, ToolContext, ToolError, find_sandbox
 from agent.messages import ToolCall
 from agent.tooling.execute import execute
 from tools.shell import run_shell
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 ENV = {"PATH": os.defpath + ":/usr/bin:/bin", "GREETING": "hello"}
 
 
-async def shell(workspace: Path, **arguments: object) -> str:
+async def shell(workspace: Path, sandbox: Sandbox | None = None, **arguments: object) -> str:
     """Return what run_shell returns, or the text of its ToolError after `!`."""
+    context = ToolContext(workspace=workspace, state=None, env=ENV, sandbox=sandbox or Sandbox())
     try:
         value = run_shell.arguments.check(json.dumps(arguments))
-        return str(await run_shell.body(value, ToolContext(workspace=workspace, state=None, env=ENV)))
+        return str(await run_shell.body(value, context))
     except ToolError as error:
         return f"!{error}"
 
@@ -146,3 +148,96 @@ async def test_the_saved_file_holds_what_the_result_says(tmp_path: Path, size_mb
     saved = (tmp_path / ".agent" / "outputs" / "abcdefghi.txt").read_bytes()
     assert saved.endswith(b"123456789\nthe last\n")
     assert saved.count(b"123456789\n") == min(size_mb, 50) * 100_000 - (1 if size_mb > 50 else 0)
+
+
+CANNOT = (
+    "[.git is read-only in this workspace: git stash, commit, add, checkout, switch, reset and the like cannot work."
+)
+INSTEAD = (
+    f"{CANNOT} The diff tool shows what you changed, undo_change takes back your last edit, and `git diff FILE | git "
+    "apply -R` restores a file.]"
+)
+INSTEAD_OF_STASH = (
+    f"{CANNOT} To set your changes aside: `git diff > /tmp/mine.diff && git apply -R /tmp/mine.diff`; to get them "
+    "back: `git apply /tmp/mine.diff`. The diff tool shows what you changed, and undo_change takes back your last "
+    "edit.]"
+)
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    try:
+        return find_sandbox("bubblewrap", Rules())
+    except ConfigError:
+        pytest.skip("bubblewrap does not work here")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "ws"
+    folder.mkdir()
+    (folder / "a.txt").write_text("one\n")
+    (folder / "src").mkdir()
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"], ["branch", "other"]):
+        subprocess.run([*git, *words], check=True)
+    (folder / "a.txt").write_text("two\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git stash", "git stash -q -u", "git stash push a.txt", "git stash pop", "git stash && true",
+        "git stash >/dev/null 2>&1", "cd src && git stash", "git stash -q; echo tests pass; git stash pop -q",
+        "git stash; echo tests pass",
+    ],
+)  # fmt: skip
+async def test_git_stash_that_fails_without_a_word_is_explained(repository: Path, sandbox: Sandbox, command: str):
+    """It ended with exit code 1 and no text; followed by the tests, it even looked as if it had worked."""
+    answer = await shell(repository, sandbox, command=command)
+    assert answer.splitlines()[-1] == INSTEAD_OF_STASH
+    assert (repository / "a.txt").read_text() == "two\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git commit -am x", "git checkout other", "git checkout -b new", "git checkout -- a.txt", "git switch other",
+        "git switch -c new", "git add a.txt", "git reset", "git restore a.txt", "git rm a.txt", "git merge other",
+        "git tag one", "git branch new", "git config a.b c", "git fetch", "git rebase other", "git notes add -m x",
+        "git init", "git commit -qam x 2>/dev/null", "X=1 git -c a.b=c -C . commit -qam x 2>&1 | cat; exit 1",
+        "for name in a.txt; do git checkout -- $name; done", "git add -A; echo added", "rm -rf .git",
+    ],
+)  # fmt: skip
+async def test_a_git_command_that_cannot_write_to_git_is_explained(repository: Path, sandbox: Sandbox, command: str):
+    answer = await shell(repository, sandbox, command=command)
+    assert answer.splitlines()[-1] == INSTEAD
+    assert answer.count(CANNOT) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git status --short; exit 1", "git stash list", "git diff", "git log --oneline; exit 3", "git tag",
+        "grep 'git stash' a.txt", "cat > a.sh <<END\ngit stash\nEND", "git show HEAD:a.txt | grep three",
+        "mkdir -p new && cd new && git init -q && git checkout -q nothing", "git clean -fd",
+        "echo no .git here; exit 1",
+        "echo \"-fatal: Unable to create '.git/index.lock': Read-only file system\"; exit 1",
+    ],
+)  # fmt: skip
+async def test_a_command_that_fails_for_another_reason_is_not_explained_with_git(
+    repository: Path, sandbox: Sandbox, command: str
+):
+    assert CANNOT not in await shell(repository, sandbox, command=command)
+
+
+async def test_where_git_can_be_written_nothing_is_explained(repository: Path):
+    assert await shell(repository, command="git add a.txt") == "(no output, exit code 0)"
+    assert CANNOT not in await shell(repository, command="git stash show; git checkout -q nothing")
+
+
+async def test_the_way_that_is_named_instead_of_stash_works(repository: Path, sandbox: Sandbox):
+    aside = "git diff > /tmp/mine.diff && git apply -R /tmp/mine.diff"
+    command = f"{aside} && cat a.txt; git apply /tmp/mine.diff && cat a.txt; git diff a.txt | git apply -R; cat a.txt"
+    assert await shell(repository, sandbox, command=command) == "one\ntwo\none\n"
