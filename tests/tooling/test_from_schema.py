@@ -63,7 +63,7 @@ def test_a_schema_that_allows_additional_keys_still_does() -> None:
         ),
         (
             '{"n": 1, "low": 2}',
-            (Issue(path=("low",), problem="value", expected='a value that satisfies {"minimum": 3}', sent=2),),
+            (Issue(path=("low",), problem="value", expected="at least 3", sent=2),),
         ),
         (
             '{"n": 1, "low": 3, "size": "L"}',
@@ -96,7 +96,10 @@ async def test_the_body_gets_the_arguments_object() -> None:
             {"type": "array"},
             "Tool 'foreign': `parameters` must be a JSON Schema with \"type\": \"object\", got 'array'.",
         ),
-        ({}, 'Tool \'foreign\': `parameters` must be a JSON Schema with "type": "object", got None.'),
+        (
+            {"$ref": "#/$defs/text", "$defs": {"text": {"type": "string"}}},
+            "Tool 'foreign': `parameters` must be a JSON Schema with \"type\": \"object\", got 'string'.",
+        ),
         (
             {"type": "object", "required": "n"},
             "Tool 'foreign': `parameters` is not a valid JSON Schema at $.required: 'n' is not of type 'array'",
@@ -104,11 +107,6 @@ async def test_the_body_gets_the_arguments_object() -> None:
         (
             {"type": "object", "properties": {"n": {"pattern": "("}}},
             "Tool 'foreign': `parameters` is not a valid JSON Schema at $.properties.n.pattern: '(' is not a 'regex'",
-        ),
-        (
-            {"type": "object", "properties": {"n": {"$ref": "https://example.org/n.json"}}},
-            "Tool 'foreign': `parameters` refers to 'https://example.org/n.json', which it does not contain. "
-            "Put that schema under $defs and refer to it as #/$defs/...",
         ),
         (
             {"type": "object", "properties": {"n": {"anyOf": [{"$ref": "#/$defs/n"}]}}, "$defs": {}},
