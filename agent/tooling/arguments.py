@@ -75,7 +75,7 @@ class ModelArguments:
         """Return an instance of the model, or the mismatches."""
         spellings = Spellings(text)
         try:
-            value = self._validator.validate_json(text, strict=True, context=spellings)
+            value = self._validator.validate_json(text, strict=True, by_alias=True, by_name=False, context=spellings)
         except ValidationError as error:
             whole = numbers.loads(text)
             details = error.errors(include_url=False, include_context=False, include_input=False)

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel, JsonValue
-from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
-from pydantic_core import CoreConfig, core_schema
+from pydantic_core import CoreConfig, PydanticSerializationError, core_schema
 
 from ..errors import ConfigError
 from .arguments import JsonObject
 from .strict_schema import closed_schema
 
 
-def plain_schema(model: type[BaseModel]) -> JsonObject:
+def plain_schema(model: type[BaseModel], *, name: str | None = None) -> JsonObject:
     """Return the model's schema, inlined, without titles, and closed to unknown keys.
 
     `$ref`s are inlined because vLLM leaves nested `$defs` unconstrained (its PR 47175); only recursive types keep
     theirs. Titles only repeat the names.
 
+    Args:
+        model: the arguments.
+        name: the tool's name for a message. None means the name of the model.
+
     Raises:
-        ConfigError: pydantic cannot describe the model as JSON Schema.
+        ConfigError: pydantic cannot describe the model as the JSON Schema of an object.
     """
+    tool_name = name or model.__name__
     try:
         schema = cast("JsonObject", _Generator().generate(closed_schema(model)))
-    except PydanticInvalidForJsonSchema as error:
-        reason = str(error).splitlines()[0]
-        msg = f"Tool {model.__name__!r}: its parameters have no JSON Schema: {reason}"
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        msg = f"Tool {tool_name!r}: its parameters have no JSON Schema: {reason} Use JSON types or pydantic models."
         raise ConfigError(msg) from error
     definitions = cast("dict[str, JsonValue]", schema.pop("$defs", {}))
     cyclic: set[str] = set()
@@ -36,6 +41,9 @@ def plain_schema(model: type[BaseModel]) -> JsonObject:
     plain.pop("description", None)  # repeats the tool's own description
     if cyclic:
         plain["$defs"] = {name: _plain(definitions[name], definitions, (name,), cyclic) for name in sorted(cyclic)}
+    if plain.get("type") != "object":
+        msg = f"Tool {tool_name!r}: its arguments must be one object with a key for each, and {model.__name__} is none."
+        raise ConfigError(msg)
     plain.setdefault("properties", {})
     return plain
 
@@ -44,6 +52,15 @@ class _Generator(GenerateJsonSchema):
     """Say of unknown keys what the check of a call does with them, and of a default nothing if it is no JSON."""
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as in the base class
+
+    def encode_default(self, dft: object) -> object:
+        encoded = super().encode_default(dft)
+        try:
+            json.dumps(encoded, allow_nan=False)
+        except ValueError as error:
+            msg = "an infinite number is no JSON"
+            raise PydanticSerializationError(msg) from error
+        return encoded
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         return _with_unknown_keys(super().model_schema(schema), schema)

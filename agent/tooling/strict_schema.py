@@ -37,7 +37,7 @@ def closed_schema(model: type[BaseModel]) -> CoreSchema:
 
 
 def strict_validator(model: type[BaseModel]) -> SchemaValidator:
-    """Return a validator for `validate_json(text, strict=True, context=Spellings(text))`."""
+    """Return a validator for `validate_json(text, strict=True, by_name=False, context=Spellings(text))`."""
     schema = _rebuilt(cast("Node", closed_schema(model)), _exact)
     # A prebuilt validator would be the class's own, which takes unknown keys.
     return SchemaValidator(schema, _use_prebuilt=False)
@@ -76,6 +76,8 @@ def _rebuilt_member(value: object, change: Callable[[Node], Node]) -> object:
 
 
 def _closed(node: Node) -> Node:
+    if isinstance(node.get("validation_alias"), list):
+        return _with_one_alias(node)
     config = cast("Node", node.get("config", {}))
     has_keys = node["type"] in {"model", "dataclass", "typed-dict"} and not node.get("root_model")
     if has_keys and "extra_fields_behavior" not in config:
@@ -85,6 +87,15 @@ def _closed(node: Node) -> Node:
     return node
 
 
+def _with_one_alias(field: Node) -> Node:
+    """Keep the one key that the JSON Schema names; of two keys for one field, pydantic drops one unseen."""
+    paths = cast("list[object]", field["validation_alias"])
+    singles = (cast("list[object]", path) for path in paths if isinstance(path, list))
+    first = next((path[0] for path in singles if len(path) == 1), None)
+    named = {key: value for key, value in field.items() if key != "validation_alias"}
+    return named if first is None else {**named, "validation_alias": first}
+
+
 def _exact(node: Node) -> Node:
     kind = node["type"]
     if kind == "dict" and "keys_schema" in node:
@@ -92,6 +103,8 @@ def _exact(node: Node) -> Node:
     if kind == "generator":  # pydantic validates its items only while the tool runs through them
         items = node.get("items_schema", core_schema.any_schema())
         return {"type": "list", "items_schema": items, **({"ref": node["ref"]} if "ref" in node else {})}
+    if kind == "model" and node.get("custom_init"):
+        return _built_by_init(node)
     function = _reader(kind, node)
     return node if function is None else _before(function, node)
 
@@ -113,6 +126,21 @@ def _before(function: Reader, node: Node) -> Node:
     if "ref" in node:
         outer["ref"] = node["ref"]
     return {**outer, "schema": {key: value for key, value in node.items() if key != "ref"}}
+
+
+def _built_by_init(node: Node) -> Node:
+    """Check the fields before an author's own `__init__` gets them; pydantic leaves all checks, lax ones, to that."""
+    model = cast("type[BaseModel]", node["cls"])
+    aliases = {name: field.validation_alias or field.alias for name, field in model.model_fields.items()}
+    keys = {name: alias if isinstance(alias, str) else name for name, alias in aliases.items()}
+
+    def build(checked: BaseModel) -> BaseModel:
+        given = {key: getattr(checked, name) for name, key in keys.items() if name in checked.model_fields_set}
+        return model(**given, **(checked.model_extra or {}))
+
+    inner = {key: value for key, value in node.items() if key not in {"ref", "post_init"}}
+    outer: Node = {"type": "function-after", "function": {"type": "no-info", "function": build}}
+    return {**outer, **({"ref": node["ref"]} if "ref" in node else {}), "schema": {**inner, "custom_init": False}}
 
 
 def _float_as_spelt(value: object, info: ValidationInfo) -> object:

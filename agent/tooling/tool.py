@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints, overload
-
-import docstring_parser
-from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
-from pydantic.errors import PydanticSchemaGenerationError
-from pydantic.fields import FieldInfo
+from typing import overload
 
 from ..errors import ConfigError
 from .arguments import Arguments, JsonObject, ModelArguments
-from .context import ToolContext
 from .json_schema import plain_schema
-from .threads import in_thread
+from .signature import ToolBody, ToolSource, default_name, parts_of
 
 # mistral_common refuses any other name, in the tool list and in the history (its request validator, version 1.12).
 NAME_RULE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 DEFAULT_TIMEOUT_S = 120.0
 DEFAULT_OUTPUT_CHARS = 16_000
-
-ToolBody = Callable[[Any, "ToolContext[Any]"], Awaitable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +64,6 @@ class Tool:
         return {"type": "function", "function": function}
 
 
-ToolSource = Callable[..., object] | type[BaseModel]
-
-
 @overload
 def tool(source: ToolSource, /) -> Tool: ...
 @overload
@@ -102,14 +89,17 @@ def tool(
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
     variants: Mapping[str, Tool] = MappingProxyType({}),
 ) -> Tool | Callable[[ToolSource], Tool]:
-    """Build a tool from a sync or async function, or from a pydantic model with a `run` method.
+    """Build a tool from a sync or async function or callable object, or from a pydantic model with a `run` method.
 
     The schema comes from the annotations (`Annotated[int, Field(ge=1, description="...")]`, defaults, Literal, enums,
     nested models, unions); descriptions that are not in a Field come from the docstring. A parameter annotated
-    `ToolContext` is supplied by the run. A sync function runs in a thread.
+    `ToolContext` is supplied by the run; what a `functools.partial` binds is not shown to the model. A sync function
+    runs in a thread.
+
+    Unknown keys are refused, in nested models, dataclasses and TypedDicts too, unless their own config sets `extra`.
 
     Args:
-        source: the function or model; omitted when the decorator is called with options.
+        source: the function, callable object or model; omitted when the decorator is called with options.
         name: the tool's name for the model. None means the function's name, or the class name in snake_case.
         read_only: running it twice changes nothing.
         exclusive: it must not run at the same time as another call.
@@ -119,19 +109,17 @@ def tool(
         variants: replacements by model family, for a model that was trained on another definition of the tool.
 
     Raises:
-        ConfigError: the name is not allowed, a parameter has no annotation or cannot be described to a model, or the
-            docstring is missing.
+        ConfigError: the name is not allowed, a parameter has no annotation or cannot be described to a model, the
+            function is a generator, or the docstring is missing.
     """
 
     def make(source: ToolSource) -> Tool:
-        if inspect.isclass(source) and issubclass(source, BaseModel):
-            parts = _from_model(source, name)
-        else:
-            parts = _from_function(cast("Callable[..., object]", source), name)
+        tool_name = checked_name(name or default_name(source))
+        parts = parts_of(source, tool_name)
         return Tool(
-            name=parts.name,
-            description=parts.description,
-            parameters=plain_schema(parts.model),
+            name=tool_name,
+            description=checked_description(tool_name, parts.description),
+            parameters=plain_schema(parts.model, name=tool_name),
             arguments=ModelArguments(model=parts.model),
             body=parts.body,
             read_only=read_only,
@@ -143,127 +131,6 @@ def tool(
         )
 
     return make if source is None else make(source)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Parts:
-    name: str
-    description: str
-    model: type[BaseModel]
-    body: ToolBody
-
-
-def _from_function(function: Callable[..., object], name: str | None) -> _Parts:
-    tool_name = checked_name(name or getattr(function, "__name__", "tool"))
-    docs = docstring_parser.parse(function.__doc__ or "")
-    documented = {item.arg_name: item.description or "" for item in docs.params}
-    hints = _hints(tool_name, function)
-    fields: dict[str, Any] = {}
-    context_name: str | None = None
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            msg = (
-                f"Tool {tool_name!r}: parameter {str(parameter)!r} cannot be described to a model. Use named "
-                "parameters that can be passed by keyword."
-            )
-            raise ConfigError(msg)
-        if parameter.name not in hints:
-            msg = f"Tool {tool_name!r}: parameter {parameter.name!r} has no type annotation. Add one."
-            raise ConfigError(msg)
-        if _is_context(hints[parameter.name]):
-            context_name = parameter.name
-        else:
-            fields[parameter.name] = _field(hints[parameter.name], parameter.default, documented.get(parameter.name))
-    model = _arguments_model(tool_name, fields)
-    description = checked_description(tool_name, _summary(docs, function.__doc__))
-
-    async def body(value: BaseModel, context: ToolContext[Any]) -> object:
-        keywords = {key: getattr(value, key) for key in fields}
-        if context_name is not None:
-            keywords[context_name] = context
-        return await _call(function, keywords)
-
-    return _Parts(name=tool_name, description=description, model=model, body=body)
-
-
-def _from_model(source: type[BaseModel], name: str | None) -> _Parts:
-    tool_name = checked_name(name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", source.__name__).lower())
-    run = getattr(source, "run", None)
-    if not callable(run):
-        msg = f"Tool {tool_name!r}: the model {source.__name__} has no `run` method. Add `def run(self) -> str:`."
-        raise ConfigError(msg)
-    takes_context = [key for key, hint in _hints(tool_name, run).items() if key != "return" and _is_context(hint)]
-    description = checked_description(tool_name, inspect.cleandoc(source.__doc__ or ""))
-    # A subclass, so that unknown keys are refused even if the author's own model accepts them.
-    model = cast(
-        "type[BaseModel]",
-        type(
-            source.__name__,
-            (source,),
-            {
-                "model_config": ConfigDict(extra="forbid"),
-                "__doc__": source.__doc__,
-                "__module__": source.__module__,
-            },
-        ),
-    )
-
-    async def body(value: BaseModel, context: ToolContext[Any]) -> object:
-        return await _call(cast("Any", value).run, dict.fromkeys(takes_context, context))
-
-    return _Parts(name=tool_name, description=description, model=model, body=body)
-
-
-async def _call(function: Callable[..., object], keywords: dict[str, object]) -> object:
-    if inspect.iscoroutinefunction(function):
-        return await function(**keywords)
-    result = await in_thread(function, keywords)
-    return await result if inspect.isawaitable(result) else result
-
-
-def _hints(name: str, function: Callable[..., object]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except NameError as error:
-        msg = f"Tool {name!r}: an annotation cannot be resolved: {error}. Import that name at module level."
-        raise ConfigError(msg) from error
-
-
-def _is_context(hint: object) -> bool:
-    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return bare is ToolContext or get_origin(bare) is ToolContext
-
-
-def _field(hint: object, default: object, description: str | None) -> tuple[object, object]:
-    given = default if default is not inspect.Parameter.empty else ...
-    annotated = [extra for extra in get_args(hint)[1:] if isinstance(extra, FieldInfo)] if get_args(hint) else []
-    has_own = any(extra.description for extra in annotated) or (isinstance(given, FieldInfo) and given.description)
-    if description and not has_own:
-        hint = Annotated[hint, Field(description=description)]
-    return hint, given
-
-
-def _arguments_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
-    try:
-        with warnings.catch_warnings():
-            # A parameter may be named `json` or `schema`; pydantic only warns that its own method is shadowed.
-            warnings.filterwarnings("ignore", message="Field name .* shadows an attribute in parent")
-            model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-    except (PydanticSchemaGenerationError, PydanticUserError, NameError) as error:
-        reason = str(error).splitlines()[0]
-        msg = f"Tool {name!r}: its parameters have no JSON Schema: {reason} Use JSON types or pydantic models."
-        raise ConfigError(msg) from error
-    reserved = [key for key in fields if key not in model.model_fields]
-    if reserved:
-        # pydantic treats `_x` as a private attribute and `model_config` as its own: a model could never send them.
-        msg = f"Tool {name!r}: the parameter name {reserved[0]!r} is reserved by pydantic. Rename the parameter."
-        raise ConfigError(msg)
-    return model
-
-
-def _summary(docs: docstring_parser.Docstring, text: str | None) -> str:
-    parts = [part for part in (docs.short_description, docs.long_description) if part]
-    return "\n".join(parts) or inspect.cleandoc(text or "")
 
 
 def checked_name(name: str) -> str:

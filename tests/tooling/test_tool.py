@@ -185,16 +185,6 @@ def positional(a: int, /) -> int:
     return a
 
 
-def underscored(_a: int) -> int:
-    """Do it."""
-    return _a
-
-
-def configured(model_config: int) -> int:
-    """Do it."""
-    return model_config
-
-
 def called(back: Callable[[], int]) -> int:
     """Do it."""
     return back()
@@ -240,11 +230,6 @@ class NoRun(BaseModel):
             unresolvable,
             "Tool 'unresolvable': an annotation cannot be resolved: name 'Nowhere' is not defined. "
             "Import that name at module level.",
-        ),
-        (underscored, "Tool 'underscored': the parameter name '_a' is reserved by pydantic. Rename the parameter."),
-        (
-            configured,
-            "Tool 'configured': the parameter name 'model_config' is reserved by pydantic. Rename the parameter.",
         ),
         (
             NoRun,
