@@ -16,6 +16,7 @@ from agent import ToolContext, ToolError, tool
 from . import _paths
 from . import _text as _texts
 from ._encodings import decode
+from ._project_files import MAX_FILE_BYTES, check_project_files
 
 MAX_FOUND = 60
 MAX_CODE_BYTES = 2_000_000
@@ -33,10 +34,6 @@ class _Name(Protocol):
     line: int | None
     name: str
     full_name: str | None
-
-    def get_line_code(self) -> str:
-        """Return the line that contains it."""
-        ...
 
     def is_definition(self) -> bool:
         """Return whether it is defined there."""
@@ -170,7 +167,8 @@ def _search(context: Context, name: str) -> list[_Name]:
 
 
 def _format(context: Context, found: Sequence[_Name], name: str, kind: Literal["definition", "use"]) -> str:
-    lines = list(dict.fromkeys(_format_name(context.workspace, one) for one in sorted(found, key=_place)))
+    sources: dict[Path, list[str] | None] = {}
+    lines = list(dict.fromkeys(_format_name(context.workspace, one, sources) for one in sorted(found, key=_place)))
     if not lines:
         msg = f'No {kind} of "{name}" was found. Use search to find it as text.'
         raise ToolError(msg)
@@ -182,12 +180,27 @@ def _place(found: _Name) -> tuple[str, int]:
     return str(found.module_path or ""), found.line or 0
 
 
-def _format_name(workspace: Path, found: _Name) -> str:
+def _format_name(workspace: Path, found: _Name, sources: dict[Path, list[str] | None]) -> str:
     path = found.module_path
-    if path is None or not path.is_relative_to(workspace):
+    if path is not None and path not in sources:
+        sources[path] = _source(workspace, path)
+    lines = None if path is None else sources[path]
+    if path is None or lines is None:
         return f"outside the workspace: {found.full_name or found.name}"
-    code = found.get_line_code().strip()
+    code = "".join(lines[(found.line or 1) - 1 : found.line]).strip()
     return _cut(f"{path.relative_to(workspace)}:{found.line}: {code}")
+
+
+def _source(workspace: Path, path: Path) -> list[str] | None:
+    """Return the lines of a file. None means that it is not in the workspace: jedi follows symlinks that lead out."""
+    if not path.is_relative_to(workspace):
+        return None
+    try:
+        relative = _paths.inside(workspace, str(path.relative_to(workspace)))
+        with _paths.open_file(workspace, relative) as file:
+            return _texts.split_lines(decode(file.read(MAX_FILE_BYTES), relative).text)
+    except ToolError:
+        return None
 
 
 def _cut(text: str) -> str:
@@ -195,6 +208,7 @@ def _cut(text: str) -> str:
 
 
 def _project(context: Context) -> _Project:
+    check_project_files(context.workspace)
     try:
         jedi = import_module("jedi")  # an optional dependency, and its import takes 0.1 s
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,3 +126,41 @@ async def test_a_name_that_is_not_found_is_answered_with_what_to_do(shop: ToolCo
         "!'a b' is not a Python name. Set name to one such as total or Order.total; use search for other text."
     )
     assert (await called(find_definition, shop, name="x", path="../x.py")).startswith('!"../x.py" is outside')
+
+
+@pytest.mark.parametrize("name", ["pipe.py", "deep/pipe.pyi", "deep/.gitignore"])
+async def test_a_pipe_among_the_python_files_is_not_waited_for(shop: ToolContext[Any], called: Called, name: str):
+    """Another part of the code opened every Python file of the workspace, and waited for ever for the pipe."""
+    (shop.workspace / "deep").mkdir()
+    os.mkfifo(shop.workspace / name)
+    answer = (
+        f'!"{name}" is or links to a pipe, a socket or a device, and this tool would read it. Remove the file, or use '
+        "search instead."
+    )
+    assert await called(find_definition, shop, name="count") == answer
+    assert await called(find_references, shop, name="count", path="shop.py", line=12) == answer
+
+
+async def test_endless_and_huge_python_files_are_not_read(shop: ToolContext[Any], called: Called):
+    (shop.workspace / "zero.py").symlink_to("/dev/zero")
+    assert (await called(find_definition, shop, name="count")).startswith('!"zero.py" is or links to a pipe')
+    (shop.workspace / "zero.py").unlink()
+    with (shop.workspace / "huge.py").open("wb") as file:
+        file.truncate(1_000_000_000_000)
+    assert (await called(find_definition, shop, name="count")).startswith('!"huge.py" is larger than 20,000,000 bytes')
+
+
+async def test_a_line_of_a_file_outside_is_not_shown_through_a_symlink(
+    shop: ToolContext[Any], called: Called, tmp_path_factory: pytest.TempPathFactory
+):
+    """Any Python file of the machine could be read so, line by line, by names in it."""
+    outside = tmp_path_factory.mktemp("outside") / "keys.py"
+    outside.write_text("secret_key = 'canary'\n")
+    (shop.workspace / "link.py").symlink_to(outside)
+    (shop.workspace / "use.py").write_text("from link import secret_key\n")
+    for answer in (
+        await called(find_definition, shop, name="secret_key"),
+        await called(find_references, shop, name="secret_key", path="use.py", line=1),
+    ):
+        assert "outside the workspace: link.secret_key" in answer
+        assert "canary" not in answer
