@@ -84,7 +84,7 @@ def summary(
     left = max(_LEAST_CHARS, max_chars) - len(head) - len(read) - len(tail) - 7 * len("\n\n")
     verified = show_failures(
         verifications,
-        restored=renewal.restored,
+        files="restored" if renewal.restored else "same" if renewal.files_failed else "changed",
         attempts_left=renewal.attempts_left,
         max_chars=int(left * _VERIFICATION_SHARE),
     )

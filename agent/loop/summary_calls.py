@@ -90,31 +90,48 @@ def carry_results(records: Sequence[CallRecord], *, title: str, max_chars: int) 
     if not records:
         return CarriedResults(text="", whole=())
     heads = [f"=== {_what(record)} -> {record.result.status}" for record in records]
-    contents = [_content(record) for record in records]
     overhead = len(title) + sum(len(head) + len(", shortened") + 3 for head in heads)
-    shares = fair_shares([len(content) for content in contents], max_chars - overhead)
+    shares = _shares(records, max_chars - overhead)
     parts, missing, whole = [title], list[str](), list[str]()
-    for record, head, content, share in zip(records, heads, contents, shares, strict=True):
+    for record, head, share in zip(records, heads, shares, strict=True):
+        content = _content(record)
         if share >= len(content):
             parts.append(f"{head}\n{content}")
             whole.append(record.call.id)
-        elif share >= _LEAST_RESULT_CHARS:
+        elif share:
             parts.append(f"{head}, shortened\n{cut_middle(content, share)}")
         else:
-            missing.append(_missing(record))
+            missing.append(f"{_what(record)} ({len(content):,} characters)")
     if missing:
         rest = f"Not shown for lack of room, so you have not seen the results of: {'; '.join(missing)}"
-        parts.append(cut_end(rest, max(_LEAST_RESULT_CHARS, max_chars - sum(map(len, parts)))))
+        parts.append(cut_end(rest, max(_LEAST_RESULT_CHARS, max_chars - sum(map(len, parts)) - 2 * len(parts))))
     return CarriedResults(text="\n\n".join(parts), whole=frozenset(whole))
+
+
+def _shares(records: Sequence[CallRecord], room: int) -> list[int]:
+    """Return how many characters of each result are shown; 0 for one of which too little would be left.
+
+    A read of which less than half would be left is not shown at all: it can be called again, and the others get its
+    room. Of equally long ones the last stay.
+    """
+    lengths = [len(_content(record)) for record in records]
+    least = [
+        min(length, max(_LEAST_RESULT_CHARS, length // 2 if record.is_read else 0))
+        for record, length in zip(records, lengths, strict=True)
+    ]
+    shown = list(range(len(records)))
+    while shown:
+        shares = dict(zip(shown, fair_shares([lengths[index] for index in shown], room), strict=True))
+        useless = [index for index, share in shares.items() if share < least[index]]
+        if not useless:
+            return [shares.get(index, 0) for index in range(len(records))]
+        shown.remove(max(useless, key=lambda index: (lengths[index], -index)))
+    return [0] * len(records)
 
 
 def _content(record: CallRecord) -> str:
     content = record.result.content.strip("\n")
     return f"{content}\n{_IMAGE_IS_LOST}" if record.had_image else content
-
-
-def _missing(record: CallRecord) -> str:
-    return f"{_what(record)} ({len(record.result.content):,} characters)"
 
 
 def _what(record: CallRecord) -> str:

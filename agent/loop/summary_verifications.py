@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from ..journal.events import VerifyEnded
 from .cutting import cut_end, cut_middle
@@ -15,6 +16,10 @@ _MAX_EARLIER = 3
 _EARLIER_CHARS = 400
 _LINE_CHARS = 160
 _OUTPUT = "\nOutput:\n"
+_LINE_NUMBERS = {
+    "changed": "Line numbers in this output are those of the files as you submitted them.",
+    "restored": "Line numbers in this output are those of your changed files, not of the files as they are now.",
+}
 _HEADING = re.compile(r"Verification failed \(attempt \d+ of \d+\)")
 _RESULT = re.compile(r"Result: |Failing tests: ")
 _ENDING = re.compile(r"Exit code: |Stopped after |It did not start")
@@ -24,13 +29,14 @@ _EXCEPTION = re.compile(r"(?:^E {2,}.*(?:\n|$))+", re.MULTILINE)
 
 
 def show_failures(
-    failures: Sequence[VerifyEnded], *, restored: bool, attempts_left: int | None, max_chars: int
+    failures: Sequence[VerifyEnded], *, files: Literal["same", "changed", "restored"], attempts_left: int | None,
+    max_chars: int,
 ) -> str:  # fmt: skip
     """Return what the model has to know of its failed attempts.
 
     Args:
         failures: every failed attempt, oldest first.
-        restored: whether the files were put back after the last one.
+        files: what happened to the files since the last one.
         attempts_left: how often the work can still be submitted. None if unknown.
         max_chars: bound of the text, at least 500; the middle of the last output is cut first.
     """
@@ -42,8 +48,8 @@ def show_failures(
     if len(digests) > len(earlier):
         earlier.insert(0, f"Attempts before these that failed too: {len(digests) - len(earlier)}.")
     notes: list[str] = []
-    if restored and _OUTPUT in last.say:
-        notes.append("Line numbers in this output are those of your changed files, not of the files as they are now.")
+    if files != "same" and _OUTPUT in last.say:
+        notes.append(_LINE_NUMBERS[files])
     if attempts_left is not None:
         notes.append(f"Attempts left: {attempts_left}.")
     left = max_chars - sum(len(note) + 1 for note in notes)

@@ -156,7 +156,7 @@ def test_a_long_verification_keeps_its_head_and_most_of_its_end():
     text = summarized(FILLED, verifications=[failure(1), long])
     assert "Verification failed (attempt 2 of 3).\nCommand: pytest -q\nExit code: 1\nOutput:\nfirst\nxxx" in text
     assert "characters omitted ...]\nxxx" in text
-    assert "xxx\n1 failed, 2 passed\n\n" in text
+    assert "xxx\n1 failed, 2 passed\nLine numbers in" in text
 
 
 def test_notes_keep_their_lines():
@@ -423,14 +423,14 @@ async def test_carried_results_take_no_room_that_a_long_task_needs(tmp_path: Pat
     (tmp_path / "a.py").write_text("x" * 9_000)
     project = Project(tmp_path)
     shown: list[int] = []
-    for prompt in ("Go.", "Go. " * 9_000):
+    for prompt in ("Go.", "Go. " * 8_500):
         project.model = ScriptedModel(
             [calls(("read_file", {"path": "a.py"})), FULL, says("Done.")], window_tokens=16_384
         )
         await Agent(project.model, tools=project.tools(), workspace=tmp_path, env=ENV).run(prompt)
         shown.append(project.prompt(-1).count("x"))
     assert 4_950 > shown[0] > 4_850  # whole, as the window limits a result
-    assert 500 < shown[1] < 2_500
+    assert 2_400 < shown[1] < 3_200
 
 
 async def test_the_tool_that_brings_changes_back_is_named_only_if_the_run_has_it(tmp_path: Path):

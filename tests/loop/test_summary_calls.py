@@ -101,6 +101,24 @@ def test_results_without_room_are_named_as_never_seen():
     assert not carried.whole
 
 
+def test_of_several_long_reads_some_are_shown_rather_than_a_little_of_each():
+    """Each was cut to its first and last lines, so all had to be called again."""
+    records = [call("read_file", f"{at}" * 4_000, at=at, is_read=True, path=f"{at}.py") for at in range(4)]
+    records.append(call("run_shell", "out" * 1_000, at=4, command="x"))
+    text = carry_results(records, title=TITLE, max_chars=7_500).text
+    shown = [line.partition(" -> ")[0] for line in text.splitlines() if line.startswith("===")]
+    assert shown == [
+        '=== read_file {"path": "2.py"}',
+        '=== read_file {"path": "3.py"}',
+        '=== run_shell {"command": "x"}',
+    ]
+    assert text.endswith(
+        "so you have not seen the results of: "
+        'read_file {"path": "0.py"} (4,000 characters); read_file {"path": "1.py"} (4,000 characters)'
+    )
+    assert text.count("3") > 2_000
+
+
 def test_the_image_of_a_result_is_not_carried_over_and_the_model_reads_so():
     shown = call("view_image", "(an image: image/png)", had_image=True, path="a.png")
     assert carry_results([shown], title=TITLE, max_chars=900).text.endswith(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from agent import Verify
 from agent.journal.events import VerifyEnded
 from agent.loop.summary_verifications import show_failures
 from agent.loop.verify import Verification, feedback
 
+Files = Literal["same", "changed", "restored"]
 PYTEST = """\
 F.                                                                       [100%]
 =================================== FAILURES ===================================
@@ -39,8 +42,8 @@ def failure(attempt: int, output: str = PYTEST, **settings: str) -> VerifyEnded:
     return VerifyEnded(attempt=attempt, ok=False, exit_code=1, output=output, elapsed_s=1.0, say=say)
 
 
-def shown(*failures: VerifyEnded, restored: bool = False, attempts_left: int | None = None) -> str:
-    return show_failures(failures, restored=restored, attempts_left=attempts_left, max_chars=5_000)
+def shown(*failures: VerifyEnded, files: Files = "same", attempts_left: int | None = None) -> str:
+    return show_failures(failures, files=files, attempts_left=attempts_left, max_chars=5_000)
 
 
 def test_without_a_failure_there_is_nothing_to_tell():
@@ -81,9 +84,11 @@ def test_an_equal_failure_is_told_once_and_of_many_only_the_last_ones():
 
 def test_the_lines_of_a_traceback_are_those_of_the_files_before_the_restore_and_the_model_reads_so():
     note = "Line numbers in this output are those of your changed files, not of the files as they are now."
-    assert shown(failure(1), restored=True) == f"{failure(1).say}\n{note}"
-    assert shown(failure(1), restored=False) == failure(1).say
-    assert note not in shown(failure(1, show="nothing"), restored=True)
+    assert shown(failure(1), files="restored") == f"{failure(1).say}\n{note}"
+    since = "Line numbers in this output are those of the files as you submitted them."
+    assert shown(failure(1), files="changed") == f"{failure(1).say}\n{since}"
+    assert shown(failure(1), files="same") == failure(1).say
+    assert note not in shown(failure(1, show="nothing"), files="restored")
 
 
 def test_the_model_reads_how_many_attempts_are_left():
@@ -93,7 +98,7 @@ def test_the_model_reads_how_many_attempts_are_left():
 
 def test_a_long_output_loses_its_middle_and_keeps_the_notes():
     long = failure(1, "first\n" + "x\n" * 5_000 + "last")
-    text = show_failures([long], restored=True, attempts_left=2, max_chars=1_000)
+    text = show_failures([long], files="restored", attempts_left=2, max_chars=1_000)
     assert "Output:\nfirst\nx\n" in text
     assert "\nlast\nLine numbers in" in text
     assert text.endswith("\nAttempts left: 2.")
