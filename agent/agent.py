@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ from .task.task import Task
 from .task.tool_loading import load_mcp_tools, load_tools
 from .tooling.context import ToolContext
 from .tooling.final_result import result_tool
+from .tooling.notes import notes_of
 from .tooling.tool import Tool
 from .tooling.toolbox import Toolbox
 from .workspace.claims import claimed
@@ -160,13 +161,14 @@ class Agent:
                 or its workspace is gone.
             EndpointError: The server could not be reached before the run started.
         """
-        state = resume_state(folder, self.toolbox, self._profile)
-        async with self.model.open(session=state.started.run) as connection:
-            await connection.served()
-            sandbox = str(self._sandbox(state.started, folder) or "")
-            resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits, sandbox=sandbox)
-            with self._claim(claimed_folder(state.started, folder), state.started.run):
-                return await self._drive(connection, state, resumed, folder, Journal(folder), observe)
+        with closing(Journal(folder, create=False)) as journal:  # locked before it is read: nobody else may go on
+            state = resume_state(folder, self.toolbox, self._profile)
+            async with self.model.open(session=state.started.run) as connection:
+                await connection.served()
+                sandbox = str(self._sandbox(state.started, folder) or "")
+                resumed = Resumed(wall_s=state.spent.wall_s, limits=self.limits, sandbox=sandbox)
+                with self._claim(claimed_folder(state.started, folder), state.started.run):
+                    return await self._drive(connection, state, resumed, folder, journal, observe)
 
     def run_sync(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:
         """Run once, for callers without an event loop; see `run`."""
@@ -196,12 +198,11 @@ class Agent:
         first = state.started
         before_s, began = state.spent.wall_s, time.monotonic()
         record = recorder(state, journal, observe)
-        workspace = Path(first.workspace)
         sandbox = self._sandbox(first, folder) or Sandbox()
         snapshot = None if first.snapshot is None else Path(first.snapshot)
         shared = Shared(first.run)
         context = ToolContext(
-            workspace=workspace, state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets,
+            workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets,
             snapshot=snapshot, no_snapshot=first.note, model_family=state.profile.name, shared=shared,
         )  # fmt: skip
         deps = RunDependencies(
@@ -239,7 +240,7 @@ class Agent:
             run=name, at=datetime.now(UTC).isoformat(timespec="seconds"), task=self.task, base_url=self.model.base_url,
             model=served.model, profile=profile.name, window_tokens=served.window_tokens,
             ladder=self.ladder or profile.ladder, limits=self.limits,
-            tools=toolbox.names, tools_digest=toolbox.digest,
+            tools=toolbox.names, tools_digest=toolbox.digest, tool_notes=notes_of(toolbox),
             system=self.system_prompt(
                 served.model, workspace=prepared.workspace.path, window_tokens=served.window_tokens
             ),

@@ -17,7 +17,7 @@ from ..agent import Agent
 from ..errors import ConfigError
 from ..journal.events import Event
 from ..journal.journal import event_json
-from ..journal.runs import find_run, read_run, runs_folder
+from ..journal.runs import find_run, read_run, refuse_running, runs_folder
 from ..loop.outcome import Outcome
 from ..model.endpoint import Endpoint
 from ..task.load import load_task, recorded_task
@@ -157,6 +157,7 @@ def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, fol
 
 
 def _task_of(folder: Path, overrides: Mapping[str, str]) -> Task:
+    refuse_running(folder)  # before its tools are loaded and a server is started; the run itself locks the journal
     first, _ = read_run(folder)
     if not first.task:
         msg = (

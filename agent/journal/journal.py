@@ -1,9 +1,10 @@
-"""Write and read the journal, a JSON Lines file of a run's events with a checksum on each line."""
+"""Write and read the journal, a JSON Lines file of a run's events with a chain of checksums."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import threading
 import zlib
 from collections.abc import Iterator
@@ -14,8 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import ConfigError
 from .events import Event
+from .owner import forget_owner, record_owner, running_message
 
 JOURNAL_NAME = "journal.jsonl"
+# `agent runs` looks whether a run is running by taking a shared lock for an instant.
+_LOCK_TRIES = 20
+_LOCK_WAIT_S = 0.01
 
 
 @cache
@@ -46,13 +51,20 @@ class Journal:
     makes lines survive a power failure too (4 ms measured); call it before every side effect.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open or create the file, and remove a partial last line left by a killed process.
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        """Open the file, lock it, and remove a partial last line left by a killed process.
+
+        Args:
+            folder: Folder of the run.
+            create: Create the folder and the file if they are missing; if False, that is an error.
 
         Raises:
-            ConfigError: Another process writes to the journal, or the folder is not writable.
+            ConfigError: Another process writes to the journal, it does not exist, or the folder is not writable.
         """
         self.path = folder / JOURNAL_NAME
+        if not create and not self.path.exists():
+            msg = f"Cannot read the journal {self.path}: No such file or directory."
+            raise ConfigError(msg)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)
@@ -61,7 +73,8 @@ class Journal:
             raise ConfigError(msg) from error
         self._io_lock = threading.Lock()
         self._lock()
-        self._size_bytes = self._truncate_partial_line()
+        record_owner(folder)
+        self._size_bytes, self._last_crc = self._truncate_partial_line()
 
     def write(self, event: Event) -> None:
         """Append one event, completely or not at all.
@@ -69,7 +82,7 @@ class Journal:
         Raises:
             JournalWriteError: The disk is full, or the file cannot be written.
         """
-        line = _line(event)
+        line, crc = _line(event, self._last_crc)
         try:
             # On a nearly full disk a write may be partial without an error.
             written = self._file.write(line)
@@ -79,6 +92,7 @@ class Journal:
             os.truncate(self._file.fileno(), self._size_bytes)
             raise JournalWriteError(self.path, error) from error
         self._size_bytes += len(line)
+        self._last_crc = crc
 
     def sync(self) -> None:
         """Flush everything written to the disk.
@@ -97,70 +111,102 @@ class Journal:
         """Close the file. Closing twice is harmless."""
         # Wait for a sync in another thread: until it returns, the kernel would keep the file open and locked.
         with self._io_lock:
+            if not self._file.closed:
+                forget_owner(self.path.parent)
             self._file.close()
 
     def _lock(self) -> None:
         # Two processes resuming one run would do everything twice. The kernel releases the lock when a process dies.
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            msg = f"Run {self.path.parent.name!r} is running in another process. Wait for it to end, or stop it first."
-            raise ConfigError(msg) from error
+        for tries_left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if tries_left:
+                    threading.Event().wait(_LOCK_WAIT_S)
+                    continue
+                self._file.close()
+                raise ConfigError(running_message(self.path.parent)) from error
+            return
 
-    def _truncate_partial_line(self) -> int:
+    def _truncate_partial_line(self) -> tuple[int, bytes]:
+        """Return the size of the complete lines in bytes, and the checksum of the last of them."""
         data = self.path.read_bytes()
         size_bytes = data.rfind(b"\n") + 1
         if size_bytes != len(data):
             os.truncate(self._file.fileno(), size_bytes)
-        return size_bytes
+        last = data[:size_bytes].rstrip(b"\n").rpartition(b"\n")[2]
+        return size_bytes, _checksum(last) if last else _NO_LINE
 
 
 def read_journal(path: Path) -> tuple[Event, ...]:
     """Return the events of a journal, in order. A partial last line is ignored.
 
     Raises:
-        ConfigError: The file cannot be read, or a complete line is not a valid event.
+        ConfigError: The file cannot be read, a complete line is not a valid event, or a line was taken out.
     """
+    return tuple(_events(path, _read(path)))
+
+
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         msg = f"Cannot read the journal {path}: {error.strerror}."
         raise ConfigError(msg) from error
-    return tuple(_events(path, data))
 
 
 def _events(path: Path, data: bytes) -> Iterator[Event]:
+    previous = _NO_LINE
+    is_chained = False
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
-            yield read_event(line)
+            event = read_event(line)
+            found = _CHAINED.match(line)
+            # A journal of an older version, resumed by this one, begins with lines that have no link.
+            if (found is None and is_chained) or (found is not None and found[1] != previous):
+                msg = "it does not follow the line before it: lines were removed, added or moved"
+                raise ValueError(msg)  # noqa: TRY301 - one place adds file and line
         except ValueError as error:
             reason = _reason(error)
             msg = f"The journal is damaged here ({reason}). `agent show` and `--resume` need every line intact."
             raise ConfigError(msg, path=path, line=number) from error
+        is_chained = found is not None
+        previous = _checksum(line)
+        yield event
 
 
-# A flipped bit inside a string is still valid JSON, so each line starts with a CRC-32 of the rest of the line.
-_CHECKSUM = b'{"crc":"%08x",'
-_CHECKSUM_BYTES = len(_CHECKSUM % 0)
+# A flipped bit inside a string is still valid JSON, so each line starts with a CRC-32 of the rest of the line. `after`
+# is the checksum of the line before it: without it, a line that was taken out is not missed.
+_CHECKSUM = b'{"crc":"%s",'
+_CHECKSUM_BYTES = len(_CHECKSUM % b"00000000")
+_CHAINED = re.compile(rb'\{"crc":"[0-9a-f]{8}","after":"([0-9a-f]{8})",')
+_NO_LINE = b"00000000"
 
 
-def _line(event: Event) -> bytes:
-    line = event_json(event)
-    return _CHECKSUM % zlib.crc32(line) + line[1:] + b"\n"
+def _line(event: Event, after: bytes) -> tuple[bytes, bytes]:
+    """Return the line of an event, and its checksum."""
+    bare = b'{"after":"%s",' % after + event_json(event)[1:]
+    crc = b"%08x" % zlib.crc32(bare)
+    return _CHECKSUM % crc + bare[1:] + b"\n", crc
+
+
+def _checksum(line: bytes) -> bytes:
+    """Return the checksum that a line starts with, unchecked."""
+    return line[len(b'{"crc":"') :][:8]
 
 
 def read_event(line: bytes) -> Event:
-    """Parse one line, without its newline.
+    """Parse one line, without its newline and without checking what it follows.
 
     Raises:
         ValueError: The checksum does not match, or the line is not an event.
     """
     bare = b"{" + line[_CHECKSUM_BYTES:]
-    if line[:_CHECKSUM_BYTES] != _CHECKSUM % zlib.crc32(bare):
+    if line[:_CHECKSUM_BYTES] != _CHECKSUM % (b"%08x" % zlib.crc32(bare)):
         msg = "checksum mismatch"
         raise ValueError(msg)
-    return _adapter().validate_json(bare)
+    found = _CHAINED.match(line)
+    return _adapter().validate_json(bare if found is None else b"{" + line[found.end() :])
 
 
 def _reason(error: ValueError) -> str:

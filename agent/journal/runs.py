@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,11 @@ from ..errors import ConfigError
 from ..policy.budget import Spent
 from .events import Event, Replied, Requested, Resumed, RunEnded, RunStarted
 from .journal import JOURNAL_NAME, read_event, read_journal
+from .owner import running_message
+
+# The first two fields of RunStarted, before prompts that would take long to read.
+_STARTED_AT = re.compile(rb'\{"crc":"[0-9a-f]{8}",(?:"after":"[0-9a-f]{8}",)?"run":"[^"]*","at":"([^"]*)"')
+_HEAD_BYTES = 400
 
 
 def runs_folder(environ: Mapping[str, str]) -> Path:
@@ -64,9 +70,19 @@ def find_run(runs: Path, name: str) -> Path:
 
 
 def list_runs(runs: Path) -> list[Path]:
-    """Return the run folders that hold a journal, oldest first."""
-    folders = [path.parent for path in runs.glob(f"*/{JOURNAL_NAME}")]
-    return sorted(folders, key=lambda folder: ((folder / JOURNAL_NAME).stat().st_mtime, folder.name))
+    """Return the run folders that hold a journal, by the start that their journals name, oldest first.
+
+    The time of the file says less: copying a journal changes it, and so does resuming an old run.
+    """
+    return sorted((path.parent for path in runs.glob(f"*/{JOURNAL_NAME}")), key=_age)
+
+
+def _age(folder: Path) -> tuple[str, float, str]:
+    """Return a key that sorts runs by their start; runs of the same second by the time of the file."""
+    path = folder / JOURNAL_NAME
+    with path.open("rb") as file:
+        found = _STARTED_AT.match(file.read(_HEAD_BYTES))
+    return found[1].decode() if found else "", path.stat().st_mtime, folder.name
 
 
 def first_event(folder: Path) -> RunStarted | None:
@@ -133,6 +149,16 @@ def is_running(folder: Path) -> bool:
         except OSError:
             return True
     return False
+
+
+def refuse_running(folder: Path) -> None:
+    """Check that no process writes to the run's journal now.
+
+    Raises:
+        ConfigError: One does. The message names it.
+    """
+    if is_running(folder):
+        raise ConfigError(running_message(folder))
 
 
 def _spent_so_far(lines: Sequence[bytes]) -> Spent:

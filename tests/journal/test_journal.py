@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
 import signal
+import socket
 import subprocess
+import threading
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +37,8 @@ from agent.journal.events import (
     TurnTaken,
     VerifyEnded,
 )
-from agent.journal.journal import Journal, JournalWriteError, read_journal
-from agent.journal.runs import find_run, list_runs, read_run, runs_folder, summarize
+from agent.journal.journal import Journal, JournalWriteError, event_json, read_journal
+from agent.journal.runs import find_run, list_runs, read_run, refuse_running, runs_folder, summarize
 from agent.messages import AssistantMessage, Image, RawCall, Reply, ToolCall, ToolResult, Usage, UserMessage
 from agent.policy.budget import Spent
 from agent.policy.ladder import Ladder
@@ -105,11 +110,55 @@ def test_events_survive_a_round_trip(written: Path):
     assert read_journal(written) == EVENTS
 
 
-def test_each_line_is_plain_json_with_a_checksum_before_the_event(written: Path):
+def test_each_line_is_plain_json_with_its_checksum_and_that_of_the_line_before(written: Path):
     lines = written.read_bytes().splitlines()
+    own, before = lines[10][8:16], lines[9][8:16]
 
     assert [json.loads(line)["kind"] for line in lines] == [event.kind for event in EVENTS]
-    assert lines[10] == b'{"crc":"' + lines[10][8:16] + b'","text":"Look.","kind":"noticed"}'
+    assert lines[10] == b'{"crc":"' + own + b'","after":"' + before + b'","text":"Look.","kind":"noticed"}'
+
+
+def unchained(*events: Event) -> bytes:
+    """Write events as versions before the chain did."""
+    lines = [event_json(event) for event in events]
+    return b"".join(b'{"crc":"%08x",' % zlib.crc32(line) + line[1:] + b"\n" for line in lines)
+
+
+@pytest.mark.parametrize("change", ["removed", "doubled", "swapped"])
+@pytest.mark.parametrize("at", [1, 5, 11])
+def test_a_line_that_was_taken_out_of_the_journal_is_noticed(written: Path, change: str, at: int):
+    lines = written.read_bytes().splitlines(keepends=True)
+    one, two = lines[at : at + 1], lines[at + 1 : at + 2]
+    middle = {"removed": two, "doubled": one + one + two, "swapped": two + one}[change]
+    written.write_bytes(b"".join(lines[:at] + middle + lines[at + 2 :]))
+
+    with pytest.raises(ConfigError) as caught:
+        read_journal(written)
+    line = at + 2 if change == "doubled" else at + 1
+    assert str(caught.value) == (
+        f"{written}:{line}: The journal is damaged here (it does not follow the line before it: lines were removed, "
+        "added or moved). `agent show` and `--resume` need every line intact."
+    )
+
+
+def test_a_journal_written_before_the_chain_is_read_and_continued(tmp_path: Path):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(unchained(*EVENTS[:4]))
+    assert read_journal(path) == EVENTS[:4]
+    journal = Journal(tmp_path)
+    for event in EVENTS[4:]:
+        journal.write(event)
+    journal.close()
+
+    assert read_journal(path) == EVENTS
+    lines = path.read_bytes().splitlines(keepends=True)
+    for at in (3, 6):  # the last line without a link, and one with
+        path.write_bytes(b"".join(lines[:at] + lines[at + 1 :]))
+        with pytest.raises(ConfigError, match="does not follow"):
+            read_journal(path)
+    path.write_bytes(b"".join(lines) + unchained(END))
+    with pytest.raises(ConfigError, match="does not follow"):
+        read_journal(path)
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
@@ -169,12 +218,70 @@ def test_opening_removes_a_partial_last_line_and_appends_after_it(written: Path)
 
 def test_a_journal_is_written_by_one_process_at_a_time(written: Path):
     first = Journal(written.parent)
+    owner = json.loads((written.parent / "owner.json").read_text())
     with pytest.raises(ConfigError) as caught:
         Journal(written.parent)
     first.close()
     Journal(written.parent).close()
 
+    assert (owner["pid"], owner["host"]) == (os.getpid(), socket.gethostname())
+    assert str(caught.value) == (
+        f"Run 'r1' is running in this process, since {owner['since']}. Wait for it to end, or stop it first."
+    )
+    assert not (written.parent / "owner.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("owner", "where", "stop"),
+    [
+        ({"pid": 41}, "another process, pid 41 on this machine ('HERE')", "stop it first with `kill 41`"),
+        ({"pid": 41, "host": "big"}, "another process, pid 41 on 'big'", "stop it there first"),
+    ],
+)
+def test_a_run_in_another_process_is_refused_with_who_runs_it(
+    written: Path, owner: dict[str, Any], where: str, stop: str
+):
+    named = {"host": socket.gethostname(), "since": "2026-11-28 20:52:09 UTC"} | owner
+    journal = Journal(written.parent)
+    (written.parent / "owner.json").write_text(json.dumps(named))
+
+    with pytest.raises(ConfigError) as caught:
+        refuse_running(written.parent)
+    journal.close()
+    refuse_running(written.parent)
+    where = where.replace("HERE", socket.gethostname())
+    assert str(caught.value) == (
+        f"Run 'r1' is running in {where}, since 2026-11-28 20:52:09 UTC. Wait for it to end, or {stop}."
+    )
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"pid": "x", "host": 1, "since": 2}', "\udcff"])
+def test_a_run_whose_owner_is_not_known_is_refused_all_the_same(written: Path, text: str | None):
+    journal = Journal(written.parent)
+    owner = written.parent / "owner.json"
+    owner.unlink() if text is None else owner.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+    with pytest.raises(ConfigError) as caught:
+        Journal(written.parent)
+    journal.close()
     assert str(caught.value) == "Run 'r1' is running in another process. Wait for it to end, or stop it first."
+
+
+def test_a_look_at_a_run_does_not_keep_it_from_being_resumed(written: Path):
+    """`agent runs` takes a shared lock for an instant; a resume at that moment was refused."""
+    with written.open("rb") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        ends = threading.Timer(0.05, look.close)
+        ends.start()
+        Journal(written.parent).close()
+        ends.join()
+
+
+def test_a_journal_that_must_exist_is_not_created(tmp_path: Path):
+    with pytest.raises(ConfigError) as caught:
+        Journal(tmp_path / "r1", create=False)
+    assert str(caught.value) == f"Cannot read the journal {tmp_path}/r1/journal.jsonl: No such file or directory."
+    assert not (tmp_path / "r1").exists()
 
 
 def test_an_unwritable_folder_is_an_error(tmp_path: Path):
@@ -272,6 +379,17 @@ def make(runs: Path, name: str, *events: Event) -> Path:
         journal.write(event)
     journal.close()
     return journal.path
+
+
+def test_last_is_the_newest_run_by_its_journal_not_by_the_time_of_the_file(tmp_path: Path):
+    for day, name in ((24, "b"), (25, "a"), (23, "c")):
+        path = make(tmp_path, name, replace(START, run=name, at=f"2026-11-{day}T12:00:00+00:00"))
+        os.utime(path, (1e9 - day, 1e9 - day))
+    make(tmp_path, "d")  # killed before its first line
+    (tmp_path / "a" / "journal.jsonl").write_bytes(unchained(replace(START, run="a", at="2026-11-25T12:00:00+00:00")))
+
+    assert [folder.name for folder in list_runs(tmp_path)] == ["d", "c", "b", "a"]
+    assert find_run(tmp_path, "last").name == "a"
 
 
 def test_runs_are_found_by_name_prefix_or_last(tmp_path: Path):

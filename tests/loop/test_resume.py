@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -33,6 +35,7 @@ from agent.journal.events import (
 )
 from agent.journal.journal import JOURNAL_NAME, read_journal
 from agent.messages import Reply, ToolResult, Usage
+from agent.model.protocol import Connection
 from agent.model.wire import Request
 from agent.testing import ScriptedModel, calls, says
 from agent.testing.legality import refusal
@@ -430,7 +433,65 @@ async def test_a_run_cannot_be_resumed_while_it_is_running(tmp_path: Path):
     outcome = await Agent(ScriptedModel([LOOKS[0], says("Seen.")]), tools=[meddle], runs=tmp_path).run("Look.")
 
     assert outcome.outcome == "finished"
-    assert refused == [f"Run {outcome.run!r} is running in another process. Wait for it to end, or stop it first."]
+    (text,) = refused
+    assert text.startswith(f"Run {outcome.run!r} is running in this process, since 2")
+    assert text.endswith(" UTC. Wait for it to end, or stop it first.")
+
+
+class Waiting(ScriptedModel):
+    """A server that answers its first question late; meanwhile something else happens."""
+
+    def __init__(self, script: Sequence[Reply], meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(script)
+        self.meanwhile = meanwhile
+
+    @asynccontextmanager
+    async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
+        await self.meanwhile()
+        async with super().open(session=session) as connection:
+            yield connection
+
+
+async def test_a_second_resume_while_the_first_waits_for_the_server_is_refused(tmp_path: Path):
+    """It read the journal before it took the lock: what the other one did meanwhile was done a second time."""
+    done: list[int] = []
+    refused: list[str] = []
+
+    @tool
+    async def put(at: int) -> str:
+        """Put."""
+        done.append(at)
+        return f"put {at}"
+
+    script = [calls(("put", {"at": 1})), says("Done.")]
+    await Agent(ScriptedModel([]), tools=[put], runs=tmp_path, limits=Limits(steps=0)).run("Put.")
+    folder = next(tmp_path.iterdir())
+
+    async def other() -> None:
+        for _ in range(3):
+            try:
+                await Agent(ScriptedModel(script), tools=[put], runs=tmp_path).resume(folder)
+            except ConfigError as error:
+                refused.append(str(error))
+
+    outcome = await Agent(Waiting(script, other), tools=[put], runs=tmp_path).resume(folder)
+
+    assert (outcome.outcome, done) == ("finished", [1])
+    assert [f"Run {folder.name!r} is running in this process" in text for text in refused] == [True] * 3
+    assert [event.kind for event in read_journal(folder / "journal.jsonl")].count("resumed") == 1
+
+
+async def test_a_resume_that_cannot_reach_its_server_releases_the_run(tmp_path: Path):
+    await Agent(ScriptedModel([]), tools=[look], runs=tmp_path, limits=Limits(steps=0)).run("Look.")
+    folder = next(tmp_path.iterdir())
+
+    async def fail() -> None:
+        raise EndpointUnreachable("it is down", url="http://x")
+
+    with pytest.raises(EndpointUnreachable):
+        await Agent(Waiting([], fail), tools=[look]).resume(folder)
+    outcome = await Agent(ScriptedModel([says("Seen.")]), tools=[look]).resume(folder)
+    assert outcome.outcome == "finished"
 
 
 async def test_an_interrupted_call_counts_neither_as_repeated_nor_as_progress(tmp_path: Path):
