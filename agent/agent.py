@@ -40,7 +40,6 @@ from .task.task import Task
 from .task.tool_loading import load_mcp_tools, load_tools
 from .tooling.context import ToolContext
 from .tooling.final_result import result_tool
-from .tooling.notes import notes_of
 from .tooling.tool import Tool
 from .tooling.toolbox import Toolbox
 from .workspace.claims import claimed
@@ -240,7 +239,7 @@ class Agent:
             run=name, at=datetime.now(UTC).isoformat(timespec="seconds"), task=self.task, base_url=self.model.base_url,
             model=served.model, profile=profile.name, window_tokens=served.window_tokens,
             ladder=self.ladder or profile.ladder, limits=self.limits,
-            tools=toolbox.names, tools_digest=toolbox.digest, tool_notes=notes_of(toolbox),
+            tools=toolbox.names, tools_digest=toolbox.digest,
             system=self.system_prompt(
                 served.model, workspace=prepared.workspace.path, window_tokens=served.window_tokens
             ),

@@ -9,6 +9,7 @@ from ..agent import Agent
 from ..errors import EndpointError
 from ..model.endpoint import Endpoint
 from ..task.task import Task
+from ..tooling.notes import notes_of
 from .discovery import NOWHERE
 
 
@@ -20,6 +21,8 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     model = task.model.name if endpoint is None else endpoint.model
     print(f"system:\n{_indented(agent.system_prompt(model or ''))}\n\nprompt:\n{_indented(prompt)}\n")
     print(f"tools: {', '.join(tools.names) or 'none'} ({len(tools.definitions):,} bytes of definitions)")
+    for note in notes_of(tools):
+        print(f"  note: {note}")
     if task.verify is not None:
         print(f"verify: {task.verify.command}")
     if endpoint is None:

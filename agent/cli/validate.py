@@ -24,6 +24,7 @@ def main(args: argparse.Namespace) -> int:
 
     from ..agent import Agent
     from ..task.load import load_task
+    from ..tooling.notes import notes_of
     from .discovery import NOWHERE
     from .run_task import parse_overrides
 
@@ -31,6 +32,8 @@ def main(args: argparse.Namespace) -> int:
     agent = Agent.from_task(task, NOWHERE, environ=os.environ)
     task.rendered_prompt()
     task.images()
-    names = ", ".join(agent.toolbox().names) or "no tools"
-    print(f"{args.task}: the task {task.name!r} is valid ({names}).")
+    tools = agent.toolbox()
+    print(f"{args.task}: the task {task.name!r} is valid ({', '.join(tools.names) or 'no tools'}).")
+    for note in notes_of(tools):
+        print(f"  note: {note}")
     return 0

@@ -51,8 +51,6 @@ class RunStarted:
     """Path of the project's instruction file whose text is in `system`. Empty if there is none."""
     worktree: str = ""
     """Description of the repository that the workspace is a git worktree of. Empty if it is not a worktree."""
-    tool_notes: tuple[str, ...] = ()
-    """One sentence for people about each part of a tool's schema that is not checked, and each tool that is missing."""
     kind: Literal["run_started"] = "run_started"
 
 

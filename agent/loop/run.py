@@ -45,6 +45,7 @@ from .pending import (
 from .renewal import renew
 from .state import RunState
 from .tool_calls import run_calls
+from .tool_notes import record_tool_notes
 from .verify import verify_work
 
 
@@ -63,6 +64,7 @@ class Run:
         `interrupted` and re-raised.
         """
         try:
+            record_tool_notes(self._state, self._deps)
             while self._state.ended is None:
                 await self._next()
         except JournalWriteError as error:
@@ -209,11 +211,10 @@ class Run:
         if self._deps.wants_result and state.final is None:
             self._send_message(prompts.GIVE_FINAL_RESULT, force_tool=FINAL_TOOL)
             return
-        settings = self._deps.verify
-        if settings is None:
+        if self._deps.verify is None:
             self._end("finished", "the model reported that it is done")
             return
-        await self._verify(settings, attempt=state.verify_attempts + 1)
+        await self._verify(self._deps.verify, attempt=state.verify_attempts + 1)
 
     async def _verify(self, settings: Verify, *, attempt: int) -> VerifyEnded:
         self._deps.record(VerifyStarted(attempt=attempt, command=settings.command))
@@ -288,8 +289,7 @@ class Run:
 
     def _exceeded_limit(self) -> str:
         """Return which limit is reached, as a reason to end the run. Empty if none is."""
-        spent = replace(self._state.spent, wall_s=self._deps.clock())
-        found = exceeded(self._state.limits, spent)
+        found = exceeded(self._state.limits, replace(self._state.spent, wall_s=self._deps.clock()))
         return "" if found is None else str(found)
 
     def _end(self, status: Status, reason: str) -> None:
