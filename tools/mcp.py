@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from agent import ConfigError, Image, McpServer, Tool, ToolContext, ToolError, tool_from_schema
 
+from ._server_tools import Offer, make_tools
+
 if TYPE_CHECKING:
     from mcp import Client
     from mcp.types import CallToolResult
@@ -24,32 +25,33 @@ _START_TIMEOUT_S = 60.0
 _PING_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 10.0
 _MAX_PAGES = 50
-_MAX_NAME_CHARS = 64
 _STDERR_CHARS = 600
 _UNKNOWN_EFFECT = "The call may have taken effect: check before you repeat it."
-_ILLEGAL_IN_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def mcp_tools(servers: Mapping[str, McpServer], directory: Path) -> tuple[Tool, ...]:
     """Start each server, list its tools and stop it; a run starts it again at the first call.
+
+    A tool whose schema cannot be used is left out; `Tool.notes` of the server's first tool tells it, and names the
+    tools whose names had to be changed and the size of all definitions if it is large.
 
     Args:
         servers: by their name in the task; the names of their tools begin with it.
         directory: working directory of the server commands; the task file's folder.
 
     Raises:
-        ConfigError: the package `mcp` is not installed, a server does not answer, it lacks a tool that the task names,
-            or the schema of a tool is unusable.
+        ConfigError: the package `mcp` is not installed, a server does not answer, it lacks a tool that the task names
+            or sends a schema for it that cannot be used, or none of its tools can be used.
     """
     if servers and find_spec("mcp") is None:
         msg = 'MCP servers need the package mcp, which is not installed: pip install "tramontane[mcp]".'
         raise ConfigError(msg, key="mcp")
-    found: list[Tool] = []
+    offers: list[Offer] = []
     with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
         for name, server in servers.items():
             offered = executor.submit(asyncio.run, _list_tools(name, server, directory)).result()
-            found += [_make_tool(name, server, directory, one) for one in _select(name, server, offered)]
-    return tuple(found)
+            offers += [_offer(name, server, directory, one) for one in _select(name, server, offered)]
+    return make_tools(offers)
 
 
 async def _list_tools(name: str, server: McpServer, directory: Path) -> list[McpTool]:
@@ -82,7 +84,16 @@ def _select(name: str, server: McpServer, offered: Sequence[McpTool]) -> list[Mc
     return [known[tool] for tool in server.tools] or list(offered)
 
 
-def _make_tool(name: str, server: McpServer, directory: Path, offered: McpTool) -> Tool:
+def _offer(name: str, server: McpServer, directory: Path, offered: McpTool) -> Offer:
+    return Offer(
+        server=name,
+        tool=offered.name,
+        is_named=offered.name in server.tools,
+        make=lambda tool_name: _make_tool(name, server, directory, offered, tool_name),
+    )
+
+
+def _make_tool(name: str, server: McpServer, directory: Path, offered: McpTool, tool_name: str) -> Tool:
     async def unused(_arguments: object) -> object:
         raise AssertionError
 
@@ -90,9 +101,9 @@ def _make_tool(name: str, server: McpServer, directory: Path, offered: McpTool) 
     read_only = bool(annotations and annotations.read_only_hint)
     tool = tool_from_schema(
         unused,
-        name=_ILLEGAL_IN_NAME.sub("_", f"{name}_{offered.name}")[:_MAX_NAME_CHARS],
-        description=offered.description or offered.title or offered.name,
-        parameters={"properties": {}, **offered.input_schema},
+        name=tool_name,
+        description=next(filter(str.strip, (offered.description or "", offered.title or "")), offered.name),
+        parameters=offered.input_schema,
         read_only=read_only,
         timeout_s=server.timeout_s + 10.0,
     )
