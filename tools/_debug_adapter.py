@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agent import Launch, kill_session
 
 MAX_MESSAGE_BYTES = 20_000_000
+MAX_QUEUED_CHARS = 1_000_000
+"""Of output that was not taken yet; more of it is dropped, since a program may print for hours."""
 _STOP_GRACE_S = 2.0
 
 Body = Mapping[str, Any]
@@ -37,6 +39,7 @@ class Adapter:
         self._last_seq = 0
         self._waiting: dict[int, asyncio.Future[Body]] = {}
         self._events: asyncio.Queue[tuple[str, Body] | None] = asyncio.Queue()
+        self._queued_chars = 0
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -95,6 +98,7 @@ class Adapter:
         if event is None:
             self._events.put_nowait(None)  # for the next caller
             raise AdapterClosed
+        self._queued_chars -= _output_chars(*event)
         return event
 
     async def aclose(self) -> None:
@@ -120,8 +124,10 @@ class Adapter:
                 if not length:
                     return
                 self._dispatch(json.loads(await stream.readexactly(length)))
-        except (asyncio.IncompleteReadError, ValueError, OSError):
+        except (asyncio.IncompleteReadError, OSError):
             return
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return  # not a message of the protocol: the debugged program can write to this stream too
         finally:
             for answer in self._waiting.values():
                 if not answer.done():
@@ -130,7 +136,11 @@ class Adapter:
 
     def _dispatch(self, message: Body) -> None:
         if message["type"] == "event":
-            self._events.put_nowait((message["event"], message.get("body") or {}))
+            name, body = str(message["event"]), cast("Body", message.get("body") or {})
+            chars = _output_chars(name, body)
+            if not chars or self._queued_chars + chars <= MAX_QUEUED_CHARS:
+                self._queued_chars += chars
+                self._events.put_nowait((name, body))
         elif message["type"] == "response":
             answer = self._waiting.pop(message["request_seq"], None)
             if answer is None or answer.done():
@@ -139,3 +149,7 @@ class Adapter:
                 answer.set_result(message.get("body") or {})
             else:
                 answer.set_exception(RequestFailed(message.get("message") or "no reason given"))
+
+
+def _output_chars(name: str, body: Body) -> int:
+    return len(str(body.get("output", ""))) if name == "output" else 0

@@ -70,7 +70,7 @@ class DebugSession:
     _adapter: Adapter | None = None
     _files: ExitStack = field(default_factory=ExitStack)
     _thread: int = 0
-    _output: list[str] = field(default_factory=list[str])
+    _output: str = ""
     _condition_error: str = ""
     stack: Stack = field(default_factory=Stack)
     """Of the stopped thread; empty while the program runs."""
@@ -192,8 +192,7 @@ class DebugSession:
 
     def take_output(self) -> str:
         """Return what the program wrote since the last call."""
-        text = "".join(self._output)
-        self._output = []
+        text, self._output = self._output, ""
         return text if len(text) <= _OUTPUT_CHARS else f"[...]{text[-_OUTPUT_CHARS:]}"
 
     async def aclose(self) -> None:
@@ -211,9 +210,10 @@ class DebugSession:
             error, self._condition_error = self._condition_error, ""
             return Stopped(reason=body["reason"], error=error)
         info = await self._request("exceptionInfo", {"threadId": self._thread})
-        # debugpy appends a note in parentheses to the name (1.8.22).
+        # debugpy appends a note in parentheses to the name, and describes an exception without a text (1.8.22).
         kind = str(info["exceptionId"]).partition("(note:")[0].strip()
-        error = f"{kind}: {info.get('description') or ''}".removesuffix(": ")
+        description = str(info.get("description") or "").removesuffix("exception: no description")
+        error = f"{kind}: {description}".removesuffix(": ")
         return Stopped(reason="exception", error=error, raised_at=await self._raised_at())
 
     async def _raised_at(self) -> str:
@@ -264,7 +264,7 @@ class DebugSession:
     def _add_output(self, body: Body) -> None:
         text = str(body["output"])
         if body.get("category") in {"stdout", "stderr"}:
-            self._output.append(text)
+            self._output = (self._output + text)[-2 * _OUTPUT_CHARS :]  # a program may print without end
         elif found := _CONDITION_ERROR.search(text):
             raised = text.strip().splitlines()[-1]
             self._condition_error = f'breakpoint, because its condition "{found[1]}" raised {raised}'

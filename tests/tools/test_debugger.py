@@ -333,6 +333,13 @@ async def test_the_end_of_a_message_is_not_doubled_and_colors_are_left_out(conte
     assert "\noutput (the last 12 of 20 lines):\n  line 8\n" in stopped
 
 
+async def test_an_exception_without_a_text_is_given_none(context: ToolContext[Any], called: Called):
+    """Its text was that of debugpy: "exception: no description"."""
+    (context.workspace / "main.py").write_text("raise ValueError\n")
+    stopped = await called(debug_start, context, program="main.py")
+    assert stopped.startswith("Stopped: ValueError.\n#0 <module> at main.py:1\n")
+
+
 async def test_a_program_that_does_not_stop_is_paused_and_can_be_ended(
     context: ToolContext[Any], called: Called, until_gone: UntilGone
 ):
