@@ -82,9 +82,12 @@ def _coerce_at(root: JsonObject, path: JsonPath, schema: JsonObject) -> str | No
         for conversion in _conversions(sent, branch)
         if conversion.value is not sent
     }
-    if len(conversions) != 1:
+    # 3.0 is an integer to JSON Schema, so it is one here even where a text would do too.
+    integers = [conversion for conversion in conversions.values() if conversion.name == "float_to_integer"]
+    options = integers or list(conversions.values())
+    if len(options) != 1:
         return None
-    (only,) = conversions.values()
+    (only,) = options
     parent[path[-1]] = only.value
     return only.name
 
@@ -112,14 +115,14 @@ def _conversions(sent: JsonValue, branch: JsonObject) -> list[_Conversion]:
         same = [choice for choice in choices if isinstance(choice, str) and choice.strip().casefold() == plain]
         if same:
             return [_Conversion(name="enum_spelling", value=choice) for choice in same]
-    kind = branch.get("type")
+    kind = branch.get("type", "number" if isinstance(sent, float) else None)
     kinds = cast("list[str]", kind) if isinstance(kind, list) else [str(kind)]
     converted = (_CONVERTERS[name](sent) for name in kinds if name in _CONVERTERS)
     return [conversion for conversion in converted if conversion is not None]
 
 
-_INTEGER = re.compile(r"0|-?[1-9]\d{0,299}")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,299})(?:\.\d{1,300})?(?:[eE][+-]?\d{1,3})?")
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,299}", re.ASCII)
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,299})(?:\.\d{1,300})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def _to_integer(sent: JsonValue) -> _Conversion | None:
@@ -130,6 +133,8 @@ def _to_integer(sent: JsonValue) -> _Conversion | None:
 
 
 def _to_number(sent: JsonValue) -> _Conversion | None:
+    if isinstance(sent, float) and not numbers.is_exact(sent):
+        return _to_integer(sent)  # 9007199254740993.0 is no float
     if not isinstance(sent, str) or not _NUMBER.fullmatch(sent):
         return None
     value = int(sent) if _INTEGER.fullmatch(sent) else numbers.SpelledFloat(sent)

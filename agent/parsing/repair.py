@@ -59,13 +59,18 @@ def parse_object(text: str) -> Parsed | Unparsable:
         return _accept(cast("JsonObject", value), text, ())
     if isinstance(value, str):
         return _double_encoded(value)
-    return Unparsable(reason=f"it is {_KINDS[type(value)]}, not an object", position=None, cut_off=False)
+    return Unparsable(reason=f"it is {_kind_of(value)}, not an object", position=None, cut_off=False)
 
 
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
-_KINDS = {list: "an array", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 # A string that is only a drive and segments that all begin with the letter of a JSON escape.
 _WINDOWS_PATH = re.compile(r'"[A-Za-z]:(?:\\[bfnrt][^\\"\s:]*)+"')
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return "null" if value is None else "an array" if isinstance(value, list) else "a number"
 
 
 def _as_unreadable(error: ValueError | RecursionError) -> Unreadable:

@@ -18,12 +18,12 @@ class Unreadable(ValueError):
     """Raised where the text no longer has exactly one meaning."""
 
     def __init__(self, reason: str, *, position: int | None = None, cut_off: bool = False) -> None:
-        self.reason = reason
+        self.reason = reason.encode(errors="replace").decode()  # it quotes the text, which may hold half a character
         self.position = position
         """Index into the text. None means the text as a whole."""
         self.cut_off = cut_off
         """True if the text ended with something still open."""
-        super().__init__(reason)
+        super().__init__(self.reason)
 
 
 def unique_keys(pairs: list[tuple[str, JsonValue]]) -> JsonObject:

@@ -20,11 +20,14 @@ class SpelledNumber(float):
     """A number with a point or an exponent that Python would spell in another way, and its exact value."""
 
     exact: Decimal
+    token: str
+    """As JSON spells it."""
 
-    def __new__(cls, spelling: str) -> SpelledNumber:
-        number = super().__new__(cls, spelling)
+    def __new__(cls, token: str) -> SpelledNumber:
+        number = super().__new__(cls, token)
+        number.token = token
         try:
-            number.exact = Decimal(spelling)
+            number.exact = Decimal(token)
         except InvalidOperation:  # the exponent has more than 18 digits
             number.exact = Decimal("NaN")
         return number

@@ -167,5 +167,5 @@ def _plain_number(value: float, path: JsonPath, check: Check, found: list[Mismat
     if not is_float and not any(issue.path == path for issue in found):
         example = f", such as {float(value)!r}" if abs(value) < float("inf") else ""
         expected = f"a number that a 64-bit float can hold{example}"
-        found.append(Mismatch(path=path, problem="value", expected=expected, sent=float(value)))
+        found.append(Mismatch(path=path, problem="value", expected=expected, sent=value))
     return float(value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import decimal
 import json
 import re
-from decimal import Decimal
 from typing import cast
 
 from pydantic import JsonValue
+
+from ..schema.exact import SpelledNumber, exact, is_integral
 
 
 class SpelledInt(int):
@@ -25,18 +25,15 @@ class SpelledInt(int):
         return self
 
 
-class SpelledFloat(float):
-    """A float and its spelling: 3.10 may be meant as the text "3.10", and 0.12345678901234567890 is no float."""
+class SpelledFloat(SpelledNumber):
+    """A float and its spelling: 3.10 may be meant as the text "3.10", and `+1_000.50` as that text."""
 
     spelling: str
-    """As it was written: `+1_000.50`."""
-    token: str
-    """The same number as JSON spells it: `1000.50`."""
+    """As it was written."""
 
     def __new__(cls, spelling: str, token: str | None = None) -> SpelledFloat:
-        number = super().__new__(cls, spelling if token is None else token)
+        number = cast("SpelledFloat", super().__new__(cls, token or spelling))
         number.spelling = spelling
-        number.token = spelling if token is None else token
         return number
 
     def __deepcopy__(self, memo: object) -> SpelledFloat:
@@ -64,18 +61,12 @@ def is_exact(number: float) -> bool:
 
     0.1 is, since it is what Python prints for that float; 9007199254740993.0 and 5.0000000000000001 are not.
     """
-    if not isinstance(number, SpelledFloat) or number.token == repr(float(number)):
-        return abs(number) < float("inf")
-    written = _decimal(number.token)
-    return written is not None and (written == Decimal(repr(float(number))) or written == Decimal(float(number)))
+    return number.is_float if isinstance(number, SpelledNumber) else abs(number) < float("inf")
 
 
 def as_integer(number: float) -> int | None:
     """Return the integer that was written: 3.0, 1e3, 9007199254740993.0; None for any other number."""
-    if not number.is_integer():
-        return None
-    written = _decimal(number.token if isinstance(number, SpelledFloat) else repr(number))
-    return int(written) if written is not None and written == written.to_integral_value(context=_EXACT) else None
+    return int(exact(number)) if number.is_integer() and is_integral(number) else None
 
 
 def float_words(number: float) -> str:
@@ -85,7 +76,9 @@ def float_words(number: float) -> str:
 
 def spelling_of(number: object) -> str:
     """Return a number as it was written."""
-    return number.spelling if isinstance(number, SpelledInt | SpelledFloat) else repr(number)
+    if isinstance(number, SpelledInt | SpelledFloat):
+        return number.spelling
+    return number.token if isinstance(number, SpelledNumber) else repr(number)
 
 
 def dumps(value: JsonValue) -> str:
@@ -95,7 +88,7 @@ def dumps(value: JsonValue) -> str:
         return "{" + ", ".join(members) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(dumps(item) for item in value) + "]"
-    return value.token if isinstance(value, SpelledFloat) else json.dumps(value, ensure_ascii=False)
+    return value.token if isinstance(value, SpelledNumber) else json.dumps(value, ensure_ascii=False)
 
 
 def floats_in(text: str) -> tuple[SpelledFloat, ...]:
@@ -116,12 +109,3 @@ def floats_in(text: str) -> tuple[SpelledFloat, ...]:
 
 
 _MAY_HOLD_FLOATS = re.compile(r"\d[.eE]")
-# The constructor refuses an exponent that its context cannot hold; these are the widest limits there are.
-_EXACT = decimal.Context(prec=decimal.MAX_PREC, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
-
-
-def _decimal(token: str) -> Decimal | None:
-    try:
-        return Decimal(token, _EXACT)
-    except (decimal.InvalidOperation, ValueError):
-        return None

@@ -103,6 +103,9 @@ NUMBERS = [
     (int, "1e3", 1000, ("float_to_integer $.x",)),
     (int, "1e30", 10**30, ("float_to_integer $.x",)),
     (int, "123456789012345678901234567890", 123456789012345678901234567890, ()),
+    (int | str, "3.0", 3, ("float_to_integer $.x",)),
+    (float | str, "9007199254740993", "9007199254740993", ("number_to_string $.x",)),
+    (Any, "9007199254740993.0", 9007199254740993, ("float_to_integer $.x",)),
     (float, "0.1", 0.1, ()),
     (float, "1e23", 1e23, ()),
     (float, "0.1000000000000000055511151231257827021181583404541015625", 0.1, ()),
@@ -163,6 +166,57 @@ def test_a_value_that_would_change_is_refused(annotation: Any, value: str, reaso
     refusal = arrived(annotation, value)
     assert isinstance(refusal, str)
     assert reason is None or refusal == reason.format(value)
+
+
+DECLARED = declared(
+    {
+        "type": "object",
+        "properties": {
+            "i": {"type": "integer"},
+            "n": {"type": "number"},
+            "l": {"type": "array", "items": {"type": "integer"}},
+            "u": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value", "repairs"),
+    [
+        ('{"i": 3.0}', {"i": 3}, ("float_to_integer $.i",)),
+        ('{"i": 1e3}', {"i": 1000}, ("float_to_integer $.i",)),
+        ('{"i": 9007199254740993.0}', {"i": 9007199254740993}, ("float_to_integer $.i",)),
+        ('{"l": [1.0, 2, 3e0]}', {"l": [1, 2, 3]}, ("float_to_integer $.l[0]", "float_to_integer $.l[2]")),
+        ('{"u": 3.0}', {"u": 3}, ("float_to_integer $.u",)),
+        ('{"n": 9007199254740993.0}', {"n": 9007199254740993}, ("float_to_integer $.n",)),
+        ('{"n": 3.0}', {"n": 3.0}, ()),
+        ('{"n": 9007199254740993}', {"n": 9007199254740993}, ()),
+    ],
+)
+def test_an_integer_reaches_a_schema_tool_as_an_integer_and_the_call_says_so(
+    arguments: str, value: dict[str, Any], repairs: tuple[str, ...]
+) -> None:
+    found = sent_to(DECLARED, arguments)
+    assert isinstance(found, CheckedCall)
+    assert repr((found.value, found.call.repairs)) == repr((value, repairs))
+    assert json.loads(found.call.arguments) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ('{"i": 5.0000000000000001}', "$.i must be an integer, got 5.0000000000000001"),
+        (
+            '{"n": 5.0000000000000001}',
+            "$.n must be a number that a 64-bit float can hold, such as 5.0, got 5.0000000000000001",
+        ),
+    ],
+)
+def test_a_number_that_would_change_is_refused_by_a_schema_tool(arguments: str, reason: str) -> None:
+    found = sent_to(DECLARED, arguments)
+    assert isinstance(found, InvalidCall)
+    assert found.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -231,7 +285,20 @@ def test_what_an_authors_validator_makes_of_a_value_is_not_what_was_sent() -> No
     assert arrived(parsed, '"a"') == '$.x must be an integer, got "a"'
 
 
-KEYS = [r"pho\une", r"\ud83d", r"a\nb", "a\nb", "", r"\u0000", "\ud83d", r"\x", "a\\", "__proto__", "$ref"]
+KEYS = [
+    r"pho\une",
+    r"\ud83d",
+    r"a\nb",
+    "a\nb",
+    "",
+    r"\u0000",
+    "\ud83d",
+    r"\x",
+    "a\\",
+    "\\n\\\ud800",
+    "__proto__",
+    "$ref",
+]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -248,7 +315,7 @@ def answered(arguments: str, made: Tool) -> None:
     found = sent_to(made, arguments)
     assert isinstance(json.loads(found.call.arguments), dict)
     if isinstance(found, InvalidCall):
-        feedback(found, attempt=2, same_as_before=True, toolbox=Toolbox([made])).encode()
+        (feedback(found, attempt=2, same_as_before=True, toolbox=Toolbox([made])) + found.reason).encode()
 
 
 pieces = st.sampled_from(

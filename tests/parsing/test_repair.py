@@ -192,6 +192,15 @@ def test_a_repaired_text_keeps_the_spelling_of_its_numbers(
     assert (parsed.text, spelling_of(parsed.value["a"]), parsed.repairs) == (f'{{"a": {text}}}', spelling, repairs)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("1", "a number"), ("-0", "a number"), ("1.50", "a number"), ("true", "true or false"), ("null", "null")],
+)
+def test_a_number_that_keeps_its_spelling_is_called_a_number(text: str, kind: str) -> None:
+    found = parse_object(text)
+    assert found == Unparsable(reason=f"it is {kind}, not an object", position=None, cut_off=False)
+
+
 def test_a_valid_object_keeps_its_bytes() -> None:
     text = ' {"b" :1,\n"a":[ 1.50 ]} '
     assert parse_object(text) == Parsed(value={"b": 1, "a": [1.5]}, text=text, repairs=())
