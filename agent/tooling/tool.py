@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import overload
+from typing import TypeAlias, overload
+
+from pydantic import JsonValue
 
 from ..errors import ConfigError
 from .arguments import Arguments, JsonObject, ModelArguments
@@ -17,6 +20,9 @@ from .signature import ToolBody, ToolSource, default_name, parts_of
 NAME_RULE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 DEFAULT_TIMEOUT_S = 120.0
 DEFAULT_OUTPUT_CHARS = 16_000
+CallPaths: TypeAlias = Callable[[Mapping[str, JsonValue], Path], Iterable[str]]
+"""Returns the paths of a call, given its arguments and the workspace: absolute, or relative to the workspace. A path
+that ends in a slash stands for everything below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,9 @@ class Tool:
     """True if it must not run at the same time as another call."""
     commands: bool = False
     """True if it starts commands through `ToolContext`; a run with it starts only where they can be sandboxed."""
+    paths: CallPaths | None = None
+    """Returns the paths that a call reads or writes, which permission rules decide on. None means that they are looked
+    for in its arguments."""
     timeout_s: float = DEFAULT_TIMEOUT_S
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
     """Longer results keep their head and tail; the full text is written to a file."""
@@ -73,6 +82,7 @@ def tool(
     read_only: bool = False,
     exclusive: bool = False,
     commands: bool = False,
+    paths: CallPaths | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
     variants: Mapping[str, Tool] = ...,
@@ -85,6 +95,7 @@ def tool(
     read_only: bool = False,
     exclusive: bool = False,
     commands: bool = False,
+    paths: CallPaths | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
     variants: Mapping[str, Tool] = MappingProxyType({}),
@@ -104,6 +115,7 @@ def tool(
         read_only: running it twice changes nothing.
         exclusive: it must not run at the same time as another call.
         commands: it starts commands through `ToolContext`.
+        paths: returns the paths that a call reads or writes; for a tool whose arguments do not hold them as they are.
         timeout_s: seconds after which the call is abandoned.
         output_limit_chars: longer results keep their head and tail.
         variants: replacements by model family, for a model that was trained on another definition of the tool.
@@ -125,6 +137,7 @@ def tool(
             read_only=read_only,
             exclusive=exclusive,
             commands=commands,
+            paths=paths,
             timeout_s=timeout_s,
             output_limit_chars=output_limit_chars,
             variants=variants,
