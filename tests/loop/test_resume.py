@@ -128,7 +128,9 @@ class World:
         messages = [json.loads(message) for message in request.messages]
         self.bodies.append(json.loads(request.encode(stream=False)))
         prompt = messages[1]["content"]
-        part = "restored" if "are kept in" in prompt else "renewed" if "your replies were empty" in prompt else "first"
+        part = (
+            "restored" if "kept in .agent" in prompt else "renewed" if "your replies were empty" in prompt else "first"
+        )
         room = "more room" if request.max_tokens > 8_192 else "room"
         scene = f"{part} {len(messages)} {request.force_tool or room}"
         self.asked[-1].append(scene)
@@ -206,7 +208,7 @@ def check_files(world: World, interrupted: list[ToolResult], outcome: Outcome) -
     assert [line for line in patch.splitlines() if line.startswith("+This")] == [
         "+This is first.txt.", "+This is second.txt.",
     ]  # fmt: skip
-    assert f"are kept in {renewed.patch}:" in str(outcome.messages[1].content)
+    assert f"kept in {renewed.patch}." in str(outcome.messages[1].content)
     assert len(list((world.folder / "work" / ".agent" / "attempts").iterdir())) == 1
 
 
@@ -224,11 +226,11 @@ def test_the_scripted_run_meets_every_kind_of_failure(whole: tuple[Outcome, Worl
     renewed = [event for event in events if isinstance(event, ContextRenewed)]
     assert [(event.restored, event.patch) for event in renewed] == [
         ((), ""),
-        (("first.txt", "second.txt"), ".agent/attempts/1/changes.diff"),
+        (("first.txt", "second.txt"), ".agent/attempts/2/changes.diff"),
     ]
     assert [event.attempt for event in events if isinstance(event, VerifyEnded)] == [1, 0, 2, 3]
     changed = [(*event.files, event.saved) for event in events if isinstance(event, FilesChanged)]
-    assert changed == [("first.txt", ""), ("second.txt", ""), (".agent/attempts/1/changes.diff",), ("flag", "")]
+    assert changed == [("first.txt", ""), ("second.txt", ""), (".agent/attempts/2/changes.diff",), ("flag", "")]
 
 
 def test_a_run_killed_after_any_event_resumes_as_if_it_had_not_been_killed(
