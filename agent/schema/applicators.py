@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from . import patterns
 from .compiled import MAX_MISMATCHES, Check, Mismatch, Node, Rule, Seen, TooMuchWork
 from .exact import JsonObject, JsonPath
+from .words import compact
 
 Compile = Callable[[JsonValue], Node]
 """Returns the compiled form of a schema, which may still be empty."""
@@ -113,7 +114,7 @@ def contains_rule(schema: JsonObject, node_of: Compile, phrase: Phrase) -> Rule:
             limit = f"at most {most:g}"
         else:
             return []
-        expected = f"an array in which {limit} of the items must be {words}"
+        expected = "left out" if node.never else f"an array in which {limit} of the items must be {words}"
         return [Mismatch(path=path, problem="value", expected=expected, sent=value)]
 
     return rule
@@ -127,7 +128,9 @@ def names_rule(schema: JsonValue, node_of: Compile, phrase: Phrase) -> Rule:
         wrong = [name for name in cast("JsonObject", value) if not node.accepts(name, check)]
         if not wrong:
             return []
-        expected = f"an object in which each key is {words}, and {wrong[0]!r} is not"
+        expected = f"an object in which each key is {words}, and {compact(wrong[0])} is not"
+        if node.never:
+            expected = "an object without keys"
         return [Mismatch(path=path, problem="value", expected=expected, sent=value)]
 
     return rule
