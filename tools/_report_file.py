@@ -11,9 +11,9 @@ from ._safe_open import open_regular
 from ._test_report import Report, from_plugin
 
 MAX_BYTES = 200_000_000
-"""About a million short tests; later results are not read."""
+"""Later results are not read. A passing test takes about 740 bytes (1,000 tests, pytest 9.2), so 270,000 have room."""
 MAX_LINE_BYTES = 20_000_000
-"""The longest line that the plugin writes lists all tests: room for 200,000."""
+"""The longest line that the plugin writes lists the ids of all tests."""
 
 
 def read_report(folder: Path, name: str, workspace: Path) -> Report:
