@@ -55,20 +55,25 @@ def prepare(parameters: Mapping[str, Any]) -> Prepared:
 def _refuse_cycles(root: JsonObject) -> None:
     """Refuse a schema that applies itself to the same value again: no check of it would end."""
     done: set[int] = set()
+    names: dict[int, str] = {}  # the schemas that are entered, with the reference that led there
 
-    def visit(schema: JsonValue, chain_of_names: tuple[str, ...], open_now: tuple[int, ...]) -> None:
+    def visit(schema: JsonValue, name: str) -> None:
         if not isinstance(schema, dict) or id(schema) in done:
             return
-        if id(schema) in open_now:
-            names = " -> ".join(chain_of_names)
-            msg = f"`parameters` contains itself without end: {names}. Remove one of these references."
+        if id(schema) in names:
+            inside = [*names.values(), name][list(names).index(id(schema)) + 1 :]
+            cycle = [one for one in inside if one]
+            closed = " -> ".join([*cycle, *cycle[:1]] if len(cycle) > 1 else cycle)
+            msg = f"`parameters` contains itself without end: {closed}. Remove one of these references."
             raise UnusableSchema(msg)
-        for inner, name in _in_place(schema, root):
-            visit(inner, (*chain_of_names, name) if name else chain_of_names, (*open_now, id(schema)))
+        names[id(schema)] = name
+        for inner, reference in _in_place(schema, root):
+            visit(inner, reference)
+        del names[id(schema)]
         done.add(id(schema))
 
     for schema in walk(root):
-        visit(schema, (), ())
+        visit(schema, "")
 
 
 def _in_place(schema: JsonObject, root: JsonObject) -> Iterator[tuple[JsonValue, str]]:
