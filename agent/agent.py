@@ -278,7 +278,11 @@ class Agent:
 
     def _base_sandbox(self) -> Sandbox | None:
         """Return the sandbox without paths of a workspace. None if the run starts no commands."""
-        return (self.sandbox or find_sandbox("auto", Rules())) if starts_commands(self.tools, self.verify) else None
+        if not starts_commands(self.tools, self.verify):
+            return None
+        project = () if self.workspace is None else (Path(self.workspace).absolute(),)
+        found = self.sandbox or find_sandbox("auto", Rules(untrusted=project))
+        return replace(found, rules=replace(found.rules, untrusted=tuple({*found.rules.untrusted, *project})))
 
     def _sandbox(self, first: RunStarted, folder: Path) -> Sandbox | None:
         """Return the sandbox with the paths that commands of the run need. None if the run starts no commands."""

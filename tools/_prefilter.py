@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-from pathlib import Path
+from typing import Any
+
+from agent import ToolContext
 
 from ._paths import Inside
 
@@ -56,13 +57,16 @@ def required_text(pattern: str) -> str:
     return longest if len(longest) >= _MIN_CHARS else ""
 
 
-def files_containing(text: str, workspace: Path, top: Inside) -> frozenset[str] | None:
+def files_containing(text: str, context: ToolContext[Any], top: Inside) -> frozenset[str] | None:
     """Return the files below a folder that contain a text, relative to the workspace. None means ripgrep was no help.
 
     Nothing that ripgrep reads is shown, so a symlink that leads out does no harm.
     """
-    program = shutil.which("rg")
-    if program is None or not text:
+    try:
+        program = context.find_program("rg") if text else None
+    except OSError:
+        return None
+    if program is None:
         return None
     argv = [
         program, "--no-config", "--files-with-matches", "--null", "--fixed-strings", "--text",
@@ -70,8 +74,8 @@ def files_containing(text: str, workspace: Path, top: Inside) -> frozenset[str] 
     ]  # fmt: skip
     try:
         done = subprocess.run(
-            argv, cwd=workspace, env={}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=_TIMEOUT_S, check=False,
+            argv, cwd=context.workspace, env={}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, timeout=_TIMEOUT_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None

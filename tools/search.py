@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -70,7 +69,7 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
         progress, required = _Progress(), required_text(pattern)
         top = _paths.inside(context.workspace, path)
         is_folder = _paths.is_folder(context.workspace, top)
-        candidates = files_containing(required, context.workspace, top) if is_folder else None
+        candidates = files_containing(required, context, top) if is_folder else None
         # A file that is named is searched even if it is large: read_file sends the model here.
         most_bytes = MAX_FILE_BYTES if is_folder else MAX_TOTAL_BYTES
         for name in _walk(context.workspace, top, progress) if is_folder else [top]:
@@ -80,7 +79,7 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
             if progress.full:
                 break
         request.seek(0)
-        exit_code = _run_matcher(request, answer)
+        exit_code = _run_matcher(_python(context), request, answer)
         answer.seek(0)
         lines = answer.read().decode("utf-8", "replace")
     return _format_result(pattern, exit_code, lines, progress)
@@ -143,10 +142,18 @@ def _send(
         _write_frame(request, text.encode())
 
 
-def _run_matcher(request: BinaryIO, answer: BinaryIO) -> int | None:
+def _python(context: ToolContext[Any]) -> str:
+    try:
+        return context.interpreter()
+    except OSError as error:
+        msg = f"search cannot run: {error.strerror}. Use run_shell with grep."
+        raise ToolError(msg) from error
+
+
+def _run_matcher(python: str, request: BinaryIO, answer: BinaryIO) -> int | None:
     """Run the matcher and return its exit code. None means that it was killed after `TIMEOUT_S`."""
     # -I -S: neither the user's environment nor site-packages may affect it; -S also halves its start-up time.
-    argv = [sys.executable, "-I", "-S", _matcher.__file__]
+    argv = [python, "-I", "-S", _matcher.__file__]
     try:
         return subprocess.run(
             argv, stdin=request, stdout=answer, stderr=subprocess.DEVNULL, env={}, timeout=TIMEOUT_S, check=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import platform
 import shutil
@@ -19,6 +20,7 @@ from typing import Literal
 
 from ..errors import ConfigError
 from . import bubblewrap, container, landlock, loopback, seccomp
+from .programs import find_program, interpreter, loader_variables
 from .rules import TMP, CommandLimits, Rules, resource_limits
 from .shared import Shared, private_folder
 
@@ -75,11 +77,20 @@ class Sandbox:
         parts = [f"{inside}: commands can change only the workspace", "homes are hidden", *self.rules.words()]
         return ", ".join(parts) + (f" ({self.note})" if self.note else "")
 
+    @property
+    def can_hide(self) -> bool:
+        """Whether `Rules.hidden` has an effect: Landlock cannot close a path inside a folder that it opens."""
+        return self.isolation in {"bubblewrap", "container"}
+
     def connects_commands(self, shared: Shared | None) -> bool:
         """Return whether a command reaches the ports of another one on localhost, if both share this."""
         if self.isolation == "bubblewrap":
             return self.rules.network or (shared is not None and loopback.can_share())
         return self.isolation == "none" or (self.isolation == "landlock" and self.rules.network)
+
+    def untrusted(self, workspace: Path) -> tuple[Path, ...]:
+        """Return the folders that commands can change, or could earlier; no program there runs outside the sandbox."""
+        return (workspace, *self.rules.write, *self.rules.untrusted)
 
     @contextlib.contextmanager
     def launch(
@@ -96,6 +107,9 @@ class Sandbox:
             write: absolute paths that it may change in addition to those in the rules.
             shared: the /tmp and network of the run's commands. None means its own, which go with it; under Landlock,
                 the temporary folder of all such commands of this process.
+
+        Raises:
+            OSError: a program that starts it is missing, was replaced, or lies where commands may change it.
         """
         if self.isolation == "none":
             yield Launch(argv=argv, env=env)
@@ -107,24 +121,30 @@ class Sandbox:
             return
         temporary = None
         if shared is not None:
-            fixed = (workspace, *self.rules.read, *self.rules.write, *bubblewrap.program_folders(env))
+            programs = bubblewrap.program_folders(
+                env, writable=(workspace, *rules.write), untrusted=self.rules.untrusted
+            )
+            fixed = (workspace, *self.rules.read, *self.rules.write, *programs)
             temporary = shared.temporary(fixed=fixed, needed=(*fixed, *read, *write))
+        untrusted = (*self.untrusted(workspace), *write)
         if self.isolation == "bubblewrap":
             inside = {**env, "HOME": str(TMP), "TMPDIR": str(TMP)}
-            entering = () if shared is None or rules.network else shared.entering_network()
+            entering = () if shared is None or rules.network else shared.entering_network(untrusted)
             with _filter_file() as filter_fd:
                 line = bubblewrap.command_line(
-                    argv, program=bubblewrap.executable() or "bwrap", workspace=workspace, env=inside, rules=rules,
-                    filter_fd=filter_fd, temporary=temporary, entering=entering,
+                    argv, program=_found(bubblewrap.executable(untrusted=untrusted), "bwrap"), workspace=workspace,
+                    env=inside, rules=rules, filter_fd=filter_fd, temporary=temporary, entering=entering,
                 )  # fmt: skip
-                yield Launch(argv=line, env=inside, pass_fds=() if filter_fd is None else (filter_fd,))
+                outside = {name: inside[name] for name in inside.keys() - loader_variables(inside).keys()}
+                yield Launch(argv=line, env=outside, pass_fds=() if filter_fd is None else (filter_fd,))
             return
         with _pipe() as ends:
             line = container.command_line(
                 argv, image=self.image, workspace=workspace, env=env, rules=rules, stdin_fd=ends[0],
-                temporary=temporary,
+                temporary=temporary, program=container.executable(untrusted),
             )  # fmt: skip
-            yield Launch(argv=line, env=container.client_env(env), pass_fds=ends)
+            outside = container.client_env(env, untrusted=untrusted)
+            yield Launch(argv=line, env=outside, pass_fds=ends)
 
 
 def find_sandbox(wanted: IsolationChoice, rules: Rules, *, image: str = "") -> Sandbox:
@@ -141,10 +161,10 @@ def find_sandbox(wanted: IsolationChoice, rules: Rules, *, image: str = "") -> S
     if wanted == "none":
         return Sandbox(isolation="none", rules=rules)
     if wanted == "container":
-        if problem := container.problem(image):
+        if problem := container.problem(image, untrusted=(*rules.write, *rules.untrusted)):
             raise ConfigError(f"Commands cannot run in a container: {problem}.", key="sandbox")
         return Sandbox(isolation="container", rules=rules, image=image)
-    problem = "" if wanted == "landlock" else _bubblewrap_problem()
+    problem = "" if wanted == "landlock" else _bubblewrap_problem(*rules.write, *rules.untrusted)
     if wanted != "landlock" and not problem:
         return Sandbox(isolation="bubblewrap", rules=rules)
     if wanted != "bubblewrap" and sys.platform == "linux" and landlock.abi() >= _MIN_ABI:
@@ -160,14 +180,20 @@ _MIN_ABI = 4
 """The first version that can block the network (Linux 6.7)."""
 
 
-@lru_cache(maxsize=1)
-def _bubblewrap_problem() -> str:
+def _bubblewrap_problem(*untrusted: Path) -> str:
     """Return why bubblewrap does not work here. Empty if it works."""
-    program = bubblewrap.executable()
+    try:
+        program = bubblewrap.executable(untrusted=untrusted)
+    except OSError as error:
+        return f"bubblewrap cannot be used: {error.strerror}"
     if program is None:
         return "bubblewrap is not installed"
-    if shutil.which("prlimit") is None:
-        return "prlimit (util-linux) is not installed"
+    return "prlimit (util-linux) is not installed" if find_program("prlimit") is None else _try_bubblewrap(program)
+
+
+@lru_cache(maxsize=4)
+def _try_bubblewrap(program: str) -> str:
+    """Return why bubblewrap does not work here. Empty if it works."""
     with tempfile.TemporaryDirectory() as folder, _filter_file() as filter_fd:
         line = bubblewrap.command_line(
             ["true"], program=program, workspace=Path(folder), env={"PATH": os.defpath}, rules=Rules(),
@@ -184,6 +210,12 @@ def _bubblewrap_problem() -> str:
         return ""
     errors = tried.stderr.decode(errors="replace").strip().splitlines()
     return f"bubblewrap fails: {errors[-1] if errors else f'exit code {tried.returncode}'}"
+
+
+def _found(program: str | None, name: str) -> str:
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, f"{name} is not installed in a folder that commands cannot change")
+    return program
 
 
 @contextlib.contextmanager
@@ -225,18 +257,23 @@ def _under_landlock(
     # NPROC would count all processes of the user, not only those of the command.
     limits = {f"RLIMIT_{name}": value for name, value in resource_limits(rules.limits).items() if name != "NPROC"}
     filtered = platform.machine() in seccomp.MACHINES
+    writable = (workspace, *rules.write)
+    loaded = loader_variables(env)
     settings = {
         "read": [
             *_LANDLOCK_READ,
             *bubblewrap.etc_without_secrets(),
-            *map(str, bubblewrap.program_folders(env)),
+            *map(str, bubblewrap.program_folders(env, writable=writable, untrusted=rules.untrusted)),
             *map(str, rules.read),
         ],
-        "write": [*_LANDLOCK_WRITE, str(workspace), str(temporary), *map(str, rules.write)],
+        "write": [*_LANDLOCK_WRITE, str(temporary), *map(str, writable)],
         "network": rules.network,
         "limits": limits,
+        "env": dict(loaded),
         "filter": seccomp.program(internet=rules.network).hex() if filtered else "",
     }
     program = shutil.which(argv[0], path=env.get("PATH", os.defpath)) or argv[0]
-    line = [sys.executable, "-I", "-S", landlock.__file__, dumps(settings), program, *argv[1:]]
-    return Launch(argv=line, env={**env, "HOME": str(temporary), "TMPDIR": str(temporary)})
+    python = interpreter(untrusted=(*writable, *rules.untrusted))
+    line = [python, "-I", "-S", landlock.__file__, dumps(settings), program, *argv[1:]]
+    outside = {name: value for name, value in env.items() if name not in loaded}
+    return Launch(argv=line, env={**outside, "HOME": str(temporary), "TMPDIR": str(temporary)})

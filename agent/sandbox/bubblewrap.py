@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from .programs import find_program, is_inside, links_to, loader_variables
 from .rules import TMP, Rules, Temporary, resource_limits
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
@@ -17,6 +18,11 @@ _SECRETS = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/et
             "/etc/machine-id")  # fmt: skip
 _SECRET_FOLDERS = ("/etc/ssh", "/etc/ssl/private", "/etc/sudoers.d", "/etc/kubernetes", "/etc/NetworkManager",
                    "/etc/wireguard")  # fmt: skip
+_INTERPRETERS = (
+    ".pyenv/versions", ".local/share/uv/python", ".local/share/mise/installs", ".asdf/installs", ".rye/py",
+    "miniconda3", "anaconda3", "miniforge3", "mambaforge", ".local/share/hatch/env",
+)  # fmt: skip
+"""Below a home: where version managers install interpreters; nothing else lies there."""
 _ID = 65534
 """The user `nobody` inside the sandbox. Outside it stays the user who started it, so that files it writes belong to the
 workspace's owner."""
@@ -28,8 +34,8 @@ def command_line(
 ) -> list[str]:  # fmt: skip
     """Return the whole command line.
 
-    Start it with `env` as its environment: bubblewrap's own environment can be read in /proc/1/environ, even by a
-    command whose environment was cleared.
+    Start it with `env` as its environment, except for `loader_variables`: bubblewrap's own environment can be read in
+    /proc/1/environ, even by a command whose environment was cleared.
 
     Args:
         argv: the command and its arguments.
@@ -55,38 +61,80 @@ def command_line(
         empty = [*empty[1:], *(TMP / name for name in sorted(temporary.covered))]
     for path in empty:
         line += ["--size", str(rules.temporary_bytes), "--tmpfs", str(path)]
-    readable = [*program_folders(env), *rules.read]
+    programs = program_folders(env, writable=(workspace, *rules.write), untrusted=rules.untrusted)
+    readable = [*programs, *rules.read]
     for path in sorted({path for path in readable if path.exists() and not _is_system(path)}):
         line += ["--ro-bind", str(path), str(path)]
     for path in (workspace, *rules.write):
         line += ["--bind", str(path), str(path)]
-    line += [*_read_only_git(workspace), "--chdir", str(workspace)]
+    for name, value in loader_variables(env).items():
+        line += ["--setenv", name, value]
+    line += [*_read_only_git(workspace), *_hidden(rules.hidden, workspace), "--chdir", str(workspace)]
     if filter_fd is not None:
         line += ["--seccomp", str(filter_fd)]
     bounds = [f"--{name.lower()}={value}" for name, value in resource_limits(rules.limits).items()]
     return [*line, "--", "prlimit", *bounds, "--", *argv]  # prlimit of util-linux
 
 
-def program_folders(env: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the folders of the programs on a PATH and of their libraries, such as a Python environment's."""
-    return _programs_on(env.get("PATH", ""))
+def program_folders(
+    env: Mapping[str, str], *, writable: Sequence[Path] = (), untrusted: Sequence[Path] = ()
+) -> tuple[Path, ...]:  # fmt: skip
+    """Return the folders of the programs on a PATH and of their libraries, such as a Python environment's.
+
+    A program in a folder that commands may have changed adds no folder elsewhere, except that of an interpreter which a
+    version manager installed: a symlink or a .pth file there would make any folder readable.
+
+    Args:
+        env: holds the PATH.
+        writable: absolute paths that commands may change, and so reach anyway; nothing in them is returned.
+        untrusted: absolute folders that an earlier command may have changed.
+    """
+    suspect = (*writable, *untrusted)
+    found = _programs_on(env.get("PATH", ""), suspect, interpreter_homes())
+    return tuple(path for path in found if not is_inside(path, suspect) or _stays_inside(path, untrusted))
 
 
-@lru_cache(maxsize=16)
-def _programs_on(path: str) -> tuple[Path, ...]:
+@lru_cache(maxsize=64)
+def _programs_on(path: str, suspect: tuple[Path, ...], homes: tuple[Path, ...]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for name in path.split(os.pathsep):
         folder = Path(name)
         if not folder.is_absolute() or not folder.is_dir():
             continue
+        is_trusted = not is_inside(folder, suspect)
         found |= dict.fromkeys(_with_libraries(folder))
         for python in (folder / "python", folder / "python3"):
             if python.is_symlink() and python.exists():
                 # A virtual environment links to an interpreter elsewhere; every step of the link has to be readable.
-                step = python.readlink().parent
-                found |= dict.fromkeys([*_with_libraries(folder / step), *_with_libraries(python.resolve().parent)])
-        found |= dict.fromkeys(_editable(folder.parent))
+                steps = (folder / python.readlink().parent, python.resolve().parent)
+                for step in steps:
+                    if is_trusted or _is_in_a_home(step, homes):
+                        found |= dict.fromkeys(_with_libraries(step))
+        if is_trusted:
+            found |= dict.fromkeys(_editable(folder.parent))
     return tuple(found)
+
+
+def interpreter_homes() -> tuple[Path, ...]:
+    """Return the folders in which version managers install interpreters, and the Python of this process."""
+    home = Path(os.environ.get("HOME") or "/")
+    named = [os.environ.get(name) for name in ("PYENV_ROOT", "UV_PYTHON_INSTALL_DIR", "CONDA_ROOT")]
+    folders = [home / name for name in _INTERPRETERS] + [Path(name) for name in named if name and name.startswith("/")]
+    return (*folders, Path(sys.base_prefix) / "bin")
+
+
+def _is_in_a_home(folder: Path, homes: Sequence[Path]) -> bool:
+    """Return whether a folder lies in one of the homes of interpreters, by its name and once links are followed."""
+    return all(
+        any(path.is_relative_to(home) or path.is_relative_to(home.resolve()) for home in homes)
+        for path in (Path(os.path.normpath(folder)), folder.resolve())
+    )
+
+
+def _stays_inside(path: Path, folders: Sequence[Path]) -> bool:
+    """Return whether a path lies in one of the folders, and each symlink on the way as well."""
+    roots, steps = [folder.resolve() for folder in folders], links_to(path)
+    return steps is not None and all(any(step.is_relative_to(root) for root in roots) for step in steps)
 
 
 def _editable(prefix: Path) -> Iterator[Path]:
@@ -144,6 +192,18 @@ def _read_only_git(workspace: Path) -> Iterator[str]:
         yield from ("--ro-bind", str(git), str(git))
 
 
+def _hidden(paths: Sequence[Path], workspace: Path) -> Iterator[str]:
+    # A mount cannot be renamed: without these, the folder above a hidden one could get another name.
+    above = {folder for path in paths for folder in path.parents if workspace in folder.parents}
+    for folder in sorted(above):
+        yield from ("--bind", str(folder), str(folder))
+    for path in paths:
+        if path.is_dir():
+            yield from ("--tmpfs", str(path), "--remount-ro", str(path))
+        elif path.exists():
+            yield from ("--ro-bind", os.devnull, str(path))
+
+
 def etc_without_secrets() -> Iterator[str]:
     """Yield the paths in /etc except for secrets."""
     for path in sorted(Path("/etc").iterdir()):
@@ -151,6 +211,10 @@ def etc_without_secrets() -> Iterator[str]:
             yield str(path)
 
 
-def executable() -> str | None:
-    """Return the path of bubblewrap. None if it is not installed."""
-    return shutil.which("bwrap")
+def executable(*, untrusted: Iterable[Path] = ()) -> str | None:
+    """Return the path of bubblewrap. None if it is not installed, or only where commands may change it.
+
+    Raises:
+        OSError: it was replaced while this process was running.
+    """
+    return find_program("bwrap", untrusted=untrusted)

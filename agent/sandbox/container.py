@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .rules import MB, TMP, Rules, Temporary
+from .programs import find_program, interpreter, loader_variables, trusted_path
+from .rules import MB, TMP, CommandLimits, Rules, Temporary
 
 _INIT = """\
 exec 3<&0 </dev/null
@@ -35,7 +35,7 @@ _CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DO
 
 def command_line(
     argv: Sequence[str], *, image: str, workspace: Path, env: Mapping[str, str], rules: Rules, stdin_fd: int,
-    temporary: Temporary | None = None,
+    temporary: Temporary | None = None, program: str = "docker",
 ) -> list[str]:  # fmt: skip
     """Return the whole command line; start it with `client_env` as its environment.
 
@@ -47,11 +47,16 @@ def command_line(
         rules: what else is allowed.
         stdin_fd: the read end of a pipe whose write end the process inherits too.
         temporary: the folder for /tmp. None means an empty one that goes with the container.
+        program: path of the docker client.
+
+    Raises:
+        OSError: the Python that holds the container's input lies where commands may change it.
     """
-    limits = rules.limits
+    untrusted = (workspace, *rules.write, *rules.untrusted)
     line = [
-        sys.executable, "-I", "-S", "-c", _HOLD, str(stdin_fd), "docker", "run", "--rm", "--interactive",
-        "--pull=never", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
+        interpreter(untrusted=untrusted), "-I", "-S", "-c", _HOLD, str(stdin_fd), program,
+        "run", "--rm", "--interactive", "--pull=never", "--read-only", "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
         f"--user={os.getuid()}:{os.getgid()}", "--hostname=sandbox", "--ulimit=core=0:0", f"--workdir={workspace}",
         "--entrypoint=sh", f"--env=HOME={TMP}", f"--env=TMPDIR={TMP}",
     ]  # fmt: skip
@@ -59,16 +64,11 @@ def command_line(
         line.append(f"--tmpfs={path}:rw,exec,nosuid,nodev,mode=1777,size={rules.temporary_bytes}")
     if not rules.network:
         line.append("--network=none")
-    if limits.processes:
-        line.append(f"--pids-limit={limits.processes}")
-    if limits.memory_mb:
-        line += [f"--memory={limits.memory_mb * MB}", f"--memory-swap={limits.memory_mb * MB}"]
-    if limits.file_mb:
-        line.append(f"--ulimit=fsize={limits.file_mb * MB}:{limits.file_mb * MB}")
-    if limits.cpu_s:
-        line.append(f"--ulimit=cpu={limits.cpu_s}:{limits.cpu_s}")
+    line += _limits(rules.limits)
     # Names only: every user of the machine can read a value on the command line.
-    line += [f"--env={name}" for name in env if name not in {*_CLIENT, "TMPDIR"}]
+    loaded = loader_variables(env)
+    line += [f"--env={name}" for name in env if name not in {*_CLIENT, "TMPDIR", *loaded}]
+    line += [f"--env={name}={value}" for name, value in loaded.items()]
     # The engine accepts one mount per path, so a path that is both readable and writable is mounted writable.
     mounts = dict.fromkeys([path for path in rules.read if path.exists()], "readonly")
     mounts |= dict.fromkeys([workspace, *rules.write], "readonly=false")
@@ -77,37 +77,70 @@ def command_line(
         mounts[git] = "readonly"
     for path, how in mounts.items():
         line += _mount(path, path, how)
+    for path in rules.hidden:
+        line += [f"--tmpfs={path}:ro"] if path.is_dir() else _mount(Path(os.devnull), path, "readonly")
     if temporary is not None:
         line += _mount(temporary.folder, TMP, "readonly=false")
-    program = Path(argv[0])
-    is_local = program.is_absolute() and not any(program.is_relative_to(path) for path in mounts)
-    return [*line, image, "-c", _INIT, "sh", program.name if is_local else argv[0], *argv[1:]]
+    wanted = Path(argv[0])
+    is_local = wanted.is_absolute() and not any(wanted.is_relative_to(path) for path in mounts)
+    return [*line, image, "-c", _INIT, "sh", wanted.name if is_local else argv[0], *argv[1:]]
 
 
-def client_env(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the docker client: the command's, and the variables that locate the engine."""
-    return {**env, **{name: os.environ[name] for name in _CLIENT if name in os.environ}}
+def client_env(env: Mapping[str, str], *, untrusted: Iterable[Path] = ()) -> dict[str, str]:
+    """Return the environment of the docker client: the command's, and the variables that locate the engine.
+
+    Args:
+        env: of the command.
+        untrusted: absolute folders whose programs the client must not start.
+    """
+    own = {name: os.environ[name] for name in _CLIENT if name in os.environ}
+    commands = {name: value for name, value in env.items() if name not in loader_variables(env)}
+    return {**commands, **own, "PATH": trusted_path(untrusted)}
 
 
-def problem(image: str) -> str:
+def problem(image: str, *, untrusted: Iterable[Path] = ()) -> str:
     """Return why containers of an image cannot run here, and what to do. Empty if they can."""
     if not image:
         return "`container` needs an image. Write, for example, sandbox: {use: container, image: python:3.12}"
-    if shutil.which("docker") is None:
-        return "docker is not installed"
     try:
+        client = executable(untrusted)
         subprocess.run(
-            ["docker", "image", "inspect", "--format={{.Id}}", image], stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, errors="replace", timeout=20, check=True,
+            [client, "image", "inspect", "--format={{.Id}}", image], stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, errors="replace", timeout=20, check=True, env={**os.environ, "PATH": trusted_path(untrusted)},
         )  # fmt: skip
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
         if "no such image" in reason.lower():
             return f"the image {image} is not on this machine; get it with `docker pull {image}`"
         return f"docker says: {reason}"
+    except FileNotFoundError:
+        return "docker is not installed"
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"docker does not answer: {error}"
     return ""
+
+
+def executable(untrusted: Iterable[Path]) -> str:
+    """Return the path of the docker client.
+
+    Raises:
+        OSError: it is not installed where commands cannot change it, or was replaced while this process was running.
+    """
+    found = find_program("docker", untrusted=untrusted)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "docker is not installed in a folder that commands cannot change")
+    return found
+
+
+def _limits(limits: CommandLimits) -> Iterator[str]:
+    if limits.processes:
+        yield f"--pids-limit={limits.processes}"
+    if limits.memory_mb:
+        yield from (f"--memory={limits.memory_mb * MB}", f"--memory-swap={limits.memory_mb * MB}")
+    if limits.file_mb:
+        yield f"--ulimit=fsize={limits.file_mb * MB}:{limits.file_mb * MB}"
+    if limits.cpu_s:
+        yield f"--ulimit=cpu={limits.cpu_s}:{limits.cpu_s}"
 
 
 def _mount(source: Path, target: Path, how: str) -> Sequence[str]:

@@ -2,10 +2,10 @@
 
     python -I -S landlock.py RULES PROGRAM ARGUMENT...
 
-RULES is JSON: `read` and `write` (lists of paths), `network` (true or false), `limits` (resource name to value),
-`filter` (a BPF program in hexadecimal digits). PROGRAM is a path, because the standard library that would search for it
-may be inaccessible under the rules. This file imports no other module of the project, so that it starts in a few
-milliseconds.
+RULES is JSON: `read` and `write` (lists of paths), `network` (true or false), `limits` (resource name to value), `env`
+(variables that only PROGRAM gets), `filter` (a BPF program in hexadecimal digits). PROGRAM is a path, because the
+standard library that would search for it may be inaccessible under the rules. This file imports no other module of the
+project, so that it starts in a few milliseconds.
 """
 
 import ctypes
@@ -99,7 +99,7 @@ def main() -> None:
     if rules["filter"]:
         load_filter(bytes.fromhex(rules["filter"]))
     try:
-        os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - replaces this process by the command; no shell may parse it again
+        os.execve(sys.argv[2], sys.argv[2:], {**os.environ, **rules["env"]})  # noqa: S606 - replaces this process by the command; no shell may parse it again
     except OSError as error:
         sys.exit(f"{sys.argv[2]}: {error.strerror}")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
-import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
-from . import bubblewrap
+from .programs import find_program
 
 _START_S = 10.0
 _ENV = {"PATH": os.defpath}
@@ -26,15 +27,19 @@ class Loopback:
     Open files hold both; no process does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, untrusted: Iterable[Path] = ()) -> None:
         """Create the namespaces.
+
+        Args:
+            untrusted: absolute folders whose programs must not be started outside the sandbox.
 
         Raises:
             OSError: they could not be created.
         """
         self._opened: list[int] = []
+        self._nsenter = _program("nsenter", untrusted)
         with subprocess.Popen(
-            [bubblewrap.executable() or "bwrap", *_HOLDER], env=_ENV, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [_program("bwrap", untrusted), *_HOLDER], env=_ENV, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as holder:  # fmt: skip
             try:
@@ -50,13 +55,19 @@ class Loopback:
     def entering(self) -> Sequence[str]:
         """Return the words before bubblewrap that make it start inside; it drops the capabilities that it has there."""
         user, net = (f"/proc/{os.getpid()}/fd/{number}" for number in self._opened)
-        program = shutil.which("nsenter") or "nsenter"
-        return (program, "--preserve-credentials", f"--user={user}", f"--net={net}", "--")
+        return (self._nsenter, "--preserve-credentials", f"--user={user}", f"--net={net}", "--")
 
     def close(self) -> None:
         """Remove the network once the last command in it has ended."""
         while self._opened:
             os.close(self._opened.pop())
+
+
+def _program(name: str, untrusted: Iterable[Path]) -> str:
+    found = find_program(name, untrusted=untrusted)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, f"{name} is not installed in a folder that commands cannot change")
+    return found
 
 
 def _printed_id(holder: subprocess.Popen[bytes]) -> int:
@@ -75,9 +86,10 @@ def can_share() -> bool:
     """Return whether commands under bubblewrap can enter a shared network on this machine."""
     try:
         made = Loopback()
+        program = _program("bwrap", ())
     except OSError:
         return False
-    inside = [bubblewrap.executable() or "bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
+    inside = [program, "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
     try:
         tried = subprocess.run(
             [*made.entering(), *inside], env=_ENV, timeout=_START_S, stdin=subprocess.DEVNULL, capture_output=True,

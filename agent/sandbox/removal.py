@@ -35,7 +35,7 @@ def remove_tree(path: Path, *, seconds: float = 60.0) -> bool:
 
 
 def _empty(top: int, deadline: float) -> None:
-    """Remove what is in a folder, one level of folders in each pass, until it is empty or `time.monotonic()` is over."""
+    """Remove what is in a folder, one level of folders in each pass, until it is empty or the deadline is over."""
     # A name for each folder that moves up: unguessable, so that no program can occupy it.
     token = secrets.token_hex(8)
     before: set[str] = set()

@@ -35,6 +35,11 @@ class Rules:
     """Absolute paths of files and folders that it may read in addition to the workspace and the programs."""
     write: tuple[Path, ...] = ()
     """Absolute paths of files and folders that it may change in addition to the workspace."""
+    hidden: tuple[Path, ...] = ()
+    """Absolute paths in the workspace that it must neither read nor change: a folder is empty and read-only for it, a
+    file is empty. Has no effect under Landlock; see `Sandbox.can_hide`."""
+    untrusted: tuple[Path, ...] = ()
+    """Absolute folders whose programs and symlinks are not trusted, besides those that commands may change."""
     limits: CommandLimits = field(default_factory=CommandLimits)
     temporary_bytes: int = 2_000 * MB
     """Size of each temporary file system, such as /var/tmp, or /tmp where it is not a folder of the run."""

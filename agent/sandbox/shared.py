@@ -68,8 +68,11 @@ class Shared:
         """Start the commands from now on in one network, so that they reach each other's ports on localhost."""
         self._connects = True
 
-    def entering_network(self) -> Sequence[str]:
+    def entering_network(self, untrusted: Iterable[Path] = ()) -> Sequence[str]:
         """Return the words before bubblewrap that make it start in the network of the run.
+
+        Args:
+            untrusted: absolute folders whose programs must not be started outside the sandbox.
 
         Returns:
             Empty if each command has its own: before `connect`, and where they cannot share one.
@@ -81,7 +84,7 @@ class Shared:
             return ()
         with self._lock:
             if self._loopback is None:
-                self._loopback = loopback.Loopback()
+                self._loopback = loopback.Loopback(untrusted=untrusted)
             return self._loopback.entering()
 
     def private_folder(self) -> AbstractContextManager[Path]:

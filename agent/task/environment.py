@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from ..errors import ConfigError
 from ..policy.verification import Verify
 from ..sandbox import Rules, Sandbox, find_sandbox
+from ..sandbox.programs import project_folder
 from ..tooling.redaction import secrets_of_file
 from ..tooling.tool import Tool
 from .task import Task, read_text
@@ -50,7 +51,9 @@ def task_sandbox(task: Task) -> Sandbox:
     if missing := next((path for path in (*read, *write) if not path.exists()), None):
         msg = f"`sandbox` lists {str(missing)!r}, which does not exist. Create it, or remove it from the list."
         raise ConfigError(msg, key="sandbox")
-    rules = Rules(network=wanted.network, read=read, write=write, limits=wanted.limits)
+    # An earlier run may have worked there, also if this one works in a copy.
+    untrusted = (task.path(task.workspace.path), *project_folder(task.directory))
+    rules = Rules(network=wanted.network, read=read, write=write, untrusted=untrusted, limits=wanted.limits)
     return find_sandbox(wanted.use, rules, image=wanted.image)
 
 

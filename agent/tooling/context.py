@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from ..errors import ToolError
 from ..sandbox import Launch, Sandbox, Shared, private_folder
 from ..sandbox.process import CommandResult, Output, Process, start_process
+from ..sandbox.programs import find_program, interpreter
 from .redaction import redacted, secrets_in
 from .resources import Resources
 
@@ -129,6 +130,24 @@ class ToolContext(Generic[StateT]):
         return self.sandbox.launch(
             argv, workspace=self.workspace, env=environment, read=read, write=write, shared=self.shared
         )
+
+    def find_program(self, name: str) -> str | None:
+        """Return the path of a program that a tool itself starts, outside the sandbox. None if there is none.
+
+        It is never one that commands may change: one in the workspace, such as in its `.venv/bin`, is skipped.
+
+        Raises:
+            OSError: the program was replaced while this process was running.
+        """
+        return find_program(name, untrusted=self.sandbox.untrusted(self.workspace))
+
+    def interpreter(self) -> str:
+        """Return the path of the Python of this process, for a helper started outside the sandbox with `-I -S`.
+
+        Raises:
+            OSError: it lies in a folder that commands may change.
+        """
+        return interpreter(untrusted=self.sandbox.untrusted(self.workspace))
 
     def private_folder(self) -> AbstractContextManager[Path]:
         """Create a folder for a tool's own files; it is removed at the end of the context.

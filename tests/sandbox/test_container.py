@@ -126,16 +126,17 @@ def test_the_error_explains_why_there_is_no_container_and_what_to_do(monkeypatch
             find_sandbox("container", Rules(), image=image)
         return str(caught.value)
 
-    program = tmp_path / "docker"
     assert refused("") == (
         "Commands cannot run in a container: `container` needs an image. Write, for example, "
         "sandbox: {use: container, image: python:3.12}."
     )
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
-    for answer, message in (
+    for number, (answer, message) in enumerate((
         ("Error: No such image: nope", "the image nope is not on this machine; get it with `docker pull nope`"),
         ("Cannot connect to the Docker daemon.", "docker says: Cannot connect to the Docker daemon."),
-    ):
+    )):  # fmt: skip
+        program = tmp_path / str(number) / "docker"
+        program.parent.mkdir()
+        monkeypatch.setenv("PATH", str(program.parent))  # without the system's folders, which are searched first
         program.write_text(f"#!/bin/sh\necho '{answer}' >&2\nexit 1\n")
         program.chmod(0o755)
         assert message in refused("nope")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import warnings
@@ -168,14 +167,15 @@ def test_a_text_without_the_required_text_never_matches(pattern: str, text: str)
 
 @pytest.fixture
 def rg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Install a fake ripgrep that runs the given shell code, first on the PATH."""
+    """Install a fake ripgrep that runs the given shell code, on a PATH without the system's folders."""
 
     def install(code: str) -> None:
-        (tmp_path / "programs").mkdir(exist_ok=True)
-        program = tmp_path / "programs" / "rg"
+        folder = tmp_path / f"programs-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        program = folder / "rg"
         program.write_text(f"#!/bin/sh\n{code}\n")
         program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        monkeypatch.setenv("PATH", str(program.parent))
 
     return install
 
