@@ -47,6 +47,16 @@ def plan_diff(workspace: Path, diffs: Sequence[FileDiff]) -> Plan:
     return planning.plan
 
 
+def paths_of(workspace: Path, diffs: Sequence[FileDiff]) -> tuple[_paths.Inside, ...]:
+    """Return the files that a diff reads or changes.
+
+    Raises:
+        ToolError: a name is not a legal path of the workspace.
+    """
+    planning = _Planning(workspace)
+    return tuple(path for diff in diffs for path in planning.paths(diff))
+
+
 class _Planning:
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
@@ -58,12 +68,12 @@ class _Planning:
 
     def note_freed(self, diff: FileDiff) -> None:
         if not diff.creates and not diff.copies:
-            path, target = self._paths(diff)
+            path, target = self.paths(diff)
             if diff.removes or path != target:
                 self._freed.add(path)
 
     def add(self, diff: FileDiff) -> None:
-        path, target = self._paths(diff)
+        path, target = self.paths(diff)
         if diff.creates:
             self._create(diff, target)
             return
@@ -83,7 +93,7 @@ class _Planning:
         else:
             self._move(diff, path, target, edited)
 
-    def _paths(self, diff: FileDiff) -> tuple[_paths.Inside, _paths.Inside]:
+    def paths(self, diff: FileDiff) -> tuple[_paths.Inside, _paths.Inside]:
         """Return the path before and after; with or without the prefixes a/ and b/, whichever exists."""
         before, after = diff.names.before, diff.names.after
         chosen = 0

@@ -12,6 +12,7 @@ from agent import ToolContext, ToolError, tool
 
 from . import _paths
 from ._change_history import MAX_UNDO_BYTES, Changes
+from ._declared import paths_of_diff, paths_of_edits
 from ._diff_parsing import parse_diff
 from ._diff_plan import plan_diff
 from ._editing import line_range, replace_once
@@ -32,7 +33,7 @@ class Edit(BaseModel):
     new: str
 
 
-@tool(exclusive=True)
+@tool(exclusive=True, paths=paths_of_edits)
 def edit_files(context: Context, edits: Annotated[tuple[Edit, ...], Field(min_length=1)]) -> str:
     """Make several replacements, in order, in one or more files; if one fails, nothing is changed."""
     texts: dict[_paths.Inside, Decoded] = {}
@@ -59,7 +60,7 @@ def edit_files(context: Context, edits: Annotated[tuple[Edit, ...], Field(min_le
     return _report("Edited", [f"{path}: {'; '.join(lines)}" for path, lines in changed.items()])
 
 
-@tool(exclusive=True)
+@tool(exclusive=True, paths=paths_of_diff)
 def apply_diff(context: Context, diff: str = "", diff_file: str = "") -> str:
     """Apply a unified diff; it may create, move and remove files. If one hunk fails, nothing is changed.
 

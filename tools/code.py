@@ -15,6 +15,7 @@ from agent import ToolContext, ToolError, tool
 
 from . import _paths
 from . import _text as _texts
+from ._declared import whole_workspace
 from ._encodings import decode
 from ._project_files import MAX_FILE_BYTES, check_project_files
 
@@ -77,7 +78,7 @@ def outline(context: Context, path: str) -> str:
     return "\n".join([summary, *(lines or ["(no classes or functions)"])])
 
 
-@tool(read_only=True)
+@tool(read_only=True, paths=whole_workspace)
 def find_definition(context: Context, name: str, path: str = "", line: Line | None = None) -> str:
     """Find where a Python name is defined: the one used at path and line if given, else all in the workspace."""
     if not path:
@@ -87,7 +88,7 @@ def find_definition(context: Context, name: str, path: str = "", line: Line | No
     return _format(context, found, name, "definition")
 
 
-@tool(read_only=True)
+@tool(read_only=True, paths=whole_workspace)
 def find_references(context: Context, name: str, path: str, line: Line) -> str:
     """Find all uses in the workspace of the Python name at path and line."""
     at = _find_position(context, name, path, line)

@@ -14,6 +14,7 @@ from agent import Image, ToolContext, ToolError, tool
 
 from . import _paths
 from ._change_history import Changes, read_content
+from ._declared import own_path
 from ._editing import replace_once
 from ._encodings import Decoded, decode, encode, encode_like, only_crlf
 from ._ignored import Ignored
@@ -31,7 +32,7 @@ MAX_IMAGE_BYTES = 5_000_000
 Context = ToolContext[Any]
 
 
-@tool(read_only=True)
+@tool(read_only=True, paths=own_path)
 def list_files(context: Context, path: str = ".") -> str:
     """List the files and folders below a folder, with sizes."""
     top = _paths.inside(context.workspace, path)
@@ -102,7 +103,7 @@ def _trained_read_file(
     return f"{part.with_notes(part.note)}{note}"
 
 
-@tool(read_only=True, variants={"pocket": _trained_read_file})
+@tool(read_only=True, paths=own_path, variants={"pocket": _trained_read_file})
 def read_file(
     context: Context,
     path: str,
@@ -134,7 +135,7 @@ def read_file(
     return part.with_notes(*notes)
 
 
-@tool(exclusive=True)
+@tool(exclusive=True, paths=own_path)
 def write_file(context: Context, path: str, content: str) -> str:
     """Write a whole text file; replaces what was there."""
     relative = _paths.inside(context.workspace, path)
@@ -149,7 +150,7 @@ def write_file(context: Context, path: str, content: str) -> str:
     return f"Wrote {_count(len(written.data), 'byte', 'bytes')} to {relative}{written.note}."
 
 
-@tool(exclusive=True)
+@tool(exclusive=True, paths=own_path)
 def edit_file(context: Context, path: str, old: str, new: str) -> str:
     """Replace text in a file; old must occur exactly once."""
     relative = _paths.inside(context.workspace, path)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from agent import ToolContext, ToolError, tool
 
 from . import _matcher, _paths
+from ._declared import folder_path
 from ._encodings import decode, encode, is_binary
 from ._ignored import Ignored
 from ._listing import NEVER_WALKED
@@ -58,7 +59,7 @@ class _Progress:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
 
-@tool(read_only=True)
+@tool(read_only=True, paths=folder_path)
 def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
     """Search text files for a regular expression (Python syntax)."""
     if not pattern:

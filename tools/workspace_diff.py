@@ -12,6 +12,7 @@ from pydantic import Field
 from agent import Change, ToolContext, ToolError, changes_since, tool
 
 from . import _paths
+from ._declared import folder_path
 from ._encodings import decode
 from ._hunk_headings import with_headings
 from ._paging import MAX_SHOWN_CHARS, part_of
@@ -24,7 +25,7 @@ MAX_TEXT_BYTES = 20_000_000
 Context = ToolContext[Any]
 
 
-@tool(read_only=True)
+@tool(read_only=True, paths=folder_path)
 def diff(
     context: Context,
     path: Annotated[str, Field(description="Only this file or folder.")] = ".",

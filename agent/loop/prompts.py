@@ -1,6 +1,7 @@
-"""Texts that the loop sends to the model, and notices for the user; constants only."""
+"""Texts that the loop sends to the model, and notices for the user; decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from ..policy.ladder import Trigger
@@ -77,6 +78,25 @@ RENEWED_BECAUSE: Mapping[Trigger, str] = MappingProxyType(
         "answer_in_reasoning": "your answers arrived only as reasoning",
     }
 )
+
+
+def cannot_hide(patterns: Sequence[str]) -> str:
+    """Return the result of a command that would reach what a permission rule keeps from it."""
+    return (
+        f"Error: The permission rules of this run keep commands out of {', '.join(patterns)}, and its sandbox cannot. "
+        "The command was not run. Use the tools for files, or explain in your answer why a command is needed."
+    )
+
+
+def with_hidden(text: str, hidden: Sequence[Path], workspace: Path) -> str:
+    """Return the result of a command with the paths that it could not see, if there are any."""
+    names = [path.relative_to(workspace).as_posix() for path in hidden if path.is_relative_to(workspace)]
+    if not names:
+        return text
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    ended = text if text.endswith("\n") else f"{text}\n"
+    return f"{ended}[{shown}: hidden from commands by the permission rules of this run]"
+
 
 # Notices for the user, shown at most once per run.
 

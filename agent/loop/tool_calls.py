@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -14,9 +15,13 @@ from ..journal.events import CallEnded, CallStarted, Noticed
 from ..messages import ToolCall, ToolResult
 from ..parsing.validation import canonical
 from ..policy.budget import Exceeded
-from ..policy.permissions import ApprovalRequest, decide, denial
+from ..policy.permissions import ApprovalRequest, Permission, decide, denial
+from ..policy.targets import Target
+from ..tooling.context import ToolContext
 from ..tooling.execute import execute
+from ..tooling.tool import Tool
 from . import prompts
+from .call_paths import call_targets, hidden_paths, path_patterns
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
 from .state import RunState
@@ -78,7 +83,8 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
         return
     tool = deps.toolbox.get(call.name)
     assert tool is not None, "a valid call has a tool of the toolbox"
-    if denial_text := await _denial_text(call, deps):
+    context, denial_text = await _permitted(call, tool, deps)
+    if denial_text:
         result = ToolResult(tool_call_id=call.id, name=call.name, content=denial_text, status="denied")
         # A denied call has a fingerprint, so that the same call again counts as repeated.
         ended = CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=_fingerprint(call, result))
@@ -100,9 +106,12 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
     if not state.profile.trained_texts:
         limit_chars = result_limit_chars(tool.output_limit_chars, state.started.window_tokens)
         tool = replace(tool, output_limit_chars=limit_chars)
-    spill_dir = deps.context.workspace / ".agent" / "outputs"
-    execution = await execute(call, tool, value, deps.context, spill_dir=spill_dir)
+    workspace = deps.context.workspace
+    spill_dir = workspace / ".agent" / "outputs"
+    execution = await execute(call, tool, value, context, spill_dir=spill_dir)
     result = execution.result
+    if context is not deps.context:
+        result = replace(result, content=prompts.with_hidden(result.content, context.sandbox.rules.hidden, workspace))
     fingerprint = _fingerprint(call, result)
     if state.work.repeats([fingerprint]):
         result = replace(result, content=f"{result.content}\n{prompts.SAME_AGAIN}")
@@ -118,19 +127,42 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
     )
 
 
-async def _denial_text(call: ToolCall, deps: RunDependencies) -> str:
-    """Return the text for the model if the call is denied, or empty if it is allowed."""
+async def _permitted(call: ToolCall, tool: Tool, deps: RunDependencies) -> tuple[ToolContext[Any], str]:
+    """Return the context for the call, and the text for the model if it is denied; empty if it is allowed."""
     arguments: dict[str, JsonValue] = json.loads(call.arguments)
-    rule = decide(deps.permissions, call.name, arguments)
-    if rule is None:
-        return ""
+    context, workspace = deps.context, deps.context.workspace
+    targets: tuple[Target, ...] = ()
+    if any("path" in rule.match for rule in deps.permissions):
+        targets = await asyncio.to_thread(call_targets, tool, arguments, workspace)
+    rule = decide(deps.permissions, call.name, arguments, targets, workspace=str(workspace))
+    if rule is not None and (text := await _denial_text(rule, call, arguments, targets, deps)):
+        return context, text
+    patterns = path_patterns(deps.permissions, call.name) if tool.commands else ()
+    return await asyncio.to_thread(_hiding, context, patterns) if patterns else (context, "")
+
+
+async def _denial_text(
+    rule: Permission, call: ToolCall, arguments: Mapping[str, JsonValue], targets: Sequence[Target],
+    deps: RunDependencies,
+) -> str:  # fmt: skip
+    """Return the text for the model about a call that a rule restricts. Empty if a person approves it."""
     if rule.do == "deny":
-        return denial(rule, cause="rule")
+        return denial(rule, cause="rule", targets=targets)
     if deps.approve is None:
-        return denial(rule, cause="no_approver")
+        return denial(rule, cause="no_approver", targets=targets)
     approved = await deps.approve(ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why))
     deps.record(Noticed(text=f"{call.name}: a person {'approved' if approved else 'denied'} {call.arguments}"))
-    return "" if approved else denial(rule, cause="refused")
+    return "" if approved else denial(rule, cause="refused", targets=targets)
+
+
+def _hiding(context: ToolContext[Any], patterns: Sequence[str]) -> tuple[ToolContext[Any], str]:
+    """Return the context whose commands do not reach the paths, or the text for the model if that is impossible."""
+    sandbox = context.sandbox
+    hidden = hidden_paths(patterns, context.workspace)
+    if not sandbox.can_hide or context.workspace in hidden:
+        return context, prompts.cannot_hide(patterns)
+    rules = replace(sandbox.rules, hidden=(*sandbox.rules.hidden, *hidden))
+    return replace(context, sandbox=replace(sandbox, rules=rules)), ""
 
 
 def _fingerprint(call: ToolCall, result: ToolResult) -> str:

@@ -11,6 +11,8 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, JsonValue
 
 from ..errors import ConfigError
+from .command_words import commands_in
+from .targets import Target, covered, overlaps
 
 Decision = Literal["allow", "ask", "deny"]
 
@@ -24,7 +26,9 @@ class Permission:
     tool: str
     """The tool's name; * matches any characters, in all patterns."""
     match: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Patterns by argument; each must match the whole value. Any run of whitespace counts as one space."""
+    """Patterns by argument; each must match the whole value. Any run of whitespace counts as one space. `path` is
+    matched with each path that the call reaches, relative to the workspace and with symlinks followed; what it denies
+    is also hidden from sandboxed commands. `command` is matched with the text and with each command in it."""
     do: Decision
     """`allow`, `ask` (a person at the terminal; a denial if there is none) or `deny`."""
     why: str = ""
@@ -35,14 +39,55 @@ class Permission:
             msg = "`permissions.tool` is empty. Give the name of a tool, or * for all tools."
             raise ConfigError(msg, key="permissions.tool")
 
-    def fits(self, tool: str, arguments: Mapping[str, JsonValue]) -> bool:
-        """Return whether the rule matches this call."""
-        if not fnmatchcase(tool, self.tool):
-            return False
-        return all(
-            name in arguments and fnmatchcase(_normalized(arguments[name]), _normalized(pattern))
+    def names(self, tool: str) -> bool:
+        """Return whether the rule is about this tool. What restricts `run_shell` also restricts `start_process`."""
+        if fnmatchcase(tool, self.tool):
+            return True
+        return (
+            self.do != "allow" and tool in _SHELL_TOOLS and any(fnmatchcase(name, self.tool) for name in _SHELL_TOOLS)
+        )
+
+    def fits(
+        self, tool: str, arguments: Mapping[str, JsonValue], targets: Sequence[Target] = (), *, workspace: str = ""
+    ) -> bool:
+        """Return whether the rule matches this call.
+
+        A rule that allows must match everything that the call does, one that restricts a part of it.
+
+        Args:
+            tool: the tool's name.
+            arguments: of the call.
+            targets: the paths that the call reads or writes.
+            workspace: absolute path of the folder that they are relative to.
+        """
+        return self.names(tool) and all(
+            self._fits_path(pattern, arguments, targets, workspace)
+            if name == "path"
+            else name in arguments and self._fits_value(name, arguments[name], pattern)
             for name, pattern in self.match.items()
         )
+
+    def _fits_path(
+        self, pattern: str, arguments: Mapping[str, JsonValue], targets: Sequence[Target], workspace: str
+    ) -> bool:
+        is_equal = "path" in arguments and fnmatchcase(_normalized(arguments["path"]), _normalized(pattern))
+        if self.do == "allow":
+            return all(covered(target, pattern, workspace) for target in targets) if targets else is_equal
+        return is_equal or any(overlaps(target, pattern, workspace) for target in targets)
+
+    def _fits_value(self, name: str, value: JsonValue, pattern: str) -> bool:
+        pattern = _normalized(pattern)
+        is_whole = fnmatchcase(_normalized(value), pattern)
+        if name != "command" or not isinstance(value, str):
+            return is_whole
+        found = [any(fnmatchcase(_normalized(form), pattern) for form in forms) for forms in commands_in(value)]
+        if self.do == "allow":
+            # `git *` allows no command after `git status;`, unless the pattern itself names several.
+            return is_whole and (all(found) or re.search(r"[;&|]", pattern) is not None)
+        return is_whole or any(found)
+
+
+_SHELL_TOOLS = ("run_shell", "start_process")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,18 +124,24 @@ DESTRUCTIVE: tuple[Permission, ...] = tuple(
 hundred other ways to do the same, and only a sandbox stops those."""
 
 
-def decide(rules: Sequence[Permission], tool: str, arguments: Mapping[str, JsonValue]) -> Permission | None:
+def decide(
+    rules: Sequence[Permission], tool: str, arguments: Mapping[str, JsonValue], targets: Sequence[Target] = (), *,
+    workspace: str = "",
+) -> Permission | None:  # fmt: skip
     """Return the rule that restricts a call. None means the call is allowed."""
-    found = next((rule for rule in rules if rule.fits(tool, arguments)), None)
+    found = next((rule for rule in rules if rule.fits(tool, arguments, targets, workspace=workspace)), None)
     return None if found is None or found.do == "allow" else found
 
 
-def denial(rule: Permission, *, cause: Literal["rule", "no_approver", "refused"]) -> str:
+def denial(
+    rule: Permission, *, cause: Literal["rule", "no_approver", "refused"], targets: Sequence[Target] = ()
+) -> str:
     """Return the text for the model about a call that was not made.
 
     Args:
         rule: the rule that decided.
         cause: `rule`: the rule denies the call; `no_approver`: no person could be asked; `refused`: a person refused.
+        targets: the paths that the call reads or writes.
     """
     what = {
         "rule": "The permission rules of this run deny this call",
@@ -98,7 +149,12 @@ def denial(rule: Permission, *, cause: Literal["rule", "no_approver", "refused"]
         "refused": "A person was asked and refused this call",
     }[cause]
     why = f": {rule.why}" if rule.why else ""
-    return f"Error: {what}{why}. It was not made. Find another way, or explain in your answer why it is needed."
+    where = ""
+    if "path" in rule.match:
+        where = f' The rule is about the path "{rule.match["path"]}".'
+        if wide := next((target.forms[0] for target in targets if target.below), None):
+            where += f' The call reads everything below "{wide}": give a narrower path.'
+    return f"Error: {what}{why}. It was not made.{where} Find another way, or explain in your answer why it is needed."
 
 
 def _normalized(value: JsonValue) -> str:

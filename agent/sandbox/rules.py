@@ -37,7 +37,7 @@ class Rules:
     """Absolute paths of files and folders that it may change in addition to the workspace."""
     hidden: tuple[Path, ...] = ()
     """Absolute paths in the workspace that it must neither read nor change: a folder is empty and read-only for it, a
-    file is empty. Has no effect under Landlock; see `Sandbox.can_hide`."""
+    file cannot be opened. Has no effect under Landlock; see `Sandbox.can_hide`."""
     untrusted: tuple[Path, ...] = ()
     """Absolute folders whose programs and symlinks are not trusted, besides those that commands may change."""
     limits: CommandLimits = field(default_factory=CommandLimits)
