@@ -16,6 +16,11 @@ _TITLES = (
     "still fail", "still not collected", "now pass", "collected again", "now skipped", "now xfailed", "now xpassed",
     "new and passing", "new and skipped", "new and xfailed", "new and xpassed", "gone",
 )  # fmt: skip
+_EXACT = frozenset({
+    "newly fail", "new and failing", "no longer collected", "new and not collected",
+    "still fail, with another message", "still fail", "still not collected",
+})  # fmt: skip
+"""Titles whose tests are listed by their ids; of others, the cases of a parametrized test are counted."""
 _NEW: Mapping[Outcome, str] = {"passed": "passing", "failed": "failing", "error": "failing"}
 _NOW: Mapping[Outcome, str] = {"passed": "pass"}
 
@@ -81,9 +86,9 @@ class TestHistory:
         is_known = bool(now) and now.keys() <= self._seen.keys()
         self._remember(report, selection, now, dropped=[*again, *gone])
         if groups:
-            lines = [f"  {title}: {_join(groups[title])}" for title in _TITLES if title in groups]
+            lines = [f"  {title}: {_listed(title, groups[title])}" for title in _TITLES if title in groups]
             return ["Changes since these tests last ran:", *lines]
-        return ["No changes since these tests last ran."] if is_known else []
+        return ["Each test has the same outcome as in its last run."] if is_known else []
 
     def _change(self, name: str, now: _Seen, selection: Selection) -> str:
         """Return the title of a test's change; empty if there is none, or it is not certain."""
@@ -158,6 +163,15 @@ def _whole_files(names: Iterable[str], selection: Selection) -> set[str]:
     """Return the files of these tests of which not only single tests were selected."""
     wholes = [target for target in selection.targets if "::" not in target]
     return {_file_of(name) for name in names if any(is_under(name, target) for target in wholes)}
+
+
+def _listed(title: str, names: Sequence[str]) -> str:
+    if title in _EXACT:
+        return _join(names)
+    cases: dict[str, list[str]] = {}
+    for name in names:
+        cases.setdefault(name.partition("[")[0], []).append(name)
+    return _join([same[0] if len(same) == 1 else f"{test} ({len(same)} cases)" for test, same in cases.items()])
 
 
 def _join(names: Sequence[str]) -> str:

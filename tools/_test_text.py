@@ -19,7 +19,7 @@ _MAX_NAMES = 10
 _MAX_LATER = 30
 _HEAD_LINES, _TAIL_LINES = 20, 5
 _MAX_LINE_CHARS = 400
-_MAX_FRAMES = 4
+_LAST_FRAMES = 4
 _MAX_VALUES = 12
 _MAX_VALUE_CHARS = 160
 _MAX_PRINTED_LINES = 10
@@ -224,9 +224,8 @@ def _short_body(case: Case) -> tuple[list[str], bool]:
         left_out = len(message) - _HEAD_LINES - _TAIL_LINES
         lines = [*message[:_HEAD_LINES], f"... {left_out} lines left out ...", *message[-_TAIL_LINES:]]
     frames = _shown_frames(case)
-    if len(frames) > _MAX_FRAMES:
-        lines = [*lines, f"... {len(frames) - _MAX_FRAMES} outer frames left out"]
-    lines = [*lines, *(f"at {frame.path}:{frame.line}: {frame.code}" for frame in frames[-_MAX_FRAMES:])]
+    trace = _short_trace(case, frames)
+    lines = [*lines, *trace]
     values = frames[-1].values if frames else ()
     if values:
         lines.append(f"with {', '.join(_cut(value, _MAX_VALUE_CHARS) for value in values[:_MAX_VALUES])}")
@@ -236,12 +235,29 @@ def _short_body(case: Case) -> tuple[list[str], bool]:
         lines += [f"output{last}:", *(f"  {line}" for line in printed[-_MAX_PRINTED_LINES:])]
     is_cut = (
         len(message) > _HEAD_LINES + _TAIL_LINES
-        or len(frames) > _MAX_FRAMES
+        or len(trace) < len(frames)
         or len(values) > _MAX_VALUES
         or any(len(value) > _MAX_VALUE_CHARS for value in values)
         or len(printed) > _MAX_PRINTED_LINES
     )
     return lines, is_cut
+
+
+def _short_trace(case: Case, frames: Sequence[Frame]) -> list[str]:
+    """Return the test's own frame and the innermost ones; there are fewer lines than frames if some are left out."""
+    own = next((at for at, frame in enumerate(frames) if frame.path == case.file), 0)
+    kept = {own, *range(max(0, len(frames) - _LAST_FRAMES), len(frames))}
+    lines: list[str] = []
+    left_out = 0
+    for at, frame in enumerate(frames):
+        # A note about a single frame would take as much room as the frame.
+        if at in kept or {at - 1, at + 1} <= kept | {-1}:
+            lines += [f"... {left_out} frames left out"] if left_out else []
+            lines.append(f"at {frame.path}:{frame.line}: {frame.code}")
+            left_out = 0
+        else:
+            left_out += 1
+    return lines
 
 
 def _full(group: Sequence[Case]) -> str:

@@ -50,7 +50,7 @@ def test_the_line_of_a_read_keeps_an_answer_of_one_line_and_an_error():
          "ok: FAILED t.py::a | FAILED t.py::b | = 9 failed, 38 passed in 0.29s ="),
         ("1 failed, 99 passed, 1 skipped.\nChanges since these tests last ran:\n\nFAILED t.py::a\n  ValueError: no\n"
          "  at t.py:1: f()\n", "ok: FAILED t.py::a | 1 failed, 99 passed, 1 skipped."),
-        ("461 passed, 3 xfailed.\nNo changes since these tests last ran.", "ok: 461 passed, 3 xfailed."),
+        ("461 passed, 3 xfailed.\nEach test has the same outcome as in its last run.", "ok: 461 passed, 3 xfailed."),
         ("FAIL: test_a (t.A)\n\nRan 2 tests in 0.1s\n\nFAILED (failures=1)\n\nexit code 1",
          "exit code 1: FAIL: test_a (t.A) | Ran 2 tests in 0.1s | FAILED (failures=1)"),
         ("one\ntwo\nthree\nfour", "ok: two | three | four"),

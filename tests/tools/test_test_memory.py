@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tools._test_memory import Selection, TestHistory
 from tools._test_report import Case, Outcome, Report
 
-NONE = ["No changes since these tests last ran."]
+NONE = ["Each test has the same outcome as in its last run."]
 
 
 def report(outcomes: Mapping[str, Outcome], *, collected: tuple[str, ...] = (), deselected: tuple[str, ...] = (),
@@ -119,3 +119,28 @@ def test_many_names_are_counted():
     names = [f"a.py::x{number}" for number in range(10)]
     before, after = report(dict.fromkeys(names, "passed")), report(dict.fromkeys(names, "failed"))
     assert changes((before, A), (after, A)) == [f"newly fail: {', '.join(names[:8])} and 2 more"]
+
+
+def test_the_same_outcomes_do_not_read_as_if_an_edit_had_not_arrived():
+    """It said "No changes since these tests last ran." after edits that changed no outcome."""
+    passing = (report({"a.py::x": "passed"}), A)
+    assert TestHistory().compare(*passing) == []
+    assert changes(passing, passing) == ["Each test has the same outcome as in its last run."]
+
+
+def test_the_cases_of_a_new_parametrized_test_are_counted_not_listed():
+    """Eight new cases with long parameters took a line of 1,100 characters."""
+    before = report({"a.py::x": "passed", "a.py::old[1]": "passed", "a.py::old[2]": "passed"})
+    after = report({"a.py::x": "passed", **{f"a.py::T::y[{n * 'a'}]": "passed" for n in range(8)}, "a.py::z": "passed"})
+    assert changes((before, A), (after, A)) == [
+        "new and passing: a.py::T::y (8 cases), a.py::z",
+        "gone: a.py::old (2 cases)",
+    ]
+
+
+def test_failing_cases_are_listed_by_their_ids():
+    names = ("a.py::y[1]", "a.py::y[2]")
+    passed, failed = report(dict.fromkeys(names, "passed")), report(dict.fromkeys(names, "failed"))
+    assert changes((passed, A), (failed, A)) == ["newly fail: a.py::y[1], a.py::y[2]"]
+    assert changes((report({"a.py::x": "passed"}), A), (failed, A))[0] == "new and failing: a.py::y[1], a.py::y[2]"
+    assert changes((failed, A), (passed, A)) == ["now pass: a.py::y (2 cases)"]

@@ -107,6 +107,30 @@ async def test_failures_are_reported_with_location_and_values(project: Path, cal
     )
 
 
+async def test_the_line_of_the_test_stays_in_a_short_trace(project: Path, called: Called):
+    """Only the innermost four frames were shown, all in the library."""
+    chain = "\n\n\n".join(f"def f{n}(x):\n    return f{n + 1}(x)" for n in range(6))
+    (project / "code_of.py").write_text(f"{chain}\n\n\ndef f6(x):\n    return x[0]\n")
+    (project / "test_code.py").write_text(
+        "import code_of\n\n\ndef check(x):\n    assert code_of.f2(x) == 1\n\n\ndef test_far():\n    check([])\n\n\n"
+        "def test_farther():\n    assert code_of.f0([]) == 1\n\n\ndef test_near():\n    assert code_of.f2([]) == 1\n"
+    )
+    inner = [f"  at code_of.py:{4 * n + 2}: return f{n + 1}(x)" for n in (3, 4, 5)]
+    inner += ["  at code_of.py:26: return x[0]", "  with x = []"]
+
+    async def shown(test: str) -> list[str]:
+        report = await called(run_tests, context(project), tests=[f"test_code.py::{test}"])
+        return report.split("\n\n")[1].splitlines()[2:]
+
+    more = '  [shortened; all of it: run_tests with failure="test_code.py::test_far", which runs no test]'
+    assert await shown("test_far") == ["  at test_code.py:9: check([])", "  ... 2 frames left out", *inner, more]
+    farther = await shown("test_farther")
+    assert farther[:3] == ["  at test_code.py:13: assert code_of.f0([]) == 1", "  ... 3 frames left out", inner[0]]
+    # A note about a single frame would take as much room as the frame.
+    near = ["  at test_code.py:17: assert code_of.f2([]) == 1", "  at code_of.py:10: return f3(x)", *inner]
+    assert await shown("test_near") == near
+
+
 async def test_changes_since_the_tests_last_ran_are_reported(project: Path, called: Called):
     run_context = context(project)
     first = await called(run_tests, run_context, tests=["test_code.py::test_even", "test_code.py::test_odd"])
