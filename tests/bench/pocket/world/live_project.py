@@ -15,8 +15,8 @@ from agent.loop.verify import feedback as verify_feedback
 from agent.messages import AssistantMessage, Message, RawCall, ToolCall, ToolResult
 from agent.parsing.feedback import feedback
 from agent.parsing.validation import InvalidCall, check
-from agent.tooling.execute import execute
 from agent.tooling.context import ToolContext
+from agent.tooling.execute import execute
 from agent.tooling.tool import Tool
 from agent.tooling.toolbox import Toolbox
 from tools import files, search, shell
