@@ -48,8 +48,7 @@ def differences(there: Sequence[str], sought: Sequence[str]) -> str:
     found: set[str] = set()
     tabs: set[str] = set()
     for index, (theirs, ours) in enumerate(zip(there, sought, strict=True)):
-        found |= _spacing(theirs, ours, is_first=index == 0, is_last=index == len(sought) - 1)
-        found |= set(_characters(theirs.split(), ours.split()))
+        found |= _of_line(theirs, ours, is_first=index == 0, is_last=index == len(sought) - 1)
         if index or "indentation" in found:
             tabs |= _tabs(theirs, ours)
     if "white space" in found:  # covers the two others
@@ -57,6 +56,13 @@ def differences(there: Sequence[str], sought: Sequence[str]) -> str:
     names = [name for name in (*_WHITE_SPACE, *_FOLDS) if name in found]
     shown = [f"{name} ({tabs.pop()})" if name == "indentation" and len(tabs) == 1 else name for name in names]
     return " and in ".join(shown)
+
+
+def differing_lines(there: Sequence[str], sought: Sequence[str]) -> tuple[int, ...]:
+    """Return the indices of the lines in which `differences` finds something; its arguments are the same."""
+    last = len(sought) - 1
+    pairs = enumerate(zip(there, sought, strict=True))
+    return tuple(at for at, (theirs, ours) in pairs if _of_line(theirs, ours, is_first=at == 0, is_last=at == last))
 
 
 def escaped(line: str) -> str:
@@ -69,6 +75,11 @@ def escaped(line: str) -> str:
         else character
         for character in line
     )
+
+
+def _of_line(theirs: str, ours: str, *, is_first: bool, is_last: bool) -> set[str]:
+    spacing = _spacing(theirs, ours, is_first=is_first, is_last=is_last)
+    return spacing | set(_characters(theirs.split(), ours.split()))
 
 
 def _spacing(theirs: str, ours: str, *, is_first: bool, is_last: bool) -> set[str]:

@@ -29,7 +29,7 @@ class Edited:
         return line_range(self.text, self.start, self.added)
 
 
-def replace_once(text: str, old: str, new: str, path: str) -> Edited:
+def replace_once(text: str, old: str, new: str, path: str, *, names_lines: bool = True) -> Edited:
     r"""Replace `old`, which must occur exactly once, with `new`.
 
     A byte-order mark is kept. If every line of the file ends in \r\n, so do the new lines.
@@ -39,6 +39,7 @@ def replace_once(text: str, old: str, new: str, path: str) -> Edited:
         old: the exact text to replace.
         new: the replacement.
         path: the file's path, for messages.
+        names_lines: whether the message for an `old` that does not occur names the lines that differ.
 
     Raises:
         ToolError: `old` is empty, equals `new`, or does not occur exactly once.
@@ -56,7 +57,7 @@ def replace_once(text: str, old: str, new: str, path: str) -> Edited:
         old, new = old.replace("\n", "\r\n"), new.replace("\r\n", "\n").replace("\n", "\r\n")
     found = _texts.find_all(text, old)
     if len(found) != 1:
-        raise ToolError(_mismatch(text, old, path, found))
+        raise ToolError(_mismatch(text, old, path, found, names_lines=names_lines))
     edited = text[: found[0]] + new + text[found[0] + len(old) :]
     return Edited(text=bom + edited, start=len(bom) + found[0], removed=len(old), added=len(new))
 
@@ -68,7 +69,7 @@ def line_range(text: str, start: int, length: int) -> str:
     return f"line {first}" if first == last else f"lines {first}-{last}"
 
 
-def _mismatch(text: str, old: str, path: str, found: list[int]) -> str:
+def _mismatch(text: str, old: str, path: str, found: list[int], *, names_lines: bool) -> str:
     if found:
         numbers = [str(_texts.line_number(text, offset)) for offset in found[:20]]
         etc = ", ..." if len(found) > len(numbers) else ""
@@ -84,6 +85,11 @@ def _mismatch(text: str, old: str, path: str, found: list[int]) -> str:
         return (
             f'old does not occur in "{path}", and nothing there resembles it. Read the file and copy the text exactly.'
         )
-    only = f"It differs only in {near.difference}. " if near.difference else ""
+    where = near.differing_lines if names_lines else ""
+    only = f"It differs only in {near.difference}{f', in {where}' if where else ''}. " if near.difference else ""
+    if where and not near.difference and where != "every line":
+        only = f"{where.capitalize()} {'differs' if len(near.differing) == 1 else 'differ'}. "
     how = "with the escapes shown" if near.looks_same else "exactly"
-    return f'old does not occur in "{path}". {only}Copy the text {how}. The most similar lines there:\n{near.shown()}'
+    how += ", without the line numbers" if names_lines else ""
+    shown = near.shown(to_difference=bool(where))
+    return f'old does not occur in "{path}". {only}Copy the text {how}. The most similar lines there:\n{shown}'

@@ -159,7 +159,8 @@ def edit_file(context: Context, path: str, old: str, new: str) -> str:
         size_bytes = os.fstat(file.fileno()).st_size
     text = _decoded(data, relative, size_bytes)
     encode(new, text.encoding, "new")  # its error names the parameter; that of the whole text could not
-    edited = replace_once(text.text, old, new, relative)
+    # The pocket model was trained on the shorter message.
+    edited = replace_once(text.text, old, new, relative, names_lines=context.model_family != "pocket")
     after = encode(edited.text, text.encoding, "the new text")
     what = f"the edit of {relative}, {edited.lines}"
     context.resources.get(Changes).apply(context.workspace, {relative: after}, what=what)

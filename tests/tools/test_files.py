@@ -28,11 +28,11 @@ trained_read_file = read_file.for_family("pocket")
 """As the pocket model was trained on it: whole files without line numbers."""
 
 
-async def call(tool: Tool, workspace: Path, **arguments: object) -> object:
-    """Return what the tool returns, or the text of its ToolError after `!`."""
+async def call(tool: Tool, workspace: Path, family: str = "generic", **arguments: object) -> object:
+    """Return what the tool returns, or the text of its ToolError after `!`; `family` is the model's."""
     value = tool.arguments.check(json.dumps(arguments))
     try:
-        return await tool.body(value, ToolContext(workspace=workspace, state=None))
+        return await tool.body(value, ToolContext(workspace=workspace, state=None, model_family=family))
     except ToolError as error:
         return f"!{error}"
 
@@ -418,7 +418,7 @@ async def test_a_miss_names_the_only_difference_to_the_most_similar_lines(
     tmp_path: Path, text: str, old: str, only: str, shown: str
 ) -> None:
     (tmp_path / "a").write_bytes(text.encode())
-    assert await call(edit_file, tmp_path, path="a", old=old, new="new") == (
+    assert await call(edit_file, tmp_path, "pocket", path="a", old=old, new="new") == (
         f'!old does not occur in "a". It differs only in {only}. Copy the text exactly. '
         f"The most similar lines there:\n{shown}"
     )
@@ -437,7 +437,7 @@ async def test_texts_that_look_the_same_are_shown_with_escapes(
 ) -> None:
     """The message showed the same characters twice."""
     (tmp_path / "a").write_text(text)
-    assert await call(edit_file, tmp_path, path="a", old=old, new="new") == (
+    assert await call(edit_file, tmp_path, "pocket", path="a", old=old, new="new") == (
         f'!old does not occur in "a". It differs only in {only}. Copy the text with the escapes shown. '
         f"The most similar lines there:\n{shown}"
     )
@@ -446,18 +446,60 @@ async def test_texts_that_look_the_same_are_shown_with_escapes(
 
 async def test_a_miss_shows_the_most_similar_lines(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("def area(r):\n    return 3.14 * r\n\ndef total(items):\n    return sum(items)\n")
-    assert await call(edit_file, tmp_path, path="a", old="def total(values):\n    return sum(values)", new="x") == (
+    assert await call(
+        edit_file, tmp_path, "pocket", path="a", old="def total(values):\n    return sum(values)", new="x"
+    ) == (
         '!old does not occur in "a". Copy the text exactly. The most similar lines there:\n'
         "4: def total(items):\n5:     return sum(items)"
     )
-    assert await call(edit_file, tmp_path, path="a", old="@@@@", new="x") == (
+    assert await call(edit_file, tmp_path, "pocket", path="a", old="@@@@", new="x") == (
         '!old does not occur in "a", and nothing there resembles it. Read the file and copy the text exactly.'
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "old", "only", "shown"),
+    [
+        ("a\n    if x:\n        y\n\n    z\n", "    if x:\n      y\n\n    z\n",
+         "It differs only in indentation, in line 3. ", "2:     if x:\n3:         y\n4: \n5:     z"),
+        ("  a\n  b\n", "a\n   b\n", "It differs only in indentation, in line 2. ", "1:   a\n2:   b"),
+        ("  a\n  b\n", " a\n b\n", "It differs only in indentation, in line 2. ", "1:   a\n2:   b"),
+        ("a\n  b\n  c\nd\n  e\n", "a\nb\nc\nd\ne\n", "It differs only in indentation, in lines 2-3, 5. ",
+         "1: a\n2:   b\n3:   c\n4: d\n5:   e"),
+        ("  a\n  b\n", "   a\n   b\n", "It differs only in indentation, in every line. ", "1:   a\n2:   b"),
+        ("Hello\n", "hello\n", "It differs only in upper and lower case. ", "1: Hello"),
+        ("def area(r):\n    return 3.14 * r\n", "def area(r):\n    return 3.1 * r\n", "Line 2 differs. ",
+         "1: def area(r):\n2:     return 3.14 * r"),
+        ("def area(r):\n    return 3.14 * r\n", "def area(x):\n    return 3.14 * x\n", "",
+         "1: def area(r):\n2:     return 3.14 * r"),
+        ("def area(r):\n    return 3.14 * r\n", "def area(r):\n\n    return 3.14 * r\n", "",
+         "1: def area(r):\n2:     return 3.14 * r"),
+    ],
+)  # fmt: skip
+async def test_a_miss_of_many_lines_names_those_that_differ(
+    tmp_path: Path, text: str, old: str, only: str, shown: str
+) -> None:
+    """Of eleven lines, which "differ only in indentation", one did; "copy exactly" invited to copy their numbers."""
+    (tmp_path / "a").write_text(text)
+    assert await call(edit_file, tmp_path, path="a", old=old, new="new") == (
+        f'!old does not occur in "a". {only}Copy the text exactly, without the line numbers. '
+        f"The most similar lines there:\n{shown}"
+    )
+
+
+async def test_a_miss_of_very_many_lines_shows_the_one_that_differs(tmp_path: Path) -> None:
+    """Only the first 20 lines were shown, and the others were the same."""
+    lines = [f"    value_{number} = {number}\n" for number in range(1, 61)]
+    (tmp_path / "a").write_text("".join(lines))
+    old = "".join([*lines[:39], f" {lines[39]}", *lines[40:]])
+    answer = str(await call(edit_file, tmp_path, path="a", old=old, new="x")).splitlines()
+    assert "differs only in indentation, in line 40. " in answer[0]
+    assert answer[1:] == [f"{number}:     value_{number} = {number}" for number in range(38, 58)]
+
+
 async def test_a_miss_in_a_large_file_is_answered_quickly(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("".join(f"value_{number} = {number}\n" for number in range(100_000)))
-    answer = await call(edit_file, tmp_path, path="a", old="value_12 = 13\nvalue_13 = 14\n", new="x")
+    answer = await call(edit_file, tmp_path, "pocket", path="a", old="value_12 = 13\nvalue_13 = 14\n", new="x")
     assert answer == (
         '!old does not occur in "a". Copy the text exactly. The most similar lines there:\n'
         "13: value_12 = 12\n14: value_13 = 13"
