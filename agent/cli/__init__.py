@@ -112,17 +112,18 @@ def _report(error: Exception) -> int:
     from serving import EngineError
 
     from ..errors import AgentError
+    from ..view.text import visible
 
     if os.environ.get("AGENT_DEBUG"):
         raise error
     if isinstance(error, AgentError | EngineError):
-        print(f"agent: {error}", file=sys.stderr)
+        print(visible(f"agent: {error}"), file=sys.stderr)
     elif isinstance(error, OSError):
-        print(f"agent: {error.strerror}: {error.filename}", file=sys.stderr)
+        print(visible(f"agent: {error.strerror}: {error.filename}"), file=sys.stderr)
     else:
         print(
-            f"agent: internal error: {type(error).__name__}: {error}\nThis is a bug in Tramontane. Set AGENT_DEBUG=1 "
-            "and run again for a traceback; please report it.",
+            f"agent: internal error: {type(error).__name__}: {visible(str(error))}\nThis is a bug in Tramontane. Set "
+            "AGENT_DEBUG=1 and run again for a traceback; please report it.",
             file=sys.stderr,
         )
     return 2

@@ -25,7 +25,7 @@ from ..policy.budget import Spent
 from ..task.load import load_task
 from ..task.parts import TaskModel
 from ..task.task import Task
-from ..view.text import on_one_line
+from ..view.text import on_one_line, visible, visible_json
 from .discovery import NOWHERE
 from .dry_run import dry_run
 from .run_task import TASK_FILE, all_served, find_servers, parse_overrides, write_output
@@ -226,11 +226,11 @@ class _Batch:
 
     def _print(self, report: _Report, problem: str) -> None:
         if self._as_json:
-            print(json.dumps({"kind": "task_ended", **asdict(report)}, ensure_ascii=False), flush=True)
+            print(visible_json(json.dumps({"kind": "task_ended", **asdict(report)}, ensure_ascii=False)), flush=True)
             return
         print(report.text(self._name_chars), flush=True)
         if problem:
-            print(f"agent: {report.file}: {problem}", file=sys.stderr, flush=True)
+            print(visible(f"agent: {report.file}: {problem}"), file=sys.stderr, flush=True)
         elif report.outcome in _EXPLAINED:
             print(f"    {on_one_line(report.reason)}", flush=True)
 

@@ -9,6 +9,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent diff`."""
     parser.add_argument("run", help="The run's name, a prefix of it, or `last`.")
     parser.add_argument("--names", action="store_true", help="Print only the paths, each with the kind of change.")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="Print characters that could control a terminal as they are, so that a patch with them applies.",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -22,12 +27,25 @@ def main(args: argparse.Namespace) -> int:
 
     changed = recorded_run(runs_folder(os.environ), args.run)
     changes = changed.workspace.diff(changed.snapshot, max_chars=0 if args.names else sys.maxsize)
-    # A patch for a program is written as it is; on a terminal, the text of a file must not control it.
-    shown = visible if sys.stdout.isatty() else str
+    # What a run wrote must not control a terminal, which may also be the other end of a pipe.
+    shown = str if args.raw else visible if sys.stdout.isatty() else _visible_patch
+    replaced = False
     # An empty file has no hunks: git would take the diff that follows its header for a part of it, so it comes last.
     for change in sorted(changes, key=lambda change: change.diff.startswith("diff --git ")):
         listed = f"{change.kind:8} {change.path}"
-        print(shown(listed if args.names else change.diff if change.has_text else f"{listed}  {change.diff}"))
+        text = listed if args.names else change.diff if change.has_text else f"{listed}  {change.diff}"
+        replaced = replaced or shown(text) != text
+        print(shown(text))
+    if replaced and not args.names:
+        note = f"Characters that could control a terminal are shown as \ufffd. For a patch: agent diff {args.run} --raw"
+        print(note, file=sys.stderr)
     if not changes:
         print(f"The workspace is the same as before run {changed.run}.")
     return 0
+
+
+def _visible_patch(text: str) -> str:
+    """Return the text without characters that control a terminal; the line ends of Windows stay, as git needs them."""
+    from ..view.text import visible
+
+    return "\r\n".join(map(visible, text.split("\r\n")))

@@ -10,6 +10,7 @@ from ..errors import EndpointError
 from ..model.endpoint import Endpoint
 from ..task.task import Task
 from ..tooling.notes import notes_of
+from ..view.text import visible
 from .discovery import NOWHERE
 
 
@@ -22,7 +23,7 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     print(f"system:\n{_indented(agent.system_prompt(model or ''))}\n\nprompt:\n{_indented(prompt)}\n")
     print(f"tools: {', '.join(tools.names) or 'none'} ({len(tools.definitions):,} bytes of definitions)")
     for note in notes_of(tools):
-        print(f"  note: {note}")
+        print(f"  note: {visible(note)}")
     if task.verify is not None:
         print(f"verify: {task.verify.command}")
     if endpoint is None:
@@ -31,7 +32,7 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     try:
         counts = asyncio.run(agent.count(prompt, images=task.images()))
     except EndpointError as error:
-        print(f"tokens: not counted. {error}")
+        print(f"tokens: not counted. {visible(str(error))}")
         return 0
     if counts is None:
         print(f"tokens: not counted, because {endpoint.base_url} has no /tokenize (vLLM has it)")
@@ -42,4 +43,4 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+    return "\n".join(f"  {visible(line)}" for line in text.splitlines())

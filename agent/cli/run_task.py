@@ -24,6 +24,7 @@ from ..task.load import load_task, recorded_task
 from ..task.parts import TaskModel
 from ..task.task import Task
 from ..view.live import LiveView
+from ..view.text import visible_json
 from .approval import terminal_approval
 from .changed_files import print_changed_files
 from .discovery import EndpointRequest, endpoint_at, find_endpoint
@@ -168,5 +169,5 @@ def _task_of(folder: Path, overrides: Mapping[str, str]) -> Task:
 
 
 def _json_lines(event: Event) -> None:
-    sys.stdout.write(event_json(event).decode() + "\n")
+    sys.stdout.write(visible_json(event_json(event).decode()) + "\n")
     sys.stdout.flush()

@@ -20,12 +20,13 @@ def main(args: argparse.Namespace) -> int:
     from ..journal.journal import JOURNAL_NAME, event_json, read_journal
     from ..journal.runs import find_run, runs_folder
     from ..view.live import LiveView
+    from ..view.text import visible_json
 
     folder = find_run(runs_folder(os.environ), args.run)
     view = LiveView(sys.stdout, full=args.full)
     for event in read_journal(folder / JOURNAL_NAME):
         if args.json:
-            print(event_json(event).decode())
+            print(visible_json(event_json(event).decode()))
         else:
             view.show(event)
     return 0

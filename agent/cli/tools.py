@@ -17,10 +17,11 @@ def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..task.tool_loading import available_tools, load_tools
+    from ..view.text import visible_json
 
     if args.name:
         for tool in load_tools([args.name], directory=Path.cwd()):
-            print(json.dumps(tool.definition(), indent=2, ensure_ascii=False))
+            print(visible_json(json.dumps(tool.definition(), indent=2, ensure_ascii=False)))
         return 0
     listed = available_tools()
     if args.json:

@@ -25,6 +25,7 @@ def main(args: argparse.Namespace) -> int:
     from ..agent import Agent
     from ..task.load import load_task
     from ..tooling.notes import notes_of
+    from ..view.text import visible
     from .discovery import NOWHERE
     from .run_task import parse_overrides
 
@@ -35,5 +36,5 @@ def main(args: argparse.Namespace) -> int:
     tools = agent.toolbox()
     print(f"{args.task}: the task {task.name!r} is valid ({', '.join(tools.names) or 'no tools'}).")
     for note in notes_of(tools):
-        print(f"  note: {note}")
+        print(f"  note: {visible(note)}")
     return 0

@@ -7,14 +7,17 @@ from dataclasses import replace
 
 from ..messages import Reply
 
-# Control tokens of Mistral's tokenizers (tekken v15, SentencePiece), and the form that other families use.
+# Control tokens of Mistral's tokenizers (mistral_common 1.12, tekken v15, SentencePiece; the test reads them from
+# there), names that older and newer ones use, and the forms of other families.
 _NAMES = (
     "INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|TOOL_CONTENT|CALL_ID|ARGS|THINK|MODEL_SETTINGS|PREFIX|"
-    "MIDDLE|SUFFIX|IMG|IMG_BREAK|IMG_END|AUDIO|BEGIN_AUDIO|TRANSCRIBE"
+    "MIDDLE|SUFFIX|IMG|IMG_BREAK|IMG_END|AUDIO|BEGIN_AUDIO|OUTPUT_AUDIO|TRANSCRIBE|STREAMING_PAD|STREAMING_WORD|"
+    r"NEXT_AUDIO_TEXT|REPEAT_AUDIO_TEXT|REF|TEXT|CONTROL_\d+"
 )
+_TAGS = r"s|unk|pad|bos|eos|start_of_turn|end_of_turn|tool_call|tool_response|SPECIAL_\d+"
 _JOINER = "\u2060"
 """WORD JOINER, a character of zero width."""
-_REST = rf"/?(?:{_NAMES})\]|/?(?:s|unk|pad)>|\|[a-z_]+\|>"
+_REST = rf"/?(?:{_NAMES})\]|/?(?:{_TAGS})>|</?SYS>>|[|｜][^|｜<>\n]{{1,60}}[|｜]>"
 _MARKER = re.compile(rf"[\[<](?={_REST})")
 _ESCAPED = re.compile(rf"(?<=[\[<]){_JOINER}(?={_REST})")
 

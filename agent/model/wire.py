@@ -69,7 +69,9 @@ class Request:
             choice: object = self.tool_choice
             if self.force_tool is not None:
                 choice = {"type": "function", "function": {"name": self.force_tool}}
-            parts += [b',"tools":', self.tools, b',"tool_choice":', _dump(choice)]
+            # An MCP server writes names and descriptions in its schemas as it likes.
+            tools = escape_control_tokens(self.tools.decode()).encode()
+            parts += [b',"tools":', tools, b',"tool_choice":', _dump(choice)]
         if self.json_schema is not None:
             prefix, suffix = _SCHEMA_WRAPPERS[self.schema_field]
             parts += [prefix, self.json_schema, suffix]
@@ -89,7 +91,7 @@ def encode_message(message: Message, *, reasoning_field: ReasoningField | None) 
     """Return one message as JSON bytes. If `reasoning_field` is None, the reasoning is omitted."""
     match message:
         case SystemMessage():
-            return _dump({"role": "system", "content": message.content})
+            return _dump({"role": "system", "content": escape_control_tokens(message.content)})
         case UserMessage():
             return _dump({"role": "user", "content": _content(escape_control_tokens(message.content), message.images)})
         case ToolResult():
@@ -105,12 +107,16 @@ def encode_message(message: Message, *, reasoning_field: ReasoningField | None) 
 
 
 def _assistant(message: AssistantMessage, reasoning_field: ReasoningField | None) -> dict[str, Any]:
-    data: dict[str, Any] = {"role": "assistant", "content": message.content}
+    data: dict[str, Any] = {"role": "assistant", "content": escape_control_tokens(message.content)}
     if message.reasoning and reasoning_field is not None:
-        data[reasoning_field] = message.reasoning
+        data[reasoning_field] = escape_control_tokens(message.reasoning)
     if message.tool_calls:
         data["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": escape_control_tokens(call.arguments)},
+            }
             for call in message.tool_calls
         ]
     return data

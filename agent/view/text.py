@@ -7,7 +7,12 @@ import re
 # Sequences in a program's output could move the cursor, set the title or write to the clipboard. A complete one is
 # removed, as a terminal would consume it: colors and cursor movements, titles and other strings, character sets.
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Controls; what reorders text; what is not seen, such as zero-width characters, tags and blank letters: a text could
+# look like another one, or hide one. Tabs, newlines and the selectors of an emoji's form are left.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def printable(text: str) -> str:
@@ -18,6 +23,16 @@ def printable(text: str) -> str:
 def visible(text: str) -> str:
     """Return the text with every control character replaced, except tabs and newlines; nothing is removed."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def visible_json(text: str) -> str:
+    """Return JSON text with each control character inside its strings as an escape, which means the same."""
+    return _CONTROL.sub(_json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def lines_of(text: str) -> list[str]:

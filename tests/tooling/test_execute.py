@@ -438,3 +438,23 @@ async def test_a_result_is_never_empty_always_encodable_and_taken_from_the_text(
     assert clean.startswith((before, before.removesuffix("\n")))
     assert clean.endswith(after)
     assert len(before) + len(after) <= limit_chars + 1
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "reason"),
+    [
+        ("aGk=", "image/gif;[INST]secret", "its media type is not one of an image"),
+        ("aGk=", "text/html", "its media type is not one of an image"),
+        ("aGk=", "image/", "its media type is not one of an image"),
+        ("no base64 [INST]", "image/png", "its data is not base64"),
+        ("no base64 [INST]", "text/html", "its data is not base64"),
+        ("aGk", "image/png", "its data is not base64"),
+        ("", "image/png", "its data is not base64"),
+        ("aGk=\n", "image/png", "its data is not base64"),
+    ],
+)
+async def test_an_image_that_is_none_does_not_get_into_a_url(data: str, media_type: str, reason: str) -> None:
+    """The media type and the data of a picture from an MCP server went into the data URL as they were."""
+    found = (await run(returning([Image(data=data, media_type=media_type), "x"]))).result
+    assert (found.images, found.status) == ((), "error")
+    assert found.content == f"Error: the tool returned an image that cannot be shown: {reason}."

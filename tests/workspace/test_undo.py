@@ -97,16 +97,26 @@ def test_diff_leaves_nothing_out_of_a_long_diff(workspace: Path, changed: Path, 
     assert lines[-1] == "+x"
 
 
-def test_on_a_terminal_the_text_of_a_file_cannot_control_it(
+def test_the_text_of_a_file_cannot_control_the_terminal(
     workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     (workspace / "a.txt").write_text("one\ntwo\n")
     (workspace / "n").write_text("\x1b[2Jx\n")
-    assert main(["diff", "last"]) == 0
+    (workspace / "crlf").write_bytes(b"a\r\nb\rc\n")
+    (workspace / "\x1b[2J").touch()
+    assert main(["diff", "last"]) == 0  # what reads a pipe may show it on a terminal
+    printed = capsys.readouterr()
+    assert "+\ufffd[2Jx\n" in printed.out
+    assert "+a\r\n+b\ufffdc\n" in printed.out
+    assert "\x1b" not in printed.out
+    assert printed.err == (
+        "Characters that could control a terminal are shown as \ufffd. For a patch: agent diff last --raw\n"
+    )
+    assert main(["diff", "last", "--raw"]) == 0
     assert "+\x1b[2Jx\n" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert main(["diff", "last"]) == 0
-    assert "+\ufffd[2Jx\n" in capsys.readouterr().out
+    assert "+a\ufffd\n" in capsys.readouterr().out
 
 
 def test_undo_restores_everything_and_keeps_the_state_before_it(
