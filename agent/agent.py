@@ -37,7 +37,7 @@ from .sandbox import Rules, Sandbox, Shared, find_sandbox
 from .task.environment import starts_commands, task_environment, task_sandbox, task_secrets
 from .task.load import task_adapter
 from .task.task import Task
-from .task.tool_loading import load_mcp_tools, load_tools
+from .task.tool_loading import load_all_tools
 from .tooling.context import ToolContext
 from .tooling.final_result import result_tool
 from .tooling.tool import Tool
@@ -106,7 +106,7 @@ class Agent:
         Raises:
             ConfigError: A tool cannot be loaded, or something that the task refers to does not exist.
         """
-        tools = load_tools(task.tools, directory=task.directory) + load_mcp_tools(task.mcp, directory=task.directory)
+        tools = load_all_tools(task.tools, task.mcp, directory=task.directory)
         return cls(
             model,
             tools=tools,

@@ -31,13 +31,17 @@ class Offer:
     """Makes the tool under a name; raises ConfigError for a schema that cannot be used."""
 
 
-def make_tools(offers: Sequence[Offer]) -> tuple[Tool, ...]:
+def make_tools(offers: Sequence[Offer], *, taken: Iterable[str] = ()) -> tuple[Tool, ...]:
     """Make every tool that can be used; the first tool of a server carries the notes about the others.
+
+    Args:
+        offers: in the order of the tools.
+        taken: names that none of the tools may have.
 
     Raises:
         ConfigError: a tool that the task names cannot be used, or none of a server's tools can.
     """
-    names = unique_names([(offer.server, offer.tool) for offer in offers])
+    names = unique_names([(offer.server, offer.tool) for offer in offers], taken=taken)
     made: dict[str, list[Tool]] = {}
     left_out: dict[str, list[str]] = {}
     for offer, name in zip(offers, names, strict=True):
@@ -45,29 +49,31 @@ def make_tools(offers: Sequence[Offer]) -> tuple[Tool, ...]:
         try:
             tools.append(_with_name_note(offer.make(name), offer))
         except ConfigError as error:
+            problem = error.problem.removeprefix(f"Tool {name!r}: ").replace("`parameters`", "its `inputSchema`", 1)
+            reason = f"the tool {offer.tool!r} cannot be used: {problem.rstrip('.')}"
             if offer.is_named:
                 key = f"mcp.{offer.server}.tools"
-                msg = f"{error.problem} The MCP server `{offer.server}` sent it: remove {offer.tool!r} from `{key}`."
+                msg = f"MCP server `{offer.server}`: {reason}. Remove {offer.tool!r} from `{key}`."
                 raise ConfigError(msg, key=key) from error
-            left_out.setdefault(offer.server, []).append(f"{offer.tool!r} ({error.problem})")
+            left_out.setdefault(offer.server, []).append(reason)
     return tuple(tool for server, tools in made.items() for tool in _noted(server, tools, left_out.get(server, [])))
 
 
-def unique_names(wanted: Sequence[tuple[str, str]]) -> list[str]:
+def unique_names(wanted: Sequence[tuple[str, str]], *, taken: Iterable[str] = ()) -> list[str]:
     """Return a legal name for each pair of server and tool; one that is not alone gets a suffix made of the pair.
 
     The suffix depends on the pair only, so a tool keeps its name when others come and go. Of tools that collide, the
     first whose own name is legal and short enough keeps it.
     """
     plain = [_legal(server, tool)[:_MAX_NAME_CHARS] for server, tool in wanted]
-    counts = Counter(name.casefold() for name in plain)
-    taken: set[str] = set()
+    used = set(taken)
+    counts = Counter([*plain, *used])
     names: list[str] = []
     for (server, tool), name in zip(wanted, plain, strict=True):
-        is_exact = name == f"{server}_{tool}" and name.casefold() not in taken
-        if counts[name.casefold()] > 1 and not is_exact:
-            name = _suffixed(name, server, tool, taken)
-        taken.add(name.casefold())
+        is_exact = name == f"{server}_{tool}" and name not in used
+        if counts[name] > 1 and not is_exact:
+            name = _suffixed(name, server, tool, used)
+        used.add(name)
         names.append(name)
     return names
 
@@ -76,11 +82,11 @@ def _legal(server: str, tool: str) -> str:
     return _ILLEGAL_IN_NAME.sub("_", f"{server}_{tool}")
 
 
-def _suffixed(name: str, server: str, tool: str, taken: set[str]) -> str:
+def _suffixed(name: str, server: str, tool: str, used: set[str]) -> str:
     digest = hashlib.sha256(f"{server}\0{tool}".encode()).hexdigest()
     for length in range(4, len(digest)):
         suffixed = f"{name[: _MAX_NAME_CHARS - length - 1]}_{digest[:length]}"
-        if suffixed.casefold() not in taken:
+        if suffixed not in used:
             return suffixed
     return name  # the same tool twice, which the toolbox refuses
 
@@ -94,17 +100,15 @@ def _with_name_note(tool: Tool, offer: Offer) -> Tool:
 
 def _noted(server: str, tools: list[Tool], left_out: list[str]) -> Iterable[Tool]:
     if not tools:
-        msg = f"The MCP server `{server}` has no tool that can be used: {'; '.join(left_out) or 'it offers none'}."
+        msg = f"MCP server `{server}`: none of its tools can be used; {left_out[0]}. Remove `mcp.{server}`."
         raise ConfigError(msg, key=f"mcp.{server}")
-    notes = [
-        f"mcp.{server}: the tool {reason} is left out; list the tools to use in `mcp.{server}.tools`"
-        for reason in left_out
-    ]
+    way_out = f"`mcp.{server}.tools` can list those that the task needs"
+    notes = [f"mcp.{server}: {reason}; it is left out ({way_out})" for reason in left_out]
     size = sum(len(json.dumps(tool.definition(), ensure_ascii=False, separators=(",", ":")).encode()) for tool in tools)
     if size > _LARGE_BYTES:
         notes.append(
             f"mcp.{server}: the definitions of its {len(tools)} tools take {size / 1000:.0f} kB of every prompt, about "
-            f"{size / _BYTES_PER_TOKEN:,.0f} tokens; list the tools to use in `mcp.{server}.tools`"
+            f"{round(size / _BYTES_PER_TOKEN, -3):,.0f} tokens; {way_out}"
         )
     first, *others = tools
     return [replace(first, notes=(*notes, *first.notes)), *others]

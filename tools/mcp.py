@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from agent import ConfigError, Image, McpServer, Tool, ToolContext, ToolError, tool_from_schema
 
+from ._server_listing import Listing
 from ._server_tools import Offer, make_tools
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _STDERR_CHARS = 600
 _UNKNOWN_EFFECT = "The call may have taken effect: check before you repeat it."
 
 
-def mcp_tools(servers: Mapping[str, McpServer], directory: Path) -> tuple[Tool, ...]:
+def mcp_tools(servers: Mapping[str, McpServer], directory: Path, *, taken: Iterable[str] = ()) -> tuple[Tool, ...]:
     """Start each server, list its tools and stop it; a run starts it again at the first call.
 
     A tool whose schema cannot be used is left out; `Tool.notes` of the server's first tool tells it, and names the
@@ -38,6 +39,7 @@ def mcp_tools(servers: Mapping[str, McpServer], directory: Path) -> tuple[Tool, 
     Args:
         servers: by their name in the task; the names of their tools begin with it.
         directory: working directory of the server commands; the task file's folder.
+        taken: names of other tools, which none of these may have.
 
     Raises:
         ConfigError: the package `mcp` is not installed, a server does not answer, it lacks a tool that the task names
@@ -51,10 +53,17 @@ def mcp_tools(servers: Mapping[str, McpServer], directory: Path) -> tuple[Tool, 
         for name, server in servers.items():
             offered = executor.submit(asyncio.run, _list_tools(name, server, directory)).result()
             offers += [_offer(name, server, directory, one) for one in _select(name, server, offered)]
-    return make_tools(offers)
+    return make_tools(offers, taken=taken)
 
 
-async def _list_tools(name: str, server: McpServer, directory: Path) -> list[McpTool]:
+@dataclass(frozen=True, kw_only=True)
+class _Offered:
+    tool: McpTool
+    schema: object
+    """The `inputSchema` as the server sent it."""
+
+
+async def _list_tools(name: str, server: McpServer, directory: Path) -> list[_Offered]:
     session = _Session(name, server, directory)
     try:
         client = await session.client()
@@ -73,37 +82,42 @@ async def _list_tools(name: str, server: McpServer, directory: Path) -> list[Mcp
         raise ConfigError(msg, key=f"mcp.{name}") from error
     finally:
         await session.aclose()
-    return tools
+    unique = {tool.name: tool for tool in reversed(tools)}
+    return [_Offered(tool=unique[key], schema=session.listing.schemas[key]) for key in reversed(unique)]
 
 
-def _select(name: str, server: McpServer, offered: Sequence[McpTool]) -> list[McpTool]:
-    known = {one.name: one for one in offered}
+def _select(name: str, server: McpServer, offered: Sequence[_Offered]) -> list[_Offered]:
+    known = {one.tool.name: one for one in offered}
     if missing := [tool for tool in server.tools if tool not in known]:
         msg = f"The MCP server `{name}` has no tool {missing[0]!r}. It has: {', '.join(known) or 'none'}."
         raise ConfigError(msg, key=f"mcp.{name}.tools")
     return [known[tool] for tool in server.tools] or list(offered)
 
 
-def _offer(name: str, server: McpServer, directory: Path, offered: McpTool) -> Offer:
+def _offer(name: str, server: McpServer, directory: Path, offered: _Offered) -> Offer:
     return Offer(
         server=name,
-        tool=offered.name,
-        is_named=offered.name in server.tools,
+        tool=offered.tool.name,
+        is_named=offered.tool.name in server.tools,
         make=lambda tool_name: _make_tool(name, server, directory, offered, tool_name),
     )
 
 
-def _make_tool(name: str, server: McpServer, directory: Path, offered: McpTool, tool_name: str) -> Tool:
+def _make_tool(name: str, server: McpServer, directory: Path, sent: _Offered, tool_name: str) -> Tool:
     async def unused(_arguments: object) -> object:
         raise AssertionError
 
+    offered, parameters = sent.tool, sent.schema
+    if parameters is not None and not isinstance(parameters, dict):
+        msg = f"Tool {tool_name!r}: `parameters` must be an object, got {parameters!r}."
+        raise ConfigError(msg)
     annotations = offered.annotations
     read_only = bool(annotations and annotations.read_only_hint)
     tool = tool_from_schema(
         unused,
         name=tool_name,
         description=next(filter(str.strip, (offered.description or "", offered.title or "")), offered.name),
-        parameters=offered.input_schema,
+        parameters=cast("dict[str, Any]", parameters) if parameters else {},
         read_only=read_only,
         timeout_s=server.timeout_s + 10.0,
     )
@@ -169,6 +183,8 @@ class _Session:
         self._owner: asyncio.Task[None] | None = None
         self._stderr: TextIO | None = None
         self._stderr_tail = ""
+        self.listing = Listing()
+        """What the server has said about its tools."""
 
     async def client(self) -> Client:
         """Return the client of the running server.
@@ -217,9 +233,9 @@ class _Session:
     async def _run(self, ready: asyncio.Future[Client]) -> None:
         from mcp import Client, StdioServerParameters
         from mcp.client.stdio import stdio_client
+        from mcp.client.streamable_http import streamable_http_client
 
         server = self._server
-        transport: Any = server.url
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
             self._stderr = stderr
             try:
@@ -229,7 +245,9 @@ class _Session:
                         command=program, args=arguments, env=dict(server.env), cwd=self._directory
                     )
                     transport = stdio_client(parameters, errlog=stderr)
-                async with Client(transport) as client:
+                else:
+                    transport = streamable_http_client(server.url)
+                async with Client(self.listing.behind(transport)) as client:
                     ready.set_result(client)
                     await self._end.wait()
             finally:

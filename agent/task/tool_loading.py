@@ -50,15 +50,24 @@ def load_tools(references: Iterable[str | ToolUse], *, directory: Path) -> tuple
     return tuple(tool for reference in references for tool in loader.tools(reference))
 
 
-def load_mcp_tools(servers: Mapping[str, McpServer], *, directory: Path) -> tuple[Tool, ...]:
-    """Load the tools of MCP servers.
+def load_all_tools(
+    references: Iterable[str | ToolUse], servers: Mapping[str, McpServer], *, directory: Path
+) -> tuple[Tool, ...]:
+    """Load the tools of a task and those of its MCP servers; see `load_tools` and `load_mcp_tools`."""
+    tools = load_tools(references, directory=directory)
+    return (*tools, *load_mcp_tools(servers, directory=directory, taken=[tool.name for tool in tools]))
+
+
+def load_mcp_tools(servers: Mapping[str, McpServer], *, directory: Path, taken: Iterable[str] = ()) -> tuple[Tool, ...]:
+    """Load the tools of MCP servers. `taken`: names of other tools, which none of these may have.
 
     Raises:
         ConfigError: a server does not answer, or one of its tools cannot be used.
     """
     if not servers:
         return ()
-    return cast("tuple[Tool, ...]", importlib.import_module(f"{SHIPPED}.mcp").mcp_tools(servers, directory))
+    load = importlib.import_module(f"{SHIPPED}.mcp").mcp_tools
+    return cast("tuple[Tool, ...]", load(servers, directory, taken=taken))
 
 
 def available_tools() -> tuple[AvailableTool, ...]:

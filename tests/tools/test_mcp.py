@@ -175,6 +175,71 @@ def test_the_problem_with_a_server_is_reported(folder: Path, stdio: McpServer):
     assert "needs either `command` (a list) or `url`, not both. Give one." in problem()
 
 
+RAW_SERVER = """
+import json, sys
+
+TOOLS = json.loads(open("tools.json").read())
+HELLO = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "raw", "version": "1"}}
+
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        answers = {
+            "initialize": HELLO,
+            "tools/list": {"tools": TOOLS},
+            "tools/call": {"content": [{"type": "text", "text": json.dumps(message.get("params"))}]},
+        }
+        answer = answers.get(message["method"], {})
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": answer}), flush=True)
+"""
+
+
+def _raw(folder: Path, *offered: object) -> McpServer:
+    (folder / "raw.py").write_text(RAW_SERVER)
+    (folder / "tools.json").write_text(json.dumps(offered))
+    return McpServer(command=(sys.executable, "raw.py"), timeout_s=20)
+
+
+NAME = {"properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+
+async def test_a_listing_that_the_client_would_refuse_as_a_whole_is_used(tmp_path: Path):
+    """One tool without `"type": "object"` at its top made the package mcp refuse all tools of the server."""
+    server = _raw(
+        tmp_path,
+        {"name": "plain", "inputSchema": {"type": "object", "properties": {}}},
+        {"name": "untyped", "inputSchema": NAME, "description": None},
+        {"name": "referring", "inputSchema": {"$ref": "#/$defs/a", "$defs": {"a": NAME}}},
+        {"name": "choosing", "inputSchema": {"oneOf": [NAME, {"required": ["id"]}]}},
+        {"name": "empty", "inputSchema": {}},
+        {"name": "missing"},
+        {"name": "nullable", "inputSchema": {"type": "object", "properties": None, "required": None}},
+        {"name": "bad", "inputSchema": {"type": "string"}},
+        {"inputSchema": {}},
+    )
+    tools = mcp_tools({"raw": server}, tmp_path)
+    assert [tool.name.removeprefix("raw_") for tool in tools] == [
+        "plain", "untyped", "referring", "choosing", "empty", "missing", "nullable",
+    ]  # fmt: skip
+    assert "the tool 'bad' cannot be used" in tools[0].notes[0]
+    assert isinstance(tools[2].arguments.check('{"name": 1}'), tuple)
+    (called,) = await _results(tools, tmp_path, ("raw_referring", {"name": "a"}))
+    assert json.loads(called.content.partition("\n")[0])["arguments"] == {"name": "a"}
+
+
+async def test_the_schema_of_a_result_is_not_checked_by_the_client(tmp_path: Path):
+    """Its pattern would be matched with Python's `re`, which may take forever, and a mismatch would hide the result."""
+    server = _raw(tmp_path, {"name": "a", "inputSchema": {"type": "object"}, "outputSchema": {"type": "object"}})
+    (called,) = await _results(mcp_tools({"raw": server}, tmp_path), tmp_path, ("raw_a", {}))
+    assert called.status == "ok"
+
+
+def test_what_is_not_checked_of_a_schema_is_noted(tmp_path: Path):
+    schema = {"type": "object", "properties": {"name": {"type": "string", "pattern": "^(?!x)"}}}
+    (tool,) = mcp_tools({"raw": _raw(tmp_path, {"name": "a", "inputSchema": schema})}, tmp_path)
+    assert tool.notes == ("$.name: the pattern ^(?!x) is not checked: it looks ahead",)
+
+
 def test_servers_are_configured_in_the_task(folder: Path, stdio: McpServer):
     server = {"command": list(stdio.command), "env": dict(stdio.env), "tools": ["add"]}
     (folder / "task.yaml").write_text(f"prompt: Add.\nmcp: {json.dumps({'demo': server})}\n")
