@@ -1,6 +1,7 @@
 """A tool declared by a JSON Schema alone validates like any other, and a bad schema is refused at once."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -132,3 +133,54 @@ def test_references_within_the_schema_are_followed() -> None:
     assert tool.arguments.check('{"tree": {"kids": [{"kids": [1]}]}}') == (
         Issue(path=("tree", "kids", 0, "kids", 0), problem="type", expected="an object", sent=1),
     )
+
+
+# Schemas of real servers and hostile ones.
+
+
+def test_a_call_with_a_property_that_the_schema_forbids_does_not_end_the_run() -> None:
+    """`false` as a schema raised AttributeError."""
+    tool = made({"type": "object", "properties": {"a": {}, "old": False}})
+    assert tool.arguments.check('{"old": 1}') == (Issue(path=("old",), problem="value", expected="left out", sent=1),)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"$ref": "#"}, {"properties": {"x": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}}],
+)
+def test_a_reference_in_a_cycle_is_found_when_the_tool_is_made(parameters: dict) -> None:
+    """The first call raised RecursionError."""
+    with pytest.raises(ConfigError, match=r"^Tool 'foreign': `parameters` contains itself without end: #"):
+        made(parameters)
+
+
+def test_a_pattern_that_backtracks_does_not_hold_the_run_up() -> None:
+    """Python's `re` would take longer than anyone waits."""
+    tool = made({"type": "object", "properties": {"s": {"type": "string", "pattern": "^(a+)+$"}}})
+    (issue,) = cast("tuple[Issue, ...]", tool.arguments.check('{"s": "' + "a" * 32 + '!"}'))
+    assert issue.expected == "a string that matches the pattern ^(a+)+$"
+
+
+def test_integers_reach_the_tool_as_integers() -> None:
+    tool = made({"type": "object", "properties": {"n": {"type": "integer"}}})
+    assert repr(tool.arguments.check('{"n": 9007199254740993.0}')) == "{'n': 9007199254740993}"
+
+
+def test_the_dialect_of_the_schema_is_honoured_and_what_cannot_be_checked_is_noted() -> None:
+    tool = made(
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "properties": {"pair": {"items": [{"type": "integer"}]}, "a": {"type": "string", "pattern": "^(?!x)"}},
+            "dependencies": {"a": ["pair"]},
+        }
+    )
+    assert tool.parameters == {
+        "additionalProperties": False,
+        "type": "object",
+        "properties": {
+            "pair": {"prefixItems": [{"type": "integer"}]},
+            "a": {"type": "string", "pattern": "^(?!x)"},
+        },
+        "dependentRequired": {"a": ["pair"]},
+    }
+    assert tool.notes == ("$.a: the pattern ^(?!x) is not checked: it looks ahead",)
