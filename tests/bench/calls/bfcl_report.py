@@ -13,8 +13,8 @@ from random import Random
 from typing import Literal
 
 from calls.bfcl import Function, functions
-from calls.hostile import hostile
-from calls.judging import BAD, Case, Tally, Verdict, checked_again, judge
+from calls.hostile import hostile, lossless
+from calls.judging import BAD, Case, Tally, Verdict, judge
 from calls.loop import agrees
 from calls.mutations import True_, mutations
 from calls.tools_of import NotTyped, schema_tool, typed_tool
@@ -25,8 +25,8 @@ from agent.tooling.toolbox import Toolbox
 
 Column = Literal["schema", "typed"]
 COLUMNS: tuple[Column, ...] = ("schema", "typed")
-_LOOP_EVERY = 150
-_HOSTILE_PER_CALL = 24
+_LOOP_EVERY = 300
+_HOSTILE_VALUES = 12
 
 
 @dataclass
@@ -127,7 +127,7 @@ def _run_call(
     case = Case(
         kind="obeys its schema" if legal else "breaks its schema",
         arguments=text_of(sent),
-        right=(sent,) if legal else _near(sent, schema),
+        right=(sent,) if legal else _near(sent, schema, column),
         plain=legal,
     )
     _judge_all([case], counts.true_calls[column], toolbox, name, schema)
@@ -137,8 +137,7 @@ def _run_call(
     mutated = [*mutations(call, rng), *_prefixed(call)]
     _judge_all(mutated, counts.mutated[column], toolbox, name, schema)
     if sent:
-        cases = list(hostile(call))
-        cases = rng.sample(cases, min(_HOSTILE_PER_CALL, len(cases)))
+        cases = list(hostile(call, rng, values=_HOSTILE_VALUES))
         _judge_all(cases, counts.hostile[column], toolbox, name, schema)
     for case in mutated[::_LOOP_EVERY]:
         differs = agrees(case, toolbox, name)
@@ -146,27 +145,21 @@ def _run_call(
         counts.loop_differs += [] if differs is None else [f"{name}: {case.kind}: {case.arguments[:200]}: {differs}"]
 
 
-def _near(value: Json, schema: Json) -> tuple[Json, ...]:
-    """Return what a true call that breaks its schema means without loss: nulls of optional parameters left out.
+def _near(value: Json, schema: Json, column: Column) -> tuple[Json, ...]:
+    """Return what a true call that breaks its schema means without loss.
 
-    Numbers where texts are wanted become texts, and enum words get the schema's spelling.
+    Nulls of optional parameters are left out, or stay where the parameter is typed `T | None`; a number where a text
+    is wanted becomes a text; an enum word gets the schema's spelling.
     """
-    near: Json = {}
+    near, with_nulls = {}, {}
     for key, item in value.items():
         known = schema.get("properties", {}).get(key, {})
         if item is None and known and key not in schema.get("required", ()):
+            with_nulls[key] = None
             continue
-        if (
-            known.get("type") == "string"
-            and "enum" not in known
-            and isinstance(item, int)
-            and not isinstance(item, bool)
-        ):
-            near[key] = str(item)
-            continue
-        same = [one for one in known.get("enum", ()) if str(one).casefold() == str(item).casefold()]
-        near[key] = same[0] if len(same) == 1 and isinstance(item, str) else item
-    return (near,) if obeys(near, schema) else (value,)
+        meant = [item] if obeys(item, known) else list(lossless(item, text_of(item), known))
+        near[key] = with_nulls[key] = meant[0] if len(meant) == 1 else item
+    return (near, *((with_nulls,) if column == "typed" else ())) if obeys(near, schema) else ()
 
 
 def _prefixed(call: True_) -> Iterable[Case]:
@@ -180,8 +173,7 @@ def _prefixed(call: True_) -> Iterable[Case]:
 
 def _judge_all(cases: Iterable[Case], tally: Tally, toolbox: Toolbox, name: str, schema: Json) -> None:
     for case in cases:
-        judged = judge(case, toolbox, name, schema)
-        tally.add(case, checked_again(case, judged, toolbox, name, schema), name)
+        tally.add(case, judge(case, toolbox, name, schema), name)
 
 
 def print_bfcl(counts: Counts) -> None:

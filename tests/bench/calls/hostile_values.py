@@ -189,3 +189,8 @@ BAD_KEYS = (
     "a b",
 )
 """Keys as raw text; none is a parameter."""
+DEEP = (
+    *("[" * 5000, '{"a":' * 5000, '"' * 5000, '{"a":"' * 400, "\\" * 5000, "{" * 150 + "}" * 150),
+    "[" * 150 + "]" * 150 + "}",
+)
+"""Texts that are deep, long, or both; none holds a call."""

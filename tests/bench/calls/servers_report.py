@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,16 +94,27 @@ def print_servers(found: Sequence[Found]) -> None:
     sums = [sum(row[column] for row in rows) for column in range(len(rows[0]))]
     print(f"| all | | {' | '.join(f'{cell:.1f}' if isinstance(cell, float) else str(cell) for cell in sums)} |")
     print(f"\n{' and '.join(BACK_ENDS)}: schemas sent as strict that this back-end does not compile.\n")
-    for one in found:
-        for line in (one.whole, *one.refused):
-            print(f"- {one.server.key}: refused: {line[:400]}") if line else None
-        for tool in one.made:
-            for note in getattr(tool, "notes", ()):
-                print(f"- {tool.name}: note: {note}")
-        strict = [definition for definition in one.sent if strict_schema(definition) is not None]
-        for definition, compiled in zip(strict, one.compiled, strict=True):
-            for back_end, reason in compiled.items():
-                print(f"- {definition['function']['name']}: {back_end}: {reason[:300]}") if reason else None
+    for line in dict.fromkeys(line for one in found for line in _told(one)):
+        print(f"- {line}")
+
+
+def _told(one: Found) -> Iterator[str]:
+    """Yield what was refused, noted or does not compile, a line each."""
+    for message in (one.whole, *one.refused):
+        if message:
+            yield f"{one.server.key}: refused: {_line(message)}"
+    for tool in one.made:
+        for note in getattr(tool, "notes", ()):
+            yield f"{tool.name}: note: {note}"
+    strict = [definition for definition in one.sent if strict_schema(definition) is not None]
+    for definition, compiled in zip(strict, one.compiled, strict=True):
+        for back_end, reason in compiled.items():
+            if reason:
+                yield f"{definition['function']['name']}: {back_end}: {_line(reason)}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]
 
 
 def _row(found: Found) -> list[int | float]:

@@ -77,8 +77,9 @@ def _spellings(call: Text) -> Iterator[tuple[str, str]]:
     yield "in another key", f'{{"input": {call.text}}}'
     yield "brace too many", f"{call.text}}}"
     yield "as an assignment", f"arguments = {call.text}"
+    if '"' in call.text and "\\" not in call.text:
+        yield "typographic quotes", re.sub(r'"([^"]*)"', "“\\1”", call.text)
     if '"' in call.text:
-        yield "typographic quotes", re.sub(r'"([^"\\]*)"', "“\\1”", call.text)
         yield "quotes escaped", call.text.replace('"', '\\"')
         yield "quotes doubled", call.text.replace('"', '""')
 
