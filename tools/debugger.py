@@ -80,6 +80,7 @@ async def debug_start(
             notes.append(f"{file.name}:{wanted.line} has no code to stop at; the breakpoint is at {file.name}:{line}.")
         points.append(Breakpoint(path=file.path, line=line, condition=wanted.condition))
     session = context.resources.get(DebugSession)
+    context.track("the debugged program", is_running=lambda: session.is_active, stop=session.aclose)
     found = await session.start(argv, points, context, timeout_s)
     return "\n".join([*notes, *session.refused, await _report(context, session, found, timeout_s)])
 

@@ -116,3 +116,9 @@ ANSWER_TAKEN_FROM_REASONING = (
     "The server put the answer into the reasoning field twice in a row, so the answer was taken from there. The "
     "server's reasoning parser does not match the model: check the answer."
 )
+
+STOPPED_COMMANDS = (
+    "Before the files were put back, these background commands of yours were stopped: {commands}. Start them again if "
+    "you need them."
+)
+STOPPED_COMMANDS_NOTICE = "Background commands were stopped before the files were put back: {commands}."

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from ..errors import ConfigError
 from ..journal.events import ContextRenewed, FilesChanged, Noticed
 from ..messages import UserMessage
+from ..tooling.resources import RunningCommands
 from ..workspace.attempts import save_attempt
 from ..workspace.diff import Change
 from ..workspace.own_changes import changed_by_others, restore_own
 from ..workspace.workspace import Restored, Snapshot, Workspace
+from . import prompts
 from .dependencies import RunDependencies
 from .state import RunState
 from .summary import Renewal, summary, trained_summary
@@ -39,6 +41,8 @@ class _Files:
     patch: str = ""
     restored: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    stopped: str = ""
+    """The commands that were still running, and were stopped before the files were put back."""
 
 
 async def renew(
@@ -88,6 +92,8 @@ async def renew(
             max_chars=max_chars,
             max_results_chars=_max_results_chars(state, deps, max_chars),
         )
+    if files.stopped:
+        text += f"\n\n{prompts.STOPPED_COMMANDS.format(commands=files.stopped)}"
     return ContextRenewed(
         step=state.step,
         prompt=UserMessage(content=f"{prompt.content}\n\n{text}", images=prompt.images),
@@ -108,6 +114,8 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
         if restore:
             raise
         return _Files()
+    # A command that still runs could change files, and what their names lead to, while they are put back.
+    stopped = await _stop_commands(deps) if restore else ""
     others = _others(state, deps, workspace)
     own = {path: signature for path, signature in state.work.own_changes.items() if path not in others}
     only = own if deps.shared_workspace else None
@@ -119,7 +127,7 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
     except OSError as error:  # a tool made files unreadable, or put a symlink in the place of `.agent`
         if restore:
             deps.record(Noticed(text=_NOT_SAVED.format(reason=error)))
-        return _Files()
+        return _Files(stopped=stopped)
     if not restore:
         return _Files(changes=changes)
     if patch and not state.work.saved_patch:
@@ -128,7 +136,17 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
     conflicts = {*({change.path for change in changes} & others), *restored.conflicts}
     # The summary shows what was put back; what was left alone may be somebody else's.
     shown = tuple(change for change in changes if change.path not in conflicts) if restored.changed else changes
-    return _Files(changes=shown, patch=patch, restored=restored.changed, conflicts=tuple(sorted(conflicts)))
+    return _Files(
+        changes=shown, patch=patch, restored=restored.changed, conflicts=tuple(sorted(conflicts)), stopped=stopped
+    )  # fmt: skip
+
+
+async def _stop_commands(deps: RunDependencies) -> str:
+    """Stop the commands that outlive their calls; return those that were running."""
+    stopped = deps.context.redacted(", ".join(await deps.context.resources.get(RunningCommands).stop()))
+    if stopped:
+        deps.record(Noticed(text=prompts.STOPPED_COMMANDS_NOTICE.format(commands=stopped)))
+    return stopped
 
 
 def _restore(workspace: Workspace, snapshot: Snapshot, only: Mapping[str, str] | None) -> Restored:

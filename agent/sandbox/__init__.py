@@ -164,7 +164,7 @@ def find_sandbox(wanted: IsolationChoice, rules: Rules, *, image: str = "") -> S
         if problem := container.problem(image, untrusted=(*rules.write, *rules.untrusted)):
             raise ConfigError(f"Commands cannot run in a container: {problem}.", key="sandbox")
         return Sandbox(isolation="container", rules=rules, image=image)
-    problem = "" if wanted == "landlock" else _bubblewrap_problem(*rules.write, *rules.untrusted)
+    problem = "" if wanted == "landlock" else _untrusted_bubblewrap(rules) or _bubblewrap_problem()
     if wanted != "landlock" and not problem:
         return Sandbox(isolation="bubblewrap", rules=rules)
     if wanted != "bubblewrap" and sys.platform == "linux" and landlock.abi() >= _MIN_ABI:
@@ -180,12 +180,19 @@ _MIN_ABI = 4
 """The first version that can block the network (Linux 6.7)."""
 
 
-def _bubblewrap_problem(*untrusted: Path) -> str:
-    """Return why bubblewrap does not work here. Empty if it works."""
+def _untrusted_bubblewrap(rules: Rules) -> str:
+    """Return why the bubblewrap that is found must not be started. Empty if it may be, or there is none."""
     try:
-        program = bubblewrap.executable(untrusted=untrusted)
+        if bubblewrap.executable() == bubblewrap.executable(untrusted=(*rules.write, *rules.untrusted)):
+            return ""
     except OSError as error:
         return f"bubblewrap cannot be used: {error.strerror}"
+    return "bubblewrap is installed only in a folder that commands may change"
+
+
+def _bubblewrap_problem() -> str:
+    """Return why bubblewrap does not work here. Empty if it works."""
+    program = bubblewrap.executable()
     if program is None:
         return "bubblewrap is not installed"
     return "prlimit (util-linux) is not installed" if find_program("prlimit") is None else _try_bubblewrap(program)

@@ -84,6 +84,11 @@ class Process:
         os.set_blocking(read_end, False)
         self._loop.add_reader(read_end, self._read)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
     def take_output(self) -> str:
         """Return the output since the last call: both streams in order of arrival, the middle cut out if it is long."""
         return self._output.take()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..sandbox import Launch, Sandbox, Shared, private_folder
 from ..sandbox.process import CommandResult, Output, Process, start_process
 from ..sandbox.programs import find_program, interpreter
 from .redaction import redacted, secrets_in
-from .resources import Resources
+from .resources import Resources, RunningCommands
 
 StateT = TypeVar("StateT")
 
@@ -23,6 +23,7 @@ WHOLE_HEAD_BYTES = 30_000_000
 WHOLE_TAIL_BYTES = 20_000_000
 """How much is kept of the output of a command that runs to completion."""
 
+_SHOWN_CHARS = 120
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext(Generic[StateT]):
@@ -91,15 +92,29 @@ class ToolContext(Generic[StateT]):
     ) -> Process:  # fmt: skip
         """Start a long-running command, such as a server, sandboxed, in the workspace; takes the arguments of `run`.
 
-        To have it killed with the run, store it in an object of `resources` whose `aclose` calls `Process.kill`. Under
-        bubblewrap, later commands reach its ports on localhost.
+        It is killed before the workspace is restored, and at the end of the run. Under bubblewrap, later commands reach
+        its ports on localhost.
 
         Raises:
             ToolError: the command could not be started.
         """
         if self.shared is not None:
             self.shared.connect()
-        return await self._start(argv, env=env, read=read, write=write, output=Output())
+        process = await self._start(argv, env=env, read=read, write=write, output=Output())
+        self.track(f"`{_shown(argv)}`", is_running=lambda: process.is_running, stop=process.kill)
+        return process
+
+    def track(self, what: str, *, is_running: Callable[[], bool], stop: Callable[[], Awaitable[object]]) -> None:
+        """Have something stopped before the workspace is restored, and at the end of the run; as `start` does.
+
+        For a program that a tool starts from a `Launch` and that outlives the call.
+
+        Args:
+            what: what it is, as the model is told that it was stopped.
+            is_running: whether it has not ended.
+            stop: ends it and all that it started; may be called more than once.
+        """
+        self.resources.get(RunningCommands).add(what, is_running=is_running, stop=stop)
 
     async def _start(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None, read: Sequence[Path], write: Sequence[Path],
@@ -162,5 +177,11 @@ def _not_started(error: OSError) -> ToolError:
     is_long = error.errno == errno.E2BIG
     advice = (
         "Write a script with write_file and run that." if is_long else "No command can run now: say so in your answer."
+def _shown(argv: Sequence[str]) -> str:
+    """Return a command for a sentence: without the shell that runs it, and in one short line."""
+    line = " ".join((argv[-1] if argv[1:2] == ("-c",) else " ".join(argv)).split())
+    return line if len(line) <= _SHOWN_CHARS else f"{line[:_SHOWN_CHARS]}..."
+
+
     )
     return ToolError(f"The command could not be started: {error.strerror or error}. {advice}")

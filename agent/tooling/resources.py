@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
 KindT = TypeVar("KindT")
@@ -25,6 +27,44 @@ class Renewable(Protocol):
     def on_context_renewed(self) -> None:
         """Forget what only the earlier conversation knew."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    what: str
+    is_running: Callable[[], bool]
+    stop: Callable[[], Awaitable[object]]
+
+
+class RunningCommands:
+    """The commands of a run that outlive the calls that started them."""
+
+    def __init__(self) -> None:
+        self._commands: list[_Command] = []
+
+    def add(self, what: str, *, is_running: Callable[[], bool], stop: Callable[[], Awaitable[object]]) -> None:
+        """Remember a command.
+
+        Args:
+            what: what it is, for the model.
+            is_running: whether it has not ended.
+            stop: ends it and all that it started; may be called more than once.
+        """
+        self._commands = [command for command in self._commands if command.is_running()]
+        self._commands.append(_Command(what=what, is_running=is_running, stop=stop))
+
+    async def aclose(self) -> None:
+        """Stop them all."""
+        await self.stop()
+
+    async def stop(self) -> tuple[str, ...]:
+        """Stop them all, and return what was still running."""
+        commands, self._commands = self._commands, []
+        found = tuple(command.what for command in commands if command.is_running())
+        for command in commands:  # one that has ended may have left processes
+            with suppress(OSError):
+                await command.stop()
+        return found
 
 
 class Resources:

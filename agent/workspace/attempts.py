@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .diff import Change
-from .tree import is_large, open_file, read_entry
+from .tree import entry_below, is_large, open_file, opened_parent, read_entry
 from .workspace import Snapshot, Workspace
 
 FOLDER = f"{OWN_FOLDER}/attempts"
@@ -50,7 +49,7 @@ def save_attempt(
             whole.append(change)  # a restore puts it back, or leaves it as it is
         elif change.has_text and change.path not in cut and _fits_into_a_patch(workspace.path, change.path):
             whole.append(change)
-            if _is_executable(workspace.path / change.path):
+            if _is_executable(workspace.path, change.path):
                 notes.append(f"# {_shown(change.path)} is executable")
         else:
             note = _saved(workspace.path, change.path, folder)
@@ -99,14 +98,15 @@ def _fits_into_a_patch(workspace: Path, path: str) -> bool:
     return True
 
 
-def _is_executable(path: Path) -> bool:
-    return not path.is_symlink() and bool(path.stat().st_mode & stat.S_IXUSR)
+def _is_executable(workspace: Path, path: str) -> bool:
+    entry = entry_below(workspace, path)
+    return entry is not None and entry.kind == "file" and bool(entry.mode & stat.S_IXUSR)
 
 
 def _saved(workspace: Path, path: str, folder: str) -> str:
     """Save a file that has no text diff; return a note about it."""
     target = f"{folder}/files/{path}"
-    with _opened_folder(workspace, path) as (source, name):
+    with opened_parent(workspace, path) as (source, name):
         facts = os.lstat(name, dir_fd=source)
         if stat.S_ISLNK(facts.st_mode):
             return f"a symlink to {os.readlink(name, dir_fd=source)}"
@@ -115,7 +115,7 @@ def _saved(workspace: Path, path: str, folder: str) -> str:
         write_inside(workspace, target, data or b"")
         if data is None:
             # A link needs no space, and keeps the content: a restore replaces files, it does not write into them.
-            with _opened_folder(workspace, target) as (into, saved):
+            with opened_parent(workspace, target) as (into, saved):
                 os.unlink(saved, dir_fd=into)
                 os.link(name, saved, src_dir_fd=source, dst_dir_fd=into, follow_symlinks=False)
     mode = f", mode {stat.S_IMODE(facts.st_mode):o}" if facts.st_mode & stat.S_IXUSR else ""
@@ -125,22 +125,3 @@ def _saved(workspace: Path, path: str, folder: str) -> str:
 def _shown(path: str) -> str:
     """Return a path as a comment may hold it, in one line."""
     return path if path.isprintable() else ascii(path)
-
-
-@contextmanager
-def _opened_folder(workspace: Path, path: str) -> Generator[tuple[int, str]]:
-    """Open the folder of a path without following a symlink, which a tool may have planted; yield it and the name.
-
-    Raises:
-        OSError: a folder on the way is a symlink or does not exist.
-    """
-    *folders, name = path.split("/")
-    here = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for folder in folders:
-            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
-            os.close(here)
-            here = below
-        yield here, name
-    finally:
-        os.close(here)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from .gitignore import GitIgnore
-from .tree import Entry, is_large, looks_same, read_entry, restore_path, set_metadata, walk
+from .placing import remove_folder, restore_path, set_metadata, unlink
+from .tree import Entry, entry_below, is_large, looks_same, walk
 from .workspace import Restored, Snapshot, Workspace
 
 _PATH_LIKE = re.compile(r"[\w./-]+")
@@ -35,7 +35,7 @@ def signatures_at_start(workspace: Workspace, snapshot: Snapshot) -> Mapping[str
 
 def signature_at_start(snapshot: Snapshot, path: str) -> str:
     """Return the signature that a path had when the snapshot was made; empty if it did not exist."""
-    return _signature(_entry(snapshot.tree, path))
+    return _signature(entry_below(snapshot.tree, path))
 
 
 def named(paths: Collection[str], texts: Sequence[str]) -> set[str]:
@@ -96,23 +96,20 @@ def restore_own(workspace: Workspace, snapshot: Snapshot, own: Mapping[str, str]
 
 def _cleared(workspace: Workspace, snapshot: Snapshot, path: str, kept: set[str]) -> bool:
     """Remove what the snapshot does not have; return whether it was there. A folder with contents is kept."""
-    entry, before = _entry(workspace.path, path), _entry(snapshot.tree, path)
+    entry, before = entry_below(workspace.path, path), entry_below(snapshot.tree, path)
     if entry is None or (before is not None and before.kind == entry.kind):
         return False
-    target = workspace.path / path
     if entry.kind != "folder":
-        target.unlink()
-    elif any(target.iterdir()):
+        unlink(workspace.path, path)
+    elif not remove_folder(workspace.path, path):
         kept.add(path)  # something else is in it
         return False
-    else:
-        target.rmdir()
     return True
 
 
 def _put_back(workspace: Workspace, snapshot: Snapshot, path: str, kept: set[str]) -> bool:
     """Put back what the snapshot has; return whether anything changed."""
-    before, entry = _entry(snapshot.tree, path), _entry(workspace.path, path)
+    before, entry = entry_below(snapshot.tree, path), entry_below(workspace.path, path)
     if before is None:
         return False
     if is_large(before):
@@ -120,24 +117,15 @@ def _put_back(workspace: Workspace, snapshot: Snapshot, path: str, kept: set[str
         return False
     if not restore_path(workspace.path, path, before, entry, snapshot.tree):
         return False
-    set_metadata(workspace.path / path, before)
+    set_metadata(workspace.path, path, before)
     return True
 
 
 def _is_other(workspace: Workspace, path: str, signature: str) -> bool:
     try:
-        return _signature(_entry(workspace.path, path)) != signature
+        return _signature(entry_below(workspace.path, path)) != signature
     except OSError:  # a folder above it was made unreadable
         return True
-
-
-def _entry(root: Path, path: str) -> Entry | None:
-    """Return the entry of a path below a root. None if it is not there; a symlink on the way is not followed."""
-    for above in sorted(_above(path)):
-        entry = read_entry(root / above)
-        if entry is None or entry.kind != "folder":
-            return None
-    return read_entry(root / path)
 
 
 def _ends(path: str) -> list[str]:

@@ -1,13 +1,12 @@
-"""List, copy and compare folder trees without following symlinks; skips entries with a protected name."""
+"""List, open and compare folder trees without following symlinks; changes nothing."""
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -51,7 +50,7 @@ def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = Non
     folders = [""]
     while folders:
         folder = folders.pop()
-        opened = _open_folder(root, folder)
+        opened = open_folder(root, folder)
         try:
             with os.scandir(opened) as items:
                 names = sorted(item.name for item in items if item.name not in protected)
@@ -109,21 +108,52 @@ def open_file(root: Path, path: str) -> BinaryIO:
     Raises:
         OSError: it is not a regular file, or cannot be read.
     """
-    folder, _, name = path.rpartition("/")
-    opened = _open_folder(root, folder)
-    try:
+    with opened_parent(root, path) as (folder, name):
         # O_NONBLOCK: opening a pipe would wait for a writer.
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened)
-    finally:
-        os.close(opened)
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", path)
     return os.fdopen(descriptor, "rb")
 
 
-def _open_folder(root: Path, path: str) -> int:
-    """Open a folder of a tree and return its descriptor; no part of `path` may be a symlink."""
+def entry_below(root: Path, path: str) -> Entry | None:
+    """Return the entry of a path of a tree. None if it is not there, or a folder on the way is a symlink.
+
+    Raises:
+        OSError: a folder on the way cannot be opened.
+    """
+    try:
+        with opened_parent(root, path) as (folder, name):
+            return read_entry(Path(name), folder=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+
+
+@contextmanager
+def opened_parent(root: Path, path: str) -> Generator[tuple[int, str]]:
+    """Open the folder that a path of a tree lies in; yield its descriptor and the path's last name.
+
+    What is then done by that name in that folder happens inside the tree, whatever the folders on the way are replaced
+    by meanwhile. No part of `path` before its last name may be a symlink.
+
+    Raises:
+        OSError: a folder on the way is a symlink, does not exist, or cannot be opened.
+    """
+    folder, _, name = path.rpartition("/")
+    opened = open_folder(root, folder)
+    try:
+        yield opened, name
+    finally:
+        os.close(opened)
+
+
+def open_folder(root: Path, path: str) -> int:
+    """Open a folder of a tree and return its descriptor; no part of `path` may be a symlink. Empty means the root."""
     opened = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for name in filter(None, path.split("/")):
         above = opened
@@ -134,9 +164,13 @@ def _open_folder(root: Path, path: str) -> int:
     return opened
 
 
-def same_content(one: Path, other: Path) -> bool:
-    """Return whether two files have the same bytes; times and modes are not compared."""
-    with one.open("rb") as left, other.open("rb") as right:
+def same_content(path: str, one: Path, other: Path) -> bool:
+    """Return whether a file has the same bytes in two trees; times and modes are not compared.
+
+    Raises:
+        OSError: one of them is not a regular file, or cannot be read.
+    """
+    with open_file(one, path) as left, open_file(other, path) as right:
         return same_bytes(left, right)
 
 
@@ -148,105 +182,6 @@ def same_bytes(left: BinaryIO, right: BinaryIO) -> bool:
             return False
         if not mine:
             return True
-
-
-def place_file(source: Path, target: Path) -> None:
-    """Replace a file or symlink by a copy of another, with mode and time; after a crash it is the old or the new one.
-
-    Raises:
-        OSError: the copy could not be made, or the target is a folder.
-    """
-    # Unguessable, so that nothing can be planted under that name; the next restore removes what a crash leaves.
-    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
-    try:
-        shutil.copy2(source, partial, follow_symlinks=False)
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def share_file(known: Path, source: Path, target: Path, entry: Entry) -> bool:
-    """Hard-link `known` at `target` if it equals `source`; return whether it did.
-
-    Args:
-        known: a file that is never written to.
-        source: the file to copy.
-        target: path of the link; nothing is there yet.
-        entry: the entry of the source.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
-    if entry.kind != "file" or read_entry(known) != entry or not same_content(known, source):
-        return False
-    try:
-        target.hardlink_to(known)
-    except OSError:  # another file system, or one without hard links
-        return False
-    return True
-
-
-def set_metadata(path: Path, entry: Entry) -> None:
-    """Give a file or folder the mode and time of an entry, where they differ."""
-    found = path.lstat()
-    if stat.S_IMODE(found.st_mode) != entry.mode:
-        path.chmod(entry.mode)
-    if found.st_mtime_ns != entry.mtime_ns:
-        os.utime(path, ns=(found.st_atime_ns, entry.mtime_ns))
-
-
-def remove(path: Path, *, protected: frozenset[str]) -> bool:
-    """Remove a file, symlink or folder tree; return False if protected names, and the folders they are in, remain.
-
-    Raises:
-        OSError: it could not be removed.
-    """
-    if not stat.S_ISDIR(path.lstat().st_mode):
-        path.unlink()
-        return True
-    make_accessible(path)
-    empty = True
-    for child in sorted(path.iterdir()):
-        empty = (child.name not in protected and remove(child, protected=protected)) and empty
-    if empty:
-        path.rmdir()
-    return empty
-
-
-def make_accessible(folder: Path) -> int | None:
-    """Give the owner full access to a folder; return its previous mode, or None if nothing had to change."""
-    mode = stat.S_IMODE(folder.lstat().st_mode)
-    if mode & stat.S_IRWXU == stat.S_IRWXU:
-        return None
-    folder.chmod(mode | stat.S_IRWXU)
-    return mode
-
-
-def restore_path(root: Path, path: str, wanted: Entry, found: Entry | None, source: Path) -> bool:
-    """Restore one path from the tree `source`; return whether anything changed."""
-    target = root / path
-    if found is None or found.kind != wanted.kind:
-        if wanted.kind != "folder":
-            place_file(source / path, target)
-        else:
-            if os.path.lexists(target):  # a pipe, socket or device, which `scan` does not list
-                target.unlink()
-            target.mkdir()
-        return True
-    if wanted.kind == "folder":
-        return found.mode != wanted.mode
-    if wanted.kind == "link":
-        same = found.target == wanted.target
-    else:
-        same = found.size_bytes == wanted.size_bytes and same_content(source / path, target)
-    if not same:
-        place_file(source / path, target)
-        return True
-    if wanted.kind == "link" or (found.mode, found.mtime_ns) == (wanted.mode, wanted.mtime_ns):
-        return False
-    set_metadata(target, wanted)
-    return True
 
 
 def is_large(entry: Entry) -> bool:

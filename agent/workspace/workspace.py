@@ -11,19 +11,17 @@ from pathlib import Path
 from ..errors import ConfigError
 from .diff import Change, State, change_of
 from .gitignore import GitIgnore
-from .tree import (
-    Entry,
-    is_large,
-    looks_same,
+from .placing import (
+    folders_in,
     make_accessible,
     place_file,
     remove,
     restore_path,
-    scan,
+    set_folder_mode,
     set_metadata,
     share_file,
-    walk,
 )
+from .tree import Entry, is_large, looks_same, scan, walk
 
 EXCLUDED = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".agent"}
@@ -182,12 +180,10 @@ class Workspace:
             elif restore_path(self.path, path, entry, found.get(path), snapshot.tree):
                 changed.add(path)
         for path in reversed([path for path, entry in wanted.items() if entry.kind == "folder" and path not in kept]):
-            set_metadata(self.path / path, wanted[path])
+            set_metadata(self.path, path, wanted[path])
             opened.pop(path, None)
         for path, mode in opened.items():
-            opened_folder = self.path / path
-            if opened_folder.is_dir() and not opened_folder.is_symlink():
-                opened_folder.chmod(mode)
+            set_folder_mode(self.path, path, mode)
         return Restored(changed=tuple(sorted(changed)), kept=tuple(sorted(kept)))
 
     def diff(self, snapshot: Snapshot, *, below: str = "", max_chars: int = 20_000) -> tuple[Change, ...]:
@@ -231,8 +227,7 @@ class Workspace:
     def _clear(self, paths: Iterable[str]) -> set[str]:
         """Remove the paths that exist; return those that remain because of something excluded in them."""
         # A path below one that was removed is already gone when its turn comes.
-        existing = (path for path in paths if os.path.lexists(self.path / path))
-        return {path for path in existing if not remove(self.path / path, protected=self.exclude - _CACHES)}
+        return {path for path in paths if not remove(self.path, path, protected=self.exclude - _CACHES)}
 
     def _make_folders_accessible(self, rules: GitIgnore) -> dict[str, int]:
         """Make every folder accessible, since a tool may have changed its mode; return the modes that were changed."""
@@ -240,11 +235,10 @@ class Workspace:
         folders = [""]
         while folders:
             folder = folders.pop()
-            mode = make_accessible(self.path / folder)
+            mode = make_accessible(self.path, folder)
             if mode is not None:
                 opened[folder] = mode
-            with os.scandir(self.path / folder) as items:
-                below = [i.name for i in items if i.name not in self.exclude and i.is_dir(follow_symlinks=False)]
+            below = folders_in(self.path, folder, protected=self.exclude)
             paths = [f"{folder}/{name}" if folder else name for name in below]
             folders += [path for path in paths if not rules.names(path, is_folder=True)]
         return opened
@@ -276,8 +270,8 @@ def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | 
         elif not whole and is_large(entry):
             (into / path).touch()
             os.truncate(into / path, entry.size_bytes)  # a sparse file: it takes no disk space
-            set_metadata(into / path, entry)
-        elif like is None or not share_file(like / path, root / path, into / path, entry):
-            place_file(root / path, into / path)
+            set_metadata(into, path, entry)
+        elif like is None or not share_file(path, like, root, into, entry):
+            place_file(path, root, into)
     for path in reversed([path for path, entry in entries.items() if entry.kind == "folder"]):
-        set_metadata(into / path, entries[path])
+        set_metadata(into, path, entries[path])

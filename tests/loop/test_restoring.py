@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from agent import Agent, Ladder, Limits, Outcome, Rung, Sandbox, ToolError, Verify, tool
-from agent.journal.events import ContextRenewed, Event, FilesChanged, VerifyEnded, VerifyStarted
+from agent.journal.events import ContextRenewed, Event, FilesChanged, Noticed, VerifyEnded, VerifyStarted
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.workspace import Snapshot, Workspace
 from tools.changes import undo_change
 from tools.files import edit_file, write_file
+from tools.processes import read_process, start_process
 from tools.shell import run_shell
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -357,3 +358,32 @@ async def test_what_a_user_wrote_survives_when_a_run_in_place_is_resumed_by_an_a
 
     assert shared.files == {"a.txt": "original\n", "mine.txt": "typed by the user\n"}
     assert (shared.renewed.restored, shared.renewed.conflicts) == (("b.txt",), ())
+
+
+async def test_background_commands_are_stopped_before_files_are_put_back_and_the_model_is_told(tmp_path: Path):
+    """A command that still ran could swap folders for symlinks meanwhile, and files outside were deleted."""
+    shared = Shared(
+        tmp_path, tools=[write_file, start_process, read_process], verify=Verify(command="exit 1", attempts=3)
+    )
+    alive = "while true; do echo x >> log; sleep 0.01; done"
+    await shared.run(
+        calls(("start_process", {"command": alive, "wait_s": 1}), ("write_file", {"path": "a.txt", "content": "x"})),
+        DONE, calls(("read_process", {"process": 1, "wait_s": 0})), DONE, DONE,
+    )  # fmt: skip
+    assert f"these background commands of yours were stopped: `{alive}`. Start them again" in shared.summary
+    assert [event.text for event in shared.events if isinstance(event, Noticed)] == [
+        f"Background commands were stopped before the files were put back: `{alive}`."
+    ]
+    (read,) = [message for message in shared.model.bodies[-1]["messages"] if message["role"] == "tool"]
+    assert read["content"].startswith("Process 1 has ended (exit code 137 (killed by SIGKILL)).")
+    assert shared.files["a.txt"] == "original\n"
+
+
+async def test_a_background_command_goes_on_if_nothing_is_put_back(tmp_path: Path):
+    shared = Shared(tmp_path, tools=[start_process, read_process], verify=Verify(command="exit 0"))
+    await shared.run(
+        calls(("start_process", {"command": "sleep 60", "wait_s": 0})),
+        calls(("read_process", {"process": 1, "wait_s": 0})), DONE,
+    )  # fmt: skip
+    last = shared.model.bodies[-1]["messages"][-1]
+    assert last["content"].startswith("Process 1 is running.")
