@@ -17,6 +17,8 @@ from .words import compact, option_words, shortened, type_words
 
 _KINDS = frozenset({"array", "boolean", "fraction", "integer", "null", "object", "string"})
 _MAX_PARTS = 200
+_ALTERNATIVES = frozenset({"anyOf", "oneOf", "then", "else", "dependentSchemas"})
+_IN_ALTERNATIVE = ", in one of the alternatives"
 _FALSE = "no value is allowed there"
 
 
@@ -25,8 +27,8 @@ def contradictions(root: JsonObject, validator: Validator) -> tuple[str, ...]:
     finder = _Finder(root, validator)
     notes: dict[str, None] = {}
     for schema, place in _places(root):
-        reason = finder.direct_reason(schema)
-        if reason and reason != _FALSE and place != "$":
+        reason = finder.direct_reason(schema) if schema is not root else ""
+        if reason and reason != _FALSE:
             notes[f"{place}: no value fits, since {reason}"] = None
     if reason := finder.reason(root):
         notes[f"$: no arguments fit, so every call will be refused, since {reason}"] = None
@@ -34,14 +36,16 @@ def contradictions(root: JsonObject, validator: Validator) -> tuple[str, ...]:
 
 
 def _places(root: JsonObject) -> Iterator[tuple[JsonObject, str]]:
-    waiting = [(root, "$")]
+    """Yield each schema and where it applies, in words."""
+    waiting = [(root, "$", "")]
     while waiting:
-        schema, place = waiting.pop(0)
-        yield schema, place
+        schema, place, branch = waiting.pop(0)
+        yield schema, f"{place}{branch}"
         for child in children(schema):
             # Under `not` and `if` a schema that nothing fits may be meant.
             if isinstance(child.schema, dict) and child.keyword not in {"not", "if"}:
-                waiting.append((child.schema, place_of(child, place)))
+                inner = _IN_ALTERNATIVE if child.keyword in _ALTERNATIVES else branch
+                waiting.append((child.schema, place_of(child, place), inner))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

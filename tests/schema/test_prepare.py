@@ -187,6 +187,13 @@ def test_a_place_that_no_value_fits_is_noted_and_the_tool_stays(schema: dict, re
     assert made.notes == (f"$.list[]: no value fits, since {reason}",)
 
 
+def test_an_alternative_that_no_value_fits_is_noted_as_one() -> None:
+    made = prepare({"properties": {"a": {"anyOf": [{"type": "string"}, {"items": {"type": "integer", "const": "x"}}]}}})
+    assert made.notes == (
+        '$.a[], in one of the alternatives: no value fits, since one of "x" does not satisfy the other rules',
+    )
+
+
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
