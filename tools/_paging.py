@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from agent import ToolError
+from agent import ToolContext, ToolError
 
 from . import _text as _texts
 
-# Below the default limit of a tool result, so that the note on how to read on is never truncated.
 MAX_SHOWN_CHARS = 14_000
+_MAX_NOTE_CHARS = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,16 @@ class Part:
         return f"{self.body}{'' if self.body.endswith(chr(10)) else chr(10)}[{shown}]"
 
 
-def part_of(text: str, name: str, start_line: int, line_count: int, *, numbers: bool, is_range: bool = False) -> Part:
+def room_chars(context: ToolContext[Any]) -> int:
+    """Return how much of a text a result may show, so that the note on how to read on is never cut off."""
+    limit = context.output_limit_chars
+    return min(MAX_SHOWN_CHARS, max(limit - _MAX_NOTE_CHARS, limit // 2))
+
+
+def part_of(
+    text: str, name: str, start_line: int, line_count: int, *, numbers: bool, is_range: bool = False,
+    max_chars: int = MAX_SHOWN_CHARS,
+) -> Part:  # fmt: skip
     """Return as many lines of a text as were asked for and have room.
 
     Args:
@@ -46,6 +56,7 @@ def part_of(text: str, name: str, start_line: int, line_count: int, *, numbers: 
         line_count: at most so many lines.
         numbers: put the number of each line before it.
         is_range: only these lines are wanted: say how to read on only if not all of them have room.
+        max_chars: as much has room.
 
     Raises:
         ToolError: the text has fewer lines than `start_line`.
@@ -60,7 +71,7 @@ def part_of(text: str, name: str, start_line: int, line_count: int, *, numbers: 
         raise ToolError(msg)
     wanted = lines[start_line - 1 : start_line - 1 + line_count]
     taken: list[str] = []
-    remaining = MAX_SHOWN_CHARS
+    remaining = max_chars
     for number, line in enumerate(wanted, start_line):
         if len(line) > remaining:
             break
@@ -69,9 +80,9 @@ def part_of(text: str, name: str, start_line: int, line_count: int, *, numbers: 
     if not taken:
         line = wanted[0].removesuffix("\n")
         shown = f"{start_line}: " if numbers else ""
-        note = f"line {start_line} of {total} is cut: {MAX_SHOWN_CHARS:,} of {len(line):,} characters"
+        note = f"line {start_line} of {total} is cut: {max_chars:,} of {len(line):,} characters"
         cut = f"{note}; use run_shell with cut -c to see more"
-        return Part(body=f"{shown}{line[:MAX_SHOWN_CHARS]}", note=cut, is_whole=False, is_cut=False, ends=True)
+        return Part(body=f"{shown}{line[:max_chars]}", note=cut, is_whole=False, is_cut=False, ends=True)
     end = start_line - 1 + len(taken)
     last = min(start_line - 1 + line_count, total) if is_range else total
     more = f"; read on with start_line={end + 1}" if end < last else ""

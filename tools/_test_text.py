@@ -11,7 +11,7 @@ from agent import ToolError
 from ._test_report import Case, Frame, Outcome, Report
 
 PAGE_CHARS = 12_000
-"""Below the limit at which a tool's result is cut."""
+"""Below the default limit at which a tool's result is cut."""
 PAGE_FAILURES = 8
 SLOW_S = 10.0
 """Durations are reported from here on: a repeated quick run must give the same text, or the repeat is not noticed."""
@@ -36,6 +36,7 @@ class Asked:
     """From 1."""
     failure: str = ""
     """Id of the failure to show in full; empty shows all of them, shortened."""
+    page_chars: int = PAGE_CHARS
 
 
 def summary_lines(report: Report, *, elapsed_s: float = 0.0, ignored: Sequence[str] = ()) -> list[str]:
@@ -67,10 +68,11 @@ def page_of_report(report: Report, head: Sequence[str], asked: Asked) -> str:
     """
     later: list[str] = []
     if asked.failure:
-        pages = _split_lines("\n\n".join(map(_full, _named_groups(report, asked.failure))).split("\n"))
+        text = "\n\n".join(map(_full, _named_groups(report, asked.failure)))
+        pages = _split_lines(text.split("\n"), asked.page_chars)
     else:
         groups = _groups(report)
-        split = _split_blocks([_block(group, asked.call) for group in groups])
+        split = _split_blocks([_block(group, asked.call) for group in groups], asked.page_chars)
         pages = ["\n\n".join(blocks) for blocks in split]
         later = [case.title for group in groups[len(split[0]) :] for case in group]
     if asked.page > len(pages):
@@ -168,21 +170,21 @@ def _named_groups(report: Report, wanted: str) -> list[list[Case]]:
     raise ToolError(msg)
 
 
-def _split_blocks(blocks: Sequence[str]) -> list[list[str]]:
+def _split_blocks(blocks: Sequence[str], page_chars: int) -> list[list[str]]:
     pages: list[list[str]] = [[]]
     for block in blocks:
         page = pages[-1]
-        if page and (len(page) == PAGE_FAILURES or sum(map(len, page)) + len(block) > PAGE_CHARS):
+        if page and (len(page) == PAGE_FAILURES or sum(map(len, page)) + len(block) > page_chars):
             pages.append([])
         pages[-1].append(block)
     return pages
 
 
-def _split_lines(lines: Sequence[str]) -> list[str]:
+def _split_lines(lines: Sequence[str], page_chars: int) -> list[str]:
     pages, size = [""], 0
     for line in lines:
-        for part in [line[at : at + PAGE_CHARS] for at in range(0, len(line), PAGE_CHARS)] or [""]:
-            if size + len(part) > PAGE_CHARS and size:
+        for part in [line[at : at + page_chars] for at in range(0, len(line), page_chars)] or [""]:
+            if size + len(part) > page_chars and size:
                 pages.append("")
                 size = 0
             pages[-1] += f"\n{part}" if size else part

@@ -19,7 +19,7 @@ from ._editing import replace_once
 from ._encodings import Decoded, decode, encode, encode_like, only_crlf
 from ._ignored import Ignored
 from ._listing import NEVER_WALKED
-from ._paging import MAX_SHOWN_CHARS, part_of
+from ._paging import MAX_SHOWN_CHARS, part_of, room_chars
 from ._text import BOM, split_lines
 
 MAX_ENTRIES = 200
@@ -112,7 +112,7 @@ def read_file(
     *,
     line_numbers: Annotated[bool, Field(description="False leaves out the number before each line.")] = True,
 ) -> str | Image:
-    """Read a text file with line numbers, at most 14,000 characters at a time, or look at a picture."""
+    """Read a text file with line numbers, up to 14,000 characters (fewer in a small context), or look at a picture."""
     relative = _paths.inside(context.workspace, path)
     content = _content(context, relative)
     if isinstance(content, Image):
@@ -125,11 +125,14 @@ def read_file(
     if line_numbers and only_crlf(text):
         text, notes = text.replace("\r\n", "\n"), [*notes, "each line ends in \\r\\n, which edits keep"]
     is_range = line_count != _LINE_COUNT
-    part = part_of(text, f'"{relative}"', start_line, line_count, numbers=line_numbers, is_range=is_range)
+    room = room_chars(context)
+    part = part_of(
+        text, f'"{relative}"', start_line, line_count, numbers=line_numbers, is_range=is_range, max_chars=room
+    )
     if not part.is_whole:
         notes = [part.note, *notes]
     if part.is_cut:
-        notes.append(f"cut at {MAX_SHOWN_CHARS:,} characters")
+        notes.append(f"cut at {room:,} characters")
     if line_numbers and not part.ends:
         notes.append("no newline at the end")
     return part.with_notes(*notes)

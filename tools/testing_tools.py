@@ -22,7 +22,7 @@ from ._test_candidates import where_tests_are
 from ._test_memory import Selection, TestHistory
 from ._test_report import Report, readable
 from ._test_selection import check_files, describe_missing_test, pytest_arguments, select
-from ._test_text import Asked, page_of_report, summary_lines
+from ._test_text import PAGE_CHARS, Asked, page_of_report, summary_lines
 
 MAX_TIMEOUT_S = 1_800
 MAX_REPORT_BYTES = 20_000_000
@@ -85,7 +85,7 @@ async def run_tests(
 ) -> str:
     """Run Python tests with pytest; returns what failed, where, with which values, and changes since the last run."""
     runs = context.resources.get(_TestRuns)
-    asked = Asked(call="run_tests with", page=page, failure=failure)
+    asked = Asked(call="run_tests with", page=page, failure=failure, page_chars=_page_chars(context))
     if failure or page > 1:
         if runs.report is None:
             msg = "No tests have run yet. Call run_tests without failure and page first."
@@ -123,11 +123,17 @@ def read_test_report(context: Context, path: str, failure: Failure = "", page: P
     except ValueError as error:
         msg = f'"{relative}" is not a JUnit XML report: {error}. Make the test runner write one, then set path to it.'
         raise ToolError(msg) from error
-    asked = Asked(call=f'read_test_report with path="{relative}",', page=page, failure=failure)
+    call = f'read_test_report with path="{relative}",'
+    asked = Asked(call=call, page=page, failure=failure, page_chars=_page_chars(context))
     head = summary_lines(report)
     if not failure and page == 1:
         head += context.resources.get(_TestRuns).history(relative).compare(report, Selection())
     return page_of_report(report, head, asked)
+
+
+def _page_chars(context: Context) -> int:
+    # The head of a report, and the names of later failures, need room besides.
+    return min(PAGE_CHARS, context.output_limit_chars * 3 // 4)
 
 
 async def _run_pytest(context: Context, arguments: list[str], timeout_s: int) -> _Ran:

@@ -15,7 +15,7 @@ from . import _paths
 from ._declared import folder_path
 from ._encodings import decode
 from ._hunk_headings import with_headings
-from ._paging import MAX_SHOWN_CHARS, part_of
+from ._paging import part_of, room_chars
 from ._suggestions import suggestion
 
 MAX_LISTED = 200
@@ -42,8 +42,9 @@ def diff(
         raise ToolError(msg) from error
     if not changes:
         return _nothing(context, relative)
-    part = part_of(_text(changes, context.snapshot), "The diff", start_line, 1_000_000, numbers=False)
-    cut = f"cut at {MAX_SHOWN_CHARS:,} characters, or give path" if part.is_cut and start_line == 1 else ""
+    room = room_chars(context)
+    part = part_of(_text(changes, context.snapshot), "The diff", start_line, 1_000_000, numbers=False, max_chars=room)
+    cut = f"cut at {room:,} characters, or give path" if part.is_cut and start_line == 1 else ""
     return part.with_notes("" if part.is_whole else part.note, cut)
 
 

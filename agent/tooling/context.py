@@ -16,14 +16,15 @@ from ..sandbox.process import CommandResult, Output, Process, start_process
 from ..sandbox.programs import find_program, interpreter
 from .redaction import redacted, secrets_in
 from .resources import Resources, RunningCommands
+from .shorten import DEFAULT_OUTPUT_CHARS
 
 StateT = TypeVar("StateT")
 
 WHOLE_HEAD_BYTES = 30_000_000
 WHOLE_TAIL_BYTES = 20_000_000
 """How much is kept of the output of a command that runs to completion."""
-
 _SHOWN_CHARS = 120
+
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext(Generic[StateT]):
@@ -47,6 +48,9 @@ class ToolContext(Generic[StateT]):
     """Why there is no snapshot. Empty if none was wanted: no tool changes files, or the folder was not named."""
     model_family: str = "generic"
     """Name of the model's profile, for a tool that words its results for a family."""
+    output_limit_chars: int = DEFAULT_OUTPUT_CHARS
+    """Longest result of this call that is not cut, for a tool that returns as much as has room and says how to go on.
+    Smaller in a small context window."""
     shared: Shared | None = None
     """The /tmp and the network that the commands of a run share. None means that each command has its own."""
 
@@ -173,15 +177,15 @@ class ToolContext(Generic[StateT]):
         return private_folder() if self.shared is None else self.shared.private_folder()
 
 
-def _not_started(error: OSError) -> ToolError:
-    is_long = error.errno == errno.E2BIG
-    advice = (
-        "Write a script with write_file and run that." if is_long else "No command can run now: say so in your answer."
 def _shown(argv: Sequence[str]) -> str:
     """Return a command for a sentence: without the shell that runs it, and in one short line."""
     line = " ".join((argv[-1] if argv[1:2] == ("-c",) else " ".join(argv)).split())
     return line if len(line) <= _SHOWN_CHARS else f"{line[:_SHOWN_CHARS]}..."
 
 
+def _not_started(error: OSError) -> ToolError:
+    is_long = error.errno == errno.E2BIG
+    advice = (
+        "Write a script with write_file and run that." if is_long else "No command can run now: say so in your answer."
     )
     return ToolError(f"The command could not be started: {error.strerror or error}. {advice}")

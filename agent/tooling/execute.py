@@ -7,7 +7,7 @@ import re
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,7 +62,7 @@ async def execute(
         call: the call to execute.
         tool: the tool it names.
         value: what `tool.arguments.check(call.arguments)` returned.
-        context: passed to the tool.
+        context: passed to the tool, with the limit of its results.
         spill_dir: folder that keeps the full text of outputs over `tool.output_limit_chars`; created when needed. None
             means that they are cut and the rest is lost.
 
@@ -70,7 +70,7 @@ async def execute(
     to clean up.
     """
     started = time.perf_counter()
-    ended = await _run(tool, value, context)
+    ended = await _run(tool, value, replace(context, output_limit_chars=tool.output_limit_chars))
     if len(ended.content) < LONG_CHARS:
         text = _clean(ended.content, context)
     else:

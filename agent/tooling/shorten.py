@@ -9,6 +9,8 @@ from pathlib import Path
 from ..sandbox.process import LEFT_OUT
 from .own_files import write_inside
 
+DEFAULT_OUTPUT_CHARS = 16_000
+"""Tool results longer than this are shortened, unless a tool sets its own limit."""
 HEAD_SHARE = 0.6
 # Cut at a line end only if it is within this share of the part: minified files have extremely long lines.
 LINE_END_SHARE = 0.2

@@ -14,12 +14,12 @@ from pydantic import JsonValue
 from ..errors import ConfigError
 from .arguments import Arguments, JsonObject, ModelArguments
 from .json_schema import plain_schema
+from .shorten import DEFAULT_OUTPUT_CHARS
 from .signature import ToolBody, ToolSource, default_name, parts_of
 
 # mistral_common refuses any other name, in the tool list and in the history (its request validator, version 1.12).
 NAME_RULE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 DEFAULT_TIMEOUT_S = 120.0
-DEFAULT_OUTPUT_CHARS = 16_000
 CallPaths: TypeAlias = Callable[[Mapping[str, JsonValue], Path], Iterable[str]]
 """Returns the paths of a call, given its arguments and the workspace: absolute, or relative to the workspace. A path
 that ends in a slash stands for everything below it."""

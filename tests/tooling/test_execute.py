@@ -324,6 +324,17 @@ async def test_a_long_line_is_cut_at_the_limit(tmp_path: Path) -> None:
     assert done.spilled.read_bytes() == b"a" * 60 + b"\r\n" + b"b" * 60
 
 
+async def test_a_tool_knows_how_long_its_result_may_be() -> None:
+    """read_file promised 14,000 characters, and in a small window its result was cut at 4,915."""
+
+    @tool(output_limit_chars=300)
+    def limit(context: ToolContext[None]) -> int:
+        """Return the limit."""
+        return context.output_limit_chars
+
+    assert (await run(limit)).result.content == "300"
+
+
 async def test_without_a_folder_the_rest_of_a_long_output_is_lost() -> None:
     done = await run(limited("x" * 12_345, 10))
     assert (done.result.content, done.spilled) == (

@@ -141,10 +141,25 @@ async def test_a_numbered_file_says_what_its_lines_do_not_show(tmp_path: Path) -
 async def test_the_limit_of_characters_is_in_the_description_and_in_the_note(tmp_path: Path) -> None:
     """700 lines were asked for and 321 given, without a word on why."""
     (tmp_path / "a.txt").write_text(("x" * 99 + "\n") * 700)
-    assert f"at most {MAX_SHOWN_CHARS:,} characters" in read_file.description
+    assert f"up to {MAX_SHOWN_CHARS:,} characters" in read_file.description
     assert str(await call(read_file, tmp_path, path="a.txt", line_count=700)).endswith(
         "x\n[lines 1-134 of 700; read on with start_line=135; cut at 14,000 characters]"
     )
+
+
+async def test_a_cut_result_in_a_small_window_says_how_to_read_the_file_on(tmp_path: Path, called: Called) -> None:
+    """Its middle was left out, and the note pointed to a copy of the result in .agent/outputs."""
+    lines = [f"{'x' * 40} {number}\n" for number in range(1, 161)]
+    (tmp_path / "a.txt").write_text("".join(lines))
+    context = ToolContext(workspace=tmp_path, state=None, output_limit_chars=4_915)
+    shown = await called(read_file, context, path="a.txt")
+    assert shown.splitlines()[-2:] == [
+        f"90: {'x' * 40} 90",
+        "[lines 1-90 of 160; read on with start_line=91; cut at 4,315 characters]",
+    ]
+    rest = await called(read_file, context, path="a.txt", start_line=91)
+    assert rest.splitlines()[0] == f"91: {'x' * 40} 91"
+    assert rest.endswith("\n[lines 91-160 of 160]")
 
 
 def test_the_pocket_model_is_told_its_tools_as_it_was_trained() -> None:

@@ -312,6 +312,17 @@ async def test_what_is_cut_can_be_seen_without_another_run(project: Path, called
     )
 
 
+async def test_the_pages_of_a_report_have_room_in_a_small_window(project: Path, called: Called):
+    """A page was cut in its middle, though the next call could have shown the rest."""
+    tests = "".join(f"def test_{n}():\n    assert {n} == '{'x' * 200}'\n\n\n" for n in range(9))
+    (project / "test_code.py").write_text(tests)
+    small = ToolContext(workspace=project, state=None, env=ENV, output_limit_chars=4_000)
+    first = str(await called(run_tests, small))
+    assert len(first) <= 4_000
+    assert "next: run_tests with page=2, which runs no test]" in first
+    assert len(str(await called(run_tests, small, page=2))) <= 4_000
+
+
 async def test_failures_beyond_the_first_page_are_named_and_can_be_read(project: Path, called: Called):
     (project / "test_code.py").write_text(
         "".join(f"def test_{number}():\n    assert {number} == 'x'\n\n\n" for number in range(10))
