@@ -76,7 +76,7 @@ class Documents:
         Raises:
             UnusableSchema: it names a place that its document does not have.
         """
-        address, fragment = urldefrag(reference)
+        address, fragment = _split(reference)
         uri = _joined(context.base, address) if address else context.base
         resource = self._resources.get(uri) or self._shipped(uri)
         if resource is None:
@@ -159,7 +159,7 @@ class Documents:
         context = outer if stated is None else replace(outer, draft=stated)
         identifier = schema.get("id" if context.draft <= 4 else "$id")
         if isinstance(identifier, str) and not (context.draft <= 7 and "$ref" in schema):
-            address, fragment = urldefrag(identifier)
+            address, fragment = _split(identifier)
             if address:
                 context = replace(context, base=_joined(outer.base, address), resource=schema)
                 self._resources.setdefault(context.base, context)
@@ -196,8 +196,17 @@ def _numbered(items: list[JsonValue]) -> Iterator[tuple[str, JsonValue]]:
     return ((str(index), item) for index, item in enumerate(items))
 
 
+def _split(reference: str) -> tuple[str, str]:
+    """Return the address and the fragment of a reference."""
+    address, _, fragment = reference.partition("#")
+    return address, fragment
+
+
 def _joined(base: str, address: str) -> str:
-    return urldefrag(urljoin(base, address))[0]
+    try:
+        return urldefrag(urljoin(base, address))[0]
+    except ValueError:  # no URI at all, such as `http://[`
+        return address
 
 
 def _missing(reference: str) -> UnusableSchema:

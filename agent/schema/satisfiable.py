@@ -17,6 +17,7 @@ from .words import compact, option_words, shortened, type_words
 
 _KINDS = frozenset({"array", "boolean", "fraction", "integer", "null", "object", "string"})
 _MAX_PARTS = 200
+_MAX_VISITS = 5_000
 _ALTERNATIVES = frozenset({"anyOf", "oneOf", "then", "else", "dependentSchemas"})
 _IN_ALTERNATIVE = ", in one of the alternatives"
 _FALSE = "no value is allowed there"
@@ -64,6 +65,9 @@ class _Finder:
         self._validator = validator
         self._reasons: dict[int, str] = {}
         self._open: set[int] = set()
+        self._assumed: set[int] = set()
+        """Schemas that are open and that a reason found meanwhile relies on."""
+        self._left = _MAX_VISITS
 
     def reason(self, schema: JsonValue) -> str:
         """Return why no value fits, as a clause; empty if one may."""
@@ -71,12 +75,18 @@ class _Finder:
             return _FALSE if schema is False else ""
         if id(schema) in self._reasons:
             return self._reasons[id(schema)]
-        if id(schema) in self._open:
+        if id(schema) in self._open:  # a value is finite, so this way leads to none
+            self._assumed.add(id(schema))
             return "it must contain itself without end"
+        self._left -= 1
+        if self._left < 0:
+            return ""
         self._open.add(id(schema))
         found = self.direct_reason(schema) or self._members_reason(schema)
         self._open.discard(id(schema))
-        self._reasons[id(schema)] = found
+        self._assumed.discard(id(schema))
+        if not found or not self._assumed:
+            self._reasons[id(schema)] = found
         return found
 
     def direct_reason(self, schema: JsonObject) -> str:
@@ -116,11 +126,8 @@ class _Finder:
             options = cast("list[JsonValue]", rule["enum"]) if "enum" in rule else [rule["const"]]
             if any(self._validator.accepts(schema, option) for option in options):
                 return ""
-            return (
-                f"{shortened(option_words(options))} does not satisfy the other rules"
-                if options
-                else "its enum is empty"
-            )
+            words = shortened(option_words(options))
+            return f"{words} does not satisfy the other rules" if options else "its enum is empty"
         return ""
 
     def _members_reason(self, schema: JsonObject) -> str:
@@ -212,15 +219,17 @@ def _empty(found: _Range, step: Fraction | None) -> str:
         first = math.floor(low) + 1 if found.low_words.startswith("ex") else math.ceil(low)
         last = math.ceil(high) - 1 if found.high_words.startswith("ex") else math.floor(high)
         nothing = first > last
-    return (
-        f"nothing is between `{found.low_words}` {float(low):g} and `{found.high_words}` {float(high):g}"
-        if nothing
-        else ""
-    )
+    if not nothing:
+        return ""
+    return f"nothing is between `{found.low_words}` {_shown(low)} and `{found.high_words}` {_shown(high)}"
 
 
 def _no_multiple(found: _Range, rules: list[JsonObject]) -> str:
     for step in _bounds(rules, "multipleOf"):
         if found.low is not None and found.high is not None and math.ceil(found.low / step) * step > found.high:
-            return f"no multiple of {float(step):g} is between {float(found.low):g} and {float(found.high):g}"
+            return f"no multiple of {_shown(step)} is between {_shown(found.low)} and {_shown(found.high)}"
     return ""
+
+
+def _shown(number: Fraction) -> str:
+    return shortened(str(number)) if number.denominator == 1 else f"{float(number):g}"

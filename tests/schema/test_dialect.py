@@ -134,6 +134,13 @@ def test_a_reference_that_leads_outside_is_not_fetched_but_noted_at_its_place() 
     )
 
 
+@pytest.mark.parametrize("reference", ["http://[", "Pet", "urn:x:y", "other.json#/a", "http://json-schema.org/none"])
+def test_a_reference_to_nothing_that_is_known_is_noted(reference: str) -> None:
+    found = to_2020_12({"$id": "http://[]x", "properties": {"a": {"$ref": reference, "type": "string"}}})
+    assert found.schema == {"properties": {"a": {"type": "string"}}}
+    assert found.notes == (f"$.a: the reference {reference!r} is not checked: it leads outside of the schema",)
+
+
 @pytest.mark.parametrize("uri", [DRAFT_4, DRAFT_7, DRAFT_2019, "https://json-schema.org/draft/2020-12/schema"])
 def test_a_metaschema_is_known_without_network(uri: str) -> None:
     found = to_2020_12({"properties": {"schema": {"$ref": uri}}})

@@ -224,6 +224,25 @@ def test_arguments_that_can_never_fit_are_noted(schema: dict, reason: str) -> No
     assert reason.rpartition("but ")[2] in prepare({"type": "object", **schema}).notes[-1]
 
 
+def test_a_schema_whose_recursion_can_end_is_not_noted() -> None:
+    """`b` needs `a`, which needs `b` or is a text: what was found on the way round held for `b` only there."""
+    schema = {
+        "properties": {"x": {"$ref": "#/$defs/a"}, "y": {"$ref": "#/$defs/b"}},
+        "required": ["x", "y"],
+        "$defs": {
+            "a": {"anyOf": [{"$ref": "#/$defs/b"}, {"type": "string"}]},
+            "b": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"]},
+        },
+    }
+    assert prepare(schema).notes == ()
+    assert fits(schema, '{"x": "", "y": {"a": ""}}')
+
+
+def test_bounds_beyond_every_float_are_compared() -> None:
+    made = prepare({"properties": {"x": {"type": "integer", "minimum": 10**400, "maximum": 3}}})
+    assert made.notes[0].startswith("$.x: no value fits, since nothing is between `minimum` 1000")
+
+
 @pytest.mark.parametrize(
     "schema",
     [
