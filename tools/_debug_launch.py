@@ -123,6 +123,6 @@ def _adapter_folder() -> Path:
     # An optional dependency; its folder runs in any Python, so the workspace's Python need not have it installed.
     spec = find_spec("debugpy")
     if spec is None or spec.origin is None:
-        msg = 'This tool needs debugpy, which is not installed: pip install "tramontane[coding]". Print values instead.'
+        msg = "This tool needs debugpy, which is not installed. Print values instead."
         raise ToolError(msg)
     return Path(spec.origin).parent / "adapter"

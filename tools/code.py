@@ -22,6 +22,7 @@ from ._project_files import MAX_FILE_BYTES, check_project_files
 MAX_FOUND = 60
 MAX_CODE_BYTES = 2_000_000
 _MAX_CHARS = 160
+_REQUIRES = {"jedi": "tramontane[coding]"}
 
 Context = ToolContext[Any]
 Line = Annotated[int, Field(ge=1, description="A line that contains name.")]
@@ -78,7 +79,7 @@ def outline(context: Context, path: str) -> str:
     return "\n".join([summary, *(lines or ["(no classes or functions)"])])
 
 
-@tool(read_only=True, paths=whole_workspace)
+@tool(read_only=True, paths=whole_workspace, requires=_REQUIRES)
 def find_definition(context: Context, name: str, path: str = "", line: Line | None = None) -> str:
     """Find where a Python name is defined: the one used at path and line if given, else all in the workspace."""
     if not path:
@@ -88,7 +89,7 @@ def find_definition(context: Context, name: str, path: str = "", line: Line | No
     return _format(context, found, name, "definition")
 
 
-@tool(read_only=True, paths=whole_workspace)
+@tool(read_only=True, paths=whole_workspace, requires=_REQUIRES)
 def find_references(context: Context, name: str, path: str, line: Line) -> str:
     """Find all uses in the workspace of the Python name at path and line."""
     at = _find_position(context, name, path, line)
@@ -213,7 +214,7 @@ def _project(context: Context) -> _Project:
     try:
         jedi = import_module("jedi")  # an optional dependency, and its import takes 0.1 s
     except ImportError as error:
-        msg = 'This tool needs jedi, which is not installed: pip install "tramontane[coding]". Use search instead.'
+        msg = "This tool needs jedi, which is not installed. Use search instead."
         raise ToolError(msg) from error
     project: _Project = jedi.Project(context.workspace, load_unsafe_extensions=False)
     return project

@@ -28,6 +28,7 @@ _VALUE_CHARS = 300
 _REASON_CHARS = 2_000
 _LINE_CHARS = 200
 _OUTPUT_LINES = 12
+_REQUIRES = {"debugpy": "tramontane[coding]"}
 
 Context = ToolContext[Any]
 Seconds = Annotated[int, Field(ge=1, le=MAX_TIMEOUT_S, description="Seconds to wait for the next stop.")]
@@ -49,7 +50,7 @@ class _Source:
     text: str
 
 
-@tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 120.0)
+@tool(exclusive=True, commands=True, timeout_s=MAX_TIMEOUT_S + 120.0, requires=_REQUIRES)
 async def debug_start(
     context: Context,
     program: Annotated[str, Field(description="A script such as main.py, or a test such as test_a.py::test_b.")],
@@ -85,7 +86,7 @@ async def debug_start(
     return "\n".join([*notes, *session.refused, await _report(context, session, found, timeout_s)])
 
 
-@tool(exclusive=True, timeout_s=MAX_TIMEOUT_S + 60.0)
+@tool(exclusive=True, timeout_s=MAX_TIMEOUT_S + 60.0, requires=_REQUIRES)
 async def debug_resume(context: Context, how: Step = "continue", timeout_s: Seconds = 60) -> str:
     """Resume the stopped program: continue to the next stop, or step over, into or out of a call."""
     session = context.resources.get(DebugSession)
@@ -93,7 +94,7 @@ async def debug_resume(context: Context, how: Step = "continue", timeout_s: Seco
     return await _report(context, session, found, timeout_s)
 
 
-@tool(exclusive=True)
+@tool(exclusive=True, requires=_REQUIRES)
 async def debug_look(
     context: Context,
     frame: FrameNumber = 0,
@@ -110,7 +111,7 @@ async def debug_look(
     return "\n".join([*stack, f"#{frame} {place(chosen, workspace)}", *around])
 
 
-@tool(exclusive=True)
+@tool(exclusive=True, requires=_REQUIRES)
 async def debug_evaluate(
     context: Context, expression: str, frame: FrameNumber = 0, value_chars: ValueChars = 4_000
 ) -> str:
@@ -121,7 +122,7 @@ async def debug_evaluate(
     return f"{value.text}...\n[cut at {value_chars:,} characters; set a larger value_chars, or evaluate a part of it]"
 
 
-@tool(exclusive=True)
+@tool(exclusive=True, requires=_REQUIRES)
 async def debug_stop(context: Context) -> str:
     """End the debugged program."""
     session = context.resources.get(DebugSession)

@@ -16,6 +16,7 @@ from typing import cast
 from ..errors import ConfigError
 from ..nearest import did_you_mean
 from ..tooling.arguments import JsonObject
+from ..tooling.requirements import check_requirements
 from ..tooling.tool import Tool
 from .parts import McpServer, ToolUse
 
@@ -55,6 +56,7 @@ def load_all_tools(
 ) -> tuple[Tool, ...]:
     """Load the tools of a task and those of its MCP servers; see `load_tools` and `load_mcp_tools`."""
     tools = load_tools(references, directory=directory)
+    check_requirements(tools)
     return (*tools, *load_mcp_tools(servers, directory=directory, taken=[tool.name for tool in tools]))
 
 

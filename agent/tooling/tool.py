@@ -49,6 +49,9 @@ class Tool:
     timeout_s: float = DEFAULT_TIMEOUT_S
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
     """Longer results keep their head and tail; the full text is written to a file."""
+    requires: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Modules that it imports when it is called, and for each what `pip install` takes. A run with the tool starts only
+    where they are installed."""
     variants: Mapping[str, Tool] = field(default_factory=dict[str, "Tool"])
     """Replacements by model family, for a model that was trained on another definition of this tool."""
     notes: tuple[str, ...] = ()
@@ -85,6 +88,7 @@ def tool(
     paths: CallPaths | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
+    requires: Mapping[str, str] = ...,
     variants: Mapping[str, Tool] = ...,
 ) -> Callable[[ToolSource], Tool]: ...
 def tool(
@@ -98,6 +102,7 @@ def tool(
     paths: CallPaths | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
+    requires: Mapping[str, str] = MappingProxyType({}),
     variants: Mapping[str, Tool] = MappingProxyType({}),
 ) -> Tool | Callable[[ToolSource], Tool]:
     """Build a tool from a sync or async function or callable object, or from a pydantic model with a `run` method.
@@ -118,6 +123,7 @@ def tool(
         paths: returns the paths that a call reads or writes; for a tool whose arguments do not hold them as they are.
         timeout_s: seconds after which the call is abandoned.
         output_limit_chars: longer results keep their head and tail.
+        requires: modules that it imports when it is called, and for each what `pip install` takes.
         variants: replacements by model family, for a model that was trained on another definition of the tool.
 
     Raises:
@@ -140,6 +146,7 @@ def tool(
             paths=paths,
             timeout_s=timeout_s,
             output_limit_chars=output_limit_chars,
+            requires=requires,
             variants=variants,
         )
 

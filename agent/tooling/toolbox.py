@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from ..errors import ConfigError
 from .arguments import JsonObject
+from .requirements import check_requirements
 from .tool import Tool
 
 _NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
@@ -29,7 +30,7 @@ class Toolbox:
             family: the model's profile; a tool with a variant for it is replaced by that.
 
         Raises:
-            ConfigError: an entry is not a tool, or two tools have the same name.
+            ConfigError: an entry is not a tool, two tools have the same name, or a package that one needs is missing.
         """
         self._tools: dict[str, Tool] = {}
         for tool in cast("Iterable[object]", tools):
@@ -40,6 +41,7 @@ class Toolbox:
                 msg = f"Two tools are named {tool.name!r}. Rename one: @tool(name=...)."
                 raise ConfigError(msg)
             self._tools[tool.name] = tool.for_family(family)
+        check_requirements(self)
         definitions = [tool.definition() for tool in self._tools.values()]
         self.definitions: bytes = _dump(definitions)
         """The `tools` value of a request, as JSON bytes; the same for the whole run."""
