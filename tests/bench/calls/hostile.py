@@ -131,6 +131,7 @@ def lossless(value: Json, token: str, schema: Json) -> Iterator[Json]:
         words = [one for one in schema["enum"] if isinstance(one, str) and _folded(one) == _folded(spelt)]
         if len(words) == 1:
             yield words[0]
+            return
     if isinstance(value, str):
         yield from _lossless_text(value, kind, schema)
     elif kind == "string" and isinstance(value, (int, Decimal)) and not isinstance(value, bool):

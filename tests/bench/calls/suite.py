@@ -110,19 +110,28 @@ def _run_instances(group: Group, tool: Tool, counts: Counts, *, direct: bool) ->
             counts.add("over 50 ms", line)
         elif one["valid"]:
             if judged.verdict not in {"accepted as is", "repaired rightly, flagged"}:
-                counts.add(_valid_row(judged, direct=direct), line)
+                counts.add(_valid_row(judged, closed=direct and not group.schema.keys() & _OPENS), line)
         elif judged.verdict == "accepted as is":
             counts.add("invalid, accepted with a note" if noted else "invalid but accepted", line)
         elif not judged.verdict.startswith("refused"):
             counts.add("invalid, repaired and flagged", line)
 
 
-def _valid_row(judged: Judged, *, direct: bool) -> str:
+# With one of these at the top, a key may be named elsewhere than in `properties`.
+_OPENS = frozenset(
+    {
+        *("allOf", "anyOf", "oneOf", "if", "$ref", "$dynamicRef", "$recursiveRef", "dependentSchemas", "dependencies"),
+        *("additionalProperties", "patternProperties", "unevaluatedProperties", "propertyNames"),
+    }
+)
+
+
+def _valid_row(judged: Judged, *, closed: bool) -> str:
     if not judged.verdict.startswith("refused"):
         return "valid but changed"
     faults = " ".join(judged.says).split("; $")
     # A top that says nothing about other keys is closed on purpose: the model is told so in the schema that is sent.
-    return "valid, top closed" if direct and all("is not a parameter" in one for one in faults) else "valid but refused"
+    return "valid, top closed" if closed and all("is not a parameter" in one for one in faults) else "valid but refused"
 
 
 def _declared(schema: Json, draft: str) -> Json:
