@@ -33,13 +33,14 @@ from .policy.ladder import Ladder
 from .policy.limits import Limits
 from .policy.permissions import DESTRUCTIVE, Approve, Permission
 from .policy.verification import Verify
-from .sandbox import Rules, Sandbox, Shared, find_sandbox
-from .task.environment import starts_commands, task_environment, task_sandbox, task_secrets
+from .sandbox import Sandbox, Shared
+from .task.environment import run_sandbox, starts_commands, task_environment, task_sandbox, task_secrets
 from .task.load import task_adapter
 from .task.task import Task
 from .task.tool_loading import load_all_tools
 from .tooling.context import ToolContext
 from .tooling.final_result import result_tool
+from .tooling.redaction import with_secrets_in
 from .tooling.tool import Tool
 from .tooling.toolbox import Toolbox
 from .workspace.claims import claimed
@@ -201,7 +202,8 @@ class Agent:
         snapshot = None if first.snapshot is None else Path(first.snapshot)
         shared = Shared(first.run)
         context = ToolContext(
-            workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=sandbox, secrets=self.secrets,
+            workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=sandbox,
+            secrets=with_secrets_in([tool.env for tool in self.tools], self.secrets),
             snapshot=snapshot, no_snapshot=first.note, model_family=state.profile.name, shared=shared,
         )  # fmt: skip
         deps = RunDependencies(
@@ -272,17 +274,11 @@ class Agent:
 
     def _claim(self, folder: Path | None, run: str) -> AbstractContextManager[None]:
         """Hold a folder that the run may change in place; another run that works there is an error."""
-        if folder is None or all(tool.read_only for tool in self.tools):
-            return nullcontext()
-        return claimed(folder, run)
+        return nullcontext() if folder is None or all(tool.read_only for tool in self.tools) else claimed(folder, run)
 
     def _base_sandbox(self) -> Sandbox | None:
         """Return the sandbox without paths of a workspace. None if the run starts no commands."""
-        if not starts_commands(self.tools, self.verify):
-            return None
-        project = () if self.workspace is None else (Path(self.workspace).absolute(),)
-        found = self.sandbox or find_sandbox("auto", Rules(untrusted=project))
-        return replace(found, rules=replace(found.rules, untrusted=tuple({*found.rules.untrusted, *project})))
+        return run_sandbox(self.sandbox, self.workspace) if starts_commands(self.tools, self.verify) else None
 
     def _sandbox(self, first: RunStarted, folder: Path) -> Sandbox | None:
         """Return the sandbox with the paths that commands of the run need. None if the run starts no commands."""

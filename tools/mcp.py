@@ -126,7 +126,7 @@ def _make_tool(name: str, server: McpServer, directory: Path, sent: _Offered, to
         sessions = context.resources.get(_Sessions)
         return await sessions.call(name, server, directory, offered.name, arguments, retry=read_only)
 
-    return replace(tool, body=body)
+    return replace(tool, body=body, env=server.env)
 
 
 class _Unavailable(Exception):

@@ -18,6 +18,7 @@ from ..model.retry import retrying
 from ..model.wire import Request
 from ..policy.budget import output_left
 from ..policy.ladder import Rung
+from ..tooling.redaction import redacted_reply
 from .dependencies import RunDependencies
 from .state import RunState
 from .window import LIKELY_BYTES_PER_TOKEN, min_reply_tokens, reply_room
@@ -86,7 +87,7 @@ class Asker:
         replied = Replied(
             step=step,
             rung=self._state.position.rung,
-            reply=unescape_control_tokens(reply),
+            reply=redacted_reply(unescape_control_tokens(reply), self._deps.context.redacted),
             max_tokens=room,
             wire_bytes=self._state.history.wire_bytes,
             elapsed_s=round(self._deps.clock() - began, 4),

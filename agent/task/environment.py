@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from ..errors import ConfigError
 from ..policy.verification import Verify
@@ -38,6 +40,21 @@ def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
 def starts_commands(tools: Iterable[Tool], verify: Verify | None) -> bool:
     """Return whether a run starts commands, and so needs a sandbox."""
     return verify is not None or any(tool.commands for tool in tools)
+
+
+def run_sandbox(given: Sandbox | None, workspace: str | Path | None) -> Sandbox:
+    """Return the sandbox of a run, which trusts no program in its workspace.
+
+    Args:
+        given: the one that the caller chose. None means the best one of this machine.
+        workspace: the folder that the run was given. None means the current one.
+
+    Raises:
+        ConfigError: this machine has no sandbox.
+    """
+    project = () if workspace is None else (Path(workspace).absolute(),)
+    found = given or find_sandbox("auto", Rules(untrusted=project))
+    return replace(found, rules=replace(found.rules, untrusted=tuple({*found.rules.untrusted, *project})))
 
 
 def task_sandbox(task: Task) -> Sandbox:

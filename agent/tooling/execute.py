@@ -81,13 +81,16 @@ async def execute(
             shorten, text, call_id=call.id, limit_chars=tool.output_limit_chars, workspace=context.workspace,
             spill_dir=spill_dir,
         )  # fmt: skip
+    images = tuple([image for image in ended.images if context.redacted(image.data) == image.data])
+    if len(images) < len(ended.images):
+        shortened = replace(shortened, text=f"{shortened.text}\n(an image was left out: it holds a secret)")
     return Execution(
         result=ToolResult(
             tool_call_id=call.id,
             name=call.name,
             content=shortened.text if shortened.text.strip() else NO_OUTPUT,
             status=ended.status,
-            images=ended.images,
+            images=images,
         ),
         traceback=None if ended.traceback is None else context.redacted(ended.traceback),
         elapsed_s=time.perf_counter() - started,

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import cast
 
-_NAME = re.compile(
-    r"(^|_)(api_?key|access_?key|key|token|secret|password|passwd|passphrase|credentials?|auth|dsn)(_|\d|$)",
-    re.IGNORECASE,
-)
-_LOGIN = re.compile(r"^\w+://[^/@\s]*:[^/@\s]+@")
-"""A URL that contains a password."""
+from ..messages import Reply
+from .secret_forms import encoded_forms, long_values, plain_forms, spread, without_parts
+from .secret_names import is_long_enough, is_secret
+
 _PAIR = re.compile(
     r"""\s*(?:export\s+)?["']?(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=]"""
     r"""(?:\s*(?P<mark>["'])(?P<quoted>.*?)(?P=mark)|(?P<bare>(?!=).+?))\s*(?:,|\s\#.*)?$"""
 )
 """A name and a value, optionally followed by a comment; does not match a line of a key that ends in = or ==."""
-_MIN_CHARS = 8
-"""Redacting shorter values would remove ordinary words from every text."""
+# With a body, so that code which only names the first line stays; its lines may be numbered, as read_file does.
+_LINE = r"(?:\\n|\r?\n)[ \t]*(?:\d+[^\w\n]{1,3})?"
+_END = r"(?=[ \t]*(?:\\n|\r?\n|[\"']|\Z))"
+_PRIVATE_KEY = re.compile(
+    rf"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----{_LINE}[A-Za-z0-9+/=]{{24,}}(?:{_LINE}[A-Za-z0-9+/=]+{_END})*"
+    rf"(?:{_LINE}-----END [A-Z0-9 ]*PRIVATE KEY-----)?"
+)
 
 
 def secrets_in(env: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the environment variables that are secrets, judging by their name or a password in a URL."""
-    return {
-        name: value
-        for name, value in env.items()
-        if len(value.strip()) >= _MIN_CHARS and (_NAME.search(name) or _LOGIN.search(value))
-    }
+    """Return the environment variables that are secrets, by their name, a password in a URL, or the form of a token."""
+    return {name: value for name, value in env.items() if is_secret(name, value)}
 
 
 def secrets_of_file(text: str, name: str) -> dict[str, str]:
@@ -45,7 +45,7 @@ def secrets_of_file(text: str, name: str) -> dict[str, str]:
     named += _leaves(text, name)
     found: dict[str, str] = {}
     for label, value in ((label, value.strip()) for label, value in named):
-        if len(value) >= _MIN_CHARS and value not in found.values():
+        if is_long_enough(value) and value not in found.values():
             found[label if label not in found else f"{label} {len(found) + 1}"] = value
     return found
 
@@ -76,16 +76,38 @@ def _leaves(text: str, name: str) -> list[tuple[str, str]]:
 
 
 def redacted(text: str, secrets: Mapping[str, str]) -> str:
-    """Replace each value in the text with `[secret NAME]`, and each long line of one; longest first, as they nest."""
-    values = [(name, value.strip()) for name, value in secrets.items()]
-    # Numbered lines, diffs and matches of a search show the lines of a value one by one.
-    values += [
-        (name, line.strip())
-        for name, value in values
-        if "\n" in value
-        for line in value.split("\n")
-        if len(line.strip()) >= _MIN_CHARS
-    ]
-    for name, value in sorted(values, key=lambda pair: -len(pair[1])):
-        text = text.replace(value, f"[secret {name}]")
+    """Replace each value in the text with `[secret NAME]`, and each long line of one; longest first, as they nest.
+
+    Values are also found as JSON, URLs, base64 and hexadecimal digits write them, backwards, with whitespace in
+    between, and in parts of at least a third where the text was cut. Private keys in PEM form are replaced without
+    being named. Any other transformation hides a value: this is a net for accidents, not a wall.
+    """
+    if "PRIVATE KEY-----" in text:
+        text = _PRIVATE_KEY.sub("[secret PRIVATE KEY]", text)
+    named = tuple(secrets.items())
+    if not named:
+        return text
+    for name, form in plain_forms(named):
+        text = text.replace(form, f"[secret {name}]")
+    squeezed = "".join(text.split())
+    for name, form in encoded_forms(named):
+        if form in squeezed:
+            text = spread(form).sub(f"[secret {name}]", text)
+    for name, value in long_values(named):
+        text = without_parts(text, value, f"[secret {name}]")
     return text
+
+
+def redacted_reply(reply: Reply, redact: Callable[[str], str]) -> Reply:
+    """Return a reply without secrets in text and reasoning; the arguments of its calls stay, as they are executed."""
+    content, reasoning = redact(reply.content), redact(reply.reasoning)
+    return (
+        reply
+        if (content, reasoning) == (reply.content, reply.reasoning)
+        else replace(reply, content=content, reasoning=reasoning)
+    )
+
+
+def with_secrets_in(envs: Iterable[Mapping[str, str]], secrets: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the secrets together with those in environments, such as those of MCP servers."""
+    return {**{name: value for env in envs for name, value in secrets_in(env).items()}, **secrets}

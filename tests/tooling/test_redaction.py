@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent import Agent, ConfigError, Verify, load_task
+from agent import Agent, ConfigError, Image, Verify, load_task, tool
 from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 from agent.tooling.redaction import redacted, secrets_in, secrets_of_file
@@ -123,3 +125,43 @@ async def test_a_secret_that_a_command_prints_appears_nowhere(tmp_path: Path):
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert written
     assert not [path for path in written if CANARY in path.read_text(errors="replace")]
+
+
+async def test_the_answer_of_a_model_that_knows_a_secret_is_redacted_everywhere(tmp_path: Path):
+    """The journal and the live view held it as the model wrote it."""
+    seen: list[str] = []
+    agent = Agent(
+        ScriptedModel([says(f"It is {CANARY}.", reasoning=f"Say {CANARY}.")]), secrets={"LOGIN": CANARY}, runs=tmp_path
+    )
+    outcome = await agent.run("Say it.", observe=lambda event: seen.append(str(event)))
+
+    assert outcome.answer == "It is [secret LOGIN]."
+    assert outcome.journal is not None
+    assert CANARY not in outcome.journal.read_text() + "".join(seen)
+
+
+async def test_the_environment_of_a_tools_own_program_is_redacted(tmp_path: Path):
+    """Values of `mcp: {env: ...}` reached the model and the journal."""
+
+    @tool
+    def ask_server() -> str:
+        """Ask."""
+        return f"key {CANARY}"
+
+    model = ScriptedModel([calls(("ask_server", {})), says("Done.")])
+    server = replace(ask_server, env={"API_TOKEN": CANARY, "LOG_LEVEL": "debug"})
+    outcome = await Agent(model, tools=[server], runs=tmp_path).run("Ask.")
+    assert [m.content for m in outcome.messages if isinstance(m, ToolResult)] == ["key [secret API_TOKEN]"]
+
+
+async def test_an_image_that_holds_a_secret_is_left_out(tmp_path: Path):
+    @tool
+    def show() -> Image:
+        """Show."""
+        return Image(data=base64.b64encode(f"GIF89a{CANARY}...".encode()).decode(), media_type="image/gif")
+
+    model = ScriptedModel([calls(("show", {})), says("Done.")])
+    outcome = await Agent(model, tools=[show], secrets={"K": CANARY}).run("Show.")
+    (result,) = [message for message in outcome.messages if isinstance(message, ToolResult)]
+    assert result.images == ()
+    assert result.content == "(an image: image/gif)\n(an image was left out: it holds a secret)"
