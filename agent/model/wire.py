@@ -95,13 +95,8 @@ def encode_message(message: Message, *, reasoning_field: ReasoningField | None) 
         case UserMessage():
             return _dump({"role": "user", "content": _content(escape_control_tokens(message.content), message.images)})
         case ToolResult():
-            return _dump(
-                {
-                    "role": "tool",
-                    "tool_call_id": message.tool_call_id,
-                    "content": escape_control_tokens(message.content),
-                }
-            )
+            content = escape_control_tokens(message.content)
+            return _dump({"role": "tool", "tool_call_id": message.tool_call_id, "content": content})
         case AssistantMessage():
             return _dump(_assistant(message, reasoning_field))
 
