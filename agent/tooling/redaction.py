@@ -9,13 +9,15 @@ from typing import cast
 
 from ..messages import Reply
 from .secret_forms import encoded_forms, long_values, plain_forms, spread, without_parts
-from .secret_names import is_long_enough, is_secret
+from .secret_names import is_long_enough, is_secret, is_secret_name
 
 _PAIR = re.compile(
     r"""\s*(?:export\s+)?["']?(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=]"""
     r"""(?:\s*(?P<mark>["'])(?P<quoted>.*?)(?P=mark)|(?P<bare>(?!=).+?))\s*(?:,|\s\#.*)?$"""
 )
 """A name and a value, optionally followed by a comment; does not match a line of a key that ends in = or ==."""
+_MIN_CHARS = 8
+"""Redacting shorter values would remove ordinary words from every text."""
 # With a body, so that code which only names the first line stays; its lines may be numbered, as read_file does.
 _LINE = r"(?:\\n|\r?\n)[ \t]*(?:\d+[^\w\n]{1,3})?"
 _END = r"(?=[ \t]*(?:\\n|\r?\n|[\"']|\Z))"
@@ -45,9 +47,14 @@ def secrets_of_file(text: str, name: str) -> dict[str, str]:
     named += _leaves(text, name)
     found: dict[str, str] = {}
     for label, value in ((label, value.strip()) for label, value in named):
-        if is_long_enough(value) and value not in found.values():
+        if _is_worth(label, value) and value not in found.values():
             found[label if label not in found else f"{label} {len(found) + 1}"] = value
     return found
+
+
+def _is_worth(label: str, value: str) -> bool:
+    """Return whether a value of a file can be a secret: a short one, such as `python3`, only by its name."""
+    return len(value) >= _MIN_CHARS or (is_secret_name(label) and is_long_enough(value))
 
 
 def _leaves(text: str, name: str) -> list[tuple[str, str]]:

@@ -17,6 +17,8 @@ _MIN_LINE_CHARS = 8
 _MIN_ENCODED_CHARS = 8
 """Shorter values are only searched for as they are: their encodings are too like other text."""
 _MIN_PART_CHARS = 8
+# Part of a path, a URL or a sentence is ordinary text, which a line may end with.
+_TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])(?![./]|\w+://)[^\s]{12,}")
 # Where the tools and the loop cut a text.
 _CUT_AFTER = re.compile(r"\s*(?:\Z|\n|\.\.\.|\u2026|\[)")
 _CUT_BEFORE = re.compile(r"(?:\A|\n|\.\.\.|\u2026|\])[ \t]*\Z")
@@ -51,7 +53,7 @@ def encoded_forms(secrets: Named) -> Named:
 @lru_cache(maxsize=16)
 def long_values(secrets: Named) -> Named:
     """Return the values, and lines of them, of which a part is worth replacing where a text was cut."""
-    found = {value: name for name, value in _values(secrets) if len(value) > _least(value) and value[:5] != "-----"}
+    found = {value: name for name, value in _values(secrets) if _TOKEN.fullmatch(value)}
     return _longest_first(found)
 
 

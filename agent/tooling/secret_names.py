@@ -13,7 +13,7 @@ _ANYWHERE = re.compile(
 )
 _WORDS = frozenset(
     {"key", "keys", "pat", "pwd", "pass", "pw", "jwt", "auth", "dsn", "psk", "otp", "totp", "sas", "salt", "pin",
-     "creds", "cred", "signature", "sig", "session", "sessionid", "csrf", "license", "hmac", "pem"}
+     "creds", "cred", "signature", "sig", "sessionid", "csrf", "hmac", "pem"}
 )  # fmt: skip
 _ENDINGS = ("key", "pass", "pwd", "passwd", "auth", "pat")
 _INNOCENT = frozenset(
@@ -21,7 +21,7 @@ _INNOCENT = frozenset(
 )  # fmt: skip
 _NEVER = re.compile(
     r"(?:OLD)?PWD|SSH_AUTH_SOCK|XAUTHORITY|.*(?:TOKENIZER|PUBLIC_?KEY|_KEY_?ID$).*|.*_(?:PATH|FILE|DIR|HOME|SOCK|TYPE|NAME|SIZE|TTL|"
-    r"TIMEOUT)|(?:.*_)?(?:MAX|MIN|NUM|N)_TOKENS?|XDG_SESSION_\w+|DESKTOP_SESSION|GDMSESSION|SESSION_MANAGER",
+    r"TIMEOUT)|(?:.*_)?(?:MAX|MIN|NUM|N)_TOKENS?",
     re.IGNORECASE,
 )
 LOGIN = re.compile(r"^[\w+.-]+://[^/@\s]*:(?P<password>[^/@\s]+)@")

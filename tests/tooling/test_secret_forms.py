@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.tooling.redaction import redacted, secrets_in
+from agent.tooling.redaction import redacted, secrets_in, secrets_of_file
 
 VALUE = "AKcanary/93ab+71ccXQ==zz"
 QUOTED = 'quo"ted\\canary-8899'
@@ -30,6 +30,7 @@ OTHER_NAMES = """
     PATH PWD OLDPWD HOME KEYBOARD_LAYOUT TOKENIZERS_PARALLELISM GIT_AUTHOR_NAME SSH_AUTH_SOCK
     MAX_TOKENS PUBLIC_KEY COMPASS_HOME MONKEY BYPASS XAUTHORITY PYTHONPATH KEY_FILE FORMAT
     XDG_SESSION_TYPE PATTERN SPINNER COMPAT AUTHOR PASSENGER_COUNT SALTY_SNACK_NAME PINNED_AT
+    DBUS_SESSION_BUS_ADDRESS XDG_SESSION_ID
 """
 
 
@@ -94,6 +95,14 @@ def test_a_secret_is_found_in_the_forms_of_common_programs(text: str):
 )  # fmt: skip
 def test_what_a_cut_left_of_a_secret_is_replaced(text: str, shown: str):
     assert redacted(text, {"K": LONG}) == shown
+
+
+def test_part_of_a_path_or_a_url_in_a_secret_file_is_ordinary_text():
+    env = secrets_of_file(
+        "DIR=/home/user1/project\nAPI=https://api2.example.com/v1\nPY=python3\nTOKEN=abc1234\n", ".env"
+    )
+    text = "cd /home/user1\nhttps://api2.example\npython3 abc1234"
+    assert redacted(text, env) == "cd /home/user1\nhttps://api2.example\npython3 [secret TOKEN]"
 
 
 PEM = (
