@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -83,6 +84,21 @@ async def test_a_script_in_the_temporary_folder_is_still_there_one_command_later
     assert left_in(place) == [], "it is removed when the run ends"
 
 
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+async def test_git_status_does_not_list_the_bytecode_that_commands_of_the_run_made(
+    workspace: Path, isolation: Isolation
+):
+    """It listed `?? __pycache__/` in a project without a .gitignore."""
+    git = ["git", "-C", str(workspace), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (workspace / "one.py").write_text("import two\n")
+    (workspace / "two.py").write_text("")
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "First"], check=True)
+    command = "python one.py; ls -d __pycache__; touch new; git status --short"
+    assert results(await run(workspace, isolation, command)) == ["__pycache__\n?? new\n"]
+
+
 async def test_under_bubblewrap_it_is_tmp(workspace: Path):
     assert results(await run(workspace, "bubblewrap", "echo here > /tmp/a", "cat /tmp/a; echo ~"))[1] == "here\n/tmp\n"
 
@@ -112,7 +128,7 @@ async def test_the_verification_has_a_temporary_folder_and_a_home_of_its_own(
     tries = "echo x >> tries"
     model = ScriptedModel(
         [calls(("run_shell", {"command": f"{tries}; echo x > ~/planted"})), says("Done."),
-         calls(("run_shell", {"command": f"{tries}; ls -A ~"})), says("Done.")]
+         calls(("run_shell", {"command": f"{tries}; ls ~"})), says("Done.")]
     )  # fmt: skip
     agent = Agent(
         model, tools=[run_shell], workspace=workspace, env=ENV, sandbox=sandbox_of(isolation),
@@ -256,7 +272,7 @@ async def test_a_workspace_in_the_machines_tmp_can_be_used(in_tmp: Path, folder:
     (workspace := in_tmp / "below" / "workspace").mkdir(parents=True)
     (outside := folder / "outside").mkdir()
     plant = f"echo kept > /tmp/a; cd /tmp && mv {in_tmp} /tmp/moved; ln -sfT /oldroot{outside} {in_tmp}; true"
-    look = f"cat /tmp/a; pwd; echo made > made; ls -A {in_tmp}; ls -A /tmp"
+    look = f"cat /tmp/a; pwd; echo made > made; ls -A {in_tmp}; ls /tmp"
     found = results(await run(workspace, "bubblewrap", plant, look))
 
     assert "Device or resource busy" in found[0]
