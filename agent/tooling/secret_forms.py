@@ -59,26 +59,39 @@ def long_values(secrets: Named) -> Named:
 
 def without_parts(text: str, value: str, instead: str) -> str:
     """Replace the beginning of a value before a cut and the end of one after it, if it is at least a third of it."""
+    kept: list[str] = []
+    done = 0
+    for begin, end in sorted([*_beginnings(text, value), *_ends(text, value)]):
+        if begin >= done:
+            kept += (text[done:begin], instead)
+            done = end
+    return "".join([*kept, text[done:]]) if kept else text
+
+
+def _beginnings(text: str, value: str) -> Iterator[tuple[int, int]]:
+    """Yield where the beginning of a value stands before a cut."""
     least = _least(value)
     at = text.find(value[:least])
     while at >= 0:
         end = at + least
-        while end < len(text) and text[end] == value[end - at : end - at + 1]:
+        while end < len(text) and end - at < len(value) and text[end] == value[end - at]:
             end += 1
         if _CUT_AFTER.match(text, end):
-            text = text[:at] + instead + text[end:]
-            end = at + len(instead)
+            yield at, end
         at = text.find(value[:least], end)
+
+
+def _ends(text: str, value: str) -> Iterator[tuple[int, int]]:
+    """Yield where the end of a value stands after a cut."""
+    least = _least(value)
     at = text.find(value[-least:])
     while at >= 0:
         begin, end = at, at + least
-        while begin > 0 and end - begin < len(value) and text[begin - 1] == value[begin - 1 - end]:
+        while begin > 0 and end - begin < len(value) and text[begin - 1] == value[begin - end - 1]:
             begin -= 1
         if _CUT_BEFORE.search(text, max(0, begin - 20), begin):
-            text = text[:begin] + instead + text[end:]
-            end = begin + len(instead)
+            yield begin, end
         at = text.find(value[-least:], end)
-    return text
 
 
 def _least(value: str) -> int:
