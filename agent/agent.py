@@ -45,7 +45,8 @@ from .tooling.tool import Tool
 from .tooling.toolbox import Toolbox
 from .workspace.claims import claimed
 from .workspace.instructions import Instructions
-from .workspace.prepare import WorkspaceMode, prepare_workspace, worktree_read_paths
+from .workspace.left_behind import watched
+from .workspace.prepare import WorkspaceMode, prepare_workspace, with_worktree
 from .workspace.recorded_run import claimed_folder, works_in_place
 from .workspace.workspace import Snapshot
 
@@ -91,6 +92,8 @@ class Agent:
     """Values, by name, to redact for the model and the journal, besides the variables in `env` named like secrets."""
     runs: Path | None = field(default=None, kw_only=True)
     """Folder for one folder per run, with its journal. None means no journal is written."""
+    own_files: Sequence[Path] = field(default=(), kw_only=True)
+    """Absolute paths of files that define the run, such as its task and tools; a run that changes one says so."""
     task: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue], kw_only=True)
     """Written to the journal, so that the run can be resumed from the journal alone."""
 
@@ -152,9 +155,8 @@ class Agent:
     async def resume(self, folder: Path, *, observe: Observer | None = None) -> Outcome:
         """Resume the run in this folder from its journal.
 
-        Finished calls are not executed again; a call that was running is reported to the model as interrupted. This
-        agent's limits apply, so a run that reached a limit continues under a higher one. A run that was stuck or failed
-        its verification starts over on the ladder and with the verification attempts.
+        Finished calls are not executed again; one that was running is reported to the model as interrupted. This
+        agent's limits apply. A run that was stuck or failed its verification gets a new ladder and new attempts.
 
         Raises:
             ConfigError: There is no such run, it has ended or is running in another process, its tools have changed,
@@ -199,8 +201,7 @@ class Agent:
         before_s, began = state.spent.wall_s, time.monotonic()
         record = recorder(state, journal, observe)
         sandbox = self._sandbox(first, folder) or Sandbox()
-        snapshot = None if first.snapshot is None else Path(first.snapshot)
-        shared = Shared(first.run)
+        snapshot, shared = None if first.snapshot is None else Path(first.snapshot), Shared(first.run)
         context = ToolContext(
             workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=sandbox,
             secrets=with_secrets_in([tool.env for tool in self.tools], self.secrets),
@@ -219,6 +220,8 @@ class Agent:
         async with AsyncExitStack() as cleanup:
             if journal is not None:
                 cleanup.callback(journal.close)
+            own_files = None if all(tool.read_only for tool in self.tools) else self.own_files
+            notices = cleanup.enter_context(watched(context.workspace, own_files, folder, journal, observe))
             cleanup.push_async_callback(shared.aclose)
             cleanup.push_async_callback(context.resources.aclose)
             try:
@@ -226,7 +229,7 @@ class Agent:
             except JournalWriteError as error:
                 raise ConfigError(str(error)) from error
             ended = await Run(state, deps).drive()
-        return outcome_of(state, ended, None if journal is None else journal.path)
+        return outcome_of(state, ended, None if journal is None else journal.path, notices)
 
     async def _first_event(self, connection: Connection, name: str, folder: Path, prompt: UserMessage) -> RunStarted:
         served = await connection.served()
@@ -283,10 +286,7 @@ class Agent:
     def _sandbox(self, first: RunStarted, folder: Path) -> Sandbox | None:
         """Return the sandbox with the paths that commands of the run need. None if the run starts no commands."""
         sandbox = self._base_sandbox()
-        if sandbox is None or not first.worktree:
-            return sandbox
-        read = (*sandbox.rules.read, *worktree_read_paths(first.worktree, Path(first.workspace), folder))
-        return replace(sandbox, rules=replace(sandbox.rules, read=read))
+        return sandbox and with_worktree(sandbox, first.worktree, Path(first.workspace), folder)
 
     def _profile(self, model: str) -> Profile:
         return self.model.profile or profile_for(model)

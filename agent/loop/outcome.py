@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -63,8 +63,11 @@ class Outcome:
         return self
 
 
-def outcome_of(state: RunState, ended: RunEnded, journal: Path | None) -> Outcome:
-    """Return the outcome of a run that has ended; `journal` is its file, None if none was written."""
+def outcome_of(state: RunState, ended: RunEnded, journal: Path | None, notices: Sequence[str] = ()) -> Outcome:
+    """Return the outcome of a run that has ended; `journal` is its file, None if none was written.
+
+    `notices` are those that came after its end.
+    """
     return Outcome(
         outcome=ended.status,
         reason=ended.reason,
@@ -74,6 +77,6 @@ def outcome_of(state: RunState, ended: RunEnded, journal: Path | None) -> Outcom
         usage=ended.spent,
         run=state.started.run,
         journal=journal,
-        notices=tuple(sorted(state.notices)),
+        notices=(*sorted(state.notices), *notices),
         messages=tuple(state.history.messages),
     )

@@ -127,13 +127,14 @@ class Sandbox:
             fixed = (workspace, *self.rules.read, *self.rules.write, *programs)
             temporary = shared.temporary(fixed=fixed, needed=(*fixed, *read, *write))
         untrusted = (*self.untrusted(workspace), *write)
+        git = None if shared is None else shared.git_paths((workspace, *rules.write))
         if self.isolation == "bubblewrap":
             inside = {**env, "HOME": str(TMP), "TMPDIR": str(TMP)}
             entering = () if shared is None or rules.network else shared.entering_network(untrusted)
             with _filter_file() as filter_fd:
                 line = bubblewrap.command_line(
                     argv, program=_found(bubblewrap.executable(untrusted=untrusted), "bwrap"), workspace=workspace,
-                    env=inside, rules=rules, filter_fd=filter_fd, temporary=temporary, entering=entering,
+                    env=inside, rules=rules, filter_fd=filter_fd, temporary=temporary, entering=entering, git=git,
                 )  # fmt: skip
                 outside = {name: inside[name] for name in inside.keys() - loader_variables(inside).keys()}
                 yield Launch(argv=line, env=outside, pass_fds=() if filter_fd is None else (filter_fd,))
@@ -141,7 +142,7 @@ class Sandbox:
         with _pipe() as ends:
             line = container.command_line(
                 argv, image=self.image, workspace=workspace, env=env, rules=rules, stdin_fd=ends[0],
-                temporary=temporary, program=container.executable(untrusted),
+                temporary=temporary, program=container.executable(untrusted), git=git,
             )  # fmt: skip
             outside = container.client_env(env, untrusted=untrusted)
             yield Launch(argv=line, env=outside, pass_fds=ends)

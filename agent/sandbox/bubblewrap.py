@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from .programs import find_program, is_inside, links_to, loader_variables
+from .repositories import git_paths, real_paths
 from .rules import TMP, Rules, Temporary, resource_limits
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
@@ -30,7 +31,7 @@ workspace's owner."""
 
 def command_line(
     argv: Sequence[str], *, program: str, workspace: Path, env: Mapping[str, str], rules: Rules, filter_fd: int | None,
-    temporary: Temporary | None = None, entering: Sequence[str] = (),
+    temporary: Temporary | None = None, entering: Sequence[str] = (), git: Sequence[Path] | None = None,
 ) -> list[str]:  # fmt: skip
     """Return the whole command line.
 
@@ -46,6 +47,7 @@ def command_line(
         filter_fd: open file with the system call filter. None means that this machine has no filter.
         temporary: the folder for /tmp. None means an empty one that goes with the command.
         entering: words before bubblewrap that make it start in a network. Empty: a network of its own.
+        git: what belongs to git in the folders that it may change. None means it is looked for.
     """
     line = [
         *entering, program, "--unshare-user", "--uid", str(_ID), "--gid", str(_ID), "--unshare-ipc", "--unshare-pid",
@@ -69,7 +71,7 @@ def command_line(
         line += ["--bind", str(path), str(path)]
     for name, value in loader_variables(env).items():
         line += ["--setenv", name, value]
-    line += [*_read_only_git(workspace), *_hidden(rules.hidden, workspace), "--chdir", str(workspace)]
+    line += [*_read_only((workspace, *rules.write), git), *_hidden(rules.hidden, workspace), "--chdir", str(workspace)]
     if filter_fd is not None:
         line += ["--seccomp", str(filter_fd)]
     bounds = [f"--{name.lower()}={value}" for name, value in resource_limits(rules.limits).items()]
@@ -185,11 +187,10 @@ def _is_system(path: Path) -> bool:
     return any(path == Path(name) or Path(name) in path.parents for name in SYSTEM)
 
 
-def _read_only_git(workspace: Path) -> Iterator[str]:
+def _read_only(roots: Sequence[Path], git: Sequence[Path] | None) -> Iterator[str]:
     # Anyone who uses git there later runs its hooks and settings outside the sandbox.
-    git = workspace / ".git"
-    if git.exists() and not git.is_symlink():
-        yield from ("--ro-bind", str(git), str(git))
+    for path in real_paths(git_paths(roots) if git is None else git, roots):
+        yield from ("--ro-bind", str(path), str(path))
 
 
 def _hidden(paths: Sequence[Path], workspace: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .programs import find_program, interpreter, loader_variables, trusted_path
+from .repositories import git_paths, real_paths
 from .rules import MB, TMP, CommandLimits, Rules, Temporary
 
 _INIT = """\
@@ -35,7 +36,7 @@ _CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DO
 
 def command_line(
     argv: Sequence[str], *, image: str, workspace: Path, env: Mapping[str, str], rules: Rules, stdin_fd: int,
-    temporary: Temporary | None = None, program: str = "docker",
+    temporary: Temporary | None = None, program: str = "docker", git: Sequence[Path] | None = None,
 ) -> list[str]:  # fmt: skip
     """Return the whole command line; start it with `client_env` as its environment.
 
@@ -48,6 +49,7 @@ def command_line(
         stdin_fd: the read end of a pipe whose write end the process inherits too.
         temporary: the folder for /tmp. None means an empty one that goes with the container.
         program: path of the docker client.
+        git: what belongs to git in the folders that it may change. None means it is looked for.
 
     Raises:
         OSError: the Python that holds the container's input lies where commands may change it.
@@ -72,9 +74,8 @@ def command_line(
     # The engine accepts one mount per path, so a path that is both readable and writable is mounted writable.
     mounts = dict.fromkeys([path for path in rules.read if path.exists()], "readonly")
     mounts |= dict.fromkeys([workspace, *rules.write], "readonly=false")
-    git = workspace / ".git"
-    if git.exists() and not git.is_symlink():
-        mounts[git] = "readonly"
+    roots = (workspace, *rules.write)
+    mounts |= dict.fromkeys(real_paths(git_paths(roots) if git is None else git, roots), "readonly")
     for path, how in mounts.items():
         line += _mount(path, path, how)
     for path in rules.hidden:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import loopback
 from .removal import remove_tree
+from .repositories import git_paths
 from .rules import TMP, Temporary
 
 _DISK = Path("/", "var", "tmp")
@@ -33,6 +34,7 @@ class Shared:
         self._base: Path | None = None
         self._temporary: Temporary | None = None
         self._connects = False
+        self._git_paths: dict[tuple[Path, ...], Sequence[Path]] = {}
         self._loopback: loopback.Loopback | None = None
 
     def temporary(self, *, fixed: Iterable[Path], needed: Iterable[Path]) -> Temporary | None:
@@ -54,6 +56,13 @@ class Shared:
                 _make_covered(self._temporary)
         # A name that only this command needs is free for the others: they could put a symlink there at any moment.
         return self._temporary if _names_in_tmp(needed) <= self._temporary.covered else None
+
+    def git_paths(self, roots: tuple[Path, ...]) -> Sequence[Path]:
+        """Return what belongs to git in folders that commands may change, as it was at the first command there."""
+        with self._lock:
+            if roots not in self._git_paths:
+                self._git_paths[roots] = git_paths(roots)
+            return self._git_paths[roots]
 
     def folder(self) -> Path:
         """Return the folder for commands that can reach it by its own path.

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigError
 from ..journal.journal import JOURNAL_NAME
 from ..journal.runs import first_event
+from ..sandbox import Sandbox
+from .git_command import run_git
 from .git_history import copy_history
 from .workspace import Snapshot, Workspace
 
 WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
 """How a run uses its folder; see `Agent.workspace_mode`."""
 
-_TIMEOUT_S = 300.0
-"""A checkout of a large repository takes minutes."""
 _ABOUT = "a worktree of {top} at {commit}"
 """Description of a worktree; resumed runs read the repository's folder from it."""
 _LOOK_BACK = 50
@@ -83,18 +82,28 @@ def _earlier_snapshot(folder: Path, workspace: Workspace) -> Path | None:
 
 def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
     """Check out what is committed with a detached HEAD; return the same folder there, and a description of it."""
-    top, inside = Path(_git(folder, "rev-parse", "--show-toplevel")), _git(folder, "rev-parse", "--show-prefix")
-    changed = _git(folder, "status", "--porcelain").splitlines()  # without ignored files
-    _git(folder, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
+    top, inside = Path(run_git(folder, "rev-parse", "--show-toplevel")), run_git(folder, "rev-parse", "--show-prefix")
+    _check_repository(folder, top)
+    # Without ignored files. A submodule's own settings could make git start programs.
+    changed = run_git(folder, "status", "--porcelain", "--ignore-submodules=dirty").splitlines()
+    run_git(folder, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
     path = into / inside
     if not path.is_dir():
-        _git(folder, "worktree", "remove", "--force", str(into))
+        run_git(folder, "worktree", "remove", "--force", str(into))
         msg = f"{str(folder)!r} is not committed, so it would not be in the worktree. Commit it, or use `copy: true`."
         raise ConfigError(msg, key="workspace")
-    about = _ABOUT.format(top=top, commit=_git(folder, "rev-parse", "--short", "HEAD"))
+    about = _ABOUT.format(top=top, commit=run_git(folder, "rev-parse", "--short", "HEAD"))
     if changed:
         about += f", without {len(changed)} {'path' if len(changed) == 1 else 'paths'} with uncommitted changes"
     return Workspace(path), about
+
+
+def with_worktree(sandbox: Sandbox, worktree: str, workspace: Path, folder: Path) -> Sandbox:
+    """Return a sandbox whose commands can read what `worktree_read_paths` returns; the same if there is no worktree."""
+    if not worktree:
+        return sandbox
+    read = (*sandbox.rules.read, *worktree_read_paths(worktree, workspace, folder))
+    return replace(sandbox, rules=replace(sandbox.rules, read=read))
 
 
 def worktree_read_paths(worktree: str, workspace: Path, folder: Path) -> tuple[Path, ...]:
@@ -116,32 +125,40 @@ def worktree_read_paths(worktree: str, workspace: Path, folder: Path) -> tuple[P
             "the task again."
         )
         raise ConfigError(msg, key="workspace")
-    history = (top / _git(top, "rev-parse", "--git-common-dir")).resolve()
+    history = (top / run_git(top, "rev-parse", "--git-common-dir")).resolve()
     checkout = (folder / "workspace").resolve()
     return (history,) if workspace == checkout else (history, checkout)
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    # If a git hook started this run, GIT_DIR and similar variables refer to the hook's repository.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    # Hooks and fsmonitor are programs of the repository; nothing in it may run outside the sandbox.
-    quiet = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"]
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *quiet, *arguments], env=env, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, errors="replace", timeout=_TIMEOUT_S, check=True,
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        msg = "`worktree` needs git, which is not installed. Install it, or use `copy: true`."
-        raise ConfigError(msg, key="workspace") from error
-    except subprocess.TimeoutExpired as error:
-        msg = f"git did not finish within {_TIMEOUT_S:g} s in {str(folder)!r}. Use `copy: true`."
-        raise ConfigError(msg, key="workspace") from error
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
-        msg = (
-            f"Cannot create a worktree of {str(folder)!r}. git says: {reason}. Use a folder in a repository with a "
-            "commit, or use `copy: true`."
-        )
-        raise ConfigError(msg, key="workspace") from error
-    return done.stdout.rstrip("\n")
+def _check_repository(folder: Path, top: Path) -> None:
+    """Check that the repository is the folder's own; its `.git` may have been made by a command of an earlier run.
+
+    Raises:
+        ConfigError: git would check out or read another repository.
+    """
+    own = (top / ".git").resolve()
+    git = Path(run_git(folder, "rev-parse", "--absolute-git-dir")).resolve()
+    common = (folder / run_git(folder, "rev-parse", "--git-common-dir")).resolve()
+    problem = ""
+    if not folder.resolve().is_relative_to(top.resolve()):
+        problem = f"its settings say that it is a checkout in {str(top)!r}"
+    elif (common / "objects/info/alternates").exists():
+        problem = "it uses the objects of another repository (objects/info/alternates), which commands could not read"
+    elif not (own.is_dir() and own.is_relative_to(top.resolve()) and {git, common} == {own}) and not _leads_back(
+        git, top
+    ):
+        problem = f"its `.git` leads to {str(common)!r}, which does not lead back to it"
+    if problem:
+        msg = f"Cannot create a worktree of {str(folder)!r}: {problem}. Use `copy: true`."
+        raise ConfigError(msg, key="workspace")
+
+
+def _leads_back(git: Path, top: Path) -> bool:
+    """Return whether the git folder of a worktree or submodule names it."""
+    with suppress(OSError, UnicodeDecodeError):
+        if (git / "gitdir").is_file():
+            return Path((git / "gitdir").read_text().strip()).parent.resolve() == top.resolve()
+    with suppress(ConfigError):
+        named = run_git(top, "config", "--file", str(git / "config"), "core.worktree")
+        return (git / named).resolve() == top.resolve()
+    return False

@@ -1,0 +1,112 @@
+"""Find the git repositories in a folder, whose settings and hooks anyone who uses git there runs; reads no content."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .programs import links_to
+
+_MAX_ENTRIES = 60_000
+"""Listed at most, nearest to the top first; 0.1 s on the machine where this was written."""
+_BARE = frozenset({"HEAD", "objects", "refs"})
+_MAX_POINTER_BYTES = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repository:
+    """A folder that git takes for a repository or for a checkout of one."""
+
+    path: Path
+    """Absolute; the folder that holds `.git`, or the bare repository itself."""
+    kind: Literal["folder", "file", "link", "bare"]
+    """What its `.git` is; `bare` if it has none."""
+
+    def git_folder(self) -> Path:
+        """Return the folder of its settings, which need not exist; for a file or link, what it leads to."""
+        git = self.path / ".git"
+        if self.kind == "bare":
+            return self.path
+        if self.kind == "file":
+            text = _small_text(git)
+            return (
+                git if text is None else (self.path / text.removeprefix("gitdir:").strip().partition("\n")[0]).resolve()
+            )
+        return git.resolve() if self.kind == "link" else git
+
+
+def find_repositories(root: Path) -> Iterator[Repository]:
+    """Yield the repositories in a folder, those nearest to the top first; symlinks are not followed.
+
+    What lies below a very large number of files is not found.
+    """
+    folders, listed = [root], 0
+    while folders and listed < _MAX_ENTRIES:
+        below: list[Path] = []
+        for folder in folders:
+            try:
+                with os.scandir(folder) as items:
+                    entries = {item.name: item for item in items}
+            except OSError:
+                continue
+            listed += len(entries)
+            if ".git" in entries:
+                yield Repository(path=folder, kind=_kind(entries[".git"]))
+            if entries.keys() >= _BARE:
+                yield Repository(path=folder, kind="bare")
+            below += [Path(item) for item in entries.values() if item.name != ".git" and _is_folder(item)]
+            if listed >= _MAX_ENTRIES:
+                break
+        folders = below
+
+
+def git_paths(roots: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the paths in folders that commands may change but that belong to git there, and must stay as they are."""
+    found: dict[Path, None] = {}
+    for root in (root for root in roots if root.is_dir()):
+        top = root.resolve()
+        for repository in find_repositories(root):
+            git = repository.git_folder()
+            if repository.kind in {"folder", "file"}:
+                found[repository.path / ".git"] = None
+            if repository.kind == "bare":
+                found |= dict.fromkeys(path for path in (git / "config", git / "hooks") if path.exists())
+            elif repository.kind != "folder" and git != top and git.is_relative_to(top) and git.exists():
+                found[git] = None
+    return tuple(path for path in found if not path.is_symlink())
+
+
+def _small_text(path: Path) -> str | None:
+    """Return the beginning of a regular file. None for anything else, such as a pipe, which would block."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(opened, "rb") as file:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            return None
+        return file.read(_MAX_POINTER_BYTES).decode(errors="replace").replace("\0", "")
+
+
+def real_paths(paths: Iterable[Path], roots: Iterable[Path]) -> Iterator[Path]:
+    """Yield the paths that exist and lead through no symlink in one of the folders: a command may have put it there."""
+    tops = [root.resolve() for root in roots]
+    for path in paths:
+        steps = links_to(path)
+        if steps is not None and not any(step.is_relative_to(top) for step in steps[:-1] for top in tops):
+            yield path
+
+
+def _kind(item: os.DirEntry[str]) -> Literal["folder", "file", "link"]:
+    return "link" if item.is_symlink() else "folder" if _is_folder(item) else "file"
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir(follow_symlinks=False)
+    except OSError:
+        return False

@@ -1,0 +1,116 @@
+"""Run git outside the sandbox; nothing that a repository's own settings, attributes or hooks name is started."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..sandbox.programs import find_program, loader_variables, trusted_path
+
+_TIMEOUT_S = 300.0
+"""A checkout of a large repository takes minutes."""
+_SETTINGS: Mapping[str, str] = {
+    "core.hooksPath": os.devnull, "core.fsmonitor": "false", "core.pager": "cat", "core.editor": "false",
+    "core.sshCommand": "false", "core.gitProxy": "", "core.askPass": "", "core.alternateRefsCommand": "",
+    "diff.external": "", "gpg.program": "false", "credential.helper": "", "protocol.allow": "never",
+    "submodule.recurse": "false", "safe.bareRepository": "explicit", "log.showSignature": "false",
+}  # fmt: skip
+"""Settings that win over those of the repository."""
+_PROGRAMS = re.compile(
+    r"filter\..*\.(?:clean|smudge|process)|diff\..*\.(?:command|textconv)|merge\..*\.driver"
+    r"|remote\..*\.(?:uploadpack|receivepack|vcs|proxy)|gpg\..*\.program|submodule\..*\.update"
+)
+"""Settings with a name in the middle, by which a repository makes git start a program."""
+_FILTER = re.compile(r"filter\..*\.(?:clean|smudge|process)")
+_REQUIRED = re.compile(r"filter\..*\.required")
+
+
+def run_git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder and return what it printed.
+
+    Filters of the user's own settings, such as git-lfs, still work, unless the repository has settings for them.
+
+    Raises:
+        ConfigError: git is not installed, fails, or does not end in time.
+    """
+    fixed = {**_SETTINGS}
+    return _run(folder, arguments, {**fixed, **_without_programs(_run(folder, _LIST, fixed))})
+
+
+def parsed_settings(data: bytes) -> Sequence[tuple[str, str]] | None:
+    """Return the keys and values of a git settings file, in order. None if git cannot read it, or is not installed."""
+    home = Path("/")
+    try:
+        program = find_program("git")
+        if program is None:
+            return None
+        done = subprocess.run(
+            [program, "config", "--file", "-", "--no-includes", "--list", "-z"], env=_environment(home, _SETTINGS),
+            cwd=home, input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    entries = done.stdout.decode(errors="surrogateescape").split("\0")[:-1]
+    return [(key, value if separator else "true") for key, separator, value in (e.partition("\n") for e in entries)]
+
+
+_LIST = ("config", "--list", "--show-scope", "-z")
+
+
+def _without_programs(listed: str) -> Mapping[str, str]:
+    """Return settings that undo what the repository's own add, from the output of `_LIST`."""
+    words = listed.split("\0")
+    own: set[str] = set()
+    users: dict[str, str] = {}
+    for scope, entry in zip(words[::2], words[1::2], strict=False):
+        key, _, value = entry.partition("\n")
+        if scope in {"local", "worktree"}:
+            own.add(key)
+        elif scope in {"system", "global"}:
+            users[key] = value
+    undone = {key: users.get(key, "") for key in own if _PROGRAMS.fullmatch(key)}
+    undone |= {key: "false" for key in own if _REQUIRED.fullmatch(key)}
+    if any(key.startswith("lfs.") for key in own):  # the repository can make git-lfs start programs
+        undone |= {key: "" for key in users if _FILTER.fullmatch(key)}
+        undone |= {key: "false" for key in users if _REQUIRED.fullmatch(key)}
+    return undone
+
+
+def _run(folder: Path, arguments: tuple[str, ...], settings: Mapping[str, str]) -> str:
+    try:
+        program = find_program("git", untrusted=[folder])
+        if program is None:
+            msg = "`worktree` needs git, which is not installed. Install it, or use `copy: true`."
+            raise ConfigError(msg, key="workspace")
+        done = subprocess.run(
+            [program, "--no-pager", "-C", str(folder), *arguments], env=_environment(folder, settings),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        msg = f"git did not finish within {_TIMEOUT_S:g} s in {str(folder)!r}. Use `copy: true`."
+        raise ConfigError(msg, key="workspace") from error
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        msg = (
+            f"Cannot create a worktree of {str(folder)!r}. git says: {reason}. Use a folder in a repository with a "
+            "commit, or use `copy: true`."
+        )
+        raise ConfigError(msg, key="workspace") from error
+    except OSError as error:
+        raise ConfigError(f"git cannot be started: {error.strerror}. Use `copy: true`.", key="workspace") from error
+    return done.stdout.rstrip("\n")
+
+
+def _environment(folder: Path, settings: Mapping[str, str]) -> Mapping[str, str]:
+    # If a git hook started this run, GIT_DIR and similar variables refer to the hook's repository.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env = {name: value for name, value in env.items() if name not in loader_variables(env)}
+    env |= {"PATH": trusted_path([folder]), "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    env |= {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "", "GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (key, value) in enumerate(settings.items()):  # not `-c`: a key may contain a =
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return env

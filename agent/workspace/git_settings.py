@@ -1,0 +1,189 @@
+"""Compare what git would run in a folder before and after a run, and take away what the run put there."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from ..sandbox.repositories import Repository, find_repositories
+from ..tooling.own_files import OWN_FOLDER, write_inside
+from .git_command import parsed_settings
+from .placing import set_metadata, unlink
+from .tree import entry_below, open_file, walk
+
+KEPT = f"{OWN_FOLDER}/git"
+"""Where what was taken away is kept, below the workspace."""
+_MAX_BYTES = 1024 * 1024
+_MAX_FILES = 2_000
+_SKIPPED = frozenset({"objects", "refs", "logs", "lfs"})
+_LINK = b"\0link to "
+"""Begins the content of a symlink, as it is recorded."""
+_CONFIG = frozenset({"config", "config.worktree"})
+_HARMLESS = re.compile(
+    r"core\.(?:repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|symlinks|precomposeunicode|autocrlf|eol"
+    r"|safecrlf|quotepath|abbrev)|user\.(?:name|email)|init\.defaultbranch|branch\..*\.(?:remote|merge|rebase)"
+    r"|remote\..*\.(?:fetch|prune|tagopt)|submodule\..*\.active|extensions\.objectformat|advice\..*|color\..*"
+    r"|pull\.(?:rebase|ff)|push\.default|merge\.conflictstyle|diff\.(?:renames|algorithm)"
+)
+"""Settings that start no program and name none."""
+_URL = re.compile(r"(?:remote|submodule)\..*\.(?:url|pushurl)")
+_PLAIN_URL = re.compile(r"(?:https?|ssh|git|file)://[^\s]+|(?:[\w.-]+@)?[\w.-]+:(?!:)[^\s]+|\.{0,2}/[^\s]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitSettings:
+    """The files of all repositories in a folder by which git starts programs."""
+
+    repositories: frozenset[str]
+    """Paths of the repositories, relative to the folder; empty for the folder itself."""
+    files: Mapping[str, bytes]
+    """Contents by path, relative to the folder."""
+
+    def to_json(self) -> Mapping[str, object]:
+        """Return the record of it, for another process."""
+        files = {path: b64encode(data).decode() for path, data in self.files.items()}
+        return {"repositories": sorted(self.repositories), "files": files}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, object]) -> GitSettings:
+        """Return what `to_json` recorded."""
+        names, files = cast("list[str]", record["repositories"]), cast("dict[str, str]", record["files"])
+        return cls(repositories=frozenset(names), files={path: b64decode(data) for path, data in files.items()})
+
+
+def git_settings(workspace: Path) -> GitSettings:
+    """Read the settings of all repositories in a folder; of a symlink among them, its target is read."""
+    found = list(find_repositories(workspace))
+    files: dict[str, bytes] = {}
+    for repository in found:
+        for path in _settings_files(workspace, repository):
+            if path not in files and len(files) < _MAX_FILES:
+                with suppress(OSError):
+                    files[path] = _content(workspace, path)
+    return GitSettings(repositories=frozenset(_name(workspace, one) for one in found), files=files)
+
+
+def disarm_git(workspace: Path, before: GitSettings) -> Iterator[str]:
+    """Take away what a run left for git to start: settings that name programs, and hooks.
+
+    Call it when no command of the run is alive. What is taken away is kept below `KEPT`; a file that was there before
+    the run gets its content back.
+
+    Yields:
+        A sentence for each repository that the run made, and one that names what was taken away.
+    """
+    after = git_settings(workspace)
+    made = sorted(after.repositories - before.repositories)
+    taken: list[str] = []
+    for path, data in after.files.items():
+        old = before.files.get(path)
+        if data == old or not _is_armed(path, data, old):
+            continue
+        with suppress(OSError):
+            _replace(workspace, path, data, old)
+            taken.append(path)
+    missing = sorted(path for path in before.files.keys() - after.files.keys() if path.split("/")[-1] == ".git")
+    if made:
+        yield f"The run made git repositories in the workspace: {_listed(name or '.' for name in made)}."
+    if missing:
+        yield f"The run replaced or removed {_listed(missing)}, by which git knows a submodule or worktree. Restore it."
+    if taken:
+        yield (
+            f"The run left settings or hooks by which git starts programs: {_listed(taken)}. They were taken away and "
+            f"are kept in {KEPT}: look at them before you put one back."
+        )
+
+
+def _settings_files(workspace: Path, repository: Repository) -> Iterator[str]:
+    """Yield the paths of a repository's files that make git start programs, relative to the workspace."""
+    if repository.kind == "file":
+        yield str((repository.path / ".git").relative_to(workspace))
+    top = repository.git_folder()
+    if not top.is_relative_to(workspace):
+        return
+    inside = "" if top == workspace else f"{top.relative_to(workspace)}/"
+    is_bare = repository.kind == "bare"
+    with suppress(OSError):
+        for number, (path, entry) in enumerate(walk(top, protected=_SKIPPED)):
+            if number > _MAX_FILES:
+                return
+            parts = path.split("/")
+            if is_bare and len(parts) > 1 and parts[0] != "hooks":
+                continue
+            is_setting = parts[-1] in _CONFIG or parts[-1] == "commondir"
+            is_hook = len(parts) > 1 and parts[-2] == "hooks" and not parts[-1].endswith(".sample")
+            if entry.kind == "link" or (entry.kind == "file" and (is_setting or is_hook)):
+                yield f"{inside}{path}"
+
+
+def _content(workspace: Path, path: str) -> bytes:
+    entry = entry_below(workspace, path)
+    if entry is not None and entry.kind == "link":
+        return _LINK + entry.target.encode("utf-8", "surrogateescape")
+    with open_file(workspace, path) as file:
+        return file.read(_MAX_BYTES + 1)
+
+
+def _is_armed(path: str, data: bytes, old: bytes | None) -> bool:
+    """Return whether a new or changed file can make git start a program, or read settings from elsewhere."""
+    name = path.split("/")[-1]
+    if name == ".git":
+        return False  # what it leads to inside the workspace is looked at itself
+    if name not in _CONFIG or data.startswith(_LINK) or len(data) > _MAX_BYTES:
+        return True
+    return bool(_armed(data) if old is None else set(_armed(data)) - set(_armed(old)))
+
+
+def _armed(data: bytes) -> Sequence[tuple[str, str]]:
+    found = parsed_settings(data)
+    if found is None:
+        return [("unreadable", data.decode(errors="replace"))]
+    return [(key, value) for key, value in found if not _is_harmless(key, value)]
+
+
+def _is_harmless(key: str, value: str) -> bool:
+    return bool(_HARMLESS.fullmatch(key) or (_URL.fullmatch(key) and _PLAIN_URL.fullmatch(value)))
+
+
+def _replace(workspace: Path, path: str, data: bytes, old: bytes | None) -> None:
+    write_inside(workspace, f"{KEPT}/{path.replace('.git', 'git')}", data, replace=True)
+    unlink(workspace, path)
+    is_config = path.split("/")[-1] in _CONFIG
+    content = old if old is not None else _harmless_text(data) if is_config else None
+    if content is None or content.startswith(_LINK):
+        return
+    write_inside(workspace, path, content)
+    entry = entry_below(workspace, path)
+    if entry is not None and not is_config:
+        set_metadata(workspace, path, replace(entry, mode=0o755))
+
+
+def _harmless_text(data: bytes) -> bytes:
+    lines: list[str] = []
+    for key, value in parsed_settings(data) or [("core.repositoryformatversion", "0")]:
+        if _is_harmless(key, value):
+            section, _, rest = key.partition(".")
+            middle, dot, name = rest.rpartition(".")
+            head = f"[{section} {_quoted(middle)}]" if dot else f"[{section}]"
+            lines.append(f"{head}\n\t{name} = {_quoted(value)}\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+def _name(workspace: Path, repository: Repository) -> str:
+    path = repository.path.relative_to(workspace)
+    return "" if path == Path() else str(path)
+
+
+def _listed(names: Iterable[str], most: int = 10) -> str:
+    words = [name if name.isprintable() else ascii(name) for name in names]
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")

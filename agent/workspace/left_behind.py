@@ -1,0 +1,120 @@
+"""Look, before and after a run, at what others later run outside the sandbox: git's settings, the run's own files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from ..journal.events import Event, Noticed
+from ..journal.journal import Journal
+from .git_settings import GitSettings, disarm_git, git_settings
+
+BEFORE = "before.json"
+AFTER = "after.json"
+"""Files in the folder of a run."""
+_MAX_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Before:
+    """What there was before a run."""
+
+    git: GitSettings
+    own_files: Mapping[str, str]
+    """Checksums of the files that define the run, such as its task and tools, by absolute path."""
+
+
+@contextmanager
+def watched(
+    workspace: Path, own_files: Sequence[Path] | None, folder: Path, journal: Journal | None,
+    observe: Callable[[Event], None] | None = None,
+) -> Generator[Sequence[str]]:  # fmt: skip
+    """Look at what there is, and again at the end of the block; yield a list that then holds what `look_after` returns.
+
+    When the block ends, no command of the run may be alive.
+
+    Args:
+        workspace: the folder that the run works in.
+        own_files: as for `look_before`. None means that the run changes no files, so that nothing is looked at.
+        folder: the run's own.
+        journal: of the run. None means that its folder is not kept.
+        observe: called with a notice for each; they come after the end of the run, so the journal does not have them.
+    """
+    if own_files is None:
+        yield ()
+        return
+    kept, notices = journal is not None, list[str]()
+    before = look_before(workspace, own_files, folder, kept=kept)
+    try:
+        yield notices
+    finally:
+        notices += look_after(workspace, before, folder, kept=kept)
+        if observe is not None:
+            for text in notices:
+                observe(Noticed(text=text))
+
+
+def look_before(workspace: Path, own_files: Sequence[Path], folder: Path, *, kept: bool) -> Before:
+    """Return what there is before a run; a resumed run finds what its first process recorded.
+
+    Args:
+        workspace: the folder that the run works in.
+        own_files: absolute paths of the files that define the run.
+        folder: the run's own.
+        kept: whether the run's folder is kept, so that the record is written there.
+    """
+    with suppress(OSError, ValueError, KeyError):
+        record = cast("dict[str, object]", json.loads((folder / BEFORE).read_text(encoding="utf-8")))
+        git = GitSettings.from_json(cast("dict[str, object]", record["git"]))
+        return Before(git=git, own_files=cast("dict[str, str]", record["own_files"]))
+    before = Before(git=git_settings(workspace), own_files=checksums(own_files))
+    if kept:
+        record = {"git": before.git.to_json(), "own_files": before.own_files}
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / BEFORE).write_text(json.dumps(record), encoding="utf-8")
+    return before
+
+
+def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> tuple[str, ...]:
+    """Return a sentence for each thing that the run left behind and that somebody should look at.
+
+    Call it when no command of the run is alive. Takes away what git would start; see `disarm_git`.
+    """
+    notices: list[str] = []
+    with suppress(OSError):
+        notices += disarm_git(workspace, before.git)
+    now = checksums([Path(path) for path in before.own_files])
+    changed = [path for path, known in before.own_files.items() if now.get(path) != known]
+    if changed:
+        notices.append(
+            f"The run changed its own task, tools or servers: {', '.join(changed)}. They run outside the sandbox. Look "
+            "at them before you run the task again."
+        )
+    if kept:
+        with suppress(OSError):
+            (folder / AFTER).write_text(json.dumps(now), encoding="utf-8")
+    return tuple(notices)
+
+
+def checksums(files: Sequence[Path]) -> Mapping[str, str]:
+    """Return the checksum of each file; empty for one that is not there, or not a regular file."""
+    return {str(path): _checksum(path) for path in files}
+
+
+def _checksum(path: Path) -> str:
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(opened, "rb") as file:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            return ""
+        return hashlib.sha256(file.read(_MAX_BYTES)).hexdigest()
