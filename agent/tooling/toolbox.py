@@ -6,16 +6,19 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import cast
 
 from pydantic import JsonValue
 
 from ..errors import ConfigError
+from ..schema.grammar import sent_schema
 from .arguments import JsonObject
 from .requirements import check_requirements
 from .tool import Tool
 
+_MISTRAL_TOKENIZERS = frozenset({"mistral", "pocket"})
+"""Families whose grammars vLLM always compiles with guidance (0.32, sampling_params.py)."""
 _NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
 
 
@@ -42,11 +45,14 @@ class Toolbox:
                 raise ConfigError(msg)
             self._tools[tool.name] = tool.for_family(family)
         check_requirements(self)
-        definitions = [tool.definition() for tool in self._tools.values()]
-        self.definitions: bytes = _dump(definitions)
-        """The `tools` value of a request, as JSON bytes; the same for the whole run."""
-        self.loose_definitions: bytes = _dump([_loose(definition) for definition in definitions])
-        """The same without `strict`, for servers that refuse it."""
+        self._strict: dict[str, JsonObject] = {
+            name: _strict(tool, is_mistral=family in _MISTRAL_TOKENIZERS) for name, tool in self._tools.items()
+        }
+        self.definitions: bytes = self.definitions_of(self.names)
+        """The `tools` value of a request, as JSON bytes; the same for the whole run unless a grammar is refused. Each
+        schema is the part of the tool's that engines compile; the whole schema checks the reply."""
+        self.loose_definitions: bytes = self.definitions_of(self.names, loose=self.names)
+        """The same without `strict` and with the whole schemas, for servers that refuse `strict`."""
 
     def __len__(self) -> int:
         return len(self._tools)
@@ -78,6 +84,23 @@ class Toolbox:
         """Return the tool with exactly this name; None if there is none."""
         return self._tools.get(name)
 
+    def definitions_of(self, names: Collection[str], *, loose: Collection[str] = ()) -> bytes:
+        """Return the `tools` value of a request with some of the tools.
+
+        Args:
+            names: the tools to send.
+            loose: those to send without `strict` and with their whole schema.
+        """
+        return _dump([_loose(self._tools[name]) if name in loose else self._strict[name] for name in names])
+
+    def sent_parameters(self, name: str) -> JsonObject:
+        """Return the schema of a tool's arguments as an engine compiles it to a grammar."""
+        return cast("JsonObject", cast("JsonObject", self._strict[name]["function"])["parameters"])
+
+    def fingerprint(self, name: str) -> str:
+        """Return a short hash of what is sent of a tool as strict."""
+        return hashlib.sha256(_dump([self._strict[name]])).hexdigest()[:16]
+
     def nearest(self, name: str) -> tuple[str, ...]:
         """Return up to three names similar to `name`, closest first.
 
@@ -95,7 +118,14 @@ class Toolbox:
         return tuple(by_lower[match] for match in close)
 
 
-def _loose(definition: JsonObject) -> JsonObject:
+def _strict(tool: Tool, *, is_mistral: bool) -> JsonObject:
+    definition = tool.definition()
+    sent = sent_schema(tool.parameters, backend="guidance" if is_mistral else "any")
+    return {**definition, "function": {**cast("JsonObject", definition["function"]), "parameters": sent}}
+
+
+def _loose(tool: Tool) -> JsonObject:
+    definition = tool.definition()
     function = cast("JsonObject", definition["function"])
     return {**definition, "function": {key: value for key, value in function.items() if key != "strict"}}
 
@@ -116,4 +146,4 @@ def _without_descriptions(node: JsonValue) -> JsonValue:
 
 
 def _dump(definitions: list[JsonObject]) -> bytes:
-    return json.dumps(definitions, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(definitions, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

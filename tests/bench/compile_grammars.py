@@ -87,6 +87,8 @@ class _Backends:
     def compile(self, schema: Any, texts: Iterable[str]) -> Mapping[str, Any]:
         began = time.monotonic()
         guidance, xgrammar = self._of_guidance(schema), self._of_xgrammar(schema)
+        if xgrammar and not guidance and self._guidance.has_guidance_unsupported_json_features(schema):
+            guidance = "vLLM: contains features not supported by guidance"  # asked only where it goes on to guidance
         elapsed_s = round(time.monotonic() - began, 3)
         accepts = list(self._accepts(schema, texts, guidance=not guidance, xgrammar=not xgrammar))
         return {"guidance": guidance, "xgrammar": xgrammar, "accepts": accepts, "elapsed_s": elapsed_s}
@@ -104,8 +106,6 @@ class _Backends:
             params = self._params.StructuredOutputsParams(grammar=lark)
             sampling = self._params.SamplingParams(structured_outputs=params)
             self._guidance.validate_guidance_grammar(sampling, tokenizer=self._factory.llg_tokenizer)
-            if self._guidance.has_guidance_unsupported_json_features(schema):
-                return "vLLM: contains features not supported by guidance"
             sampling = self._params.SamplingParams(structured_outputs=self._json(schema))
             self._guidance.validate_guidance_grammar(sampling)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the server would answer
