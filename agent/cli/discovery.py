@@ -12,6 +12,7 @@ from ..model.endpoint import Endpoint
 from ..model.profiles import named_profile
 from ..task.parts import TaskModel
 from .capabilities import with_capabilities
+from .refused_grammars import stored_grammars
 
 if TYPE_CHECKING:
     from serving import ServerRecord
@@ -80,6 +81,7 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
         api_key=key,
         profile=named_profile(task.profile) if task.profile is not None else None,
         stream=task.stream is not False,
+        refused_grammars=stored_grammars(environ),
     )
     return with_capabilities(endpoint, environ)
 

@@ -282,6 +282,27 @@ class Noticed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Loosened:
+    """Tools are sent without `strict` from now on, because the server cannot compile a grammar of their schemas."""
+
+    step: int
+    tools: tuple[str, ...]
+    reason: str
+    """The server's words, or that an earlier run found it."""
+    kind: Literal["loosened"] = "loosened"
+
+    @property
+    def notice(self) -> str:
+        """What the user is told."""
+        sent, theirs = ("is", "its") if len(self.tools) == 1 else ("are", "their")
+        shown = ", ".join(self.tools[:10]) + (f" and {len(self.tools) - 10} more" if len(self.tools) > 10 else "")
+        return (
+            f"{shown} {sent} sent without a grammar, because the server does not compile {theirs} schema: "
+            f"{self.reason}. Arguments are still checked before a call is executed."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyStarted:
     """The verification command is about to run."""
 
@@ -351,6 +372,7 @@ Event = Annotated[
     | EffortSwitched
     | ContextRenewed
     | Noticed
+    | Loosened
     | VerifyStarted
     | VerifyEnded
     | Resumed

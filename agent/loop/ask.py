@@ -20,6 +20,7 @@ from ..policy.budget import output_left
 from ..policy.ladder import Rung
 from ..tooling.redaction import redacted_reply
 from .dependencies import RunDependencies
+from .grammar_fallback import GrammarFallback
 from .state import RunState
 from .window import LIKELY_BYTES_PER_TOKEN, min_reply_tokens, reply_room
 
@@ -39,6 +40,7 @@ class Asker:
     def __init__(self, state: RunState, deps: RunDependencies) -> None:
         self._state = state
         self._deps = deps
+        self._server = GrammarFallback(state, deps)
         self._can_count = state.profile.surface.counts_tokens
         """False once the server has turned out to have no /tokenize."""
         self._accepts_named_tool = state.profile.surface.named
@@ -58,6 +60,7 @@ class Asker:
             force_tool = None  # a message asks for the call anyway
         if reask and not (self._state.profile.surface.required if force_tool is None else self._can_force):
             return NoReply(cause="refused", reason="the probe found no supported way")
+        self._server.recall()
         room = await self._room(rung)
         if room is None:
             return NoReply(cause="context_full", reason="the conversation leaves no room for a reply")
@@ -134,10 +137,10 @@ class Asker:
     async def _ask_with_schema_fallback(self, request: Request) -> Reply:
         field = self._state.profile.surface.schema_field
         if request.force_tool is None or field is None:
-            return await self._deps.connection.ask(request)
+            return await self._server.ask(request)
         if self._accepts_named_tool:
             try:
-                return await self._deps.connection.ask(request)
+                return await self._server.ask(request)
             except EndpointRejected as error:
                 if error.status != 400 or _is_context_error(error):
                     raise
@@ -146,20 +149,19 @@ class Asker:
         # it (0.32.0, tests/engine/test_runs.py); at effort none it does not enforce `choice` and `regex`.
         tool = self._deps.toolbox.get(request.force_tool)
         assert tool is not None, "a forced tool is in the toolbox"
-        schema = json.dumps(tool.parameters).encode()
+        schema = json.dumps(self._deps.toolbox.sent_parameters(tool.name)).encode()
         constrained = replace(request, force_tool=None, tool_choice="none", json_schema=schema, schema_field=field)
-        reply = await self._deps.connection.ask(constrained)
+        reply = await self._server.ask(constrained)
         self._accepts_named_tool = False
         return replace(reply, content="", tool_calls=(RawCall(name=tool.name, arguments=reply.content),))
 
     def _request(self, rung: Rung, room: int, *, force_tool: str | None, reask: bool) -> Request:
         state = self._state
         profile = state.profile
-        toolbox = self._deps.toolbox
         return Request(
             model=state.started.model,
             messages=state.history.wire,
-            tools=toolbox.definitions if profile.surface.strict else toolbox.loose_definitions,
+            tools=self._server.definitions(),
             max_tokens=room,
             effort=rung.effort if profile.takes_effort else None,
             sampling=profile.sampling.get(rung.effort) or profile.sampling[None],

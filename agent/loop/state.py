@@ -14,6 +14,7 @@ from ..journal.events import (
     EffortSwitched,
     Event,
     FilesChanged,
+    Loosened,
     Moved,
     Noticed,
     Progressed,
@@ -87,6 +88,7 @@ class RunState:
         self.forced_tool: str | None = None
         """The tool that the next reply must call. None means no tool is forced."""
         self.notices: set[str] = set()
+        self.loose_tools: frozenset[str] = frozenset()  # whose grammar the server does not compile
         self.switch_cost_unknown = False
         """True if the effort was switched and the cost of the switch is not recorded yet."""
         self.work = Work(trained_texts=profile.trained_texts)
@@ -149,6 +151,9 @@ class RunState:
                 self.switch_cost_unknown = False
             case Noticed():
                 self.notices.add(event.text)
+            case Loosened():
+                self.loose_tools |= frozenset(event.tools)
+                self.notices.add(event.notice)
             case Requested():
                 self.step = event.step
                 self.spent = replace(self.spent, wall_s=event.wall_s)
@@ -233,8 +238,7 @@ class RunState:
             self.work.stale_steps = 0
         pending = self.pending_action
         feedback = pending.feedback if isinstance(pending, RecordFailure) else ""
-        if isinstance(pending, ApplyVerification):
-            feedback = event.reason
+        feedback = event.reason if isinstance(pending, ApplyVerification) else feedback
         decision = escalation.failed(self.started.ladder, self.position, event.trigger)
         self._apply_decision(decision, event.trigger, event.reason, feedback)
 
@@ -292,6 +296,5 @@ class RunState:
         self.history.restart()
         self._start_history(event.prompt)
         self.size = PromptSize()
-        self.final = None
-        self.forced_tool = None
+        self.final = self.forced_tool = None
         self.work.start_conversation(event)

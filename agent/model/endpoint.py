@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import ConfigError
 from .profiles import Profile
 from .protocol import Connection
+from .refused_grammars import RefusedGrammars
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Endpoint:
     """Seconds to keep retrying a failing request; a 128B engine needs minutes to restart."""
     first_wait_s: float = 0.5
     """Seconds before the first retry; the wait doubles up to 30 s, with jitter."""
+    refused_grammars: RefusedGrammars = field(default_factory=RefusedGrammars, repr=False, compare=False)
+    """Which tools the server cannot compile a grammar of; found by the runs with this endpoint, and shared by them."""
     http_client: Any = field(default=None, repr=False, compare=False)
     """An httpx or httpx2 AsyncClient to use instead of a new one; the caller closes it."""
 

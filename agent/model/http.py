@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..messages import Reply
 from .protocol import Served, TokenCount
+from .refused_grammars import RefusedGrammars
 from .wire import Request, StreamAssembler, UnreadableReply, decode_reply
 
 ResultT = TypeVar("ResultT")
@@ -52,6 +53,8 @@ class ConnectionSettings(Protocol):
     def idle_timeout_s(self) -> float: ...
     @property
     def http_client(self) -> object: ...
+    @property
+    def refused_grammars(self) -> RefusedGrammars: ...
 
 
 @asynccontextmanager
@@ -80,6 +83,11 @@ class HttpConnection:
 
     endpoint: ConnectionSettings
     client: openai.AsyncOpenAI
+
+    @property
+    def refused_grammars(self) -> RefusedGrammars:
+        """What runs with this endpoint have found; not part of the protocol."""
+        return self.endpoint.refused_grammars
 
     async def served(self) -> Served:
         """Return the served model and its window.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, cast
 
@@ -18,6 +18,20 @@ _EFFORTS = (None, "none", "high")
 def refusal(body: Mapping[str, Any]) -> str | None:
     """Return the first reason to refuse a chat completion request. None means that it is legal."""
     return next(_refusals(body), None)
+
+
+def grammar_refusal(body: Mapping[str, Any], names: Collection[str]) -> str | None:
+    """Return what vLLM says of strict tools that it cannot compile; it does not say which. None means no refusal."""
+    tools = cast("list[Mapping[str, Any]]", body.get("tools") or [])
+    functions = [cast("Mapping[str, Any]", tool["function"]) for tool in tools]
+    refused = body.get("tool_choice") != "none" and any(one.get("strict") and one["name"] in names for one in functions)
+    # vLLM 0.32 with llguidance 1.7.6, its first line.
+    return "Grammar error: at 3(193): failed to compile JSON schema: Unknown format: path" if refused else None
+
+
+def is_tiny(body: Mapping[str, Any]) -> bool:
+    """Return whether a request only asks if the server takes its tools."""
+    return body.get("max_tokens") == 1 and len(body.get("messages") or []) == 1
 
 
 def _refusals(body: Mapping[str, Any]) -> Iterator[str]:

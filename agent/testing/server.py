@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -15,7 +15,7 @@ from typing import Any, Self, TypeAlias
 from ..messages import Reply
 from . import responses
 from .faults import Fault, http_error, raw
-from .legality import refusal
+from .legality import grammar_refusal, is_tiny, refusal
 
 Answer: TypeAlias = Reply | Mapping[str, Any] | Fault
 """A reply; the body of a completion as JSON, malformed or not; or a Fault. The first two are streamed if requested."""
@@ -52,6 +52,7 @@ class ScriptedServer:
         model: str = "scripted",
         window_tokens: int | None = 32_768,
         strict: bool = False,
+        refused_grammars: Collection[str] = (),
         tokenize: bool = True,
         metrics: str = "",
     ) -> None:
@@ -62,6 +63,9 @@ class ScriptedServer:
             model: the name under which the model is served.
             window_tokens: `max_model_len` in /v1/models. None means that it is left out.
             strict: refuse with 400 what a Mistral server would refuse: illegal ids, names, orders, arguments.
+            refused_grammars: names of tools that are refused with 400 if they are sent with `strict`, as vLLM does it
+                of a schema that it does not compile. Such a request takes no answer of the script; nor does one of a
+                single message and `max_tokens` 1, which is answered.
             tokenize: answer /tokenize; otherwise 404, like a server without that route.
             metrics: text of /metrics. Empty means 404.
         """
@@ -73,6 +77,7 @@ class ScriptedServer:
         """Why requests were refused, when `strict`."""
         self._answers: Iterator[ScriptedAnswer] = iter(answers)
         self._strict = strict
+        self._refused_grammars = frozenset(refused_grammars)
         self._tokenize = tokenize
         self._metrics = metrics
         self._port = 0
@@ -203,6 +208,10 @@ class ScriptedServer:
 
     def _chat(self, request: Received) -> Answer:
         reason = refusal(request.json) if self._strict else None
+        if self._refused_grammars:
+            reason = reason or grammar_refusal(request.json, self._refused_grammars)
+            if reason is None and is_tiny(request.json):
+                return Reply(content="H", finish_reason="length")
         if reason is not None:
             self.refusals.append(reason)
             return http_error(400, reason, kind="BadRequestError")

@@ -15,6 +15,7 @@ from ..journal.events import (
     ContextRenewed,
     EffortSwitched,
     Event,
+    Loosened,
     Moved,
     Noticed,
     Rejected,
@@ -113,6 +114,8 @@ class LiveView:
                 return self._renewed(event)
             case Noticed():
                 return [self._mark("notice", event.text, _YELLOW, whole=True)]
+            case Loosened():
+                return [self._mark("notice", event.notice, _YELLOW, whole=True)]
             case VerifyStarted():
                 return [self._mark("verify", f"{_silent(event.attempt)}{event.command}", _BOLD)]
             case VerifyEnded():
