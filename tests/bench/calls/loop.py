@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from dataclasses import replace
 
 from calls.judging import Case, executed_value, plain
@@ -32,7 +33,8 @@ def agrees(case: Case, toolbox: Toolbox, tool_name: str) -> str | None:
         usage=usage,
     )
     model = ScriptedModel([reply, *(says("done") for _ in range(6))])
-    asyncio.run(Agent(model, tools=tools, limits=Limits(steps=4)).run("Go."))
+    with tempfile.TemporaryDirectory() as folder:  # a run looks through its folder, and this one is large
+        asyncio.run(Agent(model, tools=tools, limits=Limits(steps=4), workspace=folder).run("Go."))
     expected = executed_value(case, toolbox, tool_name)
     if expected is None:
         return f"called with {called[0]!r}, but check refuses" if called else None
