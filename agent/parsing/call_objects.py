@@ -70,7 +70,8 @@ def object_end(text: str, begin: int) -> int | None:
 def broken_call(text: str) -> RawCall:
     """Build a call from text that was meant as one but cannot be parsed, so that it gets an answer."""
     name = re.search(r'"name"\s*:\s*"([^"]*)"', text)
-    arguments = re.search(r'"(?:arguments|parameters)"\s*:\s*(.*)', text, re.DOTALL)
+    # Without the beginning of an object the whole text stands for it: nothing, or null, would be a call without any.
+    arguments = re.search(r'"(?:arguments|parameters)"\s*:\s*(?!null\b)(\S.*)', text, re.DOTALL)
     return RawCall(
         name="" if name is None else name.group(1),
         arguments=text.strip() if arguments is None else arguments.group(1).strip(),

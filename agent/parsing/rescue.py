@@ -142,7 +142,8 @@ def _mistral_one(text: str, at: int, names: frozenset[str], *, own_line: bool) -
     rest = trim_end(text[begin:])
     # Broken arguments extend to the end of the text: a marker inside them may be data and must not start another call.
     if (args is not None or text[begin : begin + 1] == "{" or not rest) and (called in names or (own_line and rest)):
-        return _ParsedCall(call=RawCall(name=called, arguments=rest), end=len(text))
+        announced = text[at:].strip() if args is not None and not rest else rest  # [ARGS], and then nothing
+        return _ParsedCall(call=RawCall(name=called, arguments=announced), end=len(text))
     return None
 
 
@@ -202,7 +203,7 @@ def _xml_one(text: str, opened: re.Match[str]) -> _ParsedCall:
         members.append(f"{json.dumps(parameter.group(1))}: {json.dumps(value, ensure_ascii=False)}")
         at = parameter.end()
     whole = stop >= 0 and not body[at:].strip()
-    arguments = "{" + ", ".join(members) + "}" if whole else body.strip()
+    arguments = "{" + ", ".join(members) + "}" if whole else body.strip() or opened.group().strip()
     return _ParsedCall(call=RawCall(name=opened.group(2), arguments=arguments), end=end, broken=stop < 0)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from agent.messages import RawCall, Reply, Usage
 from agent.parsing.reply import Answer, AnswerInReasoning, Batch, EmptyReply, Reading, Rescue, Truncated, read
+from agent.parsing.validation import InvalidCall, check
 from agent.tooling.tool import tool
 from agent.tooling.toolbox import Toolbox
 
@@ -221,6 +222,33 @@ def test_json_that_names_a_tool_is_a_call_even_if_it_is_invalid(content: str, ca
     found = reading(content)
     assert isinstance(found, Batch)
     assert [call.name for call in found.calls] == called
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[TOOL_CALLS][{"name": "ping", "arguments":',
+        '[TOOL_CALLS][{"name": "ping", "arguments": ',
+        '[TOOL_CALLS][{"name": "ping", "arguments": null',
+        '[TOOL_CALLS][{"name": "ping", "arguments": null}',
+        "[TOOL_CALLS]ping[ARGS]",
+        "[TOOL_CALLS]ping[ARGS] ",
+        '<tool_call>\n{"name": "ping", "arguments":',
+        '<tool_call>\n{"name": "ping", "arguments": null',
+        '<tool_call>\n{"name": "ping", "parameters":',
+        '<tool_call>\n{"name": "ping"',
+        "<function=ping>",
+        "<function=ping>\n",
+        '<invoke name="ping">',
+    ],
+)
+def test_a_call_that_ends_before_its_arguments_is_not_executed_without_any(text: str) -> None:
+    batch = reading(text)
+    assert isinstance(batch, Batch)
+    (raw,) = batch.calls
+    assert raw.name == "ping"
+    found = check(raw, TOOLS, call_id="call00001")
+    assert isinstance(found, InvalidCall), raw.arguments
 
 
 def test_no_call_is_rescued_when_there_are_no_tools() -> None:
