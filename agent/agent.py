@@ -36,6 +36,7 @@ from .policy.verification import Verify
 from .sandbox import Sandbox, Shared
 from .task.environment import run_sandbox, starts_commands, task_environment, task_sandbox, task_secrets
 from .task.load import task_adapter
+from .task.own_files import checked_own_files
 from .task.task import Task
 from .task.tool_loading import load_all_tools
 from .tooling.context import ToolContext
@@ -110,7 +111,7 @@ class Agent:
         Raises:
             ConfigError: A tool cannot be loaded, or something that the task refers to does not exist.
         """
-        tools = load_all_tools(task.tools, task.mcp, directory=task.directory)
+        files, tools = checked_own_files(task, runs), load_all_tools(task.tools, task.mcp, directory=task.directory)
         return cls(
             model,
             tools=tools,
@@ -127,9 +128,8 @@ class Agent:
             workspace_mode=task.workspace.mode,
             env=task_environment(task, environ),
             secrets=task_secrets(task),
-            runs=runs,
-            task=task_adapter().dump_python(task, mode="json"),
-        )
+            runs=runs, own_files=files, task=task_adapter().dump_python(task, mode="json"),
+        )  # fmt: skip
 
     async def run(self, prompt: str, *, images: Iterable[Image] = (), observe: Observer | None = None) -> Outcome:
         """Run once and return the outcome.
@@ -159,8 +159,7 @@ class Agent:
         agent's limits apply. A run that was stuck or failed its verification gets a new ladder and new attempts.
 
         Raises:
-            ConfigError: There is no such run, it has ended or is running in another process, its tools have changed,
-                or its workspace is gone.
+            ConfigError: There is no such run, it has ended or still runs, or its tools or workspace have changed.
             EndpointError: The server could not be reached before the run started.
         """
         with closing(Journal(folder, create=False)) as journal:  # locked before it is read: nobody else may go on

@@ -7,6 +7,7 @@ import os
 
 from ..agent import Agent
 from ..errors import EndpointError
+from ..journal.runs import runs_folder
 from ..model.endpoint import Endpoint
 from ..task.task import Task
 from ..tooling.notes import notes_of
@@ -16,7 +17,7 @@ from .discovery import NOWHERE
 
 def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     """Print the prompt, the tools and the token count of the first request; return the exit code."""
-    agent = Agent.from_task(task, endpoint or NOWHERE, environ=os.environ)
+    agent = Agent.from_task(task, endpoint or NOWHERE, environ=os.environ, runs=runs_folder(os.environ))
     tools = agent.toolbox()
     prompt = task.rendered_prompt()
     model = task.model.name if endpoint is None else endpoint.model

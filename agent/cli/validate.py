@@ -23,6 +23,7 @@ def main(args: argparse.Namespace) -> int:
     import os
 
     from ..agent import Agent
+    from ..journal.runs import runs_folder
     from ..task.load import load_task
     from ..tooling.notes import notes_of
     from ..view.text import visible
@@ -30,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     from .run_task import parse_overrides
 
     task = load_task(args.task, parse_overrides(args.overrides))
-    agent = Agent.from_task(task, NOWHERE, environ=os.environ)
+    agent = Agent.from_task(task, NOWHERE, environ=os.environ, runs=runs_folder(os.environ))
     task.rendered_prompt()
     task.images()
     tools = agent.toolbox()

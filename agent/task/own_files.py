@@ -1,0 +1,86 @@
+"""Find the files that define a task's runs, and refuse those that an earlier run may have changed; loads none."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from ..errors import ConfigError
+from ..journal.runs import list_runs
+from ..sandbox.programs import is_inside
+from ..workspace.left_behind import AFTER, BEFORE, checksums
+from .load import MAX_TASK_BYTES
+from .task import Task
+
+_PROMPT = re.compile(rb"^prompt(?:_file)?\s*:", re.MULTILINE)
+"""Every task has one of these keys."""
+_MAX_TASKS = 200
+_LOOK_BACK = 50
+"""How many earlier runs are searched for one that had the same files."""
+
+
+def checked_own_files(task: Task, runs: Path | None) -> tuple[Path, ...]:
+    """Return what `own_files` does; call it before the task's tools are loaded.
+
+    Raises:
+        ConfigError: an earlier run changed one of them. None for `runs` means that no run is recorded.
+    """
+    files = own_files(task)
+    if runs is not None:
+        refuse_changed(files, runs)
+    return files
+
+
+def own_files(task: Task) -> tuple[Path, ...]:
+    """Return the files that run outside the sandbox, or say how, and that a run of the task can change.
+
+    The task files in its folder, its tools' files, and the files in the commands of its MCP servers.
+    """
+    named = [tool.use.rpartition(":")[0] or tool.use for tool in task.tools]
+    files = [task.path(name.strip()) for name in named if name.strip().endswith(".py")]
+    files += [task.path(word) for server in task.mcp.values() for word in server.command]
+    files += _task_files(task.directory)
+    writable = [task.path(name) for name in (task.workspace.path, *task.sandbox.write)]
+    return tuple(path for path in dict.fromkeys(files) if path.is_file() and is_inside(path, writable))
+
+
+def refuse_changed(files: Sequence[Path], runs: Path) -> None:
+    """Check that no earlier run changed a file, or may have changed it before it was killed.
+
+    Args:
+        files: absolute paths.
+        runs: folder of all runs.
+
+    Raises:
+        ConfigError: one did. The message says how to accept the change.
+    """
+    left = dict(checksums(files))
+    for folder in reversed(list_runs(runs)[-_LOOK_BACK:]) if left else ():
+        before, after = _record(folder / BEFORE), _record(folder / AFTER)
+        known = cast("Mapping[str, str]", (before or {}).get("own_files") or {})
+        for path in known.keys() & left.keys():
+            now = left.pop(path)
+            was_changed = now != known[path] and (after is None or now == after.get(path))
+            if was_changed:
+                how = "was killed, and may have changed it" if after is None else "changed it"
+                msg = (
+                    f"{path} runs outside the sandbox or says what does, and the run {folder.name} {how}. Look at it. "
+                    f"To accept it as it is: rm {folder / BEFORE}"
+                )
+                raise ConfigError(msg)
+
+
+def _task_files(directory: Path) -> Iterator[Path]:
+    for path in sorted(directory.absolute().glob("*.y*ml"))[:_MAX_TASKS]:
+        if path.is_file() and path.stat().st_size <= MAX_TASK_BYTES and _PROMPT.search(path.read_bytes()):
+            yield path
+
+
+def _record(path: Path) -> Mapping[str, object] | None:
+    try:
+        return cast("Mapping[str, object]", json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,74 @@
+"""A task's own files that a run changed are named at its end, and not loaded by the next run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent import Agent, ConfigError, Outcome, load_task
+from agent.testing import ScriptedModel, calls, says
+
+TOOL = 'from agent import tool\n@tool\ndef hello() -> str:\n    """Say hello."""\n    return \'hi\'\n'
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "mine.py").write_text(TOOL)
+    (folder / "task.yaml").write_text("prompt: Go.\nworkspace: .\ntools: [write_file, './mine.py:hello']\n")
+    return folder
+
+
+def agent(work: Path, *script: object) -> Agent:
+    model = ScriptedModel([*script, says("Done.")])
+    return Agent.from_task(load_task(work / "task.yaml"), model, environ=os.environ, runs=work.parent / "runs")
+
+
+def write(work: Path, path: str, content: str) -> Outcome:
+    return agent(work, calls(("write_file", {"path": path, "content": content}))).run_sync("Go.")
+
+
+@pytest.mark.parametrize("path", ["mine.py", "task.yaml"])
+def test_a_file_of_the_task_that_its_run_changed_is_named_and_refused_by_the_next_run(path: str, work: Path):
+    mark = work.parent / "ran"
+    text = (work / path).read_text() + (
+        f"__import__('pathlib').Path({str(mark)!r}).touch()\n" if path == "mine.py" else "sandbox: none\n"
+    )
+    outcome = write(work, path, text)
+    assert outcome.notices == (
+        f"The run changed its own task, tools or servers: {work / path}. They run outside the sandbox. Look at them "
+        "before you run the task again.",
+    )
+    mark.unlink(missing_ok=True)
+    with pytest.raises(
+        ConfigError, match=rf"the run {outcome.run} changed it\. Look at it\. To accept it as it is: rm "
+    ):
+        agent(work)
+    assert not mark.exists()
+    (work.parent / "runs" / outcome.run / "before.json").unlink()
+    agent(work)  # accepted
+
+
+def test_a_file_that_was_changed_after_a_killed_run_is_refused(work: Path):
+    outcome = write(work, "a.txt", "x")
+    assert outcome.notices == ()
+    (work.parent / "runs" / outcome.run / "after.json").unlink()  # as if it had been killed before its end
+    agent(work)
+    (work / "mine.py").write_text(TOOL + "# changed\n")
+    with pytest.raises(ConfigError, match=r"was killed, and may have changed it"):
+        agent(work)
+
+
+def test_the_users_own_changes_between_runs_are_no_finding(work: Path):
+    write(work, "a.txt", "x")
+    (work / "mine.py").write_text(TOOL + "# mine\n")
+    assert write(work, "a.txt", "y").notices == ()
+
+
+def test_a_file_outside_the_workspace_is_not_looked_at(work: Path):
+    outside = work.parent / "task.yaml"
+    outside.write_text("prompt: Go.\nworkspace: work\ntools: [write_file]\n")
+    assert Agent.from_task(load_task(outside), ScriptedModel([]), environ=os.environ).own_files == ()
