@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 POCKET = Path(__file__).resolve().parents[2] / "serving" / "pocket" / "model" / "tekken.json"
 
@@ -31,11 +31,11 @@ class Compiled:
     elapsed_s: float = 0.0
 
 
-class Job(TypedDict, total=False):
+class Job(TypedDict):
     """One line of the input."""
 
     schema: Any
-    texts: Sequence[str]
+    texts: NotRequired[Sequence[str]]
     """JSON texts to try on the grammars."""
 
 
