@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from agent import Agent, Limits, Tool, tool, tool_from_schema
 from agent.testing import ScriptedModel, calls, says
 from agent.tooling.notes import notes_of
@@ -69,3 +71,15 @@ async def test_a_resumed_run_does_not_tell_them_again(tmp_path: Path) -> None:
     assert outcome.outcome == "finished"
     assert outcome.notices == ("wait: $.x: not checked",)
     assert "noticed" not in events
+
+
+@pytest.mark.parametrize(("window_tokens", "is_told"), [(8_192, True), (32_768, False), (None, False)])
+async def test_definitions_that_take_a_fifth_of_the_window_are_told(window_tokens: int | None, is_told: bool):
+    long = replace(wait, description="word " * 1_500)
+    model = ScriptedModel([says("Done.")], window_tokens=window_tokens)
+    outcome = await Agent(model, tools=[long], system="Work.").run("Hello")
+    told = (
+        "The tool definitions take about 2,552 of the window's 8,192 tokens in every request. To send fewer, list the "
+        "tools that the task needs: `tools`, or `mcp.NAME.tools` for an MCP server."
+    )
+    assert outcome.notices == ((told,) if is_told else ())
