@@ -18,8 +18,8 @@ SHOWN = "\ufffd"
     "character",
     [
         "\x00", "\x07", "\x08", "\r", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200e", "\u200f", "\u061c",
-        "\u2028", "\u2029", "\u200b", "\u200c", "\u200d", "\u2060", "\xad", "\ufeff", "\U000e0041", "\U000e0100", "\u3164",
-        "\u115f", "\ufe00", "\u180e", "\U0001d173",
+        "\u2028", "\u2029", "\u200b", "\u200c", "\u200d", "\u2060", "\xad", "\ufeff", "\U000e0041", "\U000e0100",
+        "\u3164", "\u115f", "\ufe00", "\u180e", "\U0001d173",
     ],
 )  # fmt: skip
 def test_what_is_not_seen_or_moves_text_is_replaced(character: str):
