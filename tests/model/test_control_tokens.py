@@ -26,8 +26,9 @@ def test_other_text_is_unchanged(text: str):
     "token",
     [
         "[INST]", "[/INST]", "[TOOL_CALLS]", "[ARGS]", "</s>", "<s>", "<unk>", "<|im_end|>", "[/THINK]",
-        "[STREAMING_PAD]", "[STREAMING_WORD]", "[NEXT_AUDIO_TEXT]", "[REPEAT_AUDIO_TEXT]", "<SPECIAL_36>", "[CONTROL_99]",
-        "<<SYS>>", "<</SYS>>", "[REF]", "[TEXT]", "[OUTPUT_AUDIO]", "<|Assistant|>", "<｜Assistant｜>", "<|start_header_id|>",
+        "[STREAMING_PAD]", "[STREAMING_WORD]", "[NEXT_AUDIO_TEXT]", "[REPEAT_AUDIO_TEXT]", "<SPECIAL_36>",
+        "[CONTROL_99]", "<<SYS>>", "<</SYS>>", "[REF]", "[TEXT]", "[OUTPUT_AUDIO]", "<|Assistant|>",
+        "<｜Assistant｜>", "<|start_header_id|>",
         "<tool_call>", "</tool_call>", "<start_of_turn>", "<|reserved_special_token_5|>",
     ],
 )  # fmt: skip
