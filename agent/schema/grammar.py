@@ -32,6 +32,8 @@ _MAX_LENGTH = 1_000_000
 _MAX_ITEMS = 1_000
 """llguidance allows 500,000 symbols in the grammar of all tools together; an array of up to 100,000 takes them all."""
 _MAX_NOTE_CHARS = 400
+_MAX_INLINED = 50
+"""Definitions that are written out, because other rules stand beside a reference; each may hold many more."""
 
 _NUMBERS = frozenset({"integer", "number"})
 _OF_ARRAYS = frozenset({"items", "prefixItems", "minItems", "maxItems"})
@@ -65,7 +67,7 @@ def sent_schema(parameters: JsonObject, *, backend: Backend = "any") -> JsonObje
             root_name += "_"
         definitions = cast("JsonObject", {**definitions, root_name: root})
     translation = _Translation(definitions, root_name, backend)
-    sent = translation.schema(root, kinds=["object"])
+    sent: JsonObject = {"type": "object", **translation.schema(root, kinds=["object"])}
     used = translation.used_definitions()
     if used:
         sent["$defs"] = used
@@ -82,6 +84,7 @@ class _Translation:
         self._definitions = definitions
         self._root_name = root_name
         self._for_xgrammar = backend == "any"
+        self._inlined = 0
         self._made: JsonObject = {}
         self._wanted: list[str] = []
 
@@ -104,17 +107,22 @@ class _Translation:
         """
         if not isinstance(node, dict) or level > _MAX_NESTING:
             return {}
-        node = merged(node, self._definitions)
+        node = merged(node, self._definitions, self._may_inline)
         out = {key: value for key, value in node.items() if key in ANNOTATIONS and key != "format"}
         if "$ref" in node:
             name = self._name_of(node)
             self._wanted.append(name)
             out["$ref"] = f"#/$defs/{name}"
-        elif options := values_of(node):
+        elif (options := values_of(node)) and (level or self._may_be(options, ["object"])):
             return {**out, **options}
         else:
             out |= self._constrained(node, kinds, level)
         return _with_note(out, node)
+
+    def _may_inline(self, name: str) -> bool:
+        """Return whether a definition may be written out once more: if it ends, and not too often in all."""
+        self._inlined += 1
+        return self._inlined <= _MAX_INLINED and not is_circular({"$ref": f"#/$defs/{name}"}, self._definitions)
 
     def _constrained(self, node: JsonObject, outer: list[str] | None, level: int) -> JsonObject:
         """Translate the keywords that constrain a value by its type, and the choices between schemas."""

@@ -15,7 +15,7 @@ _TOGETHER = ({"prefixItems", "items"}, {"if", "then", "else"}, {"contains", "min
 """Keywords of which one decides what another is about; all come from the same schema."""
 
 
-def merged(schema: JsonObject, definitions: Mapping[str, JsonValue]) -> JsonObject:
+def merged(schema: JsonObject, definitions: Mapping[str, JsonValue], may_inline: Callable[[str], bool]) -> JsonObject:
     """Return a schema without `allOf`, in which `$ref` stands alone; the same object if it is one already.
 
     What several schemas say of the same value is combined where that is simple; else the first one counts.
@@ -23,49 +23,49 @@ def merged(schema: JsonObject, definitions: Mapping[str, JsonValue]) -> JsonObje
     Args:
         schema: The schema. What is inside of its properties and items stays as it is.
         definitions: Targets of `#/$defs/NAME`.
+        may_inline: Asked before each target is written out in place of its reference, by its name. If one may not be,
+            the reference counts and what is beside it does not.
     """
     if "allOf" not in schema and ("$ref" not in schema or not schema.keys() - ANNOTATIONS - {"$ref", "$defs"}):
         return schema
-    parts = list(_parts(schema, definitions, ()))
-    # A schema that is only a reference beside annotations stays one, so that it is not written out at each place.
-    rules = [part for part in parts if part.keys() - ANNOTATIONS]
+    annotations = {key: value for key, value in schema.items() if key in ANNOTATIONS}
+    rules = [part for part in _parts(schema) if part.keys() - ANNOTATIONS]
     if len(rules) == 1 and "$ref" in rules[0]:
-        return {**rules[0], **_annotations(schema)}
-    out: JsonObject = {}
-    for part in parts:
-        for inlined in _inlined(part, definitions):
+        return {**rules[0], **annotations}
+    out = dict(annotations)
+    for part in rules:
+        if "$ref" in part and not may_inline(_name(part)):
+            return {**part, **annotations}
+        for inlined in _inlined(part, definitions, may_inline):
             _add(out, inlined)
     return out
 
 
-def _annotations(schema: JsonObject) -> JsonObject:
-    return {key: value for key, value in schema.items() if key in ANNOTATIONS}
-
-
-def _parts(schema: JsonObject, definitions: Mapping[str, JsonValue], opened: tuple[str, ...]) -> Iterator[JsonObject]:
+def _parts(schema: JsonObject) -> Iterator[JsonObject]:
     """Yield the schemas that apply together, each without `allOf`, and references alone."""
     yield {key: value for key, value in schema.items() if key not in {"allOf", "$ref"}}
     if "$ref" in schema:
         yield {"$ref": schema["$ref"]}
     for branch in cast("list[JsonValue]", schema.get("allOf", [])):
         if isinstance(branch, dict):
-            yield from _parts(branch, definitions, opened)
+            yield from _parts(branch)
+
+
+def _name(part: JsonObject) -> str:
+    return str(part["$ref"]).removeprefix("#/$defs/")
 
 
 def _inlined(
-    part: JsonObject, definitions: Mapping[str, JsonValue], opened: tuple[str, ...] = ()
+    part: JsonObject, definitions: Mapping[str, JsonValue], may_inline: Callable[[str], bool]
 ) -> Iterator[JsonObject]:
-    """Yield what a part means; a reference to itself means nothing more."""
-    reference = part.get("$ref")
-    if reference is None:
+    """Yield what a part means, without the references in it that may not be inlined."""
+    if "$ref" not in part:
         yield part
         return
-    name = str(reference).removeprefix("#/$defs/")
-    target = definitions.get(name)
-    if name in opened or not isinstance(target, dict):
-        return
-    for inner in _parts(target, definitions, opened):
-        yield from _inlined(inner, definitions, (*opened, name))
+    target = definitions.get(_name(part))
+    for inner in _parts(target) if isinstance(target, dict) else ():
+        if "$ref" not in inner or may_inline(_name(inner)):
+            yield from _inlined(inner, definitions, may_inline)
 
 
 def _add(out: JsonObject, part: JsonObject) -> None:

@@ -289,4 +289,29 @@ def test_what_a_schema_allows_is_allowed_by_what_is_sent(seed: int):
 def test_merging_keeps_a_tuple_from_one_schema():
     first = {"prefixItems": [{"type": "string"}]}
     second = {"prefixItems": [{"type": "string"}, {"type": "integer"}], "items": {"type": "null"}}
-    assert merged({"allOf": [first, second]}, {}) == first
+    assert merged({"allOf": [first, second]}, {}, lambda _: True) == first
+
+
+def test_a_circular_reference_beside_other_rules_is_not_written_out():
+    child = {"allOf": [{"$ref": "#/$defs/Node"}, {"required": ["left"]}]}
+    node = {"type": "object", "properties": {"left": child, "right": child}, "additionalProperties": False}
+    parameters = {"type": "object", "properties": {"a": child}, "additionalProperties": False, "$defs": {"Node": node}}
+    reference = {"$ref": "#/$defs/Node"}
+    assert sent_schema(parameters) == {
+        "type": "object",
+        "properties": {"a": reference},
+        "additionalProperties": False,
+        "$defs": {"Node": {**node, "properties": {"left": reference, "right": reference}}},
+    }
+
+
+def test_definitions_that_use_each_other_twice_are_not_written_out_without_end():
+    def both(number: int) -> Json:
+        return {"allOf": [{"$ref": f"#/$defs/d{number}"}, {"required": ["l"]}]}
+
+    definitions: Json = {
+        f"d{n}": {"type": "object", "properties": {"l": both(n + 1), "r": both(n + 1)}} for n in range(25)
+    }
+    definitions["d25"] = {"type": "string"}
+    parameters = {"type": "object", "properties": {"a": both(0)}, "$defs": definitions}
+    assert len(json.dumps(sent_schema(parameters))) < 30_000
