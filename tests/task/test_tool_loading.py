@@ -71,6 +71,8 @@ def foreign_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     (tmp_path / "tools.py").write_text("raise SystemExit('a foreign tools.py was imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path / "tools.py"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tools"]:
+        del sys.modules[name]  # a second copy of the package, whose modules the first does not know
     sys.modules.update(shipped)
 
 
