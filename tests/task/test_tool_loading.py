@@ -160,12 +160,10 @@ def test_a_shadowed_tools_package_is_explained_and_not_imported(foreign_tools: P
     assert "tools" not in sys.modules
 
 
-def test_a_foreign_tools_module_that_is_already_imported_is_explained_too(
-    foreign_tools: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_foreign_tools_module_that_is_already_imported_is_explained_too(foreign_tools: Path, folder: Path):
     foreign = ModuleType("tools")
     foreign.__file__ = "/elsewhere/tools.py"
-    monkeypatch.setitem(sys.modules, "tools", foreign)
+    sys.modules["tools"] = foreign  # the fixture takes it out again
 
     assert refusal("tools.files:read_file", folder).startswith(
         'Cannot load "tools.files": `tools` is /elsewhere/tools.py, not the package shipped with agent at HOUSE/tools.'
