@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -107,10 +108,20 @@ def write_output(task: Task, outcome: Outcome) -> None:
         return
     from serving.atomic import write_atomically
 
-    path = task.path(task.output.file)
+    from ..sandbox.beneath import find_inside
+    from ..tooling.own_files import write_inside
+
+    path, workspace = task.path(task.output.file), task.path(task.workspace.path)
     text = outcome.answer if outcome.output is None else json.dumps(outcome.output, ensure_ascii=False, indent=2)
     try:
-        write_atomically(path, text + "\n")
+        folder = find_inside(path.parent, workspace)
+        if folder is None:
+            write_atomically(path, text + "\n")
+            return
+        inside = (Path(folder) / path.name).as_posix()
+        if ".git" in inside.casefold().split("/"):  # git starts programs from settings there
+            raise PermissionError(errno.EPERM, "a symlink leads into .git, or the path does")
+        write_inside(workspace.resolve(), inside, (text + "\n").encode(), replace=True)
     except OSError as error:
         msg = (
             f"The answer cannot be written to {str(path)!r}: {error.strerror}. It is in the journal: "

@@ -1,8 +1,9 @@
-"""Write the framework's own files in the workspace, below `.agent`; follows no symlink, since a tool may plant one."""
+"""Write the framework's own files in the workspace; follows no symlink, since a tool may plant one."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def write_inside(workspace: Path, path: str, data: bytes, *, replace: bool = Fal
         workspace: absolute path of the workspace.
         path: relative to it.
         data: content of the file.
-        replace: remove a file of that name first; it is not written through, even if it is a symlink.
+        replace: put it in the place of a file of that name, as a whole; a symlink is replaced, not followed.
 
     Raises:
         OSError: a folder on the way is a symlink, the file exists and is not replaced, or it cannot be written.
@@ -36,11 +37,22 @@ def write_inside(workspace: Path, path: str, data: bytes, *, replace: bool = Fal
             if is_new and folder == OWN_FOLDER:
                 _create(".gitignore", here, b"*\n")
         if replace:
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=here)
-        _create(name, here, data)
+            _put(name, here, data)
+        else:
+            _create(name, here, data)
     finally:
         os.close(here)
+
+
+def _put(name: str, folder: int, data: bytes) -> None:
+    temporary = f".{secrets.token_hex(8)}"
+    try:
+        _create(temporary, folder, data)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
 
 
 def _create(name: str, folder: int, data: bytes) -> None:

@@ -7,9 +7,10 @@ import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from ..sandbox.beneath import open_file, opened_parent
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .diff import Change
-from .tree import entry_below, is_large, open_file, opened_parent, read_entry
+from .tree import entry_below, is_large, read_entry
 from .workspace import Snapshot, Workspace
 
 FOLDER = f"{OWN_FOLDER}/attempts"

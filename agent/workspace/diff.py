@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .tree import Entry, open_file, same_bytes
+from ..sandbox.beneath import open_file
+from .tree import Entry, same_bytes
 from .unified import quoted_path, unified_diff
 
 ChangeKind = Literal["added", "changed", "removed"]

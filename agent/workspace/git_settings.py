@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from ..sandbox.beneath import open_file
 from ..sandbox.repositories import Repository, find_repositories
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .git_command import parsed_settings
 from .placing import set_metadata, unlink
-from .tree import entry_below, open_file, walk
+from .tree import entry_below, walk
 
 KEPT = f"{OWN_FOLDER}/git"
 """Where what was taken away is kept, below the workspace."""

@@ -11,7 +11,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .tree import Entry, open_file, open_folder, opened_parent, read_entry, same_content
+from ..sandbox.beneath import open_file, open_folder, opened_parent
+from .tree import Entry, read_entry, same_content
 
 
 def place_file(path: str, source: Path, target: Path) -> None:

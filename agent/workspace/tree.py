@@ -1,16 +1,16 @@
-"""List, open and compare folder trees without following symlinks; changes nothing."""
+"""List and compare folder trees without following symlinks; changes nothing."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from ..sandbox.beneath import open_file, open_folder, opened_parent
 from .gitignore import GitIgnore
 
 EntryKind = Literal["file", "folder", "link"]
@@ -102,21 +102,6 @@ def _kind(mode: int) -> EntryKind | None:
     return "file" if stat.S_ISREG(mode) else None
 
 
-def open_file(root: Path, path: str) -> BinaryIO:
-    """Open a file of a tree for reading; no part of `path` may be a symlink.
-
-    Raises:
-        OSError: it is not a regular file, or cannot be read.
-    """
-    with opened_parent(root, path) as (folder, name):
-        # O_NONBLOCK: opening a pipe would wait for a writer.
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    return os.fdopen(descriptor, "rb")
-
-
 def entry_below(root: Path, path: str) -> Entry | None:
     """Return the entry of a path of a tree. None if it is not there, or a folder on the way is a symlink.
 
@@ -132,36 +117,6 @@ def entry_below(root: Path, path: str) -> Entry | None:
         if error.errno == errno.ELOOP:
             return None
         raise
-
-
-@contextmanager
-def opened_parent(root: Path, path: str) -> Generator[tuple[int, str]]:
-    """Open the folder that a path of a tree lies in; yield its descriptor and the path's last name.
-
-    What is then done by that name in that folder happens inside the tree, whatever the folders on the way are replaced
-    by meanwhile. No part of `path` before its last name may be a symlink.
-
-    Raises:
-        OSError: a folder on the way is a symlink, does not exist, or cannot be opened.
-    """
-    folder, _, name = path.rpartition("/")
-    opened = open_folder(root, folder)
-    try:
-        yield opened, name
-    finally:
-        os.close(opened)
-
-
-def open_folder(root: Path, path: str) -> int:
-    """Open a folder of a tree and return its descriptor; no part of `path` may be a symlink. Empty means the root."""
-    opened = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    for name in filter(None, path.split("/")):
-        above = opened
-        try:
-            opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
-        finally:
-            os.close(above)
-    return opened
 
 
 def same_content(path: str, one: Path, other: Path) -> bool:

@@ -215,8 +215,8 @@ def test_the_error_for_an_answer_that_cannot_be_written_says_where_to_find_it(ca
     name = printed.out.splitlines()[0].split("  rung")[0].split()[-1]
     assert [line.split()[0] for line in printed.out.splitlines()[:3]] == ["error", "finished", "0"]
     assert printed.err.splitlines()[0] == (
-        f"agent: tasks/a/task.yaml: The answer cannot be written to '{Path.cwd()}/tasks/a/task.yaml/answer.txt': File "
-        f"exists. It is in the journal: agent show {name} --full. Set `output.file` to another path."
+        f"agent: tasks/a/task.yaml: The answer cannot be written to '{Path.cwd()}/tasks/a/task.yaml/answer.txt': Not a "
+        f"directory. It is in the journal: agent show {name} --full. Set `output.file` to another path."
     )
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import changes_since
+from agent.sandbox.beneath import open_file
 from agent.workspace.diff import Change
-from agent.workspace.tree import open_file
 from agent.workspace.unified import unified_diff
 from agent.workspace.workspace import Snapshot, Workspace
 
