@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
+
+from ..sandbox.beneath import find_inside, open_file
 
 NAMES = ("AGENTS.md", "CLAUDE.md")
 """In order of preference; see https://agents.md, read 2026-11."""
@@ -24,7 +27,8 @@ class Instructions:
 def read_instructions(workspace: Path) -> Instructions | None:
     """Return the instructions nearest to the workspace: in it, or in a parent folder of the same git repository.
 
-    None if there are none, or if the file is not readable text. A symlink is followed only inside the repository.
+    None if there are none, or if the file is not readable text. A symlink is followed only inside the repository, and
+    one in the workspace only inside the workspace: a run may have made it, and what it leads to reaches the model.
     """
     workspace = workspace.resolve()
     folders = _folders(workspace)
@@ -45,12 +49,16 @@ def _folders(workspace: Path) -> list[Path]:
 
 def _read(path: Path, *, workspace: Path, top: Path) -> Instructions | None:
     try:
-        real = path.resolve(strict=True)
-        if not real.is_file() or not real.is_relative_to(top):
+        root = workspace
+        inside = find_inside(path, root)
+        if inside is None:  # in a folder above, or where a symlink of it leads
+            root = top
+            inside = find_inside(path, root)
+        if inside is None:
             return None
-        with real.open(encoding="utf-8") as file:
+        with open_file(root, inside) as raw, TextIOWrapper(raw, encoding="utf-8") as file:
             text = file.read(MAX_CHARS + 1)
-    except (OSError, UnicodeDecodeError, RuntimeError):
+    except (OSError, UnicodeDecodeError):
         return None
     if not text.strip() or "\0" in text:
         return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from agent.workspace.instructions import MAX_CHARS, Instructions, read_instructions
 
@@ -36,6 +39,35 @@ def test_a_symlink_is_followed_inside_the_repository_only(tmp_path: Path):
     (project / "AGENTS.md").unlink()
     (project / "AGENTS.md").symlink_to("docs.md")
     assert read_instructions(project) == Instructions(path="AGENTS.md", text="Docs.")
+
+
+@pytest.mark.parametrize("name", ["AGENTS.md", "docs.md"])
+def test_a_symlink_that_a_run_made_does_not_bring_in_a_file_of_the_repository_outside_the_workspace(
+    tmp_path: Path, name: str
+):
+    """A run in a part of a repository left `AGENTS.md -> ../.git/config`; the next prompt held the token in its URL."""
+    workspace = tmp_path / "part"
+    workspace.mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_text("url = https://token@host/x")
+    (workspace / name).symlink_to("../.git/config")
+    if name == "docs.md":  # the repository's own file leads into the workspace
+        (tmp_path / "AGENTS.md").symlink_to("part/docs.md")
+    assert read_instructions(workspace) is None
+
+
+def test_a_symlink_of_a_part_to_the_file_of_its_repository_changes_nothing(tmp_path: Path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "AGENTS.md").write_text("Top.")
+    (tmp_path / "part" / "AGENTS.md").symlink_to("../AGENTS.md")
+    assert read_instructions(tmp_path / "part") == Instructions(path=str(tmp_path / "AGENTS.md"), text="Top.")
+
+
+def test_a_pipe_in_place_of_the_file_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "AGENTS.md")
+    (tmp_path / "CLAUDE.md").symlink_to("/dev/zero")
+    assert read_instructions(tmp_path) is None
 
 
 def test_a_long_file_is_cut_and_says_so(tmp_path: Path):
