@@ -13,7 +13,8 @@ from ..sandbox import Rules, Sandbox, find_sandbox
 from ..sandbox.programs import project_folder
 from ..tooling.redaction import secrets_of_file
 from ..tooling.tool import Tool
-from .task import Task, read_text
+from .reading import read_text
+from .task import Task
 
 
 def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
@@ -81,8 +82,11 @@ def task_secrets(task: Task) -> dict[str, str]:
         ConfigError: a file cannot be read.
     """
     found: dict[str, str] = {}
+    workspace = task.path(task.workspace.path)
     for index, name in enumerate(task.secret_files):
-        found |= secrets_of_file(read_text(task.path(name), key=f"secret_files[{index}]"), name)
+        key = f"secret_files[{index}]"
+        # A project's .env is often a symlink to a shared one, and its values only hide.
+        found |= secrets_of_file(read_text(task.path(name), key=key, workspace=workspace, may_lead_out=True), name)
     return found
 
 

@@ -35,10 +35,8 @@ from .parts import (
     WrittenLimits,
     check_variable_name,
 )
+from .reading import read_image, read_text
 from .templates import VARIABLE_NAME, fill, placeholders
-
-MAX_INPUT_BYTES = 256 * 1024
-"""Size limit of each input file, prompt file, schema file and secret file."""
 
 TASK_DIR = "AGENT_TASK_DIR"
 """Environment variable with the task file's folder; only `verify` gets it."""
@@ -137,7 +135,7 @@ class Task:
         """
         parts = [self._filled_prompt()]
         for index, name in enumerate(self.inputs.files):
-            content = read_text(self.path(name), key=f"inputs.files[{index}]")
+            content = self._read(name, key=f"inputs.files[{index}]")
             ticks = max((len(run) for run in re.findall("`{3,}", content)), default=2) + 1
             fence = "`" * max(3, ticks)
             parts.append(f"File {name}:\n{fence}\n{content.rstrip()}\n{fence}")
@@ -147,15 +145,13 @@ class Task:
         """Read the input images.
 
         Raises:
-            ConfigError: a file cannot be read, or does not have the name of an image.
+            ConfigError: a file cannot be read, is too large, or does not have the name of an image.
         """
-        images: list[Image] = []
-        for index, name in enumerate(self.inputs.images):
-            try:
-                images.append(Image.from_file(self.path(name)))
-            except ConfigError as error:
-                raise ConfigError(error.problem, key=f"inputs.images[{index}]") from error
-        return tuple(images)
+        workspace = self.path(self.workspace.path)
+        return tuple(
+            read_image(self.path(name), key=f"inputs.images[{index}]", workspace=workspace)
+            for index, name in enumerate(self.inputs.images)
+        )
 
     def output_schema(self) -> dict[str, JsonValue] | None:
         """Return the JSON Schema of the answer. None means that the answer is text.
@@ -167,7 +163,7 @@ class Task:
         if isinstance(schema, str):
             file = self.path(schema)
             try:
-                schema = cast("dict[str, JsonValue]", json.loads(read_text(file, key=key)))
+                schema = cast("dict[str, JsonValue]", json.loads(self._read(schema, key=key)))
             except json.JSONDecodeError as error:
                 msg = f"The schema is not valid JSON: {error.msg}. Correct it."
                 raise ConfigError(msg, path=file, line=error.lineno, key=key) from error
@@ -225,11 +221,14 @@ class Task:
         """Return the environment variables for `verify` alone; it may use files that the model does not see."""
         return {TASK_DIR: str(self.directory.absolute())}
 
+    def _read(self, name: str, *, key: str) -> str:
+        return read_text(self.path(name), key=key, workspace=self.path(self.workspace.path))
+
     def _filled_prompt(self) -> str:
         if self.prompt_file is None:
             return self._filled(self.prompt or "", key="prompt").strip()
         file = self.path(self.prompt_file)
-        return self._filled(read_text(file, key="prompt_file"), key="prompt_file", file=file).strip()
+        return self._filled(self._read(self.prompt_file, key="prompt_file"), key="prompt_file", file=file).strip()
 
     def _filled(self, text: str, *, key: str, file: Path | None = None) -> str:
         for place in placeholders(text):
@@ -247,27 +246,3 @@ def _check_variable(name: str, *, key: str) -> None:
     if name == TASK_DIR:
         msg = f"`{key}`: {TASK_DIR} is set by the run itself, for `verify` only. Choose another name."
         raise ConfigError(msg, key=key)
-
-
-def read_text(path: Path, *, key: str) -> str:
-    """Read a text file that a key of the task refers to.
-
-    Raises:
-        ConfigError: it cannot be read, is not UTF-8 text, or is too large.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_INPUT_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"Cannot read {str(path)!r}: {error.strerror}. Check `{key}`.", key=key) from error
-    except UnicodeDecodeError as error:
-        msg = f"{str(path)!r} is not UTF-8 text. Give a text file; images belong under `inputs.images`."
-        raise ConfigError(msg, key=key) from error
-    if len(content) > MAX_INPUT_BYTES:
-        msg = (
-            f"{str(path)!r} is larger than {MAX_INPUT_BYTES} bytes, the limit for `{key}`. Use a smaller file; larger "
-            "input belongs in the workspace, where the model can read it with a tool."
-        )
-        raise ConfigError(msg, key=key)
-    return text
