@@ -92,11 +92,12 @@ def _fits_into_a_patch(workspace: Path, path: str) -> bool:
     if not path.isprintable():
         return False
     with open_file(workspace, path) as file:
-        try:
-            file.read().decode()
-        except UnicodeDecodeError:
-            return False
-    return True
+        data = file.read(_MAX_COPY_BYTES + 1)  # it may have grown since the diff was made
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return len(data) <= _MAX_COPY_BYTES
 
 
 def _is_executable(workspace: Path, path: str) -> bool:
@@ -112,9 +113,10 @@ def _saved(workspace: Path, path: str, folder: str) -> str:
         if stat.S_ISLNK(facts.st_mode):
             return f"a symlink to {os.readlink(name, dir_fd=source)}"
         with open_file(workspace, path) as file:
-            data = file.read() if facts.st_size <= _MAX_COPY_BYTES else None
-        write_inside(workspace, target, data or b"")
-        if data is None:
+            data = file.read(_MAX_COPY_BYTES + 1)
+        is_whole = len(data) <= _MAX_COPY_BYTES
+        write_inside(workspace, target, data if is_whole else b"")
+        if not is_whole:
             # A link needs no space, and keeps the content: a restore replaces files, it does not write into them.
             with opened_parent(workspace, target) as (into, saved):
                 os.unlink(saved, dir_fd=into)
