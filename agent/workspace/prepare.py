@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..journal.journal import JOURNAL_NAME
 from ..journal.runs import first_event
 from ..sandbox import Sandbox
+from ..sandbox.beneath import open_file
 from .git_command import run_git
 from .git_history import copy_history
 from .workspace import Snapshot, Workspace
@@ -22,6 +23,7 @@ _ABOUT = "a worktree of {top} at {commit}"
 """Description of a worktree; resumed runs read the repository's folder from it."""
 _LOOK_BACK = 50
 """How many earlier runs are searched for a snapshot of the same folder."""
+_MAX_PATH_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +157,11 @@ def _check_repository(folder: Path, top: Path) -> None:
 
 def _leads_back(git: Path, top: Path) -> bool:
     """Return whether the git folder of a worktree or submodule names it."""
-    with suppress(OSError, UnicodeDecodeError):
-        if (git / "gitdir").is_file():
-            return Path((git / "gitdir").read_text().strip()).parent.resolve() == top.resolve()
+    with suppress(OSError, ValueError):  # ValueError: not UTF-8, or a null character
+        with open_file(git, "gitdir") as file:
+            named = file.read(_MAX_PATH_BYTES + 1)
+        # git itself would read all of a huge one.
+        return len(named) <= _MAX_PATH_BYTES and Path(named.decode().strip()).parent.resolve() == top.resolve()
     with suppress(ConfigError):
         named = run_git(top, "config", "--file", str(git / "config"), "core.worktree")
         return (git / named).resolve() == top.resolve()

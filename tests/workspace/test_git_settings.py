@@ -258,3 +258,12 @@ def test_a_worktree_of_a_worktree_and_of_a_submodule_still_works(work: Path, tmp
     git(work, "worktree", "add", "-q", "--detach", str(tmp_path / "other"))
     for folder in (tmp_path / "other", work / "lib"):
         worktree(folder, tmp_path / "runs")
+
+
+def test_a_pointer_back_of_huge_size_does_not_fill_the_memory(work: Path, tmp_path: Path):
+    repository(work)
+    git(work, "worktree", "add", "-q", "--detach", str(tmp_path / "other"))
+    with (work / ".git/worktrees/other/gitdir").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ConfigError, match="which does not lead back to it"):
+        worktree(tmp_path / "other", tmp_path / "runs")
