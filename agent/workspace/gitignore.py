@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from ..sandbox.beneath import open_file
+from .ignore_rules import Effort, IgnoreRules
 
 
 class GitIgnore:
@@ -25,45 +24,71 @@ class GitIgnore:
                 file.
         """
         self._read = read
-        self._specs: dict[str, GitIgnoreSpec | None] = {}
+        self._inside: dict[str, tuple[_Scoped, ...] | None] = {}
+        """The rules that hold in a folder, those of its own .gitignore last. None if the folder is ignored."""
+        self._effort = Effort()
 
     @classmethod
     def below(cls, root: Path) -> GitIgnore:
         """Return the rules of a folder; like git, skips a .gitignore that is a symlink."""
 
         def read(path: str) -> bytes | None:
-            file = root / path
-            if file.is_symlink() or not file.is_file():
+            try:
+                with open_file(root, path) as file:
+                    return file.read(cls.MAX_BYTES)
+            except OSError:  # missing, or not a regular file
                 return None
-            with file.open("rb") as opened:
-                return opened.read(cls.MAX_BYTES)
 
         return cls(read)
 
     def names(self, path: str, *, is_folder: bool) -> bool:
-        """Return whether the nearest matching rule ignores a path; the caller checks the folders above it.
+        """Return whether git would ignore a path, by itself or with a folder above it.
+
+        Once the workspace has cost too much matching, nothing more is ignored; see `Effort`.
 
         Args:
             path: relative to the root, with / between its parts.
             is_folder: whether the path is a folder.
         """
-        parts = path.split("/")
-        ignored = False
-        for depth in range(len(parts)):
-            spec = self._spec("/".join(parts[:depth]))
-            if spec is not None:
-                below = "/".join(parts[depth:]) + ("/" if is_folder else "")
-                match = spec.check_file(below).include
-                ignored = ignored if match is None else match
-        return ignored
+        above = self._rules_in(path.rpartition("/")[0])
+        return above is None or self._decide(path, is_folder=is_folder, rules=above)
 
-    def _spec(self, folder: str) -> GitIgnoreSpec | None:
-        if folder not in self._specs:
-            from pathspec import GitIgnoreSpec
+    def _rules_in(self, folder: str) -> tuple[_Scoped, ...] | None:
+        if folder not in self._inside:
+            rules: tuple[_Scoped, ...] | None = ()
+            ends = [at for at, character in enumerate(f"{folder}/") if character == "/"] if folder else []
+            for end in [0, *ends]:  # not recursive: a path may have 2,000 parts
+                rules = self._enter(folder[:end], above=rules)
+                if rules is None:
+                    break
+            self._inside[folder] = rules
+        return self._inside[folder]
 
-            rules = self._read(f"{folder}/.gitignore" if folder else ".gitignore")
-            self._specs[folder] = None
-            if rules is not None:
-                with suppress(ValueError):  # git rejects such a file too
-                    self._specs[folder] = GitIgnoreSpec.from_lines(rules.decode("utf-8", "replace").splitlines())
-        return self._specs[folder]
+    def _enter(self, folder: str, *, above: tuple[_Scoped, ...]) -> tuple[_Scoped, ...] | None:
+        """Return the rules that hold in a folder, where those of the folder above it are known."""
+        if folder not in self._inside:
+            if folder and self._decide(folder, is_folder=True, rules=above):
+                self._inside[folder] = None
+            else:
+                content = self._read(f"{folder}/.gitignore" if folder else ".gitignore")
+                start = len(folder) + 1 if folder else 0
+                own = () if content is None else (_Scoped(start=start, rules=IgnoreRules(content)),)
+                self._inside[folder] = (*above, *own) if own else above
+        return self._inside[folder]
+
+    def _decide(self, path: str, *, is_folder: bool, rules: tuple[_Scoped, ...]) -> bool:
+        """Return whether the nearest matching rule ignores a path."""
+        for scoped in reversed(rules):
+            decided = scoped.rules.decide(path[scoped.start :], is_folder=is_folder, effort=self._effort)
+            if decided is not None:
+                return decided
+        return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scoped:
+    """The rules of a .gitignore and the place of its folder."""
+
+    start: int
+    """Index in each path where the part below the folder begins."""
+    rules: IgnoreRules
