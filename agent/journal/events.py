@@ -76,7 +76,7 @@ class Requested:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retried:
-    """A request failed and will be retried."""
+    """A request failed and will be retried; of more than 40 failures in a row only some are recorded."""
 
     step: int
     attempt: int

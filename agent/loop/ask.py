@@ -14,7 +14,7 @@ from ..errors import EndpointError, EndpointRejected
 from ..journal.events import EffortSwitched, Replied, Requested, Retried
 from ..messages import RawCall, Reply
 from ..model.control_tokens import unescape_control_tokens
-from ..model.retry import retrying
+from ..model.retry import is_journaled, retrying
 from ..model.wire import Request
 from ..policy.budget import output_left
 from ..policy.ladder import Rung
@@ -105,6 +105,8 @@ class Asker:
         patience_s = self._deps.patience_s if left_s is None else min(self._deps.patience_s, left_s)
 
         def record_retry(call: RetryCallState) -> None:
+            if not is_journaled(call.attempt_number):
+                return
             error = call.outcome.exception() if call.outcome is not None else None
             wait_s = round(call.upcoming_sleep, 3)
             self._deps.record(Retried(step=step, attempt=call.attempt_number, wait_s=wait_s, reason=str(error)))

@@ -13,6 +13,8 @@ _RETRYABLE_4XX = frozenset({408, 409, 425, 429})
 # Some engines answer malformed model output with a 500 (vLLM PR 54844): a few new samples may help, many will not.
 _MAX_TRIES_OF_500 = 6
 _MAX_RETRY_AFTER_S = 300.0
+_ALL_JOURNALED = 40
+"""Attempts of a request that are each recorded; 900 s of patience have room for 33."""
 
 
 def worth_retrying(error: BaseException) -> bool:
@@ -31,16 +33,16 @@ def retrying(
 ) -> AsyncRetrying:
     """Return the retry policy: retry for up to `patience_s` seconds, then raise the last error.
 
-    The wait starts at `first_wait_s` seconds and doubles up to 30 s, with jitter. A Retry-After header is honoured up
-    to 300 s.
+    The wait starts at `first_wait_s` seconds and doubles up to 30 s, with jitter. A longer one in a Retry-After header
+    is honoured up to 300 s; a shorter one is not, since a server could ask for requests without end.
     """
     # Not wait_exponential_jitter: tenacity 9.2 warns about a parameter that older versions need.
     backoff = wait_exponential(multiplier=first_wait_s, max=30.0) + wait_random(0.0, first_wait_s)
 
     def wait(state: RetryCallState) -> float:
         error = _error(state)
-        retry_after_s = error.retry_after_s if isinstance(error, EndpointRejected) else None
-        return min(retry_after_s, _MAX_RETRY_AFTER_S) if retry_after_s is not None else backoff(state)
+        asked_s = (error.retry_after_s or 0.0) if isinstance(error, EndpointRejected) else 0.0
+        return max(backoff(state), min(asked_s, _MAX_RETRY_AFTER_S))
 
     def stop(state: RetryCallState) -> bool:
         error = _error(state)
@@ -59,6 +61,15 @@ def retrying(
         before_sleep=before_sleep,
         reraise=True,
     )
+
+
+def is_journaled(attempt: int) -> bool:
+    """Return whether to record a failed attempt: the first 40, then ever fewer; a server may be down for days.
+
+    Args:
+        attempt: from 1.
+    """
+    return attempt <= _ALL_JOURNALED or attempt & (attempt - 1) == 0
 
 
 def _error(state: RetryCallState) -> BaseException | None:

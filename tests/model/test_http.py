@@ -279,6 +279,8 @@ RETRY_AFTER: dict[str, tuple[Callable[[], str], float | None]] = {
     "a date": (lambda: in_seconds(3_600), 3_600.0),
     "a past date": (lambda: in_seconds(-3_600), 0.0),
     "words": (lambda: "soon", None),
+    "not a number": (lambda: "nan", None),
+    "a date with a year of six digits": (lambda: "Wed, 21 Oct 999999 07:28:00 GMT", None),
 }
 
 

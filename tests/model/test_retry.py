@@ -15,7 +15,7 @@ from agent.errors import (
     EndpointUnreachable,
     EndpointUnreadable,
 )
-from agent.model.retry import retrying, worth_retrying
+from agent.model.retry import is_journaled, retrying, worth_retrying
 
 NEVER = 10_000
 URL = "http://127.0.0.1:8000/v1/chat/completions"
@@ -127,9 +127,26 @@ async def test_retry_after_is_honoured_exactly(clock: Clock) -> None:
     assert clock.waits == [7.0, 7.0]
 
 
-async def test_retry_after_zero_means_no_wait(clock: Clock) -> None:
-    await attempts(clock, rejected(429, 0.0), succeeds_at=2)
-    assert clock.waits == [0.0]
+@pytest.mark.parametrize("asked_s", [0.0, -5.0, 1e-6, 0.9, float("nan"), float("-inf")])
+async def test_a_server_cannot_ask_for_waits_shorter_than_our_own(clock: Clock, asked_s: float) -> None:
+    await attempts(clock, rejected(429, asked_s), succeeds_at=5)
+    assert clock.waits == [1.0, 1.5, 2.5, 4.5]
+
+
+async def test_a_server_that_always_asks_for_no_wait_gets_few_requests(clock: Clock) -> None:
+    assert await attempts(clock, rejected(503, 0.0)) < 40
+
+
+@pytest.mark.parametrize("asked_s", [float("inf"), 1e300])
+async def test_an_absurd_wait_is_five_minutes(clock: Clock, asked_s: float) -> None:
+    await attempts(clock, rejected(429, asked_s), succeeds_at=2)
+    assert clock.waits == [300.0]
+
+
+def test_a_server_that_is_down_for_a_year_does_not_fill_the_journal() -> None:
+    recorded = [attempt for attempt in range(1, 1_000_000) if is_journaled(attempt)]
+    assert recorded[:40] == list(range(1, 41))
+    assert len(recorded) == 54
 
 
 async def test_retry_after_is_honoured_up_to_five_minutes(clock: Clock) -> None:
