@@ -14,6 +14,8 @@ from . import _paths
 
 MAX_CHANGES = 50
 """Older changes can no longer be undone."""
+MAX_HELD_BYTES = 100_000_000
+"""Of old and new contents together; the oldest changes beyond it can no longer be undone, the last one always can."""
 MAX_UNDO_BYTES = 20_000_000
 """The change of a larger file cannot be undone."""
 
@@ -111,6 +113,8 @@ class Changes:
             raise
         change = Change(what=what, before=before, after=dict(after), unsaved=unsaved, was_executable=was_executable)
         self.done = [*self.done, change][-MAX_CHANGES:]
+        while len(self.done) > 1 and sum(_size_bytes(held) for held in self.done) > MAX_HELD_BYTES:
+            self.done.pop(0)
         self._update_seen(after)
 
     def undo(self, workspace: Path) -> Change:
@@ -149,6 +153,10 @@ class Changes:
                 self._seen.pop(path, None)
             else:
                 self.record_seen(path, data)
+
+
+def _size_bytes(change: Change) -> int:
+    return sum(len(data) for data in (*change.before.values(), *change.after.values()) if data is not None)
 
 
 def read_content(workspace: Path, path: _paths.Inside) -> bytes | None:

@@ -9,6 +9,7 @@ import pytest
 
 from agent import ToolContext
 from tools._change_history import MAX_UNDO_BYTES, Changes
+from tools._paths import inside
 from tools.changes import apply_diff, edit_files, undo_change
 from tools.files import edit_file, read_file, write_file
 
@@ -248,3 +249,14 @@ async def test_a_change_to_a_file_too_large_to_save_is_not_undone(context: ToolC
         "not readable, so its old content was not saved. Call undo_change again to undo the change before it."
     )
     assert await called(undo_change, context) == "Undone: the edit of b.py, line 1 (nothing more can be undone)."
+
+
+def test_the_old_contents_of_a_long_run_do_not_fill_the_memory(tmp_path: Path):
+    changes = Changes()
+    for number in range(20):
+        content = bytes([65 + number]) * 10_000_000
+        changes.apply(tmp_path, {inside(tmp_path, "big.txt"): content}, what="the edit of big.txt")
+    held = [data for change in changes.done for data in (*change.before.values(), *change.after.values()) if data]
+    assert sum(map(len, held)) <= 100_000_000
+    changes.undo(tmp_path)
+    assert (tmp_path / "big.txt").read_bytes() == b"S" * 10_000_000
