@@ -10,8 +10,8 @@ from typing import BinaryIO
 from ._safe_open import open_regular
 from ._test_report import Report, from_plugin
 
-MAX_BYTES = 200_000_000
-"""Later results are not read. A passing test takes about 740 bytes (1,000 tests, pytest 9.2), so 270,000 have room."""
+MAX_BYTES = 64_000_000
+"""Later results are not read. A passing test takes about 740 bytes (1,000 tests, pytest 9.2), so 86,000 have room."""
 MAX_LINE_BYTES = 20_000_000
 """The longest line that the plugin writes lists the ids of all tests."""
 
