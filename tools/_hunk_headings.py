@@ -1,4 +1,4 @@
-"""Put the line that begins the enclosing function after the header of each hunk of a diff, as git does; pure."""
+"""Append the line that begins the enclosing function to the header of each hunk of a diff, as git does; pure."""
 
 from __future__ import annotations
 

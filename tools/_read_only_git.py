@@ -1,4 +1,4 @@
-"""Recognize that a command failed, perhaps silently, because .git is read-only, and say what to do instead."""
+"""Detect that a command failed, perhaps silently, because .git is read-only, and explain what to do instead."""
 
 from __future__ import annotations
 

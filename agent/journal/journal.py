@@ -161,18 +161,31 @@ def _events(path: Path, data: bytes) -> Iterator[Event]:
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             event = read_event(line)
-            found = _CHAINED.match(line)
-            # A journal of an older version, resumed by this one, begins with lines that have no link.
-            if (found is None and is_chained) or (found is not None and found[1] != previous):
-                msg = "it does not follow the line before it: lines were removed, added or moved"
-                raise ValueError(msg)  # noqa: TRY301 - one place adds file and line
+            is_chained = _follows(line, previous, must=is_chained)
         except ValueError as error:
             reason = _reason(error)
             msg = f"The journal is damaged here ({reason}). `agent show` and `--resume` need every line intact."
             raise ConfigError(msg, path=path, line=number) from error
-        is_chained = found is not None
         previous = _checksum(line)
         yield event
+
+
+def _follows(line: bytes, previous: bytes, *, must: bool) -> bool:
+    """Return whether a line has a link to the line before it, after checking that link.
+
+    Args:
+        line: A line of the journal.
+        previous: The checksum of the line before it.
+        must: Whether it must have a link: a journal of an older version, resumed by this one, begins without any.
+
+    Raises:
+        ValueError: The link is missing or names another line.
+    """
+    found = _CHAINED.match(line)
+    if (found is None and must) or (found is not None and found[1] != previous):
+        msg = "it does not follow the line before it: lines were removed, added or moved"
+        raise ValueError(msg)
+    return found is not None
 
 
 # A flipped bit inside a string is still valid JSON, so each line starts with a CRC-32 of the rest of the line. `after`

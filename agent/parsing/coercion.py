@@ -40,7 +40,7 @@ def coerce(value: JsonObject, issues: Iterable[Issue], schema: JsonObject) -> Co
 
 
 def integers_taken(sent: JsonObject, taken: object) -> Coerced:
-    """Name the numbers such as 3.0 that a check took for integers.
+    """List the numbers such as 3.0 that a check took for integers.
 
     Args:
         sent: the arguments as sent.

@@ -15,7 +15,7 @@ from .words import compact
 Compile = Callable[[JsonValue], Node]
 """Returns the compiled form of a schema, which may still be empty."""
 Phrase = Callable[[JsonValue], str]
-"""Puts a schema into a few words."""
+"""Formats a schema as a few words."""
 
 OBJECT_KEYWORDS = frozenset({"properties", "patternProperties", "additionalProperties"})
 ARRAY_KEYWORDS = frozenset({"prefixItems", "items"})

@@ -94,7 +94,7 @@ class _Converter:
         self._tracks = any("unevaluatedProperties" in one or "unevaluatedItems" in one for one in walk(root))
         self._notes: dict[str, None] = {}
         self._names: dict[int, str] = {id(root): ""}
-        """Name under `$defs` of each schema that is referred to; empty for the root."""
+        """The key under `$defs` of each schema that is referred to; empty for the root."""
         self._waiting: list[Target] = []
         self._made: list[JsonObject] = []
         """Keeps schemas alive that are known by their identity only."""

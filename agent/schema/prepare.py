@@ -1,4 +1,4 @@
-"""Turn the schema that a server or a user gives into one to check arguments against; refuses what has no use."""
+"""Convert the schema of a server or user to one that arguments are checked against; refuse an unusable one."""
 
 from __future__ import annotations
 

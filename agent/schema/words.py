@@ -1,4 +1,4 @@
-"""Put the rules of a schema into phrases that can follow "must be"; validates nothing."""
+"""Format the rules of a schema as phrases that can follow "must be"; validates nothing."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def plain_schema(model: type[BaseModel], *, name: str | None = None) -> JsonObje
 
 
 class _Generator(GenerateJsonSchema):
-    """Say of unknown keys what the check of a call does with them, and of a default nothing if it is no JSON."""
+    """Build a schema that forbids unknown keys where the check of a call does, without defaults that are not JSON."""
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as in the base class
 

@@ -1,4 +1,4 @@
-"""Judge by name and form which environment variables are secrets; reads no environment itself."""
+"""Find secrets among environment variables by name and form; reads no environment itself."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _reader(kind: str, node: Node) -> Reader | None:
 
 
 def _before(function: Reader, node: Node) -> Node:
-    """Put a function before a schema. In strict mode that then takes only what Python itself would call its type."""
+    """Add a function that runs before a schema; in strict mode the schema then accepts only instances of its type."""
     outer: Node = {"type": "function-before", "function": {"type": "with-info", "function": function}}
     if "ref" in node:
         outer["ref"] = node["ref"]

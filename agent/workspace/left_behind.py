@@ -1,4 +1,4 @@
-"""Look, before and after a run, at what others later run outside the sandbox: git's settings, the run's own files."""
+"""Compare, before and after a run, what others later run outside the sandbox: git's settings, the run's own files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def watched(
     workspace: Path, own_files: Sequence[Path] | None, folder: Path, journal: Journal | None,
     observe: Callable[[Event], None] | None = None,
 ) -> Generator[Sequence[str]]:  # fmt: skip
-    """Look at what there is, and again at the end of the block; yield a list that then holds what `look_after` returns.
+    """Record the state before the block and compare it at the end; yield a list that then holds the differences found.
 
     When the block ends, no command of the run may be alive.
 

@@ -67,7 +67,7 @@ def share_file(path: str, known: Path, source: Path, target: Path, entry: Entry)
 
 
 def set_metadata(root: Path, path: str, entry: Entry) -> None:
-    """Give a file or folder the mode and time of an entry, where they differ; what became another kind is left."""
+    """Set the mode and time of a file or folder to those of an entry; skip it if it became another kind."""
     with _pinned(root, path) as (itself, facts):
         if stat.S_ISDIR(facts.st_mode) != (entry.kind == "folder") or stat.S_ISLNK(facts.st_mode):
             return
@@ -78,14 +78,14 @@ def set_metadata(root: Path, path: str, entry: Entry) -> None:
 
 
 def set_folder_mode(root: Path, path: str, mode: int) -> None:
-    """Give a folder a mode; does nothing if it is not a folder any more."""
+    """Set the mode of a folder; do nothing if it is not a folder any more."""
     with suppress(FileNotFoundError, NotADirectoryError), _pinned(root, path) as (itself, facts):
         if stat.S_ISDIR(facts.st_mode):
             itself.chmod(mode)
 
 
 def make_accessible(root: Path, path: str) -> int | None:
-    """Give the owner full access to a folder; return its previous mode, or None if nothing had to change."""
+    """Grant the owner full access to a folder; return its previous mode, or None if nothing had to change."""
     with _pinned(root, path) as (itself, facts):
         mode = stat.S_IMODE(facts.st_mode)
         if not stat.S_ISDIR(facts.st_mode) or mode & stat.S_IRWXU == stat.S_IRWXU:

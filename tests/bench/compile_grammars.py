@@ -124,7 +124,7 @@ class _Backends:
                 "format": {"type": "tag", "begin": "<t>", "content": content, "end": "</t>"},
             }
             self._xgr.Grammar.from_structural_tag(json.dumps(tag))
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the server would answer
             return f"{type(error).__name__}: {error}"[:500]
         return ""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from calls.bfcl import Function
 from calls.grammars import BACK_ENDS, Compiled, compile_all
@@ -24,6 +24,8 @@ from agent import ConfigError, Tool, ToolContext, tool
 from agent.messages import RawCall
 from agent.parsing.validation import CheckedCall, InvalidCall, check
 from agent.tooling.toolbox import Toolbox
+
+Made = TypeVar("Made")
 
 
 @dataclass
@@ -64,10 +66,17 @@ def run_handmade() -> list[Table]:
     return tables
 
 
-def _keep(table: Table, name: str, make: Any) -> None:
+def _attempt(call: Callable[[], Made]) -> Made | Exception:
+    """Return what a call returns, or the exception that it raises: any is a result here."""
     try:
-        made = make()
-    except Exception:  # noqa: BLE001 - told as a fault by whoever tries it
+        return call()
+    except Exception as error:  # noqa: BLE001 - the product must raise nothing but ConfigError, and the tables show it
+        return error
+
+
+def _keep(table: Table, name: str, make: Callable[[], Tool]) -> None:
+    made = _attempt(make)
+    if isinstance(made, Exception):  # a fault in the list of its own table
         return
     table.made += 1
     schema = strict_schema(json.loads(Toolbox([made]).definitions)[0])
@@ -83,14 +92,13 @@ def _schema_tool(one: HandMade) -> Tool:
 
 def schema_faults(one: HandMade) -> Iterator[str]:
     """Yield what is wrong with the tool that is made of a schema."""
-    try:
-        made = _schema_tool(one)
-    except ConfigError as error:
+    made = _attempt(lambda: _schema_tool(one))
+    if isinstance(made, ConfigError):
         if "refused" not in one.becomes:
-            yield f"refused: {error}"
+            yield f"refused: {made}"
         return
-    except Exception as error:  # noqa: BLE001 - that is what is looked for
-        yield f"raised at the start: {type(error).__name__}: {error}"
+    if isinstance(made, Exception):
+        yield f"raised at the start: {_described(made)}"
         return
     if one.becomes == ("refused",):
         yield "made, though nothing can be called with it"
@@ -120,10 +128,9 @@ def typed(one: Typed) -> Tool:
 
 def type_faults(one: Typed) -> Iterator[str]:
     """Yield what is wrong with the tool that is made of an annotation."""
-    try:
-        made = typed(one)
-    except Exception as error:  # noqa: BLE001 - that is what is looked for
-        yield f"not made: {type(error).__name__}: {error}"
+    made = _attempt(lambda: typed(one))
+    if isinstance(made, Exception):
+        yield f"not made: {_described(made)}"
         return
     toolbox = Toolbox([made])
     for sent in one.sent:
@@ -132,10 +139,9 @@ def type_faults(one: Typed) -> Iterator[str]:
 
 def _sent_faults(sent: Sent, made: Tool, toolbox: Toolbox) -> Iterator[str]:
     text = f'{{"x": {sent.text}}}'
-    try:
-        checked = check(RawCall(id="", name=made.name, arguments=text), toolbox, call_id="AAAAAAAAA")
-    except Exception as error:  # noqa: BLE001 - that is what is looked for
-        yield f"{sent.text[:60]}: raised {type(error).__name__}: {error}"
+    checked = _attempt(lambda: check(RawCall(id="", name=made.name, arguments=text), toolbox, call_id="AAAAAAAAA"))
+    if isinstance(checked, Exception):
+        yield f"{sent.text[:60]}: raised {_described(checked)}"
         return
     if isinstance(checked, InvalidCall):
         if REFUSED not in sent.arrives:
@@ -178,16 +184,15 @@ def _equal(arrived: object, wanted: object) -> bool:
 
 def signature_faults(one: Signature) -> Iterator[str]:
     """Yield what is wrong with the tool that is made of a signature."""
-    try:
-        made = tool(one.make())
-    except ConfigError as error:
+    made = _attempt(lambda: tool(one.make()))
+    if isinstance(made, ConfigError):
         if "ConfigError" not in one.becomes:
-            yield f"refused: {error}"
-        elif len(str(error)) < 30:
-            yield f"the message is too short to act on: {error}"
+            yield f"refused: {made}"
+        elif len(str(made)) < 30:
+            yield f"the message is too short to act on: {made}"
         return
-    except Exception as error:  # noqa: BLE001 - that is what is looked for
-        yield f"raised {type(error).__name__}: {str(error)[:160]}"
+    if isinstance(made, Exception):
+        yield f"raised {_described(made)[:160]}"
         return
     if "tool" not in one.becomes:
         yield "made, but cannot work"
@@ -200,16 +205,17 @@ def _call_faults(one: Signature, made: Tool) -> Iterator[str]:
     if not isinstance(checked, CheckedCall):
         yield f"{one.call}: refused: {checked.reason}"
         return
-    returned = asyncio.run(_run(made, checked.value))
+    returned = _attempt(lambda: asyncio.run(_run(made, checked.value)))
     if returned != one.returns:
         yield f"{one.call}: returned {returned!r}, expected {one.returns!r}"
 
 
 async def _run(made: Tool, value: object) -> object:
-    try:
-        return await made.body(value, ToolContext(workspace=Path(), state=None))
-    except Exception as error:  # noqa: BLE001 - told as what it returned
-        return f"{type(error).__name__}: {error}"
+    return await made.body(value, ToolContext(workspace=Path(), state=None))
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def print_handmade(tables: list[Table]) -> None:

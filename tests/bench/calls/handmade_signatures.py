@@ -76,7 +76,7 @@ def dumping(model_dump: bool, model_fields: str, model_json_schema: int = 0) -> 
     return f"{model_dump} {model_fields} {model_json_schema}"
 
 
-def copying(copy: str, json: str, dict: str, schema: str, validate: str, construct: str) -> str:  # noqa: A002 - as users write it
+def copying(copy: str, json: str, dict: str, schema: str, validate: str, construct: str) -> str:  # noqa: A002 - users name parameters so; the names are what is tried
     """Return what came."""
     return copy + json + dict + schema + validate + construct
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from calls.values import Json, NotJson, exact, floats_for_integers, rounded, same
 from pydantic import BaseModel
@@ -36,17 +36,8 @@ Verdict = Literal[
     "raised",
     "stuck",
 ]
-BAD: tuple[Verdict, ...] = (
-    "refused though plain",
-    "another reading, flagged",
-    "integer arrives as float",
-    "fraction rounded to a float",
-    "repaired, not flagged",
-    "executed wrong, flagged",
-    "executed wrong, unflagged",
-    "raised",
-    "stuck",
-)
+GOOD: frozenset[Verdict] = frozenset({"accepted as is", "repaired rightly, flagged", "refused rightly"})
+BAD: tuple[Verdict, ...] = tuple(verdict for verdict in get_args(Verdict) if verdict not in GOOD)
 
 
 @dataclass(frozen=True, kw_only=True)
