@@ -109,7 +109,7 @@ class ToolContext(Generic[StateT]):
         return process
 
     def track(self, what: str, *, is_running: Callable[[], bool], stop: Callable[[], Awaitable[object]]) -> None:
-        """Register something to be stopped before the workspace is restored, and at the end of the run, as `start` does.
+        """Register something to stop before the workspace is restored and at the end of the run, as `start` does.
 
         For a program that a tool starts from a `Launch` and that outlives the call.
 
