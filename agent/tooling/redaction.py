@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from ..messages import Reply
-from .secret_forms import encoded_forms, long_values, plain_forms, spread, without_parts
+from .secret_forms import Named, encoded_forms, long_values, plain_forms, spread, without_parts
 from .secret_names import is_long_enough, is_secret, is_secret_name
+from .secret_shapes import in_place_of, without_shapes
 
 _PAIR = re.compile(
     r"""\s*(?:export\s+)?["']?(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=]"""
@@ -18,13 +20,6 @@ _PAIR = re.compile(
 """A name and a value, optionally followed by a comment; does not match a line of a key that ends in = or ==."""
 _MIN_CHARS = 8
 """Redacting shorter values would remove ordinary words from every text."""
-# With a body, so that code which only names the first line stays; its lines may be numbered, as read_file does.
-_LINE = r"(?:\\n|\r?\n)[ \t]*(?:\d+[^\w\n]{1,3})?"
-_END = r"(?=[ \t]*(?:\\n|\r?\n|[\"']|\Z))"
-_PRIVATE_KEY = re.compile(
-    rf"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----{_LINE}[A-Za-z0-9+/=]{{24,}}(?:{_LINE}[A-Za-z0-9+/=]+{_END})*"
-    rf"(?:{_LINE}-----END [A-Z0-9 ]*PRIVATE KEY-----)?"
-)
 
 
 def secrets_in(env: Mapping[str, str]) -> Mapping[str, str]:
@@ -86,23 +81,29 @@ def redacted(text: str, secrets: Mapping[str, str]) -> str:
     """Replace each value in the text with `[secret NAME]`, and each long line of one; longest first, as they nest.
 
     Values are also found as JSON, URLs, base64 and hexadecimal digits write them, backwards, with whitespace in
-    between, and in parts of at least a third where the text was cut. Private keys in PEM form are replaced without
-    being named. Any other transformation hides a value: this is a net for accidents, not a wall.
+    between, and in parts of at least a third where the text was cut. What has the form of a secret, such as a private
+    key, is replaced without being named. The text keeps its number of lines. Any other transformation hides a value:
+    this is a net for accidents, not a wall.
     """
-    if "PRIVATE KEY-----" in text:
-        text = _PRIVATE_KEY.sub("[secret PRIVATE KEY]", text)
     named = tuple(secrets.items())
-    if not named:
-        return text
+    return without_shapes(_without_values(text, named) if named else text)
+
+
+def _without_values(text: str, named: Named) -> str:
     for name, form in plain_forms(named):
-        text = text.replace(form, f"[secret {name}]")
+        if form in text:
+            text = text.replace(form, in_place_of(form, name))
     squeezed = "".join(text.split())
     for name, form in encoded_forms(named):
         if form in squeezed:
-            text = spread(form).sub(f"[secret {name}]", text)
+            text = spread(form).sub(partial(_in_place, name), text)
     for name, value in long_values(named):
         text = without_parts(text, value, f"[secret {name}]")
     return text
+
+
+def _in_place(name: str, found: re.Match[str]) -> str:
+    return in_place_of(found[0], name)
 
 
 def redacted_reply(reply: Reply, redact: Callable[[str], str]) -> Reply:
