@@ -38,6 +38,11 @@ INTERRUPTED = (
     "Check the state before you call it again."
 )
 
+ARGUMENTS_LOST = (
+    "Interrupted: the run was stopped before this call was made, and its arguments held a secret, which is not kept. "
+    "Send the call again."
+)
+
 SAME_AGAIN = (
     "(You made this very call before, and its result is the same. Calling it once more will not change it: do "
     "something else.)"
@@ -104,6 +109,11 @@ CALL_WAS_RESCUED = (
     "The server left a tool call in the reply's {where} instead of tool_calls; it was extracted and used. The server's "
     "tool parser does not match the model: for Mistral on vLLM, start it with --tool-call-parser mistral "
     "--enable-auto-tool-choice --tokenizer-mode mistral."
+)
+
+THOUGHTS_IN_CONTENT = (
+    "The server left the model's thoughts in the text of a reply; they were separated from the answer. Start the "
+    "server with the reasoning parser of the model, such as vLLM's --reasoning-parser."
 )
 
 REASK_REFUSED = (

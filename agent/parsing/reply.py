@@ -8,6 +8,7 @@ from typing import Literal
 from ..messages import RawCall, Reply
 from ..tooling.toolbox import Toolbox
 from .rescue import CONTROL_TOKENS, EXPLICIT_FORMATS, Found, RescueFormat, find_calls, has_open_call, last_token
+from .thoughts import SplitText, split_thoughts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +55,8 @@ class AnswerInReasoning:
 
     text: str
     """The text after the last end-of-reasoning mark if there is one, else all of it; not fit to show as an answer."""
+    is_marked: bool = False
+    """True if the model itself marked all of it as thoughts, so that it cannot be the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,19 +87,17 @@ def read(reply: Reply, toolbox: Toolbox, *, max_tokens: int, window_tokens: int 
     """
     # A named tool_choice ends with "stop" and still holds calls (vLLM 0.32.0): the calls decide, not finish_reason.
     calls = tuple(call for call in reply.tool_calls if not _is_noise(call))
+    split = split_thoughts(reply.content)
     if _at_token_limit(reply, max_tokens, window_tokens):
-        return _truncated(reply, calls)
-    content = reply.content if reply.content.strip() else ""
+        return _truncated(reply, split, calls)
+    content = split.rest if split.rest.strip() else ""
     if calls:
         return Batch(calls=calls, content=content)
     found = _rescue(content, toolbox)
     if found is not None:
         return Batch(calls=found.calls, content=found.rest, rescue=Rescue(where="content", format=found.format))
     answer = _strip_control_tokens(content)
-    return answer if answer.text.strip() else _read_without_content(reply, toolbox)
-
-
-_THINK_ENDS = ("[/THINK]", "</think>")
+    return answer if answer.text.strip() else _read_without_content(reply, split, toolbox)
 
 
 def _is_noise(call: RawCall) -> bool:
@@ -112,12 +113,11 @@ def _at_token_limit(reply: Reply, max_tokens: int, window_tokens: int | None) ->
     return written >= max_tokens or (window_tokens is not None and reply.usage.prompt_tokens + written >= window_tokens)
 
 
-def _truncated(reply: Reply, calls: tuple[RawCall, ...]) -> Truncated:
-    text = reply.content.strip()
+def _truncated(reply: Reply, split: SplitText, calls: tuple[RawCall, ...]) -> Truncated:
+    text = split.rest.strip()
     if calls or reply.tool_calls or has_open_call(text):
         return Truncated(in_call=True, in_reasoning=False)
-    thinking = text.startswith("[THINK]") and "[/THINK]" not in text
-    return Truncated(in_call=False, in_reasoning=thinking or (not text and bool(reply.reasoning.strip())))
+    return Truncated(in_call=False, in_reasoning=split.is_open or (not text and bool(reply.reasoning.strip())))
 
 
 def _rescue(text: str, toolbox: Toolbox) -> Found | None:
@@ -145,15 +145,17 @@ def _is_html(mark: str, text: str) -> bool:
     return mark == "<s>" and "</s>" in text
 
 
-def _read_without_content(reply: Reply, toolbox: Toolbox) -> Reading:
+def _read_without_content(reply: Reply, split: SplitText, toolbox: Toolbox) -> Reading:
     reasoning = reply.reasoning.strip()
     found = _rescue(reasoning, toolbox)
     if found is not None and found.at_end:
         return Batch(calls=found.calls, rescue=Rescue(where="reasoning", format=found.format))
-    for mark in _THINK_ENDS:
-        after = reasoning.rpartition(mark)[2].strip()
-        if mark in reasoning and after:
-            return AnswerInReasoning(text=after)
+    # Calls in thoughts that the model marked itself were only considered, so none is looked for there.
+    inner = split_thoughts(reasoning)
+    if inner.thoughts and inner.rest:
+        return AnswerInReasoning(text=inner.rest)
+    if split.thoughts and reply.finish_reason == "stop":
+        return AnswerInReasoning(text=split.thoughts, is_marked=True)
     if reasoning and reply.finish_reason == "stop":
         return AnswerInReasoning(text=reasoning)
-    return EmptyReply(reasoning=reasoning)
+    return EmptyReply(reasoning=reasoning or split.thoughts)

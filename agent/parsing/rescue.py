@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from ..messages import RawCall
 from .call_objects import broken_call, call_from_text, call_from_value, calls_in_json, object_end
+from .code_spans import outside_code
 
 RescueFormat = Literal["mistral", "mistral_json", "hermes", "xml", "fenced_json", "bare_json"]
 EXPLICIT_FORMATS: frozenset[RescueFormat] = frozenset({"mistral", "mistral_json", "hermes", "xml"})
@@ -78,6 +79,8 @@ def has_open_call(text: str) -> bool:
 _MISTRAL = re.compile(r"\[TOOL_CALLS\]")
 _TAG = re.compile(r"<tool_call>|<(?:function|invoke)(?:=|\s+name=)")
 _NAME = re.compile(r"\s*([^\s\[\]{}()<>\"'`,;]{1,100})\s*")
+_CALL_ID = re.compile(r"\[CALL_ID\]\s*[\w-]{0,100}\s*")
+"""Between name and arguments in the form of Mistral's tokenizer v11; our own ids replace it."""
 _ARGS = re.compile(r"\[ARGS\]\s*")
 
 
@@ -89,16 +92,7 @@ class _ParsedCall:
 
 
 def _markers(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
-    """Yield the start of each match outside fenced blocks and inline code."""
-    seen, fences, ticks = 0, 0, 0
-    for match in pattern.finditer(text):
-        between = text[seen : match.start()]
-        seen = match.start()
-        fences += between.count("```")
-        line = between.rpartition("\n")
-        ticks = (0 if line[1] else ticks) + line[2].replace("```", "").count("`")
-        if fences % 2 == 0 and ticks % 2 == 0:
-            yield match.start()
+    return (match.start() for match in outside_code(text, pattern))
 
 
 def _accept(text: str, start: int, end: int, calls: list[RawCall], form: RescueFormat) -> Found | None:
@@ -131,11 +125,14 @@ def _mistral(text: str, names: frozenset[str]) -> Found | None:
 
 def _mistral_one(text: str, at: int, names: frozenset[str], *, own_line: bool) -> _ParsedCall | None:
     name = _NAME.match(text, at)
-    args = _ARGS.match(text, at if name is None else name.end())
+    begin = at if name is None else name.end()
+    call_id = _CALL_ID.match(text, begin)
+    begin = begin if call_id is None else call_id.end()
+    args = _ARGS.match(text, begin)
     if name is None and args is None:
         return None
     called = "" if name is None else name.group(1)
-    begin = args.end() if args is not None else cast("re.Match[str]", name).end()
+    begin = begin if args is None else args.end()
     end = object_end(text, begin)
     if end is not None:
         return _ParsedCall(call=RawCall(name=called, arguments=text[begin:end]), end=end)
