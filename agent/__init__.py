@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .policy.permissions import Permission
     from .policy.verification import Verify
     from .sandbox import CommandLimits, Launch, Rules, Sandbox, find_sandbox
+    from .sandbox.beneath import Protected, open_beneath, open_regular, opened_parent
+    from .sandbox.inside import LeadsOut, inside_of
     from .sandbox.process import CommandResult, Process, kill_session
     from .task.load import load_task
     from .task.parts import McpServer
@@ -51,11 +53,13 @@ __all__ = [
     "Image",
     "Ladder",
     "Launch",
+    "LeadsOut",
     "Limits",
     "McpServer",
     "Outcome",
     "Permission",
     "Process",
+    "Protected",
     "Rules",
     "RunFailed",
     "Rung",
@@ -67,8 +71,12 @@ __all__ = [
     "Verify",
     "changes_since",
     "find_sandbox",
+    "inside_of",
     "kill_session",
     "load_task",
+    "open_beneath",
+    "open_regular",
+    "opened_parent",
     "tool",
     "tool_from_schema",
 ]
@@ -84,10 +92,12 @@ _MODULES = {
     "Image": "messages",
     "Ladder": "policy.ladder",
     "Launch": "sandbox",
+    "LeadsOut": "sandbox.inside",
     "Limits": "policy.limits",
     "Outcome": "loop.outcome",
     "Permission": "policy.permissions",
     "Process": "sandbox.process",
+    "Protected": "sandbox.beneath",
     "Rules": "sandbox",
     "Rung": "policy.ladder",
     "Sandbox": "sandbox",
@@ -98,8 +108,12 @@ _MODULES = {
     "Verify": "policy.verification",
     "changes_since": "workspace.workspace",
     "find_sandbox": "sandbox",
+    "inside_of": "sandbox.inside",
     "kill_session": "sandbox.process",
     "load_task": "task.load",
+    "open_beneath": "sandbox.beneath",
+    "open_regular": "sandbox.beneath",
+    "opened_parent": "sandbox.beneath",
     "tool": "tooling.tool",
     "tool_from_schema": "tooling.from_schema",
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ._safe_open import open_beneath
+from agent import open_beneath
 
 # Read at most this many names of a folder, so that a million small files cannot fill the memory.
 MAX_NAMES = 20_000
@@ -46,7 +46,7 @@ def scan(workspace: Path, relative: str) -> Listing:
     Raises:
         OSError: it does not exist, leads out of the workspace, or cannot be read.
     """
-    descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_DIRECTORY, follow=True)
     try:
         with os.scandir(descriptor) as items:
             entries = [_entry(item) for item in itertools.islice(items, MAX_NAMES)]

@@ -8,14 +8,13 @@ import posixpath
 import re
 import secrets
 import stat
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import BinaryIO, NewType, NoReturn
 
-from agent import ToolError
+from agent import LeadsOut, Protected, ToolError, inside_of, open_beneath, open_regular, opened_parent
 
 from ._listing import Entry, Listing, scan
-from ._safe_open import Outside, Protected, Spot, find_beneath, inside_of, open_beneath
 from ._suggestions import printable, suggestion
 
 __all__ = [
@@ -64,15 +63,11 @@ def open_file(workspace: Path, relative: Inside) -> BinaryIO:
         ToolError: the file does not exist, may not be read, or is not a regular file.
     """
     try:
-        # O_NONBLOCK: opening a FIFO without a writer would block.
-        descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        return open_regular(workspace, relative, follow=True)
     except OSError as error:
+        if error.errno in {errno.EISDIR, errno.EINVAL}:
+            raise ToolError(_not_a_file(relative, is_folder=error.errno == errno.EISDIR)) from error
         refuse(workspace, relative, error)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise ToolError(_not_a_file(relative, mode))
-    return os.fdopen(descriptor, "rb")
 
 
 def replace_file(workspace: Path, relative: Inside, data: bytes) -> None:
@@ -84,15 +79,10 @@ def replace_file(workspace: Path, relative: Inside, data: bytes) -> None:
         ToolError: the path may not be written.
     """
     try:
-        spot = find_beneath(workspace, relative, to_write=True)
+        with _parent_to_change(workspace, relative) as (folder, name):
+            _replace(folder, name, relative, data)
     except OSError as error:
         refuse(workspace, relative, error)
-    try:
-        _replace(spot, relative, data)
-    except OSError as error:
-        refuse(workspace, relative, error)
-    finally:
-        os.close(spot.folder)
 
 
 def exists(workspace: Path, relative: Inside) -> bool:
@@ -102,7 +92,7 @@ def exists(workspace: Path, relative: Inside) -> bool:
         ToolError: the path may not be reached.
     """
     try:
-        os.close(open_beneath(workspace, relative, getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK)))
+        os.close(open_beneath(workspace, relative, getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK), follow=True))
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -117,16 +107,11 @@ def remove(workspace: Path, relative: Inside) -> None:
         ToolError: it does not exist, or may not be removed.
     """
     try:
-        spot = find_beneath(workspace, relative, to_write=True)
+        with _parent_to_change(workspace, relative) as (folder, name):
+            _check_writable(folder, name, relative)
+            os.unlink(name, dir_fd=folder)
     except OSError as error:
         refuse(workspace, relative, error)
-    try:
-        _check_writable(spot, relative)
-        os.unlink(spot.name, dir_fd=spot.folder)
-    except OSError as error:
-        refuse(workspace, relative, error)
-    finally:
-        os.close(spot.folder)
     with suppress(OSError):  # ends at the first folder that is not empty
         _remove_empty_folders(workspace, posixpath.dirname(relative))
 
@@ -174,7 +159,7 @@ def is_folder(workspace: Path, relative: Inside) -> bool:
         ToolError: it does not exist, or may not be reached.
     """
     try:
-        descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        descriptor = open_beneath(workspace, relative, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, follow=True)
     except OSError as error:
         refuse(workspace, relative, error)
     try:
@@ -189,7 +174,7 @@ def refuse(workspace: Path, relative: str, error: OSError) -> NoReturn:
 
 
 def _reason(workspace: Path, relative: str, error: OSError) -> str:
-    if isinstance(error, Outside):
+    if isinstance(error, LeadsOut):
         link = f'its link "{error.link}"' if error.link else "it"
         return f'"{relative}" cannot be reached: {link} leads out of the workspace. Work with files inside it.'
     if isinstance(error, Protected):
@@ -228,34 +213,39 @@ def _check_text(path: str) -> None:
     raise ToolError(msg)
 
 
-def _not_a_file(relative: str, mode: int) -> str:
-    if stat.S_ISDIR(mode):
+def _parent_to_change(workspace: Path, relative: Inside) -> AbstractContextManager[tuple[int, str]]:
+    # Git runs hooks and commands from settings it finds there, outside any sandbox.
+    return opened_parent(workspace, relative, follow=True, create=True, protected=frozenset({".git"}))
+
+
+def _not_a_file(relative: str, *, is_folder: bool) -> str:
+    if is_folder:
         return f'"{relative}" is a folder. Call list_files to see its files.'
     return f'"{relative}" is not a regular file (a pipe, a socket or a device). Work with other files.'
 
 
-def _replace(spot: Spot, relative: str, data: bytes) -> None:
+def _replace(folder: int, name: str, relative: str, data: bytes) -> None:
     """Write a new file in the same folder and rename it over the old one; no symlink is followed."""
-    mode = _mode_of(spot, relative)
+    mode = _mode_of(folder, name, relative)
     temporary = f".{secrets.token_hex(8)}.tmp"  # unguessable: other processes may write to this folder too
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o666, dir_fd=spot.folder)
+    descriptor = os.open(temporary, flags, 0o666, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-        os.replace(temporary, spot.name, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(OSError):
-            os.unlink(temporary, dir_fd=spot.folder)
+            os.unlink(temporary, dir_fd=folder)
         raise
 
 
 def _remove_empty_folders(workspace: Path, folder: str) -> None:
     while folder:
         above, _, name = folder.rpartition("/")
-        opened = open_beneath(workspace, above or ".", os.O_RDONLY | os.O_DIRECTORY)
+        opened = open_beneath(workspace, above, os.O_RDONLY | os.O_DIRECTORY, follow=True)
         try:
             os.rmdir(name, dir_fd=opened)
         finally:
@@ -263,10 +253,10 @@ def _remove_empty_folders(workspace: Path, folder: str) -> None:
         folder = above
 
 
-def _check_writable(spot: Spot, relative: str) -> None:
+def _check_writable(folder: int, name: str, relative: str) -> None:
     """Refuse a file that is write-protected: it would be replaced or removed, which its own mode cannot prevent."""
-    mode = os.lstat(spot.name, dir_fd=spot.folder).st_mode
-    if stat.S_ISREG(mode) and not os.access(spot.name, os.W_OK, dir_fd=spot.folder, effective_ids=_EFFECTIVE):
+    mode = os.lstat(name, dir_fd=folder).st_mode
+    if stat.S_ISREG(mode) and not os.access(name, os.W_OK, dir_fd=folder, effective_ids=_EFFECTIVE):
         msg = (
             f'"{relative}" is write-protected (mode {stat.S_IMODE(mode):o}). If it may be changed, make it writable '
             "first: run_shell with chmod u+w."
@@ -274,13 +264,13 @@ def _check_writable(spot: Spot, relative: str) -> None:
         raise ToolError(msg)
 
 
-def _mode_of(spot: Spot, relative: str) -> int | None:
+def _mode_of(folder: int, name: str, relative: str) -> int | None:
     """Return the permission bits of the file to replace. None means that it does not exist yet."""
     try:
-        mode = os.lstat(spot.name, dir_fd=spot.folder).st_mode
+        mode = os.lstat(name, dir_fd=folder).st_mode
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):
-        raise ToolError(_not_a_file(relative, mode))
-    _check_writable(spot, relative)
+        raise ToolError(_not_a_file(relative, is_folder=stat.S_ISDIR(mode)))
+    _check_writable(folder, name, relative)
     return stat.S_IMODE(mode) & 0o777

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ._safe_open import open_regular
+from agent import open_regular
+
 from ._test_report import Report, from_plugin
 
 MAX_BYTES = 64_000_000

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agent import GitIgnore
+from agent import GitIgnore, open_regular
 
 from ._listing import NEVER_WALKED, scan
-from ._safe_open import open_regular
 
 MAX_VISITED = 10_000
 """Files and folders looked at; their order is breadth first, so the deepest are left out."""

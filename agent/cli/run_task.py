@@ -108,7 +108,7 @@ def write_output(task: Task, outcome: Outcome) -> None:
         return
     from serving.atomic import write_atomically
 
-    from ..sandbox.beneath import find_inside
+    from ..sandbox.inside import find_inside
     from ..tooling.own_files import write_inside
 
     path, workspace = task.path(task.output.file), task.path(task.workspace.path)

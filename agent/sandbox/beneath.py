@@ -1,109 +1,243 @@
-"""Open files below a folder that the model can change; what a symlink leads to outside of it is never opened."""
+"""Open files below a folder that a model can change without ever leaving it, even in a race; opens nothing outside."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import functools
 import os
 import stat
+import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-# The kernel's own limit on the symlinks of one path (path_resolution(7), read 2026-11).
-_MAX_LINKS = 40
+from .inside import MAX_LINKS, LeadsOut, inside_of
+
+_SYS_OPENAT2 = 437  # the same on every architecture: numbers from 424 on are shared (Linux 5.6, openat2(2))
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+# Folders on the way are only traversed: O_PATH, where the system has it, needs only search permission.
+_TRAVERSE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ROOT = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class LeadsOut(OSError):
-    """Raised when a symlink below a folder leads out of it."""
+class Protected(OSError):
+    """Raised when a path goes through a protected name."""
 
-    def __init__(self) -> None:
-        super().__init__(errno.EXDEV, "a symlink in the workspace leads out of it")
+    def __init__(self, name: str) -> None:
+        super().__init__(errno.EPERM, f"is in {name}")
 
 
-def find_inside(path: Path, root: Path) -> str | None:
-    """Return where a path ends, relative to `root`, after its symlinks are followed. None means outside of `root`.
+def open_beneath(root: Path, path: str, flags: int, *, follow: bool = False) -> int:
+    """Open a path below `root` and return the descriptor.
 
-    Open the result with the functions below: they do not follow what takes the place of a folder meanwhile. Symlinks
-    that lead into `root` are followed, and those below it that stay there.
+    Args:
+        root: the folder.
+        path: relative to it. Empty means the folder itself.
+        flags: as for os.open, without O_CREAT.
+        follow: follow symlinks that stay inside. Without it, a symlink is an error with ELOOP, also as the last part.
 
     Raises:
-        LeadsOut: the path leads into `root`, and a symlink there leads out again.
-        OSError: a symlink cannot be read, or there are too many.
+        LeadsOut: the path or one of its symlinks leads out.
+        OSError: any other error of the system.
     """
-    top, here = root.resolve(), Path("/")
-    links, led_from_inside = 0, False
-    pending = [*path.absolute().parts[:0:-1]]
-    while pending:
-        part = pending.pop()
-        # As the kernel reads it: the folder above the one that the symlinks have led to.
-        below = here.parent if part == ".." else here / part
-        target = None if part == ".." else _target(below)
-        if target is None:
-            here = below
-            continue
-        led_from_inside = led_from_inside or here.is_relative_to(top)
-        links += 1
-        if links > _MAX_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        here = Path("/") if target.is_absolute() else here
-        pending.extend(part for part in target.parts[::-1] if part != "/")
-    if here.is_relative_to(top):
-        return str(here.relative_to(top))
-    if led_from_inside:
-        raise LeadsOut
-    return None
-
-
-def _target(path: Path) -> Path | None:
+    flags = (flags | os.O_CLOEXEC) & ~os.O_NOFOLLOW  # with O_PATH, it would open a symlink itself
+    top = os.open(root, _ROOT)
     try:
-        return path.readlink()
+        return _openat2(top, path or ".", flags, follow=follow)
     except OSError as error:
-        if error.errno in {errno.EINVAL, errno.ENOENT, errno.ENOTDIR}:  # not a symlink, or missing
-            return None
-        raise
+        # ENOSYS: the kernel lacks the call. EPERM: a seccomp filter blocks it. EXDEV is also returned for an
+        # absolute symlink that stays inside, and EAGAIN for a concurrent rename: the walk decides those.
+        if error.errno == errno.ELOOP and not follow:
+            raise _through_symlink(path) from None
+        if error.errno not in {errno.ENOSYS, errno.EPERM, errno.EXDEV, errno.EAGAIN}:
+            raise
+    finally:
+        os.close(top)
+    with _walked(_Walk(root, follow=follow), path) as (folder, name):
+        if not follow and name != "." and stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
+            raise _through_symlink(path)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
 
 
-def open_file(root: Path, path: str) -> BinaryIO:
-    """Open a file of a tree for reading; no part of `path` may be a symlink.
+def open_regular(root: Path, path: str, *, follow: bool = False) -> BinaryIO:
+    """Open a regular file below `root` for reading; takes the arguments of `open_beneath`.
 
     Raises:
-        OSError: it is not a regular file, or cannot be read.
+        IsADirectoryError: it is a folder.
+        OSError: it is another thing that is no regular file (EINVAL), or any other error of `open_beneath`.
     """
-    with opened_parent(root, path) as (folder, name):
-        # O_NONBLOCK: opening a pipe would wait for a writer.
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    return os.fdopen(descriptor, "rb")
+    # O_NONBLOCK: opening a FIFO without a writer would block.
+    descriptor = open_beneath(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, follow=follow)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 @contextmanager
-def opened_parent(root: Path, path: str) -> Generator[tuple[int, str]]:
-    """Open the folder that a path of a tree lies in; yield its descriptor and the path's last name.
+def opened_parent(
+    root: Path, path: str, *, follow: bool = False, create: bool = False, protected: frozenset[str] = frozenset()
+) -> Generator[tuple[int, str]]:
+    """Open the folder that a path below `root` lies in; yield its descriptor and the path's last name.
 
-    What is then done by that name in that folder happens inside the tree, whatever the folders on the way are replaced
-    by meanwhile. No part of `path` before its last name may be a symlink.
+    What is then done by that name in that folder happens inside the root, whatever the folders on the way are replaced
+    by meanwhile. The last part need not exist; it is `.` for the root itself.
+
+    Args:
+        root: the folder.
+        path: relative to it.
+        follow: follow symlinks that stay inside, the last part included. Without it, a symlink before the last part is
+            an error; the last part may be one.
+        create: create the missing folders on the way.
+        protected: lower-case names that no part of the path may have once symlinks are followed.
 
     Raises:
-        OSError: a folder on the way is a symlink, does not exist, or cannot be opened.
+        LeadsOut: the path or one of its symlinks leads out.
+        Protected: it goes through a protected name.
+        OSError: any other error of the system.
     """
-    folder, _, name = path.rpartition("/")
-    opened = open_folder(root, folder)
+    folder, _, last = path.rpartition("/")
+    if follow or create or protected or last in {"", ".", ".."}:
+        with _walked(_Walk(root, follow=follow, create=create, protected=protected), path) as found:
+            yield found
+        return
+    opened = open_beneath(root, folder, _TRAVERSE)
     try:
-        yield opened, name
+        yield opened, last
     finally:
         os.close(opened)
 
 
-def open_folder(root: Path, path: str) -> int:
-    """Open a folder of a tree and return its descriptor; no part of `path` may be a symlink. Empty means the root."""
-    opened = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    for name in filter(None, path.split("/")):
-        above = opened
+def _through_symlink(path: str) -> OSError:
+    return OSError(errno.ELOOP, "the path goes through a symlink", path)
+
+
+@contextmanager
+def _walked(walk: _Walk, path: str) -> Generator[tuple[int, str]]:
+    try:
+        name = walk.resolve(path)
+        yield walk.folder, name
+    finally:
+        os.close(walk.folder)
+
+
+class _Walk:
+    """A walk to the folder that a path lies in; opens one folder at a time, without following symlinks itself."""
+
+    def __init__(
+        self, root: Path, *, follow: bool, create: bool = False, protected: frozenset[str] = frozenset()
+    ) -> None:  # fmt: skip
+        self._root, self._follow, self._create, self._protected = root, follow, create, protected
+        self.folder = os.open(root, _ROOT)
+        """Descriptor of the folder reached so far; the caller closes it."""
+        self._names: list[str] = []
+        self._pending: list[str] = []
+        self._links = 0
+        self._link: str | None = None
+
+    def resolve(self, path: str) -> str:
+        """Walk to the folder of the last part, and return its name; `.` for the root itself."""
+        self._pending = path.split("/")[::-1]
+        name = "."
+        while self._pending:
+            part = self._pending.pop()
+            if part in {"", "."}:
+                continue
+            if part.casefold() in self._protected:
+                raise Protected(part)
+            if part == "..":
+                self._up()
+            elif self._pending:  # even if only `.` or nothing follows: then this must be a folder
+                self._enter(part)
+            elif not (self._follow and self._follow_link(part)):
+                name = part
+        return name
+
+    def _up(self) -> None:
+        # Not the kernel's `..`: a folder that was renamed meanwhile could lead out.
+        if not self._names:
+            raise LeadsOut(self._link)
+        names, self._names = self._names[:-1], []
+        self._go(os.open(self._root, _ROOT))
+        for name in names:
+            self._go(os.open(name, _TRAVERSE, dir_fd=self.folder))
+        self._names = names
+
+    def _enter(self, part: str) -> None:
         try:
-            opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
-        finally:
-            os.close(above)
-    return opened
+            folder = self._open_folder(part)
+        except OSError as error:
+            if error.errno in {errno.ENOTDIR, errno.ELOOP} and self._follow_link(part):
+                return
+            raise
+        self._go(folder)
+        self._names.append(part)
+
+    def _go(self, folder: int) -> None:
+        os.close(self.folder)
+        self.folder = folder
+
+    def _open_folder(self, part: str) -> int:
+        try:
+            return os.open(part, _TRAVERSE, dir_fd=self.folder)
+        except FileNotFoundError:
+            if not self._create:
+                raise
+        # Another process may create it at the same moment; the open below decides what it is.
+        with suppress(FileExistsError):
+            os.mkdir(part, dir_fd=self.folder)
+        return os.open(part, _TRAVERSE, dir_fd=self.folder)
+
+    def _follow_link(self, part: str) -> bool:
+        """Replace a symlink in the path with its target; return False if `part` is not a symlink."""
+        try:
+            target = os.readlink(part, dir_fd=self.folder)
+        except OSError:
+            return False  # not a symlink, or missing
+        self._links += 1
+        self._link = "/".join((*self._names, part))
+        if not self._follow:
+            raise _through_symlink(self._link)
+        if self._links > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if target.startswith("/"):
+            inside = inside_of(self._root, target)
+            if inside is None:
+                raise LeadsOut(self._link)
+            self._names = []
+            self._go(os.open(self._root, _ROOT))
+            target = inside
+        self._pending.extend(target.split("/")[::-1])
+        return True
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _openat2(folder: int, path: str, flags: int, *, follow: bool) -> int:
+    if sys.platform != "linux":
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | (0 if follow else _RESOLVE_NO_SYMLINKS)
+    how = _OpenHow(flags, 0, resolve)
+    size = ctypes.c_size_t(ctypes.sizeof(how))
+    encoded = os.fsencode(path)
+    if b"\0" in encoded:
+        raise OSError(errno.EINVAL, "the path holds a null character", path)
+    descriptor = _libc().syscall(ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(folder), encoded, ctypes.byref(how), size)
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return int(descriptor)

@@ -7,6 +7,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from ..sandbox.beneath import opened_parent
+
 OWN_FOLDER = ".agent"
 """The folder in the workspace that is the framework's; no snapshot, diff or restore includes it."""
 
@@ -23,25 +25,15 @@ def write_inside(workspace: Path, path: str, data: bytes, *, replace: bool = Fal
     Raises:
         OSError: a folder on the way is a symlink, the file exists and is not replaced, or it cannot be written.
     """
-    *folders, name = path.split("/")
-    here = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for folder in folders:
-            is_new = False
-            with suppress(FileExistsError):
-                os.mkdir(folder, dir_fd=here)
-                is_new = True
-            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
-            os.close(here)
-            here = below
-            if is_new and folder == OWN_FOLDER:
-                _create(".gitignore", here, b"*\n")
+    if path.startswith(f"{OWN_FOLDER}/") and not os.path.lexists(workspace / OWN_FOLDER):
+        ignored = f"{OWN_FOLDER}/.gitignore"
+        with suppress(FileExistsError), opened_parent(workspace, ignored, create=True) as (folder, name):
+            _create(name, folder, b"*\n")
+    with opened_parent(workspace, path, create=True) as (folder, name):
         if replace:
-            _put(name, here, data)
+            _put(name, folder, data)
         else:
-            _create(name, here, data)
-    finally:
-        os.close(here)
+            _create(name, folder, data)
 
 
 def _put(name: str, folder: int, data: bytes) -> None:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ..sandbox.beneath import open_file, opened_parent
+from ..sandbox.beneath import open_regular, opened_parent
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .diff import Change
 from .tree import entry_below, is_large, read_entry
@@ -91,7 +91,7 @@ def _fits_into_a_patch(workspace: Path, path: str) -> bool:
     """Return whether a patch, which is UTF-8, can hold a text file and its name without loss."""
     if not path.isprintable():
         return False
-    with open_file(workspace, path) as file:
+    with open_regular(workspace, path) as file:
         data = file.read(_MAX_COPY_BYTES + 1)  # it may have grown since the diff was made
     try:
         data.decode()
@@ -112,7 +112,7 @@ def _saved(workspace: Path, path: str, folder: str) -> str:
         facts = os.lstat(name, dir_fd=source)
         if stat.S_ISLNK(facts.st_mode):
             return f"a symlink to {os.readlink(name, dir_fd=source)}"
-        with open_file(workspace, path) as file:
+        with open_regular(workspace, path) as file:
             data = file.read(_MAX_COPY_BYTES + 1)
         is_whole = len(data) <= _MAX_COPY_BYTES
         write_inside(workspace, target, data if is_whole else b"")

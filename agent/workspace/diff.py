@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..sandbox.beneath import open_file
+from ..sandbox.beneath import open_regular
 from .tree import Entry, same_bytes
 from .unified import quoted_path, unified_diff
 
@@ -82,7 +82,7 @@ def _same(name: str, before: State, after: State) -> bool:
     assert after.entry is not None
     if before.entry.size_bytes != after.entry.size_bytes:
         return False
-    with open_file(before.root, name) as left, open_file(after.root, name) as right:
+    with open_regular(before.root, name) as left, open_regular(after.root, name) as right:
         return same_bytes(left, right)
 
 
@@ -121,7 +121,7 @@ def _text(name: str, state: State) -> str | None:
     """Return the text of a file, empty if there is none. None means that it is not text."""
     if _leaf(state) is None:
         return ""
-    with open_file(state.root, name) as file:
+    with open_regular(state.root, name) as file:
         data = file.read(MAX_TEXT_BYTES)
     try:
         text = data.decode()

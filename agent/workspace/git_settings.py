@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from ..sandbox.beneath import open_file
+from ..sandbox.beneath import open_regular
 from ..sandbox.repositories import Repository, find_repositories
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .git_command import parsed_settings
@@ -126,7 +126,7 @@ def _content(workspace: Path, path: str) -> bytes:
     entry = entry_below(workspace, path)
     if entry is not None and entry.kind == "link":
         return _LINK + entry.target.encode("utf-8", "surrogateescape")
-    with open_file(workspace, path) as file:
+    with open_regular(workspace, path) as file:
         return file.read(_MAX_BYTES + 1)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..sandbox.beneath import open_file
+from ..sandbox.beneath import open_regular
 from .ignore_rules import Effort, IgnoreRules
 
 
@@ -34,7 +34,7 @@ class GitIgnore:
 
         def read(path: str) -> bytes | None:
             try:
-                with open_file(root, path) as file:
+                with open_regular(root, path) as file:
                     return file.read(cls.MAX_BYTES)
             except OSError:  # missing, or not a regular file
                 return None

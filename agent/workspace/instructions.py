@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
-from ..sandbox.beneath import find_inside, open_file
+from ..sandbox.beneath import open_regular
+from ..sandbox.inside import find_inside
 
 NAMES = ("AGENTS.md", "CLAUDE.md")
 """In order of preference; see https://agents.md, read 2026-11."""
@@ -56,7 +57,7 @@ def _read(path: Path, *, workspace: Path, top: Path) -> Instructions | None:
             inside = find_inside(path, root)
         if inside is None:
             return None
-        with open_file(root, inside) as raw, TextIOWrapper(raw, encoding="utf-8") as file:
+        with open_regular(root, inside) as raw, TextIOWrapper(raw, encoding="utf-8") as file:
             text = file.read(MAX_CHARS + 1)
     except (OSError, UnicodeDecodeError):
         return None

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..sandbox.beneath import open_file, open_folder, opened_parent
+from ..sandbox.beneath import open_beneath, open_regular, opened_parent
 from .tree import Entry, read_entry, same_content
 
 
@@ -96,7 +96,7 @@ def make_accessible(root: Path, path: str) -> int | None:
 
 def folders_in(root: Path, path: str, *, protected: frozenset[str]) -> list[str]:
     """Return the names of the folders in a folder, without symlinks and protected names."""
-    opened = open_folder(root, path)
+    opened = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(opened) as items:
             return [item.name for item in items if item.name not in protected and item.is_dir(follow_symlinks=False)]
@@ -106,7 +106,7 @@ def folders_in(root: Path, path: str, *, protected: frozenset[str]) -> list[str]
 
 def names_in(root: Path, path: str) -> list[str]:
     """Return the sorted names of everything in a folder."""
-    opened = open_folder(root, path)
+    opened = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(opened) as items:
             return sorted(item.name for item in items)
@@ -192,7 +192,7 @@ def restore_path(root: Path, path: str, wanted: Entry, found: Entry | None, sour
 
 
 def _copy_file(path: str, source: Path, name: str, folder: int) -> None:
-    with open_file(source, path) as file:
+    with open_regular(source, path) as file:
         facts = os.fstat(file.fileno())
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as copy:

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..journal.journal import JOURNAL_NAME
 from ..journal.runs import first_event
 from ..sandbox import Sandbox
-from ..sandbox.beneath import open_file
+from ..sandbox.beneath import open_regular
 from .git_command import run_git
 from .git_history import copy_history
 from .workspace import Snapshot, Workspace
@@ -158,7 +158,7 @@ def _check_repository(folder: Path, top: Path) -> None:
 def _leads_back(git: Path, top: Path) -> bool:
     """Return whether the git folder of a worktree or submodule names it."""
     with suppress(OSError, ValueError):  # ValueError: not UTF-8, or a null character
-        with open_file(git, "gitdir") as file:
+        with open_regular(git, "gitdir") as file:
             named = file.read(_MAX_PATH_BYTES + 1)
         # git itself would read all of a huge one.
         return len(named) <= _MAX_PATH_BYTES and Path(named.decode().strip()).parent.resolve() == top.resolve()

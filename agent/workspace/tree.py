@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from ..sandbox.beneath import open_file, open_folder, opened_parent
+from ..sandbox.beneath import open_beneath, open_regular, opened_parent
 from .gitignore import GitIgnore
 
 EntryKind = Literal["file", "folder", "link"]
@@ -50,7 +50,7 @@ def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = Non
     folders = [""]
     while folders:
         folder = folders.pop()
-        opened = open_folder(root, folder)
+        opened = open_beneath(root, folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with os.scandir(opened) as items:
                 names = sorted(item.name for item in items if item.name not in protected)
@@ -125,7 +125,7 @@ def same_content(path: str, one: Path, other: Path) -> bool:
     Raises:
         OSError: one of them is not a regular file, or cannot be read.
     """
-    with open_file(one, path) as left, open_file(other, path) as right:
+    with open_regular(one, path) as left, open_regular(other, path) as right:
         return same_bytes(left, right)
 
 

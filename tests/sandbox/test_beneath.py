@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from agent.sandbox.beneath import LeadsOut, find_inside, open_file
+from agent.sandbox.beneath import Protected, open_beneath, open_regular, opened_parent
+from agent.sandbox.inside import LeadsOut, find_inside
+from agent.sandbox.removal import remove_tree
 
 
 @pytest.fixture
@@ -80,5 +83,67 @@ def test_only_a_regular_file_without_symlinks_on_the_way_is_opened(root: Path, k
             os.mkfifo(root / "docs" / "a.md")
         case _:
             (root / "docs" / "a.md").mkdir()
-    with pytest.raises(OSError, match=r"symbolic links|[Nn]ot a"):
-        open_file(root, "docs/a.md")
+    with pytest.raises(OSError, match=r"through a symlink|[Nn]ot a|Is a directory"):
+        open_regular(root, "docs/a.md")
+
+
+# The kernel resolves paths (openat2) where it can, else our own walk does; both must refuse the same.
+both_resolvers = pytest.mark.parametrize("platform", ["linux", "darwin"])
+
+
+@both_resolvers
+@pytest.mark.parametrize("path", ["../away/a.md", "docs/../../away/a.md", "out/a.md", "docs/../out/a.md"])
+@pytest.mark.parametrize("follow", [False, True])
+def test_what_is_outside_is_never_opened(
+    root: Path, monkeypatch: pytest.MonkeyPatch, platform: str, path: str, *, follow: bool
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    (root.parent / "away" / "a.md").write_text("SECRET")
+    (root / "out").symlink_to(root.parent / "away")
+    with pytest.raises(OSError, match=r"leads out of it|through a symlink") as refused:
+        open_regular(root, path, follow=follow)
+    assert refused.value.errno == (errno.ELOOP if "out" in path and not follow else errno.EXDEV)
+    with pytest.raises(OSError, match=r"leads out of it|through a symlink"), opened_parent(root, path, follow=follow):
+        pass
+
+
+@both_resolvers
+def test_a_symlink_that_stays_inside_is_opened_only_if_that_is_wanted(
+    root: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    (root / "docs" / "a.md").write_text("text")
+    (root / "alias.md").symlink_to(root / "docs" / ".." / "docs" / "a.md")
+    with open_regular(root, "alias.md", follow=True) as file:
+        assert file.read() == b"text"
+    for flags in (os.O_RDONLY, os.O_PATH, os.O_PATH | os.O_NOFOLLOW):
+        with pytest.raises(OSError, match="through a symlink"):
+            open_beneath(root, "alias.md", flags)
+
+
+@both_resolvers
+def test_a_path_of_2000_folders_is_opened_with_few_descriptors(
+    root: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+):
+    """The walk once held every folder open, so that 1,024 descriptors were not enough."""
+    monkeypatch.setattr(sys, "platform", platform)
+    deep = "/".join(["d"] * 2_000)
+    with opened_parent(root, f"{deep}/a.md", create=True) as (folder, name):
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=folder))
+    with open_regular(root, f"{deep}/a.md") as file:
+        assert file.read() == b""
+    with open_regular(root, f"{deep}/../d/a.md", follow=True) as file:
+        assert file.read() == b""
+    assert remove_tree(root / "d")  # pytest's own cleanup is recursive
+
+
+def test_a_protected_name_is_refused_also_through_a_symlink(root: Path):
+    (root / ".git").mkdir()
+    (root / "alias").symlink_to(".git")
+    for path in (".git/config", ".GIT/config", "alias/config", "docs/../.git/hooks/x"):
+        with (
+            pytest.raises(Protected),
+            opened_parent(root, path, follow=True, create=True, protected=frozenset({".git"})),
+        ):
+            pass
+    assert sorted(item.name for item in (root / ".git").iterdir()) == []

@@ -392,8 +392,8 @@ async def test_a_planted_symlink_in_place_of_the_folder_of_saved_outputs_is_not_
     done = await run(limited("x" * 20, 10), workspace, workspace / ".agent" / "outputs")
     assert list(outside.iterdir()) == []
     assert done.result.content == (
-        "xxxxxx\n[... 10 of 20 characters left out; the whole could not be kept (Not a directory); ask for less at a "
-        "time ...]\nxxxx"
+        "xxxxxx\n[... 10 of 20 characters left out; the whole could not be kept (the path goes through a symlink); "
+        "ask for less at a time ...]\nxxxx"
     )
 
 

@@ -158,7 +158,7 @@ def test_a_planted_symlink_is_not_followed(workspace: Workspace, snapshot: Snaps
     if planted == ".agent/attempts/1":
         assert save_attempt(workspace, snapshot) == ".agent/attempts/2/changes.diff"
     else:
-        with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+        with pytest.raises(OSError, match="through a symlink"):
             save_attempt(workspace, snapshot)
     assert list(outside.iterdir()) == []
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import changes_since
-from agent.sandbox.beneath import open_file
+from agent.sandbox.beneath import open_regular
 from agent.workspace.diff import Change
 from agent.workspace.unified import unified_diff
 from agent.workspace.workspace import Snapshot, Workspace
@@ -156,8 +156,8 @@ def test_a_symlink_in_the_place_of_a_folder_or_file_is_not_followed(workspace: W
     os.mkfifo(workspace.path / "pipe")
     for path in ("link/a.py", "file", "pipe", "src"):
         with pytest.raises(OSError):  # which one depends on the system
-            open_file(workspace.path, path)
-    with open_file(workspace.path, "src/a.py") as file:
+            open_regular(workspace.path, path)
+    with open_regular(workspace.path, "src/a.py") as file:
         assert file.read() == b"one\n"
 
 

@@ -93,7 +93,7 @@ def test_a_file_is_not_copied_from_a_pipe_or_through_a_link(tmp_path: Path, outs
     (root / "d").symlink_to(outside)
     (copy / "d").mkdir()
     for path in ("pipe", "d/f"):
-        with pytest.raises(OSError, match=r"not a regular file|Not a directory"):
+        with pytest.raises(OSError, match=r"not a regular file|through a symlink"):
             placing.place_file(path, root, copy)
     assert facts(copy).keys() == {"d"}
 
