@@ -222,7 +222,7 @@ class Agent:
             own_files = None if all(tool.read_only for tool in self.tools) else self.own_files
             notices = cleanup.enter_context(watched(context.workspace, own_files, folder, journal, observe))
             cleanup.push_async_callback(shared.aclose)
-            cleanup.push_async_callback(context.resources.aclose)
+            cleanup.push_async_callback(context.resources.aclose, lambda text: notices.append(context.redacted(text)))
             try:
                 record(opening)
             except JournalWriteError as error:

@@ -61,18 +61,25 @@ class FileTracker:
         after = await asyncio.to_thread(self._signatures_now)
         if after is None:
             return
-        before, known, snapshot = self._before, self._state.work.own_changes, self._deps.snapshot
+        event = await asyncio.to_thread(self._changes, self._before, after)
+        if event is not None:
+            self._deps.record(event)
+
+    def _changes(self, before: Mapping[str, str], after: Mapping[str, str]) -> FilesChanged | None:
+        """Return what has changed, and which of it the run changed. None if nothing has."""
+        work, snapshot = self._state.work, self._deps.snapshot
         assert snapshot is not None, "without a snapshot, nothing is tracked"
         changed = {path for path in before.keys() | after.keys() if before.get(path, "") != after.get(path, "")}
         own = {
             path
             for path in named(changed, self._texts)
-            if path not in self._state.work.unsure_changes
-            and before.get(path, "") == known.get(path, signature_at_start(snapshot, path))
+            if path not in work.unsure_changes
+            and before.get(path, "") == work.own_changes.get(path, signature_at_start(snapshot, path))
         }
-        if changed:
-            files = {path: after.get(path, "") for path in sorted(own)}
-            self._deps.record(FilesChanged(files=files, unsure=tuple(sorted(changed - own))))
+        if not changed:
+            return None
+        files = {path: after.get(path, "") for path in sorted(own)}
+        return FilesChanged(files=files, unsure=tuple(sorted(changed - own)))
 
     def _signatures_before(self) -> Mapping[str, str] | None:
         now, snapshot = self._signatures_now(), self._deps.snapshot

@@ -282,7 +282,6 @@ class Run:
             self._end("error", f"the workspace cannot be restored: {error}")
             return
         self._deps.record(event)
-        self._deps.context.resources.renew_context()
 
     def _send_message(self, text: str, *, force_tool: str | None = None) -> None:
         self._deps.record(Said(message=UserMessage(content=text), forces=force_tool))

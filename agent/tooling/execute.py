@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from ..errors import ToolError
 from ..messages import Image, ToolCall, ToolResult, ToolStatus
 from .context import ToolContext
+from .failures import described, message_of
 from .shorten import Shortened, shorten
 from .tool import Tool
 
@@ -128,23 +129,15 @@ async def _call_body(tool: Tool, value: object, context: ToolContext[Any]) -> _O
     try:
         return _as_text(await tool.body(value, context))
     except ToolError as error:
-        return _Output(content=f"Error: {_message_of(error) or 'the tool gave no reason.'}", status="error")
+        return _Output(content=f"Error: {message_of(error) or 'the tool gave no reason.'}", status="error")
     except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001 - a tool may do anything: sys.exit(), a panic of an extension
-        text = _message_of(error)
         return _Output(
-            content=f"Error: {type(error).__name__}{f': {text}' if text else ''}",
+            content=f"Error: {described(error)}",
             status="error",
             traceback="".join(traceback.format_exception(error)),
         )
-
-
-def _message_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - an exception with a broken __str__ is still a failure to report
-        return "(its message cannot be read)"
 
 
 def _as_text(output: object) -> _Output:

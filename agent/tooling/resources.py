@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
+from .failures import described
+
 KindT = TypeVar("KindT")
+
+CLOSE_TIMEOUT_S = 60.0
+"""How long one object may take to close."""
+_STOP_TIMEOUT_S = 30.0  # shorter, so that all commands are stopped in time
+_GRACE_S = 2.0
+# A process or connection that is already gone is closed.
+_GONE = (ProcessLookupError, ConnectionError)
 
 
 @runtime_checkable
@@ -50,21 +60,39 @@ class RunningCommands:
             is_running: whether it has not ended.
             stop: ends it and all that it started; may be called more than once.
         """
-        self._commands = [command for command in self._commands if command.is_running()]
+        self._commands = [command for command in self._commands if _is_running(command)]
         self._commands.append(_Command(what=what, is_running=is_running, stop=stop))
 
     async def aclose(self) -> None:
-        """Stop them all."""
-        await self.stop()
+        """Stop them all.
+
+        Raises:
+            RuntimeError: some could not be stopped.
+        """
+        _, failed = await self._stop()
+        if failed:
+            raise RuntimeError("; ".join(failed))
 
     async def stop(self) -> tuple[str, ...]:
-        """Stop them all, and return what was still running."""
-        commands, self._commands = self._commands, []
-        found = tuple(command.what for command in commands if command.is_running())
-        for command in commands:  # one that has ended may have left processes
-            with suppress(OSError):
-                await command.stop()
+        """Stop them all, and return what was still running; `aclose` tries again what cannot be stopped."""
+        found, _ = await self._stop()
         return found
+
+    async def _stop(self) -> tuple[tuple[str, ...], Sequence[str]]:
+        """Return what was still running, and why some could not be stopped."""
+        commands, self._commands = self._commands, []
+        found = [command.what for command in commands if _is_running(command)]
+        # All of them: one that has ended may have left processes.
+        failures = await asyncio.gather(*(_finish(command.stop, timeout_s=_STOP_TIMEOUT_S) for command in commands))
+        failed = [(command, failure) for command, failure in zip(commands, failures, strict=True) if failure]
+        self._commands += [command for command, _ in failed]
+        return tuple(found), [f"{command.what}: {failure}" for command, failure in failed]
+
+
+def _is_running(command: _Command) -> bool:
+    with suppress(Exception):  # it is a tool's own
+        return command.is_running()
+    return True
 
 
 class Resources:
@@ -85,18 +113,73 @@ class Resources:
                 self._objects[kind] = kind()
             return cast("KindT", self._objects[kind])
 
-    def renew_context(self) -> None:
-        """Call `on_context_renewed()` on each object that has it: the model no longer knows its earlier calls."""
+    async def renew_context(self, report: Callable[[str], object]) -> None:
+        """Call `on_context_renewed()` on each object that has it: the model no longer knows its earlier calls.
+
+        Args:
+            report: called with a sentence for each object whose method fails.
+        """
         with self._lock:
-            objects = list(self._objects.values())
+            objects = [resource for resource in self._objects.values() if isinstance(resource, Renewable)]
         for resource in objects:
-            if isinstance(resource, Renewable):
+
+            async def renew(resource: Renewable = resource) -> None:
                 resource.on_context_renewed()
 
-    async def aclose(self) -> None:
-        """Close the objects, newest first, and drop them."""
+            if failure := await _finish(renew):
+                name = type(resource).__name__
+                report(f"{name}.on_context_renewed() failed: {failure}. It may still go by the old conversation.")
+
+    async def aclose(self, report: Callable[[str], object]) -> None:
+        """Close the objects, newest first, and drop them.
+
+        Never raises, except for the cancellation of the caller, after all of them are closed.
+
+        Args:
+            report: called with a sentence for each object that cannot be closed.
+        """
+        cancelled: asyncio.CancelledError | None = None
         while self._objects:
-            _, resource = self._objects.popitem()
-            if isinstance(resource, Closeable):
-                with suppress(OSError):  # a process or socket that is already gone is fine
-                    await resource.aclose()
+            kind, resource = self._objects.popitem()
+            if not isinstance(resource, Closeable):
+                continue
+            try:
+                failure = await _finish(resource.aclose)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                continue
+            if failure:
+                report(f"{kind.__name__}.aclose() failed: {failure}. What it held may still be open.")
+        if cancelled is not None:
+            raise cancelled
+
+
+async def _finish(close: Callable[[], Awaitable[object]], *, timeout_s: float | None = None) -> str:
+    """Call a function that ends something, and wait for it; return why that failed, empty if it did not.
+
+    `timeout_s` None means `CLOSE_TIMEOUT_S`. Raises only the cancellation of the caller.
+    """
+    timeout_s = CLOSE_TIMEOUT_S if timeout_s is None else timeout_s
+    # A separate task, awaited from outside: one that swallows its cancellation cannot block the end of the run.
+    body = asyncio.create_task(_attempt(close))
+    try:
+        await asyncio.wait({body}, timeout=timeout_s)
+        in_time = body.done()
+    finally:
+        if not body.done():
+            body.cancel()
+            await asyncio.wait({body}, timeout=_GRACE_S)
+    if not in_time:
+        return f"it did not end within {timeout_s:g} s"
+    if body.cancelled():
+        return "it was cancelled"
+    error = body.exception()
+    return "" if error is None or isinstance(error, _GONE) else described(error)
+
+
+async def _attempt(close: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await close()
+    except SystemExit as error:
+        msg = "it called sys.exit()"
+        raise RuntimeError(msg) from error  # asyncio would end the whole process

@@ -35,8 +35,8 @@ class Before:
 def watched(
     workspace: Path, own_files: Sequence[Path] | None, folder: Path, journal: Journal | None,
     observe: Callable[[Event], None] | None = None,
-) -> Generator[Sequence[str]]:  # fmt: skip
-    """Record the state before the block and compare it at the end; yield a list that then holds the differences found.
+) -> Generator[list[str]]:  # fmt: skip
+    """Record the state before the block and compare it at the end; yield a list to which the differences are added.
 
     When the block ends, no command of the run may be alive.
 
@@ -45,17 +45,16 @@ def watched(
         own_files: as for `look_before`. None means that the run changes no files, so that nothing is looked at.
         folder: the run's own.
         journal: of the run. None means that its folder is not kept.
-        observe: called with a notice for each; they come after the end of the run, so the journal does not have them.
+        observe: called at the end with a notice for each text in the list; they come after the end of the run, so the
+            journal does not have them.
     """
-    if own_files is None:
-        yield ()
-        return
     kept, notices = journal is not None, list[str]()
-    before = look_before(workspace, own_files, folder, kept=kept)
+    before = None if own_files is None else look_before(workspace, own_files, folder, kept=kept)
     try:
         yield notices
     finally:
-        notices += look_after(workspace, before, folder, kept=kept)
+        if before is not None:
+            notices += look_after(workspace, before, folder, kept=kept)
         if observe is not None:
             for text in notices:
                 observe(Noticed(text=text))

@@ -252,7 +252,7 @@ async def context(workspace: Path) -> AsyncIterator[ToolContext[Any]]:
         workspace=workspace, state=None, env=ENV, sandbox=sandbox_of("bubblewrap"), shared=shared
     )  # fmt: skip
     yield context
-    await context.resources.aclose()
+    await context.resources.aclose(pytest.fail)
     await shared.aclose()
 
 

@@ -79,7 +79,7 @@ async def test_what_a_program_prints_before_it_stops_does_not_fill_the_memory(tm
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-        await context.resources.aclose()
+        await context.resources.aclose(pytest.fail)
     assert answer.startswith("Stopped: ValueError.\n#0 <module> at main.py:3")
     assert f"\n  2999 {'x' * 2_000}" in answer
     assert peak_bytes < 8_000_000  # 5 of them for any number of lines; 12 when all were kept

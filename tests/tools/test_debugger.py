@@ -61,7 +61,7 @@ def workspace(tmp_path: Path) -> Path:
 async def context(workspace: Path) -> AsyncIterator[ToolContext[Any]]:
     context = ToolContext[Any](workspace=workspace, state=None, env=ENV)
     yield context
-    await context.resources.aclose()
+    await context.resources.aclose(pytest.fail)
 
 
 async def test_a_test_stops_where_it_fails_with_its_frames_alive(context: ToolContext[Any], called: Called):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import pytest_asyncio
 
 from agent import ToolContext
@@ -23,7 +24,7 @@ ENV = {"PATH": os.defpath + ":/usr/bin:/bin"}
 async def context(tmp_path: Path) -> AsyncIterator[ToolContext[Any]]:
     context = ToolContext[Any](workspace=tmp_path, state=None, env=ENV)
     yield context
-    await context.resources.aclose()
+    await context.resources.aclose(pytest.fail)
 
 
 async def test_new_output_and_the_exit_are_reported(context: ToolContext[Any], called: Called):
@@ -60,5 +61,5 @@ async def test_all_processes_end_with_the_run(context: ToolContext[Any], called:
         f"!{MAX_RUNNING} processes are running, which is the maximum. Stop one with stop_process."
     )
     await called(read_process, context, process=MAX_RUNNING, wait_s=1)
-    await context.resources.aclose()
+    await context.resources.aclose(pytest.fail)
     await until_gone(context.workspace / "pids")

@@ -172,7 +172,7 @@ async def test_a_renewed_context_is_not_told_changes_since_a_run_it_does_not_kno
     run_context = context(project)
     (project / "test_code.py").write_text("def test_one():\n    assert 0\n")
     first = await called(run_tests, run_context)
-    run_context.resources.renew_context()
+    await run_context.resources.renew_context(pytest.fail)
     assert await called(run_tests, run_context, failure="test_one") == (
         "!No tests have run yet. Call run_tests without failure and page first."
     )
