@@ -12,6 +12,10 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ValidationError
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
+_MOST_LINES = 500_000
+"""A passing test writes five; 500,000 take some 10 s."""
+_MOST_FRAMES = 100
+"""Of one traceback; the plugin writes 41 at most."""
 BAD: frozenset[Outcome] = frozenset({"failed", "error"})
 
 
@@ -132,16 +136,20 @@ def from_plugin(lines: Iterable[bytes], workspace: Path) -> Report:
     """
     builder = _Builder(workspace)
     ignored = 0
-    for line in lines:
+    for number, line in enumerate(lines):
+        if number == _MOST_LINES:
+            builder.add_problem(
+                f"Only the first {_MOST_LINES:,} lines of pytest's report were read. Run fewer tests at once."
+            )
+            break
         try:
             builder.add(_Line.model_validate_json(line))
         except ValidationError:
             ignored += 1
-    report = builder.report()
     if ignored:
         count = "1 line" if ignored == 1 else f"{ignored:,} lines"
-        report.problems += (f"Ignored {count} of pytest's report that are not results; some may be missing.",)
-    return report
+        builder.add_problem(f"Ignored {count} of pytest's report that are not results; some may be missing.")
+    return builder.report()
 
 
 _OUTCOMES: Mapping[str, Outcome] = {outcome: outcome for outcome in get_args(Outcome)}
@@ -173,6 +181,9 @@ class _Builder:
             self._add_broken(line)
         else:
             self._add_result(line)
+
+    def add_problem(self, sentence: str) -> None:
+        self._report.problems += (sentence,)
 
     def report(self) -> Report:
         """Return what was added."""
@@ -220,7 +231,7 @@ class _Builder:
             )
 
     def _frames(self, frames: Sequence[_FrameLine]) -> tuple[Frame, ...]:
-        return tuple(_frame(frame, self._workspace) for frame in frames if frame.path)
+        return tuple(_frame(frame, self._workspace) for frame in frames[:_MOST_FRAMES] if frame.path)
 
 
 def _frame(frame: _FrameLine, workspace: Path) -> Frame:
