@@ -200,7 +200,9 @@ class Engine:
         """Save the figures of the start, so that later plans of the same configuration need no estimate."""
         summary = read_summary(record.engine, Path(record.log))
         if self._plan is not None and summary is not None and summary.version and summary.kv_tokens:
-            facts = MeasuredStart(engine_version=summary.version, kv_cache_tokens=summary.kv_tokens)
+            facts = MeasuredStart(
+                engine_version=summary.version, kv_cache_tokens=summary.kv_tokens, compiled=summary.compiled
+            )
             with suppress(OSError):  # A running server is not stopped because its figures cannot be saved.
                 record_start(facts, self._plan.request, state_dir(self._environ))
 

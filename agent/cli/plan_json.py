@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from serving.capacity.models import DraftShape
-    from serving.capacity.sizing import Plan, PlanRequest
+    from serving.capacity.sizing import Plan, PlanRequest, StartMeasurement
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -22,11 +22,16 @@ def plan_object(plan: Plan) -> dict[str, JsonValue]:
         "requested_bytes": plan.requested_bytes,
         "weights_bytes": plan.weights_bytes,
         "activation_bytes": {"low": other.low, "likely": other.likely, "high": other.high},
-        "measured": plan.measured,
+        "measured": plan.measurement is not None,
+        "measured_start": _measured_start(plan.measurement),
+        "first_start": plan.first_start,
         "kv_bytes": plan.kv_bytes,
         "kv_bytes_per_token": plan.kv_bytes_per_token,
         "num_blocks": plan.num_blocks,
         "kv_tokens": plan.kv_tokens,
+        "kv_tokens_low": plan.kv_tokens_low,
+        "kv_tokens_high": plan.kv_tokens_high,
+        "later_kv_tokens": plan.later_kv_tokens,
         "concurrency": round(plan.concurrency, 4),
         "longest_max_model_len": plan.longest_max_model_len,
         "decode_tokens_s_bound": _rounded(plan.decode_tokens_s_bound),
@@ -45,7 +50,8 @@ def command_of(request: PlanRequest) -> str:
 
     from .plan_options import options_of
 
-    return shlex.join(("agent", "plan", *options_of(request)))
+    version = () if request.engine_version is None else ("--engine-version", request.engine_version)
+    return shlex.join(("agent", "plan", *options_of(request), *version))
 
 
 def _request(request: PlanRequest) -> dict[str, JsonValue]:
@@ -60,6 +66,7 @@ def _request(request: PlanRequest) -> dict[str, JsonValue]:
         "gpu_count": request.gpus.count,
         "gpu_measured": request.gpus.measured,
         "engine": request.engine,
+        "engine_version": request.engine_version,
         "tensor_parallel_size": request.tensor_parallel_size,
         "max_model_len": request.max_model_len,
         "max_num_seqs": request.max_num_seqs,
@@ -75,6 +82,12 @@ def _request(request: PlanRequest) -> dict[str, JsonValue]:
         "other_bytes": request.other_bytes,
         "draft": _draft(request.draft),
     }
+
+
+def _measured_start(start: StartMeasurement | None) -> JsonValue:
+    if start is None:
+        return None
+    return {"engine_version": start.engine_version, "compiled": start.compiled, "other_bytes": start.other_bytes}
 
 
 def _draft(draft: DraftShape | None) -> JsonValue:

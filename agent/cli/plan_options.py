@@ -42,6 +42,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="Full-length requests to hold at once (default: 4 if the context is chosen, else 1).",
     )
     what.add_argument("--engine", choices=["vllm", "sglang"], default="vllm", help="The engine (default vllm).")
+    what.add_argument("--engine-version", metavar="VERSION", help="Such as 0.33.0 (default: the one installed here).")
     how = parser.add_argument_group("how it is served")
     how.add_argument("--weights", choices=["fp8", "bf16"], help="Format of the weights (default: as released).")
     how.add_argument(
@@ -132,9 +133,18 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
         block_size=_count("--block-size", args.block_size),
         kv_cache_memory_bytes=_count("--kv-cache-memory-bytes", args.kv_cache_memory_bytes),
         other_bytes=_gib("--other-gib", args.other_gib),
+        engine_version=args.engine_version or _installed_version(gpus, args, environ),
+        first_model_runner=environ.get("VLLM_USE_V2_MODEL_RUNNER") == "0",
     )
     made = plan(options, measured=lambda request: lookup(request, state))
     return replace(made, notes=(usage.note, *made.notes)) if usage else made
+
+
+def _installed_version(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) -> str | None:
+    from serving.readiness.versions import engine_version
+
+    # On the CPU, where nothing depends on it, the engine may have to be installed first.
+    return None if gpus.gpu.name == "cpu" else engine_version(args.engine, environ, getattr(args, "python", None))
 
 
 def options_of(request: PlanRequest) -> tuple[str, ...]:

@@ -83,6 +83,13 @@ def _verdict(plan: Plan, style: Style) -> str:
     if plan.starts == "yes":
         return f"{name} starts on {where}: {holds}"
     per = " per GPU" if gpu.memory_bytes else ""
+    excess = plan.requested_bytes + plan.taken_before_bytes - gpu.memory_bytes
+    if gpu.memory_bytes and excess > 0 and request.kv_cache_memory_bytes is None:
+        surely = "does not start" if plan.starts == "no" else "may not start"
+        return (
+            f"{name} {surely} on {where}: the engine requires its {request.gpu_memory_utilization:g} of each GPU to be "
+            f"free, and about {_gib(plan.taken_before_bytes)} GiB are taken before, {_gib(excess)} too many."
+        )
     missing = f"{_gib(plan.missing_bytes)} GiB{per} are missing for one request of {length} tokens"
     if plan.starts == "no":
         return f"{name} does not start on {where}: {missing}."
@@ -127,7 +134,7 @@ def _parts(plan: Plan) -> str:
 
 def _source(plan: Plan) -> str:
     other = plan.activation_bytes
-    if plan.measured:
+    if plan.measurement is not None:
         return "measured at a real start"
     if plan.request.other_bytes is not None:
         return "given"
@@ -138,7 +145,7 @@ def _compared_source(plans: Sequence[Plan]) -> str:
     """Return where the activation memory of several plans is known from."""
     if plans[0].request.other_bytes is not None:
         return "as given by --other-gib"
-    measured = [f"{plan.request.gpus.gpu.name}:{plan.request.gpus.count}" for plan in plans if plan.measured]
+    measured = [f"{plan.request.gpus.gpu.name}:{plan.request.gpus.count}" for plan in plans if plan.measurement]
     if len(measured) == len(plans):
         return "measured at real starts"
     others = f"measured for {', '.join(measured)}, and estimated for the others" if measured else "estimated"

@@ -164,6 +164,17 @@ def _higher_utilization(request: PlanRequest) -> Iterator[Change]:
             )
 
 
+def _lower_utilization(request: PlanRequest) -> Iterator[Change]:
+    """Yield shares that leave room for what is taken before the engine starts."""
+    for share in (0.98, 0.95, _HIGHEST_UTILIZATION):
+        if share < request.gpu_memory_utilization:
+            yield Change(
+                request=replace(request, gpu_memory_utilization=share),
+                what=f"let the engine use {share:.0%} of each GPU: it requires its share to be free at the start",
+                option=f"--gpu-memory-utilization {share}",
+            )
+
+
 def _more_gpus(request: PlanRequest) -> Iterator[Change]:
     if not request.gpus.gpu.memory_bytes:
         return  # the CPU, and there is only one
@@ -207,7 +218,16 @@ def _smaller_model(request: PlanRequest) -> Iterator[Change]:
             )
 
 
-_CHEAP = (_fp8_cache, _fp8_weights, _no_images, _no_draft, _smaller_passes, _fewer_sequences, _higher_utilization)
+_CHEAP = (
+    _fp8_cache,
+    _fp8_weights,
+    _no_images,
+    _no_draft,
+    _smaller_passes,
+    _fewer_sequences,
+    _higher_utilization,
+    _lower_utilization,
+)
 
 
 def _combined(request: PlanRequest, size: Sizer) -> list[Change]:

@@ -3,10 +3,11 @@
 The file is `<state dir>/calibration.json`, replaced as a whole after each measured start. Version 1:
 
     {"version": 1, "starts": [{"configuration": {"model": "…", "gpu": "h200", …}, "engine_version": "0.33.0",
-     "other_bytes": 4294967296}]}
+     "other_bytes": 4294967296, "compiled": true, "first_model_runner": false}]}
 
 A configuration is everything that shapes a pass. It excludes the context, the utilisation and the concurrency, which
-change what is left, not what is needed. Nothing is interpolated between configurations.
+change what is left, not what is needed. Nothing is interpolated between configurations. Starts recorded before the last
+two keys existed have neither: whether they compiled is not known, and they count for either model runner.
 """
 
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..atomic import write_atomically
-from .sizing import ByteRange, PlanRequest, size_up
+from .sizing import ByteRange, Overhead, PlanRequest, StartMeasurement, size_up
 
 _VERSION = 1
 _MAX_STARTS = 200
@@ -28,6 +29,8 @@ class MeasuredStart:
     engine_version: str
     kv_cache_tokens: int
     """From `GPU KV cache size: N tokens`, which is exact; the lines in GiB are rounded to ten million bytes."""
+    compiled: bool | None = None
+    """As in `StartMeasurement`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class _Start:
     configuration: dict[str, str | int | bool | None]
     engine_version: str
     other_bytes: int
+    compiled: bool | None = None
+    first_model_runner: bool | None = None
 
 
 def record_start(facts: MeasuredStart, request: PlanRequest, state: Path) -> None:
@@ -51,33 +56,34 @@ def record_start(facts: MeasuredStart, request: PlanRequest, state: Path) -> Non
         configuration=_configuration(request),
         engine_version=facts.engine_version,
         other_bytes=_other_bytes(facts, request),
+        compiled=facts.compiled,
+        first_model_runner=request.first_model_runner,
     )
-    others = [
-        known
-        for known in _read(state)
-        if (known.configuration, known.engine_version) != (start.configuration, start.engine_version)
-    ]
+    others = [known for known in _read(state) if _key(known) != _key(start)]
     _write([*others, start][-_MAX_STARTS:], state)
 
 
-def lookup(request: PlanRequest, state: Path, *, engine_version: str | None = None) -> int | None:
-    """Return the bytes that a start of exactly this configuration needed besides weights and KV cache.
+def lookup(request: PlanRequest, state: Path) -> StartMeasurement | None:
+    """Return what a start of exactly this configuration needed besides weights and KV cache.
 
-    Args:
-        request: the configuration.
-        state: the state dir.
-        engine_version: None means the last start of any version.
+    A start of the request's engine version counts, or the last of any version if the request has none; of these, one
+    that found its compiled graphs is preferred, because the next start will find them too.
 
     Returns:
         None if there was no such start.
     """
     wanted = _configuration(request)
     found = [
-        start.other_bytes
+        StartMeasurement(other_bytes=start.other_bytes, engine_version=start.engine_version, compiled=start.compiled)
         for start in _read(state)
-        if start.configuration == wanted and engine_version in (None, start.engine_version)
+        if start.configuration == wanted
+        and request.engine_version in (None, start.engine_version)
+        and start.first_model_runner in (None, request.first_model_runner)
     ]
-    return found[-1] if found else None
+    if not found:
+        return None
+    same_version = [start for start in found if start.engine_version == found[-1].engine_version]
+    return next((start for start in reversed(same_version) if start.compiled is not False), found[-1])
 
 
 def calibration_path(state: Path) -> Path:
@@ -102,9 +108,13 @@ def _configuration(request: PlanRequest) -> dict[str, str | int | bool | None]:
     }
 
 
+def _key(start: _Start) -> tuple[object, ...]:
+    return start.configuration, start.engine_version, start.compiled, start.first_model_runner
+
+
 def _other_bytes(facts: MeasuredStart, request: PlanRequest) -> int:
     """Calculate from the printed tokens what was used; a plan with this value yields the same tokens."""
-    bare = size_up(request, ByteRange(low=0, likely=0, high=0))
+    bare = size_up(request, Overhead(share=ByteRange(low=0, likely=0, high=0)))
     page = bare.kv_bytes_per_token * request.block_size
     # Printed is int(num_blocks / blocks per request * max_model_len); this is the smallest num_blocks that yields it.
     per_request = -(-request.max_model_len // request.block_size)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from .advice import Sizer
 from .catalogue import MEDIUM, SMALL, known_models
 from .hardware import GIB
-from .sizing import Plan, PlanRequest
+from .overhead import graphs_outside
+from .sizing import Plan, PlanRequest, StartMeasurement
 from .splitting import can_split
 
 
@@ -27,24 +28,27 @@ def _on_memory(plan: Plan) -> Iterator[str]:
         yield "On the CPU only the KV cache is planned; --kv-cache-memory-bytes sets its size, 1 GiB by default."
     elif request.kv_cache_memory_bytes is not None:
         yield "The KV cache size is given, so the engine profiles nothing; whether the rest fits shows only under load."
-    elif plan.measured:
-        yield "Activation, buffers and graphs were measured at a real start of this configuration."
+    elif plan.measurement is not None:
+        yield _on_measurement(plan.measurement)
     elif request.other_bytes is not None:
         yield "Activation, buffers and graphs are as given."
     else:
-        spread = (other.high - other.low) // plan.kv_bytes_per_token
         yield (
             f"Activation, buffers and graphs are estimated at {_gib(other.low)} to {_gib(other.high)} GiB, so the KV "
-            f"cache tokens are known to within {spread:,}; `agent serve` measures them, and later plans use that."
+            f"cache holds {plan.kv_tokens_low:,} to {plan.kv_tokens_high:,} tokens; `agent serve` measures them, and "
+            "later plans use that."
         )
-        if request.weights == "fp8" and not request.enforce_eager:
-            # vLLM 0.26.0 on an H200, 8192 batched tokens: 36,960 tokens at the first start, 41,792 at the second.
-            yield "The plan is for a first start, which compiles and leaves less for the KV cache than later ones."
+    if plan.first_start and plan.later_kv_tokens > plan.kv_tokens:
+        yield (
+            "The plan is for a first start, which compiles and leaves less for the KV cache; later starts have about "
+            f"{plan.later_kv_tokens:,} tokens."
+        )
     if request.gpu_memory_utilization > 0.92 and request.kv_cache_memory_bytes is None:
         yield (
             "A utilisation above 0.92 may leave too little for a peak under load; the 128B's model card uses 0.8, and "
             "0.85 is common in practice."
         )
+    yield from _on_graphs(plan)
     idle = request.gpus.count - request.tensor_parallel_size
     if idle > 0:
         sizes = [n for n in range(1, request.gpus.count + 1) if can_split(request.model, n)]
@@ -54,6 +58,34 @@ def _on_memory(plan: Plan) -> Iterator[str]:
     if request.tensor_parallel_size > request.model.num_kv_heads:
         heads = request.model.num_kv_heads
         yield f"GPUs beyond the model's {heads} KV heads save weights but no KV cache: heads are repeated."
+
+
+def _on_measurement(start: StartMeasurement) -> str:
+    where = (
+        f"Activation, buffers and graphs were measured at a start of vLLM {start.engine_version} in this configuration"
+    )
+    if start.compiled is None:
+        return f"{where}."
+    if start.compiled:
+        return f"{where}, which found its compiled graphs in the cache."
+    return f"{where}, which compiled; that the next start will need less is estimated."
+
+
+def _on_graphs(plan: Plan) -> Iterator[str]:
+    request = plan.request
+    outside, total = graphs_outside(request), request.gpus.gpu.memory_bytes
+    if request.engine_version is None and outside.high and not plan.measurement and request.other_bytes is None:
+        yield (
+            "The engine's version is not known. vLLM 0.26 takes CUDA graphs beside its share of a GPU, 0.32 and later "
+            "out of it; --engine-version narrows the range."
+        )
+    elif outside.likely and plan.requested_bytes + plan.taken_before_bytes + outside.high > total:
+        share = (total - plan.taken_before_bytes - outside.high) / total
+        yield (
+            f"CUDA graphs take about {_gib(outside.likely)} GiB beside the engine's share, and the context and NCCL "
+            f"{_gib(plan.taken_before_bytes)}: under load the GPU may run out. --gpu-memory-utilization "
+            f"{int(share * 100) / 100} leaves room."
+        )
 
 
 def _on_weights(request: PlanRequest) -> Iterator[str]:

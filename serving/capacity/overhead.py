@@ -1,73 +1,286 @@
 """Estimate what a GPU needs besides weights and KV cache, the only part of a plan that is not exact arithmetic.
 
-The sizes below were read from starts of vLLM 0.26.0 on one H200 with dummy weights of the true shape (2026-11-23; the
-logs are in tests/data/engine_logs/cuda, and tests/capacity/test_overhead.py states how far off the plan is). The
-buffers of NCCL and of the all-reduce, which one GPU does not show, are from llm-d-planner,
-docs/empirical-vllm-memory-results.md (H100, read 2026-11), with a wide range.
+The terms are counted from the dimensions. Their factors were read from 26 starts of vLLM 0.26.0 on one and two H200s
+with weights of the true shapes (2026-11-23 and 2026-11-28; `tests/bench/starts.py` prints each start, planned and
+printed). Ranges also cover figures that others published; each has its source beside it.
 """
 
-from .hardware import GIB
-from .sizing import ByteRange, PlanRequest
+from typing import NamedTuple
 
+from .engine_versions import GraphReserve, graph_reserve
+from .hardware import GIB
+from .models import ModelShape
+from .sizing import ByteRange, Overhead, PlanRequest, StartMeasurement
+
+MIB = 2**20
 _NOTHING = ByteRange(low=0, likely=0, high=0)
 
 
-def estimate_overhead(request: PlanRequest) -> ByteRange:
-    """Estimate the peak of one pass, the memory of CUDA and NCCL, tables and CUDA graphs; bytes per GPU."""
-    if request.gpus.gpu.name == "cpu":
+def expected_overhead(request: PlanRequest, measurement: StartMeasurement | None) -> Overhead:
+    """Return what the next start takes: as given, else as measured, else as estimated.
+
+    Args:
+        request: the configuration.
+        measurement: a real start of it. None means that none is known, so that the next start is the first.
+    """
+    before = taken_before(request)
+    if request.other_bytes is not None:
+        return Overhead(share=_exactly(request.other_bytes), before=before)
+    if measurement is None:
+        compiled = not compiles(request)
+        return Overhead(share=estimate_overhead(request, compiled=compiled), before=before, compiled=compiled)
+    if measurement.compiled is not False:
+        return Overhead(share=_exactly(measurement.other_bytes), before=before, measurement=measurement)
+    # That start compiled, and the next one finds its graphs; the difference is estimated.
+    first = estimate_overhead(request, compiled=False)
+    later = estimate_overhead(request, compiled=True)
+    known = measurement.other_bytes - first.likely
+    share = ByteRange(low=known + later.low, likely=known + later.likely, high=measurement.other_bytes)
+    return Overhead(share=share, before=before, measurement=measurement)
+
+
+def later_bytes(request: PlanRequest, overhead: Overhead) -> int:
+    """Return what a start takes from the share that finds the compiled graphs; `overhead` is of the next start."""
+    return overhead.share.likely if overhead.compiled else estimate_overhead(request, compiled=True).likely
+
+
+def estimate_overhead(request: PlanRequest, *, compiled: bool) -> ByteRange:
+    """Estimate the peak of one pass, the memory of CUDA and its libraries, tables and reserved CUDA graphs.
+
+    Args:
+        request: the configuration.
+        compiled: whether the engine's cache holds the compiled graphs, as at every start but the first. Without
+            them, compiling needs memory of its own.
+
+    Returns:
+        Bytes per GPU, of what the engine takes from its share.
+    """
+    if _on_cpu(request):
         return _NOTHING
-    parts = (_peak(request), _rope_table(request), _buffers(request), _graphs(request))
+    peaks = [_layer_peak(request), _sampling_peak(request)]
+    if compiles(request) and not compiled:
+        peaks.append(_compile_peak(request))
+    peak = ByteRange(
+        low=max(peak.low for peak in peaks),
+        likely=max(peak.likely for peak in peaks),
+        high=max(peak.high for peak in peaks),
+    )
+    return _sum(peak, _rope_tables(request), _tower_gaps(request), _buffers(request), _reserved_graphs(request))
+
+
+def compiles(request: PlanRequest) -> bool:
+    """Return whether the engine compiles the model: vLLM does unless told not to, SGLang only if told to."""
+    return request.engine == "vllm" and not request.enforce_eager and not _on_cpu(request)
+
+
+def graphs_outside(request: PlanRequest) -> ByteRange:
+    """Return the memory of CUDA graphs that the engine takes in addition to its share; bytes per GPU."""
+    if not _captures(request) or _reserve(request) == "reserved":
+        return _NOTHING
+    captured = _captured_graphs(request)
+    return captured if _reserve(request) == "outside" else ByteRange(low=0, likely=0, high=captured.high)
+
+
+def taken_before(request: PlanRequest) -> ByteRange:
+    """Return the memory of a GPU that is taken before the engine's first look at it: the CUDA context and NCCL.
+
+    139.29 of 139.8 GiB were free on one H200 and 138.34 on each of two. Two RTX 4090s started with 98 % of their memory
+    for vLLM 0.7 (https://github.com/vllm-project/vllm/issues/13061), so it can be less than 0.48 GiB.
+    """
+    if _on_cpu(request):
+        return _NOTHING
+    if request.tensor_parallel_size == 1:
+        return ByteRange(low=GIB * 30 // 100, likely=GIB * 51 // 100, high=GIB * 51 // 100)
+    return ByteRange(low=GIB * 30 // 100, likely=GIB * 146 // 100, high=GIB * 146 // 100)
+
+
+class _PerToken(NamedTuple):
+    """Bytes per token that are live at once; both sizes are of the whole model."""
+
+    wide: int
+    """In units of the hidden size; on every GPU."""
+    split: int
+    """In units of the MLP's intermediate size; divided over the GPUs."""
+
+
+def _layer_peak(request: PlanRequest) -> ByteRange:
+    """Return the peak of a layer on all batched tokens, inside the MLP.
+
+    Eager, it is exact: input, output and residual at full width, and gate, up and their product. Printed and counted,
+    GiB: 128B with 2048, 8192 and 16384 tokens 0.47 / 0.47, 1.88 / 1.88, 3.75 / 3.75; 24B 0.46 / 0.46, 1.77 / 1.77,
+    3.50 / 3.50; with vision 1.69 / 1.69 and 1.69 / 1.69; with EAGLE 2.25 / 2.25; two GPUs 2.06 / 2.06.
+    """
+    model, tokens = request.model, request.max_num_batched_tokens
+    per_token = _eager_bytes(request) if not compiles(request) else _compiled_bytes(request)
+    width = model.hidden_size * tokens
+    split = per_token.split * model.intermediate_size * tokens // request.tensor_parallel_size
+    likely = per_token.wide * width + split + _matrix_workspace(request)
+    if not compiles(request):
+        return ByteRange(low=likely - width, likely=likely, high=likely + width)
+    return ByteRange(low=likely - 2 * width, likely=likely, high=likely + 2 * width)
+
+
+def _eager_bytes(request: PlanRequest) -> _PerToken:
+    wide = 3
+    if _passes_embeddings(request):
+        wide -= 1  # the input is in a buffer that stays
+    if request.draft is not None:
+        wide += 2  # the two inputs that a draft concatenates
+    return _PerToken(wide=2 * wide, split=6)
+
+
+def _compiled_bytes(request: PlanRequest) -> _PerToken:
+    """Return what is live in compiled code, where operations are fused.
+
+    Measured, GiB, printed and counted: 128B 1.84 / 1.84, over two GPUs 2.41 / 2.41; 24B 1.81 / 1.80; 128B with EAGLE
+    over two GPUs 2.84 / 2.81.
+    """
+    eager = _eager_bytes(request)
+    if request.draft is not None:
+        return eager
+    if request.weights == "bf16":
+        return eager._replace(wide=eager.wide + 1)
+    # The product of gate and up is written as FP8; two more bytes at full width, and one more where it is reduced.
+    return _PerToken(wide=eager.wide + (2 if request.tensor_parallel_size == 1 else 3), split=5)
+
+
+def _matrix_workspace(request: PlanRequest) -> int:
+    """Return the workspace of cuBLAS, which multiplies BF16 matrices; FP8 ones are multiplied by CUTLASS.
+
+    PyTorch's default is 32 MiB from Hopper on and 8 MiB before: aten/src/ATen/cuda/CublasHandlePool.cpp, 2.11. The
+    three eager starts of the 24B show 32 MiB.
+    """
+    if request.weights != "bf16":
+        return 0
+    return (32 if request.gpus.gpu.compute_capability >= (9, 0) else 8) * MIB
+
+
+def _sampling_peak(request: PlanRequest) -> ByteRange:
+    """Return the peak of sampling all sequences, which never coincides with that of a layer.
+
+    1024 sequences of the 128B did not raise a peak of 1.88 GiB, so an entry of the logits takes at most 15 bytes; of
+    Qwen3-32B on an H100 they left 8.52 GiB, so at most 10 ("Qwen3-32B Snapshot & Restore", vLLM 0.26, read 2026-11).
+    """
+    entries = request.max_num_seqs * request.model.vocab_size
+    return ByteRange(low=entries * 6, likely=entries * 8, high=entries * 10)
+
+
+def _compile_peak(request: PlanRequest) -> ByteRange:
+    """Return the peak of compiling the graph that begins with the embedding.
+
+    Inductor times kernels on arrays that it makes for that, of the sizes of the true ones: the embedding, and what the
+    fused kernel writes for each token: the row (2 bytes a number) and its norm (2, and 1 more in FP8); for a draft
+    both of its inputs (2 and 2), the two together (4) and the same in FP8 (2). Printed and counted, GiB: 128B with
+    2048 and 8192 tokens 3.12 / 3.12 and 3.47 / 3.47, with EAGLE 3.94 / 3.94. Split over GPUs, the kernel ends at the
+    row, which is then reduced; images are merged into the rows, so that they are no part of the graph. Either way the
+    peak was below a layer's and did not show.
+    """
+    model, tokens = request.model, request.max_num_batched_tokens
+    table = _embedding_bytes(model) // request.tensor_parallel_size
+    width = model.hidden_size * tokens
+    quantized = request.weights == "fp8"
+    if request.tensor_parallel_size > 1:
+        likely = table + 2 * width
+    elif request.draft is not None:
+        likely = table + (10 if quantized else 8) * width
+    else:
+        likely = table + (5 if quantized else 4) * width
+    found = ByteRange(low=max(table, likely - 3 * width), likely=likely, high=likely + width)
+    if not _passes_embeddings(request):
+        return found
+    # A draft looks up rows of its own; whether it does so inside its graph, no start has shown.
+    return ByteRange(low=0, likely=0, high=found.high if request.draft else 0)
+
+
+def _embedding_bytes(model: ModelShape) -> int:
+    return model.vocab_size * model.hidden_size * 2
+
+
+def _passes_embeddings(request: PlanRequest) -> bool:
+    """Return whether rows of the embedding are looked up outside the model, as they are if images are merged in."""
+    return request.model.sees_images and not request.language_model_only
+
+
+def _rope_tables(request: PlanRequest) -> ByteRange:
+    """Return sines and cosines for all positions, two bytes each; vLLM counts them as weights: 119.5 GiB for 119.44."""
+    tables = 1 if request.draft is None else 2
+    return _exactly(tables * request.model.max_position * request.model.head_dim * 2)
+
+
+def _tower_gaps(request: PlanRequest) -> ByteRange:
+    """Return what a vision tower takes beyond its bytes: its matrices do not fill PyTorch's segments of 20 MiB.
+
+    44 MiB for the 128B on one GPU and 40 on each of two, none for the 24B, whose matrices fill them.
+    """
+    if not _passes_embeddings(request):
+        return _NOTHING
+    return ByteRange(low=0, likely=22 * MIB, high=48 * MIB)
+
+
+def _buffers(request: PlanRequest) -> ByteRange:
+    """Return what libraries and kernels take outside PyTorch while the engine profiles.
+
+    0.23 GiB on one H200 and 0.07 on each of two, where NCCL takes its buffers before the first look. Others measured
+    0.13 on an H100, and 0.55 on two with an older vLLM: llm-d-planner, docs/empirical-vllm-memory-results.md, 2026-11.
+    """
+    if request.tensor_parallel_size == 1:
+        return ByteRange(low=GIB * 13 // 100, likely=GIB * 23 // 100, high=GIB * 35 // 100)
+    return ByteRange(low=GIB * 5 // 100, likely=GIB * 10 // 100, high=GIB * 65 // 100)
+
+
+def _reserved_graphs(request: PlanRequest) -> ByteRange:
+    """Return what the engine sets aside for CUDA graphs: its own estimate, made before they are captured.
+
+    vLLM 0.26.0 with its first model runner: 0.66 GiB for 88 layers, 0.29 for 40. No GPU log of a version that
+    estimates with the second runner is at hand, so there the range reaches to what graphs were measured to take.
+    """
+    if not _captures(request) or _reserve(request) == "outside":
+        return _NOTHING
+    estimate = GIB * 66 * _layers(request) // 8800
+    measured = _captured_graphs(request)
+    if request.engine_version is not None and request.engine_version.startswith("0.26."):
+        return ByteRange(low=estimate * 9 // 10, likely=estimate, high=estimate * 11 // 10)
+    low = 0 if _reserve(request) == "unknown" else estimate * 9 // 10
+    likely = estimate if request.draft is None else measured.likely
+    return ByteRange(low=low, likely=likely, high=measured.high)
+
+
+def _captured_graphs(request: PlanRequest) -> ByteRange:
+    """Return what captured CUDA graphs take.
+
+    Printed, GiB: 128B 0.97 on one GPU and 0.70 on each of two, 24B 0.46; 128B with EAGLE 2.85 and 2.56.
+    """
+    per_layer = GIB * 97 // 8800
+    if request.draft is None:
+        likely = per_layer * request.model.num_layers
+        return ByteRange(low=likely * 7 // 10, likely=likely, high=likely * 11 // 10)
+    likely = GIB * 285 * _layers(request) // 9000
+    return ByteRange(low=likely * 85 // 100, likely=likely, high=likely * 11 // 10)
+
+
+def _on_cpu(request: PlanRequest) -> bool:
+    return request.gpus.gpu.name == "cpu"
+
+
+def _captures(request: PlanRequest) -> bool:
+    return not request.enforce_eager and not _on_cpu(request)
+
+
+def _layers(request: PlanRequest) -> int:
+    return request.model.num_layers + (request.draft.num_layers if request.draft else 0)
+
+
+def _reserve(request: PlanRequest) -> GraphReserve:
+    return graph_reserve(request.engine, request.engine_version, first_runner=request.first_model_runner)
+
+
+def _exactly(size: int) -> ByteRange:
+    return ByteRange(low=size, likely=size, high=size)
+
+
+def _sum(*parts: ByteRange) -> ByteRange:
     return ByteRange(
         low=sum(part.low for part in parts),
         likely=sum(part.likely for part in parts),
         high=sum(part.high for part in parts),
     )
-
-
-def _peak(request: PlanRequest) -> ByteRange:
-    """Return the larger of two peaks that never coincide: a layer on all batched tokens, and sampling all sequences."""
-    model, draft = request.model, request.draft
-    # Live at once in the MLP, two bytes each: input, output and residual at full width; gate, up and their product,
-    # split over the GPUs. GiB measured / computed like this: 128B, 2048, 8192 and 16384 tokens: 0.47 / 0.47,
-    # 1.88 / 1.88, 3.75 / 3.75; 24B: 0.46 / 0.43, 1.77 / 1.73, 3.50 / 3.47.
-    wide = 3
-    if model.sees_images and not request.language_model_only:
-        wide -= 1  # the input is in a persistent buffer: 1.69 / 1.69 for the 128B, 1.69 / 1.66
-    if draft is not None:
-        wide += 2  # the two inputs that a draft concatenates: 2.25 / 2.25
-    split = 3 * model.intermediate_size // request.tensor_parallel_size
-    layer = request.max_num_batched_tokens * 2 * (wide * model.hidden_size + split)
-    # The first start compiles the FP8 kernels' graphs and has a peak of 3.47 / 1.88; a later start, with the compiled
-    # graphs in vLLM's cache, had 1.84. BF16 shows no such difference: 1.81 / 1.73.
-    compiles_fp8 = request.weights == "fp8" and not request.enforce_eager
-    likely, high = (layer * 185 // 100, layer * 2) if compiles_fp8 else (layer, layer * 13 // 10)
-    # 1024 sequences did not raise a peak of 1.88 GiB, so an entry of the logits takes at most 15 bytes.
-    entries = request.max_num_seqs * model.vocab_size
-    return ByteRange(
-        low=max(layer * 9 // 10, entries * 6), likely=max(likely, entries * 12), high=max(high, entries * 20)
-    )
-
-
-def _rope_table(request: PlanRequest) -> ByteRange:
-    """Return sines and cosines for all positions, two bytes each; vLLM counts them as weights: 119.5 GiB for 119.44."""
-    tables = 1 if request.draft is None else 2
-    size = tables * request.model.max_position * request.model.head_dim * 2
-    return ByteRange(low=size, likely=size, high=size)
-
-
-def _buffers(request: PlanRequest) -> ByteRange:
-    """Return what CUDA, its libraries and NCCL use: 0.22 GiB measured on one GPU; 0.42 more on two (llm-d-planner)."""
-    if request.tensor_parallel_size == 1:
-        return ByteRange(low=GIB * 13 // 100, likely=GIB * 22 // 100, high=GIB // 2)
-    return ByteRange(low=GIB * 55 // 100, likely=GIB * 65 // 100, high=2 * GIB)
-
-
-def _graphs(request: PlanRequest) -> ByteRange:
-    """Return the engine's estimate for CUDA graphs: 0.66 GiB for the 128B's 88 layers, 0.29 for the 24B's 40.
-
-    Once captured they took up to 0.97 GiB. vLLM 0.26 with its second model runner estimates none; 0.32 and 0.33 do.
-    """
-    if request.enforce_eager:
-        return _NOTHING
-    layers = request.model.num_layers + (request.draft.num_layers if request.draft else 0)
-    return ByteRange(low=0, likely=GIB * 66 * layers // 8800, high=GIB * 107 * layers // 8800)

@@ -14,12 +14,12 @@ from .hardware import GIB, GpuSet, parse_gpus
 from .model_folder import read_draft, read_model
 from .models import DraftShape, ModelShape
 from .notes import notes_on
-from .overhead import estimate_overhead
-from .sizing import ByteRange, EngineName, Plan, PlanOptions, PlanRequest, size_up
+from .overhead import expected_overhead, later_bytes
+from .sizing import EngineName, Plan, PlanOptions, PlanRequest, StartMeasurement, size_up
 from .splitting import can_split, widest_split
 
-Measured = Callable[[PlanRequest], int | None]
-"""Return the bytes that a real start of exactly this configuration needed besides weights and KV cache, or None."""
+Measured = Callable[[PlanRequest], StartMeasurement | None]
+"""Return what a real start of exactly this configuration needed besides weights and KV cache, or None."""
 
 # A chosen context lets this many requests of its length fit: a few agents working at once.
 _RUNS_AT_ONCE = 4
@@ -80,6 +80,8 @@ def complete(options: PlanOptions) -> PlanRequest:
         block_size=usual_block_size(options.engine, gpus) if block is None else block,
         kv_cache_memory_bytes=usual_cache_bytes(gpus) if cache is None else cache,
         other_bytes=options.other_bytes,
+        engine_version=options.engine_version,
+        first_model_runner=options.first_model_runner,
     )
 
 
@@ -225,10 +227,9 @@ def _refusal(what: str, do: str) -> EngineError:
 
 
 def _sized(request: PlanRequest, measured: Measured) -> Plan:
-    known = request.other_bytes if request.other_bytes is not None else measured(request)
-    if known is not None:
-        return size_up(request, ByteRange(low=known, likely=known, high=known), measured=request.other_bytes is None)
-    return size_up(request, estimate_overhead(request))
+    measurement = measured(request) if request.other_bytes is None else None
+    overhead = expected_overhead(request, measurement)
+    return size_up(request, overhead, later_bytes=later_bytes(request, overhead))
 
 
 def _with_context(request: PlanRequest, runs: int, measured: Measured) -> PlanRequest:

@@ -65,6 +65,10 @@ class PlanOptions:
     """KV cache per GPU; if it is given, the engine profiles nothing. None means what is left, and 1 GiB on the CPU."""
     other_bytes: int | None = None
     """What one GPU needs besides weights and KV cache. None means measured if possible, else estimated."""
+    engine_version: str | None = None
+    """The version of the engine, as it prints it. None means not known: an estimate then covers all versions."""
+    first_model_runner: bool = False
+    """True means that vLLM is told to use its first model runner (VLLM_USE_V2_MODEL_RUNNER=0)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,33 @@ class ByteRange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartMeasurement:
+    """What a real start of exactly this configuration needed besides weights and KV cache."""
+
+    other_bytes: int
+    engine_version: str
+    compiled: bool | None
+    """True means that the compiled graphs came from the engine's cache, False that they were compiled.
+
+    None means that nothing is compiled, or that it was not recorded.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overhead:
+    """What one GPU needs besides weights and KV cache."""
+
+    share: ByteRange
+    """Taken from the engine's share of the GPU."""
+    before: ByteRange = ByteRange(low=0, likely=0, high=0)
+    """Taken before the engine looks at the memory: with it, the share must not exceed the GPU."""
+    measurement: StartMeasurement | None = None
+    """The start that `share` comes from. None means that it is estimated or given."""
+    compiled: bool = True
+    """False means that it is for a start that compiles, which needs more than the later ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """One change to a request that makes it fit."""
 
@@ -114,15 +145,25 @@ class Plan:
     weights_bytes: int
     """Includes the draft."""
     activation_bytes: ByteRange
-    """Peak of one pass, CUDA and NCCL buffers, and CUDA graphs."""
-    measured: bool
-    """True means that `activation_bytes` comes from a real start of this configuration."""
+    """Peak of one pass, buffers of CUDA and its libraries, and CUDA graphs if the engine reserves them."""
+    taken_before_bytes: int
+    """Taken by the CUDA context and NCCL before the engine looks at the memory; not part of its share."""
+    measurement: StartMeasurement | None
+    """The real start that `activation_bytes` comes from. None means that it is estimated or given."""
+    first_start: bool
+    """True means that the plan is for a start that compiles; later ones have `later_kv_tokens`."""
     kv_bytes: int
     """What is left for the KV cache with the likely activation; negative if weights and activation alone do not fit."""
     kv_bytes_per_token: int
     num_blocks: int
     kv_tokens: int
     """As the engine prints it."""
+    kv_tokens_low: int
+    """The same with the high end of `activation_bytes`."""
+    kv_tokens_high: int
+    """The same with its low end."""
+    later_kv_tokens: int
+    """`kv_tokens` of a start that finds the compiled graphs in the engine's cache."""
     concurrency: float
     """Requests of full `max_model_len` that fit at once, as the engine prints it."""
     missing_bytes: int
@@ -139,29 +180,38 @@ class Plan:
     """Remarks on this plan for people, one sentence each."""
 
 
-def size_up(request: PlanRequest, other: ByteRange, *, measured: bool = False) -> Plan:
+def size_up(request: PlanRequest, overhead: Overhead, *, later_bytes: int | None = None) -> Plan:
     """Calculate the plan of a request, without changes and notes.
 
     Args:
         request: the configuration.
-        other: what a GPU needs besides weights and KV cache.
-        measured: True means that `other` comes from a real start.
+        overhead: what a GPU needs besides weights and KV cache.
+        later_bytes: what a later start takes from the share instead. None means the same.
     """
-    weights = weights_per_gpu(request)
+    weights, other = weights_per_gpu(request), overhead.share
     cache = _cache(request, weights, other.likely)
+
+    def tokens(other_bytes: int) -> int:
+        return _cache(request, weights, other_bytes).tokens(request.max_model_len)
+
     return Plan(
         request=request,
-        starts=_starts(request, weights, other),
+        starts=_starts(request, weights, overhead),
         requested_bytes=_requested(request),
         weights_bytes=weights,
         activation_bytes=other,
-        measured=measured,
+        taken_before_bytes=overhead.before.likely,
+        measurement=overhead.measurement,
+        first_start=not overhead.compiled,
         kv_bytes=cache.available_bytes,
         kv_bytes_per_token=cache.bytes_per_token,
         num_blocks=cache.num_blocks,
         kv_tokens=cache.tokens(request.max_model_len),
+        kv_tokens_low=tokens(other.high),
+        kv_tokens_high=tokens(other.low),
+        later_kv_tokens=tokens(other.likely if later_bytes is None else later_bytes),
         concurrency=cache.concurrency(request.max_model_len),
-        missing_bytes=_missing(request, weights, other.likely),
+        missing_bytes=_missing(request, weights, other.likely, overhead.before.likely),
         longest_max_model_len=cache.longest(request.model.max_position),
         changes=(),
         decode_tokens_s_bound=decode_bound(request, 0),
@@ -233,17 +283,20 @@ def _cache(request: PlanRequest, weights: int, other: int) -> KvCache:
     )
 
 
-def _missing(request: PlanRequest, weights: int, other: int) -> int:
+def _missing(request: PlanRequest, weights: int, other: int, before: int) -> int:
     cache = _cache(request, weights, other)
     missing = cache.needed_bytes(request.max_model_len) - cache.available_bytes
     given, total = request.kv_cache_memory_bytes, request.gpus.gpu.memory_bytes
-    if given is not None and total:
+    if given is None:
+        # vLLM 0.32.0, v1/worker/utils.py, `request_memory`: the share must be free at the start.
+        missing = max(missing, _requested(request) + before - total)
+    elif total:
         # The engine allocates a given cache without first checking that it fits on the GPU.
-        missing = max(missing, weights + other + given - total)
+        missing = max(missing, weights + other + given + before - total)
     return max(0, missing)
 
 
-def _starts(request: PlanRequest, weights: int, other: ByteRange) -> Starts:
-    if not _missing(request, weights, other.high):
+def _starts(request: PlanRequest, weights: int, overhead: Overhead) -> Starts:
+    if not _missing(request, weights, overhead.share.high, overhead.before.high):
         return "yes"
-    return "no" if _missing(request, weights, other.low) else "unsure"
+    return "no" if _missing(request, weights, overhead.share.low, overhead.before.low) else "unsure"

@@ -66,6 +66,8 @@ class StartSummary:
     """Concurrent requests of the full `max_model_len`."""
     load_s: float | None = None
     compile_s: float | None = None
+    compiled: bool | None = None
+    """True: all compiled graphs came from the engine's cache. False: some were compiled."""
     capture_s: float | None = None
     init_s: float | None = None
     """Profiling, KV cache, compilation and capture together."""
@@ -177,11 +179,18 @@ def start_summary_of(values: Values, engine: EngineName) -> StartSummary | None:
         max_concurrency=values.number("max_concurrency"),
         load_s=values.number("load_s"),
         compile_s=values.number("compile_s"),
+        compiled=_compiled(values),
         capture_s=values.number("capture_s"),
         init_s=values.number("init_s"),
         url=values.text("url"),
         ready=values.text("ready") is not None,
     )
+
+
+def _compiled(values: Values) -> bool | None:
+    if values.text("compiles") is not None:
+        return False
+    return True if values.text("finds_compiled") is not None else None
 
 
 def load_summary_of(values: Values) -> LoadSummary | None:

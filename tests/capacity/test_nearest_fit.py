@@ -47,7 +47,7 @@ def test_no_memory_left_needs_more_than_a_shorter_context():
 
 
 def test_a_start_that_died_before_measuring_is_planned_with_the_high_estimate():
-    unsure = plan(PlanOptions(gpus="h100:2", max_model_len=8192, language_model_only=True))
+    unsure = plan(PlanOptions(gpus="h100:2", max_model_len=8192))
     assert unsure.starts == "unsure"
     change = nearest_fit(unsure, symptom="torch_oom", longest_tokens=None, available_kv_gib=None)
     assert change is not None

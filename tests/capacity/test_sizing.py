@@ -109,7 +109,7 @@ def test_a_given_cache_size_is_counted_without_profiling():
 def test_a_given_cache_that_does_not_fit_on_the_gpu_does_not_start():
     found = plan(PlanOptions(gpus="h100:4", max_model_len=32768, kv_cache_memory_bytes=60 * GIB, other_bytes=4 * GIB))
     assert found.starts == "no"
-    assert found.missing_bytes == found.weights_bytes + (4 + 60) * GIB - int(79.11 * GIB)
+    assert found.missing_bytes == found.weights_bytes + (4 + 60) * GIB + found.taken_before_bytes - int(79.11 * GIB)
 
 
 def test_between_the_bounds_of_the_estimate_a_start_is_unsure():
@@ -272,3 +272,11 @@ def test_weights_smaller_than_the_embedding_give_no_bound(tmp_path: Path):
 def test_a_smaller_model_is_suggested_only_if_it_starts():
     assert not any("Is 128B needed?" in note for note in plan(PlanOptions(gpus="rtx4090:1", max_model_len=8192)).notes)
     assert any("Is 128B needed?" in note for note in plan(PlanOptions(gpus="h100:1", max_model_len=8192)).notes)
+
+
+def test_a_share_that_is_never_free_at_the_start_was_said_to_start():
+    """The engine refuses it: the CUDA context takes 0.51 GiB of an H200 before the engine looks at the memory."""
+    found = plan(PlanOptions(gpus="h200:1", language_model_only=True, max_model_len=8192, gpu_memory_utilization=1.0))
+    assert found.starts == "no"
+    assert found.missing_bytes == found.taken_before_bytes
+    assert found.changes[0].option == "--gpu-memory-utilization 0.98"

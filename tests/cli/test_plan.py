@@ -161,6 +161,7 @@ def test_the_whole_plan_is_printed_as_one_json_object(capsys: pytest.CaptureFixt
             "gpu_count": 2,
             "gpu_measured": False,
             "engine": "vllm",
+            "engine_version": None,
             "tensor_parallel_size": 2,
             "max_model_len": 262_144,
             "max_num_seqs": 128,
@@ -180,10 +181,15 @@ def test_the_whole_plan_is_printed_as_one_json_object(capsys: pytest.CaptureFixt
         "weights_bytes": 68_523_868_064,
         "activation_bytes": {"low": 4 * GIB, "likely": 4 * GIB, "high": 4 * GIB},
         "measured": False,
+        "measured_start": None,
+        "first_start": False,
         "kv_bytes": 47_277_040_171,
         "kv_bytes_per_token": 184_320,
         "num_blocks": 16_030,
         "kv_tokens": 256_480,
+        "kv_tokens_low": 256_480,
+        "kv_tokens_high": 256_480,
+        "later_kv_tokens": 256_480,
         "concurrency": 0.9784,
         "longest_max_model_len": 256_464,
         "decode_tokens_s_bound": 286.0,
@@ -313,7 +319,7 @@ def test_a_measured_start_is_used_by_later_plans(tmp_path: Path):
         MeasuredStart(engine_version="0.33.0", kv_cache_tokens=400_000), first.request, tmp_path / "tramontane"
     )
     again = plan_from(args, environ)
-    assert (first.measured, again.measured, again.kv_tokens) == (False, True, 400_000)
+    assert (first.measurement is None, again.measurement is None, again.kv_tokens) == (True, False, 400_000)
 
 
 def journal(folder: Path, *tokens: tuple[int, int]) -> Path:

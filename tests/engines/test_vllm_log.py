@@ -163,6 +163,7 @@ def test_the_summary_of_a_real_start_on_an_h200():
         max_concurrency=5.1,
         load_s=12.151719,
         compile_s=25.52,
+        compiled=True,
         capture_s=7.0,
         init_s=58.4,
         url="http://0.0.0.0:8000",

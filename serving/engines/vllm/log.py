@@ -32,7 +32,7 @@ def start_summary(lines: Iterable[str]) -> StartSummary | None:
 READY = re.compile(r"Starting vLLM server on |Application startup complete")
 """The server listens."""
 
-STOPPED = re.compile(r"\[shutdown\] API server: shutdown triggered|^Shutting down")
+STOPPED = re.compile(r"\[shutdown\] API server: shutdown triggered|^Shutting down|^Gracefully stopping http server")
 """The server is being stopped; errors that follow do not count."""
 
 QUOTING = re.compile(r"^(?:Received request|Generated response|Request \S+ (?:details|JSON body))\b")
@@ -50,6 +50,8 @@ START_VALUES: tuple[ValuePattern, ...] = (
     value_pattern(r"Model loading took (?P<weights_gib>[\d.]+) GiB(?: memory)? and (?P<load_s>[\d.]+) seconds", "max"),
     value_pattern(r"Loading weights took (?P<load_s>[\d.]+) seconds", "max"),
     value_pattern(r"torch\.compile (?:took|takes) (?P<compile_s>[\d.]+) s in total", "max"),
+    value_pattern(r"(?P<compiles>Compiling a graph for compile range)"),
+    value_pattern(r"(?P<finds_compiled>Directly load the compiled graph)"),
     value_pattern(
         r"Desired GPU memory utilization is \((?P<utilization>[\d.]+), (?P<requested_gib>[\d.]+) GiB\)\. Actual usage "
         r"is (?P<consumed_gib>-?[\d.]+) GiB for consumed memory \(weights \+ non-torch\), "
