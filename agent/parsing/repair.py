@@ -94,36 +94,39 @@ def _accept(value: JsonObject, text: str, repairs: tuple[str, ...]) -> Parsed | 
 def _flaw(value: JsonObject, text: str) -> Unreadable | None:
     # Walking the values is cheaper than searching the text: a megabyte of text is usually one string.
     level: list[JsonValue] = [value]
+    is_like_path = False
     for _ in range(MAX_DEPTH + 1):
         deeper: list[JsonValue] = []
         for item in level:
             if isinstance(item, str):
-                flaw = _flaw_of_string(item, text)
-                if flaw is not None:
-                    return flaw
+                if not item.isascii() and not _is_whole(item):
+                    return Unreadable("a \\ud800 to \\udfff escape stands alone, which is half a character")
+                is_like_path = is_like_path or (item[1:2] == ":" and item[2:3] in {"\b", "\f", "\n", "\r", "\t"})
             elif isinstance(item, dict):
                 deeper += item
                 deeper += item.values()
             elif isinstance(item, list):
                 deeper += item
         if not deeper:
-            return None
+            return _misread_path(text) if is_like_path else None
         level = deeper
     return Unreadable(_TOO_DEEP)
 
 
-def _flaw_of_string(item: str, text: str) -> Unreadable | None:
-    if not item.isascii():
-        try:
-            item.encode()
-        except UnicodeEncodeError:
-            return Unreadable("a \\ud800 to \\udfff escape stands alone, which is half a character")
-    if item[1:2] == ":" and item[2:3] in {"\b", "\f", "\n", "\r", "\t"}:
-        path = _WINDOWS_PATH.search(text)
-        if path is not None:
-            reason = "it reads as a Windows path with single backslashes; double each, or write a line break as \\u000a"
-            return Unreadable(reason, position=path.start())
-    return None
+def _is_whole(item: str) -> bool:
+    try:
+        item.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _misread_path(text: str) -> Unreadable | None:
+    path = _WINDOWS_PATH.search(text)
+    if path is None:
+        return None
+    reason = "it reads as a Windows path with single backslashes; double each, or write a line break as \\u000a"
+    return Unreadable(reason, position=path.start())
 
 
 def _double_encoded(inner: str) -> Parsed | Unparsable:
@@ -140,6 +143,8 @@ _MARK = r"(?:</?s>|<\|[a-z_]+\|>|<pad>|\[/[A-Z_]+\]|</tool_call>|</function>)"
 _LEADING_TEXT = re.compile(r"[^\W\d_][^{}\[\]\"<>`\\]*\s[^{}\[\]\"<>`\\]*\s")
 _FENCE = re.compile(r"```\w*\s+")
 _TAIL_MARKS = re.compile(rf"(?:\s|\}}|```|{_MARK})*")
+_END_MARK = re.compile(rf"(?:```|{_MARK})\Z")
+_MAX_MARK_CHARS = 60
 _TRAILING_TEXT = re.compile(r"\s+[^\W\d_][^{}\[\]\"<>`]*|\s*(?://|#)[^\n]*\s*")
 
 
@@ -211,7 +216,7 @@ def _tail(tail: str, *, fenced: bool, braces: bool) -> tuple[str, ...] | None:
 
 def _unparsable(text: str, error: Unreadable) -> Unparsable:
     end = text.rstrip()
-    while (mark := re.search(rf"(?:```|{_MARK})\Z", end)) is not None:
+    while (mark := _END_MARK.search(end, max(0, len(end) - _MAX_MARK_CHARS))) is not None:
         end = end[: mark.start()].rstrip()
     early = "{" in text and not end.endswith("}")
     return Unparsable(reason=error.reason, position=error.position, cut_off=error.cut_off or early)

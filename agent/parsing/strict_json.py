@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 
 from pydantic import JsonValue
 
@@ -34,8 +35,8 @@ def unique_keys(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
     """
     members = dict(pairs)
     if len(members) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise Unreadable(f"the key {json.dumps(twice, ensure_ascii=False)} comes twice")
     return members
 
