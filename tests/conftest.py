@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -16,16 +17,17 @@ import urllib.request
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from agent import Endpoint, Tool, ToolContext
+    from agent import Endpoint, Rules, Sandbox, Tool, ToolContext
     from agent.messages import Reply
     from agent.model.profiles import Profile
     from agent.model.protocol import Connection, Served, TokenCount
@@ -180,6 +182,45 @@ def called() -> Called:
     return call
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A FIFO that commands hold open for writing, to see which of their processes are left."""
+
+    read_end: int
+
+    def is_open(self) -> bool:
+        """Return whether a process holds it open."""
+        try:
+            return os.read(self.read_end, 4_096) != b""
+        except BlockingIOError:
+            return True
+
+    def until_gone(self, timeout_s: float = 5.0) -> bytes:
+        """Wait until no process holds it open, and return what they wrote to it."""
+        written = b""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                data = os.read(self.read_end, 4_096)
+            except BlockingIOError:
+                left_s = deadline - time.monotonic()
+                assert left_s > 0, "a process is still there"
+                assert select.select([self.read_end], [], [], left_s)[0], "a process is still there"
+                continue
+            if not data:
+                return written
+            written += data
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    """Yield the FIFO `held` in the test's folder; `exec 3>held` in a shell holds it open with all that it starts."""
+    os.mkfifo(tmp_path / "held")
+    read_end = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    yield Held(read_end=read_end)
+    os.close(read_end)
+
+
 UntilGone = Callable[[Path], Awaitable[None]]
 
 
@@ -267,6 +308,51 @@ def start_marked() -> StartMarked:
     return start
 
 
+class Walled(Protocol):
+    """Finds a sandbox by the name of its wall, or skips the test if this machine lacks it."""
+
+    def __call__(self, wall: str, rules: Rules, /) -> Sandbox:
+        """Return the sandbox; `landlock without namespaces` is Landlock as on a machine that refuses them."""
+        ...
+
+
+@pytest.fixture
+def walled(request: pytest.FixtureRequest) -> Walled:
+    """Return a function that finds a sandbox, including docker's."""
+    from agent import find_sandbox
+
+    def find(wall: str, rules: Rules) -> Sandbox:
+        image = cast("str", request.getfixturevalue("docker_image")) if wall == "container" else ""
+        if missing := why_missing(wall):
+            pytest.skip(missing)
+        # An error although nothing is missing is our bug.
+        found = find_sandbox(cast("Any", wall.split()[0]), rules, image=image)
+        return replace(found, namespaces=wall == "landlock")
+
+    return find
+
+
+@lru_cache
+def why_missing(wall: str) -> str:
+    """Return why this machine lacks a wall, without using our own command lines. Empty if it has it."""
+    from agent.sandbox import landlock
+
+    if wall.startswith("landlock") and landlock.abi() < 4:
+        return "the kernel has no Landlock, or one before version 4"
+    if wall not in {"bubblewrap", "landlock"}:
+        return ""
+    bare = [
+        shutil.which("unshare") or "", "--user", "--map-current-user", "--pid", "--mount", "--ipc", "--net", "--fork",
+        "--mount-proc", "true",
+    ]  # fmt: skip
+    if wall == "bubblewrap":
+        if shutil.which("bwrap") is None or shutil.which("prlimit") is None:
+            return "bubblewrap or prlimit is not installed"
+        bare = ["bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true"]
+    tried = subprocess.run(bare, check=False, capture_output=True, text=True)
+    return f"{wall} is refused: {tried.stderr.strip()}" if tried.returncode else ""
+
+
 _PROGRAMS = (
     "bash cat chmod cp diff dmesg env find grep head hostname kill ln ls mkdir mktemp mount mv rm sed seq setsid sh "
     "sleep sort stat tail tar touch tr true truncate umount unshare wc"
@@ -287,6 +373,8 @@ def docker_image() -> Iterator[str]:
     for program in (*files.values(), *library.glob("lib-dynload/*.so")):
         libraries = subprocess.run(["ldd", str(program)], check=False, capture_output=True, text=True).stdout
         files |= {word.lstrip("/"): Path(word).resolve() for word in libraries.split() if word.startswith("/")}
+    # The C library loads it by its name when a thread ends.
+    files |= {str(path).lstrip("/"): path.resolve() for path in Path("/").glob("lib*/**/libgcc_s.so.1")}
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for path, source in files.items():

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from json import dumps
 from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigError
 from . import bubblewrap, container, landlock, loopback, seccomp
-from .programs import find_program, interpreter, loader_variables
-from .rules import TMP, CommandLimits, Rules, resource_limits
+from .programs import find_program, loader_variables
+from .rules import TMP, CommandLimits, Rules
 from .shared import Shared, private_folder
 
 __all__ = [
@@ -36,12 +33,6 @@ _INSTALL = (
     "Install bubblewrap: `sudo apt-get install bubblewrap` (Debian, Ubuntu), `sudo dnf install bubblewrap` (Fedora), "
     "`sudo pacman -S bubblewrap` (Arch). To run commands with all of your own permissions, set `sandbox: none`."
 )
-# System paths that programs expect; Landlock hides the rest.
-_LANDLOCK_READ = (
-    *(name for name in bubblewrap.SYSTEM if name != "/etc"), "/proc", "/sys/devices/system", "/dev/random",
-    "/dev/urandom",
-)  # fmt: skip
-_LANDLOCK_WRITE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +56,9 @@ class Sandbox:
     """Image of the container."""
     note: str = ""
     """Why it is not the best isolation."""
+    namespaces: bool = False
+    """Whether a command under Landlock has its own processes, shared memory and network. In bubblewrap and containers
+    it always has."""
 
     def __str__(self) -> str:
         """Describe the sandbox in one line."""
@@ -75,6 +69,8 @@ class Sandbox:
         if self.isolation != "container" and platform.machine() in seccomp.MACHINES:
             inside += " and a system call filter"
         parts = [f"{inside}: commands can change only the workspace", "homes are hidden", *self.rules.words()]
+        if self.isolation == "landlock":
+            parts[-1] += f"; but {', '.join(landlock.gaps(self.rules, namespaces=self.namespaces))}"
         return ", ".join(parts) + (f" ({self.note})" if self.note else "")
 
     @property
@@ -106,7 +102,7 @@ class Sandbox:
             read: absolute paths that it may read in addition to those in the rules.
             write: absolute paths that it may change in addition to those in the rules.
             shared: the /tmp and network of the run's commands. None means its own, which go with it; under Landlock,
-                the temporary folder of all such commands of this process.
+                its /tmp goes when this process ends.
 
         Raises:
             OSError: a program that starts it is missing, was replaced, or lies where commands may change it.
@@ -116,8 +112,12 @@ class Sandbox:
             return
         rules = replace(self.rules, read=(*self.rules.read, *read), write=(*self.rules.write, *write))
         if self.isolation == "landlock":
-            folder = Path(_temporary().name) if shared is None else shared.folder()
-            yield _under_landlock(argv, workspace=workspace, env=env, rules=rules, temporary=folder)
+            folder = landlock.temporary_folder() if shared is None else shared.folder()
+            line = landlock.command_line(
+                argv, workspace=workspace, env=env, rules=rules, temporary=folder, namespaces=self.namespaces
+            )
+            inside = {**env, "HOME": str(folder), "TMPDIR": str(folder)}
+            yield Launch(argv=line, env=_without_loader(inside))
             return
         temporary = None
         if shared is not None:
@@ -136,8 +136,7 @@ class Sandbox:
                     argv, program=_found(bubblewrap.executable(untrusted=untrusted), "bwrap"), workspace=workspace,
                     env=inside, rules=rules, filter_fd=filter_fd, temporary=temporary, entering=entering, git=git,
                 )  # fmt: skip
-                outside = {name: inside[name] for name in inside.keys() - loader_variables(inside).keys()}
-                yield Launch(argv=line, env=outside, pass_fds=() if filter_fd is None else (filter_fd,))
+                yield Launch(argv=line, env=_without_loader(inside), pass_fds=() if filter_fd is None else (filter_fd,))
             return
         with _pipe() as ends:
             line = container.command_line(
@@ -168,17 +167,13 @@ def find_sandbox(wanted: IsolationChoice, rules: Rules, *, image: str = "") -> S
     problem = "" if wanted == "landlock" else _untrusted_bubblewrap(rules) or _bubblewrap_problem()
     if wanted != "landlock" and not problem:
         return Sandbox(isolation="bubblewrap", rules=rules)
-    if wanted != "bubblewrap" and sys.platform == "linux" and landlock.abi() >= _MIN_ABI:
-        return Sandbox(isolation="landlock", rules=rules, note=problem)
+    if wanted != "bubblewrap" and sys.platform == "linux" and landlock.abi() >= landlock.MIN_ABI:
+        return Sandbox(isolation="landlock", rules=rules, note=problem, namespaces=landlock.can_make_namespaces())
     if wanted == "landlock":
         msg = f"`sandbox: landlock` needs Linux 6.7 or later with Landlock enabled, which is missing here. {_INSTALL}"
         raise ConfigError(msg, key="sandbox")
     msg = f"Commands cannot be sandboxed on this machine: {problem}. {_INSTALL}"
     raise ConfigError(msg, key="sandbox")
-
-
-_MIN_ABI = 4
-"""The first version that can block the network (Linux 6.7)."""
 
 
 def _untrusted_bubblewrap(rules: Rules) -> str:
@@ -220,6 +215,11 @@ def _try_bubblewrap(program: str) -> str:
     return f"bubblewrap fails: {errors[-1] if errors else f'exit code {tried.returncode}'}"
 
 
+def _without_loader(env: Mapping[str, str]) -> Mapping[str, str]:
+    loaded = loader_variables(env)
+    return {name: value for name, value in env.items() if name not in loaded}
+
+
 def _found(program: str | None, name: str) -> str:
     if program is None:
         raise FileNotFoundError(errno.ENOENT, f"{name} is not installed in a folder that commands cannot change")
@@ -249,39 +249,3 @@ def _pipe() -> Generator[tuple[int, int]]:
     finally:
         for end in ends:
             os.close(end)
-
-
-@lru_cache(maxsize=1)
-def _temporary() -> tempfile.TemporaryDirectory[str]:
-    """Create the folder for commands under Landlock that belong to no run: Landlock cannot give each its own."""
-    made = tempfile.TemporaryDirectory(prefix="commands-", ignore_cleanup_errors=True)
-    atexit.register(made.cleanup)
-    return made
-
-
-def _under_landlock(
-    argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], rules: Rules, temporary: Path
-) -> Launch:
-    # NPROC would count all processes of the user, not only those of the command.
-    limits = {f"RLIMIT_{name}": value for name, value in resource_limits(rules.limits).items() if name != "NPROC"}
-    filtered = platform.machine() in seccomp.MACHINES
-    writable = (workspace, *rules.write)
-    loaded = loader_variables(env)
-    settings = {
-        "read": [
-            *_LANDLOCK_READ,
-            *bubblewrap.etc_without_secrets(),
-            *map(str, bubblewrap.program_folders(env, writable=writable, untrusted=rules.untrusted)),
-            *map(str, rules.read),
-        ],
-        "write": [*_LANDLOCK_WRITE, str(temporary), *map(str, writable)],
-        "network": rules.network,
-        "limits": limits,
-        "env": dict(loaded),
-        "filter": seccomp.program(internet=rules.network).hex() if filtered else "",
-    }
-    program = shutil.which(argv[0], path=env.get("PATH", os.defpath)) or argv[0]
-    python = interpreter(untrusted=(*writable, *rules.untrusted))
-    line = [python, "-I", "-S", landlock.__file__, dumps(settings), program, *argv[1:]]
-    outside = {name: value for name, value in env.items() if name not in loaded}
-    return Launch(argv=line, env={**outside, "HOME": str(temporary), "TMPDIR": str(temporary)})

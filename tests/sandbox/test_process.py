@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agent import CommandResult, ConfigError, Rules, Sandbox, ToolContext, ToolError, find_sandbox, kill_session
 from agent.sandbox import Isolation
 from agent.sandbox.process import Output, start_process
+
+if TYPE_CHECKING:
+    from conftest import Held
 
 ENV = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "GREETING": "hello"}
 HOLD = "exec 3>held; echo x >&3"
@@ -34,29 +36,6 @@ def context_of(workspace: Path, isolation: Isolation = "none") -> ToolContext[An
 
 def bash(command: str) -> list[str]:
     return ["/bin/bash", "-c", command]
-
-
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[int]:
-    """Yield the read end of the FIFO that commands hold open with `HOLD`."""
-    os.mkfifo(tmp_path / "held")
-    read_end = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
-    yield read_end
-    os.close(read_end)
-
-
-def written_until_gone(held: int) -> bytes:
-    """Wait until no process holds the FIFO open, and return what they wrote to it."""
-    written = b""
-    while True:
-        try:
-            data = os.read(held, 4_096)
-        except BlockingIOError:
-            assert select.select([held], [], [], 5)[0], "a process is still there"
-            continue
-        if not data:
-            return written
-        written += data
 
 
 async def test_a_result_has_the_exit_code_and_both_streams_in_order(tmp_path: Path):
@@ -89,33 +68,35 @@ async def test_it_is_sandboxed_except_for_what_it_may_read_or_write(tmp_path: Pa
 
 
 @pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
-async def test_at_the_deadline_it_is_killed_with_everything_it_started(tmp_path: Path, isolation: Isolation, held: int):
+async def test_at_the_deadline_it_is_killed_with_everything_it_started(
+    tmp_path: Path, isolation: Isolation, held: Held
+):
     command = f"{HOLD}; trap '' TERM; echo begun; sleep 60 | sleep 60"
     found = await context_of(tmp_path, isolation).run(bash(command), timeout_s=1)
 
     assert (found.exit_code, found.timed_out, found.output) == (None, True, "begun\n")
     assert 1 <= found.elapsed_s < 5
-    assert written_until_gone(held) == b"x\n"
+    assert held.until_gone() == b"x\n"
 
 
 @pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
 async def test_a_background_process_in_its_own_group_ends_with_its_command(
-    tmp_path: Path, isolation: Isolation, held: int
+    tmp_path: Path, isolation: Isolation, held: Held
 ):
     found = await context_of(tmp_path, isolation).run(bash(f"{HOLD}; set -m; sleep 60 & echo up"), timeout_s=20)
 
     assert (found.exit_code, found.output) == (0, "up\n")
     assert found.elapsed_s < 5
-    assert written_until_gone(held) == b"x\n"
+    assert held.until_gone() == b"x\n"
 
 
-async def test_processes_that_keep_forking_replacements_are_caught(tmp_path: Path, held: int):
+async def test_processes_that_keep_forking_replacements_are_caught(tmp_path: Path, held: Held):
     """None lives long enough to be looked up and then killed by its ID."""
     code = "import os; os.setpgid(0, 0)\nfor _ in range(100_000):\n    if os.fork(): os._exit(0)"
     found = await context_of(tmp_path).run(bash(f"{HOLD}; python -c '{code}' & sleep 0.3; echo up"), timeout_s=20)
 
     assert found.output == "up\n"
-    assert written_until_gone(held) == b"x\n"
+    assert held.until_gone() == b"x\n"
 
 
 async def test_a_daemon_that_holds_the_pipe_open_does_not_delay_the_result(tmp_path: Path):
@@ -130,19 +111,19 @@ async def test_a_daemon_that_holds_the_pipe_open_does_not_delay_the_result(tmp_p
 
 
 @pytest.mark.parametrize("ticks", range(8))
-async def test_a_call_that_is_cancelled_at_any_moment_leaves_no_process(tmp_path: Path, ticks: int, held: int):
+async def test_a_call_that_is_cancelled_at_any_moment_leaves_no_process(tmp_path: Path, ticks: int, held: Held):
     context = context_of(tmp_path)
     call = asyncio.create_task(context.run(bash(f"{HOLD}; sleep 60 & echo y >&3; wait"), timeout_s=60))
     for _ in range(ticks):
         await asyncio.sleep(0)
     # Block the loop, so that the command is well under way before its start is noticed.
-    while select.select([held], [], [], 0.3)[0] and not os.read(held, 4_096).endswith(b"y\n"):
+    while select.select([held.read_end], [], [], 0.3)[0] and not os.read(held.read_end, 4_096).endswith(b"y\n"):
         continue
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
 
-    written_until_gone(held)
+    held.until_gone()
 
 
 async def test_a_command_that_cannot_be_started_is_refused_with_the_reason(tmp_path: Path):
@@ -162,7 +143,7 @@ async def test_a_command_that_cannot_be_started_is_refused_with_the_reason(tmp_p
     )
 
 
-async def test_a_running_program_is_read_then_terminated_then_killed(tmp_path: Path, held: int):
+async def test_a_running_program_is_read_then_terminated_then_killed(tmp_path: Path, held: Held):
     command = f"{HOLD}; trap 'echo asked' TERM; echo ready; while true; do sleep 0.1; done"
     process = await context_of(tmp_path).start(bash(command))
     printed = ""
@@ -177,7 +158,7 @@ async def test_a_running_program_is_read_then_terminated_then_killed(tmp_path: P
     assert printed.replace("Terminated\n", "") == "ready\nasked\n"
     assert await process.kill() == -signal.SIGKILL
     assert await process.kill() == -signal.SIGKILL
-    assert written_until_gone(held) == b"x\n"
+    assert held.until_gone() == b"x\n"
 
 
 async def test_a_program_that_ended_by_itself_keeps_its_exit_code_and_its_last_output(tmp_path: Path):
@@ -188,7 +169,7 @@ async def test_a_program_that_ended_by_itself_keeps_its_exit_code_and_its_last_o
     assert (process.take_output(), process.take_output()) == ("bye\n", "")
 
 
-def test_a_tool_that_starts_its_own_process_can_kill_the_session(tmp_path: Path, held: int):
+def test_a_tool_that_starts_its_own_process_can_kill_the_session(tmp_path: Path, held: Held):
     with context_of(tmp_path).launch(bash(f"{HOLD}; set -m; sleep 60 & echo up; wait")) as launch:
         process = subprocess.Popen(
             launch.argv, env=dict(launch.env), cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE
@@ -199,7 +180,7 @@ def test_a_tool_that_starts_its_own_process_can_kill_the_session(tmp_path: Path,
     kill_session(process.pid)
     assert process.wait(5) == -signal.SIGKILL
     process.stdout.close()
-    assert written_until_gone(held) == b"x\n"
+    assert held.until_gone() == b"x\n"
 
 
 async def test_a_long_output_is_kept_whole(tmp_path: Path):

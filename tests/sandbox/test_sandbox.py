@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -13,21 +14,25 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from agent import ConfigError, Rules, Sandbox, find_sandbox
 from agent.sandbox import CommandLimits, Isolation, Shared, bubblewrap, landlock, seccomp
 
+if TYPE_CHECKING:
+    from conftest import Walled
+
 SECRET = "canary-5d1f0c"
 JOURNAL = ".local/state/tramontane/runs/r/journal.jsonl"
 ROOT = os.geteuid() == 0
 PYTHON = str(Path(sys.executable).parent)
 SMALL = CommandLimits(processes=64, memory_mb=600, file_mb=20, cpu_s=20)
+LIMITED = Rules(limits=SMALL)
+WALLS = ("bubblewrap", "landlock", "landlock without namespaces", "container")
 
 
 @dataclass(kw_only=True)
@@ -68,10 +73,14 @@ class Attack:
     name: str
     command: str
     won: Callable[[Scene, str], bool]
-    wins_in: tuple[Isolation, ...] = ()
-    """Isolations in which it is known to succeed; in a container it may: newer engines stop more."""
+    wins_in: tuple[str, ...] = ()
+    """Walls behind which it is known to succeed, `landlock` for both of it; in a container it may: newer engines stop
+    more."""
     root_only: bool = False
     """Without a sandbox, it succeeds only for root."""
+
+    def may_win(self, wall: str) -> bool:
+        return wall in self.wins_in or wall.split()[0] in self.wins_in
 
 
 def _leaked(_: Scene, output: str) -> bool:
@@ -159,7 +168,35 @@ ATTACKS: Sequence[Attack] = (
         name="command line of another process",
         command="cat /proc/*/cmdline | tr '\\0' ' '",
         won=_leaked,
-        wins_in=("landlock",),
+        wins_in=("landlock without namespaces",),
+    ),
+    Attack(name="folder of another process", command="cat /proc/$VICTIM/cwd/outside/secret", won=_leaked),
+    Attack(
+        name="root of another process", command="for p in /proc/[0-9]*; do cat $p/root/$OUT/secret; done", won=_leaked
+    ),
+    Attack(
+        name="descriptor of another process",
+        command="for p in /proc/[0-9]*/fd/*; do readlink $p; done | grep -q outside/secret && echo PWNED",
+        won=_pwned,
+    ),
+    Attack(
+        name="trace another process",
+        command=_py(
+            "import ctypes,os\nlibc=ctypes.CDLL(None)\npid=int(os.environ['VICTIM'])\n"
+            "print('PWNED' if libc.ptrace(0x4206,pid,None,None)==0 else '')"
+        ),
+        won=_pwned,
+        root_only=True,
+    ),
+    Attack(
+        name="shared memory segment of the machine",
+        command=_py(
+            "import ctypes,os\nlibc=ctypes.CDLL(None)\nlibc.shmat.restype=ctypes.c_void_p\n"
+            "at=libc.shmat(libc.shmget(int(os.environ['PORT']),0,0),None,0o10000)\n"
+            "print(ctypes.string_at(at) if at and at!=2**64-1 else '')"
+        ),
+        won=_leaked,
+        wins_in=("landlock without namespaces",),
     ),
     Attack(
         name="kill another process", command="kill -9 $VICTIM; sleep 0.2", won=lambda s, _: s.victim.poll() is not None
@@ -214,7 +251,6 @@ ATTACKS: Sequence[Attack] = (
         name="daemon that stays",
         command=("setsid -f bash -c 'sleep 1; touch left; sleep 30' > /dev/null 2>&1; true"),
         won=lambda s, _: _within(2.0, s.workspace / "left"),
-        wins_in=("landlock",),
     ),
     Attack(name="too much memory", command=_py("b = bytearray(1_500_000_000)\nprint('PWN' 'ED', len(b))"), won=_pwned),
     Attack(
@@ -278,6 +314,25 @@ ATTACKS: Sequence[Attack] = (
     Attack(
         name="mount", command="mkdir -p m; mount -t tmpfs none m && echo PWNED; umount m", won=_pwned, root_only=True
     ),
+    Attack(name="device of a disk", command="mknod d b 254 0 && echo PWNED", won=_pwned, root_only=True),
+    Attack(
+        name="capabilities of a file",
+        command="cp /bin/true c; "
+        + _py(
+            "import os\nos.setxattr('c','security.capability',bytes.fromhex('0100000200002000')+bytes(12))\n"
+            "print('PWNED')"
+        ),
+        won=_pwned,
+        root_only=True,
+    ),
+    Attack(
+        name="clone into a user namespace",
+        command=_py(
+            "import ctypes,os\nr=ctypes.CDLL(None).syscall(56,0x10000011,0,0,0,0)\n"
+            "if r==0: os._exit(0)\nprint('PWNED' if r>0 else '')"
+        ),
+        won=_pwned,
+    ),
     Attack(name="new user namespace", command="unshare -Ur true && echo PWNED", won=_pwned),
     Attack(
         name="io_uring",
@@ -316,9 +371,11 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     (home / JOURNAL).parent.mkdir(parents=True)
     (home / JOURNAL).write_text("{}\n")
     (workspace / ".git/config").write_text("[core]\n")
-    victim = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)", SECRET], env={"TOKEN": SECRET}
-    )  # fmt: skip
+    with (outside / "secret").open() as held:
+        victim = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(60)", SECRET], env={"TOKEN": SECRET}, cwd=tmp_path,
+            stdin=held,
+        )  # fmt: skip
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
         port = cast("int", tcp.getsockname()[1])
         udp.bind(("127.0.0.1", port))
@@ -330,6 +387,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             place.bind(name)
             place.listen()
             places.append(place)
+        segment = _shared_memory(port)
         for place in places:
             threading.Thread(target=_greet, args=(place,), daemon=True).start()
         threading.Thread(target=_echo, args=(udp,), daemon=True).start()
@@ -340,6 +398,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         temporary.write_text(SECRET)
         yield found
         temporary.unlink()
+        ctypes.CDLL(None).shmctl(segment, 0, None)  # IPC_RMID
         if ROOT and socket.gethostname() != name:
             socket.sethostname(name)
         for place in places:
@@ -349,6 +408,17 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     Path(f"/dev/shm/{port}").unlink(missing_ok=True)
     if ROOT:
         shutil.rmtree(sockets)
+
+
+def _shared_memory(key: int) -> int:
+    """Create a segment that holds the secret, and return its ID."""
+    libc = ctypes.CDLL(None)
+    libc.shmat.restype = ctypes.c_void_p
+    segment = libc.shmget(key, 4_096, 0o1600)  # IPC_CREAT
+    at = libc.shmat(segment, None, 0)
+    ctypes.memmove(at, SECRET.encode(), len(SECRET))
+    libc.shmdt(ctypes.c_void_p(at))
+    return segment
 
 
 def _greet(place: socket.socket) -> None:
@@ -369,40 +439,8 @@ def _echo(place: socket.socket) -> None:
         return
 
 
-def _sandbox(isolation: Isolation) -> Sandbox:
-    if missing := _missing(isolation):
-        pytest.skip(missing)
-    return find_sandbox(isolation, Rules(limits=SMALL))  # an error although nothing is missing is our bug
-
-
-@pytest.fixture
-def sandboxed(request: pytest.FixtureRequest) -> Callable[[Isolation], Sandbox]:
-    """Return a function that finds a sandbox, including docker's."""
-
-    def find(isolation: Isolation) -> Sandbox:
-        if isolation != "container":
-            return _sandbox(isolation)
-        image = cast("str", request.getfixturevalue("docker_image"))
-        return find_sandbox(isolation, Rules(limits=SMALL), image=image)
-
-    return find
-
-
-@lru_cache
-def _missing(isolation: Isolation) -> str:
-    """Return why this machine lacks the isolation, without using our own command line. Empty if it has it."""
-    if isolation == "landlock" and landlock.abi() < 4:
-        return "the kernel has no Landlock, or one before version 4"
-    if isolation != "bubblewrap":
-        return ""
-    if shutil.which("bwrap") is None or shutil.which("prlimit") is None:
-        return "bubblewrap or prlimit is not installed"
-    bare = ["bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true"]
-    return "" if subprocess.run(bare, check=False, capture_output=True).returncode == 0 else "bubblewrap is refused"
-
-
 def test_this_machine_can_sandbox_commands():
-    assert not (_missing("bubblewrap") and _missing("landlock")), "otherwise all attacks below would be skipped"
+    """Otherwise, all attacks below would be skipped."""
     assert find_sandbox("auto", Rules()).isolation != "none"
 
 
@@ -413,24 +451,22 @@ def test_without_a_sandbox_the_attack_succeeds(scene: Scene, attack: Attack):
     assert attack.won(scene, scene.run(Sandbox(), attack.command))
 
 
-@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock", "container"])
+@pytest.mark.parametrize("wall", WALLS)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_in_a_sandbox_the_attack_is_contained(
-    scene: Scene, attack: Attack, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
-):
-    output = scene.run(sandboxed(isolation), attack.command)
-    won, may_win = attack.won(scene, output), isolation in attack.wins_in
-    assert won == may_win or (isolation == "container" and may_win), output
+def test_in_a_sandbox_the_attack_is_contained(scene: Scene, attack: Attack, wall: str, walled: Walled):
+    output = scene.run(walled(wall, LIMITED), attack.command)
+    won, may_win = attack.won(scene, output), attack.may_win(wall)
+    assert won == may_win or (wall == "container" and may_win), output
 
 
-@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+@pytest.mark.parametrize("wall", WALLS[:2])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-async def test_in_the_sandbox_of_a_run_the_attack_is_contained(scene: Scene, attack: Attack, isolation: Isolation):
+async def test_in_the_sandbox_of_a_run_the_attack_is_contained(scene: Scene, attack: Attack, wall: str, walled: Walled):
     """Its commands share /tmp, home and, once a server was started, a network."""
     scene.shared = Shared()
     scene.shared.connect()
-    output = scene.run(_sandbox(isolation), attack.command)
-    assert attack.won(scene, output) == (isolation in attack.wins_in), output
+    output = scene.run(walled(wall, LIMITED), attack.command)
+    assert attack.won(scene, output) == attack.may_win(wall), output
     await scene.shared.aclose()
 
 
@@ -447,8 +483,8 @@ with sandbox.launch(["/bin/bash", "-c", command], workspace=Path.cwd(), env=env)
 
 
 @pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
-def test_the_agents_own_environment_is_hidden(tmp_path: Path, isolation: Isolation):
-    _sandbox(isolation)
+def test_the_agents_own_environment_is_hidden(tmp_path: Path, isolation: Isolation, walled: Walled):
+    walled(isolation, Rules())
     line = [sys.executable, "-c", _LAUNCHER, isolation]
     ran = subprocess.run(line, env={**os.environ, "TOKEN": SECRET}, cwd=tmp_path, capture_output=True, check=False)
     assert "PATH=" in ran.stdout.decode(), ran.stderr.decode()
@@ -484,39 +520,33 @@ NOT_UNDER_LANDLOCK = {"multiprocessing", "loopback"}
 NOT_IN_THE_IMAGE = {"python of a virtual environment", "tests", "git"}
 
 
-@pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock", "container"])
+@pytest.mark.parametrize("wall", ["none", *WALLS])
 @pytest.mark.parametrize("name", CONTROLS)
-def test_harmless_commands_work(
-    scene: Scene, name: str, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
-):
-    output = scene.run(sandboxed(isolation), f"{CONTROLS[name]}\necho code $?")
-    lacks = {"landlock": NOT_UNDER_LANDLOCK, "container": NOT_IN_THE_IMAGE}.get(isolation, set())
+def test_harmless_commands_work(scene: Scene, name: str, wall: str, walled: Walled):
+    output = scene.run(walled(wall, LIMITED), f"{CONTROLS[name]}\necho code $?")
+    lacks = {"landlock": NOT_UNDER_LANDLOCK, "container": NOT_IN_THE_IMAGE}.get(wall.split()[0], set())
     works = name not in lacks
     assert output.endswith("code 0\n") == works, output
 
 
-def test_an_allowed_network_can_be_reached(scene: Scene):
-    for isolation in ("bubblewrap", "landlock"):
-        sandbox = replace(_sandbox(isolation), rules=Rules(network=True))
-        assert SECRET in scene.run(sandbox, "exec 3<>/dev/tcp/127.0.0.1/$PORT && cat <&3")
+@pytest.mark.parametrize("wall", WALLS[:3])
+def test_an_allowed_network_can_be_reached(scene: Scene, wall: str, walled: Walled):
+    sandbox = walled(wall, Rules(network=True))
+    assert SECRET in scene.run(sandbox, "exec 3<>/dev/tcp/127.0.0.1/$PORT && cat <&3")
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock", "container"])
-def test_paths_in_the_rules_can_be_read_or_changed(
-    scene: Scene, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
-):
-    readable = replace(sandboxed(isolation), rules=Rules(read=(scene.outside,)))
+def test_paths_in_the_rules_can_be_read_or_changed(scene: Scene, isolation: Isolation, walled: Walled):
+    readable = walled(isolation, Rules(read=(scene.outside,)))
     assert SECRET in scene.run(readable, "cat $OUT/secret; echo x > $OUT/new")
     assert not (scene.outside / "new").exists()
-    scene.run(replace(sandboxed(isolation), rules=Rules(write=(scene.outside,))), "echo x > $OUT/new")
+    scene.run(walled(isolation, Rules(write=(scene.outside,))), "echo x > $OUT/new")
     assert (scene.outside / "new").exists()
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "container"])
-def test_a_fork_bomb_ends_with_its_command(
-    scene: Scene, isolation: Isolation, sandboxed: Callable[[Isolation], Sandbox]
-):
-    sandbox = replace(sandboxed(isolation), rules=Rules())
+def test_a_fork_bomb_ends_with_its_command(scene: Scene, isolation: Isolation, walled: Walled):
+    sandbox = walled(isolation, Rules())
     with sandbox.launch(["/bin/bash", "-c", "f() { sleep 20 & }; for i in $(seq 300); do f; done; wait"],
                         workspace=scene.workspace, env=scene.env) as launch:  # fmt: skip
         process = subprocess.Popen(
@@ -590,28 +620,40 @@ def test_the_filter_is_complete_and_its_jumps_stay_inside(machine: str):
     assert steps[-1][0] == 6
 
 
-def test_a_user_can_start_no_more_processes_than_the_limit():
-    """Runs as `nobody`, since the limit has no effect for root."""
-    if not ROOT:
-        pytest.fail("For other users than root, the fork bomb above meets this limit; let that test check it.")
-    sandbox = _sandbox("bubblewrap")
+FORKS = _py(
+    "import errno,os,time\nstarted=0\ntry:\n"
+    "    while started<200:\n        if not os.fork():\n            time.sleep(3)\n            os._exit(0)\n"
+    "        started+=1\n"
+    "except OSError as error:\n    print(errno.errorcode[error.errno],started)"
+)
+
+
+@pytest.mark.parametrize("wall", ["bubblewrap", "landlock", "container"])
+def test_a_user_can_start_no_more_processes_than_the_limit(wall: str, walled: Walled):
+    """Runs as `nobody` if root runs it, since the limit has no effect for root."""
+    if ROOT and wall == "landlock":
+        pytest.skip("root has no limit; an ordinary user runs this too")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        os.chown(name, 65534, 65534)
-        command = "for i in $(seq 200); do sleep 3 & done 2> errors; jobs -r | wc -l"
-        env = {"PATH": os.defpath}
-        with sandbox.launch(["/bin/bash", "-c", command], workspace=Path(name), env=env) as launch:
+        user: dict[str, Any] = {}
+        if ROOT and wall == "bubblewrap":
+            os.chown(name, 65534, 65534)
+            user = {"user": 65534, "group": 65534, "extra_groups": []}
+        command = FORKS.replace("python", "python3", 1)
+        with walled(wall, LIMITED).launch(
+            ["bash", "-c", command], workspace=Path(name), env={"PATH": os.defpath}
+        ) as launch:
             ran = subprocess.run(
-                launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, cwd=name, user=65534, group=65534,
-                extra_groups=[], stdout=subprocess.PIPE, timeout=60, check=False,
+                launch.argv, env=dict(launch.env), pass_fds=launch.pass_fds, cwd=name, **user,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False,
             )  # fmt: skip
-        errors = (Path(name) / "errors").read_text()
-    assert "Resource temporarily unavailable" in errors
-    assert ran.returncode != 0 or int(ran.stdout) <= SMALL.processes
+    reason, started = ran.stdout.decode().split()
+    assert reason == "EAGAIN"
+    assert int(started) < SMALL.processes
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
-def test_a_lower_limit_of_the_caller_is_kept(scene: Scene, isolation: Isolation):
-    _sandbox(isolation)
+def test_a_lower_limit_of_the_caller_is_kept(scene: Scene, isolation: Isolation, walled: Walled):
+    walled(isolation, Rules())
     program = (
         "import resource, subprocess, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))\n"
         "from pathlib import Path\nfrom agent import Rules, find_sandbox\n"
@@ -624,8 +666,9 @@ def test_a_lower_limit_of_the_caller_is_kept(scene: Scene, isolation: Isolation)
     assert ran.stdout.decode().strip() == str(5_000_000 // 1024), ran.stderr.decode()
 
 
-def test_a_missing_program_is_reported_in_one_line(scene: Scene):
-    sandbox = _sandbox("landlock")
+@pytest.mark.parametrize("wall", WALLS[1:3])
+def test_a_missing_program_is_reported_in_one_line(scene: Scene, wall: str, walled: Walled):
+    sandbox = walled(wall, LIMITED)
     with sandbox.launch(["no-such-program"], workspace=scene.workspace, env=scene.env) as launch:
         ran = subprocess.run(launch.argv, env=dict(launch.env), capture_output=True, check=False)
     assert ran.stderr == b"no-such-program: No such file or directory\n"
@@ -639,5 +682,7 @@ RAW_OPEN = _py(
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="257 is openat on x86-64 only")
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
-def test_opening_a_file_only_to_read_it_works_with_any_mode_argument(scene: Scene, isolation: Isolation):
-    assert "opened" in scene.run(_sandbox(isolation), RAW_OPEN)
+def test_opening_a_file_only_to_read_it_works_with_any_mode_argument(
+    scene: Scene, isolation: Isolation, walled: Walled
+):
+    assert "opened" in scene.run(walled(isolation, LIMITED), RAW_OPEN)
