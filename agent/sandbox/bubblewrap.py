@@ -19,6 +19,8 @@ _SECRETS = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/et
             "/etc/machine-id")  # fmt: skip
 _SECRET_FOLDERS = ("/etc/ssh", "/etc/ssl/private", "/etc/sudoers.d", "/etc/kubernetes", "/etc/NetworkManager",
                    "/etc/wireguard")  # fmt: skip
+_SCRATCH = (Path("/", "var", "tmp"), Path("/", "run"), Path("/", "dev", "shm"))
+"""File systems in memory that a command may fill, besides /tmp if it is no folder of the run."""
 _INTERPRETERS = (
     ".pyenv/versions", ".local/share/uv/python", ".local/share/mise/installs", ".asdf/installs", ".rye/py",
     "miniconda3", "anaconda3", "miniforge3", "mambaforge", ".local/share/hatch/env",
@@ -57,12 +59,12 @@ def command_line(
     if not rules.network and not entering:
         line.append("--unshare-net")
     line += [*_system(), "--proc", "/proc", *_kernel_settings(), "--dev", "/dev"]
-    empty = [Path("/", *parts) for parts in (("tmp",), ("var", "tmp"), ("run",), ("dev", "shm"))]
+    empty = [TMP, *_SCRATCH]
     if temporary is not None:
         line += ["--bind", str(temporary.folder), str(TMP)]
-        empty = [*empty[1:], *(TMP / name for name in sorted(temporary.covered))]
+        empty = [*_SCRATCH, *(TMP / name for name in sorted(temporary.covered))]
     for path in empty:
-        line += ["--size", str(rules.temporary_bytes), "--tmpfs", str(path)]
+        line += ["--size", str(rules.temporary_bytes_each(len(empty))), "--tmpfs", str(path)]
     programs = program_folders(env, writable=(workspace, *rules.write), untrusted=rules.untrusted)
     readable = [*programs, *rules.read]
     for path in sorted({path for path in readable if path.exists() and not _is_system(path)}):
@@ -72,6 +74,8 @@ def command_line(
     for name, value in loader_variables(env).items():
         line += ["--setenv", name, value]
     line += [*_read_only((workspace, *rules.write), git), *_hidden(rules.hidden, workspace), "--chdir", str(workspace)]
+    # Both are file systems in memory, each of half of the machine's.
+    line += ["--remount-ro", "/dev", "--remount-ro", "/"]
     if filter_fd is not None:
         line += ["--seccomp", str(filter_fd)]
     bounds = [f"--{name.lower()}={value}" for name, value in resource_limits(rules.limits).items()]
@@ -170,7 +174,7 @@ def _system() -> Iterator[str]:
             yield from ("--ro-bind", os.devnull, name)
     for name in _SECRET_FOLDERS:
         if Path(name).is_dir():
-            yield from ("--tmpfs", name)
+            yield from ("--tmpfs", name, "--remount-ro", name)
 
 
 def _kernel_settings() -> Iterator[str]:
@@ -206,10 +210,15 @@ def _hidden(paths: Sequence[Path], workspace: Path) -> Iterator[str]:
 
 
 def etc_without_secrets() -> Iterator[str]:
-    """Yield the paths in /etc except for secrets."""
-    for path in sorted(Path("/etc").iterdir()):
-        if str(path) not in _SECRETS and str(path) not in _SECRET_FOLDERS:
-            yield str(path)
+    """Yield paths that make up /etc except for secrets; a folder that holds one is replaced by what else is in it."""
+    secrets = [Path(name) for name in (*_SECRETS, *_SECRET_FOLDERS)]
+    folders = [Path("/etc")]
+    while folders:
+        for path in sorted(folders.pop().iterdir()):
+            if any(secret.is_relative_to(path) and secret != path for secret in secrets):
+                folders.append(path)
+            elif path not in secrets:
+                yield str(path)
 
 
 def executable(*, untrusted: Iterable[Path] = ()) -> str | None:

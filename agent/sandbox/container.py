@@ -62,8 +62,10 @@ def command_line(
         f"--user={os.getuid()}:{os.getgid()}", "--hostname=sandbox", "--ulimit=core=0:0", f"--workdir={workspace}",
         "--entrypoint=sh", f"--env=HOME={TMP}", f"--env=TMPDIR={TMP}",
     ]  # fmt: skip
-    for path in [TMP] if temporary is None else [TMP / name for name in sorted(temporary.covered)]:
-        line.append(f"--tmpfs={path}:rw,exec,nosuid,nodev,mode=1777,size={rules.temporary_bytes}")
+    empty = [TMP] if temporary is None else [TMP / name for name in sorted(temporary.covered)]
+    size = rules.temporary_bytes_each(len(empty) + 1)
+    line += [f"--tmpfs={path}:rw,exec,nosuid,nodev,mode=1777,size={size}" for path in empty]
+    line.append(f"--shm-size={size}")
     if not rules.network:
         line.append("--network=none")
     line += _limits(rules.limits)

@@ -19,7 +19,7 @@ class CommandLimits:
     processes: int = 512
     """Processes at the same time. Has no effect for root or under Landlock."""
     memory_mb: int = 16_000
-    """Address space."""
+    """Address space. In a container, memory of all its processes. Files in memory take at most half of it."""
     file_mb: int = 2_000
     """Largest file that it may write."""
     cpu_s: int = 900
@@ -42,7 +42,12 @@ class Rules:
     """Absolute folders whose programs and symlinks are not trusted, besides those that commands may change."""
     limits: CommandLimits = field(default_factory=CommandLimits)
     temporary_bytes: int = 2_000 * MB
-    """Size of each temporary file system, such as /var/tmp, or /tmp where it is not a folder of the run."""
+    """Largest size of each file system in memory, such as /var/tmp, or /tmp where it is not a folder of the run."""
+
+    def temporary_bytes_each(self, number: int) -> int:
+        """Return the size of each of a command's file systems in memory; all of them fill at most half its memory."""
+        most = self.limits.memory_mb * MB // (2 * number)
+        return min(self.temporary_bytes, most) if most else self.temporary_bytes
 
     def words(self) -> Iterator[str]:
         """Yield a description of each permission."""

@@ -7,6 +7,7 @@ import os
 import select
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from agent.loop.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, ve
 from agent.model.profiles import MISTRAL, POCKET, Profile
 from agent.sandbox import Isolation
 from agent.testing import ScriptedModel, says
+
+if TYPE_CHECKING:
+    from conftest import Held
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -78,18 +82,18 @@ async def test_a_background_child_that_holds_the_output_open_does_not_delay_the_
 
 @pytest.mark.parametrize("isolation", ["none", "landlock"])
 async def test_a_background_process_in_its_own_process_group_ends_with_the_verification(
-    tmp_path: Path, isolation: Isolation
+    tmp_path: Path, isolation: Isolation, held: Held
 ):
     try:
         sandbox = find_sandbox(isolation, Rules())
     except ConfigError as error:
         pytest.skip(str(error))
 
-    command = "bash -c 'set -m; sleep 1000 & echo $!'"
+    command = "exec 3>held; bash -c 'set -m; sleep 1000 & echo up'"
     found = await verify(command, workspace=tmp_path, env=ENV, timeout_s=20, sandbox=sandbox)
 
-    assert found.ok
-    assert ended(int(found.output))
+    assert (found.ok, found.output) == (True, "up")
+    held.until_gone()
 
 
 async def test_cancellation_kills_the_process_group(tmp_path: Path):
