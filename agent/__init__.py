@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         EndpointTimeout,
         EndpointUnreachable,
         EndpointUnreadable,
+        NoAnswer,
         RunFailed,
         ToolError,
     )
@@ -56,6 +57,7 @@ __all__ = [
     "LeadsOut",
     "Limits",
     "McpServer",
+    "NoAnswer",
     "Outcome",
     "Permission",
     "Process",

@@ -10,6 +10,7 @@ AgentError
 └── RunFailed              from outcome.raise_for_status()
 
 ToolError                  raised by tools, shown to the model
+└── NoAnswer
 """
 
 from __future__ import annotations
@@ -110,3 +111,10 @@ class RunFailed(AgentError):
 
 class ToolError(Exception):
     """Raised by a tool for a failure that the model can react to; the model reads its text."""
+
+
+class NoAnswer(ToolError):
+    """Raised by a tool that sent something and got no answer, so that its effect is unknown.
+
+    The model reads the first line of the text, that the call may have taken effect, and then the other lines.
+    """

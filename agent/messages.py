@@ -13,8 +13,9 @@ from .errors import ConfigError
 Effort = Literal["none", "high"]
 """Reasoning effort of Mistral Medium 3.5, which accepts only these two values (model card, read 2026-11)."""
 
-ToolStatus = Literal["ok", "error", "invalid", "timeout", "interrupted", "duplicate", "denied"]
-"""How a call ended: `invalid` and `duplicate` calls were not executed, `interrupted` ones perhaps in part."""
+ToolStatus = Literal["ok", "error", "invalid", "timeout", "no_answer", "interrupted", "duplicate", "denied"]
+"""How a call ended: `invalid` and `duplicate` calls were not executed, `interrupted` ones perhaps in part. A call with
+`no_answer` was sent, and nothing tells whether it took effect; a broken reply of the model is a `Retried` event."""
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "unknown"]
 """Why the server stopped; `unknown` means the value was missing or is another one."""

@@ -1,4 +1,4 @@
-"""Keep the schemas of a server's tools as they were sent, and show the client a listing that it accepts."""
+"""Keep what a server says about its tools as it was sent, and show the client a listing that it accepts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import ValidationError
+
 if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, TransportStreams
     from mcp.shared.message import SessionMessage
+
+_MAX_NOISE = 100
+_NOISE_CHARS = 80
 
 
 class Listing:
@@ -21,6 +26,8 @@ class Listing:
     def __init__(self) -> None:
         self.schemas: dict[str, object] = {}
         """The `inputSchema` of each tool, by its name."""
+        self.noise: list[str] = []
+        """The first lines on its standard output that are not messages of the protocol."""
 
     @asynccontextmanager
     async def behind(
@@ -32,12 +39,17 @@ class Listing:
 
     def record(self, item: object) -> None:
         """Record the tools in a message and replace what the client would refuse; other messages stay as they are."""
+        if isinstance(item, ValueError) and len(self.noise) < _MAX_NOISE:
+            self.noise.append(_line(item))
         result = getattr(getattr(item, "message", None), "result", None)
         if not isinstance(result, dict):
             return
         fields = cast("dict[str, object]", result)
+        # Protocol 2026-07-28: without it, a result is complete. The package mcp refuses such a result (version 2.3).
+        fields.setdefault("resultType", "complete")
         tools = fields.get("tools")
         if isinstance(tools, list):
+            fields |= {"ttlMs": 0, "cacheScope": "private"}  # each listing is asked for once
             fields["tools"] = [self._accepted(tool) for tool in cast("list[object]", tools) if _name(tool)]
 
     def _accepted(self, tool: object) -> dict[str, object]:
@@ -53,6 +65,12 @@ class Listing:
             if isinstance(value, (dict, bool)):
                 schemas[key] = cast("object", value)
         return {**kept, "annotations": hints, "inputSchema": {"type": "object", "properties": schemas}}
+
+
+def _line(error: ValueError) -> str:
+    """Return the beginning of the line that could not be parsed."""
+    details = error.errors()[0]["input"] if isinstance(error, ValidationError) else error
+    return " ".join(str(details).split())[:_NOISE_CHARS]
 
 
 def _name(tool: object) -> str:

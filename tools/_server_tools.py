@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from agent import ConfigError, Tool
 
@@ -31,12 +32,15 @@ class Offer:
     """Makes the tool under a name; raises ConfigError for a schema that cannot be used."""
 
 
-def make_tools(offers: Sequence[Offer], *, taken: Iterable[str] = ()) -> tuple[Tool, ...]:
-    """Make every tool that can be used; the first tool of a server carries the notes about the others.
+def make_tools(
+    offers: Sequence[Offer], *, taken: Iterable[str] = (), notes: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> tuple[Tool, ...]:
+    """Make every tool that can be used; the first tool of a server carries the notes about it and its other tools.
 
     Args:
         offers: in the order of the tools.
         taken: names that none of the tools may have.
+        notes: about each server, by its name.
 
     Raises:
         ConfigError: a tool that the task names cannot be used, or none of a server's tools can.
@@ -56,7 +60,11 @@ def make_tools(offers: Sequence[Offer], *, taken: Iterable[str] = ()) -> tuple[T
                 msg = f"MCP server `{offer.server}`: {reason}. Remove {offer.tool!r} from `{key}`."
                 raise ConfigError(msg, key=key) from error
             left_out.setdefault(offer.server, []).append(reason)
-    return tuple(tool for server, tools in made.items() for tool in _noted(server, tools, left_out.get(server, [])))
+    return tuple(
+        tool
+        for server, tools in made.items()
+        for tool in _noted(server, tools, left_out.get(server, []), notes.get(server, ()))
+    )
 
 
 def unique_names(wanted: Sequence[tuple[str, str]], *, taken: Iterable[str] = ()) -> list[str]:
@@ -98,12 +106,13 @@ def _with_name_note(tool: Tool, offer: Offer) -> Tool:
     return replace(tool, notes=(*tool.notes, note))
 
 
-def _noted(server: str, tools: list[Tool], left_out: list[str]) -> Iterable[Tool]:
+def _noted(server: str, tools: list[Tool], left_out: list[str], notes_on_it: Sequence[str]) -> Iterable[Tool]:
     if not tools:
         msg = f"MCP server `{server}`: none of its tools can be used; {left_out[0]}. Remove `mcp.{server}`."
         raise ConfigError(msg, key=f"mcp.{server}")
     way_out = f"`mcp.{server}.tools` can list those that the task needs"
-    notes = [f"mcp.{server}: {reason}; it is left out ({way_out})" for reason in left_out]
+    notes = [f"mcp.{server}: {note}" for note in notes_on_it]
+    notes += [f"mcp.{server}: {reason}; it is left out ({way_out})" for reason in left_out]
     size = sum(len(json.dumps(tool.definition(), ensure_ascii=False, separators=(",", ":")).encode()) for tool in tools)
     if size > _LARGE_BYTES:
         notes.append(

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from agent import ConfigError, Image, McpServer, Tool, ToolContext, ToolError, tool_from_schema
+from agent import ConfigError, Image, McpServer, NoAnswer, Tool, ToolContext, ToolError, tool_from_schema
 
-from ._server_listing import Listing
+from ._server_answers import rejection
+from ._server_session import START_TIMEOUT_S, Era, Session, Unavailable
 from ._server_tools import Offer, make_tools
 
 if TYPE_CHECKING:
-    from mcp import Client
     from mcp.types import CallToolResult
     from mcp.types import Tool as McpTool
 
-_START_TIMEOUT_S = 60.0
-_PING_TIMEOUT_S = 5.0
-_CLOSE_TIMEOUT_S = 10.0
 _MAX_PAGES = 50
-_STDERR_CHARS = 600
-_UNKNOWN_EFFECT = "The call may have taken effect: check before you repeat it."
 
 
 def mcp_tools(servers: Mapping[str, McpServer], directory: Path, *, taken: Iterable[str] = ()) -> tuple[Tool, ...]:
@@ -49,11 +43,17 @@ def mcp_tools(servers: Mapping[str, McpServer], directory: Path, *, taken: Itera
         msg = 'MCP servers need the package mcp, which is not installed: pip install "tramontane[mcp]".'
         raise ConfigError(msg, key="mcp")
     offers: list[Offer] = []
+    notes: dict[str, Sequence[str]] = {}
     with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
         for name, server in servers.items():
-            offered = executor.submit(asyncio.run, _list_tools(name, server, directory)).result()
-            offers += [_offer(name, server, directory, one) for one in _select(name, server, offered)]
-    return make_tools(offers, taken=taken)
+            listed = executor.submit(asyncio.run, _list_tools(name, server, directory)).result()
+            notes[name] = listed.notes
+            for one in _select(name, server, listed.tools):
+                tool = _ServerTool(
+                    server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name
+                )
+                offers.append(_offer(tool, one))
+    return make_tools(offers, taken=taken, notes=notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,40 @@ class _Offered:
     """The `inputSchema` as the server sent it."""
 
 
-async def _list_tools(name: str, server: McpServer, directory: Path) -> list[_Offered]:
-    session = _Session(name, server, directory)
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    tools: Sequence[_Offered]
+    era: Era
+    """How later connections begin."""
+    notes: Sequence[str]
+    """For the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ServerTool:
+    """A tool of a server, as a call finds it."""
+
+    server_name: str
+    server: McpServer
+    directory: Path
+    era: Era
+    name: str
+
+    def session(self) -> Session:
+        return Session(self.server_name, self.server, self.directory, era=self.era)
+
+
+async def _list_tools(name: str, server: McpServer, directory: Path) -> _Listed:
+    try:
+        return await _list_once(name, server, Session(name, server, directory))
+    except Unavailable as error:
+        if error.exited and server.command:  # some older servers exit on a request that they do not know
+            with suppress(Unavailable):
+                return await _list_once(name, server, Session(name, server, directory, era="legacy"))
+        raise ConfigError(str(error), key=f"mcp.{name}") from error
+
+
+async def _list_once(name: str, server: McpServer, session: Session) -> _Listed:
     try:
         client = await session.client()
         tools: list[McpTool] = []
@@ -75,15 +107,24 @@ async def _list_tools(name: str, server: McpServer, directory: Path) -> list[_Of
             cursor = page.next_cursor
             if cursor is None:
                 break
-    except _Unavailable as error:
-        raise ConfigError(str(error), key=f"mcp.{name}") from error
+        era = session.era
+    except Unavailable:
+        raise
     except Exception as error:  # a server may fail in any way
         msg = f"The MCP server `{name}` did not list its tools: {error or type(error).__name__}.{session.stderr_note()}"
         raise ConfigError(msg, key=f"mcp.{name}") from error
     finally:
         await session.aclose()
     unique = {tool.name: tool for tool in reversed(tools)}
-    return [_Offered(tool=unique[key], schema=session.listing.schemas[key]) for key in reversed(unique)]
+    offered = [_Offered(tool=unique[key], schema=session.listing.schemas[key]) for key in reversed(unique)]
+    return _Listed(tools=offered, era=era, notes=_noise_notes(session.listing.noise))
+
+
+def _noise_notes(noise: Sequence[str]) -> list[str]:
+    if not noise:
+        return []
+    count = "a line" if len(noise) == 1 else f"{len(noise)} lines"
+    return [f"it prints what is not MCP on its standard output, which is ignored ({count}, the first: {noise[0]!r})"]
 
 
 def _select(name: str, server: McpServer, offered: Sequence[_Offered]) -> list[_Offered]:
@@ -94,16 +135,16 @@ def _select(name: str, server: McpServer, offered: Sequence[_Offered]) -> list[_
     return [known[tool] for tool in server.tools] or list(offered)
 
 
-def _offer(name: str, server: McpServer, directory: Path, offered: _Offered) -> Offer:
+def _offer(tool: _ServerTool, offered: _Offered) -> Offer:
     return Offer(
-        server=name,
-        tool=offered.tool.name,
-        is_named=offered.tool.name in server.tools,
-        make=lambda tool_name: _make_tool(name, server, directory, offered, tool_name),
+        server=tool.server_name,
+        tool=tool.name,
+        is_named=tool.name in tool.server.tools,
+        make=lambda name: _make_tool(tool, offered, name),
     )
 
 
-def _make_tool(name: str, server: McpServer, directory: Path, sent: _Offered, tool_name: str) -> Tool:
+def _make_tool(server_tool: _ServerTool, sent: _Offered, tool_name: str) -> Tool:
     async def unused(_arguments: object) -> object:
         raise AssertionError
 
@@ -119,146 +160,65 @@ def _make_tool(name: str, server: McpServer, directory: Path, sent: _Offered, to
         description=next(filter(str.strip, (offered.description or "", offered.title or "")), offered.name),
         parameters=cast("dict[str, Any]", parameters) if parameters else {},
         read_only=read_only,
-        timeout_s=server.timeout_s + 10.0,
+        timeout_s=2 * (START_TIMEOUT_S + server_tool.server.timeout_s) + 10.0,  # of a second try too
     )
 
     async def body(arguments: dict[str, object], context: ToolContext[Any]) -> object:
         sessions = context.resources.get(_Sessions)
-        return await sessions.call(name, server, directory, offered.name, arguments, retry=read_only)
+        return await sessions.call(server_tool, arguments, retry=read_only)
 
-    return replace(tool, body=body, env=server.env)
-
-
-class _Unavailable(Exception):
-    """Raised when a server does not start or has exited."""
+    return replace(tool, body=body, env=server_tool.server.env)
 
 
 class _Sessions:
     """The servers started by a run."""
 
     def __init__(self) -> None:
-        self._open: dict[str, _Session] = {}
+        self._open: dict[str, Session] = {}
 
-    async def call(
-        self, name: str, server: McpServer, directory: Path, tool: str, arguments: Mapping[str, Any], *, retry: bool
-    ) -> object:
-        session = self._open.setdefault(name, _Session(name, server, directory))
+    async def call(self, tool: _ServerTool, arguments: Mapping[str, Any], *, retry: bool) -> object:
+        """Call a tool; one that changes nothing is called once more if there is no answer.
+
+        Raises:
+            ToolError: the server does not start, or rejects the call.
+            NoAnswer: the call was sent, and there is no answer.
+        """
+        name, timeout_s = tool.server_name, tool.server.timeout_s
+        session = self._open.setdefault(name, tool.session())
         try:
             client = await session.client()
-        except _Unavailable as error:
-            self._open.pop(name, None)
+        except Unavailable as error:
+            await self._close(name, session)
             raise ToolError(str(error)) from error
         try:
-            result = await asyncio.wait_for(client.call_tool(tool, dict(arguments)), server.timeout_s)
+            result = await asyncio.wait_for(client.call_tool(tool.name, dict(arguments)), timeout_s)
         except TimeoutError as error:
-            msg = f"The MCP server `{name}` did not answer within {server.timeout_s:g} s. {_UNKNOWN_EFFECT}"
-            raise ToolError(msg) from error
+            msg = f"The MCP server `{name}` did not answer within {timeout_s:g} s."
+            raise NoAnswer(msg) from error
         except Exception as error:
-            if await session.is_alive():
-                msg = f"The MCP server `{name}` rejected the call: {error}"  # a protocol error, such as wrong arguments
+            if answer := rejection(error):
+                msg = f"The MCP server `{name}` rejected the call: {answer}"
                 raise ToolError(msg) from error
-            if self._open.pop(name, None) is not None:
-                await session.aclose()
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            lost = f"The MCP server `{name}` did not answer the call: {reason}."
+            if not await session.is_alive():
+                await self._close(name, session)
+                lost = f"The MCP server `{name}` exited during the call; the next one restarts it."
+                lost += session.stderr_note().replace(" ", "\n", 1)
             if retry:
-                return await self.call(name, server, directory, tool, arguments, retry=False)
-            msg = (
-                f"The MCP server `{name}` exited during the call. {_UNKNOWN_EFFECT} The next call restarts the "
-                f"server.{session.stderr_note()}"
-            )
-            raise ToolError(msg) from error
+                return await self.call(tool, arguments, retry=False)
+            raise NoAnswer(lost) from error
         return _convert(result)
 
     async def aclose(self) -> None:
-        while self._open:
-            await self._open.popitem()[1].aclose()
+        sessions, self._open = list(self._open.values()), {}
+        await asyncio.gather(*(session.aclose() for session in sessions))
 
-
-class _Session:
-    """One server, started when it is first needed; a single task opens and closes it, as anyio requires."""
-
-    def __init__(self, name: str, server: McpServer, directory: Path) -> None:
-        self._name, self._server, self._directory = name, server, directory
-        self._end = asyncio.Event()
-        self._ready: asyncio.Future[Client] | None = None
-        self._owner: asyncio.Task[None] | None = None
-        self._stderr: TextIO | None = None
-        self._stderr_tail = ""
-        self.listing = Listing()
-        """What the server has said about its tools."""
-
-    async def client(self) -> Client:
-        """Return the client of the running server.
-
-        Raises:
-            _Unavailable: the server does not start.
-        """
-        if self._ready is None or self._owner is None:
-            self._ready = asyncio.get_running_loop().create_future()
-            self._owner = asyncio.create_task(self._run(self._ready))
-        await asyncio.wait({self._ready, self._owner}, timeout=_START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-        if self._ready.done():
-            return self._ready.result()
-        reason = f"it did not answer within {_START_TIMEOUT_S:g} s"
-        if self._owner.done() and (error := self._owner.exception()) is not None:
-            reason = _innermost_message(error)
-        target = " ".join(self._server.command) or self._server.url
-        msg = f"The MCP server `{self._name}` ({target}) did not start: {reason}.{self.stderr_note()}"
-        raise _Unavailable(msg)
-
-    async def is_alive(self) -> bool:
-        """Return whether the server still answers."""
-        if self._owner is None or self._owner.done() or self._ready is None or not self._ready.done():
-            return False
-        with suppress(Exception):
-            await asyncio.wait_for(self._ready.result().list_tools(cache_mode="bypass"), _PING_TIMEOUT_S)
-            return True
-        return False
-
-    def stderr_note(self) -> str:
-        """Return the end of the server's standard error as a sentence; empty if it wrote nothing."""
-        if self._stderr is not None:
-            self._stderr.seek(0)
-            self._stderr_tail = self._stderr.read().strip()[-_STDERR_CHARS:]
-        return f" It wrote: {self._stderr_tail}" if self._stderr_tail else ""
-
-    async def aclose(self) -> None:
-        self._end.set()
-        if self._owner is not None:
-            await asyncio.wait({self._owner}, timeout=_CLOSE_TIMEOUT_S)
-            self._owner.cancel()
-            await asyncio.wait({self._owner})
-            if not self._owner.cancelled():
-                self._owner.exception()  # already reported, if there was one
-
-    async def _run(self, ready: asyncio.Future[Client]) -> None:
-        from mcp import Client, StdioServerParameters
-        from mcp.client.stdio import stdio_client
-        from mcp.client.streamable_http import streamable_http_client
-
-        server = self._server
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
-            self._stderr = stderr
-            try:
-                if server.command:
-                    program, *arguments = server.command
-                    parameters = StdioServerParameters(
-                        command=program, args=arguments, env=dict(server.env), cwd=self._directory
-                    )
-                    transport = stdio_client(parameters, errlog=stderr)
-                else:
-                    transport = streamable_http_client(server.url)
-                async with Client(self.listing.behind(transport)) as client:
-                    ready.set_result(client)
-                    await self._end.wait()
-            finally:
-                self.stderr_note()  # saves the tail before the file is closed
-                self._stderr = None
-
-
-def _innermost_message(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return str(error) or type(error).__name__
+    async def _close(self, name: str, session: Session) -> None:
+        """End a session; the next call starts another. One that another call has started meanwhile stays."""
+        if self._open.get(name) is session:
+            del self._open[name]
+        await session.aclose()
 
 
 def _convert(result: CallToolResult) -> object:

@@ -50,7 +50,7 @@ def failure_of_turn(
         return RecordFailure(trigger=turn_taken.faults[0].trigger, reason="a call could not be executed")
     if repeated:
         return RecordFailure(trigger="repeat", reason="the same call gave the same result again")
-    error = next((result for result in results if result.status in {"error", "timeout"}), None)
+    error = next((result for result in results if result.status in {"error", "timeout", "no_answer"}), None)
     if error is not None and not progress:
         return RecordFailure(trigger="tool_error", reason=_tool_error(error))
     if stale_steps >= no_progress_steps:

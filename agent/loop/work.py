@@ -14,6 +14,7 @@ from .pending import RecordFailure, RecordProgress
 from .summary_calls import CallRecord
 
 _REASONING_CHARS = 1_200
+_MAY_HAVE_EFFECT = frozenset({"ok", "timeout", "no_answer", "interrupted"})
 
 
 class Work:
@@ -60,7 +61,7 @@ class Work:
         """Record the result of a call."""
         call_id, fingerprint = event.result.tool_call_id, event.fingerprint
         self._fingerprints[call_id] = fingerprint
-        may_have_effect = call_id in self._writing_calls and event.result.status in {"ok", "timeout", "interrupted"}
+        may_have_effect = call_id in self._writing_calls and event.result.status in _MAY_HAVE_EFFECT
         if may_have_effect and fingerprint not in self._seen:
             self._unchanged = set()  # after a new effect the same calls may give other results
 

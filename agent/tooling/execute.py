@@ -14,7 +14,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
-from ..errors import ToolError
+from ..errors import NoAnswer, ToolError
 from ..messages import Image, ToolCall, ToolResult, ToolStatus
 from .context import ToolContext
 from .failures import described, message_of
@@ -26,9 +26,8 @@ NO_OUTPUT = "(no output)"
 GRACE_S = 2.0
 # From here on, redacting and checking a text is left to a thread: 50 MB take about a second.
 LONG_CHARS = 1_000_000
-_CANCELLED_ITSELF = (
-    "Error: the tool cancelled itself. Its effect is unknown: check what it changed before you call it again."
-)
+_EFFECT_UNKNOWN = "Its effect is unknown: check what it changed before you call it again."
+_CALL_UNKNOWN = "The call may have taken effect: check before you repeat it."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +108,11 @@ async def _run(tool: Tool, value: object, context: ToolContext[Any]) -> _Output:
         raise
     if body.done():
         if body.cancelled():
-            return _Output(content=_CANCELLED_ITSELF, status="error")
+            return _Output(content=f"Error: the tool cancelled itself. {_EFFECT_UNKNOWN}", status="no_answer")
         return body.result()
     # A sync tool runs in a thread, which cannot be killed: it keeps running, and its result is dropped.
     await _cancel(body)
-    content = (
-        f"Error: {tool.name} did not finish within {tool.timeout_s:g} s and was abandoned. Its effect is unknown: "
-        "check what it changed before you call it again."
-    )
+    content = f"Error: {tool.name} did not finish within {tool.timeout_s:g} s and was abandoned. {_EFFECT_UNKNOWN}"
     return _Output(content=content, status="timeout")
 
 
@@ -128,6 +124,9 @@ async def _cancel(body: asyncio.Task[_Output]) -> None:
 async def _call_body(tool: Tool, value: object, context: ToolContext[Any]) -> _Output:
     try:
         return _as_text(await tool.body(value, context))
+    except NoAnswer as error:
+        reason, newline, details = (message_of(error) or "There was no answer.").partition("\n")
+        return _Output(content=f"Error: {reason} {_CALL_UNKNOWN}{newline}{details}", status="no_answer")
     except ToolError as error:
         return _Output(content=f"Error: {message_of(error) or 'the tool gave no reason.'}", status="error")
     except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit):

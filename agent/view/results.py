@@ -96,7 +96,7 @@ class Results:
         if result.status == "error":
             text = text.removeprefix(_ERROR)
             status = "timeout" if _TIMED_OUT.match(text) else status
-        elif result.status == "timeout":
+        elif result.status in {"timeout", "no_answer"}:
             text = text.removeprefix(_ERROR)
         elif result.status == "ok" and result.tool_call_id not in self._read_only:
             return _command(result, label, elapsed_s)

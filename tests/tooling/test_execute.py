@@ -173,14 +173,14 @@ async def test_a_sync_tool_that_ends_its_thread_is_an_error() -> None:
     assert (await run(stop)).result.content == "Error: RuntimeError: coroutine raised StopIteration"
 
 
-async def test_a_tool_that_cancels_itself_is_an_error() -> None:
+async def test_a_tool_that_cancels_itself_has_an_unknown_effect() -> None:
     assert (await run(raising(asyncio.CancelledError()))).result == ToolResult(
         tool_call_id="abcdefghi",
         name="fail",
         content=(
             "Error: the tool cancelled itself. Its effect is unknown: check what it changed before you call it again."
         ),
-        status="error",
+        status="no_answer",
     )
 
 

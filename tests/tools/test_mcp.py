@@ -111,8 +111,8 @@ async def test_a_server_that_exits_is_restarted(folder: Path, stdio: McpServer):
         tools, folder, ("demo_odd_name_", {}), ("demo_die", {}), ("demo_odd_name_", {}), ("demo_add", {"a": 1, "b": 1})
     )
     assert died.content.startswith(
-        "Error: The MCP server `demo` exited during the call. The call may have taken effect: check before you repeat "
-        "it. The next call restarts the server. It wrote: "
+        "Error: The MCP server `demo` exited during the call; the next one restarts it. The call may have taken "
+        "effect: check before you repeat it.\nIt wrote: "
     )
     assert "farewell" in died.content
     assert after.status == "ok"
