@@ -47,7 +47,7 @@ bench: $(VENV)/.made-dev  ## Measure what a step costs us; tests/bench has more
 	@$(BIN)/python tests/bench/bench_steps.py
 
 clean:  ## Remove the environment and the caches of this folder
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
 $(VENV)/.made: pyproject.toml
 	@echo "== Making the environment in $(VENV) with $(PYTHON), once (about half a minute)"

@@ -83,7 +83,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=_Version(), help="Print the version and exit.")
+    parser.add_argument("--version", action="version", version=_Version("%(prog)s"), help="Print the version and exit.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary}.")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..tooling.tool import Tool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,19 +20,20 @@ def main(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
-    from ..task.tool_loading import available_tools, load_tools
+    from .. import ready_tools
+    from ..task.tool_loading import load_tools
     from ..view.text import visible_json
 
     if args.name:
         for tool in load_tools([args.name], directory=Path.cwd()):
             print(visible_json(json.dumps(tool.definition(), indent=2, ensure_ascii=False)))
         return 0
-    listed = available_tools()
+    listed = [ready_tools.find(name) for name in ready_tools.NAMES]
     if args.json:
         rows = [
             {
                 "name": item.name,
-                "description": item.description,
+                "description": _summary(item),
                 "read_only": item.read_only,
                 "exclusive": item.exclusive,
                 "parameters": item.parameters,
@@ -40,6 +45,10 @@ def main(args: argparse.Namespace) -> int:
     width = max(len(item.name) for item in listed)
     for item in listed:
         flags = "read-only" if item.read_only else "exclusive" if item.exclusive else ""
-        print(f"{item.name:{width}}  {flags:9}  {item.description}")
+        print(f"{item.name:{width}}  {flags:9}  {_summary(item)}")
     print("\nList the ones to use under `tools:` in a task file. `agent tools NAME` prints one in full.")
     return 0
+
+
+def _summary(tool: Tool) -> str:
+    return tool.description.partition("\n")[0]

@@ -6,35 +6,19 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import cast
 
+from .. import ready_tools
 from ..errors import ConfigError
 from ..nearest import did_you_mean
-from ..tooling.arguments import JsonObject
 from ..tooling.requirements import check_requirements
-from ..tooling.tool import Tool
+from ..tooling.tool import Tool, ToolSource, tool
 from .parts import McpServer, ToolUse
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AvailableTool:
-    """One ready tool, as listed by `agent tools`."""
-
-    name: str
-    """Its name under `tools:` in a task."""
-    reference: str
-    """Such as `tools.files:read_file`."""
-    description: str
-    """First line of the description that the model reads."""
-    read_only: bool
-    exclusive: bool
-    parameters: JsonObject
-    """JSON Schema of the arguments."""
 
 
 def load_tools(references: Iterable[str | ToolUse], *, directory: Path) -> tuple[Tool, ...]:
@@ -49,6 +33,19 @@ def load_tools(references: Iterable[str | ToolUse], *, directory: Path) -> tuple
     """
     loader = _Loader(directory=directory)
     return tuple(tool for reference in references for tool in loader.tools(reference))
+
+
+def as_tools(given: Sequence[Tool | ToolSource | str]) -> tuple[Tool, ...]:
+    """Return the tools that a program gives: tools as they are, functions and models made into tools, names looked up.
+
+    Raises:
+        ConfigError: one is no tool and cannot be made one, or no ready tool has this name.
+    """
+    tools = tuple(
+        one if isinstance(one, Tool) else ready_tools.find(one) if isinstance(one, str) else tool(one) for one in given
+    )
+    check_requirements(tools)
+    return tools
 
 
 def load_all_tools(
@@ -68,35 +65,7 @@ def load_mcp_tools(servers: Mapping[str, McpServer], *, directory: Path, taken: 
     """
     if not servers:
         return ()
-    load = importlib.import_module(f"{SHIPPED}.mcp").mcp_tools
-    return cast("tuple[Tool, ...]", load(servers, directory, taken=taken))
-
-
-def available_tools() -> tuple[AvailableTool, ...]:
-    """Return the ready tools; imports all of them.
-
-    Raises:
-        ConfigError: the package of ready tools is missing or broken.
-    """
-    listed: list[AvailableTool] = []
-    for name, reference in _builtin_tools().items():
-        tool = _builtin(reference)
-        listed.append(
-            AvailableTool(
-                name=name,
-                reference=reference,
-                description=tool.description.partition("\n")[0],
-                read_only=tool.read_only,
-                exclusive=tool.exclusive,
-                parameters=tool.parameters,
-            )
-        )
-    return tuple(listed)
-
-
-SHIPPED = "tools"
-_PRIVATE = "_tramontane_tools"
-_SHIPPED_FILE = Path(__file__).resolve().parents[2] / SHIPPED / "__init__.py"
+    return ready_tools.mcp_tools(servers, directory, taken=taken)
 
 
 class _Loader:
@@ -124,12 +93,14 @@ class _Loader:
             module = self._file(place)
             return (_tool(module, name, reference),) if colon else _all_tools(module, reference)
         if not colon:
-            return (_builtin_by_name(reference),)
+            return (ready_tools.find(reference),)
         if not all(part.isidentifier() for part in place.split(".")):
             raise ConfigError(
                 f"Cannot parse the tool reference {reference!r}. Write the name of a ready tool, "
                 "package.module:name, or ./file.py:name."
             )
+        if place.startswith("tools.") and name in ready_tools.NAMES and _spec("tools") is None:
+            return (ready_tools.find(name),)  # as ready tools were referred to before a wheel had one package
         return (_tool(_module(place, reference), name, reference),)
 
     def _file(self, place: str) -> ModuleType:
@@ -137,15 +108,6 @@ class _Loader:
         if path not in self._files:
             self._files[path] = _load_file(path, place)
         return self._files[path]
-
-
-def _builtin_by_name(name: str) -> Tool:
-    known = _builtin_tools()
-    if name not in known:
-        raise ConfigError(
-            f"No ready tool is named {name!r}.{did_you_mean(name, known)} For your own tool, write ./file.py:name."
-        )
-    return _builtin(known[name])
 
 
 def _tool(module: ModuleType, name: str, reference: str) -> Tool:
@@ -227,8 +189,6 @@ def _place(error: BaseException, path: Path | None) -> _Place:
 def _module(name: str, reference: str) -> ModuleType:
     top = name.partition(".")[0]
     spec = _spec(top)
-    if top == SHIPPED:
-        _check_origin(spec, name)
     if spec is None:
         raise ConfigError(
             f"Cannot load {reference!r}: no module {top!r} is installed, and the current folder is not searched. "
@@ -249,49 +209,3 @@ def _spec(name: str) -> ModuleSpec | None:
         return None
     except ValueError:  # the module was created by hand and has no spec
         return ModuleSpec(name, None, origin=getattr(sys.modules.get(name), "__file__", None))
-
-
-def _check_origin(spec: ModuleSpec | None, name: str) -> None:
-    if not _SHIPPED_FILE.is_file():
-        raise ConfigError(
-            f"Cannot load {name!r}: the ready tools are not at {str(_SHIPPED_FILE.parent)!r}. Reinstall tramontane."
-        )
-    if not _is_shipped(spec):
-        origin = "not found" if spec is None else spec.origin or str(list(spec.submodule_search_locations or ()))
-        raise ConfigError(
-            f'Cannot load "{name}": `{SHIPPED}` is {origin}, not the package shipped with agent at '
-            f"{_SHIPPED_FILE.parent}. Rename it, or refer to it by path: "
-            f'tools: ["./{SHIPPED}.py:fetch"]; the ready tools still load by their short names.'
-        )
-
-
-def _is_shipped(spec: ModuleSpec | None) -> bool:
-    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == _SHIPPED_FILE
-
-
-def _shipped(name: str) -> ModuleType:
-    spec = _spec(SHIPPED)
-    if _is_shipped(spec):
-        return _imported(name)
-    if not _SHIPPED_FILE.is_file():
-        _check_origin(spec, name)
-    # The user's own tools.py shadows the package. It uses only relative imports, so it also works under another name.
-    if _PRIVATE not in sys.modules:
-        private = importlib.util.spec_from_file_location(
-            _PRIVATE, _SHIPPED_FILE, submodule_search_locations=[str(_SHIPPED_FILE.parent)]
-        )
-        assert private is not None
-        assert private.loader is not None
-        module = importlib.util.module_from_spec(private)
-        sys.modules[_PRIVATE] = module
-        private.loader.exec_module(module)
-    return _imported(_PRIVATE + name.removeprefix(SHIPPED))
-
-
-def _builtin_tools() -> Mapping[str, str]:
-    return cast("Mapping[str, str]", _shipped(SHIPPED).BUILTIN_TOOLS)
-
-
-def _builtin(reference: str) -> Tool:
-    place, _, name = reference.rpartition(":")
-    return _tool(_shipped(place), name, reference)

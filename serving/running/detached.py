@@ -26,8 +26,8 @@ from .record import ServerRecord
 from .signals import interrupt_on
 from .supervisor import Patience, Supervisor
 
-_ROOT = str(Path(__file__).resolve().parents[2])
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from serving.running.detached import main; main()"
+_ROOT = str(Path(__file__).resolve().parents[__name__.count(".")])
+_START = f"import sys; sys.path.insert(0, sys.argv[1]); from {__name__} import main; main()"
 
 
 def start_detached(

@@ -12,8 +12,8 @@ from pathlib import Path
 from .marks import end_marked
 from .process_group import ProcessId, stop_group
 
-_ROOT = str(Path(__file__).resolve().parents[2])
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from serving.running.watchdog import watch; watch()"
+_ROOT = str(Path(__file__).resolve().parents[__name__.count(".")])
+_START = f"import sys; sys.path.insert(0, sys.argv[1]); from {__name__} import watch; watch()"
 
 
 class Watchdog:
