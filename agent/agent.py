@@ -163,7 +163,7 @@ class Agent:
             EndpointError: The server could not be reached before the run started.
         """
         with closing(Journal(folder, create=False)) as journal:  # locked before it is read: nobody else may go on
-            state = resume_state(folder, self.toolbox, self._profile)
+            state = resume_state(folder, self.toolbox, self._profile, {**self.env, **self.secrets})
             async with self.model.open(session=state.started.run) as connection:
                 await connection.served()
                 sandbox = str(self._sandbox(state.started, folder) or "")
@@ -198,14 +198,14 @@ class Agent:
     ) -> Outcome:  # fmt: skip
         first = state.started
         before_s, began = state.spent.wall_s, time.monotonic()
-        record = recorder(state, journal, observe)
         sandbox = self._sandbox(first, folder) or Sandbox()
         snapshot, shared = None if first.snapshot is None else Path(first.snapshot), Shared(first.run)
         context = ToolContext(
             workspace=Path(first.workspace), state=self.state, env=self.env, sandbox=sandbox,
-            secrets=with_secrets_in([tool.env for tool in self.tools], self.secrets),
+            secrets=with_secrets_in([self.env, self.verify_env, *(tool.env for tool in self.tools)], self.secrets),
             snapshot=snapshot, no_snapshot=first.note, model_family=state.profile.name, shared=shared,
         )  # fmt: skip
+        record = recorder(state, journal, observe, context.redacted)
         deps = RunDependencies(
             connection=connection, toolbox=self.toolbox(state.profile.name), context=context, record=record,
             sync=journal.sync if journal is not None else lambda: None,
@@ -228,7 +228,7 @@ class Agent:
             except JournalWriteError as error:
                 raise ConfigError(str(error)) from error
             ended = await Run(state, deps).drive()
-        return outcome_of(state, ended, None if journal is None else journal.path, notices)
+        return outcome_of(state, ended, None if journal is None else journal.path, notices, context.redacted)
 
     async def _first_event(self, connection: Connection, name: str, folder: Path, prompt: UserMessage) -> RunStarted:
         served = await connection.served()

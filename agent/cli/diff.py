@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raw",
         action="store_true",
-        help="Print characters that could control a terminal as they are, so that a patch with them applies.",
+        help="Print secrets, and characters that could control a terminal, as they are, so that the patch applies.",
     )
 
 
@@ -21,14 +21,22 @@ def main(args: argparse.Namespace) -> int:
     import os
     import sys
 
-    from ..journal.runs import runs_folder
+    from ..journal.runs import first_event, runs_folder
+    from ..task.recorded import recorded_secrets
+    from ..tooling.redaction import redacted
     from ..view.text import visible
     from ..workspace.recorded_run import recorded_run
 
     changed = recorded_run(runs_folder(os.environ), args.run)
     changes = changed.workspace.diff(changed.snapshot, max_chars=0 if args.names else sys.maxsize)
+    first = first_event(changed.folder)
+    secrets = recorded_secrets({} if first is None else first.task, os.environ)
     # What a run wrote must not control a terminal, which may also be the other end of a pipe.
-    shown = str if args.raw else visible if sys.stdout.isatty() else _visible_patch
+    clean = visible if sys.stdout.isatty() else _visible_patch
+
+    def shown(text: str) -> str:
+        return text if args.raw else clean(redacted(text, secrets))
+
     replaced = False
     # An empty file has no hunks: git would take the diff that follows its header for a part of it, so it comes last.
     for change in sorted(changes, key=lambda change: change.diff.startswith("diff --git ")):
@@ -37,7 +45,10 @@ def main(args: argparse.Namespace) -> int:
         replaced = replaced or shown(text) != text
         print(shown(text))
     if replaced and not args.names:
-        note = f"Characters that could control a terminal are shown as \ufffd. For a patch: agent diff {args.run} --raw"
+        note = (
+            "Secrets are shown as [secret NAME], and characters that could control a terminal as \ufffd. For a patch: "
+            f"agent diff {args.run} --raw"
+        )
         print(note, file=sys.stderr)
     if not changes:
         print(f"The workspace is the same as before run {changed.run}.")

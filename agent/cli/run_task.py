@@ -21,8 +21,9 @@ from ..journal.journal import event_json
 from ..journal.runs import find_run, read_run, refuse_running, runs_folder
 from ..loop.outcome import Outcome
 from ..model.endpoint import Endpoint
-from ..task.load import load_task, recorded_task
+from ..task.load import load_task
 from ..task.parts import TaskModel
+from ..task.recorded import recorded_task
 from ..task.task import Task
 from ..view.live import LiveView
 from ..view.text import visible_json
@@ -176,7 +177,7 @@ def _task_of(folder: Path, overrides: Mapping[str, str]) -> Task:
             f"Run {first.run!r} was started in Python, without a task file. Resume it there: Agent(...).resume(folder)."
         )
         raise ConfigError(msg)
-    return recorded_task(first.task, overrides)
+    return recorded_task(first.task, overrides, redacted=first.redacted, environ=os.environ)
 
 
 def _json_lines(event: Event) -> None:

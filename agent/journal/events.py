@@ -51,6 +51,8 @@ class RunStarted:
     """Path of the project's instruction file whose text is in `system`. Empty if there is none."""
     worktree: str = ""
     """Description of the repository that the workspace is a git worktree of. Empty if it is not a worktree."""
+    redacted: tuple[str, ...] = ()
+    """What held a secret, which the journal does not have: `system`, `prompt`, or a key of the task, `task.env`."""
     kind: Literal["run_started"] = "run_started"
 
 
@@ -98,6 +100,8 @@ class Replied:
     """Size of the encoded prompt messages, for the token estimate."""
     elapsed_s: float
     reask: bool = False
+    redacted: bool = False
+    """True in a journal without the secrets in the arguments of its calls, which cannot be executed then."""
     kind: Literal["replied"] = "replied"
 
 
@@ -160,6 +164,8 @@ class TurnTaken:
     answered: tuple[ToolResult, ...] = ()
     """Results of calls that are not executed: invalid calls, and duplicates of another call in this reply."""
     faults: tuple[Fault, ...] = ()
+    redacted: bool = False
+    """As `Replied.redacted`."""
     kind: Literal["turn_taken"] = "turn_taken"
 
 

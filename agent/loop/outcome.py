@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from ..errors import RunFailed
 from ..journal.events import RunEnded, Status
+from ..journal.redacted import redacted_record
 from ..messages import Message
 from ..policy.budget import Spent
 from .state import RunState
@@ -63,10 +64,17 @@ class Outcome:
         return self
 
 
-def outcome_of(state: RunState, ended: RunEnded, journal: Path | None, notices: Sequence[str] = ()) -> Outcome:
-    """Return the outcome of a run that has ended; `journal` is its file, None if none was written.
+def outcome_of(
+    state: RunState, ended: RunEnded, journal: Path | None, notices: Sequence[str], redact: Callable[[str], str]
+) -> Outcome:
+    """Return the outcome of a run that has ended.
 
-    `notices` are those that came after its end.
+    Args:
+        state: of the run.
+        ended: its last event.
+        journal: its file. None means that none was written.
+        notices: those that came after its end.
+        redact: removes secrets from a text.
     """
     return Outcome(
         outcome=ended.status,
@@ -78,5 +86,5 @@ def outcome_of(state: RunState, ended: RunEnded, journal: Path | None, notices: 
         run=state.started.run,
         journal=journal,
         notices=(*sorted(state.notices), *notices),
-        messages=tuple(state.history.messages),
+        messages=redacted_record(tuple(state.history.messages), redact),
     )

@@ -185,7 +185,7 @@ class RunState:
         if event.reask:
             self.reask_reply = event
         else:
-            self.pending_reply = event
+            self.pending_reply, self.reask_reply = event, None
 
     def _turn_taken(self, event: TurnTaken) -> None:
         self.pending_reply = self.reask_reply = None

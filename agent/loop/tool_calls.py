@@ -76,8 +76,10 @@ def _groups(calls: Sequence[ToolCall], deps: RunDependencies) -> list[list[ToolC
 
 
 async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: FileTracker) -> None:
-    if call.id in state.started_calls:
-        result = ToolResult(tool_call_id=call.id, name=call.name, content=prompts.INTERRUPTED, status="interrupted")
+    is_started = call.id in state.started_calls
+    if is_started or (state.open_turn is not None and state.open_turn.redacted):
+        text = prompts.INTERRUPTED if is_started else prompts.ARGUMENTS_LOST
+        result = ToolResult(tool_call_id=call.id, name=call.name, content=text, status="interrupted")
         await tracker.end_one()
         deps.record(CallEnded(step=state.step, result=result, elapsed_s=0.0, fingerprint=""))
         return

@@ -51,28 +51,6 @@ def task_adapter() -> TypeAdapter[Task]:
     return TypeAdapter(Task)
 
 
-def recorded_task(record: Mapping[str, JsonValue], overrides: Mapping[str, str] = _NONE) -> Task:
-    """Return the task recorded in a journal.
-
-    Args:
-        record: the task as `task_adapter` dumped it when the run began.
-        overrides: values for dotted keys below `budgets`; nothing else of a run's task can change.
-
-    Raises:
-        ConfigError: an override has another key, or its value is wrong.
-    """
-    for key in overrides:
-        if not key.startswith("budgets."):
-            msg = f"A resumed run keeps its own task, so {key!r} cannot be changed. Override only budgets.*."
-            raise ConfigError(msg, key=key)
-    overridden = apply_overrides(record, overrides)
-    try:
-        return task_adapter().validate_json(json.dumps(overridden.data), strict=True)
-    except ValidationError as error:
-        texts = [mistake.text for mistake in mistakes(error, overridden.data)]
-        raise ConfigError("\n".join(texts)) from error
-
-
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:

@@ -11,13 +11,14 @@ from typing import cast
 from ..messages import Reply
 from .secret_forms import Named, encoded_forms, long_values, plain_forms, spread, without_parts
 from .secret_names import is_long_enough, is_secret, is_secret_name
-from .secret_shapes import in_place_of, without_shapes
+from .secret_shapes import in_place_of, mark_of, without_shapes
 
 _PAIR = re.compile(
     r"""\s*(?:export\s+)?["']?(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=]"""
     r"""(?:\s*(?P<mark>["'])(?P<quoted>.*?)(?P=mark)|(?P<bare>(?!=).+?))\s*(?:,|\s\#.*)?$"""
 )
 """A name and a value, optionally followed by a comment; does not match a line of a key that ends in = or ==."""
+_MARK = re.compile(r"\[secret ([^\]\n]+)\]")
 _MIN_CHARS = 8
 """Redacting shorter values would remove ordinary words from every text."""
 
@@ -98,12 +99,21 @@ def _without_values(text: str, named: Named) -> str:
         if form in squeezed:
             text = spread(form).sub(partial(_in_place, name), text)
     for name, value in long_values(named):
-        text = without_parts(text, value, f"[secret {name}]")
+        text = without_parts(text, value, mark_of(name))
     return text
 
 
 def _in_place(name: str, found: re.Match[str]) -> str:
     return in_place_of(found[0], name)
+
+
+def filled(text: str, secrets: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return a redacted text with its secrets in it again, and the names of those that are not known."""
+    names = _MARK.findall(text)
+    known = {mark_of(name): value for name, value in secrets.items()}
+    return _MARK.sub(lambda found: known.get(found[0], found[0]), text), [
+        name for name in names if mark_of(name) not in known
+    ]
 
 
 def redacted_reply(reply: Reply, redact: Callable[[str], str]) -> Reply:

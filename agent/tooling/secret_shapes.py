@@ -80,6 +80,7 @@ _PRIVATE_KEY = re.compile(
     rf"(?:{_LINE}[A-Za-z0-9+/=]+{_LINE_END})*(?:{_LINE}-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?"
 )
 
+_NOT_IN_A_NAME = re.compile(r"[^\w .:/@+-]")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _KEY_LINE = re.compile(r"(?P<mark>[ \t]*(?:\d+[^\w\n]{1,3})?)[A-Za-z0-9+/=]{4,}\r?")
 
@@ -103,7 +104,12 @@ def without_shapes(text: str) -> str:
 
 def in_place_of(found: str, name: str) -> str:
     """Return what stands in the place of a secret; it has as many lines, so that line numbers stay right."""
-    return f"[secret {name}]" + "\n" * found.count("\n")
+    return mark_of(name) + "\n" * found.count("\n")
+
+
+def mark_of(name: str) -> str:
+    """Return the mark of a secret; a name from a file may hold characters that end a JSON string or the mark."""
+    return f"[secret {_NOT_IN_A_NAME.sub('_', name)}]"
 
 
 def _replaced(found: str, name: str) -> str:

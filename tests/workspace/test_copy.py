@@ -11,7 +11,7 @@ import pytest
 from agent import Agent, ConfigError, Ladder, Limits, Outcome, Rung, Verify, load_task
 from agent.journal.events import ContextRenewed, Event, RunStarted, VerifyEnded
 from agent.journal.journal import read_journal
-from agent.task.load import recorded_task
+from agent.task.recorded import recorded_task
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.workspace import MAX_FILES
 

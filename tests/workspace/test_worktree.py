@@ -15,7 +15,7 @@ from agent import Agent, ConfigError, Limits, Outcome, load_task
 from agent.journal.events import RunStarted
 from agent.journal.journal import read_journal
 from agent.messages import ToolResult
-from agent.task.load import recorded_task
+from agent.task.recorded import recorded_task
 from agent.testing import ScriptedModel, calls, says
 from tools.shell import run_shell
 
