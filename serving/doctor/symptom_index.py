@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..capacity.sizing import EngineName
-from ..engines import library_failures, mistral_failures
+from ..engines import build_failures, library_failures, mistral_failures, model_failures, network_failures
 from ..engines.log_patterns import LogPattern
 from ..engines.log_summary import ValuePattern
 from ..engines.sglang import log as sglang_log
@@ -34,12 +34,19 @@ class SymptomIndex:
     """Flags in common use, for suggesting the nearest."""
 
 
+# Compilers and networks before libraries: their forms of "no such file" and "connection" are more specific.
+_SHARED = (
+    *model_failures.LOG_PATTERNS,
+    *mistral_failures.LOG_PATTERNS,
+    *build_failures.LOG_PATTERNS,
+    *network_failures.LOG_PATTERNS,
+    *library_failures.LOG_PATTERNS,
+)
 VLLM = SymptomIndex(
     engine="vllm",
     patterns=(
         *vllm_failures.LOG_PATTERNS,
-        *mistral_failures.LOG_PATTERNS,
-        *library_failures.LOG_PATTERNS,
+        *_SHARED,
         *vllm_failures.FIELD_PATTERNS,
     ),
     death=vllm_failures.DEATH,
@@ -53,7 +60,7 @@ VLLM = SymptomIndex(
 )
 SGLANG = SymptomIndex(
     engine="sglang",
-    patterns=(*sglang_log.LOG_PATTERNS, *mistral_failures.LOG_PATTERNS, *library_failures.LOG_PATTERNS),
+    patterns=(*sglang_log.LOG_PATTERNS, *_SHARED),
     death=sglang_log.DEATH,
     quoting=sglang_log.QUOTING,
     banner=sglang_log.BANNER,
@@ -72,19 +79,31 @@ _UNKNOWN_ENGINE = replace(
 )
 """For an excerpt that does not show its engine, or the log of another program."""
 
-# Also matches the form of vLLM's lines, and its usage text when it is run as a module.
-_ENGINE = re.compile(
-    r"(?P<sglang>(?i:sglang)|server_args=ServerArgs|usage: launch_server\.py)|(?i:vllm)|EngineCore|APIServer pid=|"
-    r"(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[\S+:\d+\] |\{chat,complete,serve,"
+# What only one of the engines writes.
+_CERTAIN = re.compile(
+    r"(?P<sglang>server_args=ServerArgs|usage: launch_server\.py|sglang\.launch_server|/sglang/srt/|"
+    r"fired up and ready)|vLLM API server version|EngineCore|APIServer pid=|\{chat,complete,serve,"
+)
+# Also matches the form of vLLM's lines; SGLang up to 0.4 imports vLLM, whose first lines are then in its log.
+_LIKELY = re.compile(
+    r"(?P<sglang>(?i:sglang|sgl[-_]kernel))|(?i:vllm)|RayWorkerWrapper pid=|"
+    r"(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d (?:\[\S+:\d+\]|\w+\.py:\d+\]) "
 )
 
 
 def detect_engine(lines: Iterable[str]) -> EngineName | None:
-    """Return the engine shown by the first line that shows one; None if no line does."""
-    found = next((found for line in lines if (found := _ENGINE.search(line))), None)
-    if found is None:
+    """Return the engine of the first line that only one writes, or of the first that one likely writes.
+
+    Returns None if no line shows an engine.
+    """
+    likely: re.Match[str] | None = None
+    for line in lines:
+        if found := _CERTAIN.search(line):
+            return "sglang" if found["sglang"] else "vllm"
+        likely = likely or _LIKELY.search(line)
+    if likely is None:
         return None
-    return "sglang" if found["sglang"] else "vllm"
+    return "sglang" if likely["sglang"] else "vllm"
 
 
 def symptom_index(engine: EngineName | None) -> SymptomIndex:

@@ -34,6 +34,8 @@ class Symptom:
     """As `fix`, for SGLang. Empty means that `fix` applies."""
     hides: tuple[str, ...] = ()
     """Symptoms with the same cause; they are not reported beside this one."""
+    because: tuple[str, ...] = ()
+    """Symptoms that are reported in place of this one if the log shows them, even as warnings only."""
     when_ready: str = ""
     """The symptom that replaces this one if the server was ready before. Empty means none does."""
 
@@ -55,7 +57,7 @@ def match_values(match: re.Match[str], flags: tuple[str, ...]) -> dict[str, str]
         match: of a log pattern.
         flags: the engine's flags.
     """
-    values = {name: text for name, text in match.groupdict().items() if text is not None}
+    values = {name: text for name, text in match.groupdict().items() if text}
     flag = values.get("flag", "").split("=")[0].replace("_", "-")
     near = difflib.get_close_matches(flag, flags, n=1, cutoff=0.7) if flag else []
     return {**values, "nearest": near[0]} if near else values

@@ -92,7 +92,7 @@ class LoadSummary:
     """Tokens per step with speculative decoding, last value."""
 
 
-Fold = Literal["last", "min", "max"]
+Fold = Literal["first", "last", "min", "max"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +146,15 @@ class Values:
 
     def _fold(self, name: str, value: str, fold: Fold) -> None:
         old = self._found.get(name)
-        better = (
-            old is None
-            or fold == "last"
-            or (_number(value) < _number(old) if fold == "min" else _number(value) > _number(old))
-        )
+        match fold:
+            case "first":
+                better = old is None
+            case "last":
+                better = True
+            case "min":
+                better = old is None or _number(value) < _number(old)
+            case "max":
+                better = old is None or _number(value) > _number(old)
         if better:
             self._found[name] = value
 

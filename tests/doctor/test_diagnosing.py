@@ -19,6 +19,7 @@ from serving.engines.log_patterns import LogPattern
 
 DATA = Path(__file__).parents[1] / "data" / "engine_logs"
 REAL = DATA / "vllm-0.32.0-cpu"
+CORPUS = Path(__file__).parents[1] / "data" / "doctor_corpus"
 CUDA = DATA / "vllm-0.26.0-cuda"
 SAMPLES: list[dict[str, str]] = json.loads((DATA / "from-source" / "samples.json").read_text(encoding="utf-8"))
 INDEX: dict[str, dict[str, object]] = json.loads((REAL / "index.json").read_text(encoding="utf-8"))
@@ -85,6 +86,7 @@ def test_a_line_rendered_from_the_sources_is_diagnosed(sample: dict[str, str]):
 
 def test_every_pattern_matches_a_recorded_line_or_one_from_the_sources(capsys: pytest.CaptureFixture[str]):
     logs = [real(case) for case in INDEX] + [(CUDA / f"{case}.log").read_text(encoding="utf-8") for case in CUDA_INDEX]
+    logs += [file.read_text(encoding="utf-8") for file in (CORPUS / "failures").glob("*.log")]
     real_texts = [line.text for log in logs for line in read_lines(log.split("\n"))]
     real_texts += [answer["message"] for answer in recorded_answers()]
     source_texts = [line.text for sample in SAMPLES for line in read_lines(sample["text"].split("\n"))]
@@ -104,7 +106,7 @@ def kind_of(one: LogPattern, real_texts: list[str], source_texts: list[str]) -> 
 
 def test_every_symptom_has_a_pattern_or_is_derived():
     with_pattern = {one.symptom for one in (*VLLM.patterns, *SGLANG.patterns)}
-    derived = {"oom_under_load", "all_refused"}
+    derived = {"oom_under_load", "all_refused", "start_hangs", "ray_waits", "not_ready_yet"}
     by_status = {"unauthorized", "no_endpoint", "overloaded", "no_backend", "not_ready", "engine_dead"}
 
     assert with_pattern | derived | by_status == set(CATALOGUE)
@@ -148,7 +150,7 @@ def test_an_unknown_failure_is_shown_without_a_guess_at_its_cause():
     assert diagnose(log) == (
         Diagnosis(
             symptom="unknown",
-            title="An error unknown to the doctor",
+            title="An error unknown to the doctor: FrobError",
             cause="",
             evidence="FrobError: the frobnicator is not aligned",
             line=6,

@@ -19,6 +19,8 @@ FLAGS_OF_OTHER_PROGRAMS = frozenset(
         *("--gpus", "--ipc", "--memory", "--pids-limit", "--shm-size"),  # docker run
         *("--include", "--local-dir"),  # hf download
         *("--log", "--url"),  # agent doctor
+        *("--version",),  # nvcc
+        *("--pid",),  # py-spy dump
         *("--help", "--data-parallel-"),  # of every parser; `--data-parallel-…` means several flags
     }
 )
@@ -157,7 +159,7 @@ FileNotFoundError: [Errno 2] No such file or directory: 'users.csv'
         "No line shows which engine wrote this log, so only symptoms that any log shows alike are reported. If an "
         "engine wrote it, pass its name: --engine vllm\n"
         "\n"
-        "1. An error unknown to the doctor\n"
+        "1. An error unknown to the doctor: FileNotFoundError\n"
         "   line 6: FileNotFoundError: [Errno 2] No such file or directory: 'users.csv'\n"
         "   fix: Read the log upwards from line 6: the lines above it show what led to the error.\n"
     )

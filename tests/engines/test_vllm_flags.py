@@ -239,7 +239,7 @@ def test_every_flag_and_variable_has_a_one_line_reason_and_no_remote_code_is_tru
         ),
         (
             "(APIServer pid=1) INFO 11-23 15:47:00 [model.py:733] Resolved architecture: MistralForCausalLM",
-            StartFact(phase="importing", detail="MistralForCausalLM: starting the engine's process"),
+            StartFact(phase="importing", detail="MistralForCausalLM: settings read"),
         ),
         (
             "(Worker pid=3) INFO 11-23 15:47:18 [cpu_model_runner.py:68] Starting to load model /models/pocket...",
@@ -264,6 +264,8 @@ def test_every_flag_and_variable_has_a_one_line_reason_and_no_remote_code_is_tru
             StartFact(phase="warming up", detail="server starts on http://127.0.0.1:8031"),
         ),
         ("(APIServer pid=1) INFO 11-23 15:47:00 [model.py:2152] Using max model len 8192", None),
+        # Taken for vLLM 3 before.
+        ("(EngineCore pid=2) INFO 11-28 12:55:25 [flash_attn.py:776] Using FlashAttention version 3", None),
         ("", None),
     ],
 )

@@ -81,6 +81,42 @@ FILES: dict[str, Symptom] = {
         fix=("Upgrade the engine: pip install -U vllm",),
         severity="stops",
     ),
+    "architecture_broken": Symptom(
+        title=("The engine cannot load its code for the architecture {arch}",),
+        cause=("Importing it failed; the error is further up in the log. Often a package does not fit the engine.",),
+        fix=("Install the engine into a fresh environment, so that it gets the releases it requires.",),
+        severity="follows",
+    ),
+    "weight_unknown": Symptom(
+        title=("The checkpoint contains a weight that this engine does not know: {weight}",),
+        cause=(
+            "The weights were written for another implementation of the model, or quantized in a way that this engine "
+            "does not support.",
+        ),
+        fix=(
+            "Upgrade the engine (pip install -U vllm), or serve a checkpoint in a format that its documentation lists "
+            "for this model.",
+        ),
+        sglang_fix=(
+            "Upgrade the engine (pip install -U sglang), or serve a checkpoint in a format that its documentation "
+            "lists for this model.",
+        ),
+        severity="stops",
+    ),
+    "weight_missing": Symptom(
+        title=("The checkpoint lacks weights that the model needs",),
+        cause=("Missing are: {weights}",),
+        fix=("Download the checkpoint again (`hf download`), or upgrade the engine if the model is newer than it.",),
+        severity="stops",
+    ),
+    "weight_shape": Symptom(
+        title=("A weight of the checkpoint has the wrong shape",),
+        cause=(
+            "It has the shape {have}, and the model expects {want}: config.json and weights do not belong together.",
+        ),
+        fix=("Download the whole checkpoint again into an empty folder: `hf download`",),
+        severity="stops",
+    ),
     "remote_code": Symptom(
         title=("The model requires custom code",),
         cause=("The engine would have to execute code from the model's files, which is never allowed here.",),

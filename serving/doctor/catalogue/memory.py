@@ -13,6 +13,8 @@ MEMORY: dict[str, Symptom] = {
         cause=(
             "One request of {len} tokens needs {need} GiB of KV cache, but only {have} GiB are left beside the weights "
             "and activations.",
+            "The KV cache has room for {est} tokens: the weights and activations take the rest of the memory.",
+            "The weights and activations leave too little memory for it.",
         ),
         fix=(
             "Start with `--max-model-len {est}` or less; or halve the cache's bytes per token with "
@@ -20,6 +22,16 @@ MEMORY: dict[str, Symptom] = {
             "Not even the shortest context fits. " + _MORE_MEMORY,
         ),
         severity="stops",
+    ),
+    "profiling_disturbed": Symptom(
+        title=("Another process released GPU memory during the start",),
+        cause=(
+            "The engine measures the free memory before and after its first pass. {before} were free before, and more "
+            "after: an engine that was still ending, or another one that started at the same time.",
+        ),
+        fix=("Wait until `nvidia-smi` shows the memory free, and start again; start several engines one by one.",),
+        severity="stops",
+        recurs=False,
     ),
     "no_kv": Symptom(
         title=("No memory is left for the KV cache",),
@@ -138,8 +150,9 @@ MEMORY: dict[str, Symptom] = {
             "Signal 9 ended it. Unless someone sent it, the kernel did, because the memory (RAM) was full.",
         ),
         fix=("Check whether the kernel did it: `dmesg -T | grep -i 'out of memory'`. If so, add memory (RAM).",),
-        severity="stops",
+        severity="follows",
         recurs=False,
+        hides=("worker_lost", "core_lost", "crashed"),
     ),
     "shm_small": Symptom(
         title=("Shared memory is too small",),
@@ -163,9 +176,11 @@ MEMORY: dict[str, Symptom] = {
     "sglang_graphs": Symptom(
         title=("CUDA graphs could not be captured",),
         cause=("SGLang reports: {why}",),
-        fix=("Lower `--mem-fraction-static` (0.8, then 0.7) or `--cuda-graph-max-bs-decode 16`.",),
-        severity="stops",
-        hides=("torch_oom",),
+        fix=(
+            "If memory ran out, lower `--mem-fraction-static` (0.8, then 0.7) or `--cuda-graph-max-bs-decode 16`; "
+            "otherwise start with `--disable-cuda-graph`.",
+        ),
+        severity="follows",
     ),
     "sglang_batch_oom": Symptom(
         title=("The KV cache had no room for the batch",),

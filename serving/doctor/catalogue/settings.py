@@ -51,11 +51,15 @@ SETTINGS: dict[str, Symptom] = {
         severity="stops",
     ),
     "world_size": Symptom(
-        title=("{ws} GPUs are requested, but {n} are available",),
-        cause=("`--tensor-parallel-size` times `--pipeline-parallel-size` is {ws}; this machine shows {n} GPUs.",),
+        title=("{ws} GPUs are requested, but {n} are available", "More GPUs are requested than are available"),
+        cause=(
+            "`--tensor-parallel-size` times `--pipeline-parallel-size` is {ws}; this machine shows {n} GPUs.",
+            "`--tensor-parallel-size` times `--pipeline-parallel-size` is more than the GPUs that this machine shows.",
+        ),
         fix=(
             "Start with `--tensor-parallel-size {n}`, or make more GPUs visible to the process: check "
             "`CUDA_VISIBLE_DEVICES`.",
+            "Compare `nvidia-smi -L` with `--tensor-parallel-size`, and check `CUDA_VISIBLE_DEVICES`.",
         ),
         severity="stops",
     ),
@@ -63,6 +67,38 @@ SETTINGS: dict[str, Symptom] = {
         title=("{heads} attention heads cannot be split over {tp} GPUs",),
         cause=("Each GPU takes the same number of heads, but {heads} is not divisible by {tp}.",),
         fix=("Start with a `--tensor-parallel-size` that divides {heads}: 1, 2, 4 or 8.",),
+        severity="stops",
+    ),
+    "not_divisible": Symptom(
+        title=("A dimension of the model ({size}) cannot be split over {tp} GPUs",),
+        cause=("Each GPU takes the same share, but {size} is not divisible by {tp}.",),
+        fix=("Start with another `--tensor-parallel-size`: 1, 2, 4 or 8 divide most models.",),
+        sglang_fix=("Start with another `--tp-size`: 1, 2, 4 or 8 divide most models.",),
+        severity="stops",
+    ),
+    "quantised_shape": Symptom(
+        title=("The quantized weights cannot be split over so many GPUs",),
+        cause=(
+            "Each GPU would get {size} rows or columns, which is no multiple of the format's block size.",
+            "Each GPU's share must be a multiple of the format's block size.",
+        ),
+        fix=(
+            "Lower `--tensor-parallel-size` (to 1 or 2), and use `--pipeline-parallel-size` for the other GPUs; or "
+            "choose another `--quantization` kernel or checkpoint.",
+        ),
+        sglang_fix=("Lower `--tp-size` (to 1 or 2), or choose a checkpoint with another `--quantization`.",),
+        severity="stops",
+    ),
+    "quantization_mismatch": Symptom(
+        title=("The weights are quantized with {config}, not with {given}",),
+        cause=("`--quantization {given}` was given, but the model's own files say {config}.",),
+        fix=("Omit `--quantization`: the engine reads it from the model's files.",),
+        severity="stops",
+    ),
+    "pipeline_unsupported": Symptom(
+        title=("This model cannot be split by layers over GPUs",),
+        cause=("The engine's implementation of the model does not support pipeline parallelism.",),
+        fix=("Omit `--pipeline-parallel-size`, and use `--tensor-parallel-size` only.",),
         severity="stops",
     ),
     "batched_tokens_too_few": Symptom(

@@ -1,4 +1,4 @@
-"""Catalogue of symptoms of drivers, GPUs, the connections between them, and installed software; data only."""
+"""Catalogue of symptoms of drivers, GPUs, disks and the limits of the system; data only."""
 
 from ..symptoms import Symptom
 
@@ -9,6 +9,7 @@ SYSTEM: dict[str, Symptom] = {
         fix=("Check that `nvidia-smi` lists the GPUs. With docker, start with `--gpus all`.",),
         severity="stops",
         hides=("no_driver",),
+        because=("library_missing", "torch_mismatch", "driver_old", "module_missing"),
     ),
     "no_driver": Symptom(
         title=("No GPU is visible",),
@@ -75,74 +76,6 @@ SYSTEM: dict[str, Symptom] = {
         severity="stops",
         recurs=False,
     ),
-    "nccl": Symptom(
-        title=("The GPUs could not be connected (NCCL)",),
-        cause=("NCCL reports: {what}.",),
-        fix=("Start with `NCCL_DEBUG=INFO` and read its first WARN; with docker, add `--ipc=host`.",),
-        severity="stops",
-        recurs=False,
-    ),
-    "nccl_timeout": Symptom(
-        title=("A rank timed out waiting for the others",),
-        cause=("One of them hung or ended; its own log lines show what happened.",),
-        fix=("Read the lines of the rank that went silent; `NCCL_DEBUG=INFO` shows more.",),
-        severity="follows",
-        recurs=False,
-    ),
-    "nccl_peer": Symptom(
-        title=("A rank lost the connection to another",),
-        cause=("The other rank ended.",),
-        fix=("Find the first error of the rank that ended.",),
-        severity="follows",
-        recurs=False,
-    ),
-    "crashed": Symptom(
-        title=("An engine process crashed in native code",),
-        cause=(
-            "{who} ended with exit code {code} (-11 is a segmentation fault).",
-            "Python reports: {what}.",
-            "It ended with a segmentation fault or an abort.",
-        ),
-        fix=(
-            "Check that driver, torch and engine are compatible. Start once with `PYTHONFAULTHANDLER=1` to see where "
-            "it crashes.",
-        ),
-        severity="stops",
-        recurs=False,
-    ),
-    "worker_lost": Symptom(
-        title=("An engine worker ended without an error",),
-        cause=(
-            "{who} ended and logged no error: most often the kernel killed it because the memory (RAM) was full, or a "
-            "driver failed.",
-        ),
-        fix=("Check whether the kernel did it: `dmesg -T | grep -iE 'out of memory|Xid'`. If so, add memory (RAM).",),
-        severity="follows",
-        recurs=False,
-    ),
-    "core_lost": Symptom(
-        title=("The engine's core process ended without an error",),
-        cause=(
-            "It logged no error: most often the kernel killed it because the memory (RAM) was full, or someone else "
-            "killed it.",
-        ),
-        fix=("Check whether the kernel did it: `dmesg -T | grep -i 'out of memory'`. If so, add memory (RAM).",),
-        severity="follows",
-        recurs=False,
-    ),
-    "start_timeout": Symptom(
-        title=("The engine was not ready in time",),
-        cause=("It waited {s} s for its processes; large weights on a slow disk take longer.",),
-        fix=("Set `VLLM_ENGINE_READY_TIMEOUT_S=3600` in the environment, or move the weights to a faster disk.",),
-        severity="stops",
-    ),
-    "worker_hangs": Symptom(
-        title=("A worker did not respond for a long time",),
-        cause=("The step {what} did not finish in time.", "For {s} s a worker computed, compiled or hung."),
-        fix=("If it continues afterwards, it was compiling. If not, find the rank that stopped logging.",),
-        severity="degrades",
-        recurs=False,
-    ),
     "disk_full": Symptom(
         title=("The disk is full",),
         cause=("The system refused a write: no space left.",),
@@ -172,54 +105,10 @@ SYSTEM: dict[str, Symptom] = {
         sglang_fix=("Grant it, or move the caches: `HF_HOME`.",),
         severity="stops",
     ),
-    "no_compiler": Symptom(
-        title=("There is no C compiler",),
-        cause=("Kernels are compiled at the start.",),
-        fix=("Install one: apt-get install -y build-essential",),
-        severity="stops",
-    ),
-    "no_python_headers": Symptom(
-        title=("Python's header files are missing",),
-        cause=("Kernels are compiled at the start, against Python.h.",),
-        fix=("Install them: apt-get install -y python3-dev",),
-        severity="stops",
-    ),
-    "no_nvcc": Symptom(
-        title=("The CUDA toolkit is missing",),
-        cause=("Some kernels are compiled at the start with nvcc, which is not part of the driver.",),
-        fix=("Install the toolkit and set `CUDA_HOME` to it, or use the engine's container image.",),
-        severity="stops",
-    ),
-    "compile_failed": Symptom(
-        title=("Compiling the model failed",),
-        cause=("torch.compile or the build of a kernel failed; the error follows in the log.",),
-        fix=(
-            "Delete the cached results (`rm -r ~/.cache/vllm/torch_compile_cache`); if that does not help, start with "
-            "`--enforce-eager`.",
-        ),
-        sglang_fix=("Start without `--enable-torch-compile`, or with `--disable-cuda-graph`.",),
-        severity="stops",
-        recurs=False,
-    ),
-    "torch_mismatch": Symptom(
-        title=("The installed packages are incompatible",),
-        cause=(
-            "A library needs {what}, which this torch does not have.",
-            "torchvision was built for another torch: {operator} is missing.",
-        ),
-        fix=("Install the engine into a fresh environment, with the torch that it requires.",),
-        severity="stops",
-    ),
-    "library_missing": Symptom(
-        title=("A shared library is missing: {what}",),
-        cause=("The engine was built for a CUDA that is not installed, or the library's folder is not searched.",),
-        fix=("Install the engine into a fresh environment, built for the CUDA that `nvidia-smi` shows.",),
-        severity="stops",
-    ),
-    "module_missing": Symptom(
-        title=("A Python package is missing: {what}",),
-        cause=("The engine's environment is incomplete, or another Python was started.",),
-        fix=("Install it into the engine's environment: pip install {what}",),
+    "illegal_instruction": Symptom(
+        title=("The processor lacks an instruction that the engine uses",),
+        cause=("The engine was built for newer processors; most builds for the CPU require AVX-512.",),
+        fix=("Run it on a processor with AVX-512 (`lscpu | grep avx512`), or build the engine on this machine.",),
         severity="stops",
     ),
 }

@@ -32,7 +32,7 @@ def start_summary(lines: Iterable[str]) -> StartSummary | None:
 READY = re.compile(r"The server is fired up and ready to roll!")
 """The server listens."""
 
-STOPPED = re.compile(r"^Shutting down|Gracefully exiting")
+STOPPED = re.compile(r"^Shutting down|Gracefully exiting|^SIGTERM received")
 """The server is being stopped; errors that follow do not count."""
 
 QUOTING = re.compile(r"^(?:Receive(?: OpenAI)?|Finish): obj=")
@@ -87,9 +87,9 @@ LOG_PATTERNS: tuple[LogPattern, ...] = (
     pattern(
         "sglang_no_memory",
         r"Not enough memory\. Please try to increase --mem-fraction-static\."
-        r"(?: Current value: mem_fraction_static=(?P<fraction>[\d.]+))?",
+        r"(?: Current value: (?:self\.server_args\.)?mem_fraction_static=(?P<fraction>[\d.]+))?",
     ),
-    pattern("sglang_graphs", r"Capture cuda graph failed: (?P<why>.+)"),
+    pattern("sglang_graphs", r"(?i:capture (?:piecewise )?cuda graph failed): (?P<why>.+)"),
     pattern("sglang_retract", r"KV cache pool is full\. Retract requests\. #retracted_reqs: (?P<n>\d+)"),
     pattern("sglang_batch_oom", r"(?P<which>Prefill|Decode) out of memory\. Try to lower your batch size"),
     pattern("sglang_unbalanced", r"The memory capacity is unbalanced\. Some GPUs may be occupied by other processes"),
@@ -97,6 +97,14 @@ LOG_PATTERNS: tuple[LogPattern, ...] = (
         "len_too_great",
         r"context_length \((?P<len>\d+)\) is greater than the derived context_length \((?P<max>\d+)\)",
     ),
+    pattern("other_rank_failed", r"TP rank (?P<rank>\d+) could finish the model loading, but there are other ranks"),
+    pattern(
+        "package_too_old",
+        r"(?P<package>[\w-]+)'? is installed with version (?P<have>\S+), which is less than the minimum required "
+        r"version (?P<least>\d[\w.]*\w)",
+    ),
+    pattern("sglang_watchdog", r"(?i:watchdog timeout) \(.*watchdog_timeout=(?P<s>\d+)"),
+    pattern("sglang_unhealthy", r"couldn't get a response from (?P<who>\w+) for last (?P<s>\d+) seconds"),
     pattern(
         "context_too_long",
         r"The input \((?P<n>\d+) (?P<unit>tokens)\) is longer than the model's context length \((?P<max>\d+) tokens\)",
@@ -109,14 +117,20 @@ LOG_PATTERNS: tuple[LogPattern, ...] = (
     pattern("sglang_draft_dtype", r"'str' object has no attribute 'get_quant_method'"),
     pattern("killed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: -9\)"),
     pattern("crashed", r"Rank (?P<who>\d+) scheduler died during initialization \(exit code: (?P<code>-(?!9\b)\d+)\)"),
+    # 0.4 and 0.5: two lines, the second without the rank.
+    pattern("killed", r"^Exit code: -9$"),
+    pattern("crashed", r"^(?P<who>)Exit code: (?P<code>-(?!9\b|15\b|3\b)\d+)$"),
+    pattern("worker_lost", r"(?P<who>Rank \d+ scheduler) is dead\. Please check if there are relevant logs"),
     pattern("bad_flag", r"error: unrecognized arguments: (?P<arguments>(?P<flag>\S+).*)"),
     pattern("bad_value", r"error: argument (?P<flag>--\S+): (?P<why>.+)"),
     pattern("port_in_use", r"Port is already in use\."),
 )
 
 DEATH = re.compile(
-    r"Received sigquit from a child process|SIGQUIT received|scheduler died during initialization|"
-    r"hit an exception: Traceback"
+    # "proces": up to 0.3.
+    r"Received sigquit from a child proces|SIGQUIT received|scheduler died during initialization|"
+    r"hit an exception|scheduler is dead|^Exit code: |Initialization failed\. Please see the error|"
+    r"Failed to initialize scheduler"
 )
 """A line that reports only that the engine ended; the reason is above it."""
 

@@ -1,6 +1,7 @@
 """Patterns of vLLM's failures in its log and its HTTP errors; explains none of them.
 
-Source: vLLM 0.32.0 and 0.33.0, read 2026-11; the source files are named above each group.
+Source: vLLM 0.32.0 and 0.33.0, read 2026-11; the source files are named above each group. Older wordings, back to 0.5,
+are marked with the releases that use them; source: files of those releases in public copies, and logs in public issues.
 tests/data/engine_logs/README.md says which of them were seen in a running engine.
 """
 
@@ -11,12 +12,21 @@ from ..log_patterns import LogPattern, pattern
 # v1/core/kv_cache_utils.py, v1/worker/utils.py, v1/worker/cpu_worker.py, v1/worker/gpu_model_runner.py
 _MEMORY: tuple[LogPattern, ...] = (
     pattern("no_kv", r"No available memory for the cache blocks"),
+    # "models's" up to 0.11, GB and no estimate up to 0.8, no bracket before the number in some releases.
     pattern(
         "kv_too_small",
-        r"To serve at least one request with the model's max seq len \((?P<len>\d+)\), \((?P<need>[\d.]+) GiB KV cache "
-        r"is needed, which is larger than the available KV cache memory \((?P<have>-?[\d.]+) GiB\)"
-        r"(?:\. Based on the available memory, the estimated maximum model length is (?P<est>\d+))?",
+        r"To serve at least one request with the model(?:'s|s's|s|) max seq len \((?P<len>\d+)\), ?"
+        r"(?:\(?(?P<need>[\d.]+) Gi?B KV cache is needed, which is larger than the available KV cache memory "
+        r"\((?P<have>-?[\d.]+) Gi?B\)(?:\. Based on the available memory, the estimated maximum model length is "
+        r"(?P<est>\d+))?)?",
     ),
+    # The V0 engine, up to 0.10.
+    pattern(
+        "kv_too_small",
+        r"model's max seq len \((?P<len>\d+)\) is larger than the maximum number of tokens that can be stored in "
+        r"(?:the )?KV cache \((?P<est>\d+)\)",
+    ),
+    pattern("profiling_disturbed", r"Error in memory profiling\. Initial free memory (?P<before>[\d.]+(?: GiB)?)"),
     pattern("no_fit", r"Cannot auto-fit max_model_len"),
     pattern(
         "busy_gpu",
@@ -49,6 +59,18 @@ _SETTINGS: tuple[LogPattern, ...] = (
         r"User-specified max_model_len \((?P<len>\d+)\) is greater than the derived max_model_len "
         r"\(\w+=(?P<max>\d+)",
     ),
+    # 0.5 to 0.10, the first two of them for multiprocessing and for Ray.
+    pattern(
+        "world_size",
+        r"please (?:set tensor_parallel_size|ensure that world_size) (?:\((?P<ws>\d+)\) )?(?:is|to) less than "
+        r"(?:than )?max local gpu count(?: \((?P<n>\d+)\))?",
+    ),
+    pattern("ray_few_gpus", r"number of required (?:GPU|NPU|TPU|device)s exceeds the total number of available"),
+    pattern("ray_few_gpus", r"Cannot provide a placement group of .*within (?P<s>\d+) seconds"),
+    pattern("fork_after_cuda", r"Cannot re-initialize CUDA in forked subprocess"),
+    pattern("no_main_guard", r"before the\s+current process has finished its bootstrapping phase"),
+    pattern("pipeline_unsupported", r"Pipeline [Pp]arallelism is not supported for this model"),
+    pattern("bad_setting", r"(?P<why>GPU memory utilization must be less than 1\.0)\. Got (?P<value>[\d.]+)"),
     pattern(
         "world_size",
         r"World size \((?P<ws>\d+)\) is larger than the number of available GPUs \((?P<n>\d+)\) in this node",
@@ -64,15 +86,6 @@ _SETTINGS: tuple[LogPattern, ...] = (
     ),
     pattern("external_dp", r"Non-MoE models do not support external data parallel mode"),
     pattern(
-        "quantization_unsupported",
-        r"quantization (?:method|scheme) (?:(?P<method>\w+) )?is not supported for the current GPU\. "
-        r"(?:Minimum|Required) capability: (?P<least>\d+)\. Current capability: (?P<have>\d+)",
-    ),
-    pattern(
-        "bfloat16_unsupported",
-        r"Bfloat16 is only supported on GPUs with compute capability of at least 8\.0\. Your (?P<gpu>.+?) GPU",
-    ),
-    pattern(
         "template_file",
         r"The supplied chat template(?: string)? \((?P<file>.*?)\) appears path-like, but doesn't exist",
     ),
@@ -84,20 +97,32 @@ _FILES: tuple[LogPattern, ...] = (
     pattern("no_params_json", r"Failed to load mistral 'params\.json' config for model (?P<model>\S+?)\.(?:\s|$)"),
     pattern("no_weights", r"Cannot find any model weights with `(?P<model>[^`]+)`"),
     pattern("eagle_unknown", r"Model architectures \['Eagle\w*Mistral\w*'\] (?:are not supported|failed)"),
-    pattern("architecture_unknown", r"Model architectures? \['?(?P<arch>[^'\]]+)'?\] (?:are|is) not supported"),
     pattern("model_name", r"Invalid repository ID or local directory specified"),
+    # Up to 0.9.
+    pattern("config_unreadable", r"No supported config format found in (?P<model>\S+)"),
 )
 
 # v1/executor, v1/engine, distributed/device_communicators/shm_broadcast.py
 _LIFE: tuple[LogPattern, ...] = (
+    # The second form of a worker's end: the V0 engine, up to 0.10.
     pattern("killed", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: -9\)"),
+    pattern("killed", r"Worker (?P<who>\S+) pid \d+ died, exit code: -9\b"),
     pattern("crashed", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: (?P<code>-(?!9\b|15\b)\d+)\)"),
-    # Seen when a worker was killed: its exit code was not known yet when this line was logged.
-    pattern("worker_lost", r"Worker proc (?P<who>\S+) died unexpectedly \(exit code: (?:None|\d+|-15)\)"),
+    pattern("crashed", r"Worker (?P<who>\S+) pid \d+ died, exit code: (?P<code>-(?!9\b|15\b)\d+)\b"),
+    # Seen when a worker was killed: its exit code was not known yet when this line was logged. None up to 0.20.
+    pattern("worker_lost", r"Worker proc (?P<who>\S+) died unexpectedly(?: \(exit code: (?:None|\d+|-15)\)|,)"),
+    pattern("worker_lost", r"Worker (?P<who>\S+) pid \d+ died, exit code: (?:\d+|-15)\b"),
+    pattern(
+        "worker_lost",
+        r"The actor (?:died unexpectedly before finishing this task|is dead because its (?P<who>\w+ process))",
+    ),
     pattern("core_lost", r"MPClient: engine core exited unexpectedly"),
     pattern("start_timeout", r"Timed out waiting for engine core processes to start.*Waited (?P<s>\d+)s"),
-    pattern("worker_hangs", r"RPC call to (?P<what>\w+) timed out"),
-    pattern("worker_hangs", r"No available shared memory broadcast block found in (?P<s>\d+) seconds", in_info=True),
+    pattern("rpc_timeout", r"RPC call to (?P<what>\w+) timed out"),
+    pattern("rpc_timeout", r"(?P<what>execute_model|sample_tokens) timed out"),
+    pattern(
+        "worker_hangs", r"No available (?:shared memory broadcast )?block found in (?P<s>\d+) seconds?", in_info=True
+    ),
 )
 
 # renderers, entrypoints/openai, tool_parsers, parser/mistral.py
@@ -156,7 +181,13 @@ FIELD_PATTERNS: tuple[LogPattern, ...] = (
 DEATH = re.compile(
     r"Engine core initialization failed|EngineCore failed to start|EngineCore encountered a fatal error|"
     r"WorkerProc (?:initialization )?failed|WorkerProc hit an exception|EngineDeadError|Failed core proc|"
-    r"EngineCore encountered an issue|died unexpectedly|Worker failed with error|Executor failed\.|cancelled$"
+    r"EngineCore encountered an issue|died unexpectedly|Worker failed with error|Executor failed\.|cancelled$|"
+    r"AsyncLLM output_handler failed|EngineCore hit an exception|"
+    # The V0 engine and Ray, up to 0.10.
+    r"Engine (?:process|loop|background task) (?:failed|has died|is dead)|Background loop (?:is stopped|has errored)|"
+    r"AsyncEngineDeadError|MQEngineDeadError|MQLLMEngine (?:terminated|is already dead)|"
+    r"Exception in worker \w+ while processing method|Error executing method|Killing local vLLM worker processes|"
+    r"died, exit code: |Exception raised in creation task|RPCServer process died"
 )
 """A line that reports only that the engine ended; the reason is above it."""
 
@@ -178,6 +209,7 @@ FLAGS = (
     *("--speculative-config", "--compilation-config", "--enforce-eager", "--quantization", "--dtype", "--seed"),
     *("--language-model-only", "--limit-mm-per-prompt", "--enable-chunked-prefill", "--enable-prompt-tokens-details"),
     *("--generation-config", "--override-generation-config", "--default-chat-template-kwargs", "--trust-remote-code"),
+    *("--attention-backend", "--disable-custom-all-reduce"),
     *("--enable-log-requests", "--disable-log-stats", "--enable-server-load-tracking", "--enable-sleep-mode"),
     *("--reasoning-effort-map", "--tool-strict-level", "--structured-outputs-config", "--async-scheduling"),
 )

@@ -44,7 +44,8 @@ BANNER = re.compile(r"█ +version \d\S*$|^vLLM API server version \d")
 START_VALUES: tuple[ValuePattern, ...] = (
     value_pattern(r"(?:█  version |vLLM API server version )(?P<version>\d\S*)"),
     value_pattern(r"█  model   (?P<model>\S.*)"),
-    value_pattern(r"Resolved architecture: (?P<architecture>\w+)"),
+    # A draft model's follows.
+    value_pattern(r"Resolved architecture: (?P<architecture>\w+)", "first"),
     value_pattern(r"Using max model len (?P<max_model_len>\d+)"),
     value_pattern(r"max_num_batched_tokens=(?P<max_num_batched_tokens>\d+)\.$"),
     value_pattern(r"Model loading took (?P<weights_gib>[\d.]+) GiB(?: memory)? and (?P<load_s>[\d.]+) seconds", "max"),
@@ -100,8 +101,12 @@ LOAD_VALUES: tuple[ValuePattern, ...] = (
 
 # Seen in vLLM 0.32.0 on the CPU; for 0.33, read in its source.
 _PHASES: tuple[PhasePattern, ...] = (
-    (re.compile(r"version (?P<version>\d\S*)$"), "importing", "vLLM {version}: reading the settings"),
-    (re.compile(r"Resolved architecture: (?P<arch>\w+)"), "importing", "{arch}: starting the engine's process"),
+    (
+        re.compile(r"(?:█ +version|vLLM API server version) (?P<version>\d\S*)$"),
+        "importing",
+        "vLLM {version}: reading the settings",
+    ),
+    (re.compile(r"Resolved architecture: (?P<arch>\w+)"), "importing", "{arch}: settings read"),
     (re.compile(r"Initializing a V1 LLM engine"), "importing", "starting the worker"),
     (re.compile(r"Starting to load model"), "loading weights", "reading the checkpoint"),
     (
