@@ -18,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent plan`."""
     add_plan_arguments(parser)
     parser.add_argument("--json", action="store_true", help="Print the plan as one JSON object.")
-    parser.epilog = "Exit codes: 0 it starts, 1 it does not, 2 an option is invalid. Nothing is started or loaded."
+    parser.epilog = (
+        "Exit codes: 0 it is certain to start, 1 it does not or may not, 2 an option is invalid. Without GPUs, a "
+        "comparison ends with 0. Nothing is started or loaded."
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -32,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
         return _compare(args)
     plan = plan_on(gpus, args, os.environ)
     _show([plan], args, compare=False)
-    return 1 if plan.missing_bytes else 0
+    return 0 if plan.starts == "yes" else 1
 
 
 def _compare(args: argparse.Namespace) -> int:

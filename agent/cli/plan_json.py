@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .speed_view import speeds_object
+
 if TYPE_CHECKING:
     from serving.capacity.models import DraftShape
     from serving.capacity.sizing import Plan, PlanRequest, StartMeasurement
@@ -34,6 +36,7 @@ def plan_object(plan: Plan) -> dict[str, JsonValue]:
         "later_kv_tokens": plan.later_kv_tokens,
         "concurrency": round(plan.concurrency, 4),
         "longest_max_model_len": plan.longest_max_model_len,
+        "speeds": speeds_object(plan.speeds),
         "decode_tokens_s_bound": _rounded(plan.decode_tokens_s_bound),
         "decode_tokens_s_bound_full": _rounded(plan.decode_tokens_s_bound_full),
         "changes": [

@@ -27,7 +27,11 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="A known model's name, a model folder, or `pocket` (default: Mistral Medium 3.5 128B).",
     )
     what = parser.add_argument_group("what to plan for")
-    what.add_argument("--gpus", metavar="KIND:N", help="Such as h100:4 (default: the GPUs of this machine).")
+    what.add_argument(
+        "--gpus",
+        metavar="KIND:N",
+        help="Such as h100:4, or 2x48GiB@864GB/s for another card (default: the GPUs of this machine).",
+    )
     what.add_argument("--context", metavar="TOKENS", help="Prompt plus answer: 32k, 131072 (default: chosen).")
     what.add_argument(
         "--context-of",
@@ -149,7 +153,7 @@ def _installed_version(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[
 
 def options_of(request: PlanRequest) -> tuple[str, ...]:
     """Return the command-line arguments that yield the same request; defaults are left out."""
-    from serving.capacity.hardware import GIB
+    from serving.capacity.hardware import GIB, gpus_text
     from serving.capacity.planner import own_draft, usual_block_size, usual_cache_bytes, usual_sequences
     from serving.capacity.splitting import widest_split
 
@@ -177,7 +181,7 @@ def options_of(request: PlanRequest) -> tuple[str, ...]:
     if gpus.gpu.name == "cpu":
         gpu_words = () if model_words == (POCKET,) else ("--gpus", "cpu")
     else:
-        gpu_words = () if gpus.measured else ("--gpus", f"{gpus.gpu.name}:{gpus.count}")
+        gpu_words = () if gpus.measured else ("--gpus", gpus_text(gpus))
     rest = [
         word
         for option, value, usual in given

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .plan_json import command_of
+from .speed_view import speed_table
 
 if TYPE_CHECKING:
     from serving.capacity.sizing import Plan
@@ -30,7 +31,8 @@ def plan_text(plan: Plan, style: Style) -> str:
     parts = [_colored(_paragraph(_verdict(plan, style), style), plan, style), _table(plan)]
     if plan.request.gpus.gpu.memory_bytes:
         parts.append(_bar(plan, style))
-    parts += [part for part in (_capacity(plan, style), _changes(plan, style), _notes(plan, style)) if part]
+    rest = (_capacity(plan, style), speed_table(plan, style.width), _changes(plan, style), _notes(plan, style))
+    parts += [part for part in rest if part]
     return "\n\n".join(parts)
 
 
@@ -49,7 +51,7 @@ def comparison_text(plans: Sequence[Plan], style: Style, *, context_chosen: bool
         f"{first.weights.upper()}{', each with the context chosen for it' if context_chosen else given}. For the "
         "details of one, use --gpus."
     )
-    rows = [("GPUs", "starts", "context", "at once", "KV tokens", "KV GiB", "tok/s bound")]
+    rows = [("GPUs", "starts", "context", "at once", "KV tokens", "KV GiB", "tok/s")]
     rows += [_comparison_row(plan) for plan in plans]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
@@ -60,7 +62,7 @@ def comparison_text(plans: Sequence[Plan], style: Style, *, context_chosen: bool
         for row in rows
     ]
     tail = (
-        "The bound is what memory bandwidth allows for one request, not a forecast. Activation memory is "
+        f"tok/s is what one request with a short context decodes, {_compared_speed(plans)}. Activation memory is "
         f"{_compared_source(plans)}."
     )
     return "\n\n".join([_paragraph(head, style), "\n".join(lines), _paragraph(tail, style)])
@@ -152,6 +154,15 @@ def _compared_source(plans: Sequence[Plan]) -> str:
     return f"{others}; --gpus shows its range"
 
 
+def _compared_speed(plans: Sequence[Plan]) -> str:
+    """Return where the speeds of several plans are known from."""
+    from serving.capacity.hardware import gpus_text
+
+    measured = [gpus_text(plan.request.gpus) for plan in plans if plan.speeds and plan.speeds.measured]
+    others = f"measured for {', '.join(measured)} and estimated for the others" if measured else "estimated"
+    return f"{others}; --gpus shows its range"
+
+
 def _bar(plan: Plan, style: Style) -> str:
     total, other = plan.request.gpus.gpu.memory_bytes, plan.activation_bytes.likely
     marks = "█▓░·" if style.unicode else "#+-."
@@ -178,23 +189,14 @@ def _columns(parts: Sequence[int], width: int) -> list[int]:
 
 
 def _capacity(plan: Plan, style: Style) -> str:
-    lines: list[str] = []
-    if plan.num_blocks and plan.starts != "no":
-        counts = [
-            f"{length // 1024}k: {plan.num_blocks // -(-length // plan.request.block_size):,}"
-            for length in _LENGTHS
-            if length <= plan.request.max_model_len
-        ]
-        if counts:
-            lines.append(_paragraph(f"Requests that fit at once, by length: {', '.join(counts)}.", style))
-    if plan.decode_tokens_s_bound is not None and plan.decode_tokens_s_bound_full is not None:
-        bound = (
-            f"One request decodes at most {plan.decode_tokens_s_bound:.0f} tokens/s, "
-            f"{plan.decode_tokens_s_bound_full:.0f} with a full context: an upper bound from memory bandwidth"
-            f"{', with every draft token accepted' if plan.request.draft else ''}, not a forecast."
-        )
-        lines.append(_paragraph(bound, style))
-    return "\n".join(lines)
+    if not plan.num_blocks or plan.starts == "no":
+        return ""
+    counts = [
+        f"{length // 1024}k: {plan.num_blocks // -(-length // plan.request.block_size):,}"
+        for length in _LENGTHS
+        if length <= plan.request.max_model_len
+    ]
+    return _paragraph(f"Requests that fit at once, by length: {', '.join(counts)}.", style) if counts else ""
 
 
 def _changes(plan: Plan, style: Style) -> str:
@@ -213,15 +215,17 @@ def _notes(plan: Plan, style: Style) -> str:
 
 
 def _comparison_row(plan: Plan) -> tuple[str, ...]:
-    request, bound = plan.request, plan.decode_tokens_s_bound
+    from serving.capacity.hardware import gpus_text
+
+    request, decode = plan.request, plan.speeds.decode if plan.speeds else ()
     return (
-        f"{request.gpus.gpu.name}:{request.gpus.count}",
+        gpus_text(request.gpus),
         plan.starts,
         f"{request.max_model_len:,}",
         f"{plan.concurrency:.2f}",
         f"{plan.kv_tokens:,}",
         _gib(max(0, plan.kv_bytes)),
-        "?" if bound is None else f"{bound:.0f}",
+        f"{decode[0].tokens_s.likely:.0f}" if decode else "-",
     )
 
 

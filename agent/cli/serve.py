@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--fit", action="store_true", help="If the plan does not fit, start the nearest one that does, and print it."
     )
-    where.add_argument("--dry-run", action="store_true", help="Print the engine's command; start nothing.")
+    where.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="Print the engine's command; start nothing. Exit code 1 if it may not fit.",
+    )
     logs = parser.add_argument_group("agent serve logs")
     logs.add_argument("-n", "--lines", type=int, default=40, metavar="N", help="Number of lines (default 40).")
     logs.add_argument("-f", "--follow", action="store_true", help="Keep printing new lines until Ctrl-C.")

@@ -16,6 +16,7 @@ from .plan_json import command_of
 from .plan_options import gpus_of, options_of, plan_on
 from .progress import ProgressView, progress_view
 from .serve_status import LoadLine
+from .speed_view import speed_line
 
 if TYPE_CHECKING:
     from serving import Engine, EngineError, Progress
@@ -44,10 +45,7 @@ def start(args: argparse.Namespace) -> int:
     command = engine_command(plan, options)
     if args.dry_run:
         print(render(command, python=_known_python(args, plan)))
-        if plan.starts == "no":
-            shows = command_of(plan.request)
-            print(f"This plan does not fit. To see why, and what would fit: {shows}", file=sys.stderr)
-        return 0
+        return _warn_unless_it_fits(plan)
     from serving import Engine
     from serving.directories import state_dir
     from serving.readiness.machine import inspect_machine
@@ -61,12 +59,23 @@ def start(args: argparse.Namespace) -> int:
         raise_if_blocked(findings, plan.request.model.title)
         for finding in findings:
             view.note("\n".join(filter(None, (finding.what, finding.do))))
+        if line := speed_line(plan):
+            view.note(f"Planned: {plan.kv_tokens:,} tokens of KV cache. {line}")
         engine = Engine(plan, options=options, python=machine.python)
         begin = _start_in_background if args.keep else _supervise
         try:
             return begin(engine, view, fit=args.fit)
         except EngineDied as error:
             raise _with_nearest_fit(engine, error, _location_arguments(args)) from error
+
+
+def _warn_unless_it_fits(plan: Plan) -> int:
+    """Print that a plan may not fit; return the exit code, which is that of `agent plan`."""
+    if plan.starts == "yes":
+        return 0
+    problem = "does not fit" if plan.starts == "no" else "may not fit: its estimate is a range"
+    print(f"This plan {problem}. To see why, and what would fit: {command_of(plan.request)}", file=sys.stderr)
+    return 1
 
 
 def _plan(args: argparse.Namespace) -> Plan:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .catalogue import known_models
-from .hardware import GpuSet, known_gpus
+from .hardware import GpuSet, gpus_text, known_gpus
 from .kv_cache import KvCache
 from .sizing import Change, Plan, PlanRequest
 from .splitting import widest_split
@@ -179,7 +179,8 @@ def _more_gpus(request: PlanRequest) -> Iterator[Change]:
     if not request.gpus.gpu.memory_bytes:
         return  # the CPU, and there is only one
     # GPUs that are not in this machine cannot be measured, so they are planned from the catalogue.
-    kind = next((gpu for gpu in known_gpus() if gpu.name == request.gpus.gpu.name), None)
+    given = None if request.gpus.measured else request.gpus.gpu
+    kind = next((gpu for gpu in known_gpus() if gpu.name == request.gpus.gpu.name), given)
     for count in (2, 4, 8):  # more than 8 would span machines
         size = widest_split(request.model, count)
         if size <= request.tensor_parallel_size:
@@ -193,7 +194,7 @@ def _more_gpus(request: PlanRequest) -> Iterator[Change]:
             yield Change(
                 request=replace(request, gpus=more, tensor_parallel_size=size),
                 what=what,
-                option=f"--gpus {kind.name}:{count} {split}",
+                option=f"--gpus {gpus_text(more)} {split}",
             )
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..atomic import write_atomically
-from .sizing import ByteRange, Overhead, PlanRequest, StartMeasurement, size_up
+from .arithmetic import size_up
+from .sizing import ByteRange, Overhead, PlanRequest, StartMeasurement
 
 _VERSION = 1
 _MAX_STARTS = 200

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from ..nvml import NoDriver, open_driver
-from .hardware import Gpu, GpuSet
+from .hardware import Gpu, GpuSet, known_gpus
 
 
 def gpus_here(environ: Mapping[str, str]) -> GpuSet | None:
@@ -32,12 +32,17 @@ def _gpu(nvml: ModuleType, handle: object) -> Gpu:
     # PyTorch, whose total vLLM multiplies, saw the rest, 139.80 GiB.
     memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    name = _kind(title)
+    listed = next((gpu for gpu in known_gpus() if gpu.name == name), None)
     return Gpu(
-        name=_kind(title),
+        name=name,
         title=title,
         memory_bytes=memory.total - memory.reserved,
         bandwidth_bytes_s=_bandwidth(nvml, handle),
         compute_capability=(major, minor),
+        bf16_flops_s=listed.bf16_flops_s if listed else 0.0,
+        fp8_flops_s=listed.fp8_flops_s if listed else 0.0,
+        nvlink=bool(listed and listed.nvlink),
     )
 
 
@@ -60,13 +65,20 @@ def _kind(title: str) -> str:
 
 _KINDS = (
     (r"\bH100 80GB HBM3\b", "h100"),
+    (r"\bGH200\b.*\b(?:96|120|480)GB\b", "gh200"),
     (r"\bH200\b", "h200"),
+    (r"\bH20\b", "h20"),
     (r"\bB200\b", "b200"),
     (r"\bB300\b", "b300"),
     (r"\bA100\b.*\b80GB\b", "a100-80"),
     (r"\bA100\b.*\b40GB\b", "a100-40"),
     (r"\bL40S\b", "l40s"),
+    (r"\bL4\b", "l4"),
+    (r"\bA10G\b", "a10g"),
+    (r"\bRTX A6000\b", "a6000"),
+    (r"\bRTX 6000 Ada\b", "rtx6000-ada"),
     (r"\bRTX PRO 6000\b", "rtx-pro-6000"),
     (r"\bRTX 5090\b", "rtx5090"),
     (r"\bRTX 4090\b", "rtx4090"),
+    (r"\bRTX 3090\b", "rtx3090"),
 )

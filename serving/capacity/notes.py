@@ -8,6 +8,7 @@ from .catalogue import MEDIUM, SMALL, known_models
 from .hardware import GIB
 from .overhead import graphs_outside
 from .sizing import Plan, PlanRequest, StartMeasurement
+from .speed import PUBLISHED_ACCEPTANCE
 from .splitting import can_split
 
 
@@ -19,7 +20,26 @@ def notes_on(plan: Plan, size: Sizer) -> tuple[str, ...]:
         size: plans the smaller model for comparison.
     """
     request = plan.request
-    return (*_on_memory(plan), *_on_weights(request), *_on_options(request), *_on_fit(plan), *_on_size(request, size))
+    return (
+        *_on_gpus(request),
+        *_on_memory(plan),
+        *_on_weights(request),
+        *_on_options(plan),
+        *_on_eager(plan),
+        *_on_fit(plan),
+        *_on_size(request, size),
+    )
+
+
+def _on_gpus(request: PlanRequest) -> Iterator[str]:
+    gpu = request.gpus.gpu
+    if gpu.name == "mi300x":
+        yield "On AMD only memory is planned: the command's flags are those for NVIDIA, and no start has been tried."
+    if gpu.memory_bytes and gpu.compute_capability == (0, 0) and not request.gpus.measured:
+        yield (
+            "The given memory is taken as what the engine sees; the driver reports about 1 % more, and 5 to 8 % more "
+            "if error correction is on."
+        )
 
 
 def _on_memory(plan: Plan) -> Iterator[str]:
@@ -102,13 +122,31 @@ def _on_weights(request: PlanRequest) -> Iterator[str]:
             yield f"{request.gpus.gpu.title} has no FP8 arithmetic: not all kernels support an FP8 KV cache on it."
 
 
-def _on_options(request: PlanRequest) -> Iterator[str]:
+def _on_draft(plan: Plan) -> str:
+    found = None if plan.speeds is None else plan.speeds.draft
+    if found is None:
+        return "EAGLE pays off with few concurrent requests."
+    return (
+        f"EAGLE costs {found.lost:.0%} of the speed if no proposal is accepted (13 % was measured on H200s), and pays "
+        f"off from {found.pays_from:.2f} tokens per step on, with few concurrent requests; the only published figure "
+        f"is {PUBLISHED_ACCEPTANCE} (SGLang, random text). The decoding speeds range from none accepted to all."
+    )
+
+
+def _on_eager(plan: Plan) -> Iterator[str]:
+    share = None if plan.speeds is None else plan.speeds.eager_share
+    if share is not None and share < 1:
+        yield (
+            f"--enforce-eager costs {1 - share:.0%} of the decoding speed of one request; on two H200s 51.3 tokens/s "
+            "became 17.3."
+        )
+
+
+def _on_options(plan: Plan) -> Iterator[str]:
+    request = plan.request
     draft = request.draft
     if draft is not None:
-        yield (
-            "EAGLE pays off with few concurrent requests; the only published acceptance is 1.72 tokens per step "
-            "(SGLang, random text)."
-        )
+        yield _on_draft(plan)
         if draft.max_model_len < request.max_model_len:
             yield f"Beyond {draft.max_model_len:,} tokens of context the draft proposes nothing: one token per step."
     if request.engine == "sglang":

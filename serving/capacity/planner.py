@@ -8,14 +8,16 @@ from pathlib import Path
 from .. import pocket
 from ..errors import EngineError
 from .advice import advise
+from .arithmetic import size_up
 from .catalogue import draft_for, known_models
 from .deprecated import accept_old_form
-from .hardware import GIB, GpuSet, parse_gpus
+from .hardware import GIB, GpuSet, gpus_text, parse_gpus
 from .model_folder import read_draft, read_model
 from .models import DraftShape, ModelShape
 from .notes import notes_on
 from .overhead import expected_overhead, later_bytes
-from .sizing import EngineName, Plan, PlanOptions, PlanRequest, StartMeasurement, size_up
+from .sizing import EngineName, Plan, PlanOptions, PlanRequest, StartMeasurement
+from .speed import speeds_of
 from .splitting import can_split, widest_split
 
 Measured = Callable[[PlanRequest], StartMeasurement | None]
@@ -91,7 +93,7 @@ def decide(request: PlanRequest, measured: Measured) -> Plan:
     def size(request: PlanRequest) -> Plan:
         return _sized(request, measured)
 
-    found = size(request)
+    found = replace(size(request), speeds=speeds_of(request, size(request).kv_tokens))
     return replace(found, changes=advise(found, size), notes=notes_on(found, size))
 
 
@@ -177,7 +179,7 @@ def refuse_impossible(request: PlanRequest) -> None:
     if split > request.gpus.count:
         raise _refusal(
             f"--tensor-parallel-size {split} needs {split} GPUs, but there are {request.gpus.count}.",
-            f"Give at most {request.gpus.count}, or more GPUs: --gpus {request.gpus.gpu.name}:{split}.",
+            f"Give at most {request.gpus.count}, or more GPUs: --gpus {gpus_text(replace(request.gpus, count=split))}.",
         )
     if not can_split(model, split):
         allowed = ", ".join(str(size) for size in range(1, 17) if can_split(model, size))

@@ -1,13 +1,12 @@
-"""Calculate what fits on which GPUs, by the engine's own arithmetic; pure: starts nothing, reads nothing."""
+"""The records of a plan: what to plan for, what a GPU needs, and what was found; calculates nothing."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .catalogue import MEDIUM
 from .hardware import GpuSet
-from .kv_cache import KvCache, bytes_per_token
 from .models import DraftShape, ModelShape, WeightFormat
+from .speed_records import Speeds
 
 EngineName = Literal["vllm", "sglang"]
 KvCacheDtype = Literal["auto", "fp8"]
@@ -172,131 +171,11 @@ class Plan:
     """The longest context that starts; 0 if none does."""
     changes: tuple[Change, ...]
     """Changes that make it fit, cheapest for the user first; empty if it fits."""
+    speeds: Speeds | None
+    """Estimated, or measured on the same hardware. None means that the bandwidth is not known, or not asked for."""
     decode_tokens_s_bound: float | None
     """Upper bound for one request, from memory bandwidth; not a forecast. None means the bandwidth is not known."""
     decode_tokens_s_bound_full: float | None
     """The same with the full `max_model_len` in the KV cache."""
     notes: tuple[str, ...]
     """Remarks on this plan for people, one sentence each."""
-
-
-def size_up(request: PlanRequest, overhead: Overhead, *, later_bytes: int | None = None) -> Plan:
-    """Calculate the plan of a request, without changes and notes.
-
-    Args:
-        request: the configuration.
-        overhead: what a GPU needs besides weights and KV cache.
-        later_bytes: what a later start takes from the share instead. None means the same.
-    """
-    weights, other = weights_per_gpu(request), overhead.share
-    cache = _cache(request, weights, other.likely)
-
-    def tokens(other_bytes: int) -> int:
-        return _cache(request, weights, other_bytes).tokens(request.max_model_len)
-
-    return Plan(
-        request=request,
-        starts=_starts(request, weights, overhead),
-        requested_bytes=_requested(request),
-        weights_bytes=weights,
-        activation_bytes=other,
-        taken_before_bytes=overhead.before.likely,
-        measurement=overhead.measurement,
-        first_start=not overhead.compiled,
-        kv_bytes=cache.available_bytes,
-        kv_bytes_per_token=cache.bytes_per_token,
-        num_blocks=cache.num_blocks,
-        kv_tokens=cache.tokens(request.max_model_len),
-        kv_tokens_low=tokens(other.high),
-        kv_tokens_high=tokens(other.low),
-        later_kv_tokens=tokens(other.likely if later_bytes is None else later_bytes),
-        concurrency=cache.concurrency(request.max_model_len),
-        missing_bytes=_missing(request, weights, other.likely, overhead.before.likely),
-        longest_max_model_len=cache.longest(request.model.max_position),
-        changes=(),
-        decode_tokens_s_bound=decode_bound(request, 0),
-        decode_tokens_s_bound_full=decode_bound(request, request.max_model_len),
-        notes=(),
-    )
-
-
-def weights_per_gpu(request: PlanRequest) -> int:
-    """Return the bytes of model and draft that one GPU holds."""
-    split, heads = request.tensor_parallel_size, request.model.num_kv_heads
-    model = request.model.weights[request.weights].per_gpu(
-        split, heads, language_model_only=request.language_model_only
-    )
-    return model + (request.draft.weights.per_gpu(split, heads) if request.draft else 0)
-
-
-def decode_bound(request: PlanRequest, context_tokens: int) -> float | None:
-    """Return the tokens per second that memory bandwidth allows one request; None if the bandwidth is not known.
-
-    Each token reads all matrices once, except the vision tower and all but one row of the embedding. With a draft, a
-    step also reads the draft once per proposed token, and at best every proposal is accepted; beyond the draft's own
-    context it proposes nothing.
-
-    Args:
-        request: the configuration.
-        context_tokens: tokens whose keys and values are read as well.
-    """
-    gpu, model, split = request.gpus.gpu, request.model, request.tensor_parallel_size
-    if not gpu.bandwidth_bytes_s:
-        return None
-    text = model.weights[request.weights].per_gpu(split, model.num_kv_heads, language_model_only=True)
-    read = text - model.vocab_size * model.hidden_size * _BF16_BYTES // split
-    read += context_tokens * _bytes_per_token(request)
-    if read <= 0:
-        return None  # the folder holds fewer weights than its configuration says
-    draft = request.draft
-    if draft is None or context_tokens > draft.max_model_len:
-        return gpu.bandwidth_bytes_s / read
-    proposed = draft.num_speculative_tokens
-    read += proposed * draft.weights.per_gpu(split, model.num_kv_heads)
-    return (1 + proposed) * gpu.bandwidth_bytes_s / read
-
-
-_BF16_BYTES = 2
-
-
-def _requested(request: PlanRequest) -> int:
-    return math.ceil(request.gpus.gpu.memory_bytes * request.gpu_memory_utilization)
-
-
-def _bytes_per_token(request: PlanRequest) -> int:
-    model, draft = request.model, request.draft
-    return bytes_per_token(
-        num_layers=model.num_layers + (draft.num_layers if draft else 0),
-        num_kv_heads=model.num_kv_heads,
-        head_dim=model.head_dim,
-        tensor_parallel_size=request.tensor_parallel_size,
-        fp8=request.kv_cache_dtype == "fp8",
-    )
-
-
-def _cache(request: PlanRequest, weights: int, other: int) -> KvCache:
-    given = request.kv_cache_memory_bytes
-    return KvCache(
-        available_bytes=_requested(request) - weights - other if given is None else given,
-        bytes_per_token=_bytes_per_token(request),
-        block_size=request.block_size,
-    )
-
-
-def _missing(request: PlanRequest, weights: int, other: int, before: int) -> int:
-    cache = _cache(request, weights, other)
-    missing = cache.needed_bytes(request.max_model_len) - cache.available_bytes
-    given, total = request.kv_cache_memory_bytes, request.gpus.gpu.memory_bytes
-    if given is None:
-        # vLLM 0.32.0, v1/worker/utils.py, `request_memory`: the share must be free at the start.
-        missing = max(missing, _requested(request) + before - total)
-    elif total:
-        # The engine allocates a given cache without first checking that it fits on the GPU.
-        missing = max(missing, weights + other + given + before - total)
-    return max(0, missing)
-
-
-def _starts(request: PlanRequest, weights: int, overhead: Overhead) -> Starts:
-    if not _missing(request, weights, overhead.share.high, overhead.before.high):
-        return "yes"
-    return "no" if _missing(request, weights, overhead.share.low, overhead.before.low) else "unsure"

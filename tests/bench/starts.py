@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from serving.capacity.arithmetic import size_up
 from serving.capacity.catalogue import draft_for
 from serving.capacity.hardware import GIB, Gpu, GpuSet
 from serving.capacity.overhead import estimate_overhead, taken_before
 from serving.capacity.planner import complete, find_model
-from serving.capacity.sizing import Overhead, Plan, PlanOptions, size_up
+from serving.capacity.sizing import Overhead, Plan, PlanOptions
 
 LOGS = Path(__file__).parents[1] / "data" / "engine_logs"
 RECORDED = (LOGS / "cuda", LOGS / "h200")

@@ -9,7 +9,7 @@ import pytest
 
 from serving import EngineError
 from serving.capacity.gpus import gpus_here
-from serving.capacity.hardware import GIB, Gpu, GpuSet, known_gpus, parse_gpus
+from serving.capacity.hardware import GIB, Gpu, GpuSet, gpus_text, known_gpus, parse_gpus
 
 H100 = Gpu(
     name="h100",
@@ -17,7 +17,15 @@ H100 = Gpu(
     memory_bytes=int(79.11 * GIB),
     bandwidth_bytes_s=3.35e12,
     compute_capability=(9, 0),
+    bf16_flops_s=989e12,
+    fp8_flops_s=1979e12,
+    nvlink=True,
 )
+KNOWN = (
+    "h100, h200, h20, gh200, b200, b300, a100-80, a100-40, l40s, l4, a10g, a6000, rtx6000-ada, rtx-pro-6000, rtx5090, "
+    "rtx4090, rtx3090, mi300x, cpu"
+)
+HOW = "Give a kind and a number, such as h100:4, or a card by its memory and bandwidth: 2x48GiB@864GB/s. Known: "
 
 
 @pytest.mark.parametrize(("text", "count"), [("h100:4", 4), ("H100", 1), (" h100:8 ", 8)])
@@ -33,10 +41,89 @@ def test_a_misspelt_kind_is_an_error_that_names_the_nearest():
     with pytest.raises(EngineError) as caught:
         parse_gpus("h10O:4")
     assert str(caught.value) == (
-        "--gpus 'h10O:4': unknown GPU 'h10o'.\n"
-        "Now:   Did you mean `h100`? Give a kind and a number, such as h100:4. Known: h100, h200, b200, b300, a100-80, "
-        "a100-40, l40s, rtx-pro-6000, rtx5090, rtx4090, mi300x, cpu."
+        f"--gpus 'h10O:4': unknown GPU 'h10o'.\nNow:   Did you mean `h100` (79 GiB)? {HOW}{KNOWN}."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("a100:2", "`a100-80` (79 GiB) or `a100-40` (39 GiB)"),
+        ("l40:2", "`l40s` (44 GiB)"),
+        ("rtx-pro-5000", "`rtx-pro-6000` (95 GiB)"),
+    ],
+)
+def test_a_near_name_was_suggested_without_its_memory(text: str, near: str):
+    """For two cards of 48 GB, one of 96 GB was suggested, and the plan with it would have been wrong."""
+    with pytest.raises(EngineError) as caught:
+        parse_gpus(text)
+    assert f"Did you mean {near}? " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "gib"),
+    [
+        ("RTX 3090:2", "rtx3090", 23.58),
+        ("rtx-3090", "rtx3090", 23.58),
+        ("rtx6000ada:2", "rtx6000-ada", 47.4),
+        ("RTX 6000 Ada Generation", "rtx6000-ada", 47.4),
+        ("rtx_pro_6000", "rtx-pro-6000", 94.97),
+        ("nvidia h20", "h20", 95.0),
+        ("l4", "l4", 22.03),
+        ("a10g:4", "a10g", 22.06),
+    ],
+)
+def test_a_card_is_known_by_the_ways_to_write_its_name(text: str, name: str, gib: float):
+    found = parse_gpus(text).gpu
+    assert (found.name, round(found.memory_bytes / GIB, 2)) == (name, gib)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "memory", "speed", "name"),
+    [
+        ("2x48GiB@864GB/s", 2, 48 * GIB, 864e9, "48GiB@864GB/s"),
+        ("48gib", 1, 48 * GIB, 0, "48GiB"),
+        ("4 x 80GB @ 2TB/s", 4, 80_000_000_000, 2e12, "80GB@2TB/s"),
+        ("8*24.5GiB@1.5TB/s", 8, int(24.5 * GIB), 1.5e12, "24.5GiB@1.5TB/s"),
+    ],
+)
+def test_a_card_outside_the_catalogue_is_given_by_memory_and_bandwidth(
+    text: str, count: int, memory: int, speed: float, name: str
+):
+    found = parse_gpus(text)
+    assert (found.count, found.gpu.memory_bytes, found.gpu.bandwidth_bytes_s) == (count, memory, speed)
+    assert (found.gpu.name, found.gpu.compute_capability, found.measured) == (name, (0, 0), False)
+    assert parse_gpus(gpus_text(found)) == found
+
+
+def test_gpus_of_the_catalogue_are_written_as_they_are_given():
+    assert gpus_text(parse_gpus("h100:4")) == "h100:4"
+
+
+@pytest.mark.parametrize("text", ["0x48GiB", "2x0GiB", "1000x48GiB"])
+def test_a_set_that_cannot_be_is_an_error(text: str):
+    with pytest.raises(EngineError) as caught:
+        parse_gpus(text)
+    assert str(caught.value) == (
+        f"--gpus {text!r}: a set has 1 to 999 GPUs with at least 1 GiB each.\n"
+        "Now:   Write it as NUMBERxMEMORY@BANDWIDTH, such as 2x48GiB@864GB/s."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("v100:2", "Its compute capability is 7.0"),
+        ("Tesla V100-32GB", "Its compute capability is 7.0"),
+        ("t4", "Its compute capability is 7.5"),
+        ("gtx1080ti", "Its compute capability is below 7.0"),
+    ],
+)
+def test_a_card_that_no_engine_supports_is_refused_with_the_reason(text: str, reason: str):
+    with pytest.raises(EngineError) as caught:
+        parse_gpus(text)
+    assert reason in caught.value.cause
+    assert caught.value.do == "Use a GPU with compute capability 8.0 or later, such as a100-40, rtx3090 or l4."
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "four", "", "4.5", "1000"])
@@ -51,7 +138,9 @@ def test_an_invalid_number_is_an_error(number: str):
 def test_every_kind_has_a_unique_name_and_plausible_values():
     gpus = known_gpus()
     assert len({gpu.name for gpu in gpus}) == len(gpus)
-    assert all(gpu.memory_bytes > 23 * GIB and gpu.bandwidth_bytes_s > 8e11 for gpu in gpus)
+    assert all(gpu.memory_bytes > 22 * GIB and gpu.bandwidth_bytes_s >= 3e11 for gpu in gpus)
+    assert all(gpu.bf16_flops_s >= 70e12 for gpu in gpus)
+    assert all((gpu.fp8_flops_s > 0) == (gpu.compute_capability >= (8, 9)) for gpu in gpus)
 
 
 @dataclass(frozen=True)

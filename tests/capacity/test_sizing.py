@@ -136,7 +136,7 @@ def test_a_draft_raises_the_bound_only_within_its_context():
     long = plan(PlanOptions(gpus="h200:4", max_model_len=131_072, draft="eagle", other_bytes=4 * GIB))
     plain = plan(PlanOptions(gpus="h200:4", max_model_len=131_072, other_bytes=4 * GIB))
     bounds = [short.decode_tokens_s_bound, short.decode_tokens_s_bound_full, long.decode_tokens_s_bound_full]
-    assert [round(bound or 0) for bound in bounds] == [572, 485, 111]
+    assert [round(bound or 0) for bound in bounds] == [534, 457, 111]
     assert round(plain.decode_tokens_s_bound_full or 0) == 111
 
 
@@ -194,8 +194,9 @@ def test_notes_explain_unusual_options():
         "This model is released in FP8 only; the plan shows what BF16 would take.",
         "An FP8 KV cache without scales in the checkpoint may reduce accuracy; compare before you rely on it.",
         "NVIDIA A100 80GB SXM has no FP8 arithmetic: not all kernels support an FP8 KV cache on it.",
-        "EAGLE pays off with few concurrent requests; the only published acceptance is 1.72 tokens per step (SGLang, "
-        "random text).",
+        "EAGLE costs 9% of the speed if no proposal is accepted (13 % was measured on H200s), and pays off from 1.10 "
+        "tokens per step on, with few concurrent requests; the only published figure is 1.72 (SGLang, random text). "
+        "The decoding speeds range from none accepted to all.",
         "Beyond 65,536 tokens of context the draft proposes nothing: one token per step.",
     )
 

@@ -94,13 +94,16 @@ def last_words(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]
     return " ".join(head.split()), " ".join(tail.split())
 
 
-BOUND = "The bound is what memory bandwidth allows for one request, not a forecast."
+SPEED = (
+    "tok/s is what one request with a short context decodes, measured for h200:2 and estimated for the others; --gpus "
+    "shows its range."
+)
 SETS = "No GPU was found and none was given, so these are common sets for Mistral Medium 3.5 128B in FP8"
 
 
 def test_the_comparison_does_not_call_an_activation_estimated_that_was_given(capsys: pytest.CaptureFixture[str]):
-    assert last_words("--other-gib 4", capsys)[1] == f"{BOUND} Activation memory is as given by --other-gib."
-    assert last_words("", capsys)[1] == f"{BOUND} Activation memory is estimated; --gpus shows its range."
+    assert last_words("--other-gib 4", capsys)[1] == f"{SPEED} Activation memory is as given by --other-gib."
+    assert last_words("", capsys)[1] == f"{SPEED} Activation memory is estimated; --gpus shows its range."
 
 
 def test_the_comparison_does_not_call_an_activation_estimated_that_was_measured(capsys: pytest.CaptureFixture[str]):
@@ -109,7 +112,7 @@ def test_the_comparison_does_not_call_an_activation_estimated_that_was_measured(
         record_start(MeasuredStart(engine_version="0.32.0", kv_cache_tokens=300_000), request, state_dir(os.environ))
     assert last_words("--context 32k", capsys) == (
         f"{SETS}, with a context of 32,768 tokens. For the details of one, use --gpus.",
-        f"{BOUND} Activation memory is measured for h100:4, h200:2, and estimated for the others; --gpus shows its "
+        f"{SPEED} Activation memory is measured for h100:4, h200:2, and estimated for the others; --gpus shows its "
         "range.",
     )
 
@@ -146,7 +149,7 @@ def test_the_whole_plan_is_printed_as_one_json_object(capsys: pytest.CaptureFixt
     found = printed_json(
         "--gpus h200:2 --context 256k --draft eagle --gpu-memory-utilization 0.8 --other-gib 4", capsys
     )
-    changes, notes = found.pop("changes"), found.pop("notes")
+    changes, notes, speeds = found.pop("changes"), found.pop("notes"), found.pop("speeds")
     assert found == {
         "version": 1,
         "starts": "no",
@@ -192,8 +195,22 @@ def test_the_whole_plan_is_printed_as_one_json_object(capsys: pytest.CaptureFixt
         "later_kv_tokens": 256_480,
         "concurrency": 0.9784,
         "longest_max_model_len": 256_464,
-        "decode_tokens_s_bound": 286.0,
+        "decode_tokens_s_bound": 266.8,
         "decode_tokens_s_bound_full": 43.3,
+    }
+    decode, prompts = speeds.pop("decode"), speeds.pop("prompts")
+    assert decode[0] == {
+        "requests": 1,
+        "context_tokens": 256,
+        "tokens_s": {"low": 40.0, "likely": 76.4, "high": 195.3},
+    }
+    assert [one["requests"] for one in decode] == [1, 8, 32, 64, 1]
+    assert prompts[0] == {"tokens": 1000, "seconds": {"low": 0.1, "likely": 0.13, "high": 0.21}}
+    assert speeds == {
+        "measured": None,
+        "effort_switch": {"tokens": 20_000, "seconds": {"low": 2.23, "likely": 2.97, "high": 4.75}},
+        "draft": {"lost": 0.134, "pays_from": 1.16},
+        "eager_share": None,
     }
     assert changes[0] == {
         "what": "cap the context at 256,464 tokens",

@@ -229,9 +229,23 @@ def test_a_dry_run_prints_the_command_and_starts_nothing(home: Path, capsys: pyt
 
 def test_a_dry_run_that_does_not_fit_names_the_command_that_shows_this_very_plan(capsys: pytest.CaptureFixture[str]):
     """It named `agent plan` without the options, which shows another plan."""
-    assert main(["serve", "--gpus", "h100:1", "--context", "32k", "--dry-run"]) == 0
+    assert main(["serve", "--gpus", "h100:1", "--context", "32k", "--dry-run"]) == 1
     assert capsys.readouterr().err == (
-        "This plan does not fit. To see why, and what would fit: agent plan --gpus h100:1 --context 32768\n"
+        "This plan does not fit. To see why, and what would fit: agent plan --gpus h100:1 --context 32768 "
+        "--engine-version 0.32.0\n"
+    )
+
+
+def test_a_dry_run_of_what_may_not_fit_said_nothing_and_exited_with_0(capsys: pytest.CaptureFixture[str]):
+    options = ["--gpus", "h100:2", "--context", "8k"]
+    assert main(["plan", *options]) == 1
+    assert "probably starts" in capsys.readouterr().out
+    assert main(["serve", *options, "--dry-run"]) == 1
+    printed = capsys.readouterr()
+    assert "--max-model-len 8192 " in printed.out
+    assert printed.err == (
+        "This plan may not fit: its estimate is a range. To see why, and what would fit: "
+        "agent plan --gpus h100:2 --context 8192 --engine-version 0.32.0\n"
     )
 
 
