@@ -61,7 +61,7 @@ def test_every_command_of_the_readme_that_needs_no_gpu_does_what_it_says(
     past.close()
     lines = [line for text in fenced("sh") for line in text.splitlines()]
     shown = [line for line in lines if re.match(r"agent (plan|deploy)|agent serve .*--dry-run", line)]
-    assert len(shown) == 8
+    assert len(shown) == 9
 
     for line in shown:
         words = [word.replace("~", str(tmp_path)) for word in shlex.split(line, comments=True)]

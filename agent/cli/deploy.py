@@ -53,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command."""
     from serving.deploy import render
+    from serving.deploy.records import ENGINE_VERSION
 
+    if args.engine == "vllm" and args.engine_version is None:
+        args.engine_version = ENGINE_VERSION  # not what happens to be installed here
     deployment = render(args.target, plan_from(args, os.environ), _options(args))
     folder: Path = args.output or Path(f"deploy-{args.target}")
     _write(folder, deployment.files, force=args.force)

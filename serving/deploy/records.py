@@ -11,7 +11,10 @@ Target = Literal["compose", "systemd", "kubernetes", "router", "ray"]
 Policy = Literal["sticky_least_loaded", "consistent_hash", "cache_aware", "power_of_two", "round_robin"]
 """How vllm-router chooses an engine; the values of its `--policy`."""
 
-ENGINE_IMAGE = "tramontane-engine:vllm-0.33.0"
+ENGINE_VERSION = "0.33.0"
+"""The version of vLLM that the rendered files install."""
+
+ENGINE_IMAGE = f"tramontane-engine:vllm-{ENGINE_VERSION}"
 ROUTER_IMAGE = "tramontane-router:0.1.17"
 """Names of the images built from the rendered Dockerfiles."""
 
