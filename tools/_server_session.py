@@ -102,7 +102,8 @@ class Session:
         if self._stderr is not None:
             size_bytes = os.fstat(self._stderr.fileno()).st_size
             tail = os.pread(self._stderr.fileno(), _STDERR_BYTES, max(0, size_bytes - _STDERR_BYTES))
-            self._stderr_tail = tail.decode(errors="replace").strip()
+            cut = "..." if size_bytes > _STDERR_BYTES else ""
+            self._stderr_tail = f"{cut}{tail.decode(errors='replace').strip()}"
         return f" It wrote: {self._stderr_tail}" if self._stderr_tail else ""
 
     async def aclose(self) -> None:

@@ -157,7 +157,7 @@ async def _report(context: Context, session: DebugSession, found: Stopped | Exit
     slow = found is None
     if slow:
         found = await session.pause()
-    printed = readable(session.take_output()).strip().splitlines()
+    printed = context.redacted(readable(session.take_output())).strip().splitlines()
     last = f" (the last {_OUTPUT_LINES} of {len(printed)} lines)" if len(printed) > _OUTPUT_LINES else ""
     output = [f"output{last}:", *(f"  {line}" for line in printed[-_OUTPUT_LINES:])] if printed else []
     if isinstance(found, Exited):

@@ -94,12 +94,13 @@ def _trained_read_file(
     if isinstance(content, Image):
         return content
     note = f"\n{content.note}" if content.note else ""
-    if not content.text:
+    text = context.redacted(content.text)  # before it is cut, which could leave part of a secret
+    if not text:
         return f"(an empty file){note}"
-    is_whole = start_line == 1 and line_count >= len(split_lines(content.text))
-    if is_whole and len(content.text) <= MAX_SHOWN_CHARS:
-        return f"{content.text}{note}"
-    part = part_of(content.text, f'"{relative}"', start_line, line_count, numbers=True)
+    is_whole = start_line == 1 and line_count >= len(split_lines(text))
+    if is_whole and len(text) <= MAX_SHOWN_CHARS:
+        return f"{text}{note}"
+    part = part_of(text, f'"{relative}"', start_line, line_count, numbers=True)
     return f"{part.with_notes(part.note)}{note}"
 
 
@@ -117,7 +118,7 @@ def read_file(
     content = _content(context, relative)
     if isinstance(content, Image):
         return content
-    text, notes = content.text, [content.note.strip("[]")]
+    text, notes = context.redacted(content.text), [content.note.strip("[]")]
     if not text:
         return "(an empty file)"
     if line_numbers and text.startswith(BOM):

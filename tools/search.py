@@ -76,7 +76,7 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
         for name in _walk(context.workspace, top, progress) if is_folder else [top]:
             progress.files += 1
             if candidates is None or name in candidates:
-                _send(context.workspace, name, required, request, progress, most_bytes)
+                _send(context, name, required, request, progress, most_bytes)
             if progress.full:
                 break
         request.seek(0)
@@ -120,10 +120,15 @@ def _walk(workspace: Path, top: _paths.Inside, progress: _Progress) -> Iterator[
 
 
 def _send(
-    workspace: Path, name: _paths.Inside, required: str, request: BinaryIO, progress: _Progress, most_bytes: int
+    context: ToolContext[Any],
+    name: _paths.Inside,
+    required: str,
+    request: BinaryIO,
+    progress: _Progress,
+    most_bytes: int,
 ) -> None:
     try:
-        with _paths.open_file(workspace, name) as file:
+        with _paths.open_file(context.workspace, name) as file:
             data = file.read(most_bytes + 1)
     except ToolError:
         progress.skip("unreadable files")
@@ -140,7 +145,7 @@ def _send(
     text = decode(data, name).text.removeprefix(BOM)
     if required in text:
         _write_frame(request, _paths.printable(name).encode())
-        _write_frame(request, text.encode())
+        _write_frame(request, context.redacted(text).encode())  # whole: a line of a private key tells nothing of it
 
 
 def _python(context: ToolContext[Any]) -> str:

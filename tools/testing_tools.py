@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -119,7 +119,7 @@ def read_test_report(context: Context, path: str, failure: Failure = "", page: P
         msg = f'"{relative}" is larger than {MAX_REPORT_BYTES:,} bytes. Run fewer tests, or search the file.'
         raise ToolError(msg)
     try:
-        report = from_junit(data)
+        report = _redacted(from_junit(data), context)
     except ValueError as error:
         msg = f'"{relative}" is not a JUnit XML report: {error}. Make the test runner write one, then set path to it.'
         raise ToolError(msg) from error
@@ -129,6 +129,17 @@ def read_test_report(context: Context, path: str, failure: Failure = "", page: P
     if not failure and page == 1:
         head += context.resources.get(_TestRuns).history(relative).compare(report, Selection())
     return page_of_report(report, head, asked)
+
+
+def _redacted(report: Report, context: Context) -> Report:
+    """Return the report without secrets in the texts of its failures, which are cut when they are shown."""
+    report.cases = [
+        case
+        if case.outcome == "passed"
+        else replace(case, message=context.redacted(case.message), printed=context.redacted(case.printed))
+        for case in report.cases
+    ]
+    return report
 
 
 def _page_chars(context: Context) -> int:
@@ -147,7 +158,8 @@ async def _run_pytest(context: Context, arguments: list[str], timeout_s: int) ->
         options = ["-q", "-p", _PLUGIN, "--tb=short", "--showlocals", "--no-header", "--color=no"]
         argv = [python, "-m", "pytest", *options, *arguments]
         command = await context.run(argv, timeout_s=timeout_s, env=env, write=[folder])
-        report = await asyncio.to_thread(read_report, folder, _REPORT, context.workspace.resolve())
+        read = await asyncio.to_thread(read_report, folder, _REPORT, context.workspace.resolve())
+        report = await asyncio.to_thread(_redacted, read, context)
     return _Ran(command=command, report=report)
 
 
@@ -193,7 +205,7 @@ async def _failure_message(context: Context, ran: _Ran, selection: Selection, ti
             return missing
     aborted = _abort_message(code, timeout_s, ran.report.running)
     reason = " ".join(filter(None, [aborted, *ran.report.problems])) or "pytest reported no test."
-    lines = [line[:_MAX_LINE_CHARS] for line in readable(output).strip().splitlines()]
+    lines = [line[:_MAX_LINE_CHARS] for line in context.redacted(readable(output)).strip().splitlines()]
     if len(lines) > 2 * _MAX_OUTPUT_LINES:
         left_out = f"... {len(lines) - 2 * _MAX_OUTPUT_LINES} lines left out ..."
         lines = [*lines[:_MAX_OUTPUT_LINES], left_out, *lines[-_MAX_OUTPUT_LINES:]]

@@ -43,7 +43,8 @@ def diff(
     if not changes:
         return _nothing(context, relative)
     room = room_chars(context)
-    part = part_of(_text(changes, context.snapshot), "The diff", start_line, 1_000_000, numbers=False, max_chars=room)
+    text = context.redacted(_text(changes, context.snapshot))
+    part = part_of(text, "The diff", start_line, 1_000_000, numbers=False, max_chars=room)
     cut = f"cut at {room:,} characters, or give path" if part.is_cut and start_line == 1 else ""
     return part.with_notes("" if part.is_whole else part.note, cut)
 

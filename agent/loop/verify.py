@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..journal.events import VerifyEnded
 from ..policy.verification import Verify
 from ..sandbox import Sandbox, Shared
-from ..sandbox.process import Output, start_process
+from ..sandbox.process import LEFT_OUT, Output, start_process
 from .dependencies import RunDependencies
 from .reported_tests import reported_tests
 from .system_prompt import HIDDEN_TESTS
@@ -40,7 +40,7 @@ class Verification:
 
 async def verify(
     command: str, *, workspace: Path, env: Mapping[str, str], timeout_s: float, sandbox: Sandbox,
-    read: Sequence[Path] = (),
+    read: Sequence[Path] = (), redact: Callable[[str], str] = str,
 ) -> Verification:  # fmt: skip
     """Run a shell command in the workspace; all its processes have ended when this returns or is cancelled.
 
@@ -51,8 +51,9 @@ async def verify(
         timeout_s: Seconds after which the command is killed.
         sandbox: Sandbox for the command, which may run code that the model wrote.
         read: Absolute paths that the command may read besides the workspace.
+        redact: Removes secrets from the whole output, before it is cut: a cut could leave part of one.
     """
-    output = Output(head_bytes=HEAD_BYTES, tail_bytes=TAIL_BYTES, note="[... {} bytes cut ...]")
+    output = Output()
     # Never the run's: what the model left in its /tmp and home must not change the verdict. Only under Landlock does
     # the command not have its own anyway.
     own = Shared()
@@ -73,10 +74,21 @@ async def verify(
         command=command,
         ok=result.exit_code == 0,
         exit_code=result.exit_code,
-        output=result.output.rstrip(),
+        output=_cut(redact(result.output)).rstrip(),
         elapsed_s=result.elapsed_s,
         timed_out=result.timed_out,
     )
+
+
+def _cut(text: str) -> str:
+    """Return the head and the tail of an output, and how many bytes were cut between them."""
+    data = text.encode(errors="replace")
+    cut_bytes = len(data) - HEAD_BYTES - TAIL_BYTES
+    if cut_bytes <= 0:
+        return text
+    cut_bytes += sum(int(number.replace(",", "")) for number in LEFT_OUT.findall(text))
+    head, tail = (part.decode(errors="replace") for part in (data[:HEAD_BYTES], data[-TAIL_BYTES:]))
+    return f"{head}\n[... {cut_bytes} bytes cut ...]\n{tail}"
 
 
 async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) -> VerifyEnded:
@@ -88,8 +100,8 @@ async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) 
         timeout_s=settings.timeout_s,
         sandbox=deps.context.sandbox,
         read=[Path(value) for value in deps.verify_env.values() if value.startswith("/")],
+        redact=deps.context.redacted,
     )
-    result = replace(result, output=deps.context.redacted(result.output))
     is_hidden = HIDDEN_TESTS in settings.command and deps.context.model_family != "pocket"
     say = "" if result.ok or not attempt else feedback(result, settings, attempt=attempt, with_command=not is_hidden)
     if say and settings.show == "all" and is_hidden:
