@@ -48,7 +48,11 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--engine", choices=["vllm", "sglang"], default="vllm", help="The engine (default vllm).")
     what.add_argument("--engine-version", metavar="VERSION", help="Such as 0.33.0 (default: the one installed here).")
     how = parser.add_argument_group("how it is served")
-    how.add_argument("--weights", choices=["fp8", "bf16"], help="Format of the weights (default: as released).")
+    how.add_argument(
+        "--weights",
+        choices=["fp8", "bf16", "fp4", "int8", "int4"],
+        help="Format of the weights (default: as released; packed ones are read from a folder).",
+    )
     how.add_argument(
         "--kv", choices=["auto", "fp8"], default="auto", help="Format of the KV cache (default auto, which is BF16)."
     )

@@ -136,8 +136,21 @@ _HUGGING_FACE = "config.json"
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
-# Layers that keep a state instead of keys and values: Mamba layers, which Nemotron-H, Falcon-H1 and Jamba mix in.
-_STATE_KEY_PREFIXES = ("mamba_", "ssm_", "hybrid_override_pattern")
+# Layers that keep a state instead of keys and values: Mamba layers, which Nemotron-H, Falcon-H1 and Jamba mix in, the
+# linear attention of Qwen3-Next, Kimi Linear and MiniMax, and gated or recurrent blocks.
+_STATE_KEY_PREFIXES = (
+    "mamba_",
+    "ssm_",
+    "hybrid_override_pattern",
+    "linear_attn",
+    "linear_num_",
+    "linear_key_",
+    "linear_conv_",
+    "lru_width",
+    "attn_type_list",
+)
+# Every n-th layer attends to the whole context, the others do not; 1 means that all do.
+_INTERVALS = ("full_attention_interval", "attn_layer_period", "global_attn_every_n_layers")
 
 
 def _refuse_unsupported(path: Path, text: Part) -> None:
@@ -149,7 +162,8 @@ def _refuse_unsupported(path: Path, text: Part) -> None:
     window = text.get("sliding_window") and text.get("use_sliding_window") in (None, True)
     layers: Any = text.get("layer_types") or []
     whole = isinstance(layers, list) and set(map(str, cast("list[object]", layers))) <= {"full_attention"}
-    if window or not whole or text.has_key_starting_with(_STATE_KEY_PREFIXES):
+    some = any(text.get(key) not in (None, 0, 1) for key in _INTERVALS)
+    if window or some or not whole or text.has_key_starting_with(_STATE_KEY_PREFIXES):
         raise _unsupported(path, "Not all of its layers attend to the whole context")
 
 

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
-from .dimensions import weight_bytes
+from .dimensions import TextDimensions, weight_bytes
 from .model_config import ModelConfig, read_config, read_vision
 from .models import DraftShape, ModelShape, WeightBytes, WeightFormat
 from .safetensors import Tensor, read_tensors
@@ -27,7 +27,7 @@ def read_model(folder: Path) -> ModelShape:
     tensors = read_tensors(_weight_files(folder, config))
     text = config.text
     if tensors:
-        weight_format = _format_of(folder, tensors)
+        weight_format = _format_of(folder, tensors, text)
         loaded = [tensor for tensor in tensors if not (text.tied_embeddings and _is_output(tensor.name))]
         weights, source = _sum(loaded), f"{config.path.name} and the headers of the safetensors files in {folder}"
     else:
@@ -151,11 +151,18 @@ def _files_in_index(folder: Path, config: ModelConfig) -> set[str]:
         ) from error
 
 
-def _format_of(folder: Path, tensors: Sequence[Tensor]) -> WeightFormat:
+def _format_of(folder: Path, tensors: Sequence[Tensor], text: TextDimensions) -> WeightFormat:
+    """Return the format of most bytes; what is packed into integers is told apart by the bytes per parameter."""
     by_type: dict[str, int] = {}
     for tensor in tensors:
         if not _is_vision(tensor.name):
             by_type[tensor.dtype] = by_type.get(tensor.dtype, 0) + tensor.num_bytes
+    # A small model has more bytes in its embedding than in packed matrices.
+    packed = {dtype: size for dtype, size in by_type.items() if dtype in _PACKED and 5 * size > text.linears}
+    if packed:
+        dtype = max(packed, key=lambda dtype: packed[dtype])
+        wide = packed[dtype] > text.linears * 3 // 4
+        return "int8" if wide else _PACKED[dtype]
     most = max(by_type, key=lambda dtype: by_type[dtype], default="BF16")
     if most.startswith("F8_E4M3"):
         return "fp8"
@@ -163,9 +170,13 @@ def _format_of(folder: Path, tensors: Sequence[Tensor]) -> WeightFormat:
         return "bf16"
     raise EngineError(
         f"The weights in {str(folder)!r} are stored as {most}.",
-        cause="A plan covers only FP8 and BF16.",
+        cause="A plan covers FP8, BF16, NVFP4 and what AWQ, GPTQ and compressed-tensors pack into integers.",
         do="Start the engine without a plan; it prints how many tokens its KV cache holds.",
     )
+
+
+# Two FP4 numbers in a byte (NVFP4, MXFP4), four or eight integers in a word (GPTQ, AWQ), or one in a byte.
+_PACKED: Mapping[str, WeightFormat] = {"U8": "fp4", "I32": "int4", "I8": "int8"}
 
 
 def _declared_format(config: ModelConfig) -> WeightFormat:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-WeightFormat = Literal["fp8", "bf16"]
-"""How the large matrices are stored."""
+WeightFormat = Literal["fp8", "bf16", "fp4", "int8", "int4"]
+"""How the large matrices are stored. The last three are packed checkpoints, whose bytes only their files show."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,10 @@ def _on_weights(request: PlanRequest) -> Iterator[str]:
         yield "This model is released in BF16; the engine converts it to FP8 unless you use an FP8 checkpoint."
     if request.weights == "fp8" and (0, 0) < capability < (8, 9):
         yield f"{request.gpus.gpu.title} has no FP8 arithmetic: weights stay FP8 in memory, but each pass widens them."
+    if request.weights == "fp4" and (0, 0) < capability < (10, 0):
+        yield f"{request.gpus.gpu.title} has no FP4 arithmetic: weights stay FP4 in memory, but each pass widens them."
+    if request.weights in ("fp4", "int8", "int4"):
+        yield "The bytes of packed weights are those of their files; no start with such weights has been compared."
     if request.kv_cache_dtype == "fp8":
         yield "An FP8 KV cache without scales in the checkpoint may reduce accuracy; compare before you rely on it."
         if (0, 0) < capability < (8, 9):

@@ -115,6 +115,9 @@ def _layer_peak(request: PlanRequest) -> ByteRange:
     width = model.hidden_size * tokens
     split = per_token.split * model.intermediate_size * tokens // request.tensor_parallel_size
     likely = per_token.wide * width + split + _matrix_workspace(request)
+    if request.weights not in ("fp8", "bf16"):
+        # No start with packed weights is recorded: kernels that unpack them may need more.
+        return ByteRange(low=likely - 2 * width, likely=likely, high=likely * 13 // 10 + 2 * width)
     if not compiles(request):
         return ByteRange(low=likely - width, likely=likely, high=likely + width)
     return ByteRange(low=likely - 2 * width, likely=likely, high=likely + 2 * width)
@@ -138,7 +141,7 @@ def _compiled_bytes(request: PlanRequest) -> _PerToken:
     eager = _eager_bytes(request)
     if request.draft is not None:
         return eager
-    if request.weights == "bf16":
+    if request.weights != "fp8":
         return eager._replace(wide=eager.wide + 1)
     # The product of gate and up is written as FP8; two more bytes at full width, and one more where it is reduced.
     return _PerToken(wide=eager.wide + (2 if request.tensor_parallel_size == 1 else 3), split=5)

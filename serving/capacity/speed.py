@@ -165,9 +165,13 @@ def _parameters(model: ModelShape) -> int:
 
 
 def _flops(request: PlanRequest) -> float:
-    """Return the arithmetic of one GPU for these weights; FP8 ones are widened where there is no FP8 arithmetic."""
+    """Return the arithmetic of one GPU for these weights; they are widened to BF16 where there is none for them.
+
+    What FP4 gains over FP8 was not measured, so it is not counted.
+    """
     gpu = request.gpus.gpu
-    return gpu.fp8_flops_s if request.weights == "fp8" and gpu.fp8_flops_s else gpu.bf16_flops_s
+    narrow = request.weights in ("fp8", "int8") or (request.weights == "fp4" and gpu.compute_capability >= (10, 0))
+    return gpu.fp8_flops_s if narrow and gpu.fp8_flops_s else gpu.bf16_flops_s
 
 
 def _around(value: float, low: float, high: float) -> Range:

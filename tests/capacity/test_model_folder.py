@@ -1,6 +1,7 @@
 """Any dense model is read from its folder: exact bytes if weights are present, and an error for each broken folder."""
 
 import json
+import math
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 from serving import EngineError
 from serving.capacity.model_folder import read_draft, read_model
 from serving.capacity.models import DraftShape, ModelShape, WeightBytes
-from serving.capacity.planner import find_model
+from serving.capacity.planner import find_model, plan
+from serving.capacity.sizing import PlanOptions
 from serving.pocket import model_dir
 
-SIZES = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I32": 4}
+SIZES = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
 
 PARAMS = {
     "dim": 64,
@@ -267,14 +269,73 @@ def test_a_sliding_window_that_is_switched_off_is_ignored(tmp_path: Path):
     assert read_model(path).num_layers == 2
 
 
-def test_packed_weights_are_an_error(tmp_path: Path):
-    path = folder(tmp_path / "packed", PARAMS)
-    write_tensors(path / "consolidated.safetensors", {"layers.0.attention.wq.weight": ("U8", [64, 32])})
+def test_weights_of_an_unknown_type_are_an_error(tmp_path: Path):
+    path = folder(tmp_path / "odd", PARAMS)
+    write_tensors(path / "consolidated.safetensors", {"layers.0.attention.wq.weight": ("I64", [64, 64])})
     assert error(path) == (
-        f"The weights in {str(path)!r} are stored as U8.\n"
-        "Cause: A plan covers only FP8 and BF16.\n"
+        f"The weights in {str(path)!r} are stored as I64.\n"
+        "Cause: A plan covers FP8, BF16, NVFP4 and what AWQ, GPTQ and compressed-tensors pack into integers.\n"
         "Now:   Start the engine without a plan; it prints how many tokens its KV cache holds."
     )
+
+
+def packed(kind: str, layers: int = 2) -> dict[str, tuple[str, list[int]]]:
+    """Return the tensors of a checkpoint with the shape of CONFIG, as the tools that pack it name and shape them."""
+    found: dict[str, tuple[str, list[int]]] = {
+        "model.embed_tokens.weight": ("BF16", [1000, 64]),
+        "lm_head.weight": ("BF16", [1000, 64]),
+        "model.norm.weight": ("BF16", [64]),
+    }
+    shapes = {"q_proj": (64, 64), "k_proj": (32, 64), "v_proj": (32, 64), "o_proj": (64, 64)}
+    shapes |= {"gate_proj": (128, 64), "up_proj": (128, 64), "down_proj": (64, 128)}
+    for layer in range(layers):
+        for name, (rows, columns) in shapes.items():
+            full = f"model.layers.{layer}.x.{name}"
+            if kind == "nvfp4":
+                found[f"{full}.weight_packed"] = ("U8", [rows, columns // 2])
+                found[f"{full}.weight_scale"] = ("F8_E4M3", [rows, columns // 16])
+                found[f"{full}.weight_global_scale"] = ("F32", [1])
+            elif kind == "gptq":
+                found[f"{full}.qweight"] = ("I32", [columns // 8, rows])
+                found[f"{full}.scales"] = ("F16", [1, rows])
+                found[f"{full}.g_idx"] = ("I32", [columns])
+            elif kind == "awq":
+                found[f"{full}.qweight"] = ("I32", [columns, rows // 8])
+                found[f"{full}.qzeros"] = ("I32", [1, rows // 8])
+                found[f"{full}.scales"] = ("F16", [1, rows])
+            elif kind == "gptq-8":
+                found[f"{full}.qweight"] = ("I32", [columns // 4, rows])
+                found[f"{full}.scales"] = ("F16", [1, rows])
+            else:
+                found[f"{full}.weight"] = ("I8", [rows, columns])
+                found[f"{full}.weight_scale"] = ("F32", [rows, 1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight_format"),
+    [("nvfp4", "fp4"), ("gptq", "int4"), ("awq", "int4"), ("gptq-8", "int8"), ("w8a8", "int8")],
+)
+def test_a_packed_checkpoint_is_planned_by_the_bytes_of_its_files(tmp_path: Path, kind: str, weight_format: str):
+    """It was refused, though its files say how large it is."""
+    more = {"quantization_config": {"quant_method": kind}}
+    path = folder(tmp_path / kind, CONFIG | more, "config.json")
+    tensors = packed(kind)
+    write_tensors(path / "model.safetensors", tensors)
+    found = read_model(path)
+    assert list(found.weights) == [weight_format]
+    (weights,) = found.weights.values()
+    loaded = sum(SIZES[dtype] * math.prod(shape) for dtype, shape in tensors.values())
+    assert weights.total() == loaded
+    halves = plan(PlanOptions(model=found, gpus="rtx-pro-6000:2", max_model_len=1024))
+    assert halves.weights_bytes < loaded
+    assert halves.starts == "yes"
+    assert any(note.startswith("The bytes of packed weights are those of their files") for note in halves.notes)
+
+
+def test_packed_weights_without_files_are_still_refused(tmp_path: Path):
+    path = folder(tmp_path / "empty", CONFIG | {"quantization_config": {"quant_method": "awq"}}, "config.json")
+    assert "quantised to another format than plain FP8, and there are no weight files" in error(path)
 
 
 def test_a_missing_file_of_the_index_is_an_error(tmp_path: Path):
@@ -404,6 +465,10 @@ def test_a_configuration_value_that_should_be_an_object_is_an_error(tmp_path: Pa
         # Nemotron-H and Falcon-H1: most layers keep a state instead of keys and values.
         ({"hybrid_override_pattern": "M-M*"}, "Not all of its layers attend to the whole context"),
         ({"mamba_d_ssm": 3072}, "Not all of its layers attend to the whole context"),
+        # Kimi Linear and Qwen3-Next, whose configurations may lack `layer_types`: they were planned as full attention.
+        ({"linear_attn_config": {"kda_layers": [1]}}, "Not all of its layers attend to the whole context"),
+        ({"full_attention_interval": 4}, "Not all of its layers attend to the whole context"),
+        ({"linear_num_key_heads": 16}, "Not all of its layers attend to the whole context"),
     ],
 )
 def test_layers_that_are_not_full_attention_are_not_counted_as_such(
