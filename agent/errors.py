@@ -37,7 +37,7 @@ class ConfigError(AgentError):
         self.line = line
         """Line of the mistake, from 1. None means unknown."""
         self.key = key
-        """Dotted key of the mistake in the file, such as `budgets.steps`. None means the whole file."""
+        """Dotted key of the mistake in the file, such as `limits.steps`. None means the whole file."""
         place = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
         super().__init__(f"{place}{problem}")
 
@@ -54,12 +54,10 @@ class EndpointError(AgentError):
 class EndpointUnreachable(EndpointError):
     """Raised when a connection to the server could not be opened or was lost."""
 
-    def __init__(self, reason: str, *, url: str) -> None:
+    def __init__(self, reason: str, *, url: str, advice: str = "") -> None:
         self.reason = reason
-        super().__init__(
-            f"No answer from {url}: {reason}. Is the server up? Check the address, or start one with `agent serve`.",
-            url=url,
-        )
+        advice = advice or "Is the server up? Check the address, or start one with `agent serve`."
+        super().__init__(f"No answer from {url}: {reason}. {advice}", url=url)
 
 
 class EndpointTimeout(EndpointError):
@@ -79,23 +77,42 @@ class EndpointTimeout(EndpointError):
 class EndpointRejected(EndpointError):
     """Raised when the server answered with an HTTP error status."""
 
-    def __init__(self, reason: str, *, url: str, status: int, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        url: str,
+        status: int,
+        retry_after_s: float | None = None,
+        code: str = "",
+        advice: str = "",
+        is_final: bool = False,
+    ) -> None:
         self.reason = reason
-        """The server's error message, reduced to one line; never the whole body."""
+        """The server's own sentence, on one line; never the whole body. Empty if it sent none."""
         self.status = status
         self.retry_after_s = retry_after_s
         """Value of the Retry-After header in seconds. None means the header was missing or invalid."""
-        super().__init__(f"{url} refused the request with HTTP {status}: {reason}", url=url)
+        self.code = code
+        """The server's code and type of the error, such as `context_length_exceeded`. Empty if it sent none."""
+        self.is_final = is_final
+        """True if the same request cannot succeed later, whatever the status says."""
+        said = reason or "it gave no reason"
+        end = "" if not advice else " " if said.endswith((".", "!", "?")) else ". "
+        super().__init__(f"{url} refused the request with HTTP {status}: {said}{end}{advice}", url=url)
 
 
 class EndpointUnreadable(EndpointError):
     """Raised when the server answered with HTTP 200, but not with a chat completion."""
 
-    def __init__(self, reason: str, *, url: str) -> None:
+    def __init__(self, reason: str, *, url: str, empty_stream: bool = False) -> None:
         self.reason = reason
+        self.empty_stream = empty_stream
+        """True if a stream was promised that then contained no part of a reply; a whole reply may still work."""
+        end = "" if "/v1/" in url else ", and that it ends in /v1"
         super().__init__(
             f"{url} did not answer like an OpenAI-compatible server: {reason}. Check that this is the address of such "
-            "a server, and that it ends in /v1.",
+            f"a server{end}.",
             url=url,
         )
 

@@ -17,6 +17,9 @@ ToolStatus = Literal["ok", "error", "invalid", "timeout", "no_answer", "interrup
 """How a call ended: `invalid` and `duplicate` calls were not executed, `interrupted` ones perhaps in part. A call with
 `no_answer` was sent, and nothing tells whether it took effect; a broken reply of the model is a `Retried` event."""
 
+ReasoningField = Literal["reasoning", "reasoning_content"]
+"""vLLM 0.20 to 0.33 sends `reasoning`, SGLang 0.5 sends `reasoning_content` (their sources, read 2026-11)."""
+
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "unknown"]
 """Why the server stopped; `unknown` means the value was missing or is another one."""
 
@@ -72,6 +75,7 @@ class ToolResult:
     """The text for the model; never empty."""
     status: ToolStatus = "ok"
     images: tuple[Image, ...] = ()
+    role: Literal["tool"] = "tool"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +83,7 @@ class SystemMessage:
     """The system prompt; only allowed as the first message."""
 
     content: str
+    role: Literal["system"] = "system"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +92,7 @@ class UserMessage:
 
     content: str
     images: tuple[Image, ...] = ()
+    role: Literal["user"] = "user"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +102,9 @@ class AssistantMessage:
     content: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    reasoning_field: ReasoningField = "reasoning"
+    """The field that the server sent the reasoning in, and gets it back in."""
+    role: Literal["assistant"] = "assistant"
 
 
 Message = SystemMessage | UserMessage | AssistantMessage | ToolResult

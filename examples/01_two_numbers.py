@@ -19,7 +19,7 @@ def add(a: int, b: int) -> int:
 def main(url: str) -> int:
     """Ask for a sum and print the outcome; return an exit code."""
     result = Agent(Endpoint(url), tools=[add]).run_sync("What is 2 + 3?")
-    print(f"{result.outcome}: {result.answer} ({result.steps} steps, {result.usage.output_tokens} output tokens)")
+    print(f"{result.status}: {result.answer} ({result.steps} steps, {result.usage.output_tokens} output tokens)")
     return result.exit_code
 
 

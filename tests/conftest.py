@@ -102,9 +102,8 @@ class RecordingModel:
     def base_url(self) -> str:
         return self.endpoint.base_url
 
-    @property
-    def profile(self) -> Profile | None:
-        return self.endpoint.profile
+    def profile_for(self, model: str) -> Profile:
+        return self.endpoint.profile_for(model)
 
     @property
     def patience_s(self) -> float:

@@ -82,7 +82,7 @@ async def test_the_debugger_shows_what_the_code_does_not(tmp_path: Path):
         agent = replace(agent, sandbox=Sandbox())  # Landlock has no loopback network for the debugger
     outcome = await agent.run(task.rendered_prompt())
 
-    assert outcome.outcome == "verified", outcome.reason
+    assert outcome.status == "verified", outcome.reason
     results = [str(message.content) for message in outcome.messages if isinstance(message, ToolResult)]
     assert results[0].startswith("Stopped: TypeError: '<' not supported between instances of")
     assert "#0 in_order at agenda.py:16\n#1 main at agenda.py:22\n" in results[0]
@@ -110,7 +110,7 @@ async def test_an_input_image_and_a_drawn_image_are_sent_to_the_model(tmp_path: 
         outcome = await agent.run(task.rendered_prompt(), images=task.images())
         sent = server.bodies[-1]["messages"]
 
-    assert outcome.outcome == "verified", outcome.reason
+    assert outcome.status == "verified", outcome.reason
     images = [
         base64.b64decode(part["image_url"]["url"].removeprefix("data:image/png;base64,"))
         for message in sent

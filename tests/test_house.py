@@ -125,7 +125,7 @@ def test_a_script_beside_its_own_tools_module_can_import_agent_and_run(tmp_path:
         "from agent import Agent\nfrom agent.testing import ScriptedModel, calls, says\nfrom tools import shout\n"
         "model = ScriptedModel([calls(('shout', {'text': 'hi'})), says('done')])\n"
         "outcome = Agent(model, tools=[shout]).run_sync('Shout hi.')\n"
-        "print(outcome.outcome, outcome.messages[3].content)\n"
+        "print(outcome.status, outcome.messages[3].content)\n"
     )
     found = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (found.stdout, found.stderr) == ("finished HI\n", "")

@@ -38,7 +38,13 @@ class Installed:
 def output(argv: Sequence[str], folder: Path, environ: Mapping[str, str] = os.environ) -> str:
     clean = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTEST_ADDOPTS"}}
     done = subprocess.run(
-        argv, cwd=folder, env=clean | environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        argv,
+        cwd=folder,
+        env={**clean, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -23,8 +23,8 @@ async def take_note(text: Annotated[str, Field(min_length=1)], context: ToolCont
     """Take a note."""
     if not text:
         raise ToolError("nothing to note")
-    context.state.texts.append(text)
-    return context.state
+    context.deps.texts.append(text)
+    return context.deps
 
 
 @tool
@@ -48,9 +48,9 @@ async def use() -> None:
         ladder=Ladder(rungs=(Rung(effort="none"), Rung(effort="high")), hold_steps=2),
         limits=Limits(steps=3, wall_s=None),
         verify=Verify(command="true"),
-        result=Notes,
+        output_type=Notes,
         workspace=Path(),
-        state=Notes(),
+        deps=Notes(),
     )
     outcome = await agent.run("Do it.", images=[Image.from_file("a.png")])
     assert_type(outcome, Outcome)

@@ -106,7 +106,7 @@ def _load(folder: Path, overrides: Mapping[str, str]) -> list[_Entry]:
 def _entry(file: Path, overrides: Mapping[str, str]) -> _Entry:
     task = load_task(file, overrides)
     agent = Agent.from_task(task, NOWHERE, environ=os.environ, runs=runs_folder(os.environ))
-    agent.toolbox()
+    agent.settings()
     prompt, images = task.rendered_prompt(), task.images()
     return _Entry(name=file.parent.name, file=file, task=task, agent=agent, prompt=prompt, images=images)
 

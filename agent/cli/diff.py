@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
     from ..task.recorded import recorded_secrets
     from ..tooling.redaction import redacted
     from ..view.text import visible
-    from ..workspace.recorded_run import recorded_run
+    from ..workspace.recorded_run import in_patch_order, recorded_run
 
     changed = recorded_run(runs_folder(os.environ), args.run)
     changes = changed.workspace.diff(changed.snapshot, max_chars=0 if args.names else sys.maxsize)
@@ -38,8 +38,7 @@ def main(args: argparse.Namespace) -> int:
         return text if args.raw else clean(redacted(text, secrets))
 
     replaced = False
-    # An empty file has no hunks: git would take the diff that follows its header for a part of it, so it comes last.
-    for change in sorted(changes, key=lambda change: change.diff.startswith("diff --git ")):
+    for change in in_patch_order(changes):
         listed = f"{change.kind:8} {change.path}"
         text = listed if args.names else change.diff if change.has_text else f"{listed}  {change.diff}"
         replaced = replaced or shown(text) != text

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from ..model.address import NO_KEY, checked_key
 from ..model.endpoint import Endpoint
 from ..model.profiles import named_profile
 from ..task.parts import TaskModel
@@ -66,7 +67,43 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
         ConfigError: the API key's variable is not set, or the URL is not valid.
         EngineError: the file with the recorded server's key cannot be used.
     """
-    key = environ.get("AGENT_API_KEY") or _recorded_key(base_url, environ) or "none"
+    check_certificates(environ)
+    endpoint = Endpoint(
+        base_url,
+        model=model,
+        api_key=_key(base_url, task, environ),
+        profile=named_profile(task.profile) if task.profile is not None else None,
+        window=task.window,
+        reply_tokens=task.reply_tokens,
+        reply_field=task.reply_field,
+        stream=task.stream is not False,
+        stream_usage=task.stream_usage,
+        strict=task.strict,
+        sampling=task.sampling,
+        tool_choice=task.tool_choice,
+        forced_calls=task.forced_calls,
+        system_role=task.system_role,
+        images=task.images,
+        refused_grammars=stored_grammars(environ),
+    )
+    return with_capabilities(endpoint, environ)
+
+
+def check_certificates(environ: Mapping[str, str]) -> None:
+    """Check that the files of certificates that the environment names exist: tools and servers of a run use them too.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    for name, exists in (("SSL_CERT_FILE", Path.is_file), ("SSL_CERT_DIR", Path.is_dir)):
+        value = environ.get(name)
+        if value and not exists(Path(value)):
+            msg = f"{name} is {value!r}, which does not exist. Set it to certificates that exist, or unset it."
+            raise ConfigError(msg)
+
+
+def _key(base_url: str, task: TaskModel, environ: Mapping[str, str]) -> str:
+    """Return the API key, with any whitespace around it: the endpoint removes it, and says so."""
     if task.api_key_env is not None:
         if task.api_key_env not in environ:
             msg = (
@@ -74,16 +111,12 @@ def endpoint_at(base_url: str, model: str | None, task: TaskModel, environ: Mapp
                 "`model.api_key_env`."
             )
             raise ConfigError(msg, key="model.api_key_env")
-        key = environ[task.api_key_env]
-    endpoint = Endpoint(
-        base_url,
-        model=model,
-        api_key=key,
-        profile=named_profile(task.profile) if task.profile is not None else None,
-        stream=task.stream is not False,
-        refused_grammars=stored_grammars(environ),
-    )
-    return with_capabilities(endpoint, environ)
+        checked_key(environ[task.api_key_env], source=task.api_key_env)
+        return environ[task.api_key_env]
+    if environ.get("AGENT_API_KEY"):
+        checked_key(environ["AGENT_API_KEY"], source="AGENT_API_KEY")
+        return environ["AGENT_API_KEY"]
+    return _recorded_key(base_url, environ) or NO_KEY
 
 
 def _recorded_server(environ: Mapping[str, str]) -> ServerRecord | None:

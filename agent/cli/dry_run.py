@@ -18,10 +18,11 @@ from .discovery import NOWHERE
 def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     """Print the prompt, the tools and the token count of the first request; return the exit code."""
     agent = Agent.from_task(task, endpoint or NOWHERE, environ=os.environ, runs=runs_folder(os.environ))
-    tools = agent.toolbox()
+    settings = agent.settings()
+    tools = settings.toolbox()
     prompt = task.rendered_prompt()
     model = task.model.name if endpoint is None else endpoint.model
-    print(f"system:\n{_indented(agent.system_prompt(model or ''))}\n\nprompt:\n{_indented(prompt)}\n")
+    print(f"system:\n{_indented(settings.system_prompt(model or ''))}\n\nprompt:\n{_indented(prompt)}\n")
     print(f"tools: {', '.join(tools.names) or 'none'} ({len(tools.definitions):,} bytes of definitions)")
     for note in notes_of(tools):
         print(f"  note: {visible(note)}")

@@ -34,6 +34,7 @@ def plan_object(plan: Plan) -> dict[str, JsonValue]:
         "kv_tokens_low": plan.kv_tokens_low,
         "kv_tokens_high": plan.kv_tokens_high,
         "later_kv_tokens": plan.later_kv_tokens,
+        "offloaded_tokens": plan.offloaded_tokens,
         "concurrency": round(plan.concurrency, 4),
         "longest_max_model_len": plan.longest_max_model_len,
         "speeds": speeds_object(plan.speeds),
@@ -82,6 +83,7 @@ def _request(request: PlanRequest) -> dict[str, JsonValue]:
         "enforce_eager": request.enforce_eager,
         "block_size": request.block_size,
         "kv_cache_memory_bytes": request.kv_cache_memory_bytes,
+        "kv_offloading_size": request.kv_offloading_size,
         "other_bytes": request.other_bytes,
         "draft": _draft(request.draft),
     }

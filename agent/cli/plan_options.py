@@ -66,6 +66,9 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--block-size", metavar="TOKENS", help="Tokens per KV cache block (default: the engine's).")
     how.add_argument("--kv-cache-memory-bytes", metavar="N", help="Size of the KV cache per GPU, such as 8GiB.")
     how.add_argument(
+        "--kv-offloading-size", metavar="GIB", help="CPU memory for keys and values that leave the GPUs (default none)."
+    )
+    how.add_argument(
         "--other-gib",
         metavar="GIB",
         help="What a GPU needs besides weights and KV cache (default: measured or estimated).",
@@ -140,6 +143,9 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
         enforce_eager=args.enforce_eager,
         block_size=_count("--block-size", args.block_size),
         kv_cache_memory_bytes=_count("--kv-cache-memory-bytes", args.kv_cache_memory_bytes),
+        kv_offloading_size=None
+        if args.kv_offloading_size is None
+        else _decimal("--kv-offloading-size", args.kv_offloading_size, "Give GiB for all GPUs together, such as 200."),
         other_bytes=_gib("--other-gib", args.other_gib),
         engine_version=args.engine_version or _installed_version(gpus, args, environ),
         first_model_runner=environ.get("VLLM_USE_V2_MODEL_RUNNER") == "0",
@@ -179,6 +185,7 @@ def options_of(request: PlanRequest) -> tuple[str, ...]:
         ("--enforce-eager", request.enforce_eager, False),
         ("--block-size", request.block_size, usual_block_size(request.engine, gpus)),
         ("--kv-cache-memory-bytes", request.kv_cache_memory_bytes, usual_cache_bytes(gpus)),
+        ("--kv-offloading-size", request.kv_offloading_size and _plain(request.kv_offloading_size), None),
         ("--other-gib", None if request.other_bytes is None else _plain(request.other_bytes / GIB), None),
     )
     model_words = _model_words(model)

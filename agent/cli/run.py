@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         dest="overrides",
-        help="Set a variable of the task, or a setting by its dotted key (budgets.steps=5). Can be repeated; applies "
+        help="Set a variable of the task, or a setting by its dotted key (limits.steps=5). Can be repeated; applies "
         "to all tasks of a folder.",
     )
     parser.add_argument("--base-url", metavar="URL", help="URL of the model server, such as http://127.0.0.1:8000/v1.")

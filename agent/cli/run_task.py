@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..agent import Agent
 from ..errors import ConfigError
@@ -99,7 +100,7 @@ def all_served(found: Mapping[TaskModel, Endpoint | None]) -> Generator[Mapping[
         print("Stopping the engine.", file=sys.stderr)
 
 
-def write_output(task: Task, outcome: Outcome) -> None:
+def write_output(task: Task, outcome: Outcome[Any]) -> None:
     """Write the answer to the task's output file, atomically; write nothing if the run failed.
 
     Raises:
@@ -113,7 +114,8 @@ def write_output(task: Task, outcome: Outcome) -> None:
     from ..tooling.own_files import write_inside
 
     path, workspace = task.path(task.output.file), task.path(task.workspace.path)
-    text = outcome.answer if outcome.output is None else json.dumps(outcome.output, ensure_ascii=False, indent=2)
+    found = outcome.output_json
+    text = outcome.answer if found is None else json.dumps(found, ensure_ascii=False, indent=2)
     try:
         folder = find_inside(path.parent, workspace)
         if folder is None:

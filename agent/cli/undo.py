@@ -93,18 +93,10 @@ def _made_ns(path: Path) -> int:
 
 
 def _restore(found: RecordedRun) -> None:
-    from datetime import UTC, datetime
-
-    from ..errors import ConfigError
     from ..view.text import visible
-    from ..workspace.workspace import NoSnapshot
+    from ..workspace.recorded_run import undo
 
-    backup = found.folder / f"before-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    copied = found.workspace.snapshot(backup, like=found.snapshot.tree)
-    if isinstance(copied, NoSnapshot):
-        msg = f"Nothing was restored: the current state could not be saved first: {copied.reason}."
-        raise ConfigError(msg)
-    restored = found.workspace.restore(found.snapshot)
+    restored, backup = undo(found)
     print(f"Restored: {len(restored.changed)}. The state before this undo is in {backup}.")
     if restored.kept:
         why = "too large for the snapshot, or they contain excluded files"

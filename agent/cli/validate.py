@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         dest="overrides",
-        help="Set a variable of the task, or a setting by its dotted key (budgets.steps=5). Can be repeated.",
+        help="Set a variable of the task, or a setting by its dotted key (limits.steps=5). Can be repeated.",
     )
 
 
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     agent = Agent.from_task(task, NOWHERE, environ=os.environ, runs=runs_folder(os.environ))
     task.rendered_prompt()
     task.images()
-    tools = agent.toolbox()
+    tools = agent.settings().toolbox()
     print(f"{args.task}: the task {task.name!r} is valid ({', '.join(tools.names) or 'no tools'}).")
     for note in notes_of(tools):
         print(f"  note: {visible(note)}")

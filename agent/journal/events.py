@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from ..messages import AssistantMessage, Effort, Reply, ToolResult, UserMessage
+from ..messages import AssistantMessage, Effort, Message, Reply, ToolResult, UserMessage
 from ..model.profiles import ProfileName
-from ..model.wire import ReasoningField
+from ..model.settings import ModelSettings
 from ..policy.budget import Spent
 from ..policy.ladder import Ladder, Trigger
 from ..policy.limits import Limits
@@ -51,6 +51,9 @@ class RunStarted:
     """Path of the project's instruction file whose text is in `system`. Empty if there is none."""
     worktree: str = ""
     """Description of the repository that the workspace is a git worktree of. Empty if it is not a worktree."""
+    history: tuple[Message, ...] = ()
+    """The conversation that the run continues, without its system message."""
+    model_settings: ModelSettings = field(default_factory=ModelSettings)
     redacted: tuple[str, ...] = ()
     """What held a secret, which the journal does not have: `system`, `prompt`, or a key of the task, `task.env`."""
     kind: Literal["run_started"] = "run_started"
@@ -160,7 +163,6 @@ class TurnTaken:
 
     step: int
     turn: AssistantMessage
-    reasoning_field: ReasoningField
     answered: tuple[ToolResult, ...] = ()
     """Results of calls that are not executed: invalid calls, and duplicates of another call in this reply."""
     faults: tuple[Fault, ...] = ()
@@ -309,6 +311,20 @@ class Loosened:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Adapted:
+    """Requests are sent in another form from now on, because of what the server refused or ignored."""
+
+    step: int
+    surface: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """Fields of the profile's `Surface` with their new values."""
+    window_tokens: int | None = None
+    """The window from now on, as the server named it. None means unchanged."""
+    notice: str
+    """What the user is told."""
+    kind: Literal["adapted"] = "adapted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyStarted:
     """The verification command is about to run."""
 
@@ -379,6 +395,7 @@ Event = Annotated[
     | ContextRenewed
     | Noticed
     | Loosened
+    | Adapted
     | VerifyStarted
     | VerifyEnded
     | Resumed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import re
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..policy.budget import Spent
+from ..sandbox import private_folder
 from .events import Event, Replied, Requested, Resumed, RunEnded, RunStarted
 from .journal import JOURNAL_NAME, read_event, read_journal
 from .owner import running_message
@@ -43,8 +43,27 @@ def run_folder(runs: Path | None, name: str) -> Generator[Path]:
     if runs is not None:
         yield runs / name
         return
-    with tempfile.TemporaryDirectory(prefix="tramontane-") as folder:
-        yield Path(folder)
+    with private_folder() as folder:  # commands may nest its folders deeper than tempfile can remove
+        yield folder
+
+
+def check_run_name(runs: Path | None, name: str) -> None:
+    """Check that a new run can have this name.
+
+    Raises:
+        ConfigError: it is no name for a folder, or there is a run of this name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name) or name == "last":
+        msg = f"The run cannot be named {name!r}. Use 1 to 100 letters, digits, dots, dashes and underscores."
+        raise ConfigError(msg, key="name")
+    if runs is not None and (runs / name).exists():
+        msg = f"There is a run named {name!r} in {runs} already. Choose another name, or resume it."
+        raise ConfigError(msg, key="name")
+
+
+def run_place(runs: Path, given: str | Path) -> Path:
+    """Return the folder of a run that is given by its folder, or by its name in the folder of all runs."""
+    return Path(given) if Path(given).exists() else runs / given
 
 
 def find_run(runs: Path, name: str) -> Path:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never, cast
 
 from ..journal.events import Event, Fault, Noticed, Rejected, Repaired, Replied, Rescued, TurnTaken
-from ..messages import AssistantMessage, RawCall, Reply, ToolResult, ToolStatus
+from ..messages import AssistantMessage, RawCall, ReasoningField, Reply, ToolResult, ToolStatus
 from ..model.history import call_id
-from ..model.wire import ReasoningField
 from ..parsing.feedback import feedback
 from ..parsing.reply import Answer, AnswerInReasoning, Batch, EmptyReply, Truncated, read
+from ..parsing.thoughts import split_thoughts
 from ..parsing.validation import CheckedCall, InvalidCall, canonical, check
 from ..policy.ladder import Trigger
 from ..tooling.toolbox import Toolbox
@@ -50,15 +50,18 @@ Interpretation = Accept | SingleInvalidCall | Reject
 
 def interpret(state: RunState, replied: Replied, toolbox: Toolbox) -> Interpretation:
     """Return the interpretation of a reply in the current state of the run."""
-    reply = replied.reply
-    reading = read(reply, toolbox, max_tokens=replied.max_tokens, window_tokens=state.started.window_tokens)
+    reading = read(replied.reply, toolbox, max_tokens=replied.max_tokens, window_tokens=state.started.window_tokens)
+    thoughts = split_thoughts(replied.reply.content).thoughts
+    if thoughts:
+        reasoning = "\n\n".join(part for part in (replied.reply.reasoning.strip(), thoughts) if part)
+        replied = replace(replied, reply=replace(replied.reply, reasoning=reasoning))
     match reading:
         case Batch():
             return _batch(state, replied, reading, toolbox)
         case Answer():
-            return _answer(replied, reading.text)
+            return _text(state, replied, reading.text, *_thoughts_notice(thoughts))
         case AnswerInReasoning():
-            if state.answers_in_reasoning:
+            if state.answers_in_reasoning and not reading.is_marked:
                 # This is the second time in a row: the server puts answers there (SGLang PR 26716), so accept it.
                 return _answer(replied, reading.text, Noticed(text=prompts.ANSWER_TAKEN_FROM_REASONING))
             reason = "the reply held only reasoning and no answer"
@@ -71,14 +74,27 @@ def interpret(state: RunState, replied: Replied, toolbox: Toolbox) -> Interpreta
             assert_never(reading)
 
 
+def _text(state: RunState, replied: Replied, text: str, *events: Event) -> Accept | Reject:
+    if state.forced_tool is None:
+        return _answer(replied, text, *events)
+    reason = f"the reply is a text, although it had to be a call of {state.forced_tool}"
+    return _reject(replied, "invalid_call", reason, prompts.CALL_WAS_FORCED.format(tool=state.forced_tool))
+
+
 def _answer(replied: Replied, text: str, *events: Event) -> Accept:
     reasoning = "" if text == replied.reply.reasoning.strip() else replied.reply.reasoning
     return Accept(events=events, turn_taken=_turn_taken(replied, AssistantMessage(content=text, reasoning=reasoning)))
 
 
+def _thoughts_notice(thoughts: str) -> list[Event]:
+    return [Noticed(text=prompts.THOUGHTS_IN_CONTENT)] if thoughts else []
+
+
 def _truncated(state: RunState, replied: Replied, reading: Truncated) -> Reject:
     where = "while reasoning" if reading.in_reasoning else "in a call" if reading.in_call else "in the text"
-    may_grow = replied.max_tokens >= state.reply_tokens and state.reply_growths < state.profile.growths
+    most = state.started.model_settings.max_tokens
+    may_grow = state.reply_growths < state.profile.growths and (most is None or replied.max_tokens < most)
+    may_grow = may_grow and replied.max_tokens >= state.reply_tokens
     text = prompts.CUT_OFF_WHILE_REASONING if reading.in_reasoning else prompts.CUT_OFF
     return _reject(
         replied,
@@ -105,11 +121,11 @@ def _reject(replied: Replied, trigger: Trigger, reason: str, feedback_text: str,
 
 
 def _batch(state: RunState, replied: Replied, batch: Batch, toolbox: Toolbox) -> Interpretation:
-    first = state.history.calls
+    first = state.history.next_call
     numbered = [
         (raw, check(raw, toolbox, call_id=call_id(number))) for number, raw in enumerate(batch.calls, start=first)
     ]
-    events: list[Event] = []
+    events = _thoughts_notice(split_thoughts(replied.reply.content).thoughts)
     if batch.rescue is not None:
         events.append(Rescued(step=replied.step, where=batch.rescue.where, format=batch.rescue.format))
         events.append(Noticed(text=prompts.CALL_WAS_RESCUED.format(where=batch.rescue.where)))
@@ -173,7 +189,8 @@ def _turn_taken(
     faults: tuple[Fault, ...] = (),
 ) -> TurnTaken:
     field = cast("ReasoningField", replied.reply.extra.get("reasoning_field", "reasoning"))
-    return TurnTaken(step=replied.step, turn=turn, reasoning_field=field, answered=answered, faults=faults)
+    turn = replace(turn, reasoning_field=field)
+    return TurnTaken(step=replied.step, turn=turn, answered=answered, faults=faults)
 
 
 def _result(item: CheckedCall | InvalidCall, content: str, status: ToolStatus) -> ToolResult:

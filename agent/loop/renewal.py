@@ -16,6 +16,7 @@ from ..workspace.own_changes import changed_by_others, restore_own
 from ..workspace.workspace import Restored, Snapshot, Workspace
 from . import prompts
 from .dependencies import RunDependencies
+from .earlier import quote_earlier
 from .state import RunState
 from .summary import Renewal, summary, trained_summary
 
@@ -99,9 +100,12 @@ async def renew(
     if files.stopped:
         text += f"\n\n{prompts.STOPPED_COMMANDS.format(commands=files.stopped)}"
     await deps.context.resources.renew_context(lambda text: deps.record(Noticed(text=deps.context.redacted(text))))
+    earlier = quote_earlier(state.started.history, max_chars=_max_chars(state.started.window_tokens) // 2)
     return ContextRenewed(
         step=state.step,
-        prompt=UserMessage(content=f"{prompt.content}\n\n{text}", images=prompt.images),
+        prompt=UserMessage(
+            content="\n\n".join(part for part in (earlier, prompt.content, text) if part), images=prompt.images
+        ),
         restored=files.restored,
         patch=files.patch,
         conflicts=files.conflicts,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from ..journal.events import (
+    Adapted,
     CallEnded,
     CallStarted,
     ContextRenewed,
@@ -33,7 +34,7 @@ from ..journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
-from ..messages import AssistantMessage, Effort, ToolResult, UserMessage
+from ..messages import AssistantMessage, Effort, Message, ToolResult, UserMessage
 from ..model.history import History
 from ..model.profiles import Profile
 from ..policy import escalation
@@ -42,6 +43,7 @@ from ..policy.ladder import Rung, Trigger
 from ..tooling.arguments import JsonObject
 from ..tooling.final_result import FINAL_TOOL
 from . import prompts
+from .adaptation import adapted
 from .pending import (
     ApplyVerification,
     ChangeRung,
@@ -51,7 +53,7 @@ from .pending import (
     RenewContext,
     SendFeedback,
 )
-from .window import PromptSize
+from .window import PromptSize, estimated_usage
 from .work import Work
 
 
@@ -66,7 +68,7 @@ class RunState:
         self.position = escalation.Position()
         self.spent = Spent()
         self.size = PromptSize()
-        self.step = 0
+        self.step = self.estimated_tokens = 0
         self.pending_reply: Replied | None = None
         """A reply that is not accepted or rejected yet."""
         self.reask_reply: Replied | None = None
@@ -95,13 +97,16 @@ class RunState:
         self.pending_action: PendingAction | None = None
         """The action to carry out before the next request."""
         self.ended: RunEnded | None = None
-        self._start_history(first.prompt)
+        self.earlier_messages = self._start_history(first.history, first.prompt)
+        """How many messages of the history are not of this run."""
 
     @property
     def reply_tokens(self) -> int:
         """Tokens wanted for the next reply; multiplied by four for each growth after a truncated reply."""
         wanted = self.profile.reply_tokens.get(self.effort) or max(self.profile.reply_tokens.values())
-        return wanted * 4**self.reply_growths
+        most = self.started.model_settings.max_tokens
+        grown = wanted * 4**self.reply_growths
+        return grown if most is None else min(grown, most)
 
     @property
     def rung(self) -> Rung:
@@ -115,7 +120,8 @@ class RunState:
     @property
     def answer(self) -> str:
         """The model's last text, or empty."""
-        texts = [m.content for m in self.history.messages if isinstance(m, AssistantMessage) and m.content.strip()]
+        own = self.history.messages[self.earlier_messages :]
+        texts = [m.content for m in own if isinstance(m, AssistantMessage) and m.content.strip()]
         return texts[-1].strip() if texts else ""
 
     def apply(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case per event class
@@ -154,8 +160,11 @@ class RunState:
             case Loosened():
                 self.loose_tools |= frozenset(event.tools)
                 self.notices.add(event.notice)
+            case Adapted():
+                self.profile, self.started = adapted(self.profile, self.started, event)
+                self.notices.add(event.notice)
             case Requested():
-                self.step = event.step
+                self.step, self.estimated_tokens = event.step, event.prompt_tokens
                 self.spent = replace(self.spent, wall_s=event.wall_s)
             case Resumed():
                 self._resumed(event)
@@ -173,12 +182,16 @@ class RunState:
             return ()
         return [call.id for call in self.open_turn.turn.tool_calls if call.id not in self.results]
 
-    def _start_history(self, prompt: UserMessage) -> None:
+    def _start_history(self, earlier: Sequence[Message], prompt: UserMessage) -> int:
+        """Begin the conversation, and return how many messages are not of this run."""
         self.history.add_system(self.started.system)
+        self.history.add_earlier(earlier)
+        count = len(self.history.messages)
         self.history.add_user(prompt)
+        return count
 
     def _replied(self, event: Replied) -> None:
-        self.spent = self.spent.after_reply(event.reply.usage)
+        self.spent = self.spent.after_reply(event.reply.usage or estimated_usage(event, self.estimated_tokens))
         self.spent = replace(self.spent, wall_s=self.spent.wall_s + event.elapsed_s)
         if event.reply.usage is not None:
             self.size = PromptSize(counted_tokens=event.reply.usage.prompt_tokens, counted_bytes=event.wire_bytes)
@@ -210,7 +223,7 @@ class RunState:
             return
         self.open_turn = None
         results = [self.results[call.id] for call in turn_taken.turn.tool_calls]
-        self.history.add_turn(turn_taken.turn, results, reasoning_field=turn_taken.reasoning_field)
+        self.history.add_turn(turn_taken.turn, results)
         if not results:
             return
         for call, result in zip(turn_taken.turn.tool_calls, results, strict=True):
@@ -294,7 +307,7 @@ class RunState:
         self.pending_reply = self.reask_reply = None
         self.pending_action = None
         self.history.restart()
-        self._start_history(event.prompt)
+        self.earlier_messages = self._start_history((), event.prompt)
         self.size = PromptSize()
         self.final = self.forced_tool = None
         self.work.start_conversation(event)

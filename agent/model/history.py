@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..messages import AssistantMessage, Image, Message, SystemMessage, ToolResult, UserMessage
-from .wire import ReasoningField, encode_message
+from .wire import encode_message
 
 # An image is scaled down to the model's largest size and costs one token per patch, whatever its size in bytes.
 # Estimated for 1540 pixels in patches of 28 (an assumption, not read for Medium 3.5): 55 x 55 tokens, some 3,100.
 _IMAGE_BYTES = 6_200
+_CALL_ID = re.compile(r"call([0-9A-Za-z]{5})")
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -25,6 +27,17 @@ def call_id(number: int) -> str:
     return f"call{digits}"
 
 
+def call_number(identifier: str) -> int:
+    """Return the number that `call_id` made an id of; -1 if it made none."""
+    found = _CALL_ID.fullmatch(identifier)
+    if found is None:
+        return -1
+    number = 0
+    for digit in found[1]:
+        number = 62 * number + _BASE62.index(digit)
+    return number
+
+
 class History:
     """An append-only list of messages and its wire form.
 
@@ -38,6 +51,7 @@ class History:
         self._wire: list[bytes] = []
         self._wire_bytes = 0
         self._ids: set[str] = set()
+        self._next_call = 0
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -51,7 +65,7 @@ class History:
     def wire_without_images(self) -> Sequence[bytes]:
         """Return the messages as JSON, with a note in place of images, for a model without vision."""
         return [
-            encode_message(_without_images(message), reasoning_field=None)
+            encode_message(_without_images(message), with_reasoning=False)
             if isinstance(message, UserMessage) and message.images
             else wire
             for message, wire in zip(self._messages, self._wire, strict=True)
@@ -63,38 +77,43 @@ class History:
         return self._wire_bytes
 
     @property
-    def calls(self) -> int:
-        """Number of calls in the run, including those before a restart."""
-        return len(self._ids)
+    def next_call(self) -> int:
+        """The number for `call_id` of the next call; no call of the run, nor of what it continues, has a later one."""
+        return self._next_call
 
     def add_system(self, content: str) -> None:
         """Add the system message; it must be the first message."""
         assert not self._messages, "a system message is only allowed at the start"
-        self._append(SystemMessage(content=content), None)
+        self._append(SystemMessage(content=content))
 
     def add_user(self, message: UserMessage) -> None:
         """Add a message of the user, or of the harness as the user."""
-        self._append(message, None)
+        self._append(message)
 
-    def add_turn(
-        self, turn: AssistantMessage, results: Sequence[ToolResult], *, reasoning_field: ReasoningField
-    ) -> None:
+    def add_earlier(self, messages: Sequence[Message]) -> None:
+        """Add the messages of an earlier conversation, without a system message; `check_conversation` has checked them.
+
+        Its call ids stay as they are, so that the server finds the same prefix in its cache.
+        """
+        for message in messages:
+            if isinstance(message, AssistantMessage):
+                self._reserve(message)
+            self._append(message)
+
+    def add_turn(self, turn: AssistantMessage, results: Sequence[ToolResult]) -> None:
         """Add an accepted reply and the results of all its calls; their images follow in a user message."""
         assert turn.content.strip() or turn.tool_calls, "an assistant message needs text or calls"
         assert [call.id for call in turn.tool_calls] == [result.tool_call_id for result in results], (
             "one result per call, in call order"
         )
-        new_ids = {call.id for call in turn.tool_calls}
-        assert len(new_ids) == len(turn.tool_calls), "call ids are unique in a message"
-        assert not new_ids & self._ids, "call ids are unique in a run"
-        self._ids |= new_ids
-        self._append(turn, reasoning_field if self._replay_reasoning else None)
+        self._reserve(turn)
+        self._append(turn)
         for result in results:
             assert result.content, "a result is never empty"
-            self._append(result, None)
+            self._append(result)
         images = _image_message(results)
         if images is not None:
-            self._append(images, None)
+            self._append(images)
 
     def restart(self) -> None:
         """Remove all messages. Call ids stay reserved."""
@@ -102,9 +121,16 @@ class History:
         self._wire.clear()
         self._wire_bytes = 0
 
-    def _append(self, message: Message, reasoning_field: ReasoningField | None) -> None:
+    def _reserve(self, turn: AssistantMessage) -> None:
+        new_ids = {call.id for call in turn.tool_calls}
+        assert len(new_ids) == len(turn.tool_calls), "call ids are unique in a message"
+        assert not new_ids & self._ids, "call ids are unique in a run"
+        self._ids |= new_ids
+        self._next_call = max([self._next_call, *(number + 1 for number in map(call_number, new_ids))])
+
+    def _append(self, message: Message) -> None:
         self._messages.append(message)
-        self._wire.append(encode_message(message, reasoning_field=reasoning_field))
+        self._wire.append(encode_message(message, with_reasoning=self._replay_reasoning))
         self._wire_bytes += len(self._wire[-1])
         if isinstance(message, UserMessage):
             self._wire_bytes += sum(_IMAGE_BYTES - len(image.data) for image in message.images)

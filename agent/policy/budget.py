@@ -9,6 +9,17 @@ from .limits import Limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Prices:
+    """Prices of one million tokens, in any currency."""
+
+    prompt: float
+    output: float
+    """Of generated tokens, reasoning included."""
+    cached: float | None = None
+    """Of prompt tokens found in the prefix cache. None means the price of the others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
     """What a run has used so far; a field that has a limit is named like it."""
 
@@ -24,9 +35,25 @@ class Spent:
     wall_s: float = 0.0
 
     @property
+    def requests(self) -> int:
+        """Number of requests that got a reply: `steps`."""
+        return self.steps
+
+    @property
     def tokens(self) -> int:
         """Prompt and output tokens together."""
         return self.prompt_tokens + self.output_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and output tokens together: `tokens`."""
+        return self.tokens
+
+    def cost(self, prices: Prices) -> float:
+        """Return what the tokens cost, in the currency of the prices."""
+        uncached = self.prompt_tokens - self.cached_tokens
+        cached = prices.prompt if prices.cached is None else prices.cached
+        return (uncached * prices.prompt + self.cached_tokens * cached + self.output_tokens * prices.output) / 1e6
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
@@ -59,7 +86,7 @@ class Exceeded:
         what = f"does not allow {self.more} more" if self.more else "is reached"
         return (
             f"the limit {self.limit} = {self.allowed:.12g} {what} ({self.used:.12g} used). "
-            f"Raise it with `budgets: {{{self.limit}: ...}}`, or set it to null."
+            f"Raise it with `limits: {{{self.limit}: ...}}`, or set it to null."
         )
 
 

@@ -76,7 +76,7 @@ class Ladder:
 
     def __post_init__(self) -> None:
         for key, problem in self._problems():
-            raise ConfigError(problem, key=f"escalation.{key}")
+            raise ConfigError(problem, key=f"ladder.{key}")
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         """Yield key and text of each mistake."""

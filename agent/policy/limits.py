@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from pydantic import ConfigDict
@@ -28,6 +28,12 @@ class Limits:
     """Generated reasoning tokens of all requests together, as the server reports them; no effect if it does not."""
     wall_s: float | None = 1800.0
     """Seconds since the start of the run, including waits for the engine; a resumed run continues the count."""
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if value is not None and value < 0:
+                check_positive(value, key=f"limits.{limit.name}")
 
 
 def check_positive(value: float | None, *, key: str) -> None:

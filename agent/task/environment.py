@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,24 +17,25 @@ from .reading import read_text
 from .task import Task
 
 
-def task_environment(task: Task, base: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment for tools and `verify`: a safe base, then `env_from`, then `env`.
+def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the commands of every run get: where programs and homes are, language, no secrets."""
+    # Unbuffered, so that the prints of a Python program that is killed are not lost.
+    found = {"PATH": os.defpath, "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
+    return found | {name: value for name, value in environ.items() if name in _SAFE or name.startswith("LC_")}
 
-    Args:
-        task: lists the variables to pass through.
-        base: the environment of this process.
+
+def task_variables(task: Task, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a task adds to the base: those of `env_from`, then `env`.
 
     Raises:
         ConfigError: a variable in `env_from` is not set, or a {{name}} in `env` has no value.
     """
-    # Unbuffered, so that the prints of a Python program that is killed are not lost.
-    found = {"PATH": os.defpath, "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
-    found |= {name: value for name, value in base.items() if name in _SAFE or name.startswith("LC_")}
+    found: dict[str, str] = {}
     for index, name in enumerate(task.env_from):
-        if name not in base:
+        if name not in environ:
             msg = f"`env_from` lists {name}, which is not set. Set it before `agent run`, or remove it from the list."
             raise ConfigError(msg, key=f"env_from[{index}]")
-        found[name] = base[name]
+        found[name] = environ[name]
     return found | task.filled_env()
 
 
@@ -75,19 +76,33 @@ def task_sandbox(task: Task) -> Sandbox:
     return find_sandbox(wanted.use, rules, image=wanted.image)
 
 
-def task_secrets(task: Task) -> dict[str, str]:
+def file_secrets(files: Sequence[str | Path], directory: Path, workspace: Path | None) -> dict[str, str]:
     """Return the values in `secret_files`, by name.
+
+    Args:
+        files: absolute, or relative to `directory`.
+        directory: where relative paths start.
+        workspace: the folder that the run works in. None means the current one.
 
     Raises:
         ConfigError: a file cannot be read.
     """
     found: dict[str, str] = {}
-    workspace = task.path(task.workspace.path)
-    for index, name in enumerate(task.secret_files):
+    for index, name in enumerate(files):
         key = f"secret_files[{index}]"
         # A project's .env is often a symlink to a shared one, and its values only hide.
-        found |= secrets_of_file(read_text(task.path(name), key=key, workspace=workspace, may_lead_out=True), name)
+        text = read_text(directory / name, key=key, workspace=workspace or Path.cwd(), may_lead_out=True)
+        found |= secrets_of_file(text, str(name))
     return found
+
+
+def task_secrets(task: Task) -> dict[str, str]:
+    """Return the values in the `secret_files` of a task, by name.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    return file_secrets(task.secret_files, task.directory.absolute(), task.path(task.workspace.path))
 
 
 # No variable that may hold a secret: a tool's output goes to the model, and from there anywhere.

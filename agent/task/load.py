@@ -15,6 +15,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from ..errors import ConfigError
 from .overrides import Overridden, apply_overrides
 from .problems import mistakes, text_paths, unknown_key
+from .renamed import with_new_keys
 from .task import SMALLEST_TASK, Task
 from .templates import placeholders
 from .yaml_lines import Document, KeyPath, Problem, read_document
@@ -29,7 +30,7 @@ def load_task(path: str | Path, overrides: Mapping[str, str] = _NONE) -> Task:
     Args:
         path: a YAML file of at most 1 MiB.
         overrides: values that replace those in the file: text for variables, YAML scalars for dotted keys such as
-            `budgets.steps`.
+            `limits.steps`.
 
     Raises:
         ConfigError: the file, an override, or a file they refer to is wrong. The message lists all mistakes; the
@@ -41,8 +42,13 @@ def load_task(path: str | Path, overrides: Mapping[str, str] = _NONE) -> Task:
     if not isinstance(document.value, dict):
         problem = "The file is empty" if document.value is None else "A task must be a mapping of keys to values"
         raise ConfigError(f"{problem}. The smallest task is:\n{SMALLEST_TASK}", path=path, line=1)
-    overridden = apply_overrides(document.value, overrides)
-    return _Loading(path=path, source=content.decode("utf-8-sig"), document=document, overridden=overridden).task()
+    try:
+        data, old = with_new_keys(document.value, where=str(path))
+    except ConfigError as error:
+        raise ConfigError(error.problem, path=path, line=document.line((error.key or "",)), key=error.key) from error
+    overridden = apply_overrides(data, overrides)
+    source = content.decode("utf-8-sig")
+    return _Loading(path=path, source=source, document=document, overridden=overridden, old=old).task()
 
 
 @cache
@@ -65,11 +71,14 @@ def _content(path: Path) -> bytes:
 
 
 class _Loading:
-    def __init__(self, *, path: Path, source: str, document: Document, overridden: Overridden) -> None:
+    def __init__(
+        self, *, path: Path, source: str, document: Document, overridden: Overridden, old: Mapping[str, str]
+    ) -> None:
         self._path = path
         self._source = source.splitlines()
         self._document = document
         self._overridden = overridden
+        self._old = old
         self._problems = list(document.problems)
         refused = overridden.refused.items()
         self._problems += [Problem(line=None, key="", text=f"{shown}: {text}") for shown, text in refused]
@@ -113,7 +122,7 @@ class _Loading:
 
     def _written(self, path: KeyPath) -> str | None:
         shown = self._overridden.written.get(path)
-        return self._document.texts.get(path) if shown is None else shown.partition("=")[2]
+        return self._document.texts.get(self._in_file(path)) if shown is None else shown.partition("=")[2]
 
     def _check(self, task: Task) -> None:
         checks: tuple[Callable[[], object], ...] = (
@@ -154,7 +163,11 @@ class _Loading:
             if path[: len(place)] == place:
                 self._problems.append(Problem(line=None, key=key, text=f"{shown}: {text}"))
                 return
-        self._problems.append(Problem(line=self._document.line(path), key=key, text=text))
+        self._problems.append(Problem(line=self._document.line(self._in_file(path)), key=key, text=text))
+
+    def _in_file(self, path: KeyPath) -> KeyPath:
+        """Return the path as the file has it, which may begin with an old name."""
+        return (self._old.get(str(path[0]), path[0]), *path[1:]) if path else path
 
 
 def _replaced(value: JsonValue, texts: Mapping[KeyPath, str], at: KeyPath) -> JsonValue:

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from ..nearest import did_you_mean
 from .known_keys import known_keys
 from .parts import SHORT_FORMS
+from .renamed import RENAMED_KEYS
 from .templates import VARIABLE_NAME, placeholders
 from .yaml_lines import KeyPath, plain_scalar
 
@@ -36,7 +37,8 @@ def apply_overrides(data: Mapping[str, JsonValue], overrides: Mapping[str, str])
     refused: dict[str, str] = {}
     for key, text in overrides.items():
         shown = f"--set {key}={text}"
-        path = _path(key, data)
+        first, *rest = _path(key, data)
+        path = (RENAMED_KEYS.get(first, first), *rest)
         value = text if path[0] == "vars" else plain_scalar(text)
         if path[0] not in known_keys(()):
             known = (*_variables(data), *known_keys(()))

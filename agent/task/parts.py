@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, ConfigDict, JsonValue
 
 from ..errors import ConfigError
-from ..model.profiles import ProfileName
+from ..model.profiles import ProfileName, ReplyField
 from ..policy.ladder import Ladder
 from ..policy.limits import Limits, check_positive
 from ..policy.verification import Verify
@@ -93,12 +93,35 @@ class TaskModel:
     """Replies are streamed unless this is false, or `agent doctor --url` found the server's streams broken. A streamed
     reply may take any time, and is requested again after 60 s without a new part; any other must be complete within
     300 s. Use false for a server whose streams are broken, for example if they lose tool calls."""
+    window: int | None = None
+    """Tokens of prompt and reply together, such as 32768 or 32k; by default what the server reports, or names in a
+    refusal."""
+    reply_tokens: int | None = None
+    """The most tokens that the server allows one reply, such as 4096 or 4k."""
+    reply_field: ReplyField = "max_tokens"
+    """The request field that limits a reply; OpenAI's newer models take only max_completion_tokens."""
+    stream_usage: bool = True
+    """Use false for a server that refuses `stream_options`; most then send no token counts."""
+    strict: bool = True
+    """Use false for a server that refuses `strict: true` of tools."""
+    sampling: bool = True
+    """Use false for a server that refuses `temperature` and `top_p`."""
+    tool_choice: bool = True
+    """Use false for a server that refuses `tool_choice`."""
+    forced_calls: bool = True
+    """Use false for a server that refuses or ignores a forced call; a message asks for it instead."""
+    system_role: bool = True
+    """Use false for a server that refuses a system message; its text is then sent in the first message of the user."""
+    images: bool = True
+    """Use false for a model without vision: it gets a note in place of each image."""
 
     def __post_init__(self) -> None:
         if self.base_url is not None:
             _check_address(self.base_url)
         if self.api_key_env is not None:
             check_variable_name(self.api_key_env, key="model.api_key_env")
+        for key in ("window", "reply_tokens"):
+            check_positive(cast("float | None", getattr(self, key)), key=f"model.{key}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +246,15 @@ def _expand(key: str) -> Callable[[object], object]:
     return lambda value: {field: value} if isinstance(value, str) else _with_tuples(value)
 
 
+def _expand_model(value: object) -> object:
+    expanded = _expand("model")(value)
+    if not isinstance(expanded, dict):
+        return expanded
+    given = cast("dict[str, object]", expanded)
+    counts = {key: _plain_number(given[key], seconds=False) for key in ("window", "reply_tokens") if key in given}
+    return {**given, **counts}
+
+
 def _with_tuples(value: object) -> object:
     # After a Python validator, pydantic's strict mode does not accept a list for a tuple, not even from JSON.
     if not isinstance(value, dict):
@@ -241,7 +273,7 @@ def _merge_thresholds(value: object) -> object:
     return given
 
 
-def _expand_budgets(value: object) -> object:
+def _expand_limits(value: object) -> object:
     if not isinstance(value, dict):
         return value
     given = dict(cast("dict[str, object]", value))
@@ -262,9 +294,9 @@ def _plain_number(limit: object, *, seconds: bool) -> object:
 ShortWorkspace = Annotated[
     TaskWorkspace, BeforeValidator(_expand("workspace"), json_schema_input_type=str | TaskWorkspace)
 ]
-ShortModel = Annotated[TaskModel, BeforeValidator(_expand("model"), json_schema_input_type=str | TaskModel)]
+ShortModel = Annotated[TaskModel, BeforeValidator(_expand_model, json_schema_input_type=str | TaskModel)]
 ShortTool = Annotated[ToolUse, BeforeValidator(_expand("tools"), json_schema_input_type=str | ToolUse)]
 ShortSandbox = Annotated[TaskSandbox, BeforeValidator(_expand("sandbox"), json_schema_input_type=str | TaskSandbox)]
 ShortVerify = Annotated[Verify | None, BeforeValidator(_expand("verify"), json_schema_input_type=str | Verify | None)]
 MergedLadder = Annotated[Ladder | None, BeforeValidator(_merge_thresholds, json_schema_input_type=Ladder | None)]
-WrittenLimits = Annotated[Limits, BeforeValidator(_expand_budgets, json_schema_input_type=Limits)]
+WrittenLimits = Annotated[Limits, BeforeValidator(_expand_limits, json_schema_input_type=Limits)]

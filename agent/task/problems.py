@@ -69,13 +69,13 @@ _TYPES: Mapping[str, str] = MappingProxyType(
 _TIME = "seconds, a time such as 30s, 30m or 2h, or null for no limit"
 _KEYS: Mapping[str, str] = MappingProxyType(
     {
-        "budgets.wall": _TIME,
-        "budgets.wall_s": _TIME,
-        "budgets.steps": "a whole number such as 60, or null for no limit",
-        "budgets.tool_calls": "a whole number such as 200, or null for no limit",
-        "budgets.tokens": "a whole number such as 2M, or null for no limit",
-        "budgets.output_tokens": "a whole number such as 200k, or null for no limit",
-        "budgets.reasoning_tokens": "a whole number such as 100k, or null for no limit",
+        "limits.wall": _TIME,
+        "limits.wall_s": _TIME,
+        "limits.steps": "a whole number such as 60, or null for no limit",
+        "limits.tool_calls": "a whole number such as 200, or null for no limit",
+        "limits.tokens": "a whole number such as 2M, or null for no limit",
+        "limits.output_tokens": "a whole number such as 200k, or null for no limit",
+        "limits.reasoning_tokens": "a whole number such as 100k, or null for no limit",
         "output.schema": "a file name or a JSON Schema",
         "version": "1, the only supported version",
     }

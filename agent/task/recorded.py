@@ -15,6 +15,7 @@ from .environment import task_secrets
 from .load import task_adapter
 from .overrides import apply_overrides
 from .problems import mistakes
+from .renamed import with_new_keys
 from .task import Task
 
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -28,7 +29,7 @@ def recorded_task(
 
     Args:
         record: the task as `task_adapter` dumped it when the run began.
-        overrides: values for dotted keys below `budgets`, or for a secret that the journal does not have; nothing else
+        overrides: values for dotted keys below `limits`, or for a secret that the journal does not have; nothing else
             of a run's task can change.
         redacted: `RunStarted.redacted`.
         environ: has the variables that the task's `env_from` lists.
@@ -39,10 +40,10 @@ def recorded_task(
     """
     without = {name.removeprefix("task.") for name in redacted if name.startswith("task.")}
     for key in overrides:
-        if not key.startswith("budgets.") and key.partition(".")[0] not in without:
-            msg = f"A resumed run keeps its own task, so {key!r} cannot be changed. Override only budgets.*."
+        if not key.startswith(("limits.", "budgets.")) and key.partition(".")[0] not in without:
+            msg = f"A resumed run keeps its own task, so {key!r} cannot be changed. Override only limits.*."
             raise ConfigError(msg, key=key)
-    data = apply_overrides(record, overrides).data
+    data = apply_overrides(with_new_keys(record, where="")[0], overrides).data
     if without:
         task = _validated(data)
         secrets = {name: environ[name] for name in task.env_from if name in environ} | task_secrets(task)

@@ -14,7 +14,9 @@ from pydantic import ConfigDict, JsonValue, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 from ..messages import Image
+from ..model.settings import ModelSettings
 from ..nearest import did_you_mean
 from ..policy.limits import Limits, check_positive
 from ..policy.permissions import Permission
@@ -49,6 +51,13 @@ Texts = Annotated[
 ]
 
 
+@checked_keywords(
+    renamed={
+        "budgets": lambda value: ("limits", value),
+        "escalation": lambda value: ("ladder", value),
+        "system": lambda value: ("instructions", value),
+    }
+)
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A task for an agent."""
@@ -63,9 +72,9 @@ class Task:
     """What to do. {{name}} is replaced by its value in `vars`; \\{{name}} gives a literal {{name}}."""
     prompt_file: str | None = None
     """A text file that holds the prompt, relative to the task file; give this or `prompt`."""
-    system: str | None = None
-    """Replaces the default system prompt."""
-    instructions: Literal["auto", "none"] = "auto"
+    instructions: str | None = None
+    """The system prompt, in place of the default one."""
+    project_instructions: Literal["auto", "none"] = "auto"
     """auto: the AGENTS.md (or else CLAUDE.md) nearest to the workspace is part of the default system prompt. none: no
     such file is read."""
     vars: Texts = field(default_factory=dict[str, str])
@@ -76,13 +85,15 @@ class Task:
     """The folder that the run works in, relative to the task file."""
     model: ShortModel = field(default_factory=TaskModel)
     """The model and its server."""
+    model_settings: ModelSettings = field(default_factory=ModelSettings)
+    """Temperature, seed and other settings of each request."""
     tools: tuple[ShortTool, ...] = ()
     """Tools that the model may call."""
     mcp: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
     """MCP servers whose tools the model may call too; each tool's name begins with the server's name."""
-    escalation: MergedLadder = None
+    ladder: MergedLadder = None
     """How the run escalates after failures; the ladder of the model's profile by default."""
-    budgets: WrittenLimits = field(default_factory=Limits)
+    limits: WrittenLimits = field(default_factory=Limits)
     """Limits of the run; null means no limit."""
     verify: ShortVerify = None
     """The command that decides whether the task is done; without one, the model decides. Only this command gets
@@ -120,8 +131,8 @@ class Task:
             _check_variable(name, key=f"env.{name}")
         for index, name in enumerate(self.env_from):
             _check_variable(name, key=f"env_from[{index}]")
-        for limit in fields(self.budgets):
-            check_positive(cast("float | None", getattr(self.budgets, limit.name)), key=f"budgets.{limit.name}")
+        for limit in fields(self.limits):
+            check_positive(cast("float | None", getattr(self.limits, limit.name)), key=f"limits.{limit.name}")
 
     def path(self, relative: str) -> Path:
         """Return the absolute path of a path relative to the task file; it need not exist."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, cast
+
+from typing_extensions import TypeVar
 
 from ..errors import ToolError
+from ..keywords import checked_keywords
 from ..sandbox import Launch, Sandbox, Shared, private_folder
 from ..sandbox.process import CommandResult, Output, Process, start_process
 from ..sandbox.programs import find_program, interpreter
+from .not_started import check_started, not_started
 from .redaction import redacted, secrets_in
 from .resources import Resources, RunningCommands
 from .shorten import DEFAULT_OUTPUT_CHARS
 
-StateT = TypeVar("StateT")
+DepsT = TypeVar("DepsT", default=None)
 
 WHOLE_HEAD_BYTES = 30_000_000
 WHOLE_TAIL_BYTES = 20_000_000
@@ -26,14 +29,15 @@ WHOLE_TAIL_BYTES = 20_000_000
 _SHOWN_CHARS = 120
 
 
+@checked_keywords(renamed={"state": lambda value: ("deps", value)})
 @dataclass(frozen=True, kw_only=True)
-class ToolContext(Generic[StateT]):
+class ToolContext(Generic[DepsT]):
     """What a tool can use besides its arguments; a parameter with this annotation is hidden from the model."""
 
     workspace: Path
     """The folder the run works in; absolute, exists."""
-    state: StateT
-    """The object given as `Agent(..., state=...)`."""
+    deps: DepsT = cast("DepsT", None)  # noqa: RUF009 - None
+    """The object given as `Agent(..., deps=...)`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """The complete environment of the commands that a tool starts."""
     resources: Resources = field(default_factory=Resources)
@@ -53,6 +57,16 @@ class ToolContext(Generic[StateT]):
     Smaller in a small context window."""
     shared: Shared | None = None
     """The /tmp and the network that the commands of a run share. None means that each command has its own."""
+
+    @property
+    def state(self) -> DepsT:
+        """Return `deps`; deprecated alias, in this release only."""
+        warnings.warn(
+            "ToolContext.state is now ToolContext.deps; the old name works in this release only. Rename it.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.deps
 
     @property
     def kept(self) -> Resources:
@@ -88,7 +102,9 @@ class ToolContext(Generic[StateT]):
         """
         output = Output(head_bytes=WHOLE_HEAD_BYTES, tail_bytes=WHOLE_TAIL_BYTES)
         process = await self._start(argv, env=env, read=read, write=write, output=output)
-        return await process.finish(timeout_s)
+        result = await process.finish(timeout_s)
+        check_started(result, argv, self.env if env is None else env)
+        return result
 
     async def start(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
@@ -131,7 +147,7 @@ class ToolContext(Generic[StateT]):
             with self.launch(argv, env=env, read=read, write=write) as launch:
                 return await start_process(launch, folder=self.workspace, output=output)
         except OSError as error:
-            raise _not_started(error) from error
+            raise not_started(error, argv, self.env if env is None else env) from error
 
     def launch(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),
@@ -181,11 +197,3 @@ def _shown(argv: Sequence[str]) -> str:
     """Return a command for a sentence: without the shell that runs it, and in one short line."""
     line = " ".join((argv[-1] if argv[1:2] == ("-c",) else " ".join(argv)).split())
     return line if len(line) <= _SHOWN_CHARS else f"{line[:_SHOWN_CHARS]}..."
-
-
-def _not_started(error: OSError) -> ToolError:
-    is_long = error.errno == errno.E2BIG
-    advice = (
-        "Write a script with write_file and run that." if is_long else "No command can run now: say so in your answer."
-    )
-    return ToolError(f"The command could not be started: {error.strerror or error}. {advice}")

@@ -1,11 +1,17 @@
-"""Build the tool whose call ends a run with a structured result."""
+"""Build the tool whose call ends a run with a structured result, and turn its arguments into that result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NotRequired, Required, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, create_model
+from typing_extensions import TypedDict
 
+from ..errors import ConfigError
 from .arguments import ModelArguments
 from .from_schema import tool_from_schema
 from .json_schema import plain_schema
@@ -16,21 +22,88 @@ FINAL_TOOL = "final_result"
 _RESULT_DESCRIPTION = "Give the final result of the task, when it is done."
 
 
-def result_tool(result_type: type[BaseModel] | Mapping[str, JsonValue]) -> Tool:
-    """Return the tool whose call ends a run with a structured result of this type.
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec:
+    """The structured result of a run."""
+
+    tool: Tool
+    read: Callable[[JsonValue], Any]
+    """Returns the result as the type that was asked for, given the arguments of the call."""
+
+
+def output_spec(output_type: object) -> OutputSpec | None:
+    """Return how a run ends with a result of this type. None means with a text answer: the type is `str`.
+
+    A pydantic model's fields are the arguments of the call; any other type is its one argument `result`.
+
+    Args:
+        output_type: a type that pydantic can describe as JSON, a list of them for a union, or the JSON Schema of an
+            object.
 
     Raises:
-        ConfigError: it is a mapping but not the JSON Schema of an object.
+        ConfigError: it is none of these.
     """
-    if not isinstance(result_type, type):
-        return tool_from_schema(_accept, name=FINAL_TOOL, description=_RESULT_DESCRIPTION, parameters=result_type)
+    if output_type is None or output_type is str:
+        return None
+    if isinstance(output_type, Mapping):
+        schema = cast("Mapping[str, JsonValue]", output_type)
+        tool = tool_from_schema(_accept, name=FINAL_TOOL, description=_RESULT_DESCRIPTION, parameters=schema)
+        return OutputSpec(tool=tool, read=lambda arguments: arguments)
+    if isinstance(output_type, type) and issubclass(output_type, BaseModel):
+        model: type[BaseModel] = output_type
+        return OutputSpec(tool=_tool(model), read=lambda arguments: model.model_validate_json(json.dumps(arguments)))
+    wrapper = _wrapper(cast("object", output_type))
+
+    def read(arguments: JsonValue) -> object:
+        return cast("Any", wrapper.model_validate_json(json.dumps(arguments))).result
+
+    return OutputSpec(tool=_tool(wrapper), read=read)
+
+
+def _tool(model: type[BaseModel]) -> Tool:
     return Tool(
         name=FINAL_TOOL,
         description=_RESULT_DESCRIPTION,
-        parameters=plain_schema(result_type),
-        arguments=ModelArguments(model=result_type),
+        parameters=plain_schema(model, name=FINAL_TOOL),
+        arguments=ModelArguments(model=model),
         body=_accept,
     )
+
+
+def _wrapper(output_type: object) -> type[BaseModel]:
+    kind: Any = _union(cast("list[Any]", output_type)) if isinstance(output_type, list) else output_type
+    is_function = callable(kind) and not isinstance(kind, type) and not hasattr(kind, "__origin__")
+    if isinstance(kind, str | tuple) or is_function:
+        msg = (
+            f"`output_type` is {output_type!r}, which is not a type. Give a pydantic model, a dataclass, a TypedDict, "
+            "list[...], a union, int, a list of types, or the JSON Schema of an object."
+        )
+        raise ConfigError(msg, key="output_type")
+    try:
+        return create_model(FINAL_TOOL, __config__=ConfigDict(extra="forbid"), result=(_of_pydantic(kind), ...))
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        msg = f"`output_type` {output_type!r} cannot be described to the model: {reason}"
+        raise ConfigError(msg, key="output_type") from error
+
+
+def _union(kinds: list[Any]) -> Any:  # noqa: ANN401 - a type, or what is to be refused as none
+    union: Any = kinds[0] if kinds else ()
+    for kind in kinds[1:]:
+        union = union | kind
+    return union
+
+
+def _of_pydantic(kind: Any) -> Any:  # noqa: ANN401 - a type
+    """Return a type that pydantic takes on every Python: before 3.12 it takes no TypedDict of `typing`."""
+    if not is_typeddict(kind) or sys.version_info >= (3, 12):
+        return kind
+    required: frozenset[str] = kind.__required_keys__
+    fields: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        bare = get_args(hint)[0] if get_origin(hint) in {Required, NotRequired} else hint
+        fields[name] = Required[bare] if name in required else NotRequired[bare]
+    return cast("Any", TypedDict)(kind.__name__, fields)
 
 
 async def _accept(*_: object) -> str:

@@ -1,14 +1,18 @@
-"""Find the workspace of a past run, its snapshot, and how the run used the folder; changes nothing."""
+"""Find the workspace of a past run and its snapshot; show and undo what the run changed."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import ConfigError
 from ..journal.events import RunStarted
 from ..journal.runs import find_run, read_run
-from .workspace import Snapshot, Workspace
+from .diff import Change
+from .workspace import NoSnapshot, Restored, Snapshot, Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,33 @@ def recorded_run(runs: Path, name: str) -> RecordedRun:
     return RecordedRun(
         run=first.run, folder=folder, workspace=Workspace(first.workspace), snapshot=Snapshot(tree=Path(first.snapshot))
     )  # fmt: skip
+
+
+def in_patch_order(changes: Iterable[Change]) -> list[Change]:
+    """Return changes in the order of a patch that git applies."""
+    # An empty file has no hunks: git would take the diff that follows its header for a part of it, so it comes last.
+    return sorted(changes, key=lambda change: change.diff.startswith("diff --git "))
+
+
+def diff_text(workspace: Workspace, snapshot: Snapshot) -> str:
+    """Return everything that differs from a snapshot, as one unified diff; files without text by their names."""
+    changes = in_patch_order(workspace.diff(snapshot, max_chars=sys.maxsize))
+    texts = (one.diff if one.has_text else f"{one.kind:8} {one.path}  {one.diff}" for one in changes)
+    return "".join(f"{text}\n" for text in texts)
+
+
+def undo(found: RecordedRun) -> tuple[Restored, Path]:
+    """Restore the workspace to its snapshot; return what was done, and the copy of the state before.
+
+    Raises:
+        ConfigError: the current state cannot be saved first; nothing is restored then.
+    """
+    backup = found.folder / f"before-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    copied = found.workspace.snapshot(backup, like=found.snapshot.tree)
+    if isinstance(copied, NoSnapshot):
+        msg = f"Nothing was restored: the current state could not be saved first: {copied.reason}."
+        raise ConfigError(msg)
+    return found.workspace.restore(found.snapshot), backup
 
 
 def works_in_place(first: RunStarted, folder: Path) -> bool:

@@ -79,7 +79,7 @@ def tramontane(url: str, steps: int, *, stream: bool) -> list[float]:
         agent = Agent(
             Endpoint(url, stream=stream),
             tools=[note],
-            system=SYSTEM,
+            instructions=SYSTEM,
             limits=Limits(steps=steps, tool_calls=None, output_tokens=None),
             workspace=Path(folder) / "workspace",
             runs=Path(folder) / "runs",

@@ -149,9 +149,8 @@ class TrialModel:
     def base_url(self) -> str:
         return self.model.base_url
 
-    @property
-    def profile(self) -> Profile | None:
-        return self.model.profile
+    def profile_for(self, model: str) -> Profile:
+        return self.model.profile_for(model)
 
     @property
     def patience_s(self) -> float:

@@ -222,7 +222,7 @@ class Bench:
             arm=job.arm.name,
             seed=job.seed,
             fault_rate=job.fault_rate,
-            status=outcome.outcome,
+            status=outcome.status,
             reason=outcome.reason.partition("\n")[0][:200],
             output_tokens=spent.output_tokens,
             reasoning_tokens=spent.reasoning_tokens,

@@ -65,7 +65,7 @@ def main() -> int:
 
 async def _search(folder: Path, pattern: str) -> str:
     arguments = search.arguments.check(f'{{"pattern": "{pattern.replace(chr(92), chr(92) * 2)}"}}')
-    return str(await search.body(arguments, ToolContext(workspace=folder, state=None)))
+    return str(await search.body(arguments, ToolContext(workspace=folder)))
 
 
 def _write_tree(folder: Path, count: int) -> None:

@@ -82,10 +82,10 @@ def test_the_reason_of_a_task_that_was_given_up_is_below_its_line(capsys: pytest
     """It was once only in the journal."""
     folder_of(a=TASK, b=TASK)
     with ScriptedServer([*writes("wrong")[:1], *writes("hello")]) as server:
-        assert run(server, "--set", "budgets.steps=1") == 1
+        assert run(server, "--set", "limits.steps=1") == 1
     assert lines_of(capsys.readouterr().out)[:2] == [
         "budget         a    1 steps       13 output tokens _ s  RUN  rung 0",
-        "    the limit steps = 1 is reached (1 used). Raise it with `budgets: {steps: ...}`, or set it to null; the "
+        "    the limit steps = 1 is reached (1 used). Raise it with `limits: {steps: ...}`, or set it to null; the "
         "changes so far are in the workspace and did not pass the verification",
     ]
 

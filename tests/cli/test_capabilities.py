@@ -28,7 +28,7 @@ name: write
 prompt: Write the word quixotic into the file out/word.txt.
 tools: [write_file]
 workspace: {path: workspace, create: true}
-budgets: {steps: 8}
+limits: {steps: 8}
 """
 
 REFUSALS: dict[str, Callable[[Json], bool]] = {
@@ -246,7 +246,7 @@ def test_a_named_tool_choice_that_was_refused_once_is_not_sent_again():
     with ScriptedServer(repeat(answer)) as server:
         outcome = Agent(Endpoint(server.url), tools=[write_file]).run_sync("Write three files.")
 
-        assert (outcome.outcome, outcome.answer) == ("finished", "Done.")
+        assert (outcome.status, outcome.answer) == ("finished", "Done.")
         assert [("structured_outputs" in body) for body in server.bodies].count(True) == 3
     assert refused == ["named"]
 
@@ -270,7 +270,7 @@ def test_without_forced_tool_choice_the_final_result_is_requested_in_words():
     script = [says("It is 42."), calls(("final_result", {"number": 42}))]
     schema: Json = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
     with ScriptedServer(script) as server:
-        outcome = Agent(Endpoint(server.url, profile=UNFORCED), result=schema).run_sync("What is 6 times 7?")
+        outcome = Agent(Endpoint(server.url, profile=UNFORCED), output_type=schema).run_sync("What is 6 times 7?")
 
         assert [body["tool_choice"] for body in server.bodies] == ["auto", "auto"]
-    assert (outcome.outcome, outcome.output) == ("finished", {"number": 42})
+    assert (outcome.status, outcome.output) == ("finished", {"number": 42})

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,13 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.startswith(f"usage: agent {command}")
 
 
+def test_version_prints_the_installed_version(capsys: pytest.CaptureFixture[str]):
+    """It printed an empty line."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"agent (tramontane) {version('tramontane')}\n"
+
+
 def test_no_command_prints_the_help_and_fails(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 2
     assert capsys.readouterr().out.startswith("usage: agent [-h]")
@@ -95,7 +103,7 @@ def test_a_failed_verification_exits_with_1(task: Path, capsys: pytest.CaptureFi
 
 def test_a_used_up_budget_exits_with_3(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer(writes("wrong")) as server:
-        assert main(["run", str(task), "--base-url", server.url, "--set", "budgets.steps=1"]) == 3
+        assert main(["run", str(task), "--base-url", server.url, "--set", "limits.steps=1"]) == 3
     assert "the limit steps = 1 is reached (1 used)" in capsys.readouterr().out
 
 
@@ -253,17 +261,17 @@ def test_resume_takes_no_task(task: Path, capsys: pytest.CaptureFixture[str]):
 
 def test_a_run_whose_budget_is_used_up_resumes_with_a_larger_one(task: Path, capsys: pytest.CaptureFixture[str]):
     with ScriptedServer([writes("wrong")[0], *writes("hello")]) as server:
-        assert main(["run", str(task), "--base-url", server.url, "--set", "budgets.steps=1"]) == 3
+        assert main(["run", str(task), "--base-url", server.url, "--set", "limits.steps=1"]) == 3
         resume = ["run", "--resume", "last", "--base-url", server.url]
         assert main([*resume]) == 3
         assert main([*resume, "--set", "prompt=other"]) == 2
-        assert main([*resume, "--set", "budgets.steps=many"]) == 2
-        assert main([*resume, "--set", "budgets.steps=5"]) == 0
+        assert main([*resume, "--set", "limits.steps=many"]) == 2
+        assert main([*resume, "--set", "limits.steps=5"]) == 0
     errors = capsys.readouterr().err.splitlines()
     assert errors[0] == (
-        "agent: A resumed run keeps its own task, so 'prompt' cannot be changed. Override only budgets.*."
+        "agent: A resumed run keeps its own task, so 'prompt' cannot be changed. Override only limits.*."
     )
-    assert errors[1].startswith("agent: `budgets.steps` must be ")
+    assert errors[1].startswith("agent: `limits.steps` must be ")
 
 
 def test_a_set_without_a_value_is_refused(task: Path, capsys: pytest.CaptureFixture[str]):

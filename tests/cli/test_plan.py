@@ -177,6 +177,7 @@ def test_the_whole_plan_is_printed_as_one_json_object(capsys: pytest.CaptureFixt
             "enforce_eager": False,
             "block_size": 16,
             "kv_cache_memory_bytes": None,
+            "kv_offloading_size": None,
             "other_bytes": 4 * GIB,
             "draft": {"model": "mistralai/Mistral-Medium-3.5-128B-EAGLE", "num_speculative_tokens": 3},
         },
@@ -193,6 +194,7 @@ def test_the_whole_plan_is_printed_as_one_json_object(capsys: pytest.CaptureFixt
         "kv_tokens_low": 256_480,
         "kv_tokens_high": 256_480,
         "later_kv_tokens": 256_480,
+        "offloaded_tokens": 0,
         "concurrency": 0.9784,
         "longest_max_model_len": 256_464,
         "decode_tokens_s_bound": 266.8,
@@ -234,6 +236,10 @@ def test_the_whole_plan_is_printed_as_one_json_object(capsys: pytest.CaptureFixt
         "--gpus h200:4 --context 8k --other-gib 4.123456789",
         "--gpus h200:4 --context 8k --gpu-memory-utilization 0.00001",
         "--gpus h200:4 --context 8k --concurrency 1000000 --max-num-batched-tokens 4k",
+        "--gpus h200:4 --context 8k --kv-offloading-size 200",
+        "--gpus h200:4 --context 8k --kv-offloading-size 12.5",
+        "--gpus 2x96GiB@1792GB/s --context 8k",
+        "--gpus 80GB --context 8k --weights bf16",
     ],
 )
 def test_the_options_of_a_plan_yield_the_same_plan(line: str):

@@ -499,7 +499,7 @@ def ping() -> str:
 async def test_the_router_drops_strict_as_its_note_says():
     with ScriptedServer(repeat(says("7"))) as engine, real_router(engine) as url:
         outcome = await Agent(Endpoint(url, api_key="the-key", profile=MISTRAL), tools=[ping]).run("Ping.")
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     (request,) = chats(engine)
     (function,) = [item["function"] for item in request.json["tools"]]
     assert function == {"name": "ping", "description": "Answer", "parameters": ping.parameters}

@@ -40,7 +40,7 @@ def definitions(*, strict: bool) -> bytes:
 
 
 def asking(text: str, *, effort: Effort, tools: bytes = b"[]", max_tokens: int = 200) -> Request:
-    message = encode_message(UserMessage(content=text), reasoning_field=None)
+    message = encode_message(UserMessage(content=text), with_reasoning=False)
     exact = Sampling(temperature=0.0)
     return Request(
         model="pocket", messages=[message], tools=tools, max_tokens=max_tokens, effort=effort, sampling=exact
@@ -109,7 +109,7 @@ async def test_the_effort_is_in_the_rendered_prompt_and_changes_nothing_else(eng
 
 async def test_the_effort_follows_the_system_prompt_and_tools_and_precedes_the_conversation(engine: LiveEngine):
     """So a switch of effort keeps the cached system prompt and tools, and prefills the conversation again."""
-    system = encode_message(SystemMessage(content="Be brief."), reasoning_field=None)
+    system = encode_message(SystemMessage(content="Be brief."), with_reasoning=False)
     request = asking("Hello", effort="high", tools=definitions(strict=True))
     async with engine.endpoint().open() as connection:
         counted = await connection.count(replace(request, messages=[system, *request.messages]))
@@ -126,7 +126,7 @@ async def test_tokenize_counts_the_prompt_that_the_engine_receives(engine: LiveE
     )
     result = ToolResult(tool_call_id="abcdefghi", name="get_weather", content="18 C")
     history = [UserMessage(content="What is the weather in Rome?"), turn, result]
-    messages = [encode_message(message, reasoning_field="reasoning") for message in history]
+    messages = [encode_message(message, with_reasoning=True) for message in history]
     for effort in EFFORTS:
         request = replace(asking("", effort=effort, tools=definitions(strict=True)), messages=messages)
         async with engine.endpoint().open() as connection:

@@ -32,7 +32,7 @@ name: slow
 prompt: What is the weather in Paris?
 tools: ["./slow.py:get_weather"]
 workspace: {path: workspace, create: true}
-budgets: {steps: 6}
+limits: {steps: 6}
 """
 
 SLOW_TOOL = '''\

@@ -59,7 +59,7 @@ async def attempt(
     model.change = lambda request: replace(request, **forced)
     agent = Agent(
         model, tools=[get_weather], ladder=Ladder(rungs=(Rung(effort=effort),)), limits=Limits(steps=steps),
-        workspace=folder, system=SYSTEM_PROMPT,
+        workspace=folder, instructions=SYSTEM_PROMPT,
     )  # fmt: skip
     events: list[Event] = []
     outcome = await agent.run(PROMPT, observe=events.append)
@@ -93,7 +93,7 @@ async def test_a_call_is_executed_only_if_its_reply_ended_before_max_tokens(
             assert isinstance(read(reply, one.toolbox, max_tokens=cut, window_tokens=8192), Truncated)
             assert one.executed == []
             assert [event.kind for event in one.events][-3:] == ["rejected", "triggered", "run_ended"]
-            assert one.outcome.outcome == "budget"
+            assert one.outcome.status == "budget"
             unreported += reply.finish_reason != "length"
     # Why finish_reason is not enough: with tool_choice auto and no streaming, the server reports truncated replies as
     # complete. At the full length even the truth is not enough: the last token may or may not have been the end.

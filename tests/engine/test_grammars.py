@@ -207,9 +207,9 @@ async def test_the_kinds_of_schemas_that_servers_refused_are_taken_strict_in_one
 ):
     events: list[Event] = []
     model = engine.recording_model(answers=[DONE], profile=SHORT)
-    agent = Agent(model, tools=list(texts_of(KINDS)), system="Work.", limits=Limits(steps=2), workspace=tmp_path)
+    agent = Agent(model, tools=list(texts_of(KINDS)), instructions="Work.", limits=Limits(steps=2), workspace=tmp_path)
     outcome = await agent.run("Hello", observe=events.append)
-    assert outcome.outcome == "finished", outcome.reason
+    assert outcome.status == "finished", outcome.reason
     assert not [event for event in events if isinstance(event, Loosened)]
     assert len(model.requests) == 1
     assert all(tool["function"]["strict"] for tool in json.loads(model.requests[0].tools))
@@ -229,9 +229,9 @@ async def test_a_tool_that_the_engine_does_not_compile_is_found_and_sent_loose(e
     events: list[Event] = []
     model = engine.recording_model(answers=[None] * 9, profile=SHORT)
     tools = [*texts_of(["empty", "nullable"]), bad, *texts_of(["letters"])]
-    agent = Agent(model, tools=tools, system="Work.", limits=Limits(steps=1), workspace=tmp_path)
+    agent = Agent(model, tools=tools, instructions="Work.", limits=Limits(steps=1), workspace=tmp_path)
     outcome = await agent.run("Hello", observe=events.append)
-    assert outcome.outcome != "error", outcome.reason
+    assert outcome.status != "error", outcome.reason
     (found,) = [event for event in events if isinstance(event, Loosened)]
     assert found.tools == ("bad",)
     assert found.reason.startswith("Grammar error: ")

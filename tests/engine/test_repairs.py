@@ -54,7 +54,7 @@ def test_a_folder_of_unseen_bugs_runs_to_completion(engine: LiveEngine, tmp_path
     few.mkdir()
     for folder in sorted((EXAMPLES / "fix_bug_batch").glob("*/"))[:4]:
         (few / folder.name).symlink_to(folder)
-    done = agent_run(engine, tmp_path, str(few), "--json", "--set", "budgets.steps=12")
+    done = agent_run(engine, tmp_path, str(few), "--json", "--set", "limits.steps=12")
 
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["kind"] for line in lines] == ["task_ended"] * 4 + ["batch_ended"]

@@ -49,7 +49,7 @@ async def test_a_run_waits_for_an_engine_that_dies_in_mid_reply_and_is_restarted
     assert outcome.journal is not None
     events = read_journal(outcome.journal)
 
-    assert outcome.outcome in {"finished", "budget"}
+    assert outcome.status in {"finished", "budget"}
     assert len([event for event in events if isinstance(event, Replied)]) == 2
     retried = [event for event in events if isinstance(event, Retried)]
     assert [event.attempt for event in retried] == list(range(1, len(retried) + 1))

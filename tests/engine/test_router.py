@@ -135,7 +135,7 @@ async def check_that_a_run_stays_on_one_engine_and_the_next_uses_the_other(route
     for word in ("second", "third"):
         answered, cached = routed.count(ANSWERED), routed.count(CACHED)
         outcome = await run_task(routed, tmp_path / word, word)
-        assert outcome.outcome == "verified"
+        assert outcome.status == "verified"
         took = difference(routed.count(ANSWERED), answered)
         (home,) = [name for name, requests in took.items() if requests]
         assert took[home] == len(replies(outcome)) >= 2
@@ -174,7 +174,7 @@ async def check_that_a_run_finishes_on_the_other_engine_when_its_own_is_killed(r
         outcome = await run("apple")
     accidents[0].join()
 
-    assert outcome.outcome == "verified"
+    assert outcome.status == "verified"
     assert len(replies(outcome)) >= 2
     assert outcome.journal is not None
     assert not [event for event in read_journal(outcome.journal) if isinstance(event, Retried)]
@@ -186,5 +186,5 @@ async def check_that_a_run_finishes_on_the_other_engine_when_its_own_is_killed(r
     # The next run goes to the other engine immediately.
     answered = routed.engines["shared"].metric(ANSWERED)
     outcome = await run_task(routed, tmp_path / "fifth", "fifth")
-    assert outcome.outcome == "verified"
+    assert outcome.status == "verified"
     assert routed.engines["shared"].metric(ANSWERED) - answered == len(replies(outcome))

@@ -112,7 +112,7 @@ async def test_the_cost_of_an_effort_switch_is_what_the_engine_measured(engine: 
     agent = Agent(
         model,
         tools=[get_weather],
-        system=new_system_prompt(),
+        instructions=new_system_prompt(),
         ladder=Ladder(rungs=(Rung(effort="none"), Rung(effort="high"))),
         limits=Limits(steps=8),
         verify=Verify(command="false", attempts=2),
@@ -204,7 +204,7 @@ async def test_no_history_of_a_run_is_refused(engine: LiveEngine, tmp_path: Path
     outcome = await agent.run("What is the weather in Paris?")
 
     # The last request contains the whole history, and the real model replied to it.
-    assert outcome.outcome in {"budget", "verify_failed"}
+    assert outcome.status in {"budget", "verify_failed"}
     assert len(model.requests) == len(ODD_REPLIES) + 1
     results = [message for message in outcome.messages if isinstance(message, ToolResult)]
     assert [result.status for result in results[:9]] == [
@@ -228,7 +228,7 @@ async def run_with_an_invalid_call(
     agent = Agent(
         model,
         tools=[get_southern_weather],
-        system=new_system_prompt(),
+        instructions=new_system_prompt(),
         ladder=Ladder(rungs=(Rung(effort=effort), Rung(effort=effort, constrained=True))),
         limits=Limits(steps=2),
         workspace=folder,
@@ -292,7 +292,7 @@ async def test_if_named_tool_choices_are_refused_the_text_is_constrained_to_the_
 async def test_a_prompt_beyond_the_window_ends_as_budget_before_it_is_sent(engine: LiveEngine, tmp_path: Path):
     model = engine.recording_model()
     outcome = await Agent(model, tools=[get_weather], workspace=tmp_path).run("Paris " * 9000)
-    assert (outcome.outcome, outcome.reason) == ("budget", f"{CONTEXT_FULL} (8192 tokens)")
+    assert (outcome.status, outcome.reason) == ("budget", f"{CONTEXT_FULL} (8192 tokens)")
     assert model.requests == []
 
 
@@ -308,7 +308,7 @@ async def test_a_prompt_that_only_the_server_finds_too_long_ends_as_budget(
     vars(model)["count"] = cannot_count
     # Each character is one token, so the estimate of two bytes per token is far too low.
     outcome = await Agent(model, workspace=tmp_path).run("\x01" * 8300)
-    assert (outcome.outcome, outcome.reason) == ("budget", f"{CONTEXT_FULL} (8192 tokens)")
+    assert (outcome.status, outcome.reason) == ("budget", f"{CONTEXT_FULL} (8192 tokens)")
 
 
 async def test_a_conversation_that_fills_the_window_continues_in_a_fresh_context(engine: LiveEngine, tmp_path: Path):
@@ -333,7 +333,7 @@ async def test_a_conversation_that_fills_the_window_continues_in_a_fresh_context
         "The workspace is as the earlier attempt left it. Take another way."
     )
     assert [event for event in events[events.index(renewed) :] if isinstance(event, Replied)]
-    assert outcome.outcome in {"budget", "finished"}
+    assert outcome.status in {"budget", "finished"}
 
 
 async def test_an_image_from_a_tool_does_not_end_the_run_of_a_model_without_vision(engine: LiveEngine, tmp_path: Path):
@@ -348,6 +348,6 @@ async def test_an_image_from_a_tool_does_not_end_the_run_of_a_model_without_visi
     agent = Agent(model, tools=[look], limits=Limits(steps=2), workspace=tmp_path)
     outcome = await agent.run("Look at the screen.")
 
-    assert outcome.outcome in {"finished", "budget", "stuck"}, outcome.reason
+    assert outcome.status in {"finished", "budget", "stuck"}, outcome.reason
     assert (outcome.steps, len(model.requests)) == (2, 2), "the refused request is not counted"
     assert b"(Not shown: you cannot see images. Continue without them.)" in model.requests[1].messages[-1]

@@ -63,6 +63,7 @@ def test_every_setting_of_the_plan_has_its_flag():
         draft="eagle",
         kv_cache_dtype="fp8",
         kv_cache_memory_bytes=20_000_000_000,
+        kv_offloading_size=200,
         block_size=128,
         language_model_only=True,
         enforce_eager=True,
@@ -77,7 +78,8 @@ def test_every_setting_of_the_plan_has_its_flag():
         *ADDRESS,
         *("--tensor-parallel-size", "2", "--max-model-len", "32768", "--max-num-seqs", "7"),
         *("--max-num-batched-tokens", "8192", "--enforce-eager", "--gpu-memory-utilization", "0.8"),
-        *("--kv-cache-memory-bytes", "20000000000", "--kv-cache-dtype", "fp8", "--block-size", "128"),
+        *("--kv-cache-memory-bytes", "20000000000", "--kv-cache-dtype", "fp8", "--kv-offloading-size", "200"),
+        *("--block-size", "128"),
         "--language-model-only",
         "--speculative-config",
         '{"method": "eagle", "model": "mistralai/Mistral-Medium-3.5-128B-EAGLE", "num_speculative_tokens": 3, '

@@ -84,7 +84,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     Rejected(step=1, trigger="invalid_call", tool="add", reason="bad", raw="{", say="Again."),
     TurnTaken(
-        step=1, turn=AssistantMessage(tool_calls=(CALL,)), reasoning_field="reasoning_content", answered=(RESULT,)
+        step=1, turn=AssistantMessage(tool_calls=(CALL,), reasoning_field="reasoning_content"), answered=(RESULT,)
     ),
     CallStarted(step=1, tool_call_id="call00000", tool="add", arguments="{}"),
     CallEnded(step=1, result=RESULT, elapsed_s=0.5, fingerprint="f", traceback="Traceback"),
@@ -356,7 +356,7 @@ async def test_a_run_that_fills_the_disk_ends_as_an_error_and_can_be_resumed(tmp
     small_disk(1 << 30)
 
     assert outcome.journal is not None
-    assert (outcome.outcome, outcome.reason) == (
+    assert (outcome.status, outcome.reason) == (
         "error",
         f"Cannot write the journal {outcome.journal}: File too large. It holds everything done so far. Free disk "
         "space, then resume the run.",
@@ -366,7 +366,7 @@ async def test_a_run_that_fills_the_disk_ends_as_an_error_and_can_be_resumed(tmp
 
     left = script[[e.kind for e in read_journal(outcome.journal)].count("replied") :]
     resumed = await Agent(ScriptedModel(left), tools=[add], runs=tmp_path).resume(outcome.journal.parent)
-    assert (resumed.outcome, resumed.answer) == ("finished", "7")
+    assert (resumed.status, resumed.answer) == ("finished", "7")
     assert len(done) == len(set(done))
 
 

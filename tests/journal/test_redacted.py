@@ -140,7 +140,7 @@ async def test_a_resumed_task_takes_its_secrets_from_the_environment_and_asks_fo
         "env.API_TOKEN=VALUE, or run the task again. A secret that `env_from` or `secret_files` names need not be "
         "given."
     )
-    with pytest.raises(ConfigError, match=r"'prompt' cannot be changed. Override only budgets"):
+    with pytest.raises(ConfigError, match=r"'prompt' cannot be changed. Override only limits"):
         recorded_task(first.task, {"prompt": "x"}, redacted=first.redacted, environ=environ)
 
 

@@ -1,4 +1,4 @@
-"""Work is not given up before it was verified: errors beside progress, circling, the ends of ladder and budgets."""
+"""Work is not given up before it was verified: errors beside progress, circling, the ends of ladder and limits."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_three_steps_with_one_failed_call_each_beside_good_work_do_not_cli
 
     outcome = await project.run(WRITES_FLAG, *steps, says("Done."))
 
-    assert (outcome.outcome, project.climbs) == ("verified", [])
+    assert (outcome.status, project.climbs) == ("verified", [])
 
 
 async def test_steps_with_errors_and_nothing_new_still_climb(tmp_path: Path):
@@ -167,7 +167,7 @@ async def test_work_that_passes_the_verification_is_not_put_back_but_ends_the_ru
 
     outcome = await project.run(WRITES_FLAG, *[says("")] * 4)
 
-    assert (outcome.outcome, outcome.reason) == (
+    assert (outcome.status, outcome.reason) == (
         "verified",
         "the verification passed when the run was about to give up",
     )
@@ -181,7 +181,7 @@ async def test_the_pocket_model_is_put_back_to_the_start_in_the_words_it_was_tra
 
     outcome = await project.run(WRITES_DRAFT, says(""), says(""), WRITES_FLAG, says("Done."))
 
-    assert (outcome.outcome, project.verifications) == ("verified", [(0, False), (1, True)])
+    assert (outcome.status, project.verifications) == ("verified", [(0, False), (1, True)])
     assert project.model.bodies[3]["messages"][1]["content"] == (
         "Go.\n\nAn earlier attempt at this task failed: the reply was empty\nWhat it tried, in order:\n"
         '- write {"name": "draft"} -> ok: wrote draft\n'
@@ -210,7 +210,7 @@ async def test_work_that_passes_the_verification_is_not_given_up_as_stuck(tmp_pa
 
     outcome = await project.run(WRITES_FLAG, says(""))
 
-    assert (outcome.outcome, outcome.exit_code, project.verifications) == ("verified", 0, [(0, True)])
+    assert (outcome.status, outcome.exit_code, project.verifications) == ("verified", 0, [(0, True)])
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ async def test_work_that_passes_the_verification_is_not_given_up_as_budget(
 
     outcome = await project.run(*script)
 
-    assert (outcome.outcome, project.verifications) == ("verified", [(0, True)])
+    assert (outcome.status, project.verifications) == ("verified", [(0, True)])
 
 
 async def test_a_silent_verification_is_no_attempt_and_its_output_is_not_shown(tmp_path: Path):
@@ -238,7 +238,7 @@ async def test_a_silent_verification_is_no_attempt_and_its_output_is_not_shown(t
 
     outcome = await project.run(WRITES_DRAFT, says(""), says("Done."), WRITES_FLAG, says("Done."))
 
-    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed on attempt 2")
+    assert (outcome.status, outcome.reason) == ("verified", "the verification passed on attempt 2")
     assert project.verifications == [(0, False), (1, False), (2, True)]
     assert [event.restored for event in project.of(ContextRenewed)] == [()]
     assert "SECRET" not in str(project.model.bodies[:3])
@@ -251,7 +251,7 @@ async def test_a_run_that_is_stuck_says_that_its_work_was_tried(tmp_path: Path):
 
     outcome = await project.run(WRITES_DRAFT, calls(("find", {"name": "x"})))
 
-    assert (outcome.outcome, outcome.reason) == (
+    assert (outcome.status, outcome.reason) == (
         "stuck",
         "the ladder has no rung left after tool_error: a tool reported an error (find: Error: No definition of x was "
         "found.); the changes so far are in the workspace and did not pass the verification",
@@ -264,9 +264,9 @@ async def test_without_a_verification_the_end_says_that_the_changes_were_not_ver
 
     outcome = await project.run(WRITES_DRAFT)
 
-    assert (outcome.outcome, outcome.reason) == (
+    assert (outcome.status, outcome.reason) == (
         "budget",
-        "the limit steps = 1 is reached (1 used). Raise it with `budgets: {steps: ...}`, or set it to null; the "
+        "the limit steps = 1 is reached (1 used). Raise it with `limits: {steps: ...}`, or set it to null; the "
         "changes so far are in the workspace and were not verified",
     )
 
@@ -281,7 +281,7 @@ async def test_no_verification_runs_if_nothing_may_have_changed(tmp_path: Path, 
 
     outcome = await project.run(*script, says(""))
 
-    assert (outcome.outcome, project.verifications) == ("stuck", [])
+    assert (outcome.status, project.verifications) == ("stuck", [])
     assert outcome.reason == "the ladder has no rung left after empty_reply: the reply was empty"
 
 
@@ -291,7 +291,7 @@ async def test_files_that_a_verification_has_failed_for_are_not_verified_again(t
 
     outcome = await project.run(WRITES_DRAFT, says("Done."), reads("a"), says(""))
 
-    assert (outcome.outcome, project.verifications) == ("stuck", [(1, False)])
+    assert (outcome.status, project.verifications) == ("stuck", [(1, False)])
 
 
 async def test_files_that_have_changed_since_a_failed_verification_are_verified_again(tmp_path: Path):
@@ -300,7 +300,7 @@ async def test_files_that_have_changed_since_a_failed_verification_are_verified_
 
     outcome = await project.run(WRITES_DRAFT, says("Done."), WRITES_FLAG, says(""))
 
-    assert (outcome.outcome, project.verifications) == ("verified", [(1, False), (0, True)])
+    assert (outcome.status, project.verifications) == ("verified", [(1, False), (0, True)])
 
 
 class Sum(BaseModel):
@@ -316,7 +316,7 @@ async def test_a_run_that_owes_a_result_is_not_verified_without_it(tmp_path: Pat
 
     outcome = await project.run(WRITES_FLAG, says(""), calls(("final_result", {"value": 5})))
 
-    assert (outcome.outcome, outcome.output, project.verifications) == ("verified", {"value": 5}, [(1, True)])
+    assert (outcome.status, outcome.output, project.verifications) == ("verified", {"value": 5}, [(1, True)])
     assert [event.restored for event in project.of(ContextRenewed)] == [()]
 
 
@@ -326,7 +326,7 @@ async def test_a_result_that_was_given_is_kept_when_the_run_is_verified_at_its_e
 
     outcome = await project.run(both)
 
-    assert (outcome.outcome, outcome.output) == ("verified", {"value": 5})
+    assert (outcome.status, outcome.output) == ("verified", {"value": 5})
 
 
 async def test_a_verification_that_changes_files_itself_does_not_verify_forever(tmp_path: Path):
@@ -336,7 +336,7 @@ async def test_a_verification_that_changes_files_itself_does_not_verify_forever(
 
     outcome = await project.run(WRITES_DRAFT, says(""), says(""))
 
-    assert (outcome.outcome, project.verifications) == ("stuck", [(0, False)])
+    assert (outcome.status, project.verifications) == ("stuck", [(0, False)])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["draft", "report"]
 
 
@@ -362,5 +362,5 @@ async def test_a_run_killed_around_its_silent_verification_ends_as_verified_when
     (run,) = (tmp_path / "runs").iterdir()
     outcome = await Agent(ScriptedModel([]), **settings).resume(run, observe=project.events.append)
 
-    assert (outcome.outcome, outcome.steps) == ("verified", 1)
+    assert (outcome.status, outcome.steps) == ("verified", 1)
     assert project.verifications == ([(0, True)] if killed_at is VerifyStarted else [])

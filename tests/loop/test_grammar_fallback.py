@@ -9,7 +9,6 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 
 from agent import Agent, Endpoint, Outcome, Tool, tool_from_schema
@@ -61,10 +60,8 @@ async def run(
     runs: Path | None = None,
 ) -> tuple[Outcome, list[Event]]:
     events: list[Event] = []
-    http_client = openai.DefaultAsyncHttpxClient(verify=False)  # its certificates take 0.1 s to load
-    model = endpoint or Endpoint(server.url, profile=MISTRAL, stream=False, first_wait_s=0.001, http_client=http_client)
+    model = endpoint or Endpoint(server.url, profile=MISTRAL, stream=False, first_wait_s=0.001)
     outcome = await Agent(model, tools=named(*names), runs=runs).run("Work.", observe=events.append)
-    await http_client.aclose()
     return outcome, events
 
 
@@ -76,7 +73,7 @@ async def test_a_tool_whose_grammar_does_not_compile_is_found_and_sent_loose():
     with ScriptedServer(repeat(works), refused_grammars=["find"]) as server:
         outcome, events = await run(server)
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert loosened(events) == [Loosened(step=1, tools=("find",), reason=TEXT)]
     assert outcome.notices == (
         f"find is sent without a grammar, because the server does not compile its schema: {TEXT}. Arguments are still "
@@ -104,7 +101,7 @@ async def test_a_loose_tool_is_sent_with_its_whole_schema():
 async def test_every_refused_tool_is_found_in_one_search():
     with ScriptedServer(repeat(works), refused_grammars=["read", "find", "open"]) as server:
         outcome, events = await run(server)
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert [event.tools for event in loosened(events)] == [("read", "find", "open")]
 
 
@@ -128,7 +125,7 @@ async def test_tools_that_are_refused_only_together_are_all_sent_loose():
 
     with ScriptedServer(repeat(refuse)) as server:
         outcome, events = await run(server, EIGHT[:4])
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert loosened(events)[0].tools == EIGHT[:4]
 
 
@@ -146,7 +143,7 @@ async def test_of_runs_at_the_same_time_one_searches():
     with ScriptedServer(repeat(works), refused_grammars=["find"]) as server:
         endpoint = Endpoint(server.url, profile=MISTRAL, stream=False)
         found = await asyncio.gather(*(run(server, endpoint=endpoint) for _ in range(4)))
-    assert [outcome.outcome for outcome, _ in found] == ["finished"] * 4
+    assert [outcome.status for outcome, _ in found] == ["finished"] * 4
     assert all(event.tools == ("find",) for _, events in found for event in loosened(events))
     assert tiny_requests(server) == 7
 
@@ -196,7 +193,7 @@ async def test_a_resumed_run_keeps_its_loose_tools(tmp_path: Path):
 
     with ScriptedServer(repeat(breaks), refused_grammars=["find"]) as server:
         outcome, _ = await run(server, runs=tmp_path)
-        assert outcome.outcome == "error"
+        assert outcome.status == "error"
         (folder,) = tmp_path.iterdir()
         _, events = read_run(folder)
         assert [event.tools for event in loosened(events)] == [("find",)]
@@ -212,7 +209,7 @@ async def test_another_refusal_ends_the_run_with_its_reason():
     ]
     with ScriptedServer(answers) as server:
         outcome, events = await run(server)
-    assert outcome.outcome == "error"
+    assert outcome.status == "error"
     assert outcome.reason.endswith("refused the request with HTTP 400: The schema of this message is wrong")
     assert loosened(events) == []
     assert len(server.bodies) == 2
@@ -226,7 +223,7 @@ async def test_a_tool_that_is_refused_in_every_form_is_named_with_the_way_out():
 
     with ScriptedServer(repeat(refuse)) as server:
         outcome, _ = await run(server)
-    assert outcome.outcome == "error"
+    assert outcome.status == "error"
     assert outcome.reason.partition("HTTP 400: ")[2] == (
         "Tool schema is invalid. The server refuses the definition of copy even without a grammar. Leave it out: "
         "remove it from `tools`, or list the other tools of its MCP server in `mcp.NAME.tools`"
@@ -245,7 +242,7 @@ async def test_the_fallback_for_a_named_choice_sends_the_schema_that_compiles():
     parameters = {"type": "object", "properties": {"path": {"type": "string", "format": "path"}}, "required": ["path"]}
     with ScriptedServer(repeat(answer)) as server:
         endpoint = Endpoint(server.url, profile=MISTRAL, stream=False)
-        outcome = await Agent(endpoint, result=parameters).run("Work.")
+        outcome = await Agent(endpoint, output_type=parameters).run("Work.")
     assert outcome.output == {"path": "x"}
     (schema,) = [body["structured_outputs"]["json"] for body in server.bodies if "structured_outputs" in body]
     assert schema["properties"] == {"path": {"type": "string", "description": 'Must also satisfy {"format": "path"}.'}}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.protocol.instruct.validator import MistralRequestValidatorV15, ValidationMode
@@ -131,12 +130,10 @@ async def run(
 ) -> Ran:
     done: list[Any] = []
     events: list[Event] = []
-    http_client = openai.DefaultAsyncHttpxClient(verify=False)  # its certificates take 0.1 s to load
     with ScriptedServer(answers, strict=True) as server:
-        endpoint = Endpoint(server.url, profile=MISTRAL, stream=stream, first_wait_s=0.0, http_client=http_client)
+        endpoint = Endpoint(server.url, profile=MISTRAL, stream=stream, first_wait_s=0.0)
         agent = Agent(endpoint, tools=tools(done), ladder=ladder, workspace=workspace)
         outcome = await agent.run("Add 3 and 4.", observe=events.append)
-    await http_client.aclose()
     assert server.refusals == []
     for body in server.bodies:
         assert "Traceback" not in json.dumps(body)
@@ -248,7 +245,7 @@ REPAIRABLE = {
 async def test_an_unambiguous_reply_is_repaired_and_executed_at_once(name: str, stream: bool) -> None:
     row = REPAIRABLE[name]
     ran = await run([row.bad, answers_correctly, answers_correctly], stream=stream)
-    assert (ran.outcome.outcome, ran.outcome.answer) == ("finished", "The sum is 7.")
+    assert (ran.outcome.status, ran.outcome.answer) == ("finished", "The sum is 7.")
     assert ran.done == [*row.done, *(() if SEVEN in row.done else (SEVEN,))]
     assert ran.repairs == row.repairs
     assert [(event.where, event.format) for event in ran.of(Rescued)] == ([row.rescued] if row.rescued else [])
@@ -348,7 +345,7 @@ INVALID = {
 async def test_an_invalid_call_is_re_asked_constrained_to_its_schema(name: str, stream: bool) -> None:
     row = INVALID[name]
     ran = await run([row.bad, answers_correctly, answers_correctly], stream=stream)
-    assert (ran.outcome.outcome, ran.done) == ("finished", [SEVEN])
+    assert (ran.outcome.status, ran.done) == ("finished", [SEVEN])
     assert ran.triggers == [f"{row.trigger} reask"]
     first, again, _ = ran.bodies
     choice = (
@@ -369,7 +366,7 @@ async def test_an_invalid_call_is_re_asked_constrained_to_its_schema(name: str, 
 async def test_a_call_that_is_invalid_twice_gets_feedback(name: str, stream: bool) -> None:
     row = INVALID[name]
     ran = await run([row.bad, row.bad, answers_correctly, answers_correctly], stream=stream)
-    assert (ran.outcome.outcome, ran.done) == ("finished", [SEVEN])
+    assert (ran.outcome.status, ran.done) == ("finished", [SEVEN])
     assert ran.last_message(2) == row.feedback
     assert ran.bodies[2]["messages"][-1]["role"] == "tool"
     assert ran.triggers == [f"{row.trigger} reask", f"{row.trigger} climb"]
@@ -378,7 +375,7 @@ async def test_a_call_that_is_invalid_twice_gets_feedback(name: str, stream: boo
 @pytest.mark.parametrize("name", INVALID)
 async def test_a_call_that_stays_invalid_is_never_executed_and_ends_as_stuck(name: str) -> None:
     ran = await run(itertools.repeat(INVALID[name].bad), stream=True)
-    assert (ran.outcome.outcome, ran.done, ran.outcome.answer) == ("stuck", [], "")
+    assert (ran.outcome.status, ran.done, ran.outcome.answer) == ("stuck", [], "")
     trigger = INVALID[name].trigger
     assert ran.outcome.reason == f"the ladder has no rung left after {trigger}: a call could not be executed"
 
@@ -387,7 +384,7 @@ async def test_an_invalid_call_that_is_repeated_gets_an_example_and_alternatives
     patient = Ladder(triggers={"invalid_call": 9})
     bad = INVALID["m12_not_a_number"].bad
     ran = await run([bad, bad, bad, bad, answers_correctly, answers_correctly], stream=True, ladder=patient)
-    assert (ran.outcome.outcome, ran.done) == ("finished", [SEVEN])
+    assert (ran.outcome.status, ran.done) == ("finished", [SEVEN])
     assert ran.last_message(4) == (
         'The very same call to "add" has failed before, in the same way. Sent again, it will fail again.\n'
         f'Arguments for "add" do not match (attempt 2): $.a must be an integer, got "three"{SCHEMA}.\n'
@@ -421,7 +418,7 @@ CUT = {
 @pytest.mark.parametrize("name", CUT)
 async def test_a_truncated_reply_is_not_used_and_max_tokens_grows(name: str, stream: bool) -> None:
     ran = await run([CUT[name][0], answers_correctly, answers_correctly], stream=stream)
-    assert (ran.outcome.outcome, ran.done) == ("finished", [SEVEN])
+    assert (ran.outcome.status, ran.done) == ("finished", [SEVEN])
     first, second, _ = ran.bodies
     assert second == {**first, "max_tokens": second["max_tokens"]}, "only max_tokens differs"
     assert first["max_tokens"] == 8_192
@@ -433,7 +430,7 @@ async def test_a_truncated_reply_is_not_used_and_max_tokens_grows(name: str, str
 async def test_a_reply_truncated_at_the_largest_max_tokens_gets_feedback_to_be_shorter(name: str) -> None:
     bad, feedback = CUT[name]
     ran = await run([bad, bad, answers_correctly, answers_correctly], stream=True)
-    assert (ran.outcome.outcome, ran.done) == ("finished", [SEVEN])
+    assert (ran.outcome.status, ran.done) == ("finished", [SEVEN])
     assert feedback is not None
     assert ran.last_message(2) == feedback.format(ran.bodies[1]["max_tokens"])
     assert ran.triggers == ["truncated stay", "truncated climb"]
@@ -443,7 +440,7 @@ async def test_a_reply_truncated_at_the_largest_max_tokens_gets_feedback_to_be_s
 @pytest.mark.parametrize("name", [name for name in CUT if CUT[name][1]])
 async def test_replies_that_are_always_truncated_end_as_stuck(name: str) -> None:
     ran = await run(itertools.repeat(CUT[name][0]), stream=True)
-    assert (ran.outcome.outcome, ran.done) == ("stuck", [])
+    assert (ran.outcome.status, ran.done) == ("stuck", [])
 
 
 EMPTY = {
@@ -459,24 +456,24 @@ EMPTY = {
 @pytest.mark.parametrize("name", EMPTY)
 async def test_an_empty_reply_gets_feedback_and_repeated_ones_end_as_stuck(name: str, stream: bool) -> None:
     once = await run([EMPTY[name], answers_correctly, answers_correctly], stream=stream)
-    assert (once.outcome.outcome, once.done) == ("finished", [SEVEN])
+    assert (once.outcome.status, once.done) == ("finished", [SEVEN])
     assert once.last_message(1) == (
         "Your last reply was empty. Call a tool to go on with the task, or, if it is done, answer in one sentence."
     )
     always = await run(itertools.repeat(EMPTY[name]), stream=stream)
-    assert (always.outcome.outcome, always.outcome.answer, always.done) == ("stuck", "", [])
+    assert (always.outcome.status, always.outcome.answer, always.done) == ("stuck", "", [])
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_an_answer_in_the_reasoning_is_asked_for_again_once_and_then_accepted(stream: bool) -> None:
     in_reasoning = says("", reasoning="The sum is 7.")
     once = await run([calls(GOOD), in_reasoning, says("Seven.")], stream=stream)
-    assert (once.outcome.outcome, once.outcome.answer, once.outcome.notices) == ("finished", "Seven.", ())
+    assert (once.outcome.status, once.outcome.answer, once.outcome.notices) == ("finished", "Seven.", ())
     assert once.last_message(2) == (
         "Your last reply held only reasoning and no answer. Call a tool to go on, or write the answer itself."
     )
     twice = await run([calls(GOOD), in_reasoning, in_reasoning], stream=stream)
-    assert (twice.outcome.outcome, twice.outcome.answer) == ("finished", "The sum is 7.")
+    assert (twice.outcome.status, twice.outcome.answer) == ("finished", "The sum is 7.")
     assert twice.outcome.notices == (
         "The server put the answer into the reasoning field twice in a row, so the answer was taken from there. The "
         "server's reasoning parser does not match the model: check the answer.",
@@ -494,11 +491,11 @@ async def test_a_body_that_is_not_a_completion_is_requested_six_times(name: str)
     bad, whole, streamed = UNREADABLE[name]
     for stream, wrong in ((False, whole), (True, streamed)):
         once = await run([bad, answers_correctly, answers_correctly], stream=stream)
-        assert (once.outcome.outcome, once.done) == ("finished", [SEVEN])
+        assert (once.outcome.status, once.done) == ("finished", [SEVEN])
         always = await run(itertools.repeat(bad), stream=stream)
         assert always.done == []
         # In a stream, a missing message is an empty reply.
-        assert always.outcome.outcome == ("stuck" if wrong is None else "error")
+        assert always.outcome.status == ("stuck" if wrong is None else "error")
         assert wrong is None or (wrong in always.outcome.reason and len(always.bodies) == 6)
 
 
@@ -514,7 +511,7 @@ DUPLICATES = {
 @pytest.mark.parametrize("name", DUPLICATES)
 async def test_a_duplicate_call_in_one_reply_is_executed_once_and_both_get_a_result(name: str, stream: bool) -> None:
     ran = await run([DUPLICATES[name], answers_correctly], stream=stream)
-    assert (ran.outcome.outcome, ran.done) == ("finished", [SEVEN])
+    assert (ran.outcome.status, ran.done) == ("finished", [SEVEN])
     assert results(ran.bodies[1]) == [
         "7",
         "This call is the same as an earlier one of the same reply, which was run once. See its result.",
@@ -531,14 +528,14 @@ async def test_a_writing_call_that_the_server_sent_twice_is_executed_once_and_eq
 ) -> None:
     both = completion({"tool_calls": [a_call("note", {"text": "x"}, call_id=call_id) for call_id in ids]})
     ran = await run([both, says("Done.")], stream=False)
-    assert (ran.outcome.outcome, ran.done) == ("finished", [("note", "x")] * noted)
+    assert (ran.outcome.status, ran.done) == ("finished", [("note", "x")] * noted)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_m56_a_hundred_calls_are_executed_once_each_with_results_in_order(stream: bool) -> None:
     hundred = calls(*[("echo", {"text": f"n{number}"}) for number in range(100)])
     ran = await run([hundred, says("Done.")], stream=stream)
-    assert ran.outcome.outcome == "finished"
+    assert ran.outcome.status == "finished"
     assert sorted(ran.done) == sorted(("echo", f"n{number}") for number in range(100))
     assert results(ran.bodies[1]) == [f"n{number}" for number in range(100)]
 
@@ -549,7 +546,7 @@ async def test_m57_valid_calls_beside_invalid_ones_are_executed_once_and_the_inv
 ) -> None:
     mixed = calls(("add", {"a": "x", "b": 4}), ("note", {"text": "kept"}), ("adder", {"a": 3, "b": 4}))
     ran = await run([mixed, answers_correctly, answers_correctly], stream=stream)
-    assert (ran.outcome.outcome, ran.done) == ("finished", [("note", "kept"), SEVEN])
+    assert (ran.outcome.status, ran.done) == ("finished", [("note", "kept"), SEVEN])
     assert results(ran.bodies[1]) == [
         f'Arguments for "add" do not match: $.a must be an integer, got "x"{SCHEMA}. Send the call again.',
         "noted",
@@ -579,7 +576,7 @@ async def test_a_repeated_call_gets_a_note_in_its_result_and_finally_ends_as_stu
     bad, result = LOOPS[name]
     ran = await run(itertools.repeat(bad), stream=True)
     assert [ran.last_message(1), ran.last_message(2)] == [result, f"{result}\n{AGAIN}"]
-    assert ran.outcome.outcome == "stuck"
+    assert ran.outcome.status == "stuck"
     assert ran.outcome.reason == ("the ladder has no rung left after repeat: the same call gave the same result again")
     assert len(ran.done) == len(ran.bodies) == 8
 
@@ -587,7 +584,7 @@ async def test_a_repeated_call_gets_a_note_in_its_result_and_finally_ends_as_stu
 async def test_a_very_large_output_keeps_its_head_and_its_tail(tmp_path: Path) -> None:
     ran = await run([calls(("big", {})), answers_correctly, answers_correctly], stream=True, workspace=tmp_path)
     shown = ran.last_message(1)
-    assert ran.outcome.outcome == "finished"
+    assert ran.outcome.status == "finished"
     assert len(shown) < 2_200
     assert shown.startswith("first line\nxxx")
     assert shown.endswith("xxx\nlast line")
@@ -596,5 +593,5 @@ async def test_a_very_large_output_keeps_its_head_and_its_tail(tmp_path: Path) -
 
 async def test_the_same_large_output_counts_as_repeated_although_its_file_differs(tmp_path: Path) -> None:
     ran = await run(itertools.repeat(calls(("big", {}))), stream=True, workspace=tmp_path)
-    assert (ran.outcome.outcome, len(ran.done)) == ("stuck", 8)
+    assert (ran.outcome.status, len(ran.done)) == ("stuck", 8)
     assert ran.last_message(2).endswith(AGAIN)

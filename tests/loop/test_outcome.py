@@ -16,7 +16,7 @@ def test_the_exit_codes_are_stable():
 def test_raise_for_status_returns_a_good_outcome():
     outcome = Agent(ScriptedModel([says("Done.")])).run_sync("Hi.")
     assert outcome.raise_for_status() is outcome
-    assert (outcome.ok, outcome.exit_code, outcome.outcome) == (True, 0, "finished")
+    assert (outcome.ok, outcome.exit_code, outcome.status) == (True, 0, "finished")
 
 
 def test_raise_for_status_raises_any_other_outcome_with_its_reason():

@@ -158,7 +158,7 @@ async def test_two_runs_at_once_do_not_throw_away_each_others_work(tmp_path: Pat
     }
     outcome = await shared.run(*[calls(("wait_and_fail", {"number": n})) for n in range(3)], DONE)
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert shared.files == {
         "a.txt": "original\n", "b.txt": "work of another run\n", "mine.txt": "typed by the user\n",
     }  # fmt: skip
@@ -305,7 +305,7 @@ async def test_a_run_killed_while_it_restores_names_the_patch_when_it_is_resumed
     shared.model = ScriptedModel([DONE])
     outcome = await Agent(shared.model, **shared.settings).resume(run, observe=shared.events.append)
 
-    assert outcome.outcome == "verify_failed"
+    assert outcome.status == "verify_failed"
     assert not (run / "workspace" / "b.txt").exists()
     assert [path.name for path in (run / "workspace" / ".agent" / "attempts").iterdir()] == ["1"]
     assert shared.renewed.patch == ".agent/attempts/1/changes.diff"
@@ -340,7 +340,7 @@ async def test_what_was_put_back_can_be_made_again_and_is_then_verified(tmp_path
 
     outcome = await shared.run(writes("test.txt", "good test\n"), DONE, again, DONE)
 
-    assert outcome.outcome == "verified"
+    assert outcome.status == "verified"
     assert shared.files == {"a.txt": "original\n", "test.txt": "good test\n", "fix.txt": "fix\n"}
     assert [(event.attempt, event.ok) for event in shared.events if isinstance(event, VerifyEnded)] == [
         (1, False), (2, True),

@@ -97,7 +97,7 @@ class World:
             tools=self.tools(),
             workspace=self.folder / "work",
             runs=self.folder / "runs",
-            system="Be good.",
+            instructions="Be good.",
             ladder=LADDER,
             verify=Verify(command="test -e flag", attempts=3),
             env=ENV,
@@ -173,7 +173,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, World]:
 
 def check(world: World, outcome: Outcome, whole: Outcome) -> None:
     """Check that the run ended like the whole one, and reported each call of unknown effect as interrupted."""
-    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed on attempt 3")
+    assert (outcome.status, outcome.reason) == ("verified", "the verification passed on attempt 3")
     events = read_journal(world.journal)
     ended = [event.result for event in events if isinstance(event, CallEnded)]
     interrupted = [result for result in ended if result.status == "interrupted"]
@@ -279,7 +279,7 @@ def test_a_partial_line_is_removed_and_the_run_resumes(whole: tuple[Outcome, Wor
         os.truncate(world.journal, world.journal.stat().st_size - cut_bytes)
         outcome = world.live()
         assert outcome is not None
-        assert outcome.outcome == "verified"
+        assert outcome.status == "verified"
         assert [event.kind for event in read_journal(world.journal)][events - 1] == "resumed"
 
 
@@ -324,21 +324,21 @@ async def test_a_run_that_reached_a_limit_continues_under_a_higher_one(tmp_path:
     again, model = await resume(folder, limits=Limits(steps=2))
     last, _ = await resume(folder, LOOKS[2], says("Seen."), limits=Limits(steps=4))
 
-    assert (first.outcome, first.steps) == ("budget", 2)
-    assert (again.outcome, again.steps, model.requests) == ("budget", 2, [])
-    assert (last.outcome, last.steps, last.usage.tool_calls) == ("finished", 4, 3)
+    assert (first.status, first.steps) == ("budget", 2)
+    assert (again.status, again.steps, model.requests) == ("budget", 2, [])
+    assert (last.status, last.steps, last.usage.tool_calls) == ("finished", 4, 3)
 
 
 async def test_calls_that_a_limit_forbade_are_executed_once_the_limit_is_raised(tmp_path: Path):
     first, folder = await begin(tmp_path, LOOKS[0], LOOKS[1], limits=Limits(tool_calls=1))
     last, model = await resume(folder, says("Seen."), limits=Limits(tool_calls=2))
 
-    assert (first.outcome, first.reason) == (
+    assert (first.status, first.reason) == (
         "budget",
-        "the limit tool_calls = 1 does not allow 1 more (1 used). Raise it with `budgets: {tool_calls: ...}`, or set "
+        "the limit tool_calls = 1 does not allow 1 more (1 used). Raise it with `limits: {tool_calls: ...}`, or set "
         "it to null.",
     )
-    assert (last.outcome, last.usage.tool_calls, len(model.requests)) == ("finished", 2, 1)
+    assert (last.status, last.usage.tool_calls, len(model.requests)) == ("finished", 2, 1)
     assert model.bodies[0]["messages"][-1]["content"] == "saw 1"
 
 
@@ -347,19 +347,19 @@ async def test_a_run_that_lost_its_server_sends_the_request_again(tmp_path: Path
     first, folder = await begin(tmp_path, LOOKS[0], gone)
     last, model = await resume(folder, says("Seen."))
 
-    assert (first.outcome, first.reason) == ("error", str(gone))
-    assert (last.outcome, len(model.requests)) == ("finished", 1)
+    assert (first.status, first.reason) == ("error", str(gone))
+    assert (last.status, len(model.requests)) == ("finished", 1)
 
 
 async def test_a_stuck_run_starts_over_on_the_ladder(tmp_path: Path):
     first, folder = await begin(tmp_path, *[says("")] * 6)
     last, model = await resume(folder, says(""), LOOKS[0], says("Seen."))
 
-    assert (first.outcome, first.reason) == (
+    assert (first.status, first.reason) == (
         "stuck",
         "the ladder has no rung left after empty_reply: the reply was empty",
     )
-    assert (last.outcome, [body["reasoning_effort"] for body in model.bodies]) == ("finished", ["none"] * 3)
+    assert (last.status, [body["reasoning_effort"] for body in model.bodies]) == ("finished", ["none"] * 3)
 
 
 async def test_a_failed_verification_is_repeated_before_the_model_is_asked(tmp_path: Path):
@@ -371,7 +371,7 @@ async def test_a_failed_verification_is_repeated_before_the_model_is_asked(tmp_p
     (work / "flag").touch()
     third, not_asked = await resume(folder, **settings)
 
-    assert (first.outcome, second.outcome, third.outcome) == ("verify_failed", "verify_failed", "verified")
+    assert (first.status, second.status, third.status) == ("verify_failed", "verify_failed", "verified")
     assert (len(asked.requests), len(not_asked.requests)) == (1, 0)
     assert [e.attempt for e in read_journal(folder / JOURNAL_NAME) if isinstance(e, VerifyStarted)] == [1, 2, 1, 2, 1]
 
@@ -393,7 +393,7 @@ async def test_a_run_that_has_ended_cannot_be_resumed(tmp_path: Path, verify: Ve
     with pytest.raises(ConfigError) as caught:
         await resume(folder)
     assert str(caught.value) == (
-        f"Run {outcome.run!r} has already ended as {outcome.outcome!r}. There is nothing to resume."
+        f"Run {outcome.run!r} has already ended as {outcome.status!r}. There is nothing to resume."
     )
 
 
@@ -434,7 +434,7 @@ async def test_a_run_cannot_be_resumed_while_it_is_running(tmp_path: Path):
 
     outcome = await Agent(ScriptedModel([LOOKS[0], says("Seen.")]), tools=[meddle], runs=tmp_path).run("Look.")
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     (text,) = refused
     assert text.startswith(f"Run {outcome.run!r} is running in this process, since 2")
     assert text.endswith(" UTC. Wait for it to end, or stop it first.")
@@ -478,7 +478,7 @@ async def test_a_second_resume_while_the_first_waits_for_the_server_is_refused(t
 
     outcome = await Agent(Waiting(script, other), tools=[put], runs=tmp_path).resume(folder)
 
-    assert (outcome.outcome, done) == ("finished", [1])
+    assert (outcome.status, done) == ("finished", [1])
     assert [f"Run {folder.name!r} is running in this process" in text for text in refused] == [True] * 3
     assert [event.kind for event in read_journal(folder / "journal.jsonl")].count("resumed") == 1
 
@@ -493,7 +493,7 @@ async def test_a_resume_that_cannot_reach_its_server_releases_the_run(tmp_path: 
     with pytest.raises(EndpointUnreachable):
         await Agent(Waiting([], fail), tools=[look]).resume(folder)
     outcome = await Agent(ScriptedModel([says("Seen.")]), tools=[look]).resume(folder)
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
 
 
 async def test_an_interrupted_call_counts_neither_as_repeated_nor_as_progress(tmp_path: Path):
@@ -574,7 +574,7 @@ if runs:
     outcome = asyncio.run(agent.resume(runs[0]))
 else:
     outcome = agent.run_sync("Work.")
-print(outcome.outcome)
+print(outcome.status)
 '''
 
 

@@ -62,10 +62,10 @@ async def test_a_call_and_an_answer():
     model = ScriptedModel([calls(("add", {"a": 2, "b": 3})), says("It is 5.")])
     events: list[Event] = []
 
-    outcome = await Agent(model, tools=[add], system="Work.").run("What is 2 + 3?", observe=events.append)
+    outcome = await Agent(model, tools=[add], instructions="Work.").run("What is 2 + 3?", observe=events.append)
 
-    assert (outcome.outcome, outcome.answer, outcome.steps, outcome.exit_code) == ("finished", "It is 5.", 2, 0)
-    assert (outcome.output, outcome.notices, outcome.journal) == (None, (), None)
+    assert (outcome.status, outcome.answer, outcome.steps, outcome.exit_code) == ("finished", "It is 5.", 2, 0)
+    assert (outcome.output, outcome.notices, outcome.journal) == ("It is 5.", (), None)
     definition = {
         "type": "function",
         "function": {
@@ -120,10 +120,10 @@ async def test_a_failed_verification_is_sent_to_the_model_which_then_passes(tmp_
     events: list[Event] = []
     verify = Verify(command="echo checking; test -e flag", attempts=3)
 
-    agent = Agent(model, tools=[fix], system="Work.", workspace=tmp_path, env=ENV, verify=verify)
+    agent = Agent(model, tools=[fix], instructions="Work.", workspace=tmp_path, env=ENV, verify=verify)
     outcome = await agent.run("Fix it.", observe=events.append)
 
-    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed on attempt 2")
+    assert (outcome.status, outcome.reason) == ("verified", "the verification passed on attempt 2")
     assert model.bodies[2]["messages"] == [
         SYSTEM,
         user("Fix it."),
@@ -165,7 +165,7 @@ async def test_a_verification_that_never_passes_ends_the_run_with_its_last_outpu
 
     outcome = await Agent(model, workspace=tmp_path, env=ENV, verify=verify).run("Fix it.")
 
-    assert (outcome.outcome, outcome.exit_code) == ("verify_failed", 1)
+    assert (outcome.status, outcome.exit_code) == ("verify_failed", 1)
     assert outcome.reason == "the verification failed on the last attempt (2); its output:\nbroken"
 
 
@@ -186,7 +186,7 @@ async def test_the_remaining_verification_attempts_are_used_at_the_top_of_the_la
         model, workspace=tmp_path, env=ENV, verify=verify, ladder=Ladder(rungs=(Rung(effort="high"),))
     ).run("Fix it.")
 
-    assert (outcome.outcome, len(model.bodies)) == ("verify_failed", 3)
+    assert (outcome.status, len(model.bodies)) == ("verify_failed", 3)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ async def test_a_failed_verification_restores_the_workspace_and_keeps_the_change
     agent = Agent(
         model,
         tools=[spoiling(tmp_path)],
-        system="Work.",
+        instructions="Work.",
         workspace=tmp_path,
         env=ENV,
         verify=verify,
@@ -258,7 +258,7 @@ async def test_a_failed_verification_restores_the_workspace_and_keeps_the_change
     )
     outcome = await agent.run("Help.", observe=events.append)
 
-    assert (outcome.outcome, outcome.reason) == ("verified", "the verification passed on attempt 2")
+    assert (outcome.status, outcome.reason) == ("verified", "the verification passed on attempt 2")
     assert (tmp_path / "keep.txt").read_text() == "original\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".agent", "keep.txt"]
     assert (tmp_path / ".agent" / "attempts" / "1" / "changes.diff").read_text() == (
@@ -303,7 +303,7 @@ async def test_a_workspace_that_cannot_be_restored_ends_the_run(tmp_path: Path):
     )
     outcome = await agent.run("Help.")
 
-    assert (outcome.outcome, outcome.reason) == (
+    assert (outcome.status, outcome.reason) == (
         "error",
         f"the workspace cannot be restored: The workspace '{work}' cannot be used: No such file or directory. "
         "Create it, or use another folder.",
@@ -325,7 +325,7 @@ async def test_a_workspace_that_is_gone_and_not_to_be_restored_does_not_end_the_
 
     outcome = await Agent(model, tools=[burn], workspace=work, ladder=ladder).run("Help.")
 
-    assert (outcome.outcome, outcome.answer) == ("finished", "It is gone.")
+    assert (outcome.status, outcome.answer) == ("finished", "It is gone.")
     assert model.bodies[2]["messages"][1]["content"] == (
         "Help.\n\nYou have worked on this task before; the conversation was restarted because your replies were empty."
         "\nThe files are as you left them.\n\nThe results of your last calls:\n\n=== burn {} -> ok\nburnt\n\n"
@@ -345,9 +345,9 @@ class Sum(BaseModel):
 async def test_a_structured_result_comes_from_a_call_which_is_forced_after_a_text_answer():
     model = ScriptedModel([says("It is 5."), calls(("final_result", {"value": 5}))])
 
-    outcome = await Agent(model, result=Sum).run("What is 2 + 3?")
+    outcome = await Agent(model, output_type=Sum).run("What is 2 + 3?")
 
-    assert (outcome.outcome, outcome.output, outcome.answer) == ("finished", {"value": 5}, "It is 5.")
+    assert (outcome.status, outcome.output, outcome.answer) == ("finished", Sum(value=5), "It is 5.")
     assert model.bodies[1]["messages"][2:] == [
         {"role": "assistant", "content": "It is 5."},
         user("Give the result by calling final_result; text alone does not end this task."),
@@ -361,9 +361,9 @@ async def test_a_structured_result_comes_from_a_call_which_is_forced_after_a_tex
 async def test_a_result_that_does_not_match_the_schema_is_re_asked_and_never_accepted():
     model = ScriptedModel([calls(("final_result", {"value": "five"})), calls(("final_result", {"value": 5}))])
 
-    outcome = await Agent(model, result=Sum).run("What is 2 + 3?")
+    outcome = await Agent(model, output_type=Sum).run("What is 2 + 3?")
 
-    assert (outcome.outcome, outcome.output, outcome.steps) == ("finished", {"value": 5}, 2)
+    assert (outcome.status, outcome.output, outcome.steps) == ("finished", Sum(value=5), 2)
 
 
 # Several calls in one reply.
@@ -512,13 +512,13 @@ async def test_tools_get_the_state_the_workspace_and_the_environment(tmp_path: P
     @tool
     def look(context: ToolContext[Counter]) -> str:
         """Look around."""
-        context.state.number += 1
-        return f"{context.state.number} {context.workspace == tmp_path} {context.env['X']}"
+        context.deps.number += 1
+        return f"{context.deps.number} {context.workspace == tmp_path} {context.env['X']}"
 
     model = ScriptedModel([calls(("look", {})), calls(("look", {})), says("Done.")])
     counter = Counter()
 
-    await Agent(model, tools=[look], workspace=tmp_path, state=counter, env={"X": "y"}).run("Go.")
+    await Agent(model, tools=[look], workspace=tmp_path, deps=counter, env={"X": "y"}).run("Go.")
 
     assert [message["content"] for message in model.bodies[2]["messages"] if message["role"] == "tool"] == [
         "1 True y",
@@ -563,7 +563,7 @@ async def test_a_generic_model_is_sent_neither_an_effort_nor_its_reasoning():
 
     outcome = await Agent(model, tools=[add]).run("Go.")
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert not any("reasoning_effort" in body or "top_p" in body for body in model.bodies)
     messages = [message for body in model.bodies for message in body["messages"]]
     assert {key for message in messages for key in message} == {"role", "content", "tool_calls", "tool_call_id"}
@@ -614,7 +614,7 @@ async def test_if_a_named_tool_choice_is_refused_the_text_is_constrained_to_the_
 
     outcome = await Agent(model, tools=[add]).run("Go.")
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     constrained = model.bodies[2]
     assert (constrained["tool_choice"], constrained["structured_outputs"]) == ("none", {"json": add.parameters})
     assert constrained["messages"] == model.bodies[0]["messages"]
@@ -627,7 +627,7 @@ async def test_if_the_server_refuses_every_constraint_an_invalid_call_gets_feedb
 
     outcome = await Agent(model, tools=[add]).run("Go.")
 
-    assert (outcome.outcome, outcome.answer) == ("finished", "3")
+    assert (outcome.status, outcome.answer) == ("finished", "3")
     assert outcome.notices == (
         "The server cannot constrain a reply to a tool's schema, so an invalid call gets feedback but no constrained "
         "re-ask: http://x/v1 refused the request with HTTP 400: tool_choice is not supported",
@@ -646,7 +646,7 @@ async def test_the_time_limit_of_a_run_ends_a_hanging_request():
     with ScriptedServer([stall()]) as server:
         outcome = await Agent(Endpoint(server.url), limits=Limits(wall_s=0.2)).run("Well?")
 
-    assert (outcome.outcome, outcome.reason) == ("budget", "the limit wall_s = 0.2 was reached during a request")
+    assert (outcome.status, outcome.reason) == ("budget", "the limit wall_s = 0.2 was reached during a request")
 
 
 async def interrupted(agent: Agent, prompt: str, *, at: str) -> list[Event]:
@@ -702,15 +702,15 @@ async def test_ctrl_c_during_a_request_leaves_a_complete_journal(tmp_path: Path)
 @pytest.mark.parametrize(
     ("limits", "requests", "reason"),
     [
-        (Limits(steps=1), 1, "the limit steps = 1 is reached (1 used). Raise it with `budgets: {steps: ...}`"),
-        (Limits(tool_calls=1), 2, "the limit tool_calls = 1 does not allow 1 more (1 used). Raise it with `budgets: "
+        (Limits(steps=1), 1, "the limit steps = 1 is reached (1 used). Raise it with `limits: {steps: ...}`"),
+        (Limits(tool_calls=1), 2, "the limit tool_calls = 1 does not allow 1 more (1 used). Raise it with `limits: "
                                   "{tool_calls: ...}`"),
-        (Limits(tokens=110), 1, "the limit tokens = 110 is reached (120 used). Raise it with `budgets: {tokens: ...}`"),
-        (Limits(output_tokens=20), 1, "the limit output_tokens = 20 is reached (20 used). Raise it with `budgets: "
+        (Limits(tokens=110), 1, "the limit tokens = 110 is reached (120 used). Raise it with `limits: {tokens: ...}`"),
+        (Limits(output_tokens=20), 1, "the limit output_tokens = 20 is reached (20 used). Raise it with `limits: "
                                       "{output_tokens: ...}`"),
-        (Limits(reasoning_tokens=5), 1, "the limit reasoning_tokens = 5 is reached (8 used). Raise it with `budgets: "
+        (Limits(reasoning_tokens=5), 1, "the limit reasoning_tokens = 5 is reached (8 used). Raise it with `limits: "
                                         "{reasoning_tokens: ...}`"),
-        (Limits(steps=0), 0, "the limit steps = 0 is reached (0 used). Raise it with `budgets: {steps: ...}`"),
+        (Limits(steps=0), 0, "the limit steps = 0 is reached (0 used). Raise it with `limits: {steps: ...}`"),
     ],
 )  # fmt: skip
 async def test_every_limit_ends_the_run_before_more_is_spent(limits: Limits, requests: int, reason: str):
@@ -720,7 +720,7 @@ async def test_every_limit_ends_the_run_before_more_is_spent(limits: Limits, req
 
     outcome = await Agent(model, tools=[add], limits=limits).run("Go.")
 
-    assert (outcome.outcome, outcome.exit_code, len(model.requests)) == ("budget", 3, requests)
+    assert (outcome.status, outcome.exit_code, len(model.requests)) == ("budget", 3, requests)
     assert outcome.reason == f"{reason}, or set it to null."
 
 
@@ -729,7 +729,7 @@ async def test_the_model_still_answers_after_the_last_call_that_a_limit_allows()
 
     outcome = await Agent(model, tools=[add], limits=Limits(tool_calls=1)).run("Go.")
 
-    assert (outcome.outcome, outcome.usage.tool_calls) == ("finished", 1)
+    assert (outcome.status, outcome.usage.tool_calls) == ("finished", 1)
 
 
 async def test_max_tokens_is_multiplied_by_four_after_a_truncated_reply():

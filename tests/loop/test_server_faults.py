@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import openai
 import pytest
 
 from agent import Agent, Endpoint, EndpointUnreachable, Outcome, tool
@@ -54,7 +53,6 @@ async def run(
         added.append((a, b))
         return a + b
 
-    http_client = openai.DefaultAsyncHttpxClient(verify=False)  # its certificates take 0.1 s to load
     with ScriptedServer(itertools.chain(answers, itertools.repeat(answers_correctly)), strict=True) as server:
         endpoint = Endpoint(
             server.url,
@@ -64,10 +62,8 @@ async def run(
             first_wait_s=0.002,
             first_byte_timeout_s=first_byte_timeout_s,
             idle_timeout_s=idle_timeout_s,
-            http_client=http_client,
         )
         outcome = await Agent(endpoint, tools=[add]).run("Add 3 and 4.", observe=events.append)
-    await http_client.aclose()
     assert server.refusals == []
     return Ran(outcome=outcome, added=added, events=events, bodies=server.bodies)
 
@@ -111,7 +107,7 @@ STREAMED: dict[str, tuple[list[Fault], str]] = {
 
 async def check_recovery(name: str, bad: list[Fault], reason: str, *, stream: bool) -> None:
     ran = await run(bad, stream=stream)
-    assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
+    assert (ran.outcome.status, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
     assert len(ran.retries) >= len(bad)
     assert all(reason in text for text in ran.retries[: len(bad)]), ran.retries
     assert all(body["messages"] == ran.bodies[0]["messages"] for body in ran.bodies[: len(bad) + 1]), name
@@ -149,13 +145,13 @@ async def test_a_stalled_request_times_out_and_is_retried(name: str) -> None:
     bad, stream, reason = STALLS[name]
     deadlines = {"first_byte_timeout_s": DEADLINE_S} if reason == FIRST else {"idle_timeout_s": DEADLINE_S}
     ran = await run([bad], stream=stream, **deadlines)
-    assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
+    assert (ran.outcome.status, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
     assert reason in ran.retries[0]
 
 
 async def test_h07_a_slow_reply_is_not_retried() -> None:
     ran = await run([faults.slow(calls(("add", {"a": 3, "b": 4})), delay_s=0.1)], stream=True)
-    assert (ran.outcome.outcome, ran.added, ran.retries) == ("finished", [(3, 4)], [])
+    assert (ran.outcome.status, ran.added, ran.retries) == ("finished", [(3, 4)], [])
 
 
 TOO_LONG = "This model's maximum context length is 32768 tokens. However, your request has 40000 input tokens."
@@ -165,7 +161,7 @@ TOO_LONG = "This model's maximum context length is 32768 tokens. However, your r
 async def test_h12_a_full_context_restarts_with_a_summary(stream: bool) -> None:
     bad = faults.http_error(400, TOO_LONG)
     ran = await run([calls(("add", {"a": 3, "b": 4})), bad, REPLY], stream=stream)
-    assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
+    assert (ran.outcome.status, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
     assert [message["content"] for message in ran.bodies[2]["messages"][1:]] == [
         "Add 3 and 4.\n\nYou are in the middle of this task; the conversation was restarted because it filled the "
         "context window. Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
@@ -179,7 +175,7 @@ async def test_h12_a_full_context_restarts_with_a_summary(stream: bool) -> None:
 
 async def test_h12_a_context_that_is_full_from_the_start_ends_the_run() -> None:
     ran = await run([faults.http_error(400, TOO_LONG)], stream=True)
-    assert (ran.outcome.outcome, ran.added, len(ran.bodies)) == ("budget", [], 1)
+    assert (ran.outcome.status, ran.added, len(ran.bodies)) == ("budget", [], 1)
     assert ran.outcome.reason == "the conversation filled the context window before the task was done (32768 tokens)"
 
 
@@ -192,7 +188,7 @@ CLIENT_ERRORS: dict[str, Callable[[], Fault]] = {
 @pytest.mark.parametrize("status", CLIENT_ERRORS)
 async def test_a_permanent_refusal_is_not_retried(status: str, stream: bool) -> None:
     ran = await run([CLIENT_ERRORS[status]()], stream=stream)
-    assert (ran.outcome.outcome, ran.added, len(ran.bodies), ran.retries) == ("error", [], 1, [])
+    assert (ran.outcome.status, ran.added, len(ran.bodies), ran.retries) == ("error", [], 1, [])
     assert ran.outcome.reason.endswith(f"/chat/completions refused the request with HTTP {status}: no")
     assert ran.outcome.exit_code == 2
 
@@ -200,21 +196,21 @@ async def test_a_permanent_refusal_is_not_retried(status: str, stream: bool) -> 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_a_request_that_always_gets_a_500_is_sent_six_times(stream: bool) -> None:
     ran = await run(itertools.repeat(faults.http_error(500, "oops")), stream=stream)
-    assert (ran.outcome.outcome, len(ran.bodies), len(ran.retries)) == ("error", 6, 5)
+    assert (ran.outcome.status, len(ran.bodies), len(ran.retries)) == ("error", 6, 5)
     assert ran.outcome.reason.endswith("refused the request with HTTP 500: oops")
 
 
 @pytest.mark.parametrize("bad", [faults.http_error(503, "loading"), faults.reset()], ids=["503", "reset"])
 async def test_when_patience_ends_the_run_reports_the_last_failure(bad: Fault) -> None:
     ran = await run(itertools.repeat(bad), stream=True, patience_s=0.1)
-    assert (ran.outcome.outcome, ran.added) == ("error", [])
+    assert (ran.outcome.status, ran.added) == ("error", [])
     assert ran.retries
     assert ran.outcome.reason == ran.retries[-1]
 
 
 async def test_a_retry_after_beyond_patience_is_not_waited_for() -> None:
     ran = await run([faults.http_error(429, "later", headers={"Retry-After": "3600"})], stream=True, patience_s=1.0)
-    assert (ran.outcome.outcome, ran.retries) == ("error", [])
+    assert (ran.outcome.status, ran.retries) == ("error", [])
     assert ran.outcome.reason.endswith("refused the request with HTTP 429: later")
 
 
@@ -224,7 +220,7 @@ async def test_a_refused_named_tool_choice_is_replaced_by_the_schema_of_the_tool
     ran = await run(
         [invalid, faults.http_error(400, "tool_choice is not supported"), constrained, answers_correctly], stream=True
     )
-    assert (ran.outcome.outcome, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
+    assert (ran.outcome.status, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
     first, named, schema, _ = ran.bodies
     assert named == {**first, "tool_choice": {"type": "function", "function": {"name": "add"}}}
     parameters = first["tools"][0]["function"]["parameters"]

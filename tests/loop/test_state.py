@@ -92,7 +92,6 @@ def step(
         TurnTaken(
             step=number,
             turn=AssistantMessage(content="so", tool_calls=tuple(made)),
-            reasoning_field="reasoning",
             faults=faults,
         ),
         *[
@@ -350,7 +349,7 @@ async def test_the_state_computed_from_the_journal_equals_the_state_of_the_run(t
     seen: list[Event] = []
     outcome = await Agent(ScriptedModel(script), tools=[look], runs=tmp_path).run("Go.", observe=seen.append)
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert outcome.journal is not None
     events = read_journal(outcome.journal)
     assert list(events) == seen

@@ -373,7 +373,7 @@ async def test_without_a_snapshot_nothing_is_said_about_changes(tmp_path: Path):
     tools = Project(tmp_path).tools()
     model = ScriptedModel([writes("a.py", "x\n"), FULL, says("Done.")])
 
-    await Agent(model, tools=tools, system="Be good.").run("Go.")
+    await Agent(model, tools=tools, instructions="Be good.").run("Go.")
 
     assert model.bodies[2]["messages"][1]["content"] == (
         "Go.\n\nYou are in the middle of this task; the conversation was restarted because it filled the context "

@@ -37,9 +37,9 @@ async def test_a_batch_beyond_the_limit_is_not_executed_at_all():
     batch = calls(*[("note", {"number": number}) for number in range(3)])
     outcome = await Agent(ScriptedModel([batch]), tools=[note], limits=Limits(tool_calls=2)).run("Go.")
 
-    assert (outcome.outcome, done, outcome.usage.tool_calls) == ("budget", [], 0)
+    assert (outcome.status, done, outcome.usage.tool_calls) == ("budget", [], 0)
     assert outcome.reason == (
-        "the limit tool_calls = 2 does not allow 3 more (0 used). Raise it with `budgets: {tool_calls: ...}`, or set "
+        "the limit tool_calls = 2 does not allow 3 more (0 used). Raise it with `limits: {tool_calls: ...}`, or set "
         "it to null."
     )
 
@@ -53,7 +53,7 @@ async def test_calls_that_are_not_executed_do_not_count_towards_the_limit():
     batch = calls(("note", {"number": 1}), ("note", {"number": 1}), ("note", {"number": "x"}))
     outcome = await Agent(ScriptedModel([batch, says("Done.")]), tools=[note], limits=Limits(tool_calls=1)).run("Go.")
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert [status for status, _ in results(outcome)] == ["ok", "duplicate", "invalid"]
 
 

@@ -35,7 +35,7 @@ async def _notices(tmp_path: Path, *tools: Tool) -> list[str]:
     notices: list[str] = []
     agent = Agent(ScriptedModel([says("Done.")]), tools=tools, workspace=tmp_path)
     outcome = await agent.run("Do it.", observe=lambda event: notices.append(getattr(event, "text", "")))
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     return [text for text in notices if text]
 
 
@@ -68,7 +68,7 @@ async def test_a_resumed_run_does_not_tell_them_again(tmp_path: Path) -> None:
     events: list[str] = []
     second = Agent(ScriptedModel([says("Done.")]), tools=tools, workspace=tmp_path, runs=runs)
     outcome = await second.resume(stopped.journal.parent, observe=lambda event: events.append(event.kind))
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert outcome.notices == ("wait: $.x: not checked",)
     assert "noticed" not in events
 
@@ -77,7 +77,7 @@ async def test_a_resumed_run_does_not_tell_them_again(tmp_path: Path) -> None:
 async def test_definitions_that_take_a_fifth_of_the_window_are_told(window_tokens: int | None, is_told: bool):
     long = replace(wait, description="word " * 1_500)
     model = ScriptedModel([says("Done.")], window_tokens=window_tokens)
-    outcome = await Agent(model, tools=[long], system="Work.").run("Hello")
+    outcome = await Agent(model, tools=[long], instructions="Work.").run("Hello")
     told = (
         "The tool definitions take about 2,552 of the window's 8,192 tokens in every request. To send fewer, list the "
         "tools that the task needs: `tools`, or `mcp.NAME.tools` for an MCP server."

@@ -129,6 +129,16 @@ async def test_a_command_that_cannot_start_is_a_failed_verification(tmp_path: Pa
     assert found.output == (f"The command could not be started in {tmp_path / 'missing'}: No such file or directory.")
 
 
+async def test_a_verification_whose_program_is_missing_says_where_it_was_looked_for(tmp_path: Path):
+    found = await verify(
+        "no-such-runner -q", workspace=tmp_path, env={"PATH": "/nowhere"}, timeout_s=20, sandbox=Sandbox()
+    )
+    assert (found.ok, found.exit_code) == (False, 127)
+    first, last = found.output.splitlines()
+    assert "no-such-runner" in first
+    assert last == "Exit code 127: a program that the command needs is not on its PATH (/nowhere)."
+
+
 async def test_a_command_with_a_nul_byte_is_a_failed_verification(tmp_path: Path):
     found = await run("echo \0", tmp_path)
 

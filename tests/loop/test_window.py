@@ -99,7 +99,7 @@ async def test_the_server_counts_only_near_the_window():
     with ScriptedServer(script, window_tokens=32_768) as server:
         outcome = await run_on(server)
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     paths = [request.path for request in server.requests if request.method == "POST"]
     assert paths == ["/v1/chat/completions", "/v1/chat/completions", "/tokenize", "/v1/chat/completions"]
     counted = len(json.dumps([server.bodies[2]["tools"], server.bodies[2]["messages"]]).encode()) / 4
@@ -122,7 +122,7 @@ async def test_if_the_server_cannot_count_a_prompt_that_probably_fits_is_sent():
 
     outcome = await Agent(model).run("word " * 14_000)
 
-    assert (outcome.outcome, len(model.requests)) == ("finished", 1)
+    assert (outcome.status, len(model.requests)) == ("finished", 1)
     assert 8_000 < model.bodies[0]["max_tokens"] <= 8_192
 
 
@@ -132,7 +132,7 @@ async def test_the_estimate_for_an_image_does_not_depend_on_its_bytes():
 
     outcome = await Agent(model).run("What is it?", images=[image])
 
-    assert (outcome.outcome, model.bodies[0]["max_tokens"]) == ("finished", 8_192)
+    assert (outcome.status, model.bodies[0]["max_tokens"]) == ("finished", 8_192)
 
 
 NO_VISION = EndpointRejected("m is not a multimodal model", url="http://x/v1", status=400)
@@ -148,7 +148,7 @@ async def test_a_model_without_vision_gets_a_note_in_place_of_a_tools_image():
     model = ScriptedModel([calls(("look", {})), NO_VISION, calls(("look", {})), says("I cannot see it.")])
     outcome = await Agent(model, tools=[look]).run("What is it?")
 
-    assert (outcome.outcome, outcome.steps) == ("finished", 3)
+    assert (outcome.status, outcome.steps) == ("finished", 3)
     assert [isinstance(model.bodies[at]["messages"][-1]["content"], list) for at in (1, 2, 3)] == [True, False, False]
     note = "Images returned by look, in order:\n(Not shown: you cannot see images. Continue without them.)"
     assert [message["content"] for message in model.bodies[3]["messages"] if message["role"] == "user"][1:] == [
@@ -166,13 +166,13 @@ async def test_a_retried_request_is_sent_without_the_image_too():
     model = ScriptedModel([calls(("look", {})), NO_VISION, busy, says("I cannot see it.")], patience_s=60.0)
     outcome = await Agent(model, tools=[look]).run("What is it?")
 
-    assert outcome.outcome == "finished", outcome.reason
+    assert outcome.status == "finished", outcome.reason
     assert [isinstance(body["messages"][-1]["content"], list) for body in model.bodies[1:]] == [True, False, False]
 
 
 async def test_a_task_with_an_image_ends_as_an_error_on_a_model_without_vision():
     outcome = await Agent(ScriptedModel([NO_VISION])).run("What is it?", images=[IMAGE])
-    assert outcome.outcome == "error"
+    assert outcome.status == "error"
     assert outcome.reason.endswith(
         "m is not a multimodal model. Use a model with vision, or remove the images from the task"
     )
@@ -193,7 +193,7 @@ async def test_a_full_window_renews_the_context_and_leaves_the_workspace_unchang
 
     outcome = await Agent(model, tools=[write], workspace=tmp_path).run("Go.", observe=events.append)
 
-    assert (outcome.outcome, (tmp_path / "file").exists()) == ("finished", True)
+    assert (outcome.status, (tmp_path / "file").exists()) == ("finished", True)
     assert model.bodies[2]["messages"][1:] == [
         {
             "role": "user",
@@ -224,7 +224,7 @@ async def test_a_window_that_stays_full_ends_the_run(ladder: Ladder, script: lis
 
     outcome = await Agent(model, tools=[read], ladder=ladder).run("Go.")
 
-    assert (outcome.outcome, outcome.reason, len(model.requests)) == (
+    assert (outcome.status, outcome.reason, len(model.requests)) == (
         "budget",
         "the conversation filled the context window before the task was done (2048 tokens)",
         len(script),
@@ -236,7 +236,7 @@ async def test_a_prompt_that_cannot_fit_is_not_sent():
 
     outcome = await Agent(model).run("word " * 4_000)
 
-    assert (outcome.outcome, model.requests) == ("budget", [])
+    assert (outcome.status, model.requests) == ("budget", [])
 
 
 # Small windows.

@@ -76,7 +76,7 @@ async def test_no_part_of_a_request_holds_a_control_token_that_somebody_else_wro
     model = ScriptedModel(replies)
     outcome = await Agent(model, tools=[evil], workspace=tmp_path).run(EVIL)
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert len(model.requests) == 2, "the call is valid: the joiner is taken out before it is checked"
     for body in model.bodies:
         sent = json.dumps(body, ensure_ascii=False)

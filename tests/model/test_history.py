@@ -230,13 +230,13 @@ def test_no_request_of_any_run_is_refused_by_mistral_common(
             tools=tools(),
             limits=Limits(steps=30, wall_s=60.0),
             verify=verify,
-            result=result,
+            output_type=result,
             workspace=folder,
             env={"PATH": "/usr/bin:/bin"},
         )
         outcome = asyncio.run(agent.run("Work.", images=[PIXEL], observe=events.append))
 
-    assert outcome.outcome in {"verified", "finished", "verify_failed", "budget", "stuck", "error"}
+    assert outcome.status in {"verified", "finished", "verify_failed", "budget", "stuck", "error"}
     for body in model.bodies:
         assert refusal(body) is None
         validate(body)
@@ -352,7 +352,6 @@ def test_images_of_results_follow_all_results_in_one_user_message():
             ToolResult(tool_call_id="call00000", name="look", content="(an image: image/png)", images=(PIXEL, PIXEL)),
             ToolResult(tool_call_id="call00001", name="add", content="3"),
         ],
-        reasoning_field="reasoning",
     )
 
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL.data}"}}
@@ -369,27 +368,27 @@ def test_images_of_results_follow_all_results_in_one_user_message():
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 def test_reasoning_is_sent_back_in_the_field_it_came_in(field: Any):
     history = new_history()
-    history.add_turn(AssistantMessage(content="Yes.", reasoning="Hm."), [], reasoning_field=field)
+    history.add_turn(AssistantMessage(content="Yes.", reasoning="Hm.", reasoning_field=field), [])
 
     assert sent(history)[2] == {"role": "assistant", "content": "Yes.", field: "Hm."}
 
 
 def test_reasoning_is_omitted_if_the_profile_does_not_replay_it():
     history = new_history(replay_reasoning=False)
-    history.add_turn(AssistantMessage(content="Yes.", reasoning="Hm."), [], reasoning_field="reasoning")
+    history.add_turn(AssistantMessage(content="Yes.", reasoning="Hm."), [])
 
     assert sent(history)[2] == {"role": "assistant", "content": "Yes."}
 
 
 def test_a_restart_removes_the_messages_and_keeps_the_ids_reserved():
     history = new_history()
-    history.add_turn(TURN, [RESULT], reasoning_field="reasoning")
+    history.add_turn(TURN, [RESULT])
     history.restart()
 
     assert (list(history.messages), list(history.wire), history.wire_bytes) == ([], [], 0)
     history.add_system("Be good.")
     with pytest.raises(AssertionError, match="call ids are unique in a run"):
-        history.add_turn(TURN, [RESULT], reasoning_field="reasoning")
+        history.add_turn(TURN, [RESULT])
 
 
 def test_wire_bytes_is_the_size_of_all_messages():
@@ -411,7 +410,7 @@ def test_wire_bytes_is_the_size_of_all_messages():
 )
 def test_an_invalid_turn_fails_an_assertion(turn: AssistantMessage, results: list[ToolResult], violated: str):
     with pytest.raises(AssertionError, match=violated):
-        new_history().add_turn(turn, results, reasoning_field="reasoning")
+        new_history().add_turn(turn, results)
 
 
 def test_a_system_message_after_the_start_fails_an_assertion():

@@ -12,7 +12,6 @@ from itertools import repeat
 from typing import Any
 
 import httpx
-import openai
 import pytest
 import respx
 
@@ -26,7 +25,7 @@ from agent.errors import (
 )
 from agent.messages import Reply
 from agent.model.endpoint import Endpoint
-from agent.model.http import HttpConnection, connect
+from agent.model.http import HttpConnection
 from agent.model.protocol import Served, TokenCount
 from agent.model.wire import Request
 from agent.testing import Answer, ScriptedServer, calls, faults, says
@@ -40,11 +39,10 @@ REQUEST = Request(model="scripted", messages=[USER], tools=TOOLS, max_tokens=64,
 
 @asynccontextmanager
 async def opened(base_url: str, **settings: Any) -> AsyncGenerator[HttpConnection]:
-    async with (
-        httpx.AsyncClient(verify=False) as http_client,
-        connect(Endpoint(base_url, http_client=http_client, **settings)) as connection,
-    ):
-        yield connection
+    async with httpx.AsyncClient(verify=False) as http_client:
+        async with Endpoint(base_url, http_client=http_client, **settings).open() as connection:
+            assert isinstance(connection, HttpConnection)
+            yield connection
 
 
 async def asked(answer: Answer, *, stream: bool, **settings: Any) -> Reply:
@@ -90,15 +88,16 @@ async def test_the_client_never_retries(respx_mock: respx.MockRouter) -> None:
 
 async def test_a_client_of_the_caller_stays_open() -> None:
     async with httpx.AsyncClient(verify=False) as http_client:
-        async with connect(Endpoint(BASE, http_client=http_client)):
+        async with Endpoint(BASE, http_client=http_client).open():
             pass
         assert not http_client.is_closed
 
 
 async def test_a_default_client_is_closed() -> None:
-    async with connect(Endpoint(BASE)) as connection:
-        pass
-    assert connection.client.is_closed()
+    endpoint = Endpoint(BASE)
+    client = await endpoint._clients.get(BASE)
+    await endpoint.aclose()
+    assert client.is_closed
 
 
 REPLIES = {
@@ -429,6 +428,6 @@ async def test_a_connection_that_is_never_accepted_is_unreachable(monkeypatch: p
             client.setblocking(False)
             client.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
-        async with connect(Endpoint(url, model="m")) as connection:
+        async with Endpoint(url, model="m").open() as connection:
             with pytest.raises(EndpointUnreachable, match=r"it accepted no connection within 0\.3 s"):
                 await connection.served()

@@ -9,7 +9,6 @@ import pytest
 import respx
 
 from agent import Agent, Endpoint, Limits, tool
-from agent.model.http import connect
 from agent.model.wire import Request
 from agent.testing import ScriptedServer, calls, says
 
@@ -30,7 +29,7 @@ async def test_every_request_of_a_run_carries_its_name(tmp_path: Path):
     with ScriptedServer([calls(("ping", {})), says("Done.")]) as server:
         agent = Agent(Endpoint(server.url, api_key="secret"), tools=[ping], workspace=tmp_path)
         outcome = await agent.run("Ping.")
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert {path for path, _ in sessions(server)} >= {"/v1/models", "/v1/chat/completions"}
     assert {session for _, session in sessions(server)} == {outcome.run}
     assert "secret" not in outcome.run
@@ -39,11 +38,11 @@ async def test_every_request_of_a_run_carries_its_name(tmp_path: Path):
 async def test_a_resumed_run_keeps_its_session_and_another_run_has_another(tmp_path: Path):
     with ScriptedServer([says("One."), says("Two.")]) as server:
         cut_short = await Agent(Endpoint(server.url), limits=Limits(steps=0), runs=tmp_path / "runs").run("Hi.")
-        assert cut_short.outcome == "budget"
+        assert cut_short.status == "budget"
         first = set(sessions(server))
         server.requests.clear()
         resumed = await Agent(Endpoint(server.url), limits=Limits(steps=1)).resume(tmp_path / "runs" / cut_short.run)
-        assert resumed.outcome == "finished"
+        assert resumed.status == "finished"
         assert {session for _, session in sessions(server)} == {cut_short.run} == {session for _, session in first}
         server.requests.clear()
         other = await Agent(Endpoint(server.url)).run("Hi.")
@@ -57,11 +56,11 @@ async def test_a_request_has_exactly_these_headers(session: str | None, respx_mo
     )
     async with httpx.AsyncClient(verify=False) as client:
         endpoint = Endpoint(BASE, stream=False, api_key="secret", http_client=client)
-        async with connect(endpoint, session=session) as connection:
+        async with endpoint.open(session=session) as connection:
             await connection.ask(REQUEST)
     headers = dict(route.calls.last.request.headers)
-    client_headers = {name for name in headers if name.startswith("x-stainless-")}
-    assert {name: value for name, value in headers.items() if name not in client_headers | {"user-agent"}} == {
+    assert headers == {
+        "user-agent": "tramontane",
         "host": "engine.test:8000",
         "accept": "application/json",
         "accept-encoding": headers["accept-encoding"],

@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 from agent import ToolContext
 from agent.errors import ConfigError
 from agent.model.endpoint import Endpoint
+from agent.model.settings import ModelSettings
 from agent.policy.ladder import Ladder, Rung
 from agent.policy.limits import Limits
 from agent.policy.verification import Verify
-from agent.task.environment import task_environment
+from agent.task.environment import base_environment, task_variables
 from agent.task.known_keys import known_keys
 from agent.task.load import load_task
 from agent.task.parts import TaskInputs, TaskModel, TaskOutput, TaskWorkspace, ToolUse
+from agent.task.renamed import RenamedKey
 from agent.task.schema import task_schema
 from agent.task.task import Task
 from agent.task.yaml_lines import MAX_NODES, dotted, read_document
@@ -35,16 +37,17 @@ version: 1
 name: fix-parser
 prompt: |
   Write the word {{word}} with \\{{braces}} and ${{ secrets.X }}.
-system: You are terse.
+instructions: You are terse.
 vars: {word: hello, release: 1.10, on: yes}
 inputs: {files: [a.txt], images: [screen.png]}
 workspace: {path: ws, create: true}
 model: {name: pocket, base_url: "http://127.0.0.1:8000/v1", profile: generic, api_key_env: KEY, stream: false}
+model_settings: {temperature: 0.3, seed: 7, max_tokens: 900, extra_body: {top_k: 5}}
 tools: [read_file, "tools.files:edit_file", "./my_tools.py:fetch", {use: run_shell, timeout_s: 60}]
-escalation:
+ladder:
   rungs: [{effort: none}, {effort: high, fresh_context: true}]
   triggers: {tool_error: 5, repeat: null}
-budgets: {steps: 10, tokens: 2M, output_tokens: 1.5k, tool_calls: null, wall: 30m}
+limits: {steps: 10, tokens: 2M, output_tokens: 1.5k, tool_calls: null, wall: 30m}
 verify: {command: test -f hello.txt, timeout_s: 5, attempts: 2}
 output: {schema: {type: object}, file: out.json}
 env: {PYTHONPATH: src, PORT: 0800}
@@ -75,24 +78,25 @@ def test_every_key_is_read(tmp_path: Path):
     assert task == Task(
         name="fix-parser",
         prompt="Write the word {{word}} with \\{{braces}} and ${{ secrets.X }}.\n",
-        system="You are terse.",
+        instructions="You are terse.",
         vars={"word": "hello", "release": "1.10", "on": "yes"},
         inputs=TaskInputs(files=("a.txt",), images=("screen.png",)),
         workspace=TaskWorkspace(path="ws", create=True),
         model=TaskModel(
             name="pocket", base_url="http://127.0.0.1:8000/v1", profile="generic", api_key_env="KEY", stream=False
         ),
+        model_settings=ModelSettings(temperature=0.3, seed=7, max_tokens=900, extra_body={"top_k": 5}),
         tools=(
             ToolUse(use="read_file"),
             ToolUse(use="tools.files:edit_file"),
             ToolUse(use="./my_tools.py:fetch"),
             ToolUse(use="run_shell", timeout_s=60),
         ),
-        escalation=Ladder(
+        ladder=Ladder(
             rungs=(Rung(effort="none"), Rung(effort="high", fresh_context=True)),
             triggers={key: value for key, value in Ladder().triggers.items() if key != "repeat"} | {"tool_error": 5},
         ),
-        budgets=Limits(steps=10, tokens=2_000_000, output_tokens=1_500, tool_calls=None, wall_s=1800),
+        limits=Limits(steps=10, tokens=2_000_000, output_tokens=1_500, tool_calls=None, wall_s=1800),
         verify=Verify(command="test -f hello.txt", timeout_s=5, attempts=2),
         output=TaskOutput(schema={"type": "object"}, file="out.json"),
         env={"PYTHONPATH": "src", "PORT": "0800"},
@@ -167,14 +171,14 @@ def test_an_input_file_with_fences_gets_a_longer_fence(tmp_path: Path):
 
 
 def test_overrides_set_variables_and_dotted_keys(tmp_path: Path):
-    text = "prompt: say {{word}} {{other}}\nvars: {word: hello}\nverify: 'false'\nbudgets: {steps: 3}\n"
+    text = "prompt: say {{word}} {{other}}\nvars: {word: hello}\nverify: 'false'\nlimits: {steps: 3}\n"
     overrides = {
         "word": "1.10",
         "other": "x: [",
         "vars.third": "3",
         "verify.attempts": "5",
-        "budgets.steps": "null",
-        "budgets.wall": "2h",
+        "limits.steps": "null",
+        "limits.wall": "2h",
         "model.name": "123",
         "name": "n",
     }
@@ -186,7 +190,7 @@ def test_overrides_set_variables_and_dotted_keys(tmp_path: Path):
         prompt="say {{word}} {{other}}",
         vars={"word": "1.10", "other": "x: [", "third": "3"},
         verify=Verify(command="false", attempts=5),
-        budgets=Limits(steps=None, wall_s=7200),
+        limits=Limits(steps=None, wall_s=7200),
         model=TaskModel(name="123"),
         directory=tmp_path,
     )
@@ -202,10 +206,10 @@ def test_all_mistakes_are_reported_at_once_with_line_key_and_nearest_name(tmp_pa
     text = """\
 promt: hi
 tools: read_file
-budgets: {steps: "many", wall: soon, stepz: 1}
+limits: {steps: "many", wall: soon, stepz: 1}
 verify: true
 verify: x
-escalation:
+ladder:
   triggers: {repat: 1}
   rungs: [{effort: low}, {effort: none, constrained: 1}]
 steps: 4
@@ -216,23 +220,22 @@ model: {timeout_s: 3}
 workspace: [a]
 """
     keys = (
-        "version, name, prompt, prompt_file, system, instructions, vars, inputs, workspace, model, tools, mcp, "
-        "escalation, "
-        "budgets, verify, sandbox, permissions, output, env, env_from, secret_files"
+        "version, name, prompt, prompt_file, instructions, project_instructions, vars, inputs, workspace, model, "
+        "model_settings, tools, mcp, ladder, limits, verify, sandbox, permissions, output, env, env_from, secret_files"
     )
     assert refusal(tmp_path, text) == (
         "task.yaml:1: Unknown key `promt`. Did you mean `prompt`?\n"
         'task.yaml:2: `tools` must be a list, got "read_file". Write [read_file].\n'
-        'task.yaml:3: `budgets.steps` must be a whole number such as 60, or null for no limit, got "many".\n'
-        "task.yaml:3: `budgets.wall` must be seconds, a time such as 30s, 30m or 2h, or null for no limit, "
+        'task.yaml:3: `limits.steps` must be a whole number such as 60, or null for no limit, got "many".\n'
+        "task.yaml:3: `limits.wall` must be seconds, a time such as 30s, 30m or 2h, or null for no limit, "
         'got "soon".\n'
-        "task.yaml:3: Unknown key `budgets.stepz`. Did you mean `steps`?\n"
+        "task.yaml:3: Unknown key `limits.stepz`. Did you mean `steps`?\n"
         'task.yaml:4: `verify` must be text or a mapping, got true. If you mean text, put it in quotes: "true".\n'
         "task.yaml:5: `verify` is given twice, first on line 4. Keep one.\n"
-        "task.yaml:7: Unknown key `escalation.triggers.repat`. Did you mean `repeat`?\n"
-        'task.yaml:8: `escalation.rungs[0].effort` must be none or high, got "low".\n'
-        "task.yaml:8: `escalation.rungs[1].constrained` must be true or false, got 1.\n"
-        "task.yaml:9: Unknown key `steps`. Did you mean `budgets.steps`?\n"
+        "task.yaml:7: Unknown key `ladder.triggers.repat`. Did you mean `repeat`?\n"
+        'task.yaml:8: `ladder.rungs[0].effort` must be none or high, got "low".\n'
+        "task.yaml:8: `ladder.rungs[1].constrained` must be true or false, got 1.\n"
+        "task.yaml:9: Unknown key `steps`. Did you mean `limits.steps`?\n"
         "task.yaml:10: `output.schema` must be a file name or a JSON Schema, got 3.\n"
         f"task.yaml:11: Unknown key `directory`. Known: {keys}.\n"
         "task.yaml:12: YAML does not read the key '1' as text. Put it in quotes.\n"
@@ -252,7 +255,7 @@ workspace: [a]
         ("mcp: {files: {url: 'http://x', timeout: 3}}", "`mcp.files.timeout`. Did you mean `timeout_s`?"),
         ("network: true", "`network`. Did you mean `sandbox.network`?"),
         ("sandbox: {cpu_s: 1}", "`sandbox.cpu_s`. Did you mean `sandbox.limits.cpu_s`?"),
-        ("budgets: {effort: high}", "`budgets.effort`. Did you mean `escalation.rungs.effort`?"),
+        ("limits: {effort: high}", "`limits.effort`. Did you mean `ladder.rungs.effort`?"),
         ("env: {url: a}\nurl: b", "`url`. Did you mean `mcp.NAME.url`?"),
         ("workspace: {verify: pytest}", "`workspace.verify`. Did you mean `verify`?"),
     ],
@@ -283,12 +286,12 @@ def test_the_known_keys_of_a_task_are_those_of_its_schema():
 
 
 def test_the_error_carries_file_line_and_key_of_the_first_mistake(tmp_path: Path):
-    path = write(tmp_path, "prompt: hi\nbudgets:\n  steps: x\n")
+    path = write(tmp_path, "prompt: hi\nlimits:\n  steps: x\n")
 
     with pytest.raises(ConfigError) as caught:
         load_task(path)
 
-    assert (caught.value.path, caught.value.line, caught.value.key) == (path, 3, "budgets.steps")
+    assert (caught.value.path, caught.value.line, caught.value.key) == (path, 3, "limits.steps")
 
 
 SMALLEST = "prompt: Write the word hello into hello.txt.\ntools: [write_file]"
@@ -319,12 +322,12 @@ REFUSALS = {
         "write \\{{x}}."
     ),
     "vars: {word: null}\nprompt: a": "task.yaml:1: `vars.word` must be text, got null.",
-    "prompt: a\nbudgets: {steps: 0}": "task.yaml:2: `budgets.steps` must be more than 0, got 0. Give a larger number.",
-    "prompt: a\nbudgets: {steps: 1.5k, tokens: 1.0001k}": (
-        "task.yaml:2: `budgets.tokens` must be a whole number such as 2M, or null for no limit, got 1000.1."
+    "prompt: a\nlimits: {steps: 0}": "task.yaml:2: `limits.steps` must be more than 0, got 0. Give a larger number.",
+    "prompt: a\nlimits: {steps: 1.5k, tokens: 1.0001k}": (
+        "task.yaml:2: `limits.tokens` must be a whole number such as 2M, or null for no limit, got 1000.1."
     ),
-    "prompt: a\nescalation: {rungs: []}": ("task.yaml:2: A ladder needs at least one rung, such as {effort: none}."),
-    "prompt: a\nescalation:\n  triggers: {repeat: -1}": (
+    "prompt: a\nladder: {rungs: []}": ("task.yaml:2: A ladder needs at least one rung, such as {effort: none}."),
+    "prompt: a\nladder:\n  triggers: {repeat: -1}": (
         "task.yaml:3: The threshold of `repeat` is -1; it must be 1 or more. To disable it, leave it out."
     ),
     "prompt: a\nverify: {timeout_s: 3}": "task.yaml:2: `verify.command` is missing. Add it.",
@@ -468,16 +471,16 @@ def test_a_mistake_in_an_override_is_reported_with_the_override(tmp_path: Path):
     text = "prompt: say {{word}}\nvars: {word: x}\ntools: [a]\n"
     overrides = {
         "wrod": "x",
-        "budgets__steps": "many",
-        "budgets__stepz": "1",
+        "limits__steps": "many",
+        "limits__stepz": "1",
         "tools__use": "b",
     }
     assert refusal(tmp_path, text, **overrides, verify__command="x") == (
         "--set wrod=x: The task has no variable or key `wrod`. Did you mean `word`?\n"
         "--set tools.use=b: `tools.use` is not the path of a single value. Change it in the task file.\n"
-        "--set budgets.steps=many: `budgets.steps` must be a whole number such as 60, or null for no limit, got "
+        "--set limits.steps=many: `limits.steps` must be a whole number such as 60, or null for no limit, got "
         '"many".\n'
-        "--set budgets.stepz=1: Unknown key `budgets.stepz`. Did you mean `steps`?"
+        "--set limits.stepz=1: Unknown key `limits.stepz`. Did you mean `steps`?"
     )
     assert refusal(tmp_path, text, verify__attempts="0", verify__command="x") == (
         "--set verify.attempts=0: `verify.attempts` must be more than 0, got 0. Give a larger number."
@@ -486,8 +489,8 @@ def test_a_mistake_in_an_override_is_reported_with_the_override(tmp_path: Path):
 
 def test_a_task_built_in_python_is_checked_too():
     with pytest.raises(ConfigError) as caught:
-        Task(prompt="a", budgets=Limits(steps=-1))
-    assert str(caught.value) == "`budgets.steps` must be more than 0, got -1. Give a larger number."
+        Task(prompt="a", limits=Limits(steps=-1))
+    assert str(caught.value) == "`limits.steps` must be more than 0, got -1. Give a larger number."
 
 
 def test_the_environment_contains_a_safe_base_and_the_listed_variables(tmp_path: Path):
@@ -504,7 +507,7 @@ def test_the_environment_contains_a_safe_base_and_the_listed_variables(tmp_path:
         "AWS_SECRET_ACCESS_KEY": "s",
         "LD_PRELOAD": "x",
     }
-    assert task_environment(task, base) == {
+    assert base_environment(base) | task_variables(task, base) == {
         "PATH": "/bin",
         "HOME": "/h",
         "LANG": "C",
@@ -521,21 +524,21 @@ def test_the_environment_contains_a_safe_base_and_the_listed_variables(tmp_path:
 def test_env_values_may_use_variables(tmp_path: Path):
     task = load_task(write(tmp_path, "prompt: a\nvars: {word: hello}\nenv: {WORD: '{{word}} {{n}}'}"), {"n": "1"})
 
-    assert task_environment(task, {})["WORD"] == "hello 1"
+    assert task_variables(task, {})["WORD"] == "hello 1"
 
 
 async def test_the_prints_of_a_python_program_that_is_killed_are_not_lost(tmp_path: Path):
     """run_shell answered "It had written nothing." after four printed lines: Python buffers what goes to a pipe."""
-    env = task_environment(Task(prompt="a"), {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"})
-    context = ToolContext(workspace=tmp_path, state=None, env=env)
+    env = base_environment({"PATH": f"{Path(sys.executable).parent}:{os.defpath}"})
+    context = ToolContext(workspace=tmp_path, env=env)
     ran = await context.run(["python", "-c", "import time; print('here'); time.sleep(60)"], timeout_s=2)
     assert (ran.timed_out, ran.output) == (True, "here\n")
-    assert task_environment(Task(prompt="a", env={"PYTHONUNBUFFERED": ""}), {})["PYTHONUNBUFFERED"] == ""
+    assert task_variables(Task(prompt="a", env={"PYTHONUNBUFFERED": ""}), {})["PYTHONUNBUFFERED"] == ""
 
 
 def test_a_listed_variable_that_is_not_set_is_an_error():
     with pytest.raises(ConfigError) as caught:
-        task_environment(Task(prompt="a", env_from=("TOKEN",)), {})
+        task_variables(Task(prompt="a", env_from=("TOKEN",)), {})
     assert str(caught.value) == (
         "`env_from` lists TOKEN, which is not set. Set it before `agent run`, or remove it from the list."
     )
@@ -551,7 +554,7 @@ def test_the_schema_accepts_what_the_loader_accepts():
 
 @pytest.mark.parametrize(
     "text",
-    ["promt: a", "prompt: a\nprompt_file: b", "name: a", "prompt: a\nbudgets: {steps: many}", "prompt: a\ntools: x"],
+    ["promt: a", "prompt: a\nprompt_file: b", "name: a", "prompt: a\nlimits: {steps: many}", "prompt: a\ntools: x"],
 )
 def test_the_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path):
     assert not jsonschema.Draft202012Validator(task_schema()).is_valid(yaml.safe_load(text))
@@ -661,8 +664,8 @@ YAML_PIECES = st.lists(
             "\u2028",
             "{{a}}",
             "tools: ",
-            "budgets: ",
-            "escalation: ",
+            "limits: ",
+            "ladder: ",
             "steps: ",
             "2M",
             "vars: ",
@@ -699,7 +702,7 @@ KEYS = [name for name in Task.__dataclass_fields__ if name != "prompt_file"]
 @given(
     data=st.dictionaries(st.sampled_from(KEYS), JSON, max_size=4),
     override=st.dictionaries(
-        st.sampled_from([*KEYS, "budgets.steps", "tools.0", "vars.", ".", "", "model.name.x", "x"]),
+        st.sampled_from([*KEYS, "limits.steps", "tools.0", "vars.", ".", "", "model.name.x", "x"]),
         st.text(max_size=5),
         max_size=2,
     ),
@@ -711,3 +714,53 @@ def test_no_value_or_override_raises_anything_but_a_config_error(
     path.write_text(yaml.safe_dump(data | {"prompt": "x"}))
     with contextlib.suppress(ConfigError):
         load_task(path, override)
+
+
+# Old names.
+
+
+OLD = """\
+prompt: hi
+system: You are terse.
+instructions: none
+budgets: {steps: 7}
+escalation: {rungs: [{effort: none}]}
+"""
+
+
+def test_old_names_of_keys_go_on_with_a_warning_each(tmp_path: Path):
+    with pytest.warns(RenamedKey) as warned:
+        task = load_task(write(tmp_path, OLD), {"budgets.tokens": "5k"})
+
+    assert task == Task(
+        name="task",
+        prompt="hi",
+        instructions="You are terse.",
+        project_instructions="none",
+        limits=Limits(steps=7, tokens=5_000),
+        ladder=Ladder(rungs=(Rung(effort="none"),)),
+        directory=tmp_path,
+    )
+    assert [str(one.message).partition(": ")[2] for one in warned] == [
+        "`system` is now `instructions`; the old name works in this release only.",
+        "`instructions` is now `project_instructions`; the old name works in this release only.",
+        "`budgets` is now `limits`; the old name works in this release only.",
+        "`escalation` is now `ladder`; the old name works in this release only.",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::agent.task.renamed.RenamedKey")
+def test_a_mistake_below_an_old_key_has_its_line(tmp_path: Path):
+    text = refusal(tmp_path, "prompt: hi\nbudgets:\n  steps: many\n")
+    assert text.startswith("task.yaml:3: `limits.steps` must be a whole number")
+
+
+def test_a_key_under_both_names_is_refused(tmp_path: Path):
+    text = refusal(tmp_path, "prompt: hi\nlimits: {steps: 3}\nbudgets: {steps: 4}\n")
+    assert text == "task.yaml:3: `budgets` is the old name of `limits`, and both are given. Keep `limits`."
+
+
+def test_old_names_in_python_go_on_with_a_warning():
+    with pytest.warns(DeprecationWarning, match=r"Task\(budgets=...\) is now limits="):
+        task = Task(prompt="a", budgets=Limits(steps=7))  # pyright: ignore - the old name
+    assert task.limits == Limits(steps=7)

@@ -59,8 +59,8 @@ def test_calls_builds_a_complete_reply_and_keeps_text_as_it_is() -> None:
 
 def test_a_scripted_model_answers_in_order_and_keeps_its_requests() -> None:
     model = ScriptedModel([DOUBLE, says("It is 42.")])
-    outcome = Agent(model, tools=[double], system="Be brief.").run_sync("Double 21.")
-    assert (outcome.outcome, outcome.answer) == ("finished", "It is 42.")
+    outcome = Agent(model, tools=[double], instructions="Be brief.").run_sync("Double 21.")
+    assert (outcome.status, outcome.answer) == ("finished", "It is 42.")
     assert [len(request.messages) for request in model.requests] == [2, 4], "each as it was when it was sent"
     assert model.bodies[1]["messages"] == [
         {"role": "system", "content": "Be brief."},
@@ -87,7 +87,7 @@ def test_a_reply_may_depend_on_the_request() -> None:
 
 def test_an_endpoint_error_ends_the_run_or_is_retried() -> None:
     down = EndpointUnreachable("refused", url="http://x/v1")
-    assert Agent(ScriptedModel([down])).run_sync("Hi").outcome == "error"
+    assert Agent(ScriptedModel([down])).run_sync("Hi").status == "error"
     patient = ScriptedModel([down, down, says("Hello.")], patience_s=5.0)
     assert Agent(patient).run_sync("Hi").answer == "Hello."
 
@@ -116,7 +116,7 @@ def get(url: str) -> tuple[int, str]:
 def test_the_server_works_in_sync_tests() -> None:
     with ScriptedServer([DOUBLE, says("It is 42.")], model="pocket", strict=True) as server:
         outcome = Agent(Endpoint(server.url, profile=MISTRAL), tools=[double]).run_sync("Double 21.")
-        assert (outcome.outcome, outcome.answer) == ("finished", "It is 42.")
+        assert (outcome.status, outcome.answer) == ("finished", "It is 42.")
     assert [(request.method, request.path) for request in server.requests] == [
         ("GET", "/v1/models"),
         ("POST", "/v1/chat/completions"),
@@ -148,7 +148,7 @@ def test_the_routes_other_than_chat() -> None:
 def test_a_request_beyond_the_script_is_refused_and_not_retried() -> None:
     with ScriptedServer([DOUBLE]) as server:
         outcome = Agent(Endpoint(server.url), tools=[double]).run_sync("Double 21.")
-    assert (outcome.outcome, len(server.bodies)) == ("error", 2)
+    assert (outcome.status, len(server.bodies)) == ("error", 2)
     assert outcome.reason.endswith("HTTP 410: The script has ended: no answer is left for this request.")
 
 

@@ -41,7 +41,7 @@ def raising(error: BaseException) -> Tool:
 
 async def run(tool: Tool, workspace: Path = Path("/"), spill_dir: Path | None = None) -> Execution:
     call = ToolCall(id="abcdefghi", name=tool.name, arguments="{}")
-    context = ToolContext(workspace=workspace, state=None)
+    context = ToolContext(workspace=workspace)
     return await execute(call, tool, tool.arguments.check("{}"), context, spill_dir=spill_dir)
 
 
@@ -261,7 +261,7 @@ def block() -> str:
     return ""
 
 call = ToolCall(id="abcdefghi", name="block", arguments="{}")
-context = ToolContext(workspace=Path("/"), state=None)
+context = ToolContext(workspace=Path("/"))
 print(asyncio.run(execute(call, block, block.arguments.check("{}"), context, spill_dir=None)).result.status)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
@@ -424,7 +424,7 @@ async def test_a_saved_output_whose_middle_the_process_lost_is_not_called_whole(
 async def test_the_name_of_the_saved_output_cannot_leave_the_folder(tmp_path: Path) -> None:
     answer = limited("x" * 20, 10)
     call = ToolCall(id="../../up", name="answer", arguments="{}")
-    context: ToolContext[Any] = ToolContext(workspace=tmp_path, state=None)
+    context: ToolContext[Any] = ToolContext(workspace=tmp_path)
     done = await execute(call, answer, answer.arguments.check("{}"), context, spill_dir=tmp_path)
     assert done.spilled == tmp_path / "______up.txt"
     assert os.listdir(tmp_path) == ["______up.txt"]  # noqa: PTH208 - names, not paths

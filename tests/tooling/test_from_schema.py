@@ -87,7 +87,7 @@ def test_each_mismatch_is_an_issue(text: str, issues: tuple[Issue, ...]) -> None
 async def test_the_body_gets_the_arguments_object() -> None:
     tool = made(SHAPE)
     value = tool.arguments.check('{"n": 1, "low": 3.5}')
-    assert await tool.body(value, ToolContext(workspace=Path("/"), state=None)) == "got {'n': 1, 'low': 3.5}"
+    assert await tool.body(value, ToolContext(workspace=Path("/"))) == "got {'n': 1, 'low': 3.5}"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ async def test_a_secret_that_a_command_prints_appears_nowhere(tmp_path: Path):
         runs=tmp_path / "runs",
     )
     outcome = await agent.run("Print it.")
-    assert outcome.outcome == "verify_failed"
+    assert outcome.status == "verify_failed"
     assert "[secret API_KEY]" in outcome.reason
     sent = b"".join(model.requests[-1].messages).decode()
     assert "key=[secret API_KEY]" in sent

@@ -145,7 +145,7 @@ async def test_an_object_that_fails_to_close_does_not_lose_the_outcome_and_is_to
     outcome = await agent.run("Look.", observe=lambda event: seen.extend(_notice(event)))
 
     told = [f"Wrong.aclose() failed: {failure}. What it held may still be open."] if failure else []
-    assert (outcome.outcome, outcome.answer, list(outcome.notices), seen) == ("finished", "Done.", told, told)
+    assert (outcome.status, outcome.answer, list(outcome.notices), seen) == ("finished", "Done.", told, told)
     assert closed == ["first"]
 
 
@@ -170,7 +170,7 @@ async def test_an_object_that_fails_on_a_renewed_conversation_does_not_end_the_r
     model = ScriptedModel([calls(("look", {})), says("Done.")])
     outcome = await Agent(model, tools=[look], workspace=tmp_path, env=ENV, ladder=ladder).run("Look.")
 
-    assert outcome.outcome == "finished"
+    assert outcome.status == "finished"
     assert outcome.notices == (
         "Remembers.on_context_renewed() failed: KeyError: 'gone'. It may still go by the old conversation.",
     )
@@ -225,7 +225,7 @@ async def test_objects_are_all_closed_when_the_caller_is_cancelled_meanwhile(tmp
 
 
 def test_the_old_name_still_works_and_warns(tmp_path: Path):
-    context = ToolContext(workspace=tmp_path, state=None)
+    context = ToolContext(workspace=tmp_path)
     with pytest.warns(DeprecationWarning, match=r"^ToolContext.kept is now") as warned:
         old = context.kept
     assert old is context.resources

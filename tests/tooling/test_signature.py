@@ -15,7 +15,7 @@ from agent.errors import ConfigError
 from agent.tooling.context import ToolContext
 from agent.tooling.tool import Tool, tool
 
-CONTEXT = ToolContext(workspace=Path("/work"), state=None)
+CONTEXT = ToolContext(workspace=Path("/work"))
 
 
 def result_of(made: Tool, arguments: dict[str, Any]) -> object:

@@ -12,7 +12,7 @@ from agent.errors import ConfigError
 from agent.tooling.context import ToolContext
 from agent.tooling.tool import Tool, tool
 
-CONTEXT = ToolContext(workspace=Path("/work"), state={"user": "ada"})
+CONTEXT = ToolContext(workspace=Path("/work"), deps={"user": "ada"})
 
 
 async def result_of(made: Tool, arguments: str) -> object:
@@ -105,7 +105,7 @@ async def test_an_async_function_gets_the_context() -> None:
     @tool(name="who-am-i", read_only=True, exclusive=True, timeout_s=3, output_limit_chars=100)
     async def who(greeting: str, context: ToolContext[dict[str, str]]) -> str:
         """Greet the user."""
-        return f"{greeting} {context.state['user']} in {context.workspace}"
+        return f"{greeting} {context.deps['user']} in {context.workspace}"
 
     assert (who.name, who.read_only, who.exclusive, who.timeout_s, who.output_limit_chars) == (
         "who-am-i",

@@ -108,7 +108,7 @@ async def test_gits_own_diff_of_two_trees_applied_to_the_first_gives_the_second(
     if not diff:
         return
     workspace = folder / "before"
-    context = ToolContext(workspace=workspace, state=None)
+    context = ToolContext(workspace=workspace)
 
     answer = await called(apply_diff, context, diff=diff)
 
@@ -123,7 +123,7 @@ async def test_gits_own_diff_of_two_trees_applied_to_the_first_gives_the_second(
 def context(tmp_path: Path) -> ToolContext[None]:
     (tmp_path / "a.py").write_text("".join(f"{number}\n" for number in range(1, 61)))
     (tmp_path / "b.py").write_text("x = 1\n\ny = 2\n")
-    return ToolContext(workspace=tmp_path, state=None)
+    return ToolContext(workspace=tmp_path)
 
 
 def text(context: ToolContext[None], name: str) -> str:
@@ -288,6 +288,6 @@ async def test_the_frameworks_own_diff_of_a_workspace_can_be_applied_again(
         write(folder / name, {path: (content, False) for path, (content, _) in tree.items()})
     changes = changes_since(folder / "before", folder / "after")
     patch = "\n".join(change.diff for change in changes) + "\n"
-    context = ToolContext(workspace=folder / "before", state=None)
+    context = ToolContext(workspace=folder / "before")
     assert not changes or (await called(apply_diff, context, diff=patch)).startswith("Applied"), patch
     assert read(folder / "before") == read(folder / "after"), patch

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def context(tmp_path: Path) -> ToolContext[Any]:
     (tmp_path / "a.py").write_text("one\ntwo\nthree\n")
     (tmp_path / "b.py").write_text("x = 1\n")
-    return ToolContext(workspace=tmp_path, state=None)
+    return ToolContext(workspace=tmp_path)
 
 
 def contents(context: ToolContext[Any]) -> dict[str, str]:

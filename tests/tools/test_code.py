@@ -55,7 +55,7 @@ def refill(shelf: Shelf) -> str:
 def shop(tmp_path: Path) -> ToolContext[Any]:
     (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "stock.py").write_text(STOCK)
-    return ToolContext(workspace=tmp_path, state=None)
+    return ToolContext(workspace=tmp_path)
 
 
 async def test_an_outline_has_lines_signatures_and_first_docstring_lines(shop: ToolContext[Any], called: Called):

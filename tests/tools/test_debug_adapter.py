@@ -72,7 +72,7 @@ async def test_output_that_is_not_taken_is_dropped_beyond_a_size_and_events_are_
 async def test_what_a_program_prints_before_it_stops_does_not_fill_the_memory(tmp_path: Path, called: Called):
     """All of it was kept, to show its last lines."""
     (tmp_path / "main.py").write_text("for number in range(3_000):\n    print(number, 'x' * 2_000)\nraise ValueError\n")
-    context = ToolContext[Any](workspace=tmp_path, state=None, env=ENV)
+    context = ToolContext[Any](workspace=tmp_path, env=ENV)
     tracemalloc.start()
     try:
         answer = await called(debug_start, context, program="main.py")

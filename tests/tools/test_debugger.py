@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -59,7 +60,7 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest_asyncio.fixture
 async def context(workspace: Path) -> AsyncIterator[ToolContext[Any]]:
-    context = ToolContext[Any](workspace=workspace, state=None, env=ENV)
+    context = ToolContext[Any](workspace=workspace, env=ENV)
     yield context
     await context.resources.aclose(pytest.fail)
 
@@ -370,7 +371,7 @@ async def test_the_program_ends_with_the_run(workspace: Path, until_gone: UntilG
 
 
 async def test_a_sandbox_in_which_the_debugger_cannot_run_is_reported(workspace: Path, called: Called):
-    context = ToolContext(workspace=workspace, state=None, env=ENV, sandbox=Sandbox(isolation="landlock"))
+    context = ToolContext(workspace=workspace, env=ENV, sandbox=Sandbox(isolation="landlock"))
     assert await called(debug_start, context, program="main.py") == (
         "!The debugger needs a loopback network, which the Landlock sandbox denies (with bubblewrap it works). "
         "Print values instead."
@@ -379,3 +380,20 @@ async def test_a_sandbox_in_which_the_debugger_cannot_run_is_reported(workspace:
     assert await called(debug_start, in_container, program="main.py") == (
         "!The debugger does not work in a container (with bubblewrap it does). Print values instead."
     )
+
+
+async def test_a_test_is_not_debugged_without_pytest_and_the_answer_names_what_installs_it(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, called: Called
+):
+    venv = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    python = venv / "bin" / "python"
+    (workspace / "test_it.py").write_text("def test_it():\n    assert 1 == 2\n")
+    context = ToolContext(workspace=workspace, env={"PATH": str(python.parent)})
+    try:
+        assert await called(debug_start, context, program="test_it.py") == (
+            f"!pytest is not installed for {python}, the Python of this run. Run the tests another way with run_shell, "
+            f"or say in your answer that `{python} -m pip install pytest` is needed."
+        )
+    finally:
+        await context.resources.aclose(pytest.fail)

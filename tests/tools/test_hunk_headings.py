@@ -36,7 +36,7 @@ async def test_a_hunk_names_the_function_around_it_and_the_diff_is_applied(tmp_p
     (folder / "a.py").write_text(PYTHON)
     snapshot = Workspace(folder).snapshot(tmp_path / "snapshot")
     assert isinstance(snapshot, Snapshot)
-    context = ToolContext(workspace=folder, state=None, snapshot=snapshot.tree)
+    context = ToolContext(workspace=folder, snapshot=snapshot.tree)
     (folder / "a.py").write_text(PYTHON.replace("return a", "return b").replace("return x", "return y"))
     text = await called(diff, context)
     assert [line for line in text.splitlines() if line.startswith("@@")] == [

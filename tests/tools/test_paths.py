@@ -30,7 +30,7 @@ async def call(tool: Tool, workspace: Path, **arguments: object) -> object:
     """Return what the tool returns, or the text of its ToolError after `!`."""
     value = tool.arguments.check(json.dumps(arguments))
     try:
-        return await tool.body(value, ToolContext(workspace=workspace, state=None))
+        return await tool.body(value, ToolContext(workspace=workspace))
     except ToolError as error:
         return f"!{error}"
 
@@ -154,7 +154,7 @@ async def test_illegal_paths_are_refused(workspace: Path) -> None:
     with pytest.raises(ToolError) as caught:
         await read_file.body(
             read_file.arguments.check('{"path":"x"}').model_copy(update={"path": "\ud800"}),  # type: ignore[attr-defined]
-            ToolContext(workspace=workspace, state=None),
+            ToolContext(workspace=workspace),
         )
     assert str(caught.value) == r"The path '\ud800' is not valid Unicode. Send the name as list_files shows it."
 

@@ -22,7 +22,7 @@ ENV = {"PATH": os.defpath + ":/usr/bin:/bin"}
 
 @pytest_asyncio.fixture
 async def context(tmp_path: Path) -> AsyncIterator[ToolContext[Any]]:
-    context = ToolContext[Any](workspace=tmp_path, state=None, env=ENV)
+    context = ToolContext[Any](workspace=tmp_path, env=ENV)
     yield context
     await context.resources.aclose(pytest.fail)
 

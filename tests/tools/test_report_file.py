@@ -33,7 +33,7 @@ def pytest_sessionfinish():
 
 
 def context(workspace: Path) -> ToolContext[Any]:
-    return ToolContext(workspace=workspace, state=None, env=ENV)
+    return ToolContext(workspace=workspace, env=ENV)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import warnings
@@ -23,7 +24,7 @@ async def found(workspace: Path, **arguments: object) -> str:
     """Return what search returns, or the text of its ToolError after `!`."""
     try:
         value = search.arguments.check(json.dumps(arguments))
-        return str(await search.body(value, ToolContext(workspace=workspace, state=None)))
+        return str(await search.body(value, ToolContext(workspace=workspace)))
     except ToolError as error:
         return f"!{error}"
 
@@ -94,7 +95,7 @@ async def test_a_bad_pattern_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ToolError) as caught:
         await search.body(
             search.arguments.check('{"pattern":"x"}').model_copy(update={"pattern": "\udfff"}),  # type: ignore[attr-defined]
-            ToolContext(workspace=tmp_path, state=None),
+            ToolContext(workspace=tmp_path),
         )
     assert str(caught.value) == "The pattern holds half a character (a lone surrogate) at position 1. Send it whole."
 
@@ -230,3 +231,17 @@ async def test_a_missing_folder_is_reported(tmp_path: Path, path: str) -> None:
     assert await found(tmp_path, pattern="x", path=path) == (
         f'!There is no "{path}" in the workspace. Call list_files to see what there is.'
     )
+
+
+async def test_a_folder_without_a_gitignore_costs_no_search_for_the_file_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each missing .gitignore once made the tool look through the whole workspace for a similar name."""
+    for number in range(30):
+        (tmp_path / f"folder{number}").mkdir()
+    (tmp_path / "a.txt").write_text("one")
+    listed: list[object] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(path), scandir(path))[1])
+    assert await found(tmp_path, pattern="one") == "a.txt:1: one"
+    assert len(listed) == 31

@@ -27,7 +27,7 @@ ENV = {"PATH": os.defpath + ":/usr/bin:/bin", "GREETING": "hello"}
 
 async def shell(workspace: Path, sandbox: Sandbox | None = None, **arguments: object) -> str:
     """Return what run_shell returns, or the text of its ToolError after `!`."""
-    context = ToolContext(workspace=workspace, state=None, env=ENV, sandbox=sandbox or Sandbox())
+    context = ToolContext(workspace=workspace, env=ENV, sandbox=sandbox or Sandbox())
     try:
         value = run_shell.arguments.check(json.dumps(arguments))
         return str(await run_shell.body(value, context))
@@ -140,7 +140,7 @@ async def test_the_saved_file_holds_what_the_result_says(tmp_path: Path, size_mb
     """The note said "the whole is in ..." of a file in which the middle was missing."""
     command = f"yes 123456789 | head -c {size_mb}000000; echo the last"
     value = run_shell.arguments.check(json.dumps({"command": command}))
-    context = ToolContext(workspace=tmp_path, state=None, env=ENV)
+    context = ToolContext(workspace=tmp_path, env=ENV)
     call = ToolCall(id="abcdefghi", name="run_shell", arguments="{}")
     done = await execute(call, run_shell, value, context, spill_dir=tmp_path / ".agent" / "outputs")
 

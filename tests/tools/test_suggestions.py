@@ -28,7 +28,7 @@ def context(tmp_path: Path) -> ToolContext[Any]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / ".gitignore").write_text("build/\n")
-    return ToolContext(workspace=tmp_path, state=None)
+    return ToolContext(workspace=tmp_path)
 
 
 async def test_every_tool_finds_the_only_file_of_that_name(context: ToolContext[Any], called: Called):

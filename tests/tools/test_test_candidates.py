@@ -23,7 +23,7 @@ FUNCTION = "def test_half():\n    pass\n"
 
 
 def context(workspace: Path) -> ToolContext[Any]:
-    return ToolContext(workspace=workspace, state=None, env=ENV)
+    return ToolContext(workspace=workspace, env=ENV)
 
 
 def write(workspace: Path, **files: str) -> None:

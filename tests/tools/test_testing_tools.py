@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def test_raises():
 
 
 def context(workspace: Path, env: dict[str, str] = ENV) -> ToolContext[Any]:
-    return ToolContext(workspace=workspace, state=None, env=env)
+    return ToolContext(workspace=workspace, env=env)
 
 
 @pytest.fixture
@@ -316,7 +317,7 @@ async def test_the_pages_of_a_report_have_room_in_a_small_window(project: Path, 
     """A page was cut in its middle, though the next call could have shown the rest."""
     tests = "".join(f"def test_{n}():\n    assert {n} == '{'x' * 200}'\n\n\n" for n in range(9))
     (project / "test_code.py").write_text(tests)
-    small = ToolContext(workspace=project, state=None, env=ENV, output_limit_chars=4_000)
+    small = ToolContext(workspace=project, env=ENV, output_limit_chars=4_000)
     first = str(await called(run_tests, small))
     assert len(first) <= 4_000
     assert "next: run_tests with page=2, which runs no test]" in first
@@ -470,7 +471,20 @@ async def test_arguments_that_are_not_tests_are_refused_with_what_to_pass(projec
         "!'-x' is not a test. Set tests to files, folders or ids such as test_a.py::test_b, not options."
     )
     assert await called(run_tests, context(project, {"PATH": str(project)})) == (
-        "!There is no `python` on the PATH of this run. Say so in your answer."
+        f"!There is no `python` on the PATH of this run ({project}). Do not call this again; say so in your answer."
+    )
+
+
+async def test_a_python_without_pytest_is_named_with_what_installs_it(project: Path, tmp_path: Path, called: Called):
+    venv = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    python = venv / "bin" / "python"
+
+    told = await called(run_tests, context(project, {"PATH": str(python.parent)}))
+
+    assert told == (
+        f"!pytest is not installed for {python}, the Python of this run. Run the tests another way with run_shell, or "
+        f"say in your answer that `{python} -m pip install pytest` is needed."
     )
 
 

@@ -29,7 +29,7 @@ def context(tmp_path: Path) -> ToolContext[Any]:
     (folder / ".gitignore").write_text("build/\n")
     snapshot = Workspace(folder).snapshot(tmp_path / "snapshot")
     assert isinstance(snapshot, Snapshot)
-    return ToolContext(workspace=folder, state=None, snapshot=snapshot.tree)
+    return ToolContext(workspace=folder, snapshot=snapshot.tree)
 
 
 A = "--- a/src/a.py\n+++ b/src/a.py\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n"

@@ -63,7 +63,7 @@ def turn(*made: tuple[str, str], answered: tuple[ToolResult, ...] = ()) -> TurnT
     """Return a turn with calls named c1, c2 and so on, from pairs of tool and arguments."""
     tool_calls = [ToolCall(id=f"c{at}", name=name, arguments=text) for at, (name, text) in enumerate(made, start=1)]
     taken = AssistantMessage(tool_calls=tuple(tool_calls))
-    return TurnTaken(step=1, turn=taken, reasoning_field="reasoning", answered=answered)
+    return TurnTaken(step=1, turn=taken, answered=answered)
 
 
 def ended(number: int, name: str, content: str, **more: Any) -> CallEnded:

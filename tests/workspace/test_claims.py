@@ -117,9 +117,9 @@ async def test_a_second_run_in_place_is_refused_and_one_in_a_copy_is_not(tmp_pat
             except ConfigError as error:
                 found.append(str(error))
         second = Agent(ScriptedModel([says("Done.")]), tools=[start_another], workspace=work, workspace_mode="copy")
-        found.append((await second.run("Go.")).outcome)
+        found.append((await second.run("Go.")).status)
         reads = Agent(ScriptedModel([says("Read.")]), tools=[look], workspace=work)
-        found.append((await reads.run("Go.")).outcome)
+        found.append((await reads.run("Go.")).status)
         return "started"
 
     @tool(read_only=True)

@@ -57,7 +57,7 @@ def started(outcome: Outcome) -> RunStarted:
 async def test_a_run_changes_the_copy_and_leaves_the_folder_alone(folder: Path):
     outcome = await an_agent(folder, ScriptedModel([FIX, says("Done.")])).run("Fix it.")
 
-    assert outcome.outcome == "verified"
+    assert outcome.status == "verified"
     assert (folder / "project" / "a.txt").read_text() == "broken\n"
     assert outcome.journal is not None
     copy = outcome.journal.parent / "workspace"
@@ -71,7 +71,7 @@ async def test_each_run_has_a_copy_of_its_own(folder: Path):
     first = await an_agent(folder, ScriptedModel([FIX, says("Done.")])).run("Fix it.")
     second = await an_agent(folder, ScriptedModel([says("Done.")])).run("Fix it.")
 
-    assert (first.outcome, second.outcome) == ("verified", "verify_failed")
+    assert (first.status, second.status) == ("verified", "verify_failed")
     assert started(first).workspace != started(second).workspace
 
 
@@ -79,7 +79,7 @@ async def test_a_resumed_run_continues_in_its_copy_and_its_verification_still_fi
     begins = calls(("write_file", {"path": "notes.txt", "content": "half done\n"}))
     agent = replace(an_agent(folder, ScriptedModel([begins])), limits=Limits(steps=1))
     first = await agent.run("Fix it.")
-    assert first.outcome == "budget"
+    assert first.status == "budget"
     assert first.journal is not None
     assert (first.journal.parent / "workspace" / "notes.txt").read_text() == "half done\n"
     task = recorded_task(started(first).task)
@@ -88,7 +88,7 @@ async def test_a_resumed_run_continues_in_its_copy_and_its_verification_still_fi
 
     outcome = await Agent.from_task(task, model, environ=environ).resume(first.journal.parent)
 
-    assert (outcome.outcome, outcome.steps) == ("verified", 3)
+    assert (outcome.status, outcome.steps) == ("verified", 3)
     assert (folder / "project" / "a.txt").read_text() == "broken\n"
 
 
@@ -107,7 +107,7 @@ async def test_a_failed_verification_restores_the_copy_and_keeps_the_patch(folde
     copy = Path(started(outcome).workspace)
     assert (copy / "a.txt").read_text() == "broken\n"
     assert "+wrong" in (copy / ".agent/attempts/1/changes.diff").read_text()
-    assert outcome.outcome == "verify_failed"
+    assert outcome.status == "verify_failed"
 
 
 async def test_what_a_command_changed_in_a_copy_is_restored_without_being_named(folder: Path):
@@ -125,7 +125,7 @@ async def test_what_a_command_changed_in_a_copy_is_restored_without_being_named(
 async def test_a_run_out_of_steps_whose_work_passes_is_verified(folder: Path):
     outcome = await replace(an_agent(folder, ScriptedModel([FIX])), limits=Limits(steps=1)).run("Fix it.")
 
-    assert (outcome.outcome, outcome.steps) == ("verified", 1)
+    assert (outcome.status, outcome.steps) == ("verified", 1)
     assert outcome.reason == "the verification passed when the run was about to give up"
 
 
@@ -146,7 +146,7 @@ async def test_tools_do_not_get_the_folder_of_the_task(folder: Path):
 
     outcome = await an_agent(folder, model).run("Fix it.")
 
-    assert outcome.outcome == "verified"
+    assert outcome.status == "verified"
     assert "dir:\n" in outcome.messages[3].content
     assert str(folder) not in str(model.bodies)
 

@@ -70,7 +70,7 @@ async def test_a_run_works_in_a_checkout_of_its_own_and_git_works_there(folder: 
     looks = calls(("run_shell", {"command": "git log --oneline && git diff && git commit -aqm x || echo refused"}))
     outcome = await an_agent(folder, ScriptedModel([FIX, looks, says("Done.")])).run("Fix it.")
 
-    assert outcome.outcome == "verified", outcome.reason
+    assert outcome.status == "verified", outcome.reason
     first, repository = started(outcome), folder / "repository"
     assert first.workspace == str(folder / "runs" / first.run / "workspace" / "part")
     assert first.worktree == f"a worktree of {repository} at {git(repository, 'rev-parse', '--short', 'HEAD')}"
@@ -102,13 +102,13 @@ async def test_uncommitted_changes_are_missing_and_reported(folder: Path):
 async def test_a_resumed_run_continues_in_its_worktree(folder: Path):
     begins = calls(("write_file", {"path": "a.txt", "content": "half\n"}))
     first = await replace(an_agent(folder, ScriptedModel([begins])), limits=Limits(steps=1)).run("Fix it.")
-    assert first.outcome == "budget"
+    assert first.status == "budget"
     assert first.journal is not None
     looks = calls(("run_shell", {"command": "git status --short"}))
     model = ScriptedModel([looks, calls(("write_file", {"path": "a.txt", "content": "fixed\n"})), says("Done.")])
     agent = Agent.from_task(recorded_task(started(first).task), model, environ=ENVIRON)
     outcome = await agent.resume(first.journal.parent)
-    assert outcome.outcome == "verified"
+    assert outcome.status == "verified"
     assert " M a.txt" in results(outcome)[-2]
 
 
@@ -122,7 +122,7 @@ async def test_git_works_in_the_worktree_of_a_resumed_run_whatever_the_new_agent
     assert first.journal is not None
     agent = replace(an_agent(folder, ScriptedModel([looks, FIX, says("Done.")])), **configured)
     outcome = await agent.resume(first.journal.parent)
-    assert outcome.outcome == "verified", outcome.reason
+    assert outcome.status == "verified", outcome.reason
     assert [text.splitlines()[0] for text in results(outcome)[:2]] == ["First words"] * 2
 
 

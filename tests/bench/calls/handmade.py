@@ -211,7 +211,7 @@ def _call_faults(one: Signature, made: Tool) -> Iterator[str]:
 
 
 async def _run(made: Tool, value: object) -> object:
-    return await made.body(value, ToolContext(workspace=Path(), state=None))
+    return await made.body(value, ToolContext(workspace=Path()))
 
 
 def _described(error: Exception) -> str:

@@ -74,7 +74,7 @@ class LiveProject:
         if isinstance(checked, InvalidCall):
             text = feedback(checked, attempt=1, same_as_before=False, toolbox=self._toolbox)
             return Call(name=checked.call.name, arguments=json.loads(checked.call.arguments), result=text)
-        context = ToolContext[None](workspace=self.folder, state=None)
+        context = ToolContext[None](workspace=self.folder)
         done = self._loop.run_until_complete(
             execute(checked.call, checked.tool, checked.value, context, spill_dir=None)
         )  # fmt: skip

@@ -24,7 +24,7 @@ workspace: {{path: project, copy: true}}       # the run works in a copy, so it 
 tools: [run_shell, read_file, edit_file, search]
 env: {{PYTHONDONTWRITEBYTECODE: "1", PYTEST_DISABLE_PLUGIN_AUTOLOAD: "1", PYTEST_ADDOPTS: "-p no:cacheprovider"}}
 verify: {verify}
-budgets: {{steps: 40}}
+limits: {{steps: 40}}
 """
 
 

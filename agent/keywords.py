@@ -1,0 +1,77 @@
+"""Check the keywords of public calls: old names go on with a warning, and a wrong name is told the right one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from .nearest import did_you_mean
+
+CallableT = TypeVar("CallableT", bound=Callable[..., Any])
+
+Conversion = Callable[[Any], tuple[str, Any]]
+"""Returns the new name and value of an old keyword, given its value."""
+
+
+def checked_keywords(
+    *, renamed: Mapping[str, Conversion] | None = None, elsewhere: Mapping[str, str] | None = None
+) -> Callable[[CallableT], CallableT]:
+    """Return a decorator, for a class or a function, that checks keywords before the call.
+
+    Args:
+        renamed: old names, which go on for one release with a DeprecationWarning, and what each is now.
+        elsewhere: names that people know from other libraries, and for each what to write here.
+    """
+
+    def decorate(target: CallableT) -> CallableT:
+        function: Any = target.__init__ if isinstance(target, type) else target
+        known = [name for name in inspect.signature(function).parameters if name != "self"]
+        called = getattr(target, "__name__", "")
+
+        def corrected(keywords: dict[str, Any]) -> dict[str, Any]:
+            return _corrected(keywords, known, called, renamed or {}, elsewhere or {})
+
+        @functools.wraps(function)
+        def checked(*args: Any, **keywords: Any) -> Any:  # noqa: ANN401 - as the function that it wraps
+            return function(*args, **(keywords if keywords.keys() <= set(known) else corrected(keywords)))
+
+        @functools.wraps(function)
+        async def checked_coroutine(*args: Any, **keywords: Any) -> Any:  # noqa: ANN401 - as the function that it wraps
+            return await function(*args, **(keywords if keywords.keys() <= set(known) else corrected(keywords)))
+
+        if isinstance(target, type):
+            cast("Any", target).__init__ = checked
+            return cast("CallableT", target)
+        return cast("CallableT", checked_coroutine if inspect.iscoroutinefunction(function) else checked)
+
+    return decorate
+
+
+def _corrected(
+    keywords: Mapping[str, Any], known: list[str], called: str, renamed: Mapping[str, Conversion],
+    elsewhere: Mapping[str, str],
+) -> dict[str, Any]:  # fmt: skip
+    corrected: dict[str, Any] = {}
+    for name, value in keywords.items():
+        if name in known:
+            corrected[name] = value
+            continue
+        if name not in renamed:
+            advice = f" {elsewhere[name]}" if name in elsewhere else did_you_mean(name, known)
+            msg = f"{called}() has no parameter {name!r}.{advice}"
+            raise TypeError(msg)
+        new, converted = renamed[name](value)
+        if new in keywords:
+            msg = f"{called}() got both {name!r} and {new!r}. {name!r} is the old name: remove it."
+            raise TypeError(msg)
+        # The frames between: this function, `corrected` and `checked`.
+        warnings.warn(
+            f"{called}({name}=...) is now {new}=...; the old name works in this release only.",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        corrected[new] = converted
+    return corrected

@@ -1,0 +1,67 @@
+"""Names of earlier releases and of other libraries, and what each is called here; removed with the next release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from .keywords import Conversion
+from .tooling.json_schema import plain_schema
+
+
+def _result(value: Any) -> tuple[str, Any]:  # noqa: ANN401 - a model or a schema
+    # The old result was the dict of the call, also for a model.
+    return "output_type", plain_schema(value) if hasattr(value, "model_fields") else value
+
+
+def _changes(name: str) -> Conversion:
+    return lambda value: (name, value)
+
+
+AGENT_RENAMED: Mapping[str, Conversion] = MappingProxyType(
+    {"system": _changes("instructions"), "state": _changes("deps"), "result": _result}
+)
+
+AGENT_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "system_prompt": "The system prompt is `instructions`.",
+        "prompt": "Give the prompt to `run`.",
+        "name": "An agent has no name here; a run has: run(..., name=...).",
+        "deps_type": "The type is that of `deps`: Agent(..., deps=...).",
+        "context": "What tools use is `deps`.",
+        "result_type": "The type of the result is `output_type`.",
+        "mcp_servers": "Write mcp={'name': McpServer(command=(...))}.",
+        "toolsets": "Give all tools in `tools`, and MCP servers in `mcp`.",
+        "handoffs": "An agent becomes a tool of another: tools=[other.as_tool(...)].",
+        "usage_limits": "The limits are `limits`: Limits(steps=..., tokens=...).",
+        "max_turns": "Write limits=Limits(steps=...).",
+        "max_steps": "Write limits=Limits(steps=...).",
+        "retries": "How often a failing call is tried follows from `ladder`.",
+        "temperature": "Write model_settings=ModelSettings(temperature=...).",
+        "budgets": "The limits are `limits`.",
+        "escalation": "The ladder is `ladder`.",
+        "task": "Only Agent.from_task sets it.",
+        "verify_env": "Variables of commands are `env`.",
+        "own_files": "Only Agent.from_task sets them.",
+    }
+)
+
+RUN_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "message_history": "The conversation to go on with is `history`.",
+        "messages": "The conversation to go on with is `history`.",
+        "session": "Start a session with agent.session(), or give `history`.",
+        "context": "What tools use is `deps`.",
+        "state": "What tools use is `deps`.",
+        "usage_limits": "The limits are `limits`: Limits(steps=..., tokens=...).",
+        "max_turns": "Write limits=Limits(steps=...).",
+        "max_steps": "Write limits=Limits(steps=...).",
+        "temperature": "Write model_settings=ModelSettings(temperature=...).",
+        "stream": "Write `async for event in agent.stream(prompt)`.",
+        "callback": "Give `observe`: it is called with each event.",
+        "output_type": "It is a setting of the agent: dataclasses.replace(agent, output_type=...).",
+        "model": "It is a setting of the agent: dataclasses.replace(agent, model=...).",
+        "tools": "They are a setting of the agent: dataclasses.replace(agent, tools=...).",
+    }
+)
