@@ -36,6 +36,7 @@ def size_up(request: PlanRequest, overhead: Overhead, *, later_bytes: int | None
         kv_tokens_low=tokens(other.high),
         kv_tokens_high=tokens(other.low),
         later_kv_tokens=tokens(other.likely if later_bytes is None else later_bytes),
+        offloaded_tokens=_offloaded_tokens(request),
         concurrency=cache.concurrency(request.max_model_len),
         missing_bytes=_missing(request, weights, other.likely, overhead.before.likely),
         longest_max_model_len=cache.longest(request.model.max_position),
@@ -104,6 +105,15 @@ _BF16_BYTES = 2
 
 def _requested(request: PlanRequest) -> int:
     return math.ceil(request.gpus.gpu.memory_bytes * request.gpu_memory_utilization)
+
+
+def _offloaded_tokens(request: PlanRequest) -> int:
+    """Return what vLLM's CPU memory for keys and values holds; its size is the sum over all GPUs.
+
+    Source: vLLM 0.32.0, config/cache.py, `kv_offloading_size`, and v1/kv_offload/cpu/spec.py.
+    """
+    size = int((request.kv_offloading_size or 0) * 2**30)
+    return size // (bytes_of_token(request) * request.tensor_parallel_size * request.block_size) * request.block_size
 
 
 def _rows(request: PlanRequest) -> int:

@@ -153,6 +153,12 @@ def _on_options(plan: Plan) -> Iterator[str]:
         yield _on_draft(plan)
         if draft.max_model_len < request.max_model_len:
             yield f"Beyond {draft.max_model_len:,} tokens of context the draft proposes nothing: one token per step."
+    if plan.offloaded_tokens:
+        yield (
+            f"{request.kv_offloading_size:g} GiB of CPU memory keep another {plan.offloaded_tokens:,} tokens of "
+            "conversations that left the GPUs, so that they are read back and not computed again. This was not tried "
+            "on a GPU; the machine needs that memory beside what it uses now."
+        )
     if request.engine == "sglang":
         yield "SGLang's KV cache is counted like vLLM's, with pages of one token; no real start has confirmed it."
 

@@ -81,6 +81,7 @@ def complete(options: PlanOptions) -> PlanRequest:
         enforce_eager=options.enforce_eager,
         block_size=usual_block_size(options.engine, gpus) if block is None else block,
         kv_cache_memory_bytes=usual_cache_bytes(gpus) if cache is None else cache,
+        kv_offloading_size=options.kv_offloading_size,
         other_bytes=options.other_bytes,
         engine_version=options.engine_version,
         first_model_runner=options.first_model_runner,
@@ -171,6 +172,7 @@ def refuse_impossible(request: PlanRequest) -> None:
             out of range.
     """
     _refuse_numbers(request)
+    _refuse_offloading(request)
     model, split = request.model, request.tensor_parallel_size
     if request.weights not in model.weights:
         raise _refusal(
@@ -197,6 +199,21 @@ def refuse_impossible(request: PlanRequest) -> None:
         raise _refusal(
             f"--gpu-memory-utilization {request.gpu_memory_utilization} is not a share of a GPU.",
             "Give more than 0 and at most 1; 0.85 is the default.",
+        )
+
+
+def _refuse_offloading(request: PlanRequest) -> None:
+    if request.kv_offloading_size is None:
+        return
+    if request.kv_offloading_size <= 0:
+        raise _refusal(
+            f"--kv-offloading-size {request.kv_offloading_size} is not a size above 0.",
+            "Give GiB of CPU memory for all GPUs together, such as 200.",
+        )
+    if request.engine != "vllm" or not request.gpus.gpu.memory_bytes:
+        raise _refusal(
+            "--kv-offloading-size is planned for vLLM on GPUs only.",
+            "Omit it; SGLang has its own: --enable-hicache and --hicache-size.",
         )
 
 

@@ -62,6 +62,8 @@ class PlanOptions:
     """Tokens per block of the KV cache. None means the engine's default."""
     kv_cache_memory_bytes: int | None = None
     """KV cache per GPU; if it is given, the engine profiles nothing. None means what is left, and 1 GiB on the CPU."""
+    kv_offloading_size: float | None = None
+    """GiB of CPU memory, for all GPUs together, that keep keys and values evicted from the GPUs. None means no such."""
     other_bytes: int | None = None
     """What one GPU needs besides weights and KV cache. None means measured if possible, else estimated."""
     engine_version: str | None = None
@@ -163,6 +165,8 @@ class Plan:
     """The same with its low end."""
     later_kv_tokens: int
     """`kv_tokens` of a start that finds the compiled graphs in the engine's cache."""
+    offloaded_tokens: int
+    """Tokens that the CPU memory of `kv_offloading_size` holds; they are read back, not attended to there."""
     concurrency: float
     """Requests of full `max_model_len` that fit at once, as the engine prints it."""
     missing_bytes: int

@@ -99,6 +99,9 @@ def _memory_flags(request: PlanRequest) -> tuple[Flag, ...]:
                 reason="halves the bytes per cached token; without scales in the checkpoint answers may lose accuracy",
             )
         )
+    if request.kv_offloading_size is not None:
+        words = ("--kv-offloading-size", f"{request.kv_offloading_size:g}")
+        flags.append(Flag(words=words, reason="GiB of CPU memory for cached tokens that leave the GPUs"))
     if request.block_size != _DEFAULT_BLOCK_SIZE:
         flags.append(Flag(words=("--block-size", str(request.block_size)), reason="tokens per KV cache block"))
     if request.language_model_only:
