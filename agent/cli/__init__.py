@@ -49,8 +49,19 @@ for one task.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; for `argv`, None means the process's own arguments."""
+    """Run one command line and return its exit code; for `argv`, None means the process's own arguments.
+
+    Everything printed meanwhile goes through `clean_output`: names of models and files, errors of servers and texts of
+    runs were written by others.
+    """
+    from ..view.clean_output import clean_output
+
     _escape_unencodable(sys.stdout)
+    with clean_output():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(arguments[0] if arguments and arguments[0] in COMMANDS else None)
     args = parser.parse_args(arguments)
@@ -112,17 +123,16 @@ def _report(error: Exception) -> int:
     from serving import EngineError
 
     from ..errors import AgentError
-    from ..view.text import visible
 
     if os.environ.get("AGENT_DEBUG"):
         raise error
     if isinstance(error, AgentError | EngineError):
-        print(visible(f"agent: {error}"), file=sys.stderr)
+        print(f"agent: {error}", file=sys.stderr)
     elif isinstance(error, OSError):
-        print(visible(f"agent: {error.strerror}: {error.filename}"), file=sys.stderr)
+        print(f"agent: {error.strerror}: {error.filename}", file=sys.stderr)
     else:
         print(
-            f"agent: internal error: {type(error).__name__}: {visible(str(error))}\nThis is a bug in Tramontane. Set "
+            f"agent: internal error: {type(error).__name__}: {error}\nThis is a bug in Tramontane. Set "
             "AGENT_DEBUG=1 and run again for a traceback; please report it.",
             file=sys.stderr,
         )

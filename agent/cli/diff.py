@@ -24,6 +24,7 @@ def main(args: argparse.Namespace) -> int:
     from ..journal.runs import first_event, runs_folder
     from ..task.recorded import recorded_secrets
     from ..tooling.redaction import redacted
+    from ..view.clean_output import unclean
     from ..view.text import visible
     from ..workspace.recorded_run import in_patch_order, recorded_run
 
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
         listed = f"{change.kind:8} {change.path}"
         text = listed if args.names else change.diff if change.has_text else f"{listed}  {change.diff}"
         replaced = replaced or shown(text) != text
-        print(shown(text))
+        print(shown(text), file=unclean(sys.stdout))  # --raw is exact
     if replaced and not args.names:
         note = (
             "Secrets are shown as [secret NAME], and characters that could control a terminal as \ufffd. For a patch: "

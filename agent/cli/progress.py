@@ -10,6 +10,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+from ..view.clean_output import unclean
+from ..view.text import visible
+
 _PAUSE_S = 5.0
 _TICK_S = 1.0
 
@@ -103,7 +106,7 @@ class ProgressLine:
     def note(self, text: str) -> None:
         """Print permanent text above the updating line."""
         with self._lock:
-            self._write(f"\r\x1b[2K{text}\n")
+            self._write(f"\r\x1b[2K{visible(text)}\n")
 
     def __enter__(self) -> Self:
         self._ticker.start()
@@ -130,13 +133,14 @@ class ProgressLine:
         progress = self._progress
         assert progress is not None, "show() draws first"
         elapsed_s = progress.elapsed_s + time.monotonic() - self._received_s
-        text = _line(progress, elapsed_s, detail)
+        text = visible(_line(progress, elapsed_s, detail))
         width = shutil.get_terminal_size().columns
         self._write("\r\x1b[2K" + (text if len(text) < width else text[: width - 2] + "…"))
 
     def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        stream = unclean(sys.stderr)  # redrawing a line moves the cursor
+        stream.write(text)
+        stream.flush()
 
 
 def _line(progress: Progress, elapsed_s: float, detail: str) -> str:
