@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent import GitIgnore, ToolError
+from agent import GitIgnore
 
 from . import _paths
 from ._listing import NEVER_WALKED
@@ -20,15 +20,7 @@ class Ignored:
             workspace: the run's workspace.
             top: the folder to walk; if it is itself ignored, nothing below it is skipped.
         """
-
-        def read(path: str) -> bytes | None:
-            try:
-                with _paths.open_file(workspace, _paths.inside(workspace, path)) as file:
-                    return file.read(GitIgnore.MAX_BYTES)
-            except ToolError:
-                return None
-
-        self._rules = GitIgnore(read)
+        self._rules = GitIgnore.below(workspace)
         in_own_folder = top.split("/")[0] in NEVER_WALKED  # .agent has a .gitignore that ignores all
         self._top_is_ignored = in_own_folder or (top != "." and self._rules.names(top, is_folder=True))
         self.count = 0

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agent import GitIgnore, open_regular
+from agent import GitIgnore
 
 from ._listing import NEVER_WALKED, scan
 
@@ -57,7 +57,7 @@ def printable(name: str) -> str:
 
 def walk(workspace: Path) -> Iterator[str]:
     """Yield up to `MAX_VISITED` files and folders, breadth first, without what .gitignore ignores."""
-    rules = GitIgnore(lambda path: _read(workspace, path))
+    rules = GitIgnore.below(workspace)
     pending, visited = deque([""]), 0
     while pending:
         folder = pending.popleft()
@@ -100,11 +100,3 @@ def _names_in(workspace: Path, folder: str) -> list[str]:
     with suppress(OSError):
         return [entry.name for entry in scan(workspace, folder or ".").entries]
     return []
-
-
-def _read(workspace: Path, path: str) -> bytes | None:
-    try:
-        with open_regular(workspace, path) as file:
-            return file.read(GitIgnore.MAX_BYTES)
-    except OSError:
-        return None

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from ..policy.permissions import Permission
 from ..policy.targets import Target, literal_folder, normal_pattern
 from ..tooling.tool import Tool
+from ..workspace.tree import walk
 
 _MAX_CHARS = 4_096
 # Of a tool that declares nothing, such as one of an MCP server.
@@ -95,16 +96,15 @@ def hidden_paths(patterns: Sequence[str], workspace: Path) -> tuple[Path, ...]:
             found[path] = None
             if len(found) > _MOST_HIDDEN:
                 return (workspace,)  # too many mounts for one command
-    return tuple(path for path in found if not any(other in path.parents for other in found))
+    return tuple(path for path in found if not any(folder in found for folder in path.parents))
 
 
 def _matching(patterns: Sequence[str], workspace: Path) -> Iterator[Path]:
-    for folder, names, files in os.walk(workspace):
-        inside = posixpath.relpath(folder, workspace)
-        for name in (*names, *files):
-            relative = name if inside == "." else f"{inside}/{name}"
-            path = Path(folder, name)
-            if any(fnmatchcase(relative, pattern) for pattern in patterns) and not path.is_symlink():
-                yield path
-                if name in names:
-                    names.remove(name)
+    matched: set[str] = set()
+    for path, entry in walk(workspace, protected=frozenset(), skip_unreadable=True):
+        is_below = path.rpartition("/")[0] in matched
+        if is_below or any(fnmatchcase(path, pattern) for pattern in patterns):
+            if entry.kind == "folder":
+                matched.add(path)
+            if not is_below and entry.kind != "link":
+                yield workspace / path

@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 from .inside import MAX_LINKS, LeadsOut, inside_of
 
+MAX_PATH_BYTES = 4095
+"""The longest path that the kernel takes (PATH_MAX, limits.h of Linux 6.18, without the null byte)."""
 _SYS_OPENAT2 = 437  # the same on every architecture: numbers from 424 on are shared (Linux 5.6, openat2(2))
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..sandbox.beneath import open_regular, opened_parent
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .diff import Change
-from .tree import entry_below, is_large, read_entry
+from .tree import entry_below, is_large
 from .workspace import Snapshot, Workspace
 
 FOLDER = f"{OWN_FOLDER}/attempts"
@@ -45,7 +45,7 @@ def save_attempt(
     whole: list[Change] = []
     notes: list[str] = []
     for change in changes:
-        old = read_entry(snapshot.tree / change.path)
+        old = entry_below(snapshot.tree, change.path)
         if change.kind == "removed" or (old is not None and is_large(old)):
             whole.append(change)  # a restore puts it back, or leaves it as it is
         elif change.has_text and change.path not in cut and _fits_into_a_patch(workspace.path, change.path):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from contextlib import suppress
 from pathlib import Path
+
+from ..sandbox.removal import remove_tree
+from .placing import link_file, make_folder, place_file
+from .tree import walk
 
 _OBJECTS = "objects"
 
@@ -19,19 +20,16 @@ def copy_history(original: Path, copy: Path) -> bool:
     source, target = original / ".git", copy / ".git"
     if source.is_symlink() or not source.is_dir() or (source / _OBJECTS / "info" / "alternates").exists():
         return False
-
-    def place(path: str, to: str) -> str:
-        if f"{os.sep}{_OBJECTS}{os.sep}" in path[len(str(source)) :]:
-            with suppress(OSError):  # another file system, or one without hard links
-                os.link(path, to, follow_symlinks=False)
-                return to
-        return str(shutil.copy2(path, to, follow_symlinks=False))
-
     try:
-        shutil.copytree(
-            source, target, symlinks=True, copy_function=place, ignore=shutil.ignore_patterns("*.lock", "hooks")
-        )
-    except (OSError, shutil.Error):
-        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        for path, entry in walk(source, protected=frozenset({"hooks"})):
+            if entry.kind == "folder":
+                make_folder(target, path)
+            elif not path.endswith(".lock") and not (
+                path.startswith(f"{_OBJECTS}/") and entry.kind == "file" and link_file(path, source, target)
+            ):
+                place_file(path, source, target)
+    except OSError:
+        remove_tree(target)
         return False
     return True

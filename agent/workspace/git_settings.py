@@ -110,7 +110,7 @@ def _settings_files(workspace: Path, repository: Repository) -> Iterator[str]:
     inside = "" if top == workspace else f"{top.relative_to(workspace)}/"
     is_bare = repository.kind == "bare"
     with suppress(OSError):
-        for number, (path, entry) in enumerate(walk(top, protected=_SKIPPED)):
+        for number, (path, entry) in enumerate(walk(top, protected=_SKIPPED, skip_unreadable=True)):
             if number > _MAX_FILES:
                 return
             parts = path.split("/")

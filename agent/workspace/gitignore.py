@@ -54,27 +54,25 @@ class GitIgnore:
         return above is None or self._decide(path, is_folder=is_folder, rules=above)
 
     def _rules_in(self, folder: str) -> tuple[_Scoped, ...] | None:
-        if folder not in self._inside:
-            rules: tuple[_Scoped, ...] | None = ()
-            ends = [at for at, character in enumerate(f"{folder}/") if character == "/"] if folder else []
-            for end in [0, *ends]:  # not recursive: a path may have 2,000 parts
-                rules = self._enter(folder[:end], above=rules)
-                if rules is None:
-                    break
-            self._inside[folder] = rules
-        return self._inside[folder]
+        unknown: list[str] = []
+        known = folder
+        while known not in self._inside:  # not recursive: a path may have 2,000 parts
+            unknown.append(known)
+            if not known:
+                break
+            known = known.rpartition("/")[0]
+        rules: tuple[_Scoped, ...] | None = self._inside.get(known, ())
+        for below in reversed(unknown):
+            rules = self._inside[below] = None if rules is None else self._enter(below, above=rules)
+        return rules
 
     def _enter(self, folder: str, *, above: tuple[_Scoped, ...]) -> tuple[_Scoped, ...] | None:
         """Return the rules that hold in a folder, where those of the folder above it are known."""
-        if folder not in self._inside:
-            if folder and self._decide(folder, is_folder=True, rules=above):
-                self._inside[folder] = None
-            else:
-                content = self._read(f"{folder}/.gitignore" if folder else ".gitignore")
-                start = len(folder) + 1 if folder else 0
-                own = () if content is None else (_Scoped(start=start, rules=IgnoreRules(content)),)
-                self._inside[folder] = (*above, *own) if own else above
-        return self._inside[folder]
+        if folder and self._decide(folder, is_folder=True, rules=above):
+            return None
+        content = self._read(f"{folder}/.gitignore" if folder else ".gitignore")
+        start = len(folder) + 1 if folder else 0
+        return above if content is None else (*above, _Scoped(start=start, rules=IgnoreRules(content)))
 
     def _decide(self, path: str, *, is_folder: bool, rules: tuple[_Scoped, ...]) -> bool:
         """Return whether the nearest matching rule ignores a path."""

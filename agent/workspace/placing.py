@@ -11,8 +11,9 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..sandbox.beneath import open_beneath, open_regular, opened_parent
-from .tree import Entry, read_entry, same_content
+from ..sandbox.beneath import MAX_PATH_BYTES, open_beneath, open_regular, opened_parent
+from ..sandbox.removal import remove_tree
+from .tree import Entry, entry_below, same_content
 
 
 def place_file(path: str, source: Path, target: Path) -> None:
@@ -44,6 +45,31 @@ def place_file(path: str, source: Path, target: Path) -> None:
             raise
 
 
+def make_folder(root: Path, path: str) -> None:
+    """Create a folder.
+
+    Raises:
+        OSError: it is there, or cannot be created.
+    """
+    with opened_parent(root, path) as (folder, name):
+        os.mkdir(name, dir_fd=folder)
+
+
+def place_placeholder(root: Path, path: str, entry: Entry) -> None:
+    """Create a file with the size, mode and time of an entry but without its content; it takes no disk space.
+
+    Raises:
+        OSError: it is there, or cannot be created.
+    """
+    with opened_parent(root, path) as (folder, name):
+        opened = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    try:
+        os.truncate(opened, entry.size_bytes)
+    finally:
+        os.close(opened)
+    set_metadata(root, path, entry)
+
+
 def share_file(path: str, known: Path, source: Path, target: Path, entry: Entry) -> bool:
     """Hard-link a file of `known` in `target` if it equals that of `source`; return whether it did.
 
@@ -57,12 +83,18 @@ def share_file(path: str, known: Path, source: Path, target: Path, entry: Entry)
     Raises:
         OSError: a file cannot be read.
     """
-    if entry.kind != "file" or read_entry(known / path) != entry or not same_content(path, known, source):
+    if entry.kind != "file" or entry_below(known, path) != entry or not same_content(path, known, source):
         return False
-    try:
-        (target / path).hardlink_to(known / path)
-    except OSError:  # another file system, or one without hard links
-        return False
+    return link_file(path, known, target)
+
+
+def link_file(path: str, source: Path, target: Path) -> bool:
+    """Hard-link a file of one tree at the same path of another; return whether the file systems allow it."""
+    with opened_parent(source, path) as (before, name), opened_parent(target, path) as (folder, _):
+        try:
+            os.link(name, name, src_dir_fd=before, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError:  # another file system, or one without hard links
+            return False
     return True
 
 
@@ -122,21 +154,44 @@ def remove(root: Path, path: str, *, protected: frozenset[str]) -> bool:
     Raises:
         OSError: it could not be removed.
     """
+    pending, folders, kept = [path], list[str](), False
+    while pending:  # not recursive: a command can nest 2,000 folders in one path
+        item = pending.pop()
+        if _remove_leaf(root, item):
+            continue
+        folders.append(item)
+        make_accessible(root, item)
+        for name in names_in(root, item):
+            if name in protected:
+                kept = True
+            elif len(os.fsencode(item)) + len(os.fsencode(name)) < MAX_PATH_BYTES:
+                pending.append(f"{item}/{name}")
+            else:
+                _remove_too_deep(root, item, name)
+    for folder in reversed(folders):
+        remove_folder(root, folder)
+    return not kept
+
+
+def _remove_leaf(root: Path, path: str) -> bool:
+    """Remove anything but a folder; return False for a folder."""
     try:
         with opened_parent(root, path) as (folder, name):
-            is_folder = stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode)
-            if not is_folder:
-                os.unlink(name, dir_fd=folder)
-                return True
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    make_accessible(root, path)
-    empty = True
-    for child in names_in(root, path):
-        empty = (child not in protected and remove(root, f"{path}/{child}", protected=protected)) and empty
-    if empty:
-        remove_folder(root, path)
-    return empty
+            if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+                return False
+            os.unlink(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            raise
+    return True
+
+
+def _remove_too_deep(root: Path, folder: str, name: str) -> None:
+    opened = open_beneath(root, folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        remove_tree(Path(f"/proc/self/fd/{opened}", name))
+    finally:
+        os.close(opened)
 
 
 def remove_folder(root: Path, path: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from ..sandbox.beneath import open_beneath, open_regular, opened_parent
+from ..sandbox.beneath import MAX_PATH_BYTES, open_beneath, open_regular, opened_parent
 from .gitignore import GitIgnore
 
 EntryKind = Literal["file", "folder", "link"]
@@ -34,15 +34,19 @@ class Entry:
     """Target of a symlink, as written in it."""
 
 
-def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None) -> Iterator[tuple[str, Entry]]:
+def walk(
+    root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None, skip_unreadable: bool = False
+) -> Iterator[tuple[str, Entry]]:  # fmt: skip
     """Yield the entries of a tree by path relative to its root; a folder comes before its contents.
 
-    No symlink is followed, even if a running command puts one in the place of a folder.
+    No symlink is followed, even if a running command puts one in the place of a folder. What lies so deep that its path
+    is longer than `MAX_PATH_BYTES` is left out: no program can open it by its path.
 
     Args:
         root: top folder of the tree.
         protected: names to skip.
         rules: folders that they ignore are skipped too.
+        skip_unreadable: leave out the contents of a folder that cannot be listed.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -50,17 +54,24 @@ def walk(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = Non
     folders = [""]
     while folders:
         folder = folders.pop()
-        opened = open_beneath(root, folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            opened = open_beneath(root, folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            if skip_unreadable:
+                continue
+            raise
         try:
             with os.scandir(opened) as items:
                 names = sorted(item.name for item in items if item.name not in protected)
-            entries = [(name, read_entry(Path(name), folder=opened)) for name in names]
+            entries = [(name, _read_entry(name, opened)) for name in names]
         finally:
             os.close(opened)
         for name, entry in entries:
             if entry is None:
                 continue
             path = f"{folder}/{name}" if folder else name
+            if len(os.fsencode(path)) > MAX_PATH_BYTES:
+                continue
             if entry.kind == "folder":
                 if rules is not None and rules.names(path, is_folder=True):
                     continue
@@ -73,35 +84,6 @@ def scan(root: Path, *, protected: frozenset[str], rules: GitIgnore | None = Non
     return dict(walk(root, protected=protected, rules=rules))
 
 
-def read_entry(path: Path, *, folder: int | None = None) -> Entry | None:
-    """Return the entry of one path. None if nothing is there, or something that is not listed.
-
-    `folder` is the descriptor of the folder that a relative path starts in; None means the current folder.
-    """
-    try:
-        facts = os.lstat(path, dir_fd=folder)
-        kind = _kind(facts.st_mode)
-        if kind is None:
-            return None
-        return Entry(
-            kind=kind,
-            mode=stat.S_IMODE(facts.st_mode),
-            mtime_ns=facts.st_mtime_ns,
-            size_bytes=facts.st_size if kind == "file" else 0,
-            target=os.readlink(path, dir_fd=folder) if kind == "link" else "",
-        )
-    except FileNotFoundError:
-        return None
-
-
-def _kind(mode: int) -> EntryKind | None:
-    if stat.S_ISLNK(mode):
-        return "link"
-    if stat.S_ISDIR(mode):
-        return "folder"
-    return "file" if stat.S_ISREG(mode) else None
-
-
 def entry_below(root: Path, path: str) -> Entry | None:
     """Return the entry of a path of a tree. None if it is not there, or a folder on the way is a symlink.
 
@@ -110,7 +92,7 @@ def entry_below(root: Path, path: str) -> Entry | None:
     """
     try:
         with opened_parent(root, path) as (folder, name):
-            return read_entry(Path(name), folder=folder)
+            return _read_entry(name, folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -147,3 +129,29 @@ def is_large(entry: Entry) -> bool:
 def looks_same(old: Entry, new: Entry | None) -> bool:
     """Return whether size and time are the same; for files whose content was not copied."""
     return new is not None and (old.size_bytes, old.mtime_ns) == (new.size_bytes, new.mtime_ns)
+
+
+def _read_entry(name: str, folder: int) -> Entry | None:
+    """Return the entry of a name in an open folder. None if nothing is there, or something that is not listed."""
+    try:
+        facts = os.lstat(name, dir_fd=folder)
+        kind = _kind(facts.st_mode)
+        if kind is None:
+            return None
+        return Entry(
+            kind=kind,
+            mode=stat.S_IMODE(facts.st_mode),
+            mtime_ns=facts.st_mtime_ns,
+            size_bytes=facts.st_size if kind == "file" else 0,
+            target=os.readlink(name, dir_fd=folder) if kind == "link" else "",
+        )
+    except FileNotFoundError:
+        return None
+
+
+def _kind(mode: int) -> EntryKind | None:
+    if stat.S_ISLNK(mode):
+        return "link"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else None

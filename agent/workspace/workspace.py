@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..sandbox.beneath import MAX_PATH_BYTES
+from ..sandbox.removal import remove_tree
 from .diff import Change, State, change_of
 from .gitignore import GitIgnore
 from .placing import (
     folders_in,
     make_accessible,
+    make_folder,
     place_file,
+    place_placeholder,
     remove,
     restore_path,
     set_folder_mode,
     set_metadata,
     share_file,
 )
-from .tree import Entry, is_large, looks_same, scan, walk
+from .tree import Entry, entry_below, is_large, looks_same, scan, walk
 
 EXCLUDED = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".agent"}
@@ -146,7 +149,7 @@ class Workspace:
         if isinstance(taken, Snapshot):
             return Workspace(taken.tree, exclude=self.exclude)
         if not was_there:
-            shutil.rmtree(into, ignore_errors=True)
+            remove_tree(into)
         if into.absolute().is_relative_to(self.path):
             advice = "Set AGENT_RUNS_DIR to a folder outside of it, or use a smaller workspace."
         else:
@@ -225,9 +228,19 @@ class Workspace:
         return tuple(changes)
 
     def _clear(self, paths: Iterable[str]) -> set[str]:
-        """Remove the paths that exist; return those that remain because of something excluded in them."""
-        # A path below one that was removed is already gone when its turn comes.
-        return {path for path in paths if not remove(self.path, path, protected=self.exclude - _CACHES)}
+        """Remove the paths, folders before their contents; return those that remain because of something excluded."""
+        done: set[str] = set()
+        kept: set[str] = set()
+        for path in paths:
+            above = path.rpartition("/")[0]
+            if above not in done:
+                is_gone = remove(self.path, path, protected=self.exclude - _CACHES)
+            else:  # what can be removed went with the folder above it
+                is_gone = above not in kept or entry_below(self.path, path) is None
+            done.add(path)
+            if not is_gone:
+                kept.add(path)
+        return kept
 
     def _make_folders_accessible(self, rules: GitIgnore) -> dict[str, int]:
         """Make every folder accessible, since a tool may have changed its mode; return the modes that were changed."""
@@ -240,7 +253,8 @@ class Workspace:
                 opened[folder] = mode
             below = folders_in(self.path, folder, protected=self.exclude)
             paths = [f"{folder}/{name}" if folder else name for name in below]
-            folders += [path for path in paths if not rules.names(path, is_folder=True)]
+            reachable = (path for path in paths if len(os.fsencode(path)) <= MAX_PATH_BYTES)
+            folders += [path for path in reachable if not rules.names(path, is_folder=True)]
         return opened
 
 
@@ -266,11 +280,9 @@ def changes_since(
 def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | None, whole: bool) -> None:
     for path, entry in entries.items():
         if entry.kind == "folder":
-            (into / path).mkdir()
+            make_folder(into, path)
         elif not whole and is_large(entry):
-            (into / path).touch()
-            os.truncate(into / path, entry.size_bytes)  # a sparse file: it takes no disk space
-            set_metadata(into, path, entry)
+            place_placeholder(into, path, entry)
         elif like is None or not share_file(path, like, root, into, entry):
             place_file(path, root, into)
     for path in reversed([path for path, entry in entries.items() if entry.kind == "folder"]):
