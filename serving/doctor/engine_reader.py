@@ -170,6 +170,8 @@ def _unknown(failure: Failure, *, only_consequence: bool) -> Diagnosis:
     else:
         title = f"An error unknown to the doctor{': ' + name if name else ''}"
         fix = f"Read the log upwards from line {failure.line}: the lines above it show what led to the error."
+        if advice := _ADVICE.search(failure.text):
+            fix = f'The error itself says: "{advice[0].strip()}" Otherwise r{fix[1:]}'
     return Diagnosis(
         symptom="unknown",
         title=title,
@@ -183,4 +185,9 @@ def _unknown(failure: Failure, *, only_consequence: bool) -> Diagnosis:
 
 # After the start, a request caused them, such as one for a missing image. `json_broken` has `when_ready` for that.
 _START_ONLY = library_failures.GENERAL - {"json_broken"}
+_ADVICE = re.compile(
+    r"(?:(?<=[.,;:] )|^)(?:[Pp]lease|[Tt]ry|Consider|[Yy]ou (?:can|should|need to)|To (?:fix|avoid|use|resolve)|"
+    r"Make sure|Set|Run|Install|Upgrade|Disable|Enable) .{8,300}?(?:\.(?=\s|$)|$)"
+)
+"""A sentence of an error's text that says what to do."""
 _RANK = re.compile(r"(?:TP|rank=?)\d+")

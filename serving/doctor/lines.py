@@ -1,4 +1,4 @@
-"""Parse log lines into records of process, level, time and text; does not interpret the text."""
+"""Parse log lines into records of process, level, timestamp and text; does not interpret the text."""
 
 import itertools
 import re
@@ -20,8 +20,8 @@ class Line:
     """The process named by the prefix: `Worker_TP3`, `TP0`. Empty if there is no prefix, or it names no process."""
     level: Level
     """Empty if the line has no level, such as a traceback printed by Python itself."""
-    time_s: float | None
-    """Seconds since an arbitrary moment. None if the line has no timestamp."""
+    stamp: str
+    """The timestamp, for `prefixes.seconds`. Empty if the line has none with a date."""
     text: str
     """Without prefixes and line end, but with its indentation."""
 
@@ -39,14 +39,15 @@ def read_lines(lines: Iterable[str]) -> Iterator[Line]:
                 source=found.source,
                 process=found.process,
                 level=found.level,
-                time_s=found.time_s,
+                stamp=found.stamp,
                 text=found.text,
             )
 
 
 def _parts(whole: str) -> Iterator[str]:
     """Return the line without colours, split where a progress bar returned to its beginning."""
-    plain = _ANSI.sub("", whole).rstrip("\r\n")
+    coloured = any(mark in whole for mark in ("\x1b", "\u2190", "^["))
+    plain = (_ANSI.sub("", whole) if coloured else whole).rstrip("\r\n")
     return (part for part in plain.split("\r") if part.strip())
 
 

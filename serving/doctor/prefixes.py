@@ -24,8 +24,8 @@ class Prefixed:
     """The process or rank in the innermost prefix that names one. Empty if none does."""
     level: Level
     """As the engine set it. Empty if only an outer logger set one: some log all of stderr as errors."""
-    time_s: float | None
-    """Seconds since an arbitrary moment, by the outermost timestamp. None if the line has no full timestamp."""
+    stamp: str
+    """The outermost timestamp; `seconds` parses it. Empty if the line has none with a date."""
     text: str
     """With its indentation, without the line end."""
 
@@ -51,11 +51,10 @@ class PrefixStripper:
         text, stamp = _unwrap_json(line), ""
         found: dict[str, str] = {}
         for _ in range(_MAX_PIECES):
-            matches = (piece.match(text) for piece in (*_PIECES, *self._learned.values()))
-            match = next((match for match in matches if match and match.end()), None)
+            match = _PIECE.match(text) or self._match_learned(text)
             if match is None:
                 break
-            groups = {name: value for name, value in match.groupdict().items() if value}
+            groups = {name.partition("_")[2]: value for name, value in match.groupdict().items() if value}
             # The outermost timestamp is the one on every line, so time never jumps between two clocks.
             stamp = stamp or groups.pop("stamp", "")
             found |= groups
@@ -64,9 +63,39 @@ class PrefixStripper:
             source=found.get("source", ""),
             process=found.get("process", ""),
             level=_LEVELS.get(found.get("level", ""), ""),
-            time_s=_seconds(stamp),
-            text=_SUFFIX.sub("", text).rstrip(),
+            stamp=stamp,
+            text=_without_suffix(text).rstrip(),
         )
+
+    def _match_learned(self, text: str) -> re.Match[str] | None:
+        return next((match for shape in self._learned.values() if (match := shape.match(text))), None)
+
+
+def seconds(stamp: str) -> float | None:
+    """Return the seconds from an arbitrary moment to a timestamp; None if it is empty or no date."""
+    found = _STAMP_PARTS.match(stamp)
+    if found is None:
+        return None
+    month = _MONTHS.get(found["name"] or "") or int(found["month"] or 0)
+    try:
+        # Only differences count. A leap year, so that every date exists when the year is unknown.
+        moment = datetime(
+            int(found["year"] or 2000),
+            month,
+            int(found["day"] or found["day_of_name"]),
+            int(found["hour"]),
+            int(found["minute"]),
+            int(found["second"]),
+            tzinfo=UTC,
+        )
+    except ValueError:
+        return None  # The digits are no date.
+    return (moment - _EPOCH).total_seconds()
+
+
+def _without_suffix(text: str) -> str:
+    # The pattern is slow on long lines, and most have no suffix.
+    return _SUFFIX.sub("", text) if any(mark in text for mark in ("│", "┃", "[repeated ", "\\n")) else text
 
 
 def _unwrap_json(line: str) -> str:
@@ -90,27 +119,6 @@ def _shape(prefix: str) -> str:
     varying = (r"\d+" if part[:1].isdigit() else "[A-Za-z]+ *" for part in parts[1::2])
     fixed = (re.escape(part) for part in parts[::2])
     return "".join(piece for pair in zip(fixed, [*varying, ""], strict=True) for piece in pair)
-
-
-def _seconds(stamp: str) -> float | None:
-    found = _STAMP_PARTS.match(stamp)
-    if found is None:
-        return None
-    month = _MONTHS.get(found["name"] or "") or int(found["month"] or 0)
-    try:
-        # Only differences count. A leap year, so that every date exists when the year is unknown.
-        moment = datetime(
-            int(found["year"] or 2000),
-            month,
-            int(found["day"] or found["day_of_name"]),
-            int(found["hour"]),
-            int(found["minute"]),
-            int(found["second"]),
-            tzinfo=UTC,
-        )
-    except ValueError:
-        return None  # The digits are no date.
-    return (moment - _EPOCH).total_seconds()
 
 
 _MAX_PIECES = 10
@@ -146,44 +154,43 @@ _SHORT_STAMP = r"(?P<stamp>\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)?"
 _FIELD = (
     r"(?:time|ts|timestamp|level|lvl|severity|logger|source|caller|component|container|pod|host|app|service|stream)"
 )
-_PIECES = tuple(
-    re.compile(piece)
-    for piece in (
-        # The engines themselves: vLLM, uvicorn, SGLang, and glog as torch writes it.
-        rf"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) {_SHORT_STAMP} (?:\[[^\]]*\]|\S+:\d+\]) ?",
-        r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d:\d\d:\d\d (?:\[[^\]]*\]|\S+:\d+\]) ?",
-        r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL): +",
-        # Ray's core.
-        rf"\[{_STAMP} (?P<level>[IWEF]) \d+ \d+\] \S+:\d+: ",
-        rf"\[{_STAMP}(?: (?P<process>[A-Z][A-Z0-9 ]*))?\] ",
-        rf"\[{_SHORT_STAMP}(?: (?P<process>[A-Z][A-Z0-9 ]*))?\] ",
-        r"\[?(?P<level>[IWEF])(?:\d{3,4})?(?: [\d:.]+)?(?: +\d+)? \S+\.\w+:\d+\] ?",
-        # vLLM and Ray, `(Worker_TP1 pid=7, ip=10.0.0.2) `; SkyPilot has a comma after the name. torchrun.
-        r"\((?P<process>[^()=]*?(?: rank=\d+)?),? pid=\d+(?:, ip=[^)]*)?\) ?",
-        r"\[(?P<process>rank\d+)\]: ?",
-        # MPI and other launchers: `[1,0]<stderr>:`, `vLLM STDOUT: `.
-        r"\[\d+,\d+\]<std(?:out|err)>: ?",
-        r"(?:\w+ )?(?i:stdout|stderr)(?: ?\||:) ?",
-        # Loggers: a timestamp, `ERROR 2026-…`, `[Info] `, `ERROR | `, `- logger.name - ERROR - `, logfmt.
-        rf"{_STAMP}[,:]?[ \t](?:std(?:out|err) [FP] )?(?:[-|] )?",
-        rf"{_WORD}\s+(?={_STAMP.replace('?P<stamp>', '?:')})",
-        rf"\[{_WORD}\s*\] ?",
-        rf"\|? ?{_WORD} *\| ",
-        rf"(?:- )?(?:[\w.]+ - )?{_WORD} +- (?:[\w.]+:\d+ - )?",
-        rf"(?:{_FIELD}=(?:\"[^\"]*\"|\S+) )+(?:msg=)?",
-        # kubectl logs --prefix, docker compose, journald and syslog.
-        r"\[pod/(?P<source>[^\]]+)\] ",
-        r"(?P<source>[\w.-]+)\s* \| ",
-        r"\d+\|[\w.-]+\s*\| ",
-        r"(?:(?P<stamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) )?[\w.-]+ [\w@.:\\-]+\[\d+\]: ",
-        # RunPod: `worker-id[info]`.
-        rf"[\w-]+\[{_WORD}\] ?",
-        # A quoted, boxed or indented line.
-        r"\s+(?=(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:|\([A-Z]\w+ pid=\d|\[\d{4}-\d\d-\d\d \d\d:)",
-        r"> (?=\S)",
-        r"[│┃] ?",
-    )
+_PIECES = (
+    # The engines themselves: vLLM, uvicorn, SGLang, and glog as torch writes it.
+    rf"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) {_SHORT_STAMP} (?:\[[^\]]*\]|\S+:\d+\]) ?",
+    r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d:\d\d:\d\d (?:\[[^\]]*\]|\S+:\d+\]) ?",
+    r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL): +",
+    # Ray's core.
+    rf"\[{_STAMP} (?P<level>[IWEF]) \d+ \d+\] \S+:\d+: ",
+    rf"\[{_STAMP}(?: (?P<process>[A-Z][A-Z0-9 ]*))?\] ",
+    rf"\[{_SHORT_STAMP}(?: (?P<process>[A-Z][A-Z0-9 ]*))?\] ",
+    r"\[?(?P<level>[IWEF])(?:\d{3,4})?(?: [\d:.]+)?(?: +\d+)? \S+\.\w+:\d+\] ?",
+    # vLLM and Ray, `(Worker_TP1 pid=7, ip=10.0.0.2) `; SkyPilot has a comma after the name. torchrun.
+    r"\((?P<process>[^()=]*?(?: rank=\d+)?),? pid=\d+(?:, ip=[^)]*)?\) ?",
+    r"\[(?P<process>rank\d+)\]: ?",
+    # MPI and other launchers: `[1,0]<stderr>:`, `vLLM STDOUT: `.
+    r"\[\d+,\d+\]<std(?:out|err)>: ?",
+    r"(?:\w+ )?(?i:stdout|stderr)(?: ?\||:) ?",
+    # Loggers: a timestamp, `ERROR 2026-…`, `[Info] `, `ERROR | `, `- logger.name - ERROR - `, logfmt.
+    rf"{_STAMP}[,:]?[ \t](?:std(?:out|err) [FP] )?(?:[-|] )?",
+    rf"{_WORD}\s+(?={_STAMP.replace('?P<stamp>', '?:')})",
+    rf"\[{_WORD}\s*\] ?",
+    rf"\|? ?{_WORD} *\| ",
+    rf"(?:- )?(?:[\w.]+ - )?{_WORD} +- (?:[\w.]+:\d+ - )?",
+    rf"(?:{_FIELD}=(?:\"[^\"]*\"|\S+) )+(?:msg=)?",
+    # kubectl logs --prefix, docker compose, journald and syslog.
+    r"\[pod/(?P<source>[^\]]+)\] ",
+    r"(?P<source>[\w.-]+)\s* \| ",
+    r"\d+\|[\w.-]+\s*\| ",
+    r"(?:(?P<stamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) )?[\w.-]+ [\w@.:\\-]+\[\d+\]: ",
+    # RunPod: `worker-id[info]`.
+    rf"[\w-]+\[{_WORD}\] ?",
+    # A quoted, boxed or indented line.
+    r"\s+(?=(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:|\([A-Z]\w+ pid=\d|\[\d{4}-\d\d-\d\d \d\d:)",
+    r"> (?=\S)",
+    r"[│┃] ?",
 )
+_PIECE = re.compile("|".join(piece.replace("?P<", f"?P<p{number}_") for number, piece in enumerate(_PIECES)))
+"""Any piece; one pattern, because a log may have millions of lines. The groups' names begin with the piece's number."""
 
 # A position behind which the engine's own text begins; used only to learn what stands before it.
 _ENGINE_TEXT = re.compile(

@@ -25,14 +25,15 @@ _MEMORY: tuple[LogPattern, ...] = (
         r"out of resource: (?P<what>[\w ]+), Required: (?P<asked>\d+), Hardware limit: (?P<limit>\d+)",
     ),
     pattern("ram_full", r"DefaultCPUAllocator: (?:can't|not enough memory).*?(?P<asked>\d+) bytes"),
+    pattern("ram_full", r"killed due to memory pressure|node running low on memory|low on resource: memory"),
     pattern("ram_full", r"Cannot allocate memory|^MemoryError\b|std::bad_alloc"),
     pattern(
         "oom_killer", r"(?:Out of memory|Memory cgroup out of memory): Killed process (?P<pid>\d+) \((?P<who>[^)]+)\)"
     ),
-    pattern("oom_killer", r"OOMKilled|oom-kill:"),
+    pattern("oom_killer", r"OOMKilled|oom-kill\b|killed by the OOM killer"),
     pattern(
         "killed",
-        r"^\S*Killed$|line \d+: +\d+ Killed\b|^\[\d+\] +(?:\d+ )?[Kk]illed\b|signal 9 \(SIGKILL\)|"
+        r"^\S*Killed$|line \d+: +\d+ Killed\b|^\[\d+\] +(?:\d+ )?[Kk]illed\b|signal 9 \(SIGKILL\)|status=9/KILL|"
         r"(?i:exit(?:ed)? (?:with )?code:? )137\b",
     ),
 )
@@ -44,7 +45,9 @@ _SYSTEM: tuple[LogPattern, ...] = (
     ),
     pattern("port_in_use", r"[Aa]ddress already in use|EADDRINUSE"),
     pattern("host_not_ours", r"[Cc]annot assign requested address"),
-    pattern("disk_full", r"No space left on device|\(os error 28\)|Disk quota exceeded"),
+    pattern(
+        "disk_full", r"low on resource: ephemeral-storage|No space left on device|\(os error 28\)|Disk quota exceeded"
+    ),
     pattern("too_many_files", r"(?<!`OSError: \[Errno 24\] )Too many open files"),
     pattern("too_many_threads", r"can't start new thread|Thread creation failed|Resource temporarily unavailable"),
     pattern("no_permission", r"\[Errno 13\] Permission denied: ?'?(?P<file>[^'\s]+)?|PermissionError"),
@@ -73,8 +76,10 @@ _GPU: tuple[LogPattern, ...] = (
         r"FP8.*(?:requires|only supported).*(?:compute capability|SM)",
     ),
     pattern("gpu_broken", r"NVRM: Xid \([^)]*\): (?P<xid>\d+)|GPU has fallen off the bus|uncorrectable ECC error"),
-    pattern("cuda_error", r"CUDA error: (?P<what>an illegal memory access was encountered|unspecified launch failure)"),
-    pattern("cuda_error", r"CUDA error: (?P<what>device-side assert triggered|misaligned address|illegal instruction)"),
+    # The other errors of CUDA, after all that have patterns of their own.
+    pattern(
+        "cuda_error", r"(?:CUDA|HIP) (?:driver )?(?:error|warning): (?P<what>an? \w[^.\n(]{5,80}|[a-z-][^.\n(]{5,80})"
+    ),
 )
 
 _HUB: tuple[LogPattern, ...] = (
@@ -117,7 +122,14 @@ _PYTHON: tuple[LogPattern, ...] = (
     pattern(
         "torch_mismatch", r"undefined symbol: (?P<what>\w+)|operator (?P<operator>torchvision::\w+) does not exist"
     ),
-    pattern("library_missing", r"(?:ImportError|OSError)[:(] ?'?(?P<what>\S+\.so[\w.]*): cannot open shared"),
+    pattern(
+        "library_missing",
+        r"(?:ImportError|OSError)[:(] ?'?(?P<what>lib(?:cu|nv|nccl|torch|c10|amd|hip|roc)\S*): cannot open shared",
+    ),
+    pattern(
+        "system_library_missing",
+        r"(?:ImportError|OSError)[:(] ?'?(?P<what>\S+): cannot open shared object",
+    ),
     pattern("packages_mismatch", r"cannot import name '(?P<name>\w+)' from '(?P<package>[\w.]+)'"),
     pattern("transformers_new", r"(?P<name>\w+) has no attribute '?all_special_tokens_extended"),
     pattern(

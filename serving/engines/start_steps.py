@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 WAITING = re.compile(
     r"Waiting for \d+ local, \d+ remote core engine proc|No available (?:shared memory broadcast )?block found|"
-    r"Waiting for creating a placement group|Waiting for (?:core )?engine core process|cannot be scheduled right now|"
-    r"The autoscaler failed|Health check failed|\"GET /\S* HTTP/|Avg prompt throughput: 0\.0"
+    r"Waiting for (?:creating a placement group|output from MQLLMEngine|(?:core )?engine core process)|"
+    r"cannot be scheduled right now|The autoscaler failed|Health check failed|\"GET /\S* HTTP/|"
+    r"Avg prompt throughput: 0\.0"
 )
 """Lines that a waiting process repeats; they are no progress."""
 
@@ -46,7 +47,8 @@ _STEPS = (
     ),
     StepKind(
         regex=re.compile(
-            r"nccl|NCCL|world_size=\d+ rank=|Init torch distributed|distributed_init_method|all_?reduce|c10d|[Gg]loo"
+            r"nccl|NCCL|P2P|world_size=\d+ rank=|Init torch distributed|distributed_init_method|all_?reduce|c10d|"
+            r"[Gg]loo"
         ),
         usual="The processes connect their GPUs (NCCL) at this point. Usual causes: direct access between GPUs that "
         "the machine's IOMMU or virtualisation blocks, a full /dev/shm, or the wrong network interface.",

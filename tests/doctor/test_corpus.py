@@ -30,7 +30,7 @@ def test_the_corpus_is_large_enough_and_every_log_has_a_source():
     healthy: dict[str, str] = json.loads((CORPUS / "healthy" / "index.json").read_text(encoding="utf-8"))
 
     assert len(cases()) >= 60
-    assert sum(case.held_back for case in cases()) * 3 >= len(cases())
+    assert sum(case.held_back for case in cases()) >= 30
     assert len(healthy_logs()) >= 30
     assert all(case.source for case in cases())
     assert {file.stem for file in (CORPUS / "failures").glob("*.log")} == {case.name for case in cases()}

@@ -94,12 +94,14 @@ FILES: dict[str, Symptom] = {
             "does not support.",
         ),
         fix=(
-            "Upgrade the engine (pip install -U vllm), or serve a checkpoint in a format that its documentation lists "
-            "for this model.",
+            "If the checkpoint is quantized, name its method: `--quantization awq` (or gptq, or what "
+            "`quantization_config` in its config.json says). Otherwise upgrade the engine (pip install -U vllm), or "
+            "serve a checkpoint in a format that its documentation lists for this model.",
         ),
         sglang_fix=(
-            "Upgrade the engine (pip install -U sglang), or serve a checkpoint in a format that its documentation "
-            "lists for this model.",
+            "If the checkpoint is quantized, name its method: `--quantization awq` (or gptq, or what "
+            "`quantization_config` in its config.json says). Otherwise upgrade the engine (pip install -U sglang), or "
+            "serve a checkpoint in a format that its documentation lists for this model.",
         ),
         severity="stops",
     ),

@@ -39,6 +39,12 @@ MEMORY: dict[str, Symptom] = {
         fix=(_MORE_MEMORY,),
         severity="stops",
     ),
+    "too_many_seqs": Symptom(
+        title=("The cache has room for {max} requests at once, not for {n}",),
+        cause=("Each request takes one cache block of the model's Mamba layers, and {max} blocks fit in the memory.",),
+        fix=("Start with `--max-num-seqs {max}` or less, or with more memory (`--gpu-memory-utilization`).",),
+        severity="stops",
+    ),
     "no_fit": Symptom(
         title=("No context length fits beside the weights",),
         cause=("`--max-model-len auto` found no length that fits in the KV cache, not even one token.",),

@@ -21,6 +21,15 @@ PACKAGES: dict[str, Symptom] = {
         ),
         severity="stops",
     ),
+    "system_library_missing": Symptom(
+        title=("A library of the system is missing: {what}",),
+        cause=("A Python package needs it, and the system or the container image does not have it.",),
+        fix=(
+            "Install the package that contains it: `apt-get install -y libgl1 libglib2.0-0` for OpenCV; `apt-file "
+            "search {what}` finds others.",
+        ),
+        severity="stops",
+    ),
     "module_missing": Symptom(
         title=("A Python package is missing: {what}",),
         cause=("The engine's environment is incomplete, or another Python was started.",),

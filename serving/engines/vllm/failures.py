@@ -27,6 +27,11 @@ _MEMORY: tuple[LogPattern, ...] = (
         r"(?:the )?KV cache \((?P<est>\d+)\)",
     ),
     pattern("profiling_disturbed", r"Error in memory profiling\. Initial free memory (?P<before>[\d.]+(?: GiB)?)"),
+    # config/compilation.py; for models with Mamba layers.
+    pattern(
+        "too_many_seqs",
+        r"max_num_seqs \((?P<n>\d+)\) exceeds available Mamba cache blocks \((?P<max>\d+)\)",
+    ),
     pattern("no_fit", r"Cannot auto-fit max_model_len"),
     pattern(
         "busy_gpu",
