@@ -1,28 +1,27 @@
-"""Send the history to the model: fit `max_tokens` into window and budget, retry, fall back where a server refuses."""
+"""Ask the model: fit the reply into window and budget, retry what may succeed later, and record request and reply."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from tenacity import RetryCallState
 
 from ..errors import EndpointError, EndpointRejected
-from ..journal.events import EffortSwitched, Replied, Requested, Retried
-from ..messages import RawCall, Reply
+from ..journal.events import EffortSwitched, Noticed, Replied, Requested, Retried
+from ..messages import Reply
 from ..model.control_tokens import unescape_control_tokens
+from ..model.refusals import overflow
 from ..model.retry import is_journaled, retrying
-from ..model.wire import Request
 from ..policy.budget import output_left
 from ..policy.ladder import Rung
 from ..tooling.redaction import redacted_reply
+from . import prompts
 from .dependencies import RunDependencies
-from .grammar_fallback import GrammarFallback
+from .send import Order, Sender
 from .state import RunState
-from .window import LIKELY_BYTES_PER_TOKEN, min_reply_tokens, reply_room
+from .window import LIKELY_BYTES_PER_TOKEN, SAFE_BYTES_PER_TOKEN, min_reply_tokens, reply_room, uncertain_room
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,18 +34,14 @@ class NoReply:
 
 
 class Asker:
-    """Sends the requests of one run, and remembers what the server does not support."""
+    """Asks on behalf of one run."""
 
     def __init__(self, state: RunState, deps: RunDependencies) -> None:
         self._state = state
         self._deps = deps
-        self._server = GrammarFallback(state, deps)
+        self._sender = Sender(state, deps)
         self._can_count = state.profile.surface.counts_tokens
         """False once the server has turned out to have no /tokenize."""
-        self._accepts_named_tool = state.profile.surface.named
-        """False once the server refused a named tool_choice but accepted the tool's schema instead."""
-        self._accepts_images = True
-        """False once the server refused an image that a tool returned."""
 
     async def ask(self, rung: Rung, *, force_tool: str | None, reask: bool) -> Replied | NoReply:
         """Send the history with the settings of a rung. Failures of the server are returned, not raised.
@@ -56,15 +51,16 @@ class Asker:
             force_tool: Tool that must be called. None means no tool is forced, or in a re-ask that any must be called.
             reask: Whether this repeats the last request with a constraint.
         """
-        if force_tool is not None and not self._can_force and not reask:
+        self._sender.recall()
+        surface = self._state.profile.surface
+        if force_tool is not None and not self._sender.can_force and not reask:
             force_tool = None  # a message asks for the call anyway
-        if reask and not (self._state.profile.surface.required if force_tool is None else self._can_force):
-            return NoReply(cause="refused", reason="the probe found no supported way")
-        self._server.recall()
+        if reask and not (surface.required and surface.tool_choice if force_tool is None else self._sender.can_force):
+            return NoReply(cause="refused", reason="the server supports no way to constrain it")
         room = await self._room(rung)
-        if room is None:
-            return NoReply(cause="context_full", reason="the conversation leaves no room for a reply")
-        request = self._request(rung, room, force_tool=force_tool, reask=reask)
+        if isinstance(room, NoReply):
+            return room
+        order = Order(rung=rung, max_tokens=room, force_tool=force_tool, reask=reask)
         step = self._state.step + 1
         began = self._deps.clock()
         self._deps.record(
@@ -74,19 +70,20 @@ class Asker:
                 effort=rung.effort,
                 constrained=force_tool if force_tool is not None else "" if reask else None,
                 max_tokens=room,
-                prompt_tokens=self._estimate(),
+                prompt_tokens=self._estimate(SAFE_BYTES_PER_TOKEN),
                 wall_s=round(began, 3),
                 reask=reask,
             )
         )
         try:
-            reply = await self._ask_with_retries(request, step)
+            reply = await self._ask_with_retries(order, step)
         except TimeoutError:
             limit = self._state.limits.wall_s
             return NoReply(cause="wall_s", reason=f"the limit wall_s = {limit:g} was reached during a request")
         except EndpointError as error:
-            advice = ". Use a model with vision, or remove the images from the task"
-            return NoReply(cause=_cause(error), reason=f"{error}{advice if _is_image_error(error) else ''}")
+            return self._no_reply(error, room)
+        if reply.usage is None and prompts.NO_USAGE not in self._state.notices:
+            self._deps.record(Noticed(text=prompts.NO_USAGE))
         replied = Replied(
             step=step,
             rung=self._state.position.rung,
@@ -99,7 +96,7 @@ class Asker:
         self._deps.record(replied)
         return replied
 
-    async def _ask_with_retries(self, request: Request, step: int) -> Reply:
+    async def _ask_with_retries(self, order: Order, step: int) -> Reply:
         limit = self._state.limits.wall_s
         left_s = None if limit is None else max(0.0, limit - self._deps.clock())
         patience_s = self._deps.patience_s if left_s is None else min(self._deps.patience_s, left_s)
@@ -118,85 +115,55 @@ class Asker:
                 sleep=self._deps.sleep,
                 before_sleep=record_retry,
             )
-            return await policy(self._ask_with_image_fallback, request)
+            return await policy(self._sender.send, order)
 
-    @property
-    def _can_force(self) -> bool:
-        return self._accepts_named_tool or self._state.profile.surface.schema_field is not None
+    def _no_reply(self, error: EndpointError, room: int) -> NoReply:
+        found = overflow(error, max_tokens=room)
+        if found is not None:
+            return self._context_full(found.prompt_tokens or self._estimate(LIKELY_BYTES_PER_TOKEN))
+        is_refused = isinstance(error, EndpointRejected) and error.status in {400, 422}
+        return NoReply(cause="refused" if is_refused else "error", reason=str(error))
 
-    async def _ask_with_image_fallback(self, request: Request) -> Reply:
-        if self._accepts_images:
-            try:
-                return await self._ask_with_schema_fallback(request)
-            except EndpointRejected as error:
-                # Images of the task itself cannot be dropped.
-                if not _is_image_error(error) or self._state.started.prompt.images:
-                    raise
-            self._accepts_images = False
-        without_images = replace(request, messages=self._state.history.wire_without_images())
-        return await self._ask_with_schema_fallback(without_images)
-
-    async def _ask_with_schema_fallback(self, request: Request) -> Reply:
-        field = self._state.profile.surface.schema_field
-        if request.force_tool is None or field is None:
-            return await self._server.ask(request)
-        if self._accepts_named_tool:
-            try:
-                return await self._server.ask(request)
-            except EndpointRejected as error:
-                if error.status != 400 or _is_context_error(error):
-                    raise
-        # The server refuses a named tool_choice: constrain its text to the tool's schema, and read that as the call.
-        # vLLM's mistral parser enforces `structured_outputs.json` at both efforts, since it builds its own grammar for
-        # it (0.32.0, tests/engine/test_runs.py); at effort none it does not enforce `choice` and `regex`.
-        tool = self._deps.toolbox.get(request.force_tool)
-        assert tool is not None, "a forced tool is in the toolbox"
-        schema = json.dumps(self._deps.toolbox.sent_parameters(tool.name)).encode()
-        constrained = replace(request, force_tool=None, tool_choice="none", json_schema=schema, schema_field=field)
-        reply = await self._server.ask(constrained)
-        self._accepts_named_tool = False
-        return replace(reply, content="", tool_calls=(RawCall(name=tool.name, arguments=reply.content),))
-
-    def _request(self, rung: Rung, room: int, *, force_tool: str | None, reask: bool) -> Request:
-        state = self._state
-        profile = state.profile
-        return Request(
-            model=state.started.model,
-            messages=state.history.wire,
-            tools=self._server.definitions(),
-            max_tokens=room,
-            effort=rung.effort if profile.takes_effort else None,
-            sampling=profile.sampling.get(rung.effort) or profile.sampling[None],
-            tool_choice="required" if reask and force_tool is None else "auto",
-            force_tool=force_tool,
+    def _context_full(self, prompt_tokens: int) -> NoReply:
+        window = self._state.started.window_tokens
+        of = "; the server does not report its window" if window is None else f" of {window:,}"
+        return NoReply(
+            cause="context_full", reason=f"{prompts.CONTEXT_FULL} (the prompt has {prompt_tokens:,} tokens{of})"
         )
 
-    def _estimate(self, **options: float) -> int:
+    def _estimate(self, bytes_per_token: float) -> int:
+        """Return the estimated tokens of the prompt, with no more bytes per token than were counted so far."""
         state = self._state
-        tools = 0 if state.size.counted_tokens else len(self._deps.toolbox.definitions)
-        return state.size.estimate(state.history.wire_bytes + tools, **options)
+        size, tools = state.size, len(self._deps.toolbox.definitions)
+        if not size.counted_tokens:
+            return size.estimate(state.history.wire_bytes + tools, bytes_per_token=bytes_per_token)
+        counted = (size.counted_bytes + tools) / size.counted_tokens
+        return size.estimate(state.history.wire_bytes, bytes_per_token=min(bytes_per_token, counted))
 
-    async def _room(self, rung: Rung) -> int | None:
-        """Return `max_tokens` for the next request. None means the conversation leaves no room for a reply."""
+    async def _room(self, rung: Rung) -> int | NoReply:
+        """Return `max_tokens` for the next request; NoReply if the conversation leaves no room for a reply."""
         state = self._state
         window = state.started.window_tokens
-        wanted = state.reply_tokens
+        wanted = min(state.reply_tokens, state.profile.surface.reply_tokens or state.reply_tokens)
         allowed = output_left(state.limits, state.spent)
-        prompt_tokens = self._estimate()
-        if window is not None and prompt_tokens + wanted > window:
-            # Count exactly only near the window: it costs a request, and the server tokenizes the whole prompt.
-            counted = await self._count(rung) if self._can_count else None
-            prompt_tokens = self._estimate(bytes_per_token=LIKELY_BYTES_PER_TOKEN) if counted is None else counted
-        room = reply_room(prompt_tokens=prompt_tokens, window_tokens=window, wanted=wanted, allowed=allowed)
-        if window is None:
-            return room
+        prompt_tokens = self._estimate(SAFE_BYTES_PER_TOKEN)
+        if window is None or prompt_tokens + wanted <= window:
+            return reply_room(prompt_tokens=prompt_tokens, window_tokens=window, wanted=wanted, allowed=allowed)
         is_new = state.profile.trained_texts or len(state.history.messages) <= 2
-        return room if window - prompt_tokens >= min_reply_tokens(window, is_new=is_new) else None
+        least = min_reply_tokens(window, is_new=is_new)
+        # Count exactly only near the window: it costs a request, and the server tokenizes the whole prompt.
+        counted = await self._count(rung) if self._can_count else None
+        likely = self._estimate(LIKELY_BYTES_PER_TOKEN) if counted is None else counted
+        if window - likely < least:
+            return self._context_full(likely)
+        if counted is None:
+            wanted = min(wanted, uncertain_room(window, safe=prompt_tokens, likely=likely, least=least))
+        return reply_room(prompt_tokens=likely, window_tokens=window, wanted=wanted, allowed=allowed)
 
     async def _count(self, rung: Rung) -> int | None:
         """Return the exact number of prompt tokens. None if the server did not count them."""
         try:
-            counted = await self._deps.connection.count(self._request(rung, 1, force_tool=None, reask=False))
+            counted = await self._deps.connection.count(self._sender.request(Order(rung=rung, max_tokens=1)))
         except EndpointError:
             return None  # the chat request will meet the same failure, and is retried
         if counted is None:
@@ -218,24 +185,3 @@ def switch_cost(state: RunState, replied: Replied) -> EffortSwitched:
         prefilled_tokens=prompt_tokens - (cached or 0),
         source="estimate" if cached is None else "engine",
     )
-
-
-def _cause(error: EndpointError) -> Literal["context_full", "refused", "error"]:
-    if _is_context_error(error):
-        return "context_full"
-    return "refused" if isinstance(error, EndpointRejected) and error.status in {400, 422} else "error"
-
-
-def _is_image_error(error: EndpointError) -> bool:
-    # vLLM 0.32: "NAME is not a multimodal model"; if started with an image limit: "At most 0 image(s) may be provided".
-    if not isinstance(error, EndpointRejected) or error.status != 400:
-        return False
-    return re.search(r"not a multimodal model|At most 0 image", error.reason) is not None
-
-
-def _is_context_error(error: EndpointError) -> bool:
-    # vLLM: "This model's maximum context length is N tokens. However, ..." and "max_tokens=... cannot be greater than
-    # max_model_len"; SGLang: "... exceeds the model's maximum context length" (vLLM 0.32, SGLang 0.5.23).
-    if not isinstance(error, EndpointRejected) or error.status != 400:
-        return False
-    return re.search(r"context length|max_model_len", error.reason) is not None

@@ -34,10 +34,10 @@ class GrammarFallback:
         self._memory = shared if isinstance(shared, RefusedGrammars) else RefusedGrammars()
         self._server = f"{state.started.base_url} {state.started.model}"
 
-    def definitions(self) -> bytes:
-        """Return the `tools` value of a request."""
+    def definitions(self, *, strict: bool) -> bytes:
+        """Return the `tools` value of a request; `strict` is whether the server accepts `strict: true`."""
         toolbox = self._deps.toolbox
-        if not self._state.profile.surface.strict:
+        if not strict:
             return toolbox.loose_definitions
         loose = self._state.loose_tools
         return toolbox.definitions_of(toolbox.names, loose=loose) if loose else toolbox.definitions
@@ -70,7 +70,7 @@ class GrammarFallback:
                     raise await self._explained(refusal) from refusal
                 self._loosen(found, refusal.reason)
                 self._memory.add(self._server, map(self._deps.toolbox.fingerprint, found))
-        return await self.ask(replace(request, tools=self.definitions()))
+        return await self.ask(replace(request, tools=self.definitions(strict=self._state.profile.surface.strict)))
 
     def _strict(self) -> list[str]:
         if not self._state.profile.surface.strict:
@@ -105,7 +105,11 @@ class GrammarFallback:
 
     async def _is_refused(self, names: Sequence[str], *, loose: bool) -> bool:
         tools = self._deps.toolbox.definitions_of(names, loose=names if loose else ())
-        request = Request(model=self._state.started.model, messages=[_HELLO], tools=tools, max_tokens=1)
+        surface = self._state.profile.surface
+        request = Request(
+            model=self._state.started.model, messages=[_HELLO], tools=tools, max_tokens=1,
+            reply_field=surface.reply_field, stream=surface.stream, stream_usage=surface.stream_usage,
+        )  # fmt: skip
         try:
             await self._deps.connection.ask(request)
         except EndpointRejected as error:

@@ -31,6 +31,8 @@ CUT_OFF_WHILE_REASONING = (
 
 GIVE_FINAL_RESULT = "Give the result by calling final_result; text alone does not end this task."
 
+CALL_WAS_FORCED = "Your last reply was a text. Call {tool} instead: only that call ends this task."
+
 DUPLICATE_CALL = "This call is the same as an earlier one of the same reply, which was run once. See its result."
 
 INTERRUPTED = (
@@ -114,6 +116,11 @@ CALL_WAS_RESCUED = (
 THOUGHTS_IN_CONTENT = (
     "The server left the model's thoughts in the text of a reply; they were separated from the answer. Start the "
     "server with the reasoning parser of the model, such as vLLM's --reasoning-parser."
+)
+
+NO_USAGE = (
+    "The server sends no usage, so token counts and token budgets are an estimate: about 3 bytes per token, reasoning "
+    "that the server does not send not included."
 )
 
 REASK_REFUSED = (

@@ -114,7 +114,7 @@ class Run:
                 # The server cannot constrain replies; feedback without a constraint still works.
                 self._deps.record(Noticed(text=prompts.REASK_REFUSED.format(reason=answer.reason)))
             case "context_full":
-                await self._context_full()
+                await self._context_full(answer.reason)
             case "wall_s":
                 await self._end_over_budget(answer.reason)
             case "error" | "refused":
@@ -123,13 +123,12 @@ class Run:
                 assert_never(answer.cause)
         return None
 
-    async def _context_full(self) -> None:
+    async def _context_full(self, reason: str) -> None:
         ladder = self._state.started.ladder
         has_renewal = any(rung.fresh_context for rung in ladder.rungs)
         just_renewed = len(self._state.history.messages) <= 2
         if not has_renewal or just_renewed:
-            window = self._state.started.window_tokens
-            await self._end_over_budget(f"{prompts.CONTEXT_FULL} ({window} tokens)")
+            await self._end_over_budget(reason)
             return
         await self._renew_context(
             prompts.CONTEXT_FULL, clause="it filled the context window", is_failure=False, may_restore=False
@@ -198,7 +197,7 @@ class Run:
                         action.reason, clause=clause, is_failure=True, may_restore=action.may_restore
                     )
             case SendFeedback():
-                self._send_message(action.text)
+                self._send_message(action.text, force_tool=self._state.forced_tool)
             case EndAsStuck():
                 if not await self._passes_silently():
                     reason = f"the ladder has no rung left after {action.trigger}: {action.reason}"

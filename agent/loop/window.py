@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..journal.events import Replied
+from ..messages import Usage
+
 # English text and code take 3 to 4 bytes per token with the tekken tokenizer; a small vocabulary may take 2. A high
 # estimate costs a /tokenize call near the window, a low estimate costs a refused request.
-_SAFE_BYTES_PER_TOKEN = 2.0
+SAFE_BYTES_PER_TOKEN = 2.0
 # Used if the server cannot count: the safe estimate must not end a run whose prompt would have fitted.
 LIKELY_BYTES_PER_TOKEN = 3.0
 # With fewer tokens left a reply is useless, and the conversation must be shortened first.
@@ -25,7 +28,7 @@ class PromptSize:
     counted_bytes: int = 0
     """Size of the encoded prompt that `counted_tokens` covers."""
 
-    def estimate(self, wire_bytes: int, *, bytes_per_token: float = _SAFE_BYTES_PER_TOKEN) -> int:
+    def estimate(self, wire_bytes: int, *, bytes_per_token: float = SAFE_BYTES_PER_TOKEN) -> int:
         """Return the estimated tokens of a prompt of this many encoded bytes; the default estimate is high."""
         return self.counted_tokens + round(max(0, wire_bytes - self.counted_bytes) / bytes_per_token)
 
@@ -57,3 +60,33 @@ def reply_room(*, prompt_tokens: int, window_tokens: int | None, wanted: int, al
     if window_tokens is not None:
         room = min(room, window_tokens - prompt_tokens)
     return max(1, room)
+
+
+def uncertain_room(window_tokens: int, *, safe: int, likely: int, least: int) -> int:
+    """Return the tokens to ask for where the prompt cannot be counted: as many as surely fit, but at least `least`.
+
+    Args:
+        window_tokens: of the model.
+        safe: a high estimate of the prompt, in tokens.
+        likely: the likely tokens of the prompt; they leave room for `least`.
+        least: tokens below which a reply is useless.
+    """
+    return max(window_tokens - safe, min(least, window_tokens - likely))
+
+
+def estimated_usage(replied: Replied, prompt_tokens: int) -> Usage:
+    """Return the likely usage of a reply that the server sent none for, so that budgets count it.
+
+    Args:
+        replied: the reply.
+        prompt_tokens: the high estimate that its request was recorded with.
+    """
+    reply = replied.reply
+    thought = len(reply.reasoning.encode())
+    written = thought + len(reply.content.encode())
+    written += sum(len(call.name.encode()) + len(call.arguments.encode()) for call in reply.tool_calls)
+    return Usage(
+        prompt_tokens=round(prompt_tokens * SAFE_BYTES_PER_TOKEN / LIKELY_BYTES_PER_TOKEN),
+        completion_tokens=max(1, round(written / LIKELY_BYTES_PER_TOKEN)),
+        reasoning_tokens=round(thought / LIKELY_BYTES_PER_TOKEN),
+    )

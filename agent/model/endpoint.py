@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from ..errors import ConfigError
-from .profiles import Profile
+from .address import NO_KEY, checked_key, parse_address
+from .clients import SharedClients
+from .memory import ServerMemory
+from .profiles import Profile, ReplyField, profile_for
 from .protocol import Connection
 from .refused_grammars import RefusedGrammars
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a model is served, with timeouts and retries.
+    """Where a model is served, with timeouts and retries, and what its server does not accept.
 
-    If no model name is given, it is read from /v1/models. Nothing is contacted before a run starts.
+    If no model name is given, it is read from /v1/models. Nothing is contacted before a run starts. What a server
+    refuses is found out by the first run that meets it, and remembered; the settings spare that run the attempts.
     """
 
     base_url: str
-    """Such as `http://127.0.0.1:8000/v1`."""
+    """Such as `http://127.0.0.1:8000/v1`. A `user:password@` in it is moved to `login`."""
     _: KW_ONLY
     model: str | None = None
-    """None means the server's only (or first) model."""
-    api_key: str = field(default="none", repr=False)
-    """vLLM requires one only if it was started with --api-key."""
+    """None means the server's only (or first) model. A name need not be in the server's list of models."""
+    api_key: str = field(default=NO_KEY, repr=False)
+    """vLLM requires one only if it was started with --api-key. Whitespace around it is removed."""
+    login: str = field(default="", repr=False)
+    """`user:password` for HTTP basic authentication, sent instead of the key. Empty means none."""
+    window: int | None = None
+    """Tokens of prompt and reply together. None means what the server reports, or names in a refusal."""
+    reply_tokens: int | None = None
+    """The most tokens that the server allows one reply. None means only the window limits it."""
+    reply_field: ReplyField = "max_tokens"
+    """The request field that limits a reply; OpenAI's newer models take only `max_completion_tokens`."""
     profile: Profile | None = None
     """None means the profile is chosen by the model's name."""
     stream: bool = True
@@ -34,6 +46,20 @@ class Endpoint:
     within `first_byte_timeout_s`. Only a streamed reply of vLLM reports a truncated call correctly; without streaming,
     a run recognizes one by the tokens in its usage. Turn it off for a server whose streams are broken, for example if
     they lose tool calls."""
+    stream_usage: bool = True
+    """False means streams are requested without `stream_options`; most servers then send no usage."""
+    strict: bool = True
+    """False means tools are sent without `strict: true`; arguments are checked before a call is executed anyway."""
+    sampling: bool = True
+    """False means neither `temperature` nor `top_p` is sent."""
+    tool_choice: bool = True
+    """False means `tool_choice` is never sent."""
+    forced_calls: bool = True
+    """False means no call is forced by `tool_choice` or a schema; a message asks for it instead."""
+    system_role: bool = True
+    """False means the system prompt is sent in the first message of the user."""
+    images: bool = True
+    """False means the model gets a note in place of each image."""
     first_byte_timeout_s: float = 300.0
     """Seconds to wait for the start of a streamed reply, or for the whole of any other; a cold 256k prompt takes
     minutes to prefill."""
@@ -45,24 +71,63 @@ class Endpoint:
     """Seconds before the first retry; the wait doubles up to 30 s, with jitter."""
     refused_grammars: RefusedGrammars = field(default_factory=RefusedGrammars, repr=False, compare=False)
     """Which tools the server cannot compile a grammar of; found by the runs with this endpoint, and shared by them."""
+    memory: ServerMemory = field(default_factory=ServerMemory, repr=False, compare=False)
+    """What the server turned out to support; found by the runs with this endpoint, and shared by them."""
     http_client: Any = field(default=None, repr=False, compare=False)
-    """An httpx or httpx2 AsyncClient to use instead of a new one; the caller closes it."""
+    """An httpx or httpx2 AsyncClient to use instead of the one that all runs of an event loop share; its owner closes
+    it."""
+    _clients: SharedClients = field(default_factory=SharedClients, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.base_url.startswith(("http://", "https://")):
-            msg = f"The endpoint {self.base_url!r} is not an http address. Write it like http://127.0.0.1:8000/v1."
-            raise ConfigError(msg)
-        object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
+        address = parse_address(self.base_url)
+        object.__setattr__(self, "base_url", address.base_url)
+        object.__setattr__(self, "login", address.login or self.login)
+        key = checked_key(self.api_key, source="`api_key`")
+        if key != self.api_key:
+            self.memory.note("The API key began or ended with whitespace, which is not sent. Remove it at its source.")
+            object.__setattr__(self, "api_key", key)
+        for name in ("window", "reply_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                msg = f"`{name}` of an endpoint must be 1 or more, got {value}. Leave it out if it is not known."
+                raise ConfigError(msg, key=f"model.{name}")
+
+    def profile_for(self, model: str) -> Profile:
+        """Return the profile for a served model, with this endpoint's settings."""
+        profile = self.profile or profile_for(model)
+        surface = profile.surface
+        return replace(
+            profile,
+            surface=replace(
+                surface,
+                stream=surface.stream and self.stream,
+                stream_usage=surface.stream_usage and self.stream_usage,
+                strict=surface.strict and self.strict,
+                sampling=surface.sampling and self.sampling,
+                system=surface.system and self.system_role,
+                images=surface.images and self.images,
+                reply_field=surface.reply_field if self.reply_field == "max_tokens" else self.reply_field,
+                reply_tokens=self.reply_tokens or surface.reply_tokens,
+                tool_choice=surface.tool_choice and self.tool_choice,
+                required=surface.required and self.forced_calls,
+                named=surface.named and self.forced_calls,
+                schema_field=surface.schema_field if self.forced_calls else None,
+            ),
+        )
 
     @asynccontextmanager
     async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
-        """Open a connection and close it at the end of the block.
+        """Return a connection for the block; its HTTP client is shared by all connections in this event loop.
 
         Args:
             session: Sent to the server with every request, so that a router in front of several engines sends them
                 all to the engine that has the run's prefix in its cache. None means it is not sent.
         """
-        from .http import connect  # imports openai, which takes 0.4 s; only needed to talk to a server
+        from .http import HttpConnection  # imports httpx2, which takes 0.1 s; only needed to talk to a server
 
-        async with connect(self, session=session) as connection:
-            yield connection
+        client = self.http_client or await self._clients.get(self.base_url)
+        yield HttpConnection(self, client, session=session)
+
+    async def aclose(self) -> None:
+        """Close the HTTP client of this event loop; otherwise it is closed when the loop ends."""
+        await self._clients.aclose()

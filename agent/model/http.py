@@ -1,40 +1,34 @@
-"""HTTP client for one OpenAI-compatible server: served model, replies, token counts; never retries."""
+"""Send requests to one OpenAI-compatible server: served model, replies, token counts; never retries."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
-from collections.abc import AsyncGenerator, Awaitable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import AsyncIterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit, urlunsplit
 
-import openai
+import httpx2
 
-from ..errors import (
-    ConfigError,
-    EndpointError,
-    EndpointRejected,
-    EndpointTimeout,
-    EndpointUnreachable,
-    EndpointUnreadable,
-)
+from ..errors import EndpointRejected, EndpointUnreachable, EndpointUnreadable
 from ..messages import Reply
+from .advice import is_about_the_key
+from .http_errors import error_in_body
+from .memory import ServerMemory
+from .models_list import ListedModel, first_chat_model, listed_models
 from .protocol import Served, TokenCount
 from .refused_grammars import RefusedGrammars
-from .wire import Request, StreamAssembler, UnreadableReply, decode_reply
+from .replies import UnreadableReply, decode_reply
+from .sse import EventLines
+from .stream import StreamAssembler
+from .transport import Transport
+from .wire import Request
 
-ResultT = TypeVar("ResultT")
-
-SESSION_HEADER = "X-Session-ID"
-"""The header that vllm-router checks first for a session (0.1.17, docs/load_balancing); engines ignore it."""
-
-
-CONNECT_TIMEOUT_S = 15.0
-"""Connect timeout; a machine with all processors busy takes seconds to accept even a local connection."""
+_LAST_CHUNK_S = 1.0
+"""Time for the end of a stream after its last event; then the reply is used and the connection is dropped."""
+_LISTED = 10
+"""Names of models that a note shows; a proxy may list hundreds."""
 
 
 class ConnectionSettings(Protocol):
@@ -47,86 +41,83 @@ class ConnectionSettings(Protocol):
     @property
     def api_key(self) -> str: ...
     @property
+    def login(self) -> str: ...
+    @property
+    def window(self) -> int | None: ...
+    @property
     def stream(self) -> bool: ...
     @property
     def first_byte_timeout_s(self) -> float: ...
     @property
     def idle_timeout_s(self) -> float: ...
     @property
-    def http_client(self) -> object: ...
-    @property
     def refused_grammars(self) -> RefusedGrammars: ...
+    @property
+    def memory(self) -> ServerMemory: ...
 
 
-@asynccontextmanager
-async def connect(endpoint: ConnectionSettings, *, session: str | None = None) -> AsyncGenerator[HttpConnection]:
-    """Open a client for the endpoint, and close it at the end of the block unless the endpoint provided it."""
-    # openai 3 uses httpx2, which respx does not patch, so tests pass an httpx client. By default openai retries twice
-    # and has a read timeout of 600 s; here retry.py owns retries, and _await sets the deadlines.
-    client = openai.AsyncOpenAI(
-        base_url=endpoint.base_url,
-        api_key=endpoint.api_key,
-        max_retries=0,
-        default_headers={} if session is None else {SESSION_HEADER: session},
-        timeout=openai.Timeout(endpoint.first_byte_timeout_s + 30.0, connect=CONNECT_TIMEOUT_S),
-        http_client=cast("Any", endpoint.http_client),
-    )
-    try:
-        yield HttpConnection(endpoint=endpoint, client=client)
-    finally:
-        if endpoint.http_client is None:
-            await client.close()
-
-
-@dataclass(frozen=True, kw_only=True)
 class HttpConnection:
-    """An open HTTP connection; implements `protocol.Connection`."""
+    """A connection to a server over a client that others may share; implements `protocol.Connection`."""
 
-    endpoint: ConnectionSettings
-    client: openai.AsyncOpenAI
+    def __init__(self, endpoint: ConnectionSettings, client: httpx2.AsyncClient, *, session: str | None = None) -> None:
+        """Create a connection; nothing is sent yet.
+
+        Args:
+            endpoint: The server.
+            client: Sends the requests; an httpx client has the same methods. It is not closed here.
+            session: As for `Endpoint.open`.
+        """
+        self.endpoint = endpoint
+        self._transport = Transport(
+            client, key=endpoint.api_key, login=endpoint.login, session=session,
+            first_byte_timeout_s=endpoint.first_byte_timeout_s,
+        )  # fmt: skip
 
     @property
     def refused_grammars(self) -> RefusedGrammars:
         """What runs with this endpoint have found; not part of the protocol."""
         return self.endpoint.refused_grammars
 
+    @property
+    def memory(self) -> ServerMemory:
+        """What runs with this endpoint have found; not part of the protocol."""
+        return self.endpoint.memory
+
     async def served(self) -> Served:
-        """Return the served model and its window.
+        """Return the served model and its window; a named model need not be in the server's list.
 
         Raises:
-            EndpointError: The server did not answer, or listed no model.
-            ConfigError: The server does not serve the endpoint's model.
+            EndpointError: The server did not answer, refused the key, or listed no model and none is named.
         """
-        url = f"{self.endpoint.base_url}/models"
-        body = await self._await_first(url, self.client.get("/models", cast_to=object))
-        listed = cast("Mapping[str, Any]", body).get("data") if isinstance(body, Mapping) else None
-        items = cast("list[object]", listed) if isinstance(listed, list) else []
-        models = [cast("Mapping[str, Any]", item) for item in items if isinstance(item, Mapping)]
-        if not models:
-            raise EndpointUnreadable("it lists no model", url=url)
-        wanted = self.endpoint.model or str(models[0].get("id"))
-        chosen = next((item for item in models if item.get("id") == wanted), None)
-        if chosen is None:
-            names = ", ".join(str(item.get("id")) for item in models)
-            msg = f"{self.endpoint.base_url} does not serve {wanted!r}. It serves: {names}."
-            raise ConfigError(msg)
-        window = chosen.get("max_model_len")
-        return Served(model=wanted, window_tokens=window if isinstance(window, int) and window > 0 else None)
+        url = self._url("/models")
+        wanted = self.endpoint.model
+        try:
+            models = listed_models(json.loads(await self._transport.whole("GET", url)))
+        except (EndpointRejected, ValueError) as error:
+            failure = error if isinstance(error, EndpointRejected) else _invalid(error, url)
+            if wanted is None or (isinstance(error, EndpointRejected) and is_about_the_key(error.status, error.reason)):
+                raise failure from error
+            self._note(wanted, f"cannot be read: {failure}")
+            return Served(model=wanted, window_tokens=self.endpoint.window)
+        if wanted is None:
+            if not models:
+                raise EndpointUnreadable("it lists no model; name one with --model or `model: {name: ...}`", url=url)
+            chosen = first_chat_model(models)
+        else:
+            chosen = self._listed(wanted, models)
+        return Served(model=chosen.name, window_tokens=self.endpoint.window or chosen.window_tokens)
 
     async def ask(self, request: Request) -> Reply:
-        """Return the reply to one request.
+        """Send one request and return the decoded reply.
 
         Raises:
             EndpointError: The request got no reply.
         """
-        url = f"{self.endpoint.base_url}/chat/completions"
-        body = request.encode(stream=self.endpoint.stream)
+        url = self._url("/chat/completions")
+        is_streamed = self.endpoint.stream and request.stream
+        body = request.encode(stream=is_streamed)
         try:
-            if self.endpoint.stream:
-                return await self._ask_streaming(url, body)
-            # The typed create() walks all messages at every request (16 ms at 100 steps); post() sends the bytes as is.
-            post = self.client.post("/chat/completions", cast_to=object, content=body, options=_options())
-            return decode_reply(await self._await_first(url, post))
+            return await (self._streamed(url, body) if is_streamed else self._asked(url, body))
         except UnreadableReply as error:
             raise EndpointUnreadable(str(error), url=url) from error
 
@@ -137,123 +128,129 @@ class HttpConnection:
             EndpointError: The request failed for any other reason.
         """
         # vLLM's own route, outside of /v1. It ignores reasoning_effort except in chat_template_kwargs (vLLM 0.32).
-        url = f"{self.endpoint.base_url.removesuffix('/v1')}/tokenize"
+        url = self._url("/tokenize", below=self.endpoint.base_url.removesuffix("/v1"))
         head: dict[str, Any] = {"model": request.model}
         if request.effort is not None:
             head["chat_template_kwargs"] = {"reasoning_effort": request.effort}
         parts = [json.dumps(head).encode()[:-1], b',"messages":[', b",".join(request.messages), b"]"]
         if request.tools != b"[]":
             parts += [b',"tools":', request.tools]
-        post = self.client.post(url, cast_to=object, content=b"".join([*parts, b"}"]), options=_options())
         try:
-            data = await self._await_first(url, post)
+            data: object = json.loads(await self._transport.whole("POST", url, b"".join([*parts, b"}"])))
         except EndpointRejected as error:
             if error.status in {404, 405, 501}:
                 return None
             raise
+        except ValueError as error:
+            raise _invalid(error, url) from error
         answer = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
         tokens = answer.get("tokens")
-        if not isinstance(tokens, list):
+        # llama.cpp's route of this name takes `content`, and answers messages with an empty list.
+        if not isinstance(tokens, list) or not tokens:
             return None
         return TokenCount(tokens=tuple(cast("list[int]", tokens)), window_tokens=answer.get("max_model_len"))
 
-    async def _ask_streaming(self, url: str, body: bytes) -> Reply:
-        post = self.client.post(
-            "/chat/completions",
-            cast_to=object,
-            content=body,
-            options=_options(),
-            stream=True,
-            stream_cls=openai.AsyncStream[object],
-        )
-        assembler = StreamAssembler()
-        async with await self._await_first(url, post) as chunks:
-            content_type = chunks.response.headers.get("content-type", "")
+    def _url(self, path: str, *, below: str | None = None) -> str:
+        parts = urlsplit(self.endpoint.base_url if below is None else below)
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
+
+    def _listed(self, wanted: str, models: Sequence[ListedModel]) -> ListedModel:
+        """Return the entry of a model. Aliases and models behind a wildcard are served without one."""
+        unlisted = ListedModel(name=wanted, window_tokens=None)
+        if not models:
+            self._note(wanted, "is empty")
+        elif not any(fnmatchcase(wanted, model.name) for model in models):
+            names = ", ".join(model.name for model in models[:_LISTED])
+            more = f" and {len(models) - _LISTED:,} more" if len(models) > _LISTED else ""
+            self._note(wanted, f"has only {names}{more}")
+        return next((model for model in models if model.name == wanted), unlisted)
+
+    def _note(self, model: str, what: str) -> None:
+        self.memory.note(f"The server was asked for {model!r} all the same, although its list of models {what}")
+
+    async def _asked(self, url: str, body: bytes) -> Reply:
+        return self._decoded(await self._transport.whole("POST", url, body), url)
+
+    def _decoded(self, content: bytes, url: str) -> Reply:
+        """Decode the body of a whole reply, which may also be an error that was sent with HTTP 200."""
+        try:
+            data: object = json.loads(content)
+        except ValueError as error:
+            raise _invalid(error, url) from error
+        if (found := error_in_body(data, url, self._transport.secrets)) is not None:
+            raise found
+        return decode_reply(data)
+
+    async def _streamed(self, url: str, body: bytes) -> Reply:
+        response = await self._transport.open("POST", url, body)
+        try:
+            content_type = response.headers.get("content-type", "")
             if content_type and "event-stream" not in content_type:
-                msg = f"got {content_type} instead of a stream"
-                raise UnreadableReply(msg)
-            iterator = aiter(chunks)
-            try:
-                assembler.feed(await self._await_first(url, anext(iterator)))
-                while True:
-                    assembler.feed(await self._await_next(url, anext(iterator)))
-            except StopAsyncIteration:
-                pass
+                content = await self._transport.wait(url, response.aread(), self.endpoint.first_byte_timeout_s)
+                return self._from_other_type(content, content_type, url)
+            return await self._assembled(url, response.aiter_bytes())
+        finally:
+            await response.aclose()
+
+    async def _assembled(self, url: str, chunks: AsyncIterator[bytes]) -> Reply:
+        assembler, lines = StreamAssembler(), EventLines()
+        limit_s, phase = self.endpoint.first_byte_timeout_s, "the first byte"
+        try:
+            while not lines.is_done:
+                for data in await self._transport.wait(url, _next_events(chunks, lines), limit_s, phase):
+                    self._feed(assembler, data, url)
+                    limit_s, phase = self.endpoint.idle_timeout_s, "the next part of the reply"
+            async with asyncio.timeout(_LAST_CHUNK_S):
+                async for _ in chunks:  # the connection can only be used again once its end was read
+                    pass
+        except StopAsyncIteration:
+            for data in lines.end():
+                self._feed(assembler, data, url)
+        except TimeoutError:
+            pass
+        return _complete(assembler, url)
+
+    def _feed(self, assembler: StreamAssembler, data: bytes, url: str) -> None:
+        try:
+            chunk: object = json.loads(data)
+        except ValueError as error:
+            raise _invalid(error, url) from error
+        if (found := error_in_body(chunk, url, self._transport.secrets)) is not None:
+            raise found
+        assembler.feed(chunk)
+
+    def _from_other_type(self, content: bytes, content_type: str, url: str) -> Reply:
+        """Decode what a server sent instead of a stream: a whole reply, or events under another content type."""
+        start = content.lstrip()
+        if start.startswith(b"{"):
+            return self._decoded(content, url)
+        if not start.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
+            msg = f"got {content_type} instead of a stream"
+            raise UnreadableReply(msg)
+        assembler, lines = StreamAssembler(), EventLines()
+        for data in [*lines.feed(content), *lines.end()]:
+            self._feed(assembler, data, url)
+        return _complete(assembler, url)
+
+
+async def _next_events(chunks: AsyncIterator[bytes], lines: EventLines) -> list[bytes]:
+    """Return the next events; comments that keep the stream alive are none."""
+    while True:
+        events = lines.feed(await anext(chunks))
+        if events or lines.is_done:
+            return events
+
+
+def _invalid(error: ValueError, url: str) -> EndpointUnreadable:
+    return EndpointUnreadable(f"invalid JSON ({error})", url=url)
+
+
+def _complete(assembler: StreamAssembler, url: str) -> Reply:
+    try:
         reply = assembler.reply()
-        # Some servers omit finish_reason but send usage; without both, the connection was cut.
-        if not assembler.finished and reply.usage is None:
-            raise EndpointUnreachable("the stream ended before the reply was complete", url=url)
-        return reply
-
-    async def _await_first(self, url: str, step: Awaitable[ResultT]) -> ResultT:
-        return await _await(url, step, self.endpoint.first_byte_timeout_s, "the first byte")
-
-    async def _await_next(self, url: str, step: Awaitable[ResultT]) -> ResultT:
-        return await _await(url, step, self.endpoint.idle_timeout_s, "the next part of the reply")
-
-
-async def _await(url: str, step: Awaitable[ResultT], deadline_s: float, phase: str) -> ResultT:
-    """Await one step of a request with a deadline; every failure becomes an EndpointError."""
-    try:
-        async with asyncio.timeout(deadline_s):
-            return await step
-    except TimeoutError as error:
-        raise EndpointTimeout(url=url, waited_s=deadline_s, phase=phase) from error
-    except openai.APITimeoutError as error:  # its read timeout is longer than ours, so this is a connect timeout
-        raise EndpointUnreachable(f"it accepted no connection within {CONNECT_TIMEOUT_S:g} s", url=url) from error
-    except openai.APIConnectionError as error:
-        raise EndpointUnreachable(_cause(error), url=url) from error
-    except openai.APIStatusError as error:
-        raise _rejected(error, url) from error
-    except openai.APIError as error:
-        raise _error_in_stream(error, url) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EndpointUnreadable(f"invalid JSON ({error})", url=url) from error
-
-
-def _options() -> openai.RequestOptions:
-    return {"headers": {"Content-Type": "application/json"}}
-
-
-def _cause(error: BaseException) -> str:
-    """Return the text of the innermost cause, which names the refused port or the unknown host."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _rejected(error: openai.APIStatusError, url: str) -> EndpointError:
-    message = _field(error, "message")
-    return EndpointRejected(
-        " ".join(str(message or error.message).split())[:500],
-        url=url,
-        status=error.status_code,
-        retry_after_s=_retry_after(error.response.headers.get("retry-after")),
-    )
-
-
-def _error_in_stream(error: openai.APIError, url: str) -> EndpointError:
-    """Convert an error object in a stream that began with HTTP 200; vLLM sends one for logit_bias with EAGLE."""
-    code = _field(error, "code")
-    status = int(str(code)) if str(code).isdigit() else 500
-    return EndpointRejected(" ".join(error.message.split())[:500], url=url, status=status)
-
-
-def _field(error: openai.APIError, name: str) -> object:
-    body: object = error.body
-    return cast("Mapping[str, object]", body).get(name) if isinstance(body, Mapping) else None
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Parse a Retry-After header into seconds; it holds seconds or an HTTP date. None if it is neither."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-        return None if math.isnan(seconds) else max(0.0, seconds)
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None
+    except UnreadableReply as error:
+        raise EndpointUnreadable(str(error), url=url, empty_stream=True) from error
+    # Some servers omit finish_reason but send usage; without both, the connection was cut.
+    if not assembler.finished and reply.usage is None:
+        raise EndpointUnreachable("the stream ended before the reply was complete", url=url)
+    return reply

@@ -27,12 +27,33 @@ class Sampling:
 NO_SAMPLING = Sampling()
 
 
+ReplyField = Literal["max_tokens", "max_completion_tokens"]
+"""The request field that limits a reply: the common one, or the one of OpenAI's newer models."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surface:
-    """What a server supports; everything, unless a probe found otherwise."""
+    """What a server supports; everything, unless a setting, a probe or a refusal says otherwise."""
 
+    stream: bool = True
+    """False means replies are requested whole."""
+    stream_usage: bool = True
+    """False means streams are requested without `stream_options`, so most servers send no usage."""
     strict: bool = True
     """False means tools are sent without `strict: true`."""
+    sampling: bool = True
+    """False means neither `temperature` nor `top_p` is sent."""
+    effort: bool = True
+    """False means `reasoning_effort` is not sent, even if the model's family takes it."""
+    system: bool = True
+    """False means the system message is put before the first message of the user, in one message."""
+    images: bool = True
+    """False means a note is sent in place of each image."""
+    reply_field: ReplyField = "max_tokens"
+    reply_tokens: int | None = None
+    """The most tokens that one reply may have. None means only the window limits it."""
+    tool_choice: bool = True
+    """False means `tool_choice` is never sent."""
     required: bool = True
     """False means `tool_choice: required` is not sent, so a call of an unknown tool is not re-asked."""
     named: bool = True

@@ -17,7 +17,7 @@ class Served:
 
     model: str
     window_tokens: int | None
-    """`max_model_len` of /v1/models: prompt and reply together. None if the server does not report it."""
+    """Prompt and reply together. None if the server does not report it and no setting does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +50,13 @@ class Model(Protocol):
     @property
     def base_url(self) -> str: ...
     @property
-    def profile(self) -> Profile | None: ...
-    @property
     def patience_s(self) -> float: ...
     @property
     def first_wait_s(self) -> float: ...
+    def profile_for(self, model: str) -> Profile:
+        """Return the profile for a served model."""
+        ...
+
     def open(self, *, session: str | None = None) -> AbstractAsyncContextManager[Connection]:
         """Open a connection and close it at the end of the block.
 

@@ -20,7 +20,7 @@ _ALL_JOURNALED = 40
 def worth_retrying(error: BaseException) -> bool:
     """Return whether the same request may succeed if it is sent again."""
     if isinstance(error, EndpointRejected):
-        return error.status in _RETRYABLE_4XX or error.status >= 500
+        return not error.is_final and (error.status in _RETRYABLE_4XX or error.status >= 500)
     return isinstance(error, EndpointError)
 
 

@@ -186,6 +186,14 @@ class McpServer:
             raise ConfigError(msg, key="mcp")
         check_positive(self.timeout_s, key="mcp.timeout_s")
 
+    def pinned(self, directory: Path) -> Pinned:
+        """Return the files of `command` as they are now, to notice when one changes; see `command_files`.
+
+        Args:
+            directory: absolute path of the folder that the command runs in.
+        """
+        return Pinned(command_files(self.command, directory))
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutput:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ..messages import Reply
-from ..model.profiles import MISTRAL, Profile
+from ..model.profiles import MISTRAL, Profile, profile_for
 from ..model.protocol import Connection, Served, TokenCount
 from ..model.wire import Request
 
@@ -63,6 +63,10 @@ class ScriptedModel:
     def bodies(self) -> list[dict[str, Any]]:
         """The requests as the JSON a server would get."""
         return [json.loads(request.encode(stream=False)) for request in self.requests]
+
+    def profile_for(self, model: str) -> Profile:
+        """Return the profile that the script was given, or else that of the model's family."""
+        return self.profile or profile_for(model)
 
     @asynccontextmanager
     async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, TextIO
 
 from ..journal.events import (
+    Adapted,
     CallEnded,
     CallStarted,
     ContextRenewed,
@@ -114,7 +115,7 @@ class LiveView:
                 return self._renewed(event)
             case Noticed():
                 return [self._mark("notice", event.text, _YELLOW, whole=True)]
-            case Loosened():
+            case Loosened() | Adapted():
                 return [self._mark("notice", event.notice, _YELLOW, whole=True)]
             case VerifyStarted():
                 return [self._mark("verify", f"{_silent(event.attempt)}{event.command}", _BOLD)]
