@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import signal
 from collections.abc import Mapping
@@ -22,11 +24,27 @@ def python_of(env: Mapping[str, str]) -> str:
     Raises:
         ToolError: its PATH has none.
     """
-    found = next(filter(None, (shutil.which(name, path=env.get("PATH")) for name in ("python", "python3"))), None)
+    path = env.get("PATH", os.defpath)  # by default shutil.which takes the PATH of this process
+    found = next(filter(None, (shutil.which(name, path=path) for name in ("python", "python3"))), None)
     if found is None:
-        msg = "There is no `python` on the PATH of this run. Say so in your answer."
+        msg = f"There is no `python` on the PATH of this run ({path}). Do not call this again; say so in your answer."
         raise ToolError(msg)
     return found
+
+
+def check_pytest(output: str, env: Mapping[str, str]) -> None:
+    """Check what `python -m pytest` printed.
+
+    Raises:
+        ToolError: the environment's Python has no pytest.
+    """
+    if re.search(r": No module named '?pytest'?$", output, re.MULTILINE):
+        python = python_of(env)
+        msg = (
+            f"pytest is not installed for {python}, the Python of this run. Run the tests another way with run_shell, "
+            f"or say in your answer that `{python} -m pip install pytest` is needed."
+        )
+        raise ToolError(msg)
 
 
 def describe_exit(code: int) -> str:

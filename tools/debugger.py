@@ -12,7 +12,7 @@ from pydantic import Field
 from agent import ToolContext, ToolError, tool
 
 from . import _paths
-from ._commands import python_of
+from ._commands import check_pytest, python_of
 from ._debug_breakpoints import Breakpoint, line_with_code, parse
 from ._debug_launch import PLUGIN
 from ._debug_session import MAX_VARIABLES, DebugSession, Exited, Step, Stopped, Value
@@ -83,7 +83,10 @@ async def debug_start(
     session = context.resources.get(DebugSession)
     context.track("the debugged program", is_running=lambda: session.is_active, stop=session.aclose)
     found = await session.start(argv, points, context, timeout_s)
-    return "\n".join([*notes, *session.refused, await _report(context, session, found, timeout_s)])
+    report = await _report(context, session, found, timeout_s)
+    if is_test and isinstance(found, Exited):
+        check_pytest(report, context.env)
+    return "\n".join([*notes, *session.refused, report])
 
 
 @tool(exclusive=True, timeout_s=MAX_TIMEOUT_S + 60.0, requires=_REQUIRES)

@@ -14,7 +14,7 @@ from pydantic import Field
 from agent import CommandResult, ToolContext, ToolError, tool
 
 from . import _paths
-from ._commands import describe_exit, python_of
+from ._commands import check_pytest, describe_exit, python_of
 from ._junit import from_junit
 from ._report_file import read_report
 from ._reporter import REPORT_ENV
@@ -195,8 +195,7 @@ def _not_run(report: Report, *, is_aborted: bool) -> str:
 
 async def _failure_message(context: Context, ran: _Ran, selection: Selection, timeout_s: int) -> str:
     code, output = ran.command.exit_code, ran.command.output
-    if "No module named pytest" in output:
-        return "pytest is not installed for the `python` of this run. Install it, or run the tests with run_shell."
+    check_pytest(output, context.env)
     if code == _NO_TESTS_CODE:
         return await asyncio.to_thread(_no_tests_message, context.workspace, ran, selection)
     if code == _USAGE_CODE:

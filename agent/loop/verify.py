@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from .system_prompt import HIDDEN_TESTS
 HEAD_BYTES = 4_000
 TAIL_BYTES = 12_000
 """Test runners print their summary last, so more of the end is kept than of the beginning."""
+_NOT_FOUND_CODE = 127
+"""The exit code of a shell that did not find a program (POSIX.1-2017, Shell Command Language, 2.8.2)."""
 _HIDDEN_TESTS_NOTE = (
     "\nThese tests are not in your folder; a file of the same name there may differ. Fix the cause, then answer again."
 )
@@ -74,10 +77,16 @@ async def verify(
         command=command,
         ok=result.exit_code == 0,
         exit_code=result.exit_code,
-        output=_cut(redact(result.output)).rstrip(),
+        output=_cut(redact(result.output)).rstrip() + _note_on_missing_program(result.exit_code, env),
         elapsed_s=result.elapsed_s,
         timed_out=result.timed_out,
     )
+
+
+def _note_on_missing_program(exit_code: int | None, env: Mapping[str, str]) -> str:
+    if exit_code != _NOT_FOUND_CODE:
+        return ""
+    return f"\nExit code 127: a program that the command needs is not on its PATH ({env.get('PATH', os.defpath)})."
 
 
 def _cut(text: str) -> str:

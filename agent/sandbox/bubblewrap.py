@@ -79,7 +79,8 @@ def command_line(
     if filter_fd is not None:
         line += ["--seccomp", str(filter_fd)]
     bounds = [f"--{name.lower()}={value}" for name, value in resource_limits(rules.limits).items()]
-    return [*line, "--", "prlimit", *bounds, "--", *argv]  # prlimit of util-linux
+    # Of util-linux; by its path, because the PATH of the command need not have it.
+    return [*line, "--", find_program("prlimit") or "prlimit", *bounds, "--", *argv]
 
 
 def program_folders(

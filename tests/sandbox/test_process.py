@@ -31,7 +31,7 @@ def context_of(workspace: Path, isolation: Isolation = "none") -> ToolContext[An
         sandbox = find_sandbox(isolation, Rules())
     except ConfigError as error:
         pytest.skip(str(error))
-    return ToolContext(workspace=workspace, state=None, env=ENV, sandbox=sandbox)
+    return ToolContext(workspace=workspace, env=ENV, sandbox=sandbox)
 
 
 def bash(command: str) -> list[str]:
@@ -141,6 +141,42 @@ async def test_a_command_that_cannot_be_started_is_refused_with_the_reason(tmp_p
     assert await refused(context_of(tmp_path / "gone"), "true") == (
         "The command could not be started: No such file or directory. No command can run now: say so in your answer."
     )
+
+
+@pytest.mark.parametrize("isolation", ["none", "bubblewrap", "landlock"])
+async def test_a_program_that_is_missing_is_named_with_the_path_and_not_the_sandboxs_launcher(
+    tmp_path: Path, isolation: Isolation
+):
+    """Without a sandbox the model was told that no command can run; in bubblewrap it read of `prlimit`."""
+    context = context_of(tmp_path, isolation)
+    (tmp_path / "data").touch()
+
+    async def refused(program: str) -> str:
+        with pytest.raises(ToolError) as caught:
+            await context.run([program, "x"], timeout_s=20)
+        return str(caught.value)
+
+    assert await refused("no-such-compiler") == (
+        f"There is no `no-such-compiler` on the PATH of this run ({ENV['PATH']}). Use another program, or say so in "
+        "your answer."
+    )
+    assert await refused("./gone") == (
+        "`./gone` could not be started: No such file or directory. Use another program, or say so in your answer."
+    )
+    assert await refused("./data") == (
+        "`./data` could not be started: Permission denied. Use another program, or say so in your answer."
+    )
+    ended = await context.run(["/bin/sh", "-c", "echo sh: No such file or directory; exit 127"], timeout_s=20)
+    assert ended.output == "sh: No such file or directory\n"
+
+
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+async def test_a_command_runs_though_its_path_has_no_program_of_the_sandbox(tmp_path: Path, isolation: Isolation):
+    """Bubblewrap looked for `prlimit` there, so no command could run at all."""
+    ran = await context_of(tmp_path, isolation).run(
+        ["/bin/sh", "-c", "echo $PATH"], timeout_s=20, env={"PATH": "/nowhere"}
+    )
+    assert (ran.exit_code, ran.output) == (0, "/nowhere\n")
 
 
 async def test_a_running_program_is_read_then_terminated_then_killed(tmp_path: Path, held: Held):
