@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -46,12 +46,14 @@ def mcp_tools(servers: Mapping[str, McpServer], directory: Path, *, taken: Itera
     notes: dict[str, Sequence[str]] = {}
     with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
         for name, server in servers.items():
+            pinned = server.pinned(directory.absolute())
             listed = executor.submit(asyncio.run, _list_tools(name, server, directory)).result()
             notes[name] = listed.notes
             for one in _select(name, server, listed.tools):
                 tool = _ServerTool(
-                    server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name
-                )
+                    server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name,
+                    changed_files=pinned.changed,
+                )  # fmt: skip
                 offers.append(_offer(tool, one))
     return make_tools(offers, taken=taken, notes=notes)
 
@@ -81,8 +83,16 @@ class _ServerTool:
     directory: Path
     era: Era
     name: str
+    changed_files: Callable[[], Sequence[Path]]
+    """Returns the server's files that are not as they were when its tools were listed."""
 
     def session(self) -> Session:
+        if changed := ", ".join(map(str, self.changed_files())):
+            msg = (
+                f"The MCP server `{self.server_name}` was not started: {changed} changed during this run, and would "
+                "run outside the sandbox. Undo the change, or work without this server's tools."
+            )
+            raise ToolError(msg)
         return Session(self.server_name, self.server, self.directory, era=self.era)
 
 
@@ -180,11 +190,11 @@ class _Sessions:
         """Call a tool; one that changes nothing is called once more if there is no answer.
 
         Raises:
-            ToolError: the server does not start, or rejects the call.
+            ToolError: the server does not start, is not started because its files changed, or rejects the call.
             NoAnswer: the call was sent, and there is no answer.
         """
         name, timeout_s = tool.server_name, tool.server.timeout_s
-        session = self._open.setdefault(name, tool.session())
+        session = self._open[name] = self._open.get(name) or tool.session()
         try:
             client = await session.client()
         except Unavailable as error:

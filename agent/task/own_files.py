@@ -10,8 +10,9 @@ from typing import cast
 
 from ..errors import ConfigError
 from ..journal.runs import list_runs
+from ..sandbox.pinned import checksums, command_files
 from ..sandbox.programs import is_inside
-from ..workspace.left_behind import AFTER, BEFORE, checksums
+from ..workspace.left_behind import AFTER, BEFORE
 from .load import MAX_TASK_BYTES
 from .task import Task
 
@@ -37,11 +38,11 @@ def checked_own_files(task: Task, runs: Path | None) -> tuple[Path, ...]:
 def own_files(task: Task) -> tuple[Path, ...]:
     """Return the files that run outside the sandbox, or say how, and that a run of the task can change.
 
-    The task files in its folder, its tools' files, and the files in the commands of its MCP servers.
+    The task files in its folder, its tools' files, and the files of its MCP servers.
     """
     named = [tool.use.rpartition(":")[0] or tool.use for tool in task.tools]
     files = [task.path(name.strip()) for name in named if name.strip().endswith(".py")]
-    files += [task.path(word) for server in task.mcp.values() for word in server.command]
+    files += [path for server in task.mcp.values() for path in command_files(server.command, task.directory.absolute())]
     files += _task_files(task.directory)
     writable = [task.path(name) for name in (task.workspace.path, *task.sandbox.write)]
     return tuple(path for path in dict.fromkeys(files) if path.is_file() and is_inside(path, writable))

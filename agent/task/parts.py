@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, ClassVar, cast
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from ..policy.ladder import Ladder
 from ..policy.limits import Limits, check_positive
 from ..policy.verification import Verify
 from ..sandbox import CommandLimits, IsolationChoice
+from ..sandbox.pinned import Pinned, command_files
 from ..workspace.prepare import WorkspaceMode
 
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)

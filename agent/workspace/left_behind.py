@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import stat
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,12 +11,12 @@ from typing import cast
 
 from ..journal.events import Event, Noticed
 from ..journal.journal import Journal
+from ..sandbox.pinned import checksums
 from .git_settings import GitSettings, disarm_git, git_settings
 
 BEFORE = "before.json"
 AFTER = "after.json"
 """Files in the folder of a run."""
-_MAX_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,19 +98,3 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
         with suppress(OSError):
             (folder / AFTER).write_text(json.dumps(now), encoding="utf-8")
     return tuple(notices)
-
-
-def checksums(files: Sequence[Path]) -> Mapping[str, str]:
-    """Return the checksum of each file; empty for one that is not there, or not a regular file."""
-    return {str(path): _checksum(path) for path in files}
-
-
-def _checksum(path: Path) -> str:
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return ""
-    with os.fdopen(opened, "rb") as file:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            return ""
-        return hashlib.sha256(file.read(_MAX_BYTES)).hexdigest()

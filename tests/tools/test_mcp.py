@@ -252,3 +252,33 @@ def test_without_the_package_the_error_says_what_to_install(folder: Path, monkey
     monkeypatch.setattr(sys.modules[mcp_tools.__module__], "find_spec", {}.get)
     with pytest.raises(ConfigError, match=r"pip install \"tramontane\[mcp\]\""):
         mcp_tools({"demo": McpServer(url="http://127.0.0.1:9/mcp")}, folder)
+
+
+@pytest.mark.parametrize("command", [("server.py",), ("-m", "server")])
+@pytest.mark.parametrize("changed", ["server.py", "helper.py", "package/__init__.py", "package/deep.py", "other.py"])
+async def test_a_server_whose_file_changed_during_the_run_is_not_started(
+    folder: Path, command: tuple[str, ...], changed: str
+):
+    (folder / "package").mkdir()
+    (folder / "package" / "__init__.py").touch()
+    (folder / "package" / "deep.py").write_text("import other\n")
+    (folder / "other.py").touch()
+    (folder / "helper.py").write_text("from package import deep\n")
+    (folder / "server.py").write_text(f"import helper\n{SERVER}")
+    server = McpServer(command=(sys.executable, *command), env={"PYTHONPATH": ":".join(sys.path)}, timeout_s=20)
+    tools = mcp_tools({"demo": server}, folder)
+    with (folder / changed).open("a") as file:
+        file.write("\nopen('started', 'w')\n")
+    (result,) = await _results(tools, folder, ("demo_add", {"a": 1, "b": 2}))
+    assert result.content == (
+        f"Error: The MCP server `demo` was not started: {folder / changed} changed during this run, and would run "
+        "outside the sandbox. Undo the change, or work without this server's tools."
+    )
+    assert not (folder / "started").exists()
+
+
+async def test_a_server_runs_on_while_other_files_of_its_folder_change(folder: Path, stdio: McpServer):
+    tools = mcp_tools({"demo": stdio}, folder)
+    (folder / "app.py").write_text("x = 1\n")
+    (result,) = await _results(tools, folder, ("demo_add", {"a": 1, "b": 2}))
+    assert result.content == "3"

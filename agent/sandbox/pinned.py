@@ -1,0 +1,98 @@
+"""Remember the contents of files that run outside the sandbox, to notice when one changes; runs none of them."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import itertools
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+_MAX_BYTES = 64 * 1024 * 1024
+_MAX_SOURCE_BYTES = 1024 * 1024
+_MAX_MODULES = 500
+
+
+class Pinned:
+    """Files with their contents at one moment."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        """Read the files; one that is not there is remembered as missing."""
+        self._known = checksums(files)
+
+    def changed(self) -> Sequence[Path]:
+        """Return the files whose contents are different now."""
+        now = checksums(map(Path, self._known))
+        return [Path(path) for path, known in self._known.items() if now[path] != known]
+
+
+def checksums(files: Iterable[Path]) -> Mapping[str, str]:
+    """Return the checksum of each file; empty for one that is not there, or not a regular file."""
+    found: dict[str, str] = {}
+    for path in files:
+        content = _content(path, _MAX_BYTES)
+        found[str(path)] = "" if content is None else hashlib.sha256(content).hexdigest()
+    return found
+
+
+def command_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
+    """Return the files that the words of a command name, and what its Python files import from their own folder.
+
+    Modules that are found elsewhere, such as installed ones, and what is imported by a computed name are not returned.
+
+    Args:
+        command: the program and its arguments.
+        directory: absolute; where the command runs.
+    """
+    files = [path for word in command if (path := directory / word).is_file()]
+    scripts = [(path, path.parent) for path in files if path.suffix == ".py"]
+    for option, module in itertools.pairwise(command):
+        if option == "-m":
+            scripts += [(path, directory) for path in _module_files(directory, f"{module}.__main__")]
+    found = dict.fromkeys(files)
+    while scripts and len(found) < _MAX_MODULES:
+        path, top = scripts.pop()
+        found[path] = None
+        scripts += [(one, top) for one in _imported(path, top) if one not in found]
+    return tuple(found)
+
+
+def _imported(path: Path, top: Path) -> Iterator[Path]:
+    """Yield the files that a Python file imports from the folder `top`, in which its program looks for modules."""
+    try:
+        tree = ast.parse(_content(path, _MAX_SOURCE_BYTES) or b"")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield from _module_files(top, name.name)
+        elif isinstance(node, ast.ImportFrom):
+            start = path.parents[node.level - 1] if 0 < node.level <= len(path.parents) else top
+            base = [node.module] if node.module else []
+            for name in node.names:
+                yield from _module_files(start, ".".join([*base, name.name]))
+
+
+def _module_files(top: Path, module: str) -> Iterator[Path]:
+    """Yield the files of a module and of the packages that it is in; what does not exist is left out."""
+    parts = [part for part in module.split(".") if part.isidentifier()]
+    for count in range(1, len(parts) + 1):
+        place = top.joinpath(*parts[:count])
+        yield from (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
+
+
+def _content(path: Path, most_bytes: int) -> bytes | None:
+    """Return the beginning of a regular file, with its size if it is longer. None for anything else."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(opened, "rb") as file:
+        facts = os.fstat(opened)
+        if not stat.S_ISREG(facts.st_mode):
+            return None
+        content = file.read(most_bytes)
+    return content if facts.st_size <= most_bytes else content + str(facts.st_size).encode()
