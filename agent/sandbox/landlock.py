@@ -65,7 +65,7 @@ def command_line(
         "limits": limits,
         "env": dict(loader_variables(env)),
         "namespaces": namespaces,
-        "filter": seccomp.program(internet=rules.network).hex() if platform.machine() in seccomp.MACHINES else "",
+        "filter": seccomp.program(sockets=rules.network).hex() if platform.machine() in seccomp.MACHINES else "",
     }
     program = shutil.which(argv[0], path=env.get("PATH", os.defpath)) or argv[0]
     python = interpreter(untrusted=(*writable, *rules.untrusted))
@@ -91,15 +91,15 @@ def can_make_namespaces() -> bool:
 
 def gaps(rules: Rules, *, namespaces: bool) -> Iterator[str]:
     """Yield what a command can do under Landlock on this machine that other sandboxes prevent."""
-    if not rules.network and platform.machine() not in seccomp.MACHINES:
-        yield "UDP is not blocked"
+    is_filtered = platform.machine() in seccomp.MACHINES
     if not namespaces:
         yield "this machine's processes can be seen and its shared memory segments reached"
         if not scopes_signals():
             yield "your other processes can be signalled"
-    if not scopes_signals() and (rules.network or not namespaces):
-        yield "abstract sockets can be reached"
-    yield "sockets of services can be reached"
+    if rules.network or not is_filtered:
+        yield "sockets of services can be reached"
+    if not rules.network and not is_filtered:
+        yield "UDP is not blocked"
     yield ".git can be changed"
 
 

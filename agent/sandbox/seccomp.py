@@ -36,6 +36,9 @@ _SET_ID = 0o6000
 _CLONE = (56, 220)
 _CLONE_NEWUSER = 0x1000_0000
 _SOCKET = (41, 198)
+_SOCKETPAIR = (53, 199)
+_SOCK_DGRAM = 2
+"""This bit is also in SOCK_RAW, which is the same for AF_UNIX, and not in SOCK_STREAM and SOCK_SEQPACKET."""
 _FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, then AF_INET, AF_INET6, AF_NETLINK; no others, such as AF_VSOCK, which reaches the machine's host."""
 _IOCTL = (16, 29)
@@ -64,21 +67,22 @@ class _Step:
     """How many steps to skip if the test does not hold."""
 
 
-def program(machine: str | None = None, *, internet: bool = True) -> bytes:
+def program(machine: str | None = None, *, sockets: bool = True) -> bytes:
     """Return the filter as an array of `struct sock_filter`.
 
     Args:
         machine: as printed by `uname -m`. None means this machine.
-        internet: allow IPv4 and IPv6 sockets. They do no harm if the command has its own network namespace.
+        sockets: allow internet, unix and netlink sockets. They do no harm if the command has its own network namespace
+            and sees no socket files of others. Without them, a command has only pairs of sockets that are connected.
 
     Raises:
         KeyError: there is no filter for the machine; see `MACHINES`.
     """
     column = MACHINES[machine or platform.machine()]
-    return _assemble(_steps(column, _FAMILIES if internet else _FAMILIES[:1]))
+    return _assemble(_steps(column, sockets=sockets))
 
 
-def _steps(column: int, families: Sequence[int]) -> list[_Step]:
+def _steps(column: int, *, sockets: bool) -> list[_Step]:
     refused, absent = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
     steps = [
         _Step(code=_LOAD, value=_ARCH_AT),
@@ -100,8 +104,15 @@ def _steps(column: int, families: Sequence[int]) -> list[_Step]:
             steps += _on_argument(numbers[column], argument - 1, [creates, *tests])
     steps += _on_argument(_CLONE[column], 0, [_Step(code=_ANY_BIT, value=_CLONE_NEWUSER, if_true=refused)])
     steps += _on_argument(_IOCTL[column], 1, [_Step(code=_EQUAL, value=_TIOCSTI, if_true=refused)])
-    allowed = [_Step(code=_EQUAL, value=family, if_true=_ALLOW) for family in families]
-    steps += _on_argument(_SOCKET[column], 0, [*allowed, _Step(code=_RETURN, value=_ERRNO | errno.EAFNOSUPPORT)])
+    none = _ERRNO | errno.EAFNOSUPPORT
+    if sockets:
+        allowed = [_Step(code=_EQUAL, value=family, if_true=_ALLOW) for family in _FAMILIES]
+        steps += _on_argument(_SOCKET[column], 0, [*allowed, _Step(code=_RETURN, value=none)])
+    else:
+        steps.append(_Step(code=_EQUAL, value=_SOCKET[column], if_true=none))
+        # A datagram socket of a pair can still be sent to any address; a connected stream cannot.
+        datagrams = [_Step(code=_ANY_BIT, value=_SOCK_DGRAM, if_true=none)]
+        steps += _on_argument(_SOCKETPAIR[column], 1, datagrams)
     return [*steps, _Step(code=_RETURN, value=_ALLOW)]
 
 

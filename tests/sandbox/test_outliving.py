@@ -53,6 +53,7 @@ DAEMONS: Mapping[str, str] = {
         "kill -STOP $PPID"
     ),
 }
+_LEFT = "while [ ! -s left ]; do sleep 0.02; done"
 STORM = _python(
     "import os, time\nend = time.time() + 4\nif os.fork(): os._exit(0)\n"
     "while time.time() < end:\n    os.setsid()\n    if os.fork(): os._exit(0)"
@@ -61,7 +62,7 @@ STORM = _python(
 
 
 def context_of(workspace: Path, sandbox: Sandbox) -> ToolContext[Any]:
-    return ToolContext(workspace=workspace, state=None, env=ENV, sandbox=sandbox)
+    return ToolContext(workspace=workspace, env=ENV, sandbox=sandbox)
 
 
 def bash(command: str) -> list[str]:
@@ -79,7 +80,7 @@ async def is_left(workspace: Path) -> int:
 
 @pytest.mark.parametrize("name", [name for name in DAEMONS if "attack" not in name])
 async def test_without_a_sandbox_the_daemon_stays(tmp_path: Path, held: Held, name: str):
-    await context_of(tmp_path, Sandbox()).run(bash(DAEMONS[name]), timeout_s=20)
+    await context_of(tmp_path, Sandbox()).run(bash(f"{DAEMONS[name]}; {_LEFT}"), timeout_s=20)
     daemon = await is_left(tmp_path)
     assert held.is_open()
     os.kill(daemon, signal.SIGKILL)
@@ -89,7 +90,7 @@ async def test_without_a_sandbox_the_daemon_stays(tmp_path: Path, held: Held, na
 @pytest.mark.parametrize("name", DAEMONS)
 async def test_a_daemon_ends_with_its_command(tmp_path: Path, held: Held, name: str, wall: str, walled: Walled):
     """Under Landlock, what made itself a session outlived the command and the run."""
-    command = f"{DAEMONS[name]}; while [ ! -s left ]; do sleep 0.02; done; exit 3"
+    command = f"{DAEMONS[name]}; {_LEFT}; exit 3"
     ended = await context_of(tmp_path, walled(wall, LIMITED)).run(bash(command), timeout_s=20)
     assert (ended.exit_code, (tmp_path / "left").exists()) == (3, True), ended.output
     held.until_gone()
@@ -200,14 +201,23 @@ async def test_commands_of_no_run_do_not_share_a_home(tmp_path: Path, walled: Wa
 
 
 def test_what_landlock_cannot_do_here_is_in_the_first_line_of_a_run(monkeypatch: pytest.MonkeyPatch):
+    def said(sandbox: Sandbox) -> str:
+        return str(sandbox).partition("homes are hidden, ")[2]
+
     monkeypatch.setattr(landlock, "scopes_signals", lambda: False)
     found = Sandbox(isolation="landlock", note="bubblewrap is not installed")
-    assert str(found).partition("homes are hidden, ")[2] == (
-        "no network; but this machine's processes can be seen and its shared memory segments reached, your other "
-        "processes can be signalled, abstract sockets can be reached, sockets of services can be reached, .git can be "
-        "changed (bubblewrap is not installed)"
+    seen = "this machine's processes can be seen and its shared memory segments reached"
+    assert said(found) == (
+        f"no network; but {seen}, your other processes can be signalled, .git can be changed "
+        "(bubblewrap is not installed)"
     )
     monkeypatch.setattr(landlock, "scopes_signals", lambda: True)
-    assert str(replace(found, namespaces=True)).partition("homes are hidden, ")[2] == (
-        "no network; but sockets of services can be reached, .git can be changed (bubblewrap is not installed)"
+    assert said(found) == f"no network; but {seen}, .git can be changed (bubblewrap is not installed)"
+    assert said(replace(found, namespaces=True, note="")) == "no network; but .git can be changed"
+    assert said(replace(found, namespaces=True, note="", rules=Rules(network=True))) == (
+        "network allowed; but sockets of services can be reached, .git can be changed"
+    )
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert said(replace(found, namespaces=True, note="")) == (
+        "no network; but sockets of services can be reached, UDP is not blocked, .git can be changed"
     )
