@@ -43,9 +43,11 @@ def _compare(args: argparse.Namespace) -> int:
 
     from serving.capacity.hardware import parse_gpus
 
-    from .plan_options import plan_on
+    from .plan_options import installed_version, plan_on
 
-    _show([plan_on(parse_gpus(text), args, os.environ) for text in _COMMON_SETS], args, compare=True)
+    sets = [parse_gpus(text) for text in _COMMON_SETS]
+    args.engine_version = args.engine_version or installed_version(sets[0], args, os.environ)  # search only once
+    _show([plan_on(gpus, args, os.environ) for gpus in sets], args, compare=True)
     return 0
 
 

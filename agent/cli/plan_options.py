@@ -147,14 +147,15 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
         if args.kv_offloading_size is None
         else _decimal("--kv-offloading-size", args.kv_offloading_size, "Give GiB for all GPUs together, such as 200."),
         other_bytes=_gib("--other-gib", args.other_gib),
-        engine_version=args.engine_version or _installed_version(gpus, args, environ),
+        engine_version=args.engine_version or installed_version(gpus, args, environ),
         first_model_runner=environ.get("VLLM_USE_V2_MODEL_RUNNER") == "0",
     )
     made = plan(options, measured=lambda request: lookup(request, state))
     return replace(made, notes=(usage.note, *made.notes)) if usage else made
 
 
-def _installed_version(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) -> str | None:
+def installed_version(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) -> str | None:
+    """Return the version of the engine that is installed here; None if none is, or if the plan is for the CPU."""
     from serving.readiness.versions import engine_version
 
     # On the CPU, where nothing depends on it, the engine may have to be installed first.

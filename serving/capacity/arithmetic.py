@@ -70,8 +70,8 @@ def decode_bound(request: PlanRequest, context_tokens: int) -> float | None:
     """
     gpu, draft = request.gpus.gpu, request.draft
     read = bytes_read(request, context_tokens)
-    if not gpu.bandwidth_bytes_s or read <= 0:
-        return None  # the folder may hold fewer weights than its configuration says
+    if not gpu.bandwidth_bytes_s or read <= 0 or request.model.experts:
+        return None  # which experts are read depends on the tokens; a folder may hold too few weights
     if draft is None or context_tokens > draft.max_model_len:
         return gpu.bandwidth_bytes_s / read
     proposed = draft.num_speculative_tokens
@@ -91,6 +91,8 @@ def bytes_read(request: PlanRequest, context_tokens: int) -> int:
 def bytes_of_token(request: PlanRequest) -> int:
     """Return the bytes of a token's keys and values on one GPU, the draft's included."""
     model, draft = request.model, request.draft
+    if model.latent_size:
+        return model.num_layers * model.latent_size * (1 if request.kv_cache_dtype == "fp8" else 2)
     return bytes_per_token(
         num_layers=model.num_layers + (draft.num_layers if draft else 0),
         num_kv_heads=model.num_kv_heads,

@@ -1,10 +1,11 @@
 """Catalogue of the models that can be planned by name, with bytes counted from their dimensions; reads no file."""
 
-from .dimensions import TextDimensions, VisionDimensions, weight_bytes
-from .models import DraftShape, ModelShape, WeightBytes, WeightFormat
+from .dimensions import LatentExpertsDimensions, TextDimensions, VisionDimensions, weight_bytes
+from .models import DraftShape, Experts, ModelShape, WeightBytes, WeightFormat
 
 MEDIUM = "mistralai/Mistral-Medium-3.5-128B"
 SMALL = "mistralai/Mistral-Small-3.2-24B-Instruct-2506"
+SMALL_4 = "mistralai/Mistral-Small-4-119B-2603"
 
 # Dimensions of Mistral Medium 3.5 128B: https://mstojkovictt.github.io/kernel-tutorials/mistral-medium-3.5/ (from the
 # headers of its safetensors files, config.json and params.json), read 2026-11. The bytes counted from them equal the
@@ -35,6 +36,30 @@ _SMALL_TEXT = TextDimensions(
 _SMALL_VISION = VisionDimensions(hidden_size=1024, num_layers=24, intermediate_size=4096)
 
 
+# https://docs.nvidia.com/nemo/automodel/nemo-automodel/nemo_automodel/components/models/mistral4/configuration, read
+# 2026-11. With the vision tower of the 24B these are 119.4 billion parameters, as published. FP8, 256k of context, two
+# H200: https://recipes.vllm.ai/mistralai/Mistral-Small-4-119B-2603, read 2026-11.
+_SMALL_4_TEXT = LatentExpertsDimensions(
+    hidden_size=4096,
+    num_layers=36,
+    num_heads=32,
+    q_rank=1024,
+    kv_rank=256,
+    rope_size=64,
+    plain_size=64,
+    value_size=128,
+    expert_size=2048,
+    experts=Experts(routed=128, chosen=4, shared=1),
+    vocab_size=131072,
+)
+
+NOT_PLANNED = {
+    "mistralai/mistral-large-4-1t-a52b": "It has sparse attention, and layers that share keys and values",
+    "mistralai/mistral-large-3-675b-instruct-2512": "Its dimensions are not known here",
+}
+"""Models of the family that a plan would be wrong for, in lower case, and why."""
+
+
 def known_models() -> tuple[ModelShape, ...]:
     """Return the models of the catalogue; the first is the default."""
     return (
@@ -57,6 +82,23 @@ def known_models() -> tuple[ModelShape, ...]:
                 "bf16": weight_bytes(_SMALL_TEXT, _SMALL_VISION),
                 "fp8": weight_bytes(_SMALL_TEXT, _SMALL_VISION, fp8=True),
             },
+        ),
+        ModelShape(
+            name=SMALL_4,
+            title="Mistral Small 4 119B",
+            hidden_size=_SMALL_4_TEXT.hidden_size,
+            num_layers=_SMALL_4_TEXT.num_layers,
+            num_heads=_SMALL_4_TEXT.num_heads,
+            num_kv_heads=_SMALL_4_TEXT.num_heads,
+            head_dim=_SMALL_4_TEXT.plain_size + _SMALL_4_TEXT.rope_size,
+            intermediate_size=_SMALL_4_TEXT.expert_size,
+            vocab_size=_SMALL_4_TEXT.vocab_size,
+            max_position=262144,
+            weights={"fp8": _SMALL_4_TEXT.weight_bytes(_SMALL_VISION)},
+            sees_images=True,
+            experts=_SMALL_4_TEXT.experts,
+            latent_size=_SMALL_4_TEXT.kv_rank + _SMALL_4_TEXT.rope_size,
+            source=f"https://huggingface.co/{SMALL_4}, 2026-11",
         ),
     )
 

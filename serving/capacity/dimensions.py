@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .models import WeightBytes
+from .models import Experts, WeightBytes
 
 _BF16 = 2
 _FP8 = 1
@@ -70,6 +70,48 @@ class VisionDimensions:
             + text_hidden_size**2
         )
         return norms + convolution + projector
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentExpertsDimensions:
+    """A decoder with multi-head latent attention and a mixture of experts in each layer, as Mistral Small 4 is."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    q_rank: int
+    kv_rank: int
+    rope_size: int
+    """Numbers of a head that are rotated."""
+    plain_size: int
+    """Numbers of a head's query and key that are not rotated."""
+    value_size: int
+    expert_size: int
+    """Intermediate size of one expert."""
+    experts: Experts
+    vocab_size: int
+
+    def weight_bytes(self, vision: VisionDimensions) -> WeightBytes:
+        """Calculate the bytes in FP8; embedding, output matrix, routers, norms and vision tower stay BF16.
+
+        An engine splits experts and what belongs to heads; the projections to the ranks and the routers are whole on
+        every GPU (vLLM 0.32.0, model_executor/layers/mla.py and models/deepseek_v2.py).
+        """
+        heads, ranks = self.num_heads, self.q_rank + self.kv_rank
+        by_head = self.q_rank * heads * (self.plain_size + self.rope_size)
+        by_head += self.kv_rank * heads * (self.plain_size + self.value_size)
+        by_head += heads * self.value_size * self.hidden_size
+        expert = 3 * self.hidden_size * self.expert_size
+        split = by_head + (self.experts.routed + self.experts.shared) * expert
+        whole = self.hidden_size * (ranks + self.rope_size)
+        small = self.hidden_size * self.experts.routed + 2 * self.hidden_size + ranks
+        embeddings = 2 * self.vocab_size * self.hidden_size
+        return WeightBytes(
+            sharded=self.num_layers * split * _FP8 + embeddings * _BF16,
+            replicated=self.num_layers * (whole * _FP8 + small * _BF16) + self.hidden_size * _BF16,
+            vision_sharded=vision.linears * _BF16,
+            vision_replicated=vision.rest(self.hidden_size) * _BF16,
+        )
 
 
 def weight_bytes(

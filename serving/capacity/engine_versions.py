@@ -33,4 +33,16 @@ def graph_reserve(engine: EngineName, version: str | None, *, first_runner: bool
     return "outside" if number == (0, 26) else "unknown"
 
 
+def compiles_by_default(engine: EngineName, version: str | None) -> bool | None:
+    """Return whether a version compiles a model unless told not to: vLLM since its first engine was replaced, in 0.8.
+
+    Returns:
+        None if the version is not known, so that it may.
+    """
+    if engine == "sglang":
+        return False
+    found = _NUMBERS.match(version or "")
+    return None if found is None else (int(found[1]), int(found[2])) >= (0, 8)
+
+
 _NUMBERS = re.compile(r"(\d{1,4})\.(\d{1,4})")

@@ -44,8 +44,19 @@ class WeightBytes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Experts:
+    """The MLPs of a mixture of experts; all are loaded, and a token passes some of them."""
+
+    routed: int
+    chosen: int
+    """Routed experts that a token passes."""
+    shared: int
+    """Experts that every token passes."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """The properties of a dense decoder-only model that determine its memory and speed."""
+    """The properties of a decoder-only model that determine its memory and speed."""
 
     name: str
     """A Hugging Face Hub name, or a folder: what the engine loads."""
@@ -57,12 +68,17 @@ class ModelShape:
     num_kv_heads: int
     head_dim: int
     intermediate_size: int
+    """Of the MLP, or of one expert."""
     vocab_size: int
     max_position: int
     """Tokens of the longest context that the model supports."""
     weights: Mapping[WeightFormat, WeightBytes]
     """By format that can be served; the first is the released one."""
     sees_images: bool
+    experts: Experts | None = None
+    """None means that the model is dense."""
+    latent_size: int = 0
+    """Numbers that latent attention keeps per token and layer, whole on every GPU. 0 means keys and values by head."""
     source: str
     """Where the numbers come from: a document and the date it was read, or a folder."""
 

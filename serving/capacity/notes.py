@@ -97,7 +97,7 @@ def _on_graphs(plan: Plan) -> Iterator[str]:
     if request.engine_version is None and outside.high and not plan.measurement and request.other_bytes is None:
         yield (
             "The engine's version is not known. vLLM 0.26 takes CUDA graphs beside its share of a GPU, 0.32 and later "
-            "out of it; --engine-version narrows the range."
+            "out of it, and 0.7 does not compile; --engine-version narrows the range."
         )
     elif outside.likely and plan.requested_bytes + plan.taken_before_bytes + outside.high > total:
         share = (total - plan.taken_before_bytes - outside.high) / total
@@ -116,6 +116,13 @@ def _on_weights(request: PlanRequest) -> Iterator[str]:
         yield "This model is released in BF16; the engine converts it to FP8 unless you use an FP8 checkpoint."
     if request.weights == "fp8" and (0, 0) < capability < (8, 9):
         yield f"{request.gpus.gpu.title} has no FP8 arithmetic: weights stay FP8 in memory, but each pass widens them."
+    if model.experts is not None:
+        yield (
+            f"Of {model.experts.routed} experts a token passes {model.experts.chosen}, but all are loaded. No start of "
+            "such a model has been compared with its plan, and speeds are not estimated."
+        )
+    if model.latent_size and request.tensor_parallel_size > 1:
+        yield "Latent attention keeps a token's keys and values whole on every GPU: more GPUs free memory, no more."
     if request.weights == "fp4" and (0, 0) < capability < (10, 0):
         yield f"{request.gpus.gpu.title} has no FP4 arithmetic: weights stay FP4 in memory, but each pass widens them."
     if request.weights in ("fp4", "int8", "int4"):

@@ -7,41 +7,13 @@ printed). Ranges also cover figures that others published; each has its source b
 
 from typing import NamedTuple
 
-from .engine_versions import GraphReserve, graph_reserve
+from .engine_versions import GraphReserve, compiles_by_default, graph_reserve
 from .hardware import GIB
-from .models import ModelShape
-from .sizing import ByteRange, Overhead, PlanRequest, StartMeasurement
+from .models import Experts, ModelShape
+from .sizing import ByteRange, PlanRequest
 
 MIB = 2**20
 _NOTHING = ByteRange(low=0, likely=0, high=0)
-
-
-def expected_overhead(request: PlanRequest, measurement: StartMeasurement | None) -> Overhead:
-    """Return what the next start takes: as given, else as measured, else as estimated.
-
-    Args:
-        request: the configuration.
-        measurement: a real start of it. None means that none is known, so that the next start is the first.
-    """
-    before = taken_before(request)
-    if request.other_bytes is not None:
-        return Overhead(share=_exactly(request.other_bytes), before=before)
-    if measurement is None:
-        compiled = not compiles(request)
-        return Overhead(share=estimate_overhead(request, compiled=compiled), before=before, compiled=compiled)
-    if measurement.compiled is not False:
-        return Overhead(share=_exactly(measurement.other_bytes), before=before, measurement=measurement)
-    # That start compiled, and the next one finds its graphs; the difference is estimated.
-    first = estimate_overhead(request, compiled=False)
-    later = estimate_overhead(request, compiled=True)
-    known = measurement.other_bytes - first.likely
-    share = ByteRange(low=known + later.low, likely=known + later.likely, high=measurement.other_bytes)
-    return Overhead(share=share, before=before, measurement=measurement)
-
-
-def later_bytes(request: PlanRequest, overhead: Overhead) -> int:
-    """Return what a start takes from the share that finds the compiled graphs; `overhead` is of the next start."""
-    return overhead.share.likely if overhead.compiled else estimate_overhead(request, compiled=True).likely
 
 
 def estimate_overhead(request: PlanRequest, *, compiled: bool) -> ByteRange:
@@ -58,10 +30,13 @@ def estimate_overhead(request: PlanRequest, *, compiled: bool) -> ByteRange:
     if _on_cpu(request):
         return _NOTHING
     peaks = [_layer_peak(request), _sampling_peak(request)]
+    low = max(peak.low for peak in peaks)
     if compiles(request) and not compiled:
         peaks.append(_compile_peak(request))
+    if request.engine_version is not None:
+        low = max(peak.low for peak in peaks)  # else it may be one that does not compile
     peak = ByteRange(
-        low=max(peak.low for peak in peaks),
+        low=low,
         likely=max(peak.likely for peak in peaks),
         high=max(peak.high for peak in peaks),
     )
@@ -69,8 +44,9 @@ def estimate_overhead(request: PlanRequest, *, compiled: bool) -> ByteRange:
 
 
 def compiles(request: PlanRequest) -> bool:
-    """Return whether the engine compiles the model: vLLM does unless told not to, SGLang only if told to."""
-    return request.engine == "vllm" and not request.enforce_eager and not _on_cpu(request)
+    """Return whether the engine compiles the model, as far as its version is known."""
+    by_default = compiles_by_default(request.engine, request.engine_version) is not False
+    return by_default and not request.enforce_eager and not _on_cpu(request)
 
 
 def graphs_outside(request: PlanRequest) -> ByteRange:
@@ -111,6 +87,8 @@ def _layer_peak(request: PlanRequest) -> ByteRange:
     3.50 / 3.50; with vision 1.69 / 1.69 and 1.69 / 1.69; with EAGLE 2.25 / 2.25; two GPUs 2.06 / 2.06.
     """
     model, tokens = request.model, request.max_num_batched_tokens
+    if model.experts is not None:
+        return _experts_peak(request, model.experts)
     per_token = _eager_bytes(request) if not compiles(request) else _compiled_bytes(request)
     width = model.hidden_size * tokens
     split = per_token.split * model.intermediate_size * tokens // request.tensor_parallel_size
@@ -121,6 +99,18 @@ def _layer_peak(request: PlanRequest) -> ByteRange:
     if not compiles(request):
         return ByteRange(low=likely - width, likely=likely, high=likely + width)
     return ByteRange(low=likely - 2 * width, likely=likely, high=likely + 2 * width)
+
+
+def _experts_peak(request: PlanRequest, experts: Experts) -> ByteRange:
+    """Return the peak of a layer of experts: input, output and residual, and two buffers for each chosen expert.
+
+    Source: vLLM 0.32.0, model_executor/layers/fused_moe/fused_moe.py, `fused_experts_impl`. No start is recorded.
+    """
+    model, split = request.model, request.tensor_parallel_size
+    inner = model.intermediate_size // split
+    buffers = experts.chosen * (max(2 * inner, model.hidden_size) + inner)
+    likely = 2 * request.max_num_batched_tokens * (3 * model.hidden_size + buffers)
+    return ByteRange(low=likely // 2, likely=likely, high=likely * 5 // 2)
 
 
 def _eager_bytes(request: PlanRequest) -> _PerToken:

@@ -9,13 +9,13 @@ from .. import pocket
 from ..errors import EngineError
 from .advice import advise
 from .arithmetic import size_up
-from .catalogue import draft_for, known_models
+from .catalogue import NOT_PLANNED, draft_for, known_models
 from .deprecated import accept_old_form
 from .hardware import GIB, GpuSet, gpus_text, parse_gpus
 from .model_folder import read_draft, read_model
 from .models import DraftShape, ModelShape
+from .next_start import expected_overhead, later_bytes
 from .notes import notes_on
-from .overhead import expected_overhead, later_bytes
 from .sizing import EngineName, Plan, PlanOptions, PlanRequest, StartMeasurement
 from .speed import speeds_of
 from .splitting import can_split, widest_split
@@ -129,6 +129,13 @@ def find_model(name: str) -> ModelShape:
         return known[name.lower()]
     if name and Path(name).is_dir():
         return read_model(Path(name))
+    refused = next((key for key in NOT_PLANNED if name.lower() in (key, key.partition("/")[2])), None)
+    if refused is not None:
+        raise EngineError(
+            f"{name} cannot be planned.",
+            cause=f"{NOT_PLANNED[refused]}; a plan would be wrong.",
+            do="Start the engine without a plan; it prints how many tokens its KV cache holds.",
+        )
     close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     hint = f"Did you mean {known[close[0]].name}? " if close else ""
     names = ", ".join(model.name for model in known_models())

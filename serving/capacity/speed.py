@@ -31,9 +31,9 @@ def speeds_of(request: PlanRequest, kv_tokens: int) -> Speeds | None:
         kv_tokens: what its KV cache holds, which limits how many requests run together.
 
     Returns:
-        None if the GPU's bandwidth is not known.
+        None if the GPU's bandwidth is not known, or for a mixture of experts, of which no speed was measured.
     """
-    if not request.gpus.gpu.bandwidth_bytes_s or bytes_read(request, 0) <= 0:
+    if not request.gpus.gpu.bandwidth_bytes_s or request.model.experts or bytes_read(request, 0) <= 0:
         return None
     recorded = next((known for known in RECORDED if _applies(known, request)), None)
     together = [count for count in BATCHES if count <= min(request.max_num_seqs, kv_tokens // SHORT_CONTEXT)]

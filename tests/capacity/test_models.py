@@ -2,10 +2,13 @@
 
 import pytest
 
+from serving import EngineError
 from serving.capacity.catalogue import MEDIUM, SMALL, draft_for, known_models
 from serving.capacity.hardware import GIB
 from serving.capacity.kv_cache import bytes_per_token
 from serving.capacity.models import DraftShape, ModelShape, WeightBytes
+from serving.capacity.planner import find_model, plan
+from serving.capacity.sizing import PlanOptions
 
 
 def model(name: str) -> ModelShape:
@@ -89,3 +92,49 @@ def test_the_kv_cache_of_the_24b_matches_a_published_log():
     )
     assert token == 163_840
     assert round(184_832 * token / GIB, 1) == 28.2
+
+
+def test_small_4_has_the_parameters_and_bytes_that_were_published():
+    """119.4 billion parameters; about 120 GB in FP8 (Mistral's card and a size table, read 2026-11)."""
+    model = find_model("Mistral-Small-4-119B-2603")
+    weights = model.weights["fp8"]
+    assert 119e9 < weights.total() < 122e9
+    embeddings_twice = 2 * 131072 * 4096
+    vision = (weights.vision_sharded + weights.vision_replicated) // 2
+    routers_and_norms = 36 * (4096 * 128 + 2 * 4096 + 1024 + 256) + 4096
+    parameters = weights.total() - embeddings_twice - vision - routers_and_norms
+    assert round(parameters / 1e9, 1) == 119.4
+
+
+def test_latent_attention_keeps_the_same_bytes_on_every_gpu():
+    one, two = (
+        plan(PlanOptions(model="Mistral-Small-4-119B-2603", gpus=gpus, max_model_len=8192))
+        for gpus in ("b200:1", "b200:2")
+    )
+    assert one.kv_bytes_per_token == two.kv_bytes_per_token == 36 * 320 * 2
+    assert any(note.startswith("Latent attention keeps") for note in two.notes)
+    assert not any(note.startswith("Latent attention keeps") for note in one.notes)
+
+
+def test_a_mixture_of_experts_has_no_speeds_and_says_so():
+    found = plan(PlanOptions(model="Mistral-Small-4-119B-2603", gpus="h200:2", max_model_len=262_144))
+    assert found.starts == "yes"
+    assert (found.speeds, found.decode_tokens_s_bound) == (None, None)
+    assert any(note.startswith("Of 128 experts a token passes 4, but all are loaded.") for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "name", ["Mistral-Large-4-1T-A52B", "mistralai/Mistral-Large-4-1T-A52B", "mistral-large-3-675b-instruct-2512"]
+)
+def test_a_model_whose_arithmetic_is_not_known_is_refused_by_name(name: str):
+    """Large 4 was answered with the nearest known name."""
+    with pytest.raises(EngineError) as caught:
+        find_model(name)
+    assert caught.value.what == f"{name} cannot be planned."
+    assert caught.value.cause.endswith("; a plan would be wrong.")
+
+
+def test_no_draft_is_known_for_small_4():
+    with pytest.raises(EngineError) as caught:
+        plan(PlanOptions(model="Mistral-Small-4-119B-2603", gpus="h200:2", draft="eagle"))
+    assert caught.value.what == "No EAGLE draft is known for Mistral Small 4 119B."

@@ -12,7 +12,8 @@ import pytest
 from starts import RECORDED, Row, read_start, recorded_starts, table
 
 from serving.capacity.hardware import GIB
-from serving.capacity.overhead import estimate_overhead, expected_overhead, graphs_outside
+from serving.capacity.next_start import expected_overhead
+from serving.capacity.overhead import estimate_overhead, graphs_outside
 from serving.capacity.planner import complete
 from serving.capacity.sizing import PlanOptions, PlanRequest, StartMeasurement
 
@@ -80,8 +81,8 @@ def test_a_log_that_ends_before_the_kv_cache_is_no_row():
 
 def test_the_first_start_of_the_128b_was_said_to_hold_a_quarter_more_than_it_does():
     """The plan had 43,920 tokens where vLLM printed 34,368: compiling copies the embedding and scales no layer."""
-    small = options(language_model_only=True, max_num_batched_tokens=2048)
-    larger = options(language_model_only=True, max_num_batched_tokens=4096)
+    small = options(language_model_only=True, max_num_batched_tokens=2048, engine_version="0.26.0")
+    larger = replace(small, max_num_batched_tokens=4096)
     first, more = (estimate_overhead(request, compiled=False).likely for request in (small, larger))
     assert more - first == 5 * 12288 * 2048
     table_bytes = 131072 * 12288 * 2
@@ -139,11 +140,19 @@ def test_graphs_are_taken_from_the_share_by_the_versions_that_reserve_them(
     assert (more > 0, graphs_outside(request).likely == 0) == (reserved, reserved)
 
 
-def test_a_version_that_is_not_known_has_a_range_that_covers_all():
-    unknown, old, new = (options(engine_version=version) for version in (None, "0.26.0", "0.33.0"))
-    found, least, most = (estimate_overhead(request, compiled=True) for request in (unknown, old, new))
-    assert found.low == least.low
-    assert found.high == most.high
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_version_that_is_not_known_has_a_range_that_covers_all(*, compiled: bool):
+    versions = (None, "0.7.3", "0.26.0", "0.33.0")
+    requests = [options(engine_version=version, language_model_only=True) for version in versions]
+    unknown, *known = [estimate_overhead(request, compiled=compiled) for request in requests]
+    assert unknown.low <= min(found.low for found in known)
+    assert unknown.high == max(found.high for found in known)
+
+
+def test_a_version_before_torch_compile_has_no_first_start():
+    old = options(engine_version="0.7.3", language_model_only=True)
+    assert estimate_overhead(old, compiled=False) == estimate_overhead(old, compiled=True)
+    assert expected_overhead(old, None).compiled
 
 
 def test_after_a_start_that_compiled_the_next_is_planned_with_less():

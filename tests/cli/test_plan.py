@@ -423,7 +423,8 @@ def test_a_missing_journal_is_an_error(capsys: pytest.CaptureFixture[str]):
             "mistral-medium --gpus h100:4",
             "Unknown model 'mistral-medium'; there is no folder of that name either.\n"
             "Now:   Did you mean mistralai/Mistral-Medium-3.5-128B? Known: mistralai/Mistral-Medium-3.5-128B, "
-            "mistralai/Mistral-Small-3.2-24B-Instruct-2506, pocket. Any other dense model can be planned from the "
+            "mistralai/Mistral-Small-3.2-24B-Instruct-2506, mistralai/Mistral-Small-4-119B-2603, pocket. "
+            "Any other dense model can be planned from the "
             "folder it was downloaded to.",
         ),
         (
@@ -438,7 +439,8 @@ def test_a_missing_journal_is_an_error(capsys: pytest.CaptureFixture[str]):
         (
             "'' --gpus h100:4",
             "Unknown model ''; there is no folder of that name either.\n"
-            "Now:   Known: mistralai/Mistral-Medium-3.5-128B, mistralai/Mistral-Small-3.2-24B-Instruct-2506, pocket. "
+            "Now:   Known: mistralai/Mistral-Medium-3.5-128B, mistralai/Mistral-Small-3.2-24B-Instruct-2506, "
+            "mistralai/Mistral-Small-4-119B-2603, pocket. "
             "Any other dense model can be planned from the folder it was downloaded to.",
         ),
         ("pocket --weights fp8", "pocket has no weights in fp8.\nNow:   Use --weights bf16."),
