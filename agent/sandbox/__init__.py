@@ -1,4 +1,24 @@
-"""Sandbox commands: choose what isolates them, and prepare their command lines; starts none of them."""
+"""Sandbox commands: choose what isolates them, and prepare their command lines; starts none of them.
+
+The rule of this room: nothing that a model can write is run, imported, followed, parsed without bounds, or trusted by
+its name outside the sandbox. The places that the rule touches, and the modules that keep it there:
+
+- Programs started outside, such as bwrap, nsenter, prlimit, docker, git, rg and our own Python: `programs` finds them
+  where commands cannot write, and refuses one that was replaced.
+- Folders made readable because of a PATH, a symlink or a .pth file: `bubblewrap.program_folders`.
+- Files read or written in the workspace: `beneath` and `inside`, for the tools too. Kept outputs:
+  `tooling.own_files`. Test reports: `tools/_report_file.py`, by descriptors and with bounds.
+- Snapshots, diffs, restores: `workspace.tree` and `workspace.placing`, by descriptors, after the commands that the run
+  has in the background were stopped. Folders of commands are removed by `removal`.
+- Git: `repositories` finds what commands must not change, `workspace.git_command` starts git without the settings,
+  hooks and attributes of a repository, `workspace.git_settings` takes away what a run left there.
+- The run's own task, tools and MCP servers: `pinned`, `workspace.left_behind` and `task.own_files` notice a change, and
+  the next run refuses it.
+- Patterns: `workspace.ignore_rules` and `schema.patterns` match in linear time, `search` in a process with a deadline.
+- Permissions: `policy.targets` decides on where a path ends; `Rules.hidden` holds it for commands.
+- What is printed, sent and kept: `view.text`, `model.control_tokens` and `tooling.redaction`. The last is a courtesy: a
+  program can write a secret in a form that nobody foresees.
+"""
 
 from __future__ import annotations
 
