@@ -46,7 +46,8 @@ def _compare(args: argparse.Namespace) -> int:
     from .plan_options import installed_version, plan_on
 
     sets = [parse_gpus(text) for text in _COMMON_SETS]
-    args.engine_version = args.engine_version or installed_version(sets[0], args, os.environ)  # search only once
+    if args.engine_version is None:
+        args.engine_version = installed_version(sets[0], args, os.environ)  # search only once
     _show([plan_on(gpus, args, os.environ) for gpus in sets], args, compare=True)
     return 0
 

@@ -147,7 +147,7 @@ def plan_on(gpus: GpuSet, args: argparse.Namespace, environ: Mapping[str, str]) 
         if args.kv_offloading_size is None
         else _decimal("--kv-offloading-size", args.kv_offloading_size, "Give GiB for all GPUs together, such as 200."),
         other_bytes=_gib("--other-gib", args.other_gib),
-        engine_version=args.engine_version or installed_version(gpus, args, environ),
+        engine_version=_version(args.engine_version) or installed_version(gpus, args, environ),
         first_model_runner=environ.get("VLLM_USE_V2_MODEL_RUNNER") == "0",
     )
     made = plan(options, measured=lambda request: lookup(request, state))
@@ -235,6 +235,18 @@ def _count(option: str, text: str | None) -> int | None:
             f"{option} {text!r} is not a whole number above 0.", "Give a number such as 32768, or 32k for the same."
         )
     return int(found[1]) * _UNITS[found[2].lower()]
+
+
+def _version(text: str | None) -> str | None:
+    """Check a version as people write it: `0.33.0`, `v0.33`, `0.33.1rc1.dev12`."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"v?(\d{1,4}\.\d{1,4}\S*)", text.strip())
+    if found is None:
+        raise _refusal(
+            f"--engine-version {text!r} is not a version.", "Give it as the engine prints it, such as 0.33.0."
+        )
+    return found[1]
 
 
 def _share(text: str | None, usual: float) -> float:

@@ -33,7 +33,7 @@ def estimate_overhead(request: PlanRequest, *, compiled: bool) -> ByteRange:
     low = max(peak.low for peak in peaks)
     if compiles(request) and not compiled:
         peaks.append(_compile_peak(request))
-    if request.engine_version is not None:
+    if compiles_by_default(request.engine, request.engine_version) is not None:
         low = max(peak.low for peak in peaks)  # else it may be one that does not compile
     peak = ByteRange(
         low=low,

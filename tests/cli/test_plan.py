@@ -320,6 +320,37 @@ def test_the_command_of_a_change_can_be_pasted(capsys: pytest.CaptureFixture[str
         assert main(shlex.split(change["command"])[1:]) == 0
 
 
+@pytest.mark.parametrize("text", ["0.26.0", "v0.26.0", "0.26", " 0.26.1rc1.dev12+g1234 "])
+def test_a_version_of_the_engine_narrows_the_range(text: str):
+    options = "--gpus h200:1 --context 8k --language-model-only --gpu-memory-utilization 0.97"
+    known, unknown = (plan_from(parsed(options + more), {}) for more in (f" --engine-version '{text}'", ""))
+    width, whole = (found.kv_tokens_high - found.kv_tokens_low for found in (known, unknown))
+    assert 2 * width < whole
+    assert known.request.engine_version == text.strip().removeprefix("v")
+    assert any(note.startswith("The engine's version is not known.") for note in unknown.notes)
+    assert not any(note.startswith("The engine's version is not known.") for note in known.notes)
+
+
+def test_the_command_of_a_change_keeps_the_version(capsys: pytest.CaptureFixture[str]):
+    found = printed_json("--gpus h100:2 --context 128k --engine-version 0.26.0", capsys)
+    assert all(change["command"].endswith(" --engine-version 0.26.0") for change in found["changes"])
+
+
+@pytest.mark.parametrize("text", ["latest", "26", "0.x"])
+def test_what_is_not_a_version_is_an_error(text: str, capsys: pytest.CaptureFixture[str]):
+    assert error_output(f"--gpus h100:4 --engine-version {text}", capsys) == (
+        f"agent: --engine-version {text!r} is not a version.\nNow:   Give it as the engine prints it, such as 0.33.0.\n"
+    )
+
+
+def test_the_model_runner_is_read_from_the_environment_as_the_engine_reads_it():
+    options = "--gpus h200:1 --context 8k --engine-version 0.26.0"
+    first = plan_from(parsed(options), {"VLLM_USE_V2_MODEL_RUNNER": "0"})
+    second = plan_from(parsed(options), {})
+    assert (first.request.first_model_runner, second.request.first_model_runner) == (True, False)
+    assert first.activation_bytes.likely > second.activation_bytes.likely
+
+
 @pytest.mark.parametrize(
     ("text", "tokens"), [("32768", 32768), ("32k", 32768), ("32K", 32768), ("256k", 262_144), ("100_000", 100_000)]
 )
