@@ -51,6 +51,7 @@ from .workspace.workspace import Snapshot, Workspace
 Observer = Callable[[Event], None]
 
 
+from .workspace.withheld import SecretFiles, secret_files
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """The settings of a run: those of its agent with everything looked up, and those that the call overrides."""
@@ -141,6 +142,10 @@ async def start(
         observe: called with each event after it is recorded.
 
     Raises:
+    def secret_files(self) -> SecretFiles:
+        """Return what is secret in the run's folder."""
+        return secret_files(self.workspace or Path.cwd(), self.task, self.all_secrets())
+
         ConfigError: a setting is invalid, or there is a run of this name.
         EndpointError: the server could not be reached before the run started.
     """
@@ -249,7 +254,8 @@ async def _first_event(
     settings.base_sandbox()  # fail before a copy or worktree is made if this machine has no sandbox
     prepared = await asyncio.to_thread(prepare_workspace, settings.workspace, settings.workspace_mode, folder,
                                        kept=settings.runs is not None,
-                                       changes=not all(tool.read_only for tool in toolbox))  # fmt: skip
+                                       changes=not all(tool.read_only for tool in toolbox),
+                                       secret=settings.secret_files())  # fmt: skip
     found = settings.found_instructions(profile)
     system = settings.system_prompt(served.model, workspace=prepared.workspace.path, window_tokens=served.window_tokens)
     if history and isinstance(history[0], SystemMessage):

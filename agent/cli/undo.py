@@ -99,5 +99,5 @@ def _restore(found: RecordedRun) -> None:
     restored, backup = undo(found)
     print(f"Restored: {len(restored.changed)}. The state before this undo is in {backup}.")
     if restored.kept:
-        why = "too large for the snapshot, or they contain excluded files"
+        why = "too large or too secret for the snapshot, or they contain excluded files"
         print(f"Not restored ({why}): {', '.join(map(visible, restored.kept))}")

@@ -11,6 +11,7 @@ from ..sandbox.beneath import open_regular, opened_parent
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .diff import Change
 from .tree import entry_below, is_large
+from .withheld import withheld
 from .workspace import Snapshot, Workspace
 
 FOLDER = f"{OWN_FOLDER}/attempts"
@@ -42,11 +43,12 @@ def save_attempt(
     if not changes:
         return ""
     folder = f"{FOLDER}/{_free_number(workspace.path / FOLDER, number)}"
+    without_content = withheld(snapshot.tree)
     whole: list[Change] = []
     notes: list[str] = []
     for change in changes:
         old = entry_below(snapshot.tree, change.path)
-        if change.kind == "removed" or (old is not None and is_large(old)):
+        if change.kind == "removed" or (old is not None and (is_large(old) or change.path in without_content)):
             whole.append(change)  # a restore puts it back, or leaves it as it is
         elif change.has_text and change.path not in cut and _fits_into_a_patch(workspace.path, change.path):
             whole.append(change)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from .gitignore import GitIgnore
 from .placing import remove_folder, restore_path, set_metadata, unlink
 from .tree import Entry, entry_below, is_large, looks_same, walk
+from .withheld import withheld
 from .workspace import Restored, Snapshot, Workspace
 
 _PATH_LIKE = re.compile(r"[\w./-]+")
@@ -97,7 +98,7 @@ def restore_own(workspace: Workspace, snapshot: Snapshot, own: Mapping[str, str]
 def _cleared(workspace: Workspace, snapshot: Snapshot, path: str, kept: set[str]) -> bool:
     """Remove what the snapshot does not have; return whether it was there. A folder with contents is kept."""
     entry, before = entry_below(workspace.path, path), entry_below(snapshot.tree, path)
-    if entry is None or (before is not None and before.kind == entry.kind):
+    if entry is None or (before is not None and (before.kind == entry.kind or path in withheld(snapshot.tree))):
         return False
     if entry.kind != "folder":
         unlink(workspace.path, path)
@@ -112,7 +113,7 @@ def _put_back(workspace: Workspace, snapshot: Snapshot, path: str, kept: set[str
     before, entry = entry_below(snapshot.tree, path), entry_below(workspace.path, path)
     if before is None:
         return False
-    if is_large(before):
+    if is_large(before) or path in withheld(snapshot.tree):
         kept.update([] if looks_same(before, entry) else [path])
         return False
     if not restore_path(workspace.path, path, before, entry, snapshot.tree):

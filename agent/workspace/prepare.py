@@ -14,6 +14,7 @@ from ..sandbox import Sandbox
 from ..sandbox.beneath import open_regular
 from .git_command import run_git
 from .git_history import copy_history
+from .withheld import SecretFiles
 from .workspace import Snapshot, Workspace
 
 WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
@@ -40,8 +41,9 @@ class PreparedWorkspace:
 
 
 def prepare_workspace(
-    path: str | Path | None, mode: WorkspaceMode, folder: Path, *, kept: bool, changes: bool
-) -> PreparedWorkspace:
+    path: str | Path | None, mode: WorkspaceMode, folder: Path, *, kept: bool, changes: bool,
+    secret: SecretFiles,
+) -> PreparedWorkspace:  # fmt: skip
     """Prepare the folder that a run works in; snapshot it for a fresh context, `agent diff` and `agent undo`.
 
     Args:
@@ -50,6 +52,7 @@ def prepare_workspace(
         folder: the run's own folder, in which copies, worktrees and snapshots are made.
         kept: whether the run's own folder stays after the run.
         changes: whether the run may change files.
+        secret: files whose content the snapshot does not hold.
 
     Raises:
         ConfigError: the folder does not exist, or cannot be copied or checked out.
@@ -68,7 +71,9 @@ def prepare_workspace(
         workspace, worktree = _add_worktree(workspace.path, folder / "workspace")
     if not changes or (path is None and mode not in {"copy", "worktree"}):
         return PreparedWorkspace(workspace=workspace, worktree=worktree)
-    taken = workspace.snapshot(folder / "snapshot", like=_earlier_snapshot(folder, workspace) if kept else None)
+    taken = workspace.snapshot(
+        folder / "snapshot", like=_earlier_snapshot(folder, workspace) if kept else None, secret=secret
+    )
     if isinstance(taken, Snapshot):
         return PreparedWorkspace(workspace=workspace, worktree=worktree, snapshot=taken.tree)
     return PreparedWorkspace(workspace=workspace, worktree=worktree, note=taken.reason)

@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..journal.events import RunStarted
 from ..journal.runs import find_run, read_run
 from .diff import Change
+from .withheld import SecretFiles, withheld
 from .workspace import NoSnapshot, Restored, Snapshot, Workspace
 
 
@@ -67,7 +68,9 @@ def undo(found: RecordedRun) -> tuple[Restored, Path]:
         ConfigError: the current state cannot be saved first; nothing is restored then.
     """
     backup = found.folder / f"before-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    copied = found.workspace.snapshot(backup, like=found.snapshot.tree)
+    copied = found.workspace.snapshot(
+        backup, like=found.snapshot.tree, secret=SecretFiles(paths=withheld(found.snapshot.tree))
+    )
     if isinstance(copied, NoSnapshot):
         msg = f"Nothing was restored: the current state could not be saved first: {copied.reason}."
         raise ConfigError(msg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from .placing import (
     share_file,
 )
 from .tree import Entry, entry_below, is_large, looks_same, scan, walk
+from .withheld import SecretFiles, record_withheld, withheld
 
 EXCLUDED = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".agent"}
@@ -35,6 +36,7 @@ EXCLUDED = frozenset(
 # Caches can be rebuilt, so they do not stop `restore` from removing the folder they are in.
 _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
 
+_NO_SECRETS = SecretFiles()
 MAX_FILES = 20_000
 MAX_BYTES = 512 * 1024 * 1024
 
@@ -60,8 +62,8 @@ class Restored:
     changed: tuple[str, ...]
     """Paths that were removed or restored, or whose mode was restored; sorted. Empty if nothing had changed."""
     kept: tuple[str, ...]
-    """Paths that could not be restored or removed, because they contain something excluded or were too large to copy;
-    sorted."""
+    """Paths that could not be restored or removed, because they contain something excluded, or were too large or too
+    secret to copy; sorted."""
     conflicts: tuple[str, ...] = ()
     """Paths that were left alone, because something else changed them after the run did; sorted."""
 
@@ -98,23 +100,25 @@ class Workspace:
         self.exclude = exclude | {".git"}
 
     def snapshot(
-        self, into: Path, *, like: Path | None = None, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES
-    ) -> Snapshot | NoSnapshot:
+        self, into: Path, *, like: Path | None = None, secret: SecretFiles = _NO_SECRETS, max_files: int = MAX_FILES,
+        max_bytes: int = MAX_BYTES,
+    ) -> Snapshot | NoSnapshot:  # fmt: skip
         """Copy the tree, with modes and times; symlinks are copied as symlinks.
 
-        Folders that .gitignore ignores, such as build output, are neither copied nor restored. Files over
-        `MAX_FILE_BYTES` are not copied either; their size and time are kept, to detect later whether they changed.
+        Folders that .gitignore ignores, such as build output, are neither copied nor restored. Of files over
+        `MAX_FILE_BYTES` and secret ones only size and time are kept, to detect later whether they changed.
 
         Args:
             into: a folder that does not exist yet, outside the workspace or under an excluded name.
             like: the tree of an earlier snapshot; files equal to its files are hard-linked to them, not copied.
+            secret: files whose content is not copied.
             max_files: limit for files, folders and symlinks together; with more, nothing is copied.
             max_bytes: limit for the total size; with more, nothing is copied.
         """
-        return self._copied(into, like=like, max_files=max_files, max_bytes=max_bytes, whole=False)
+        return self._copied(into, like=like, secret=secret, max_files=max_files, max_bytes=max_bytes, whole=False)
 
     def _copied(
-        self, into: Path, *, like: Path | None, max_files: int, max_bytes: int, whole: bool
+        self, into: Path, *, like: Path | None, secret: SecretFiles, max_files: int, max_bytes: int, whole: bool
     ) -> Snapshot | NoSnapshot:
         into = into.absolute()
         if into.is_relative_to(self.path) and not self.exclude & set(into.relative_to(self.path).parts):
@@ -130,7 +134,10 @@ class Workspace:
                 if len(entries) > max_files or size_bytes > max_bytes:
                     return NoSnapshot(reason=f"{self.path} has more than {max_files} files or {max_bytes} bytes")
             into.mkdir(parents=True)
-            _copy(self.path, into, entries, like=like, whole=whole)
+            empty = {path for path, entry in entries.items() if secret.include(self.path, path, entry)}
+            record_withheld(into, empty)
+            empty |= set() if whole else {path for path, entry in entries.items() if is_large(entry)}
+            _copy(self.path, into, entries, like=like, empty=empty)
         except OSError as error:
             return NoSnapshot(reason=f"{error.strerror}: {error.filename}")
         return Snapshot(tree=into)
@@ -145,7 +152,7 @@ class Workspace:
             ConfigError: it is too large or cannot be copied; no partial copy is left.
         """
         was_there = into.exists()
-        taken = self._copied(into, like=None, max_files=MAX_FILES, max_bytes=MAX_BYTES, whole=True)
+        taken = self._copied(into, like=None, secret=_NO_SECRETS, max_files=MAX_FILES, max_bytes=MAX_BYTES, whole=True)
         if isinstance(taken, Snapshot):
             return Workspace(taken.tree, exclude=self.exclude)
         if not was_there:
@@ -171,13 +178,15 @@ class Workspace:
         opened = self._make_folders_accessible(rules)
         found = dict(scan(self.path, protected=self.exclude, rules=rules))
         found |= {path: replace(found[path], mode=mode) for path, mode in opened.items() if path}
-        unwanted = [path for path, entry in found.items() if path not in wanted or wanted[path].kind != entry.kind]
+        without_content = withheld(snapshot.tree)
+        other_kind = {path for path, entry in found.items() if path in wanted and wanted[path].kind != entry.kind}
+        unwanted = [path for path in found if path not in wanted or path in other_kind - without_content]
         kept = self._clear(unwanted)
         changed = set(unwanted)
         for path, entry in wanted.items():
             if any(path == stuck or path.startswith(f"{stuck}/") for stuck in kept):
                 continue
-            if is_large(entry):
+            if is_large(entry) or path in without_content:
                 if not looks_same(entry, found.get(path)):
                     kept.add(path)
             elif restore_path(self.path, path, entry, found.get(path), snapshot.tree):
@@ -203,14 +212,16 @@ class Workspace:
         rules = GitIgnore.below(snapshot.tree)
         before = scan(snapshot.tree, protected=self.exclude, rules=rules)
         after = scan(self.path, protected=self.exclude, rules=rules)
+        without_content = withheld(snapshot.tree)
         wanted = (path for path in before.keys() | after.keys() if not below or f"{path}/".startswith(f"{below}/"))
         changes: list[Change] = []
         left_chars = max_chars
         for path in sorted(wanted):
             old, new = before.get(path), after.get(path)
-            if old is not None and is_large(old):
+            if old is not None and (is_large(old) or path in without_content):
                 kind = "removed" if new is None else "changed"
-                note = f"[too large for the snapshot: it had {old.size_bytes} bytes]"
+                why = "secret, and not in the snapshot" if path in without_content else "too large for the snapshot"
+                note = f"[{why}: it had {old.size_bytes} bytes]"
                 change = None if looks_same(old, new) else Change(path=path, kind=kind, diff=note)
             else:
                 change = change_of(
@@ -277,11 +288,11 @@ def changes_since(
     return Workspace(workspace).diff(Snapshot(tree=snapshot), below=below, max_chars=max_chars)
 
 
-def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | None, whole: bool) -> None:
+def _copy(root: Path, into: Path, entries: Mapping[str, Entry], *, like: Path | None, empty: Set[str]) -> None:
     for path, entry in entries.items():
         if entry.kind == "folder":
             make_folder(into, path)
-        elif not whole and is_large(entry):
+        elif path in empty:
             place_placeholder(into, path, entry)
         elif like is None or not share_file(path, like, root, into, entry):
             place_file(path, root, into)
