@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .sandbox.beneath import Protected, open_beneath, open_regular, opened_parent
     from .sandbox.inside import LeadsOut, inside_of
     from .sandbox.process import CommandResult, Process, kill_session
+    from .sandbox.terminal import displayed
     from .task.load import load_task
     from .task.parts import McpServer
     from .task.task import Task
@@ -72,6 +73,7 @@ __all__ = [
     "ToolError",
     "Verify",
     "changes_since",
+    "displayed",
     "find_sandbox",
     "inside_of",
     "kill_session",
@@ -109,6 +111,7 @@ _MODULES = {
     "McpServer": "task.parts",
     "Verify": "policy.verification",
     "changes_since": "workspace.workspace",
+    "displayed": "sandbox.terminal",
     "find_sandbox": "sandbox",
     "inside_of": "sandbox.inside",
     "kill_session": "sandbox.process",

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from agent import displayed
+
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 _MOST_LINES = 500_000
 """A passing test writes five; 500,000 take some 10 s."""
@@ -246,8 +248,6 @@ def _frame(frame: _FrameLine, workspace: Path) -> Frame:
     )
 
 
-# Colours, window titles and the like.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 # Addresses differ in each run, and a repeated run must give the same text; options the reader cannot set.
 _REPLACED = (
     (re.compile(r" at 0x[0-9a-fA-F]{6,16}\b"), " at 0x..."),
@@ -258,8 +258,8 @@ _REPLACED = (
 
 
 def readable(text: str) -> str:
-    """Return a text without escape codes, overwritten progress, addresses and hints at options of pytest."""
-    text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in _ESCAPES.sub("", text).split("\n"))
+    """Return a text as a terminal shows it, without addresses and hints at options of pytest."""
+    text = displayed(text).text
     for pattern, instead in _REPLACED:
         text = pattern.sub(instead, text)
     return text

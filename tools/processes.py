@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from agent import Process, ToolContext, ToolError, tool
+from agent import Process, ToolContext, ToolError, displayed, tool
 
 from ._commands import describe_exit, shell_argv
 
@@ -80,7 +81,7 @@ async def stop_process(context: Context, process: Number) -> str:
     running.terminate()
     await running.wait(_STOP_GRACE_S)
     code = await started.running.pop(process).kill()
-    return _format(f"Process {process} was stopped ({describe_exit(code)}).", running.take_output())
+    return await _format(f"Process {process} was stopped ({describe_exit(code)}).", running)
 
 
 async def _report(started: _Started, number: int, wait_s: int) -> str:
@@ -88,9 +89,10 @@ async def _report(started: _Started, number: int, wait_s: int) -> str:
     code = await process.wait(wait_s)
     if code is not None:
         await started.running.pop(number).kill()
-        return _format(f"Process {number} has ended ({describe_exit(code)}).", process.take_output())
-    return _format(f"Process {number} is running.", process.take_output())
+        return await _format(f"Process {number} has ended ({describe_exit(code)}).", process)
+    return await _format(f"Process {number} is running.", process)
 
 
-def _format(status: str, output: str) -> str:
+async def _format(status: str, process: Process) -> str:
+    output = (await asyncio.to_thread(displayed, process.take_output())).text
     return f"{status} Output:\n{output}" if output else f"{status} No new output."

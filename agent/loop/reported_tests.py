@@ -9,9 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from ..sandbox.terminal import displayed
+
 _MAX_NAMES = 40
 _MAX_NAME_CHARS = 200
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # pytest: "FAILED path::test[parameters] - reason", "ERROR path - reason"; they stand below a header, or, if the output
 # was cut, just above the counts.
 _PYTEST_HEADER = re.compile(r"^=+ short test summary info =+$")
@@ -29,7 +30,7 @@ def reported_tests(output: str) -> str:
 
     Empty if it reports none.
     """
-    lines = [line.rstrip() for line in _COLOUR.sub("", output).splitlines()]
+    lines = [line.rstrip() for line in displayed(output).text.splitlines()]
     counts = _counts(lines)
     names = Counter([*_pytest_names(lines), *_unittest_names(lines)])
     parts = [f"Result: {counts}."] if counts else []

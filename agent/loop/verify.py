@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from ..journal.events import VerifyEnded
 from ..policy.verification import Verify
 from ..sandbox import Sandbox, Shared
 from ..sandbox.process import LEFT_OUT, Output, start_process
+from ..sandbox.terminal import displayed
 from .dependencies import RunDependencies
 from .reported_tests import reported_tests
 from .system_prompt import HIDDEN_TESTS
@@ -77,7 +79,7 @@ async def verify(
         command=command,
         ok=result.exit_code == 0,
         exit_code=result.exit_code,
-        output=_cut(redact(result.output)).rstrip() + _note_on_missing_program(result.exit_code, env),
+        output=await asyncio.to_thread(_shown, result.output, redact) + _note_on_missing_program(result.exit_code, env),
         elapsed_s=result.elapsed_s,
         timed_out=result.timed_out,
     )
@@ -87,6 +89,11 @@ def _note_on_missing_program(exit_code: int | None, env: Mapping[str, str]) -> s
     if exit_code != _NOT_FOUND_CODE:
         return ""
     return f"\nExit code 127: a program that the command needs is not on its PATH ({env.get('PATH', os.defpath)})."
+
+
+def _shown(output: str, redact: Callable[[str], str]) -> str:
+    """Return an output as a terminal shows it, without secrets and cut."""
+    return _cut(redact(displayed(output).text)).rstrip()
 
 
 def _cut(text: str) -> str:

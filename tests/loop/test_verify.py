@@ -118,6 +118,13 @@ async def test_a_long_output_keeps_its_beginning_and_even_more_of_its_end(tmp_pa
     )
 
 
+async def test_progress_and_colours_do_not_take_the_room_of_the_errors(tmp_path: Path):
+    """Frames of a progress line filled the feedback, and the error above them was cut out."""
+    frames = "for i in $(seq 1 2000); do printf '\\rtests: %4d/2000' $i; done"
+    found = await run(f"echo first; printf '\\033[31merror: boom\\033[0m\\n'; {frames}; exit 1", tmp_path)
+    assert found.output == "first\nerror: boom\ntests: 2000/2000"
+
+
 async def test_invalid_utf_8_in_the_output_is_replaced(tmp_path: Path):
     assert (await run("printf 'a\\377b'", tmp_path)).output == "a\ufffdb"
 

@@ -40,6 +40,12 @@ async def test_new_output_and_the_exit_are_reported(context: ToolContext[Any], c
     assert await called(read_process, context, process=1) == ("!Process 1 is not running. Running processes: none.")
 
 
+async def test_the_progress_of_a_process_is_shown_in_its_last_state(context: ToolContext[Any], called: Called):
+    command = "printf '1%%\\r2%%\\r\\033[32m3%%\\033[0m\\n'"
+    shown = await called(start_process, context, command=command, wait_s=5)
+    assert shown == "Process 1 has ended (exit code 0). Output:\n3%\n"
+
+
 async def test_stopping_a_process_stops_its_children(context: ToolContext[Any], called: Called, until_gone: UntilGone):
     command = "trap 'echo bye; exit 0' TERM; sleep 60 & echo $! > pid; wait"
     await called(start_process, context, command=command, wait_s=1)

@@ -59,6 +59,32 @@ async def test_the_result_is_the_output_and_any_failure(
     assert await shell(workspace, command=command) == result
 
 
+FRAMES = "for i in $(seq 1 2000); do printf '\\rDownloading %4d/2000' $i; done; echo"
+
+
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [
+        (
+            f"{FRAMES}; echo checksum mismatch; exit 1",
+            "Downloading 2000/2000\nchecksum mismatch\n(without what a terminal overwrites, such as progress)\n"
+            "exit code 1",
+        ),
+        ("printf '\\033[31mred\\033[0m\\n'", "red\n"),
+        ("printf '\\033[?25l\\033[?25h'", "(no output, exit code 0)"),
+        ("printf 'a\\r\\nb\\r\\n'", "a\r\nb\r\n"),
+        (
+            f"{FRAMES}; sleep 60",
+            "!The command did not end within 1 s and was killed; what it had done stays done. Output so far:\n"
+            "Downloading 2000/2000\n",
+        ),
+    ],
+)
+async def test_progress_and_colours_are_shown_as_a_terminal_would(tmp_path: Path, command: str, result: str) -> None:
+    """2,000 states of one progress line took 16,112 characters of the model's window."""
+    assert await shell(tmp_path, command=command, timeout_s=1 if "sleep" in command else 20) == result
+
+
 async def test_the_environment_is_the_given_one_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "canary")
     names = {line.split("=")[0] for line in (await shell(tmp_path, command="env")).splitlines()}
