@@ -99,12 +99,12 @@ def _on_graphs(plan: Plan) -> Iterator[str]:
             "The engine's version is not known. vLLM 0.26 takes CUDA graphs beside its share of a GPU, 0.32 and later "
             "out of it, and 0.7 does not compile; --engine-version narrows the range."
         )
-    elif outside.likely and plan.requested_bytes + plan.taken_before_bytes + outside.high > total:
+    if outside.high and plan.starts != "no" and plan.requested_bytes + plan.taken_before_bytes + outside.high > total:
         share = (total - plan.taken_before_bytes - outside.high) / total
         yield (
-            f"CUDA graphs take about {_gib(outside.likely)} GiB beside the engine's share, and the context and NCCL "
-            f"{_gib(plan.taken_before_bytes)}: under load the GPU may run out. --gpu-memory-utilization "
-            f"{int(share * 100) / 100} leaves room."
+            f"Up to {_gib(outside.high)} GiB of CUDA graphs lie beside the engine's share, and "
+            f"{_gib(plan.taken_before_bytes)} of the context and NCCL: the GPU may run out under load. "
+            f"--gpu-memory-utilization {int(share * 100) / 100} leaves room."
         )
 
 

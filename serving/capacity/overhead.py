@@ -1,8 +1,11 @@
 """Estimate what a GPU needs besides weights and KV cache, the only part of a plan that is not exact arithmetic.
 
-The terms are counted from the dimensions. Their factors were read from 26 starts of vLLM 0.26.0 on one and two H200s
-with weights of the true shapes (2026-11-23 and 2026-11-28; `tests/bench/starts.py` prints each start, planned and
-printed). Ranges also cover figures that others published; each has its source beside it.
+The terms are counted from the dimensions. Few numbers were read from starts of vLLM 0.26.0 on H200s (2026-11-23 and
+-28; `tests/bench/starts.py` prints each, planned and printed): the buffers on one GPU and on two, the extra width of
+compiled code (one for BF16, two for FP8), the gaps of a vision tower, and the CUDA graphs. Leaving logs out: two GPUs
+are planned within 0.3 % with the numbers of one GPU, the 24B within 0.1 % with those of the 128B, and the 128B within
+0.7 % with those of the 24B. The buffers of one GPU do not follow from those of two (up to 2.2 % off). Ranges also cover
+figures that others published; each has its source beside it.
 """
 
 from typing import NamedTuple

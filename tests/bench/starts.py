@@ -13,19 +13,20 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from serving import EngineError
 from serving.capacity.arithmetic import size_up
 from serving.capacity.catalogue import draft_for
-from serving.capacity.hardware import GIB, Gpu, GpuSet
+from serving.capacity.hardware import GIB, Gpu, GpuSet, known_gpus
 from serving.capacity.overhead import estimate_overhead, taken_before
 from serving.capacity.planner import complete, find_model
 from serving.capacity.sizing import Overhead, Plan, PlanOptions
 
 LOGS = Path(__file__).parents[1] / "data" / "engine_logs"
-RECORDED = (LOGS / "cuda", LOGS / "h200")
+RECORDED = (LOGS / "cuda", LOGS / "h200", LOGS / "vllm-0.26.0-cuda")
 OFF_PERCENT = 1.0
 """How far the plan may be off, in percent of the printed tokens..."""
 WIDE_PERCENT = 8.0
@@ -88,10 +89,18 @@ class Row:
 
 
 def recorded_starts(folders: Sequence[Path]) -> Iterator[Row]:
-    """Plan each start that a log in these folders shows; a log without the memory of a start is skipped."""
+    """Plan each start that a log in these folders shows.
+
+    A log without the memory of a start is skipped, and one of a model that cannot be planned too, with a line about it.
+    """
     for folder in folders:
         for path in sorted([*folder.glob("*.log"), *folder.glob("*.log.xz")]):
-            row = read_start(f"{folder.name}/{path.name.partition('.')[0]}", _text(path))
+            name = f"{folder.name}/{path.name.partition('.')[0]}"
+            try:
+                row = read_start(name, _text(path))
+            except EngineError as error:
+                sys.stderr.write(f"{name} is left out: {error.what}\n")
+                continue
             if row is not None:
                 yield row
 
@@ -161,20 +170,31 @@ def _kind(log: str, given: Mapping[str, object]) -> Kind:
     return "first" if "Compiling a graph for compile range" in log else "later"
 
 
+def _gpu(log: str) -> Gpu:
+    """Return the card whose total memory vLLM printed; an H200 if it printed none."""
+    found = re.search(r"Free memory on device [^(]*\([\d.]+/([\d.]+) GiB\)", log)
+    total = float(found[1]) if found else 139.8
+    if total == 139.8:
+        return H200
+    near = min(known_gpus(), key=lambda gpu: abs(gpu.memory_bytes / GIB - total))
+    return replace(near, memory_bytes=int(total * GIB))
+
+
 def _planned(log: str, given: Mapping[str, object], kind: Kind) -> Plan:
     written = str(given["model"])
-    model = find_model(_MODELS.get(written, written))
+    model = find_model(_MODELS.get(written.rpartition("/")[2], written))
     split = int(str(given.get("tensor_parallel_size", 1)))
     version = re.search(r"█  version (\S+)", log)
     length = given.get("max_model_len")
     request = complete(
         PlanOptions(
             model=model,
-            gpus=GpuSet(gpu=H200, count=split, measured=True),
+            gpus=GpuSet(gpu=_gpu(log), count=split, measured=True),
             tensor_parallel_size=split,
             max_model_len=None if length is None else int(str(length)),
-            max_num_seqs=int(str(given["max_num_seqs"])),
-            max_num_batched_tokens=int(str(given["max_num_batched_tokens"])),
+            # vLLM's defaults for a server on a card of 70 to 160 GiB: 0.33.0, engine/arg_utils.py.
+            max_num_seqs=int(str(given.get("max_num_seqs", 1024))),
+            max_num_batched_tokens=int(str(given.get("max_num_batched_tokens", 8192))),
             gpu_memory_utilization=float(str(given.get("gpu_memory_utilization", 0.92))),
             language_model_only=bool(given.get("language_model_only")),
             enforce_eager=kind == "eager",

@@ -14,7 +14,7 @@ from starts import RECORDED, Row, read_start, recorded_starts, table
 from serving.capacity.hardware import GIB
 from serving.capacity.next_start import expected_overhead
 from serving.capacity.overhead import estimate_overhead, graphs_outside
-from serving.capacity.planner import complete
+from serving.capacity.planner import complete, plan
 from serving.capacity.sizing import PlanOptions, PlanRequest, StartMeasurement
 
 STARTS = {row.name: row for row in recorded_starts(RECORDED)}
@@ -42,14 +42,14 @@ def test_the_plan_says_yes_to_no_start_that_the_engine_refused(name: str):
 
 
 def test_no_recorded_start_is_left_out():
-    logs = [path for folder in RECORDED for path in folder.glob("*.log")]
-    assert len(STARTS) == len(logs) == 29
+    logs = [path for folder in RECORDED for path in folder.glob("*.log") if "Available KV" in path.read_text()]
+    assert len(STARTS) == len(logs) == 32
 
 
 def test_the_table_has_each_start_and_counts_those_that_are_right():
     lines = table(list(STARTS.values())).splitlines()
-    assert len(lines) == 1 + 29 + 1
-    assert lines[-1].startswith("29 of 29 good; ")
+    assert len(lines) == 1 + 32 + 1
+    assert lines[-1].startswith("32 of 32 good; ")
     (fit,) = (line for line in lines if line.startswith("h200/1x_fit"))
     assert fit.split()[:3] == ["h200/1x_fit", "first", "34,368"]
 
@@ -168,6 +168,44 @@ def test_after_a_start_that_compiled_the_next_is_planned_with_less():
     assert overhead.share.high == needed
     found = expected_overhead(request, replace(known, compiled=True)).share
     assert (found.low, found.likely, found.high) == (needed, needed, needed)
+
+
+def test_a_log_without_settings_is_planned_with_the_engines_defaults():
+    log = (
+        "(APIServer pid=1) INFO 11-28 [api_utils.py:345]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.26.0\n"
+        "(APIServer pid=1) INFO 11-28 [api_utils.py:273] non-default args: {'model_tag': 'x', 'model': "
+        "'mistralai/Mistral-Small-3.2-24B-Instruct-2506', 'speculative_config': None}\n"
+        "INFO [gpu_worker.py:560] Available KV cache memory: 20.00 GiB\n"
+        "INFO [gpu_worker.py:857] Free memory on device (78.60/79.11 GiB) on startup.\n"
+    )
+    row = read_start("x", log)
+    assert row is not None
+    request = row.plan.request
+    assert (request.gpus.gpu.name, request.max_num_seqs, request.max_num_batched_tokens) == ("h100", 1024, 8192)
+    assert (request.gpu_memory_utilization, request.draft, row.kind) == (0.92, None, "later")
+
+
+def test_a_log_of_a_model_that_cannot_be_planned_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    log = "$ vllm serve someone/model --port 8000\nAvailable KV cache memory: 3.0 GiB\n"
+    (tmp_path / "other.log").write_text(log, encoding="utf-8")
+    assert list(recorded_starts([tmp_path])) == []
+    assert "/other is left out: Unknown model 'someone/model'" in capsys.readouterr().err
+
+
+def test_a_share_that_leaves_no_room_for_graphs_is_pointed_out():
+    crowded = PlanOptions(
+        gpus="h200:1",
+        language_model_only=True,
+        draft="eagle",
+        max_model_len=8192,
+        max_num_batched_tokens=2048,
+        gpu_memory_utilization=0.985,
+        engine_version="0.26.0",
+    )
+    notes = plan(crowded).notes
+    assert any("the GPU may run out under load. --gpu-memory-utilization 0.97 leaves room." in note for note in notes)
+    roomy = plan(replace(crowded, gpu_memory_utilization=0.97)).notes
+    assert not any("may run out under load" in note for note in roomy)
 
 
 def test_the_script_is_the_one_that_the_readme_of_the_logs_names():
