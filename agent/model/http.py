@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +14,8 @@ import httpx2
 from ..errors import EndpointRejected, EndpointUnreachable, EndpointUnreadable
 from ..messages import Reply
 from .advice import is_about_the_key
+from .deltas import Delta
+from .error_text import server_sentence
 from .http_errors import error_in_body
 from .memory import ServerMemory
 from .models_list import ListedModel, first_chat_model, listed_models
@@ -117,7 +119,7 @@ class HttpConnection:
         is_streamed = self.endpoint.stream and request.stream
         body = request.encode(stream=is_streamed)
         try:
-            return await (self._streamed(url, body) if is_streamed else self._asked(url, body))
+            return await (self._streamed(url, body, request.watch) if is_streamed else self._asked(url, body))
         except UnreadableReply as error:
             raise EndpointUnreadable(str(error), url=url) from error
 
@@ -176,24 +178,27 @@ class HttpConnection:
         try:
             data: object = json.loads(content)
         except ValueError as error:
+            if content.lstrip().startswith(b"<"):
+                page = server_sentence(content.decode("utf-8", "replace"))
+                raise EndpointUnreadable(f"got a web page: {page}", url=url) from error
             raise _invalid(error, url) from error
         if (found := error_in_body(data, url, self._transport.secrets)) is not None:
             raise found
         return decode_reply(data)
 
-    async def _streamed(self, url: str, body: bytes) -> Reply:
+    async def _streamed(self, url: str, body: bytes, watch: Callable[[Delta], None] | None) -> Reply:
         response = await self._transport.open("POST", url, body)
         try:
             content_type = response.headers.get("content-type", "")
             if content_type and "event-stream" not in content_type:
                 content = await self._transport.wait(url, response.aread(), self.endpoint.first_byte_timeout_s)
                 return self._from_other_type(content, content_type, url)
-            return await self._assembled(url, response.aiter_bytes())
+            return await self._assembled(url, response.aiter_bytes(), watch)
         finally:
             await response.aclose()
 
-    async def _assembled(self, url: str, chunks: AsyncIterator[bytes]) -> Reply:
-        assembler, lines = StreamAssembler(), EventLines()
+    async def _assembled(self, url: str, chunks: AsyncIterator[bytes], watch: Callable[[Delta], None] | None) -> Reply:
+        assembler, lines = StreamAssembler(watch), EventLines()
         limit_s, phase = self.endpoint.first_byte_timeout_s, "the first byte"
         try:
             while not lines.is_done:

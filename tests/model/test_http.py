@@ -39,10 +39,12 @@ REQUEST = Request(model="scripted", messages=[USER], tools=TOOLS, max_tokens=64,
 
 @asynccontextmanager
 async def opened(base_url: str, **settings: Any) -> AsyncGenerator[HttpConnection]:
-    async with httpx.AsyncClient(verify=False) as http_client:
-        async with Endpoint(base_url, http_client=http_client, **settings).open() as connection:
-            assert isinstance(connection, HttpConnection)
-            yield connection
+    async with (
+        httpx.AsyncClient(verify=False) as http_client,
+        Endpoint(base_url, http_client=http_client, **settings).open() as connection,
+    ):
+        assert isinstance(connection, HttpConnection)
+        yield connection
 
 
 async def asked(answer: Answer, *, stream: bool, **settings: Any) -> Reply:
@@ -134,7 +136,7 @@ async def test_a_stream_without_finish_reason_is_accepted_if_it_has_usage() -> N
 
 UP = "Is the server up? Check the address, or start one with `agent serve`."
 NOT_COMPATIBLE = "did not answer like an OpenAI-compatible server"
-CHECK_URL = "Check that this is the address of such a server, and that it ends in /v1."
+CHECK_URL = "Check that this is the address of such a server."
 BUSY = "The engine may be overloaded or stuck: check its log and /metrics."
 CUT_BODY = "peer closed connection without sending complete message body"
 ERROR = {"error": {"message": "busy"}}
@@ -150,7 +152,8 @@ FAILURES: dict[str, tuple[Answer, bool, type[EndpointError], str]] = {
         faults.http_error(404, "The model `x` does not exist."),
         True,
         EndpointRejected,
-        "URL refused the request with HTTP 404: The model `x` does not exist.",
+        "URL refused the request with HTTP 404: The model `x` does not exist. Check the model's name: "
+        "`agent run --model NAME`, or `model: {name: NAME}`.",
     ),
     "error in a stream": (
         faults.error_in_stream(400, "logit_bias is not supported"),
@@ -186,7 +189,7 @@ FAILURES: dict[str, tuple[Answer, bool, type[EndpointError], str]] = {
         faults.raw("<html>Hello</html>", content_type="text/html"),
         False,
         EndpointUnreadable,
-        f"URL {NOT_COMPATIBLE}: the body is <html>Hello</html>, not a JSON object. {CHECK_URL}",
+        f"URL {NOT_COMPATIBLE}: got a web page: Hello. {CHECK_URL}",
     ),
     "a page for a stream": (
         faults.html(),
@@ -209,8 +212,8 @@ FAILURES: dict[str, tuple[Answer, bool, type[EndpointError], str]] = {
     "an error object": (
         faults.raw(ERROR),
         False,
-        EndpointUnreadable,
-        f"URL {NOT_COMPATIBLE}: got an error object: {{'message': 'busy'}}. {CHECK_URL}",
+        EndpointRejected,
+        "URL refused the request with HTTP 500: busy",
     ),
     "invalid JSON": (
         faults.raw('{"choices": ['),
@@ -293,7 +296,7 @@ async def test_retry_after_is_parsed_as_seconds_or_as_a_date(name: str) -> None:
 
 async def test_the_reason_of_a_refusal_is_one_truncated_line() -> None:
     error, message = await failed(faults.http_error(400, "a\nb " + "x" * 2_000), stream=False)
-    assert message == "URL refused the request with HTTP 400: a b " + "x" * 496
+    assert message == "URL refused the request with HTTP 400: a b " + "x" * 496 + "..."
     assert isinstance(error, EndpointRejected)
     assert (error.status, error.retry_after_s) == (400, None)
 
@@ -332,23 +335,53 @@ async def test_the_requested_model_and_its_window_are_returned(respx_mock: respx
         assert await connection.served() == Served(model="lora", window_tokens=8)
 
 
-async def test_a_model_that_is_not_served_is_a_config_error() -> None:
-    with ScriptedServer(model="pocket") as server:
-        async with opened(server.url, model="large") as connection:
-            with pytest.raises(ConfigError) as raised:
-                await connection.served()
-    assert str(raised.value) == f"{server.url} does not serve 'large'. It serves: pocket."
+ASKED = "The server was asked for 'large' all the same, although its list of models "
+UNLISTED: dict[str, tuple[int, object, str | None]] = {
+    "other names": (200, {"data": [{"id": "pocket"}]}, f"{ASKED}has only pocket"),
+    "many others": (
+        200,
+        [f"model-{number}" for number in range(190)],
+        f"{ASKED}has only {', '.join(f'model-{number}' for number in range(10))} and 180 more",
+    ),
+    "a wildcard that fits": (200, {"data": [{"id": "lar*"}]}, None),
+    "nothing": (200, {"data": []}, f"{ASKED}is empty"),
+    "no list at all": (200, "page", f"{ASKED}is empty"),
+    "an error": (
+        500,
+        "oops",
+        f"{ASKED}cannot be read: {BASE}/models refused the request with HTTP 500: oops",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"data": []}, {"data": None}, [], {"data": ["pocket"]}, {"data": "pocket"}, "page"]
-)
+@pytest.mark.parametrize("name", UNLISTED)
+async def test_a_named_model_need_not_be_listed(name: str, respx_mock: respx.MockRouter) -> None:
+    status, body, note = UNLISTED[name]
+    respx_mock.get(f"{BASE}/models").respond(status, json=body)
+    async with opened(BASE, model="large", window=4_096) as connection:
+        assert await connection.served() == Served(model="large", window_tokens=4_096)
+        assert connection.memory.notes == (() if note is None else (note,))
+
+
+async def test_a_named_model_does_not_hide_a_refused_key(respx_mock: respx.MockRouter) -> None:
+    respx_mock.get(f"{BASE}/models").respond(401, json={"error": "Unauthorized"})
+    async with opened(BASE, model="large") as connection:
+        with pytest.raises(EndpointRejected) as raised:
+            await connection.served()
+    assert str(raised.value) == (
+        f"{BASE}/models refused the request with HTTP 401: Unauthorized. The request had no API key: export "
+        "AGENT_API_KEY, or name the key's variable with `model: {api_key_env: NAME}`; in Python, Endpoint(api_key=...)."
+    )
+
+
+@pytest.mark.parametrize("body", [{}, {"data": []}, {"data": None}, [], {"data": "pocket"}, "page"])
 async def test_a_list_without_models_is_unreadable(body: object, respx_mock: respx.MockRouter) -> None:
     respx_mock.get(f"{BASE}/models").respond(json=body)
     async with opened(BASE) as connection:
         with pytest.raises(EndpointUnreadable) as raised:
             await connection.served()
-    assert str(raised.value) == (f"{BASE}/models {NOT_COMPATIBLE}: it lists no model. {CHECK_URL}")
+    advice = "name one with --model or `model: {name: ...}`"
+    assert str(raised.value) == (f"{BASE}/models {NOT_COMPATIBLE}: it lists no model; {advice}. {CHECK_URL}")
 
 
 # Token counts.
@@ -384,7 +417,7 @@ async def test_the_count_is_none_if_the_server_has_no_tokenize_route(status: int
         assert await connection.count(REQUEST) is None
 
 
-@pytest.mark.parametrize("body", [[], {}, {"count": 3}, {"tokens": 3}])
+@pytest.mark.parametrize("body", [[], {}, {"count": 3}, {"tokens": 3}, {"tokens": []}])
 async def test_the_count_is_none_if_the_answer_has_no_tokens(body: object, respx_mock: respx.MockRouter) -> None:
     respx_mock.post("http://engine.test:8000/tokenize").respond(json=body)
     async with opened(BASE) as connection:
@@ -415,11 +448,10 @@ async def test_an_endpoint_opens_with_the_default_client_and_hides_its_key() -> 
     assert endpoint.base_url == server.url
     assert "secret" not in repr(endpoint)
     assert server.requests[0].headers["authorization"] == "Bearer secret"
-    assert openai.__version__.split(".")[0] >= "3"
 
 
 async def test_a_connection_that_is_never_accepted_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.model.http.CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("agent.model.transport.CONNECT_TIMEOUT_S", 0.3)
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
