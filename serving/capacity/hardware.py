@@ -138,7 +138,8 @@ def _refuse_unsupported(text: str, kind: str) -> None:
 def _suggestion(kind: str) -> str:
     """Format what to do about an unknown kind; near names carry their memory, which is what a plan is about."""
     names = {gpu.name: gpu for gpu in known_gpus()}
-    near = [name for name in names if kind and name.startswith(kind)] or get_close_matches(kind, names, n=1)
+    longer = [name for name in names if kind and name.startswith(kind)]
+    near = [name for name in longer if len(name) == min(map(len, longer))] or get_close_matches(kind, names, n=1)
     hint = " or ".join(f"`{name}` ({names[name].memory_bytes / GIB:.0f} GiB)" for name in near)
     return (
         f"{f'Did you mean {hint}? ' if hint else ''}Give a kind and a number, such as h100:4, or a card by its memory "
@@ -147,4 +148,6 @@ def _suggestion(kind: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[-_ ]|nvidia|amd|geforce|generation|gen$", "", name.lower())
+    """Drop what people add to a card's name or leave out: makers, series, `GB`, hyphens."""
+    bare = re.sub(r"[-_ ]|nvidia|amd|instinct|tesla|geforce|quadro|blackwell|generation|sxm\d?|gen$", "", name.lower())
+    return re.sub(r"^rtx|gb$", "", bare)

@@ -63,7 +63,7 @@ class PlanOptions:
     kv_cache_memory_bytes: int | None = None
     """KV cache per GPU; if it is given, the engine profiles nothing. None means what is left, and 1 GiB on the CPU."""
     kv_offloading_size: float | None = None
-    """GiB of CPU memory, for all GPUs together, that keep keys and values evicted from the GPUs. None means no such."""
+    """GiB of CPU memory, for all GPUs together, for keys and values that leave the GPUs. None means no offloading."""
     other_bytes: int | None = None
     """What one GPU needs besides weights and KV cache. None means measured if possible, else estimated."""
     engine_version: str | None = None

@@ -22,8 +22,8 @@ H100 = Gpu(
     nvlink=True,
 )
 KNOWN = (
-    "h100, h200, h20, gh200, b200, b300, a100-80, a100-40, l40s, l4, a10g, a6000, rtx6000-ada, rtx-pro-6000, rtx5090, "
-    "rtx4090, rtx3090, mi300x, cpu"
+    "h100, h200, h20, gh200, b200, b300, a100-80, a100-40, l40s, l40, l4, a10g, a40, a6000, rtx6000-ada, rtx-pro-6000, "
+    "rtx5090, rtx4090, rtx3090, mi300x, cpu"
 )
 HOW = "Give a kind and a number, such as h100:4, or a card by its memory and bandwidth: 2x48GiB@864GB/s. Known: "
 
@@ -49,7 +49,7 @@ def test_a_misspelt_kind_is_an_error_that_names_the_nearest():
     ("text", "near"),
     [
         ("a100:2", "`a100-80` (79 GiB) or `a100-40` (39 GiB)"),
-        ("l40:2", "`l40s` (44 GiB)"),
+        ("a10:2", "`a10g` (22 GiB)"),
         ("rtx-pro-5000", "`rtx-pro-6000` (95 GiB)"),
     ],
 )
@@ -71,6 +71,13 @@ def test_a_near_name_was_suggested_without_its_memory(text: str, near: str):
         ("nvidia h20", "h20", 95.0),
         ("l4", "l4", 22.03),
         ("a10g:4", "a10g", 22.06),
+        ("4090:2", "rtx4090", 23.52),
+        ("RTX A6000", "a6000", 47.4),
+        ("a100-80gb:8", "a100-80", 79.15),
+        ("A100 SXM 40GB", "a100-40", 39.38),
+        ("H100-SXM5", "h100", 79.11),
+        ("RTX PRO 6000 Blackwell", "rtx-pro-6000", 94.97),
+        ("AMD Instinct MI300X", "mi300x", 191.69),
     ],
 )
 def test_a_card_is_known_by_the_ways_to_write_its_name(text: str, name: str, gib: float):
@@ -116,6 +123,8 @@ def test_a_set_that_cannot_be_is_an_error(text: str):
         ("v100:2", "Its compute capability is 7.0"),
         ("Tesla V100-32GB", "Its compute capability is 7.0"),
         ("t4", "Its compute capability is 7.5"),
+        ("rtx2080ti:4", "Its compute capability is 7.5"),
+        ("Quadro RTX 8000", "Its compute capability is 7.5"),
         ("gtx1080ti", "Its compute capability is below 7.0"),
     ],
 )
