@@ -6,20 +6,19 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pydantic import JsonValue
 
 from ..policy.permissions import Permission
-from ..policy.targets import Target, literal_folder, normal_pattern
+from ..policy.targets import Target, literal_folder, matches, normal_pattern
 from ..tooling.tool import Tool
 from ..workspace.tree import walk
 
 _MAX_CHARS = 4_096
 # Of a tool that declares nothing, such as one of an MCP server.
-_PATH_KEY = re.compile(r"path|file|dir|folder|uri|source|src|dest|target|location|root", re.IGNORECASE)
+_PATH_KEY = re.compile(r"path|file|dir|folder|uri|source|src|dest|target|location|root|input|output", re.IGNORECASE)
 _MOST_HIDDEN = 200
 
 
@@ -103,7 +102,7 @@ def _matching(patterns: Sequence[str], workspace: Path) -> Iterator[Path]:
     matched: set[str] = set()
     for path, entry in walk(workspace, protected=frozenset(), skip_unreadable=True):
         is_below = path.rpartition("/")[0] in matched
-        if is_below or any(fnmatchcase(path, pattern) for pattern in patterns):
+        if is_below or any(matches(path, pattern) for pattern in patterns):
             if entry.kind == "folder":
                 matched.add(path)
             if not is_below and entry.kind != "link":

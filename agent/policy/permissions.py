@@ -38,6 +38,9 @@ class Permission:
         if not self.tool.strip():
             msg = "`permissions.tool` is empty. Give the name of a tool, or * for all tools."
             raise ConfigError(msg, key="permissions.tool")
+        if _ALTERNATIVES.search(path := self.match.get("path", "")):
+            msg = f"`permissions.match.path` is {path!r}, but a pattern has no {{a,b}}. Write a rule for each."
+            raise ConfigError(msg, key="permissions.match.path")
 
     def names(self, tool: str) -> bool:
         """Return whether the rule is about this tool. What restricts `run_shell` also restricts `start_process`."""
@@ -83,10 +86,11 @@ class Permission:
         found = [any(fnmatchcase(_normalized(form), pattern) for form in forms) for forms in commands_in(value)]
         if self.do == "allow":
             # `git *` allows no command after `git status;`, unless the pattern itself names several.
-            return is_whole and (all(found) or re.search(r"[;&|]", pattern) is not None)
+            return is_whole and (all(found) or re.search(r"[;&|>]", pattern) is not None)
         return is_whole or any(found)
 
 
+_ALTERNATIVES = re.compile(r"\{[^{}]*,[^{}]*\}")
 _SHELL_TOOLS = ("run_shell", "start_process")
 
 

@@ -24,8 +24,9 @@ def overlaps(target: Target, pattern: str, workspace: str) -> bool:
     """Return whether a call with this target reaches a path that the pattern matches."""
     pattern = normal_pattern(pattern, workspace)
     return any(
-        fnmatchcase(form, pattern)
-        or fnmatchcase(f"{form}/", pattern)
+        matches(form, pattern)
+        or matches(f"{form}/", pattern)
+        or matches(form, f"{pattern}/*")  # what names a folder names what is in it
         or (target.below and _may_match_below(pattern, form))
         for form in target.forms
     )
@@ -35,11 +36,19 @@ def covered(target: Target, pattern: str, workspace: str) -> bool:
     """Return whether the pattern matches every path of the target, by each of its forms."""
     pattern = normal_pattern(pattern, workspace)
     # A name that no pattern holds stands for all of them.
-    return all(fnmatchcase(_child(form, "\0") if target.below else form, pattern) for form in target.forms)
+    return all(matches(_child(form, "\0") if target.below else form, pattern) for form in target.forms)
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return whether a pattern matches a path; `*` also matches slashes, and `**/` no folder too."""
+    return fnmatchcase(path, pattern) or (
+        "**/" in pattern and fnmatchcase(path, re.sub(r"(?<![^/])\*\*/", "", pattern))
+    )
 
 
 def normal_pattern(pattern: str, workspace: str) -> str:
-    """Return a pattern in the form of a target: without `./`, relative to the workspace; `docs/` means `docs/*`."""
+    """Return a pattern as targets are written: without `./` and `~`, relative to the workspace; `docs/` is `docs/*`."""
+    pattern = posixpath.expanduser(pattern)
     if pattern.endswith("/"):
         pattern += "*"
     if pattern.startswith(f"{workspace.rstrip('/')}/"):

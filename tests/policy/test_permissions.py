@@ -44,7 +44,7 @@ async def test_a_denied_call_is_not_made_and_the_model_reads_why(tmp_path: Path)
 
 
 async def test_the_first_rule_that_matches_decides(tmp_path: Path):
-    allow = Permission(tool="run_shell", match={"command": "echo hi*"}, do="allow")
+    allow = Permission(tool="run_shell", match={"command": "echo hi > *"}, do="allow")
     result = await _run(tmp_path, allow, Permission(tool="*", do="deny"))
     assert result.status == "ok"
     assert (tmp_path / "out").exists()

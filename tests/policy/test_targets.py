@@ -21,7 +21,7 @@ AT = "/w"
         ("docs/in", True, "docs/*", True), ("src", True, "docs/*", False), ("src", True, "*.env", True),
         ("doc", True, "docs/*", False), ("docs", True, "docs/a/b.md", True), ("docs/x", True, "docs/a/b.md", False),
         ("src", True, "s?c/[ab].py", True), ("sxx", True, "s?c/[ab].py", False), ("src", True, "src", True),
-        ("src/a", True, "src", False), ("a", True, "[!b]/c*", True), ("b", True, "[!b]/c*", False),
+        ("src/a", True, "src", True), ("a", True, "[!b]/c*", True), ("b", True, "[!b]/c*", False),
         (".", False, "docs/*", False),
     ],
 )  # fmt: skip
