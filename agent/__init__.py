@@ -16,18 +16,23 @@ if TYPE_CHECKING:
         RunFailed,
         ToolError,
     )
+    from .journal.runs import runs_folder
     from .loop.outcome import Outcome
     from .messages import Image
     from .model.endpoint import Endpoint
+    from .model.settings import ModelSettings
+    from .policy.budget import Prices, Spent
     from .policy.ladder import Ladder, Rung
     from .policy.limits import Limits
-    from .policy.permissions import Permission
+    from .policy.permissions import ApprovalRequest, Permission
     from .policy.verification import Verify
     from .sandbox import CommandLimits, Launch, Rules, Sandbox, find_sandbox
     from .sandbox.beneath import Protected, open_beneath, open_regular, opened_parent
     from .sandbox.inside import LeadsOut, inside_of
     from .sandbox.process import CommandResult, Process, kill_session
     from .sandbox.terminal import displayed
+    from .session import Session
+    from .streaming import EventStream
     from .task.load import load_task
     from .task.parts import McpServer
     from .task.task import Task
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "AgentError",
+    "ApprovalRequest",
     "Change",
     "CommandLimits",
     "CommandResult",
@@ -51,6 +57,7 @@ __all__ = [
     "EndpointTimeout",
     "EndpointUnreachable",
     "EndpointUnreadable",
+    "EventStream",
     "GitIgnore",
     "Image",
     "Ladder",
@@ -58,15 +65,19 @@ __all__ = [
     "LeadsOut",
     "Limits",
     "McpServer",
+    "ModelSettings",
     "NoAnswer",
     "Outcome",
     "Permission",
+    "Prices",
     "Process",
     "Protected",
     "Rules",
     "RunFailed",
     "Rung",
     "Sandbox",
+    "Session",
+    "Spent",
     "Task",
     "Tool",
     "ToolContext",
@@ -81,6 +92,7 @@ __all__ = [
     "open_beneath",
     "open_regular",
     "opened_parent",
+    "runs_folder",
     "tool",
     "tool_from_schema",
 ]
@@ -88,23 +100,29 @@ __all__ = [
 # pydantic takes 0.1 s to import, jsonschema and yaml 0.05 s each: `agent --help` needs none, a tool file only pydantic.
 _MODULES = {
     "Agent": "agent",
+    "ApprovalRequest": "policy.permissions",
     "Change": "workspace.diff",
     "CommandLimits": "sandbox",
     "CommandResult": "sandbox.process",
     "Endpoint": "model.endpoint",
+    "EventStream": "streaming",
     "GitIgnore": "workspace.gitignore",
     "Image": "messages",
     "Ladder": "policy.ladder",
     "Launch": "sandbox",
     "LeadsOut": "sandbox.inside",
     "Limits": "policy.limits",
+    "ModelSettings": "model.settings",
     "Outcome": "loop.outcome",
     "Permission": "policy.permissions",
+    "Prices": "policy.budget",
     "Process": "sandbox.process",
     "Protected": "sandbox.beneath",
     "Rules": "sandbox",
     "Rung": "policy.ladder",
     "Sandbox": "sandbox",
+    "Session": "session",
+    "Spent": "policy.budget",
     "Task": "task.task",
     "Tool": "tooling.tool",
     "ToolContext": "tooling.context",
@@ -119,20 +137,23 @@ _MODULES = {
     "open_beneath": "sandbox.beneath",
     "open_regular": "sandbox.beneath",
     "opened_parent": "sandbox.beneath",
+    "runs_folder": "journal.runs",
     "tool": "tooling.tool",
     "tool_from_schema": "tooling.from_schema",
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker would accept every name
 
-    value: object = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        from importlib import import_module
+
+        value: object = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Generic, cast
-
-from pydantic import JsonValue
-from typing_extensions import TypeForm, TypeVar
+from typing import Any, cast
 
 from . import starting
-from .given import Conversation, check_kinds, messages_of, refuse_running_loop, sandbox_of
+from .agent_settings import AgentSettings, DepsT, OutputT
+from .delegation import agent_tool
+from .fallback import resume_on_any, start_on_any
+from .given import Conversation, messages_of, model_of, refuse_running_loop
 from .journal.runs import run_place
 from .keywords import checked_keywords
-from .loop.facts import InstructionsMode
 from .loop.outcome import Outcome
+from .loop.watching import Observer
 from .messages import Image, UserMessage
-from .model.endpoint import Endpoint
 from .model.protocol import Model, TokenCount
 from .model.settings import ModelSettings
 from .old_names import AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE
-from .policy.ladder import Ladder
-from .policy.limits import Limits
-from .policy.permissions import Approve, Permission
-from .policy.verification import Verify
-from .sandbox import IsolationChoice, Sandbox
-from .starting import Observer, RunSettings
+from .policy.limits import NO_LIMITS, Limits
+from .run_settings import RunSettings, TaskOrigin
+from .session import Session, new_name, saved_turns, session_names
+from .starting import NOBODY, Start, Watching
+from .streaming import EventStream
 from .task.environment import (
-    base_environment,
-    file_secrets,
     starts_commands,
     task_sandbox,
     task_secrets,
@@ -40,33 +33,13 @@ from .task.environment import (
 )
 from .task.load import task_adapter
 from .task.own_files import checked_own_files
-from .task.parts import McpServer
 from .task.task import Task
-from .task.tool_loading import as_tools, load_all_tools, load_mcp_tools
-from .tooling.final_result import output_spec
-from .tooling.tool import Tool, ToolSource
-from .workspace.prepare import WorkspaceMode
-
-DepsT = TypeVar("DepsT", default=None)
-OutputT = TypeVar("OutputT", default=str)
-
-@dataclass(frozen=True, kw_only=True)
-class TaskOrigin:
-    """What a task file adds to the settings of an agent, for the command line."""
-
-    task: Mapping[str, JsonValue]
-    """Written to the journal, so that the run can be resumed from the journal alone."""
-    own_files: Sequence[Path]
-    """Absolute paths of the files that define the run; a run that changes one says so."""
-    verify_env: Mapping[str, str]
-    """Extra environment variables of the verification, not of tools; a value that is an absolute path is readable."""
-    environ: Mapping[str, str]
-    """The environment that the safe base is taken from."""
+from .task.tool_loading import load_all_tools
+from .tooling.tool import Tool
 
 
 @checked_keywords(renamed=AGENT_RENAMED, elsewhere=AGENT_ELSEWHERE)
-@dataclass(frozen=True)
-class Agent(Generic[DepsT, OutputT]):
+class Agent(AgentSettings[DepsT, OutputT]):
     """A model, its tools and the settings of its runs. Holds no run state, so concurrent runs are allowed.
 
     Args:
@@ -78,6 +51,8 @@ class Agent(Generic[DepsT, OutputT]):
         output_type: type of the result: a pydantic model, a dataclass, a TypedDict, `list[...]`, a union, `int`, a list
             of types for a union, or the JSON Schema of an object. `str` means a text answer.
         deps: an object that tools use, as `context.deps`.
+        fallback: servers to go on with, in this order, when the one before does not answer; in the middle of a run only
+            if the agent has `runs`.
         mcp: MCP servers whose tools the model may call too; each tool's name begins with the server's name.
         model_settings: temperature, seed and other settings of each request.
         ladder: how the run escalates after failures. None means the ladder of the model's profile.
@@ -101,34 +76,6 @@ class Agent(Generic[DepsT, OutputT]):
     Raises:
         ConfigError: a setting is invalid.
     """
-
-    model: Model | str
-    tools: Sequence[Tool | ToolSource | str] = field(default=(), kw_only=True)
-    instructions: str | None = field(default=None, kw_only=True)
-    project_instructions: InstructionsMode = field(default="auto", kw_only=True)
-    output_type: TypeForm[OutputT] | Sequence[type[OutputT]] | Mapping[str, JsonValue] = field(
-        default=cast("TypeForm[OutputT]", str), kw_only=True
-    )
-    deps: DepsT = field(default=cast("DepsT", None), kw_only=True)
-    mcp: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer], kw_only=True)
-    model_settings: ModelSettings = field(default_factory=ModelSettings, kw_only=True)
-    ladder: Ladder | None = field(default=None, kw_only=True)
-    limits: Limits = field(default_factory=Limits, kw_only=True)
-    verify: Verify | None = field(default=None, kw_only=True)
-    workspace: str | Path | None = field(default=None, kw_only=True)
-    workspace_mode: WorkspaceMode = field(default="in_place", kw_only=True)
-    env: Mapping[str, str | None] = field(default_factory=dict[str, str | None], kw_only=True)
-    secrets: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
-    secret_files: Sequence[str | Path] = field(default=(), kw_only=True)
-    sandbox: Sandbox | IsolationChoice | None = field(default=None, kw_only=True)
-    permissions: Sequence[Permission] = field(default=(), kw_only=True)
-    approve: Approve | None = field(default=None, kw_only=True)
-    runs: str | Path | None = field(default=None, kw_only=True)
-    _origin: TaskOrigin | None = field(default=None, kw_only=True, repr=False)
-
-    def __post_init__(self) -> None:
-        check_kinds(vars(self))
-        output_spec(self.output_type)
 
     @classmethod
     def from_task(
@@ -193,10 +140,60 @@ class Agent(Generic[DepsT, OutputT]):
             ConfigError: A setting is invalid, the conversation cannot be continued, or there is a run of this name.
             EndpointError: The server could not be reached before the run started.
         """
-        message = UserMessage(content=prompt, images=tuple(images))
         settings = self.settings(deps=deps, limits=limits, model_settings=model_settings)
-        outcome = await starting.start(settings, message, history=messages_of(history), name=name, observe=observe)
-        return cast("Outcome[OutputT]", outcome)
+        return await self._start(settings, _begin(prompt, history, images, name), Watching(observe=observe))
+
+    @checked_keywords(elsewhere=RUN_ELSEWHERE)
+    def stream(
+        self, prompt: str, *, history: Conversation = (), images: Iterable[Image] = (), deps: DepsT | None = None,
+        limits: Limits | None = None, model_settings: ModelSettings | None = None, name: str | None = None,
+    ) -> EventStream[OutputT]:  # fmt: skip
+        """Run once and return its events and the parts of its replies as they come: `async for event in stream`.
+
+        The arguments are those of `run`; what it raises, the loop raises.
+        """
+        settings = self.settings(deps=deps, limits=limits, model_settings=model_settings)
+        begin = _begin(prompt, history, images, name)
+        return EventStream(lambda watching: self._start(settings, begin, watching))
+
+    def session(self, name: str | None = None, *, limits: Limits | None = None) -> Session[OutputT]:
+        """Return a session: a conversation of many turns. If `runs` has one of this name, it goes on.
+
+        Args:
+            name: None means a new session, named by the time.
+            limits: Limits of all its turns together. None means there are none.
+
+        Raises:
+            ConfigError: A setting is invalid, or a journal cannot be read.
+        """
+        settings = self.settings()
+        given = new_name() if name is None else name
+        turns = [] if settings.runs is None or name is None else saved_turns(settings.runs, name, settings)
+        return Session(
+            given, settings=self.settings, start=self._start, resume=self._resume,
+            limits=NO_LIMITS if limits is None else limits, turns=turns,
+        )  # fmt: skip
+
+    def sessions(self) -> tuple[str, ...]:
+        """Return the names of the sessions in `runs`, oldest first."""
+        runs = self.settings().runs
+        return () if runs is None else session_names(runs)
+
+    def as_tool(self, name: str, description: str | None = None, *, timeout_s: float = 1800.0) -> Tool:
+        """Return this agent as a tool of another one: it gets a prompt and returns the result.
+
+        Its tokens count in the limits of the run that calls it, and its journal lies in that run's folder.
+
+        Args:
+            name: Name of the tool.
+            description: What the other model reads about it. None means one made of the name.
+            timeout_s: Seconds after which a call is abandoned.
+
+        Raises:
+            ConfigError: The name is not allowed.
+        """
+        text = description or f"Give a task to {name}, an agent that works on it by itself, and get its result."
+        return agent_tool(name, text, settings=self.settings, start=self._start, timeout_s=timeout_s)
 
     @checked_keywords()
     async def resume(self, folder: str | Path, *, observe: Observer | None = None) -> Outcome[OutputT]:
@@ -213,9 +210,9 @@ class Agent(Generic[DepsT, OutputT]):
             ConfigError: There is no such run, it has ended or still runs, or its tools or workspace have changed.
             EndpointError: The server could not be reached before the run started.
         """
-        settings = self.settings()
-        place = Path(folder) if settings.runs is None else run_place(settings.runs, folder)
-        return cast("Outcome[OutputT]", await starting.resume(settings, place, observe=observe))
+        runs = self.settings().runs
+        place = Path(folder) if runs is None else run_place(runs, folder)
+        return await self._resume(place, Watching(observe=observe))
 
     @checked_keywords(elsewhere=RUN_ELSEWHERE)
     def run_sync(
@@ -255,36 +252,16 @@ class Agent(Generic[DepsT, OutputT]):
         """
         return await starting.count(self.settings(), UserMessage(content=prompt, images=tuple(images)))
 
-    def settings(
-        self, *, deps: DepsT | None = None, limits: Limits | None = None, model_settings: ModelSettings | None = None
-    ) -> RunSettings:
-        """Return the settings of a run, with everything looked up and these in place of the agent's.
+    async def _start(self, settings: RunSettings, begin: Start, watching: Watching = NOBODY) -> Outcome[OutputT]:
+        models = [settings.model, *map(model_of, self.fallback)]
+        return cast("Outcome[OutputT]", await start_on_any(settings, models, begin, watching))
 
-        Raises:
-            ConfigError: A tool cannot be loaded, two tools have one name, or a file cannot be read.
-        """
-        origin = self._origin
-        env: dict[str, str | None] = {**base_environment(os.environ if origin is None else origin.environ), **self.env}
-        workspace = None if self.workspace is None else Path(self.workspace)
-        settings = RunSettings(
-            model=Endpoint(self.model) if isinstance(self.model, str) else self.model,
-            tools=self._loaded_tools,
-            instructions=self.instructions, project_instructions=self.project_instructions,
-            ladder=self.ladder, limits=self.limits if limits is None else limits,
-            model_settings=self.model_settings if model_settings is None else model_settings,
-            verify=self.verify, verify_env={} if origin is None else origin.verify_env,
-            sandbox=sandbox_of(self.sandbox, workspace), permissions=self.permissions, approve=self.approve,
-            output=output_spec(self.output_type), workspace=workspace, workspace_mode=self.workspace_mode,
-            deps=self.deps if deps is None else deps,
-            env={name: value for name, value in env.items() if value is not None},
-            secrets={**file_secrets(self.secret_files, Path.cwd(), workspace), **self.secrets},
-            runs=None if self.runs is None else Path(self.runs),
-            own_files=() if origin is None else origin.own_files, task={} if origin is None else origin.task,
-        )  # fmt: skip
-        settings.toolbox()
-        return settings
+    async def _resume(self, folder: Path, watching: Watching) -> Outcome[OutputT]:
+        settings = self.settings()
+        models = [settings.model, *map(model_of, self.fallback)]
+        return cast("Outcome[OutputT]", await resume_on_any(settings, models, folder, watching))
 
-    @cached_property
-    def _loaded_tools(self) -> tuple[Tool, ...]:
-        tools = as_tools(self.tools)
-        return (*tools, *load_mcp_tools(self.mcp, directory=Path.cwd(), taken=[tool.name for tool in tools]))
+
+def _begin(prompt: str, history: Conversation, images: Iterable[Image], name: str | None) -> Start:
+    message = UserMessage(content=prompt, images=tuple(images))
+    return Start(prompt=message, history=messages_of(history), name=name)

@@ -11,6 +11,8 @@ from .errors import ConfigError
 from .loop.outcome import Outcome
 from .messages import Message
 from .model.conversation import check_conversation, from_chat
+from .model.endpoint import Endpoint
+from .model.protocol import Model
 from .model.settings import ModelSettings
 from .policy.ladder import Ladder
 from .policy.limits import Limits
@@ -44,13 +46,22 @@ def check_kinds(settings: Mapping[str, object]) -> None:
     """
     model = settings["model"]
     if not isinstance(model, str) and (isinstance(model, type) or not hasattr(model, "open")):
-        msg = f"`model` is {model!r}, a {type(model).__name__}. Give an Endpoint, or the URL of a server."
+        msg = f"`model` is {model!r}, of type {type(model).__name__}. Give an Endpoint, or the URL of a server."
         raise ConfigError(msg, key="model")
     for name, (kind, advice) in _KINDS.items():
         value = settings[name]
         if not isinstance(value, kind):
-            msg = f"`{name}` is {value!r}, a {type(value).__name__}. {advice}"
+            msg = f"`{name}` is {value!r}, of type {type(value).__name__}. {advice}"
             raise ConfigError(msg, key=name)
+
+
+def model_of(given: Model | str) -> Model:
+    """Return a model that may be given as the URL of its server.
+
+    Raises:
+        ConfigError: the text is no URL.
+    """
+    return Endpoint(given) if isinstance(given, str) else given
 
 
 def messages_of(history: Conversation) -> Sequence[Message]:

@@ -20,6 +20,14 @@ Status = Literal["verified", "finished", "verify_failed", "budget", "stuck", "in
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Timed:
+    """What every event but the first has."""
+
+    at: str | None = field(default=None, compare=False)
+    """Date and time, ISO 8601 with milliseconds, UTC. None in journals of versions before it was recorded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
     """Everything needed to resume a run."""
 
@@ -54,13 +62,17 @@ class RunStarted:
     history: tuple[Message, ...] = ()
     """The conversation that the run continues, without its system message."""
     model_settings: ModelSettings = field(default_factory=ModelSettings)
+    session: str = ""
+    """Name of the session that the run is a turn of. Empty if it is of none."""
+    rung: int = 0
+    """Rung of the ladder that the run begins on; a session's turn begins where the last one ended."""
     redacted: tuple[str, ...] = ()
     """What held a secret, which the journal does not have: `system`, `prompt`, or a key of the task, `task.env`."""
     kind: Literal["run_started"] = "run_started"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Requested:
+class Requested(Timed):
     """A request is about to be sent."""
 
     step: int
@@ -80,7 +92,7 @@ class Requested:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Retried:
+class Retried(Timed):
     """A request failed and will be retried; of more than 40 failures in a row only some are recorded."""
 
     step: int
@@ -92,7 +104,7 @@ class Retried:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Replied:
+class Replied(Timed):
     """A complete reply arrived."""
 
     step: int
@@ -109,7 +121,7 @@ class Replied:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Repaired:
+class Repaired(Timed):
     """A call was made valid without changing its meaning."""
 
     step: int
@@ -120,7 +132,7 @@ class Repaired:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rescued:
+class Rescued(Timed):
     """A tool call was found outside of `tool_calls`."""
 
     step: int
@@ -131,7 +143,7 @@ class Rescued:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rejected:
+class Rejected(Timed):
     """A reply, or one call of it, could not be used."""
 
     step: int
@@ -158,7 +170,7 @@ class Fault:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TurnTaken:
+class TurnTaken(Timed):
     """A reply was accepted; its turn enters the history once every call has a result."""
 
     step: int
@@ -172,7 +184,7 @@ class TurnTaken:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CallStarted:
+class CallStarted(Timed):
     """A call is about to run; written to the journal first, and synced first unless the tool is read-only."""
 
     step: int
@@ -185,7 +197,7 @@ class CallStarted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CallEnded:
+class CallEnded(Timed):
     """A call has its result, whether it was executed or not."""
 
     step: int
@@ -199,7 +211,7 @@ class CallEnded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FilesChanged:
+class FilesChanged(Timed):
     """This run changed files of a folder that others may use at the same time, or saved changes before a restore."""
 
     files: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -212,7 +224,7 @@ class FilesChanged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class Said(Timed):
     """The harness sent a message to the model, as the user."""
 
     message: UserMessage
@@ -222,7 +234,7 @@ class Said:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progressed:
+class Progressed(Timed):
     """A step produced something new."""
 
     step: int
@@ -230,7 +242,7 @@ class Progressed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Triggered:
+class Triggered(Timed):
     """A failure was reported to the ladder; `action` is what the ladder decided."""
 
     step: int
@@ -241,7 +253,7 @@ class Triggered:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Moved:
+class Moved(Timed):
     """The run switched to another rung."""
 
     step: int
@@ -252,7 +264,7 @@ class Moved:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EffortSwitched:
+class EffortSwitched(Timed):
     """Cost of the first request after an effort switch: tokens that the engine had to prefill again."""
 
     step: int
@@ -267,7 +279,7 @@ class EffortSwitched:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ContextRenewed:
+class ContextRenewed(Timed):
     """The conversation was restarted with a summary."""
 
     step: int
@@ -282,7 +294,7 @@ class ContextRenewed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Noticed:
+class Noticed(Timed):
     """A notice for the user, shown once."""
 
     text: str
@@ -290,7 +302,7 @@ class Noticed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Loosened:
+class Loosened(Timed):
     """Tools are sent without `strict` from now on, because the server cannot compile a grammar of their schemas."""
 
     step: int
@@ -311,7 +323,7 @@ class Loosened:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Adapted:
+class Adapted(Timed):
     """Requests are sent in another form from now on, because of what the server refused or ignored."""
 
     step: int
@@ -325,7 +337,20 @@ class Adapted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyStarted:
+class Delegated(Timed):
+    """An agent that is a tool of this run has ended a run of its own; what it used counts in this run's limits."""
+
+    tool: str
+    run: str
+    status: Status
+    spent: Spent
+    journal: str = ""
+    """File of its events. Empty if none was written."""
+    kind: Literal["delegated"] = "delegated"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyStarted(Timed):
     """The verification command is about to run."""
 
     attempt: int
@@ -335,7 +360,7 @@ class VerifyStarted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyEnded:
+class VerifyEnded(Timed):
     """The verification command ended."""
 
     attempt: int
@@ -351,7 +376,7 @@ class VerifyEnded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resumed:
+class Resumed(Timed):
     """The run was resumed in another process."""
 
     wall_s: float
@@ -360,11 +385,15 @@ class Resumed:
     """Limits from now on. None means unchanged."""
     sandbox: str = ""
     """Description of the sandbox from now on; the machine may be another one. Empty if the run starts no commands."""
+    base_url: str = ""
+    """The server from now on. Empty in journals of versions before it was recorded."""
+    model: str = ""
+    window_tokens: int | None = None
     kind: Literal["resumed"] = "resumed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunEnded:
+class RunEnded(Timed):
     """The run ended; the last event unless the run is resumed."""
 
     status: Status
@@ -372,6 +401,8 @@ class RunEnded:
     answer: str
     output: JsonValue
     spent: Spent
+    cause: Literal["", "endpoint"] = ""
+    """`endpoint` if the server failed: the run can be resumed on another one."""
     kind: Literal["run_ended"] = "run_ended"
 
 
@@ -396,6 +427,7 @@ Event = Annotated[
     | Noticed
     | Loosened
     | Adapted
+    | Delegated
     | VerifyStarted
     | VerifyEnded
     | Resumed

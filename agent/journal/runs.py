@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,11 +22,12 @@ _STARTED_AT = re.compile(rb'\{"crc":"[0-9a-f]{8}",(?:"after":"[0-9a-f]{8}",)?"ru
 _HEAD_BYTES = 400
 
 
-def runs_folder(environ: Mapping[str, str]) -> Path:
+def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the folder of all runs: $AGENT_RUNS_DIR, or tramontane/runs in the user's state folder.
 
-    It is not in the workspace, because the model must not be able to edit the record of its own run.
+    `agent runs`, `show`, `diff` and `undo` look there. `environ`: None means os.environ. It is not in the workspace, because the model must not be able to edit the record of its own run.
     """
+    environ = os.environ if environ is None else environ
     if environ.get("AGENT_RUNS_DIR"):
         return Path(environ["AGENT_RUNS_DIR"])
     state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".local" / "state")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..journal.events import Event
+from ..model.deltas import Delta
 from ..model.protocol import Connection
 from ..policy.permissions import Approve, Permission
 from ..policy.verification import Verify
@@ -34,6 +35,8 @@ class RunDependencies:
     """Extra environment variables of the verification; a value that is an absolute path is readable for it."""
     permissions: Sequence[Permission] = ()
     """Rules for tool calls; the first match wins."""
+    watch: Callable[[Delta], None] | None = None
+    """Called with each part of a reply as it arrives. None means that nobody watches."""
     approve: Approve | None = None
     """Asks a person to approve a call. None means no person can be asked."""
     wants_result: bool = False

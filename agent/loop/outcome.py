@@ -44,6 +44,9 @@ class Outcome(Generic[OutputT]):
         workspace: the folder that the run worked in. A copy without a journal is deleted when the run ends.
         notices: notices for the user, without duplicates.
         messages: the conversation at the end of the run, the system prompt and what `history` gave included.
+        earlier_messages: how many of the messages are not of this run.
+        rung: the rung of the ladder that the run ended on.
+        server_failed: whether it ended because of the server; it can be resumed on another one.
     """
 
     status: Status
@@ -55,10 +58,12 @@ class Outcome(Generic[OutputT]):
     workspace: Path
     notices: tuple[str, ...]
     messages: tuple[Message, ...]
-    _earlier_messages: int = field(repr=False)
+    earlier_messages: int = field(repr=False)
     _arguments: JsonValue = field(repr=False)
     """Of the structured result. None if there is none."""
     _spec: OutputSpec | None = field(repr=False)
+    rung: int = field(repr=False)
+    server_failed: bool = field(repr=False)
     _diff: str | None = field(repr=False)
     """What the run changed, if its folder with the snapshot was not kept."""
 
@@ -105,7 +110,7 @@ class Outcome(Generic[OutputT]):
 
     def new_messages(self) -> tuple[Message, ...]:
         """Return the messages of this run alone, without the system prompt and what `history` gave."""
-        return self.messages[self._earlier_messages :]
+        return self.messages[self.earlier_messages :]
 
     def to_chat(self) -> list[dict[str, Any]]:
         """Return the conversation in OpenAI's chat completions format, to store it or to send it elsewhere."""
@@ -176,8 +181,10 @@ def outcome_of(
         workspace=Path(first.workspace),
         notices=(*sorted(state.notices), *notices),
         messages=redacted_record(tuple(state.history.messages), redact),
-        _earlier_messages=state.earlier_messages,
+        earlier_messages=state.earlier_messages,
         _arguments=ended.output,
         _spec=output,
+        rung=state.position.rung,
+        server_failed=ended.cause == "endpoint",
         _diff=diff,
     )

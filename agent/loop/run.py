@@ -47,6 +47,7 @@ from .state import RunState
 from .tool_calls import run_calls
 from .tool_notes import record_tool_notes
 from .verify import verify_work
+from .watching import CallbackError
 
 
 class Run:
@@ -67,13 +68,13 @@ class Run:
             record_tool_notes(self._state, self._deps)
             while self._state.ended is None:
                 await self._next()
-        except JournalWriteError as error:
+        except (JournalWriteError, CallbackError) as error:
             with suppress(JournalWriteError):
                 self._end("error", str(error))
             assert self._state.ended is not None, "an end with status error is applied even if it cannot be written"
         except asyncio.CancelledError:
             if self._state.ended is None:
-                with suppress(JournalWriteError):
+                with suppress(JournalWriteError, CallbackError):
                     self._end("interrupted", "the run was interrupted")
             raise
         return self._state.ended
@@ -118,7 +119,7 @@ class Run:
             case "wall_s":
                 await self._end_over_budget(answer.reason)
             case "error" | "refused":
-                self._end("error", answer.reason)
+                self._end("error", answer.reason, cause="endpoint")
             case _:
                 assert_never(answer.cause)
         return None
@@ -290,9 +291,10 @@ class Run:
         found = exceeded(self._state.limits, replace(self._state.spent, wall_s=self._deps.clock()))
         return "" if found is None else str(found)
 
-    def _end(self, status: Status, reason: str) -> None:
+    def _end(self, status: Status, reason: str, *, cause: Literal["", "endpoint"] = "") -> None:
         spent = replace(self._state.spent, wall_s=round(self._deps.clock(), 3))
+        answer, output = self._state.answer, self._state.final
         self._deps.record(
-            RunEnded(status=status, reason=reason, answer=self._state.answer, output=self._state.final, spent=spent)
+            RunEnded(status=status, reason=reason, answer=answer, output=output, spent=spent, cause=cause)
         )
         self._deps.sync()

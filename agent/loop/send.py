@@ -79,7 +79,7 @@ class Sender:
         while True:
             request = self.request(order)
             try:
-                reply = await self._grammars.ask(request)
+                reply = await self._grammars.ask(replace(request, watch=self._deps.watch))
             except (EndpointRejected, EndpointUnreadable) as error:
                 changed = await self._remedy(error, request, order)
                 if changed is None:
@@ -104,6 +104,7 @@ class Sender:
         state = self._state
         profile = state.profile
         sampling = profile.sampling.get(order.rung.effort) or profile.sampling[None]
+        settings = state.started.model_settings
         choice: ToolChoice = "required" if order.reask and order.force_tool is None else "auto"
         limit = surface.reply_tokens
         request = Request(
@@ -115,7 +116,9 @@ class Sender:
             stream=surface.stream,
             stream_usage=surface.stream_usage,
             effort=order.rung.effort if profile.takes_effort and surface.effort else None,
-            sampling=sampling if surface.sampling else NO_SAMPLING,
+            sampling=settings.over(sampling) if surface.sampling else NO_SAMPLING,
+            seed=settings.seed,
+            extra_body=settings.extra_body,
             tool_choice=choice if surface.tool_choice else None,
         )
         if order.force_tool is None:

@@ -12,6 +12,7 @@ from ..journal.events import (
     CallEnded,
     CallStarted,
     ContextRenewed,
+    Delegated,
     EffortSwitched,
     Event,
     FilesChanged,
@@ -65,7 +66,7 @@ class RunState:
         self.limits = first.limits
         self.profile = profile
         self.history = History(replay_reasoning=profile.replay_reasoning)
-        self.position = escalation.Position()
+        self.position = escalation.Position(rung=first.rung)
         self.spent = Spent()
         self.size = PromptSize()
         self.step = self.estimated_tokens = 0
@@ -163,6 +164,8 @@ class RunState:
             case Adapted():
                 self.profile, self.started = adapted(self.profile, self.started, event)
                 self.notices.add(event.notice)
+            case Delegated():
+                self.spent = self.spent.after_delegation(event.spent)
             case Requested():
                 self.step, self.estimated_tokens = event.step, event.prompt_tokens
                 self.spent = replace(self.spent, wall_s=event.wall_s)
@@ -300,6 +303,9 @@ class RunState:
             self.position = escalation.Position()
             self.verify_attempts = 0
             self.pending_action = None
+        if event.model:
+            server = {"base_url": event.base_url, "model": event.model, "window_tokens": event.window_tokens}
+            self.started = replace(self.started, **server)
         self.limits = event.limits or self.limits
         self.ended = None
 

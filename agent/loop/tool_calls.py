@@ -25,6 +25,7 @@ from .call_paths import call_targets, hidden_paths, path_patterns
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
 from .state import RunState
+from .watching import ask_user
 from .window import result_limit_chars
 
 
@@ -152,7 +153,8 @@ async def _denial_text(
         return denial(rule, cause="rule", targets=targets)
     if deps.approve is None:
         return denial(rule, cause="no_approver", targets=targets)
-    approved = await deps.approve(ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why))
+    request = ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why)
+    approved = await ask_user("approve", deps.approve, request)
     deps.record(Noticed(text=f"{call.name}: a person {'approved' if approved else 'denied'} {call.arguments}"))
     return "" if approved else denial(rule, cause="refused", targets=targets)
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import ConfigDict, JsonValue
 
 from ..errors import ConfigError
+from .profiles import Sampling
 
 # What a run itself decides; a setting would break the conversation, or the ladder.
 _OWN_FIELDS = frozenset(
@@ -33,6 +34,13 @@ class ModelSettings:
     """Most tokens of one reply, reasoning included; always limited to what the window leaves."""
     extra_body: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """More fields of the request, such as `top_k` or `cache_salt`, as the server knows them."""
+
+    def over(self, sampling: Sampling) -> Sampling:
+        """Return the sampling of a profile with the values that are set here."""
+        return Sampling(
+            temperature=sampling.temperature if self.temperature is None else self.temperature,
+            top_p=sampling.top_p if self.top_p is None else self.top_p,
+        )
 
     def __post_init__(self) -> None:
         bounds = {"temperature": (0.0, None), "top_p": (0.0, 1.0), "max_tokens": (1, None)}

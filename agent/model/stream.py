@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..messages import RawCall, Reply, Usage
+from .deltas import CallDelta, Delta, ReasoningDelta, TextDelta
 from .replies import (
     UnreadableReply,
     argument_text,
@@ -45,7 +46,9 @@ class _Call:
 class StreamAssembler:
     """Assembles one streamed reply from its chunks: call `feed` in order, then `reply`."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[Delta], None] | None = None) -> None:
+        """Create an assembler. `watch`: called with each part of the reply. None means that nobody watches."""
+        self._watch = watch
         self._content: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[_Call] = []
@@ -74,8 +77,13 @@ class StreamAssembler:
             self._reasoning.append(reasoning)
             self._field = field or self._field
             placed: list[_Call] = []
-            for part in call_parts(delta):
-                placed.append(self._add(_piece(mapping_of(part, "a tool call")), placed))
+            pieces = [_piece(mapping_of(part, "a tool call")) for part in call_parts(delta)]
+            # A new call is a piece itself, which later pieces are added to.
+            shown = [(piece.name, piece.arguments) for piece in pieces]
+            for piece in pieces:
+                placed.append(self._add(piece, placed))
+            if self._watch is not None:
+                self._show(self._watch, reasoning, self._content[-1], zip(placed, shown, strict=True))
 
     def reply(self) -> Reply:
         """Return the reply assembled so far.
@@ -102,6 +110,18 @@ class StreamAssembler:
     def finished(self) -> bool:
         """True once the server has sent a finish_reason."""
         return self._finish is not None
+
+    def _show(
+        self, watch: Callable[[Delta], None], reasoning: str, content: str,
+        calls: Iterable[tuple[_Call, tuple[str, str]]],
+    ) -> None:  # fmt: skip
+        if reasoning:
+            watch(ReasoningDelta(text=reasoning))
+        if content:
+            watch(TextDelta(text=content))
+        for call, (name, arguments) in calls:
+            number = next(index for index, one in enumerate(self._calls) if one is call)
+            watch(CallDelta(index=number, name=name, arguments=arguments))
 
     def _add(self, piece: _Call, placed: list[_Call]) -> _Call:
         """Add a piece to the call it belongs to, or begin a call with it.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from pydantic import JsonValue
 
 from ..messages import (
     AssistantMessage,
@@ -17,6 +19,7 @@ from ..messages import (
     UserMessage,
 )
 from .control_tokens import escape_control_tokens
+from .deltas import Delta
 from .profiles import NO_SAMPLING, ReplyField, Sampling, SchemaField
 
 ToolChoice = Literal["auto", "none", "required"]
@@ -40,6 +43,10 @@ class Request:
     effort: Effort | None = None
     """None means the field is not sent."""
     sampling: Sampling = NO_SAMPLING
+    seed: int | None = None
+    """None means the field is not sent."""
+    extra_body: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """More fields, as the user gave them."""
     tool_choice: ToolChoice | None = "auto"
     """None means the field is not sent."""
     force_tool: str | None = None
@@ -48,6 +55,8 @@ class Request:
     """Schema that the reply text is constrained to. None means free text."""
     schema_field: SchemaField = "structured_outputs"
     """Request field for `json_schema`."""
+    watch: Callable[[Delta], None] | None = field(default=None, repr=False, compare=False)
+    """Called with each part of the reply as it arrives. None means that nobody watches."""
 
     def encode(self, *, stream: bool) -> bytes:
         """Return the request body. Messages come first, so that the part that a prefix cache can reuse is in front."""
@@ -60,6 +69,9 @@ class Request:
             head["temperature"] = self.sampling.temperature
         if self.sampling.top_p is not None:
             head["top_p"] = self.sampling.top_p
+        if self.seed is not None:
+            head["seed"] = self.seed
+        head |= self.extra_body
         parts = [_dump(head)[:-1], b',"messages":[', b",".join(self.messages), b"]"]
         if self.tools != b"[]":
             choice: object = self.tool_choice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any, cast
 
 from ..messages import Usage
 from .limits import Limits
@@ -58,6 +59,10 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
 
+    def after_delegation(self, other: Spent) -> Spent:
+        """Return the amounts after a run of an agent that is a tool: its tokens count, its steps and seconds do not."""
+        return self + replace(other, steps=0, tool_calls=0, wall_s=0.0)
+
     def after_reply(self, usage: Usage | None) -> Spent:
         """Return the amounts after one more reply; a reply without usage counts only as a step."""
         usage = usage or Usage()
@@ -103,6 +108,22 @@ def exceeded(limits: Limits, spent: Spent) -> Exceeded | None:
         if allowed is not None and used >= allowed:
             return Exceeded(limit=field.name, allowed=allowed, used=round(used, 3))
     return None
+
+
+def limits_left(limits: Limits, spent: Spent) -> Limits:
+    """Return the limits of what may still be used."""
+    left: dict[str, float | None] = {}
+    for field in fields(limits):
+        allowed = getattr(limits, field.name)
+        left[field.name] = None if allowed is None else max(0, allowed - getattr(spent, field.name))
+    return Limits(**cast("dict[str, Any]", left))
+
+
+def tighter(one: Limits, other: Limits) -> Limits:
+    """Return the lower of two limits for each amount."""
+    both = {field.name: (getattr(one, field.name), getattr(other, field.name)) for field in fields(one)}
+    found = {name: min((limit for limit in pair if limit is not None), default=None) for name, pair in both.items()}
+    return Limits(**cast("dict[str, Any]", found))
 
 
 def output_left(limits: Limits, spent: Spent) -> int | None:

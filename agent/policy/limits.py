@@ -36,6 +36,9 @@ class Limits:
                 check_positive(value, key=f"limits.{limit.name}")
 
 
+NO_LIMITS = Limits(steps=None, tool_calls=None, tokens=None, output_tokens=None, reasoning_tokens=None, wall_s=None)
+
+
 def check_positive(value: float | None, *, key: str) -> None:
     """Check that the value is None or above 0.
 

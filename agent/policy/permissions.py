@@ -103,8 +103,8 @@ class ApprovalRequest:
     why: str
 
 
-Approve = Callable[[ApprovalRequest], Awaitable[bool]]
-"""Asks a person; returns True if the call may be made."""
+Approve = Callable[[ApprovalRequest], "bool | Awaitable[bool]"]
+"""Asks a person; returns True if the call may be made. May be async."""
 
 _DESTRUCTIVE = (
     ("*rm -[rf]*", "it deletes without asking"), ("*rm --recursive*", "it deletes without asking"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ..messages import Reply
+from ..model.deltas import CallDelta, Delta, ReasoningDelta, TextDelta
 from ..model.profiles import MISTRAL, Profile, profile_for
 from ..model.protocol import Connection, Served, TokenCount
 from ..model.wire import Request
@@ -90,6 +91,16 @@ class ScriptedModel:
         return reply if isinstance(reply, Reply) else reply(request)
 
 
+def _show(reply: Reply, watch: Callable[[Delta], None]) -> None:
+    """Show a reply as a stream would, in as few parts as there can be."""
+    if reply.reasoning:
+        watch(ReasoningDelta(text=reply.reasoning))
+    if reply.content:
+        watch(TextDelta(text=reply.content))
+    for index, call in enumerate(reply.tool_calls):
+        watch(CallDelta(index=index, name=call.name, arguments=call.arguments))
+
+
 class _ScriptedConnection:
     def __init__(self, script: ScriptedModel, served: Served) -> None:
         self._script = script
@@ -99,7 +110,10 @@ class _ScriptedConnection:
         return self._served
 
     async def ask(self, request: Request) -> Reply:
-        return self._script.answer(request)
+        reply = self._script.answer(request)
+        if request.watch is not None:
+            _show(reply, request.watch)
+        return reply
 
     async def count(self, request: Request) -> TokenCount | None:
         return None

@@ -55,6 +55,8 @@ class ToolContext(Generic[DepsT]):
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
     """Longest result of this call that is not cut, for a tool that returns as much as has room and says how to go on.
     Smaller in a small context window."""
+    parent: object = field(default=None, repr=False)
+    """The run that the tool was called by, for a tool that runs an agent of its own. None outside of a run."""
     shared: Shared | None = None
     """The /tmp and the network that the commands of a run share. None means that each command has its own."""
 

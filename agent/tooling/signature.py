@@ -30,6 +30,8 @@ class Parts:
     model: type[BaseModel]
     """The arguments."""
     body: ToolBody
+    deps_type: object = None
+    """What the ToolContext is annotated with. None if there is none, or it takes any."""
 
 
 def default_name(source: ToolSource) -> str:
@@ -82,7 +84,8 @@ def _from_function(source: Callable[..., object], name: str) -> Parts:
             keywords[context_name] = context
         return await _call(source, keywords, is_async=is_async)
 
-    return Parts(description=_summary(docs, text), model=model, body=body)
+    deps_type = None if context_name is None else _deps_type(hints[context_name])
+    return Parts(description=_summary(docs, text), model=model, body=body, deps_type=deps_type)
 
 
 def _from_model(source: type[BaseModel], name: str) -> Parts:
@@ -91,13 +94,14 @@ def _from_model(source: type[BaseModel], name: str) -> Parts:
         msg = f"Tool {name!r}: the model {source.__name__} has no `run` method. Add `def run(self) -> str:`."
         raise ConfigError(msg)
     _refuse_generator(name, run)
-    takes_context = [key for key, hint in _hints(name, run).items() if key != "return" and _is_context(hint)]
+    contexts = {key: hint for key, hint in _hints(name, run).items() if key != "return" and _is_context(hint)}
     is_async = inspect.iscoroutinefunction(run)
 
     async def body(value: BaseModel, context: ToolContext[Any]) -> object:
-        return await _call(cast("Any", value).run, dict.fromkeys(takes_context, context), is_async=is_async)
+        return await _call(cast("Any", value).run, dict.fromkeys(contexts, context), is_async=is_async)
 
-    return Parts(description=inspect.cleandoc(source.__doc__ or ""), model=source, body=body)
+    deps_type = next(map(_deps_type, contexts.values()), None)
+    return Parts(description=inspect.cleandoc(source.__doc__ or ""), model=source, body=body, deps_type=deps_type)
 
 
 async def _call(function: Callable[..., object], keywords: dict[str, object], *, is_async: bool) -> object:
@@ -178,6 +182,12 @@ def _hints(name: str, function: Callable[..., object]) -> dict[str, Any]:
 def _is_context(hint: object) -> bool:
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     return bare is ToolContext or get_origin(bare) is ToolContext
+
+
+def _deps_type(hint: object) -> object:
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    found = next(iter(get_args(bare)), None)
+    return None if found in {Any, object, type(None)} else found
 
 
 def _field(hint: object, default: object, description: str | None) -> tuple[object, object]:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias, overload
+from typing import Any, Generic, TypeAlias, overload
 
 from pydantic import JsonValue
+from typing_extensions import ParamSpec, TypeVar
 
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 from .arguments import Arguments, JsonObject, ModelArguments
 from .json_schema import plain_schema
 from .shorten import DEFAULT_OUTPUT_CHARS
@@ -20,14 +22,16 @@ from .signature import ToolBody, ToolSource, default_name, parts_of
 # mistral_common refuses any other name, in the tool list and in the history (its request validator, version 1.12).
 NAME_RULE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 DEFAULT_TIMEOUT_S = 120.0
+ParametersT = ParamSpec("ParametersT", default=...)
+ResultT = TypeVar("ResultT", default=Any)
 CallPaths: TypeAlias = Callable[[Mapping[str, JsonValue], Path], Iterable[str]]
 """Returns the paths of a call, given its arguments and the workspace: absolute, or relative to the workspace. A path
 that ends in a slash stands for everything below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tool:
-    """A function the model may call."""
+class Tool(Generic[ParametersT, ResultT]):
+    """A function the model may call; calling the tool calls the function, without checks, timeout or context."""
 
     name: str
     description: str
@@ -58,6 +62,23 @@ class Tool:
     """Replacements by model family, for a model that was trained on another definition of this tool."""
     notes: tuple[str, ...] = ()
     """One sentence for people about each part of the schema that is not checked or was changed."""
+    deps_type: object = None
+    """What its ToolContext is annotated with: the `deps` that it needs. None means any."""
+    source: Callable[ParametersT, ResultT] | None = field(default=None, repr=False, compare=False)
+    """The function or model that it was made of. None if it was made of a schema."""
+
+    def __post_init__(self) -> None:
+        if self.source is not None:  # for `inspect.signature` and `help`
+            object.__setattr__(self, "__wrapped__", self.source)
+            object.__setattr__(self, "__doc__", self.source.__doc__)
+            object.__setattr__(self, "__name__", self.name)
+
+    def __call__(self, *args: ParametersT.args, **kwargs: ParametersT.kwargs) -> ResultT:
+        """Call the function that the tool was made of, such as in a test of its own."""
+        if self.source is None:
+            msg = f"Tool {self.name!r} was made of a schema, so there is no function to call."
+            raise TypeError(msg)
+        return self.source(*args, **kwargs)
 
     def for_family(self, family: str) -> Tool:
         """Return this tool as a model family knows it, with the limits of this one."""
@@ -78,12 +99,25 @@ class Tool:
         return {"type": "function", "function": function}
 
 
+_ELSEWHERE = {
+    "retries": "How often a failing call is tried again follows from the agent's `ladder`.",
+    "timeout": "The timeout in seconds is `timeout_s`.",
+    "strict": "Calls are always checked strictly.",
+    "name_override": "The name is `name`.",
+    "description_override": "The description is `description`.",
+    "takes_ctx": "A parameter annotated ToolContext gets the context.",
+    "requires_approval": 'Approval is a rule of the agent: Permission(tool="...", do="ask").',
+    "needs_approval": 'Approval is a rule of the agent: Permission(tool="...", do="ask").',
+}
+
+
 @overload
-def tool(source: ToolSource, /) -> Tool: ...
+def tool(source: Callable[ParametersT, ResultT], /) -> Tool[ParametersT, ResultT]: ...
 @overload
 def tool(
     *,
     name: str | None = None,
+    description: str | None = None,
     read_only: bool = False,
     exclusive: bool = False,
     commands: bool = False,
@@ -92,12 +126,15 @@ def tool(
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
     requires: Mapping[str, str] = ...,
     variants: Mapping[str, Tool] = ...,
-) -> Callable[[ToolSource], Tool]: ...
+) -> Callable[[Callable[ParametersT, ResultT]], Tool[ParametersT, ResultT]]: ...
+@checked_keywords(elsewhere=_ELSEWHERE)
 def tool(
+
     source: ToolSource | None = None,
     /,
     *,
     name: str | None = None,
+    description: str | None = None,
     read_only: bool = False,
     exclusive: bool = False,
     commands: bool = False,
@@ -106,7 +143,7 @@ def tool(
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
     requires: Mapping[str, str] = MappingProxyType({}),
     variants: Mapping[str, Tool] = MappingProxyType({}),
-) -> Tool | Callable[[ToolSource], Tool]:
+) -> Any:
     """Build a tool from a sync or async function or callable object, or from a pydantic model with a `run` method.
 
     The schema comes from the annotations (`Annotated[int, Field(ge=1, description="...")]`, defaults, Literal, enums,
@@ -119,6 +156,7 @@ def tool(
     Args:
         source: the function, callable object or model; omitted when the decorator is called with options.
         name: the tool's name for the model. None means the function's name, or the class name in snake_case.
+        description: what the model reads about it. None means the docstring.
         read_only: running it twice changes nothing.
         exclusive: it must not run at the same time as another call.
         commands: it starts commands through `ToolContext`.
@@ -138,7 +176,7 @@ def tool(
         parts = parts_of(source, tool_name)
         return Tool(
             name=tool_name,
-            description=checked_description(tool_name, parts.description),
+            description=checked_description(tool_name, description or parts.description),
             parameters=plain_schema(parts.model, name=tool_name),
             arguments=ModelArguments(model=parts.model),
             body=parts.body,
@@ -150,6 +188,8 @@ def tool(
             output_limit_chars=output_limit_chars,
             requires=requires,
             variants=variants,
+            deps_type=parts.deps_type,
+            source=source,
         )
 
     return make if source is None else make(source)

@@ -1,0 +1,106 @@
+"""The settings of an agent, and those of its runs with everything looked up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, cast
+
+from pydantic import JsonValue
+from typing_extensions import TypeForm, TypeVar
+
+from .given import check_kinds, model_of, sandbox_of
+from .loop.facts import InstructionsMode
+from .model.protocol import Model
+from .model.settings import ModelSettings
+from .policy.ladder import Ladder
+from .policy.limits import Limits
+from .policy.permissions import Approve, Permission
+from .policy.verification import Verify
+from .run_settings import RunSettings, TaskOrigin
+from .sandbox import IsolationChoice, Sandbox
+from .task.environment import (
+    base_environment,
+    file_secrets,
+)
+from .task.parts import McpServer
+from .task.tool_loading import as_tools, load_mcp_tools
+from .tooling.final_result import output_spec
+from .tooling.requirements import check_deps
+from .tooling.tool import Tool, ToolSource
+from .workspace.prepare import WorkspaceMode
+
+DepsT = TypeVar("DepsT", default=None)
+OutputT = TypeVar("OutputT", default=str)
+
+
+@dataclass(frozen=True)
+class AgentSettings(Generic[DepsT, OutputT]):
+    """The settings of an agent; `Agent` says what each is."""
+
+    model: Model | str
+    tools: Sequence[Tool | ToolSource | str] = field(default=(), kw_only=True)
+    instructions: str | None = field(default=None, kw_only=True)
+    project_instructions: InstructionsMode = field(default="auto", kw_only=True)
+    output_type: TypeForm[OutputT] | Sequence[type[OutputT]] | Mapping[str, JsonValue] = field(
+        default=cast("TypeForm[OutputT]", str), kw_only=True
+    )
+    deps: DepsT = field(default=cast("DepsT", None), kw_only=True)
+    fallback: Sequence[Model | str] = field(default=(), kw_only=True)
+    mcp: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer], kw_only=True)
+    model_settings: ModelSettings = field(default_factory=ModelSettings, kw_only=True)
+    ladder: Ladder | None = field(default=None, kw_only=True)
+    limits: Limits = field(default_factory=Limits, kw_only=True)
+    verify: Verify | None = field(default=None, kw_only=True)
+    workspace: str | Path | None = field(default=None, kw_only=True)
+    workspace_mode: WorkspaceMode = field(default="in_place", kw_only=True)
+    env: Mapping[str, str | None] = field(default_factory=dict[str, str | None], kw_only=True, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True, repr=False)
+    secret_files: Sequence[str | Path] = field(default=(), kw_only=True)
+    sandbox: Sandbox | IsolationChoice | None = field(default=None, kw_only=True)
+    permissions: Sequence[Permission] = field(default=(), kw_only=True)
+    approve: Approve | None = field(default=None, kw_only=True)
+    runs: str | Path | None = field(default=None, kw_only=True)
+    _origin: TaskOrigin | None = field(default=None, kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        check_kinds(vars(self))
+        output_spec(self.output_type)
+
+    def settings(
+        self, *, deps: DepsT | None = None, limits: Limits | None = None, model_settings: ModelSettings | None = None
+    ) -> RunSettings:
+        """Return the settings of a run, with everything looked up and these in place of the agent's.
+
+        Raises:
+            ConfigError: A tool cannot be loaded, two tools have one name, or a file cannot be read.
+        """
+        origin = self._origin
+        env: dict[str, str | None] = {**base_environment(os.environ if origin is None else origin.environ), **self.env}
+        workspace = None if self.workspace is None else Path(self.workspace)
+        settings = RunSettings(
+            model=model_of(self.model),
+            tools=self._loaded_tools,
+            instructions=self.instructions, project_instructions=self.project_instructions,
+            ladder=self.ladder, limits=self.limits if limits is None else limits,
+            model_settings=self.model_settings if model_settings is None else model_settings,
+            verify=self.verify, verify_env={} if origin is None else origin.verify_env,
+            sandbox=sandbox_of(self.sandbox, workspace), permissions=self.permissions, approve=self.approve,
+            output=output_spec(self.output_type), workspace=workspace, workspace_mode=self.workspace_mode,
+            deps=self.deps if deps is None else deps,
+            env={name: value for name, value in env.items() if value is not None},
+            secrets={**file_secrets(self.secret_files, Path.cwd(), workspace), **self.secrets},
+            runs=None if self.runs is None else Path(self.runs),
+            own_files=() if origin is None else origin.own_files, task={} if origin is None else origin.task,
+        )  # fmt: skip
+        settings.toolbox()
+        check_deps(settings.tools, settings.deps)
+        return settings
+
+    @cached_property
+    def _loaded_tools(self) -> tuple[Tool, ...]:
+        tools = as_tools(self.tools)
+        return (*tools, *load_mcp_tools(self.mcp, directory=Path.cwd(), taken=[tool.name for tool in tools]))

@@ -1,0 +1,38 @@
+"""Parts of a reply while it streams; shown to who watches a run, never recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReasoningDelta:
+    """The next part of the reasoning."""
+
+    text: str
+    kind: Literal["reasoning_delta"] = "reasoning_delta"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextDelta:
+    """The next part of the text."""
+
+    text: str
+    kind: Literal["text_delta"] = "text_delta"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallDelta:
+    """The next part of a tool call, not checked yet."""
+
+    index: int
+    """Number of the call in the reply, from 0."""
+    name: str
+    """Empty in the later parts of a call."""
+    arguments: str
+    """The next part of the JSON text."""
+    kind: Literal["call_delta"] = "call_delta"
+
+
+Delta = ReasoningDelta | TextDelta | CallDelta
