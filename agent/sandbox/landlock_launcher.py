@@ -14,6 +14,7 @@ does that when the reaper ends; elsewhere orphans come to the reaper, which kill
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import resource
@@ -250,6 +251,7 @@ def _set_death_signal(number: int) -> None:
     _checked(_libc().prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0))
 
 
+@functools.cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -277,7 +279,13 @@ def main() -> None:
         except OSError as error:
             sys.exit(f"{sys.argv[2]}: {error.strerror}")
 
-    status = supervise(command, namespaces=rules["namespaces"], network=rules["network"])
+    try:
+        status = supervise(command, namespaces=rules["namespaces"], network=rules["network"])
+    except OSError as error:  # in each of the three processes
+        sys.exit(
+            f"The command could not be sandboxed: {error.strerror}. What this machine allows has changed since the run "
+            "started: end it and resume it."
+        )
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         number = os.WTERMSIG(status)

@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agent import Rules, Sandbox, ToolContext
-from agent.sandbox import CommandLimits, Shared, landlock
+from agent.sandbox import CommandLimits, Shared, landlock, landlock_launcher
 from tools.processes import start_process, stop_process
 from tools.shell import run_shell
 
@@ -119,6 +120,7 @@ async def test_processes_that_fork_replacements_in_ever_new_sessions_end_with_th
 _AGENT = """
 import asyncio, sys
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from agent import Rules, find_sandbox
 from agent.sandbox.process import Output, start_process
@@ -198,6 +200,19 @@ async def test_commands_of_no_run_do_not_share_a_home(tmp_path: Path, walled: Wa
     context = context_of(tmp_path, walled("landlock without namespaces", LIMITED))
     assert (await context.run(["sh", "-c", "echo x > ~/planted; ls ~"], timeout_s=20)).output == "planted\n"
     assert (await context.run(["sh", "-c", "ls -A ~"], timeout_s=20)).output == ""
+
+
+async def test_a_command_that_cannot_be_sandboxed_is_not_run_and_the_reason_is_one_line(tmp_path: Path, walled: Walled):
+    """The limit of namespaces may be reached during a run; here, a system call filter refuses them."""
+    context, launcher = context_of(tmp_path, walled("bubblewrap", LIMITED)), Path(landlock_launcher.__file__)
+    rules = {"read": ["/"], "write": [], "network": False, "namespaces": True, "limits": {}, "env": {}, "filter": ""}
+    line = ["python3", "-I", "-S", str(launcher), dumps(rules), "/bin/echo", "started"]
+    ended = await context.run(line, timeout_s=20, read=[launcher])
+    assert (ended.exit_code, ended.output) == (
+        1,
+        "The command could not be sandboxed: Operation not permitted. What this machine allows has changed since the "
+        "run started: end it and resume it.\n",
+    )
 
 
 def test_what_landlock_cannot_do_here_is_in_the_first_line_of_a_run(monkeypatch: pytest.MonkeyPatch):
