@@ -58,6 +58,14 @@ def parsed_settings(data: bytes) -> Sequence[tuple[str, str]] | None:
     return [(key, value if separator else "true") for key, separator, value in (e.partition("\n") for e in entries)]
 
 
+_ADVICE = {
+    "not a git repository": "Use a folder in a repository with a commit",
+    "reference: HEAD": "It has no commit yet. Use a folder in a repository with a commit",
+    "dubious ownership": (
+        "It belongs to another user. If you trust them, run git config --global --add safe.directory {folder}"
+    ),
+}
+"""By words of git's reason (version 2.39)."""
 _LIST = ("config", "--list", "--show-scope", "-z")
 
 
@@ -94,15 +102,21 @@ def _run(folder: Path, arguments: tuple[str, ...], settings: Mapping[str, str]) 
         msg = f"git did not finish within {_TIMEOUT_S:g} s in {str(folder)!r}. Use `copy: true`."
         raise ConfigError(msg, key="workspace") from error
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
-        msg = (
-            f"Cannot create a worktree of {str(folder)!r}. git says: {reason}. Use a folder in a repository with a "
-            "commit, or use `copy: true`."
-        )
+        reason = _reason(error.stderr) or f"exit code {error.returncode}"
+        advice = next((text for words, text in _ADVICE.items() if words in reason), "Correct that")
+        advice = advice.format(folder=folder)
+        msg = f"Cannot create a worktree of {str(folder)!r}. git says: {reason}. {advice}, or use `copy: true`."
         raise ConfigError(msg, key="workspace") from error
     except OSError as error:
         raise ConfigError(f"git cannot be started: {error.strerror}. Use `copy: true`.", key="workspace") from error
     return done.stdout.rstrip("\n")
+
+
+def _reason(printed: str) -> str:
+    """Return the line that says why git failed: the last one is often advice, and the first ones progress."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    found = (next((line for line in lines if line.startswith(start)), "") for start in ("fatal: ", "error: "))
+    return next(filter(None, found), lines[-1] if lines else "").rstrip(".")
 
 
 def _environment(folder: Path, settings: Mapping[str, str]) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..sandbox import Sandbox
 from ..sandbox.beneath import open_regular
 from .git_command import run_git
 from .git_history import copy_history
+from .submodules import fill_submodules, lfs_pointers, listed
 from .withheld import SecretFiles
 from .workspace import Snapshot, Workspace
 
@@ -21,7 +23,8 @@ WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
 """How a run uses its folder; see `Agent.workspace_mode`."""
 
 _ABOUT = "a worktree of {top} at {commit}"
-"""Description of a worktree; resumed runs read the repository's folder from it."""
+"""Description of a worktree, which what it lacks follows; resumed runs read the repository's folder from it."""
+_ABOUT_TOP = re.compile(r"a worktree of (.+?) at [0-9a-f]{4,64}(?=$|[,;])", re.DOTALL)
 _LOOK_BACK = 50
 """How many earlier runs are searched for a snapshot of the same folder."""
 _MAX_PATH_BYTES = 4096
@@ -102,6 +105,12 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
     about = _ABOUT.format(top=top, commit=run_git(folder, "rev-parse", "--short", "HEAD"))
     if changed:
         about += f", without {len(changed)} {'path' if len(changed) == 1 else 'paths'} with uncommitted changes"
+    if empty := fill_submodules(top, into, lambda source: _check_repository(source, source)):
+        count = "submodule" if len(empty) == 1 else "submodules"
+        about += f", without the {count} {listed(empty)}, of which the original has no checkout of that commit"
+    if pointers := lfs_pointers(into):
+        count = "1 file is" if len(pointers) == 1 else f"{len(pointers)} files are"
+        about += f"; {count} only a git-lfs pointer: {listed(pointers)}"
     return Workspace(path), about
 
 
@@ -125,7 +134,8 @@ def worktree_read_paths(worktree: str, workspace: Path, folder: Path) -> tuple[P
         ConfigError: the repository is gone, or git is not installed.
     """
     # Ask the repository: a file in the worktree has the answer too, but the model may have changed it.
-    top = Path(worktree.removeprefix(_ABOUT.partition("{")[0]).rpartition(" at ")[0])
+    found = _ABOUT_TOP.match(worktree)
+    top = Path(found[1] if found else "")
     if not top.is_dir():
         msg = (
             f"The run works in {worktree}, but {str(top)!r} is not a folder any more. Move the repository back, or run "

@@ -165,3 +165,96 @@ async def test_the_error_explains_why_there_can_be_no_worktree(folder: Path, mon
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match="needs git, which is not installed"):
         await without.run("Hi.")
+
+
+# What a worktree lacks, and why there can be none.
+
+
+def with_submodule(folder: Path) -> Path:
+    """Give the repository a submodule that has one of its own; return its checkout."""
+    for name in ("inner", "outer"):
+        (folder / name).mkdir()
+        (folder / name / f"{name}.py").write_text("code\n")
+        git(folder / name, "init", "-q")
+        if name == "outer":
+            git(
+                folder / name, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(folder / "inner"), "in"
+            )
+        git(folder / name, "add", ".")
+        git(folder / name, "commit", "-q", "-m", name)
+    repository = folder / "repository"
+    allowed = ["-c", "protocol.file.allow=always", "submodule"]
+    git(repository, *allowed, "add", "-q", str(folder / "outer"), "lib at x")
+    git(repository, *allowed, "update", "-q", "--init", "--recursive")
+    git(repository, "commit", "-q", "-m", "With a submodule")
+    return repository / "lib at x"
+
+
+async def test_submodules_are_filled_from_the_original_and_git_works_there(folder: Path):
+    """Their folders were empty, and neither the user nor the model was told."""
+    with_submodule(folder)
+    command = (
+        "cat '../lib at x/outer.py' '../lib at x/in/inner.py' && git -C '../lib at x' log --format=%s && git status -s"
+    )
+    model = ScriptedModel([calls(("run_shell", {"command": command})), FIX, says("Done.")])
+    outcome = await an_agent(folder, model).run("Fix it.")
+    assert (outcome.status, results(outcome)[0]) == ("verified", "code\ncode\nouter\n")
+    assert "without" not in started(outcome).worktree
+
+
+async def test_a_submodule_that_the_original_has_not_is_named_and_the_run_can_be_resumed(folder: Path):
+    lib = with_submodule(folder)
+    git(folder / "repository", "submodule", "-q", "deinit", "--force", str(lib))
+    model = ScriptedModel([calls(("run_shell", {"command": "true"})), says("Done.")])
+    first = await replace(an_agent(folder, model), limits=Limits(steps=1)).run("Fix it.")
+    assert started(first).worktree.partition(", ")[2] == (
+        "without the submodule lib at x, of which the original has no checkout of that commit"
+    )
+    assert first.journal is not None
+    resumed = await an_agent(folder, ScriptedModel([FIX, says("Done.")])).resume(first.journal.parent)
+    assert resumed.status == "verified"
+
+
+async def test_files_that_are_only_pointers_of_git_lfs_are_named(folder: Path):
+    repository = folder / "repository"
+    (repository / ".gitattributes").write_text("*.bin filter=lfs\n")
+    (repository / "model.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    (repository / "whole.bin").write_text("content\n")
+    git(repository, "-c", "filter.lfs.clean=cat", "add", ".")
+    git(repository, "commit", "-q", "-m", "Large")
+    outcome = await an_agent(folder, ScriptedModel([FIX, says("Done.")])).run("Fix it.")
+    assert started(outcome).worktree.endswith("; 1 file is only a git-lfs pointer: model.bin")
+
+
+@pytest.mark.parametrize("state", ["detached", "unborn", "of another user", "broken"])
+async def test_the_reason_is_gits_own_and_the_advice_fits_it(folder: Path, state: str):
+    """Of a repository of another user, the last line of git's advice was shown, with advice for another fault."""
+    repository = folder / "repository"
+    agent = an_agent(folder, ScriptedModel([FIX, says("Done.")]))
+    if state == "detached":
+        git(repository, "checkout", "-q", "--detach")
+        assert (await agent.run("Fix it.")).status == "verified"
+        return
+    begin = f"Cannot create a worktree of '{repository / 'part'}'. git says: fatal: "
+    match state:
+        case "unborn":
+            git(repository, "checkout", "-q", "--orphan", "new")
+            message = "invalid reference: HEAD. It has no commit yet. Use a folder in a repository with a commit"
+        case "of another user":
+            if os.geteuid():
+                pytest.skip("only root may give files away")
+            for path in (repository, *repository.rglob("*")):
+                os.chown(path, 12345, 12345)
+            message = (
+                f"detected dubious ownership in repository at '{repository}'. It belongs to another user. If you trust "
+                f"them, run git config --global --add safe.directory {repository / 'part'}"
+            )
+        case _:
+            (repository / ".git" / "HEAD").write_text("nonsense\n")
+            message = (
+                "not a git repository (or any of the parent directories): .git. Use a folder in a repository with a "
+                "commit"
+            )
+    with pytest.raises(ConfigError) as caught:
+        await agent.run("Fix it.")
+    assert str(caught.value) == f"{begin}{message}, or use `copy: true`."
