@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from agent.messages import RawCall
 from agent.parsing.validation import CheckedCall, InvalidCall, check
-from agent.tooling.final_result import result_tool
+from agent.tooling.final_result import output_spec
 from agent.tooling.tool import Tool, tool
 from agent.tooling.toolbox import Toolbox
 
@@ -161,8 +161,9 @@ def test_an_authors_own_extra_of_the_arguments_themselves_is_respected() -> None
 
 
 def test_a_final_result_with_an_unknown_key_is_refused() -> None:
-    made = result_tool(Options)
-    found = sent_to(made, N)
+    spec = output_spec(Options)
+    assert spec is not None
+    found = sent_to(spec.tool, N)
     assert isinstance(found, InvalidCall)
     assert found.reason == "$.limti is not a parameter, got 5; allowed: limit, name"
 

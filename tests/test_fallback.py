@@ -1,0 +1,57 @@
+"""Servers to fall back on: before the first reply, and in the middle of a run; nothing is done twice."""
+
+from pathlib import Path
+
+import pytest
+
+from agent import Agent, Endpoint, EndpointError, tool
+from agent.events import Event, Resumed
+from agent.testing import ScriptedServer, calls, says
+
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+def at(server: ScriptedServer) -> Endpoint:
+    return Endpoint(server.url, patience_s=0.5, first_wait_s=0.05)
+
+
+async def test_a_server_that_does_not_answer_is_passed_over_before_the_first_reply():
+    with ScriptedServer([says("Hello.")]) as server:
+        outcome = await Agent(NOWHERE, fallback=[at(server)]).run("Hi.")
+    assert (outcome.status, outcome.answer) == ("finished", "Hello.")
+
+
+async def test_a_run_whose_server_is_lost_goes_on_with_the_next_one_and_its_model(tmp_path: Path):
+    added: list[tuple[int, int]] = []
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add."""
+        added.append((a, b))
+        first.close()
+        return a + b
+
+    events: list[Event] = []
+    with ScriptedServer([calls(("add", {"a": 1, "b": 2}))]) as first, ScriptedServer([says("3")], model="m2") as second:
+        agent = Agent(at(first), fallback=[at(second)], tools=[add], runs=tmp_path)
+        outcome = await agent.run("1 + 2?", observe=events.append)
+        body = second.bodies[0]
+
+    assert (outcome.status, outcome.answer, added) == ("finished", "3", [(1, 2)])
+    assert (body["model"], [one["role"] for one in body["messages"]]) == (
+        "m2", ["system", "user", "assistant", "tool"],
+    )  # fmt: skip
+    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    assert (resumed.model, resumed.base_url) == ("m2", second.url)
+
+
+async def test_without_a_journal_a_lost_server_ends_the_run():
+    with ScriptedServer([calls(("nothing", {}))]) as first, ScriptedServer([says("3")]) as second:
+        outcome = await Agent(at(first), fallback=[at(second)]).run("Hi.")
+        assert second.bodies == []
+    assert (outcome.status, outcome.server_failed) == ("error", True)
+
+
+async def test_if_no_server_answers_the_error_of_the_last_one_is_raised():
+    with pytest.raises(EndpointError, match="127.0.0.1:10"):
+        await Agent(NOWHERE, fallback=["http://127.0.0.1:10/v1"]).run("Hi.")

@@ -1,0 +1,135 @@
+"""Keywords: old names go on with a warning, foreign ones and typos are told the right name."""
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from agent import Agent, ConfigError, Limits, ToolContext, tool
+from agent.keywords import checked_keywords
+from agent.testing import ScriptedModel, calls, says
+
+
+class Report(BaseModel):
+    number: int
+
+
+def model(*replies: Any) -> ScriptedModel:
+    return ScriptedModel(replies or [says("x")])
+
+
+OLD: dict[str, tuple[str, Any]] = {"system": ("instructions", "Be brief."), "state": ("deps", 3)}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_an_old_name_goes_on_and_the_warning_names_the_new_one(name: str):
+    new, value = OLD[name]
+    with pytest.warns(DeprecationWarning, match=rf"^Agent\({name}=\.\.\.\) is now {new}=") as warned:
+        agent = Agent(model(), **{name: value})
+    assert getattr(agent, new) == value
+    assert warned[0].filename == __file__
+
+
+def test_an_old_result_stays_the_dict_of_the_call():
+    with pytest.warns(DeprecationWarning, match="is now output_type="):
+        old: Any = Agent(model(calls(("final_result", {"number": 3}))), **{"result": Report})
+    assert old.run_sync("x").output == {"number": 3}
+
+
+def test_an_old_attribute_of_the_context_goes_on():
+    @tool
+    def look(context: ToolContext[int]) -> int:
+        """Look."""
+        return context.state + 1
+
+    with pytest.warns(DeprecationWarning, match="ToolContext.state is now ToolContext.deps"):
+        outcome = Agent(model(calls(("look", {})), says("x")), tools=[look], deps=41).run_sync("x")
+    assert outcome.messages[3].content == "42"
+
+
+def test_the_old_and_the_new_name_together_are_refused():
+    both: Any = {"system": "a", "instructions": "b"}
+    with pytest.raises(TypeError, match="got both 'system' and 'instructions'"):
+        Agent(model(), **both)
+
+
+FOREIGN = {
+    "system_prompt": "The system prompt is `instructions`.",
+    "mcp_servers": "Write mcp={'name': McpServer(command=(...))}.",
+    "deps_type": "The type is that of `deps`: Agent(..., deps=...).",
+    "usage_limits": "The limits are `limits`: Limits(steps=..., tokens=...).",
+    "outptu_type": "Did you mean `output_type`?",
+    "workspce": "Did you mean `workspace`?",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_name_of_another_library_and_a_typo_are_told_the_right_one(name: str):
+    given: Any = {name: 1}
+    with pytest.raises(TypeError) as caught:
+        Agent(model(), **given)
+    assert str(caught.value) == f"Agent() has no parameter {name!r}. {FOREIGN[name]}"
+
+
+@pytest.mark.parametrize(("name", "advice"), [("message_history", "`history`"), ("max_turns", "Limits(steps=...)")])
+def test_names_of_a_run_are_told_too(name: str, advice: str):
+    given: Any = {name: 1}
+    with pytest.raises(TypeError) as caught:
+        Agent(model()).run_sync("x", **given)
+    assert f"run_sync() has no parameter {name!r}" in str(caught.value)
+    assert advice in str(caught.value)
+
+
+async def test_an_async_call_is_checked_too():
+    given: Any = {"message_history": []}
+    with pytest.raises(TypeError, match=r"run\(\) has no parameter 'message_history'. The conversation"):
+        await Agent(model()).run("x", **given)
+
+
+WRONG_KINDS: dict[str, tuple[Any, str]] = {
+    "model": (None, "`model` is None, of type NoneType. Give an Endpoint, or the URL of a server."),
+    "limits": (5, "`limits` is 5, of type int. Write Limits(steps=...)."),
+    "model_settings": ({"temperature": 1}, "Write ModelSettings(temperature=...)."),
+    "tools": ("read_file", "Give a list, such as [my_function, ready_tools.read_file]."),
+    "workspace": (3, "`workspace` is 3, of type int. Give a path."),
+    "verify": ("pytest -q", 'Write Verify(command="...").'),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_KINDS)
+def test_a_setting_of_another_type_is_refused_when_the_agent_is_made(name: str):
+    value, text = WRONG_KINDS[name]
+    given: Any = {"model": model(), name: value}
+    with pytest.raises(ConfigError) as caught:
+        Agent(**given)
+    assert text in str(caught.value)
+
+
+def test_limits_below_zero_are_refused():
+    with pytest.raises(ConfigError, match="`limits.steps` must be more than 0, got -1"):
+        Limits(steps=-1)
+
+
+def test_an_agent_stays_a_dataclass_with_its_signature_and_its_doc():
+    agent = Agent(model(), instructions="a")
+    assert dataclasses.replace(agent, instructions="b").instructions == "b"
+    assert {"model", "tools", "output_type", "deps"} <= set(inspect.signature(Agent).parameters)
+    assert "output_type: type of the result" in (Agent.__doc__ or "")
+
+
+def test_secrets_are_not_in_the_repr_of_an_agent():
+    assert "hunter2" not in repr(Agent(model(), env={"PASSWORD": "hunter2"}, secrets={"A": "hunter2"}))
+
+
+def test_the_name_of_the_caller_is_in_the_warning_of_a_function():
+    @checked_keywords(renamed={"old": lambda value: ("new", value * 2)})
+    def double(*, new: int) -> int:
+        return new
+
+    given: Any = {"old": 2}
+    with pytest.warns(DeprecationWarning, match=r"^double\(old=\.\.\.\) is now new=") as warned:
+        assert double(**given) == 4
+    assert Path(warned[0].filename) == Path(__file__)

@@ -1,0 +1,159 @@
+"""Sessions: turns that go on from each other, saved by their journals, resumed, forked, bounded."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent import Agent, ConfigError, EndpointError, Ladder, Limits, Rung, ToolContext, ToolError, ready_tools, tool
+from agent.errors import EndpointUnreachable
+from agent.testing import ScriptedModel, calls, says
+
+DOWN = EndpointUnreachable("down", url="http://x/v1")
+
+
+def chat(*texts: str) -> ScriptedModel:
+    return ScriptedModel([says(text) for text in texts])
+
+
+async def test_each_turn_goes_on_from_the_last_one():
+    model = chat("5", "6")
+    session = Agent(model).session()
+
+    first, second = await session.run("2 + 3?"), await session.run("And one more?")
+
+    assert (first.answer, second.answer) == ("5", "6")
+    assert [one["content"] for one in model.bodies[1]["messages"][1:]] == ["2 + 3?", "5", "And one more?"]
+    assert [one["role"] for one in session.to_chat()] == ["system", "user", "assistant", "user", "assistant"]
+    assert session.usage == first.usage + second.usage
+
+
+async def test_a_session_is_found_again_by_its_name_and_goes_on(tmp_path: Path):
+    model = chat("5", "6", "7")
+    session = Agent(model, runs=tmp_path).session("sums")
+    await session.run("2 + 3?")
+    await session.run("And one more?")
+
+    again = Agent(model, runs=tmp_path).session("sums")
+    outcome = await again.run("And another?")
+
+    assert again.turns[:2] == session.turns
+    assert (outcome.run, len(model.bodies[2]["messages"])) == ("sums-003", 6)
+    assert Agent(model, runs=tmp_path).sessions() == ("sums",)
+    assert again.usage.steps == 3
+
+
+async def test_a_fork_goes_on_from_an_earlier_turn_and_leaves_the_session_alone(tmp_path: Path):
+    model = chat("5", "6", "other")
+    session = Agent(model, runs=tmp_path).session("sums")
+    await session.run("2 + 3?")
+    await session.run("And one more?")
+
+    fork = session.fork("other", turns=1)
+    await fork.run("And ten more?")
+
+    assert [one["content"] for one in model.bodies[2]["messages"][1:]] == ["2 + 3?", "5", "And ten more?"]
+    assert [turn.run for turn in fork.turns] == ["sums-001", "other-001"]
+    assert len(session.turns) == 2
+    with pytest.raises(ConfigError, match="There is a run named 'other-001'"):
+        session.fork("other")
+    with pytest.raises(ConfigError, match="`turns` is 3, but the session 'sums' has 2"):
+        session.fork(turns=3)
+
+
+@tool
+def fail(number: int) -> int:
+    """Fail."""
+    raise ToolError(f"no {number}")
+
+
+async def test_the_next_turn_begins_on_the_rung_where_the_last_one_ended():
+    ladder = Ladder(rungs=(Rung(effort="none"), Rung(effort="high")), triggers={"tool_error": 1})
+    model = ScriptedModel([calls(("fail", {"number": 1})), says("No."), says("Still high.")])
+    session = Agent(model, tools=[fail], ladder=ladder).session()
+
+    await session.run("Try.")
+    await session.run("Again.")
+
+    assert [body["reasoning_effort"] for body in model.bodies] == ["none", "high", "high"]
+
+
+async def test_the_limits_of_a_session_hold_for_all_turns_together():
+    session = Agent(chat("a", "b", "c")).session(limits=Limits(steps=2, wall_s=None, output_tokens=None))
+    outcomes = [await session.run(text) for text in ("1", "2", "3")]
+    assert [outcome.status for outcome in outcomes] == ["finished", "finished", "budget"]
+
+
+async def test_a_copy_is_made_once_and_every_turn_works_in_it(tmp_path: Path):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "a.txt").write_text("a\n")
+    model = ScriptedModel(
+        [calls(("write_file", {"path": "b.txt", "content": "b\n"})), says("Made."),
+         calls(("read_file", {"path": "b.txt"})), says("It says b."),
+         calls(("write_file", {"path": "c.txt", "content": "c\n"})), says("Forked.")]
+    )  # fmt: skip
+    tools = [ready_tools.write_file, ready_tools.read_file]
+    agent = Agent(model, tools=tools, workspace=project, workspace_mode="copy", runs=tmp_path / "runs")
+    session = agent.session("work")
+
+    first, second = await session.run("Make b."), await session.run("Read b.")
+    forked = await session.fork("other").run("Make c.")
+
+    assert first.workspace == second.workspace != project
+    assert "b" in second.messages[-2].content
+    assert forked.workspace not in {first.workspace, project}
+    assert sorted(path.name for path in forked.workspace.glob("*.txt")) == ["a.txt", "b.txt", "c.txt"]
+    assert [path.name for path in project.glob("*.txt")] == ["a.txt"]
+
+
+async def test_a_copy_that_would_be_deleted_after_a_turn_is_refused(tmp_path: Path):
+    agent = Agent(chat("x"), workspace=tmp_path, workspace_mode="copy")
+    with pytest.raises(ConfigError, match="A session cannot work in a copy that is deleted after a turn"):
+        await agent.session().run("Hi.")
+
+
+async def test_a_turn_that_could_not_start_changes_nothing():
+    model = ScriptedModel([says("5")])
+    agent = Agent("http://127.0.0.1:9/v1")
+    session = agent.session()
+    with pytest.raises(EndpointError):
+        await session.run("Hi.")
+    assert (session.turns, session.messages, model.bodies) == ((), (), [])
+
+
+async def test_an_interrupted_turn_is_part_of_the_session_and_is_resumed(tmp_path: Path):
+    waiting = asyncio.Event()
+
+    @tool
+    async def wait(context: ToolContext) -> str:
+        """Wait."""
+        if not waiting.is_set():
+            waiting.set()
+            await asyncio.sleep(60)
+        return "waited"
+
+    model = ScriptedModel([says("Hello."), calls(("wait", {})), says("Done.")])
+    session = Agent(model, tools=[wait], runs=tmp_path).session("slow")
+    await session.run("Hi.")
+    task = asyncio.ensure_future(session.run("Wait."))
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert [turn.run for turn in session.turns] == ["slow-001", "slow-002"]
+    again = Agent(model, tools=[wait], runs=tmp_path).session("slow")
+    outcome = await again.resume()
+
+    assert (outcome.status, outcome.answer, len(again.turns)) == ("finished", "Done.", 2)
+    with pytest.raises(ConfigError, match="has already ended"):
+        await again.resume()
+    assert len(again.turns) == 2
+
+
+async def test_two_programs_cannot_take_the_same_turn(tmp_path: Path):
+    one, two = (Agent(chat("a", "b"), runs=tmp_path).session("shared") for _ in range(2))
+    await one.run("Hi.")
+    with pytest.raises(ConfigError, match="There is a run named 'shared-001'"):
+        await two.run("Hi.")
