@@ -7,8 +7,10 @@ import os
 import sys
 from pathlib import Path
 
+from ..errors import ConfigError
+
 _EPILOG = """\
-Exit codes: 0 no problem found, 1 problem found, 2 nothing to examine.
+Exit codes: 0 no problem found, 1 problem found, 2 nothing to examine, 3 a check got no answer in time.
 """
 
 
@@ -17,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--log", metavar="FILE", help="An engine's log, plain or gzipped; - reads standard input.")
-    source.add_argument("--url", metavar="URL", help="A running server; 19 small checks probe what it can do.")
+    source.add_argument("--url", metavar="URL", help="A running server; 20 small checks probe what it can do.")
     parser.add_argument(
         "--engine", choices=["vllm", "sglang"], help="The engine that wrote the log (default: detected)."
     )
@@ -25,8 +27,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--api-key-env", metavar="NAME", help="The environment variable that contains the server's key."
     )
     parser.add_argument("--model", metavar="NAME", help="Which of the server's models to probe (default: the first).")
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="Show only this check of the server, by its name in --json; repeatable. Exits with 3 if it is unknown.",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="S",
+        help="Seconds for all checks of the server (default: 60). The slower the server, the more it needs.",
+    )
     parser.add_argument("--fresh", action="store_true", help="Probe the server again, even if it was probed recently.")
     parser.add_argument("--json", action="store_true", help="Print JSON instead of text.")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 3600:
+        msg = f"must be a number of seconds from 1 to 3600, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
 
 
 def main(args: argparse.Namespace) -> int:
@@ -36,6 +62,9 @@ def main(args: argparse.Namespace) -> int:
 
         return probe_url(args)
     if args.log is not None:
+        if args.check or args.timeout:
+            msg = "--check and --timeout are for a running server, not for a log. Omit them, or pass --url URL."
+            raise ConfigError(msg)
         from .doctor_log import examine_log
 
         return examine_log(args.log, engine=args.engine, as_json=args.json)

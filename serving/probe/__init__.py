@@ -7,7 +7,7 @@ format 1:
     {"format": 1, "base_url": "http://127.0.0.1:8000/v1", "kind": "vllm" | "sglang" | "generic", "version": "0.32.0",
      "model": "pocket", "window_tokens": 8192 | null, "at": "2026-11-23T19:00:00+00:00", "elapsed_s": 4.2,
      "checks": [{"check": "auto", "verdict": "works" | "broken" | "not_offered" | "unknown", "detail": "…",
-                 "fix": "…", "warning": "…"}, …],
+                 "fix": "…", "warning": "…", "answered": true}, …],
      "capabilities": {"strict_works": true | false | null, …}}
 
 The capabilities are the fields of `Capabilities`; null means the probe could not determine the value. The result is
@@ -18,9 +18,10 @@ atomically, so a reader never sees a partial one.
 from .cache import read_cache, write_cache
 from .lookup import find_report
 from .records import TITLES, Capabilities, CheckResult, ProbeReport
-from .run import probe
+from .run import DEADLINE_S, probe
 
 __all__ = [
+    "DEADLINE_S",
     "TITLES",
     "Capabilities",
     "CheckResult",

@@ -12,6 +12,7 @@ _CALL_TEXT = re.compile(
     r'\[TOOL_CALLS\]|<tool_call>|<\|tool_call|<function=|"name"\s*:\s*"(write|read)_file"|(write|read)_file(\[ARGS\])?\s*\{'
 )
 """How models write a call that no parser has extracted from the text."""
+_CUT_AS_TEXT = "max_tokens cut the call off: the server returned the incomplete call as text"
 
 
 def no_reply_result(check: CheckName, found: NoReply, kind: ServerKind, *, optional: bool) -> CheckResult:
@@ -24,7 +25,7 @@ def no_reply_result(check: CheckName, found: NoReply, kind: ServerKind, *, optio
         optional: whether a server that refuses the request does not offer the feature, rather than being broken.
     """
     if found.cause == "not_sent":
-        return CheckResult(check=check, verdict="unknown", detail=f"not tested: {found.reason}")
+        return CheckResult(check=check, verdict="unknown", detail=f"not tested: {found.reason}", answered=False)
     known = known_refusal(found.reason)
     if known is not None:
         return CheckResult(check=check, verdict="broken", detail=known.why, fix=known.fix)
@@ -32,7 +33,7 @@ def no_reply_result(check: CheckName, found: NoReply, kind: ServerKind, *, optio
         return CheckResult(check=check, verdict="not_offered", detail=f"the server refuses it: {found.reason}")
     if found.cause == "silent" and check != "chat":
         # The server may just be busy, which says nothing about its features.
-        return CheckResult(check=check, verdict="unknown", detail=f"no reply: {found.reason}")
+        return CheckResult(check=check, verdict="unknown", detail=f"no reply: {found.reason}", answered=False)
     outcome = "the server refuses it" if found.cause == "refused" else "no reply"
     return CheckResult(check=check, verdict="broken", detail=f"{outcome}: {found.reason}", fix=fix("log", kind))
 
@@ -54,6 +55,8 @@ def check_auto(exchange: Exchange, named: Exchange, kind: ServerKind) -> CheckRe
             check="auto", verdict="works", detail=f"finish_reason {found.finish_reason!r}"
         )
     where = field_with_call(found)
+    if where is not None and found.finish_reason == "length":
+        return CheckResult(check="auto", verdict="unknown", detail=_CUT_AS_TEXT)
     if where is not None:
         other = read_chat(named)
         failed = isinstance(other, NoReply) and other.cause == "failed"
@@ -75,7 +78,7 @@ def check_required(unneeded: Exchange, needed: Exchange, kind: ServerKind) -> Ch
         kind: the server's kind.
     """
     forced, free = read_chat(unneeded), read_chat(needed)
-    if isinstance(forced, SeenReply) and _has_complete_calls(forced):
+    if is_forced(unneeded):
         detail = "a call was made although the prompt needs none"
         return CheckResult(check="required", verdict="works", detail=detail)
     if isinstance(free, NoReply):
@@ -90,6 +93,12 @@ def check_required(unneeded: Exchange, needed: Exchange, kind: ServerKind) -> Ch
         return CheckResult(check="required", verdict="broken", detail=why, fix=fix("known_good", kind))
     detail = "a call was made where the prompt needs one; where it needs none, no complete call was made"
     return CheckResult(check="required", verdict="works", detail=detail)
+
+
+def is_forced(unneeded: Exchange) -> bool:
+    """Return whether the answer to `RequestBuilder.unneeded_call` contains a complete call."""
+    forced = read_chat(unneeded)
+    return isinstance(forced, SeenReply) and bool(forced.calls) and not any(map(_is_incomplete, forced.calls))
 
 
 def check_named(exchange: Exchange, kind: ServerKind) -> CheckResult:
@@ -220,16 +229,13 @@ def _call_defect(found: SeenReply, name: str, kind: ServerKind, check: CheckName
     return None
 
 
-def _has_complete_calls(found: SeenReply) -> bool:
-    return bool(found.calls) and not any(_is_incomplete(call) for call in found.calls)
-
-
 def _is_incomplete(call: SeenCall) -> bool:
     return call.values is None
 
 
 def _is_malformed(found: SeenReply) -> bool:
-    return found.finish_reason != "length" and any(_is_incomplete(call) for call in found.calls)
+    bad = any(_is_incomplete(call) or call.name not in {"write_file", "read_file"} for call in found.calls)
+    return found.finish_reason != "length" and bad
 
 
 def _lost_call(with_call: SeenReply, without: SeenReply) -> bool:
@@ -240,6 +246,9 @@ def _lost_call(with_call: SeenReply, without: SeenReply) -> bool:
 
 def _no_forced_call(check: Literal["required", "named"], found: SeenReply, kind: ServerKind) -> CheckResult:
     where = field_with_call(found)
+    if where is not None and found.finish_reason == "length":
+        # vLLM's hermes parser returns a call that is not complete as text.
+        return CheckResult(check=check, verdict="unknown", detail=_CUT_AS_TEXT)
     if where is not None:
         why = f"the server left the call as text in {where}: its tool parser is missing or for another model"
         return CheckResult(check=check, verdict="broken", detail=why, fix=fix("tool_parser", kind))

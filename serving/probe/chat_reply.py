@@ -199,18 +199,24 @@ def _call(item: Mapping[str, object]) -> SeenCall:
 
 
 def _joined_calls(deltas: Iterable[Mapping[str, object]]) -> list[object]:
-    joined: dict[int, dict[str, str]] = {}
+    # By id first: some servers number every call 0, or not at all. `agent run` joins them in the same way.
+    joined: list[dict[str, str]] = []
+    at_index: dict[int, dict[str, str]] = {}
     for delta in deltas:
         for position, item in enumerate(as_list(delta.get("tool_calls"))):
             index = as_count(as_object(item).get("index"))
-            parts = joined.setdefault(position if index is None else index, {"id": "", "name": "", "arguments": ""})
             piece = _call(as_object(item))
+            parts = at_index.get(position if index is None else index)
+            if parts is None or (piece.id and parts["id"] and piece.id != parts["id"]):
+                parts = {"id": piece.id, "name": "", "arguments": ""}
+                joined.append(parts)
+                at_index[position if index is None else index] = parts
             parts["id"] = parts["id"] or piece.id
-            parts["name"] += piece.name
+            # Some servers repeat the whole name in every part.
+            parts["name"] += "" if piece.name == parts["name"] else piece.name
             parts["arguments"] += piece.arguments
     return [
-        {"id": parts["id"], "function": {"name": parts["name"], "arguments": parts["arguments"]}}
-        for _, parts in sorted(joined.items())
+        {"id": parts["id"], "function": {"name": parts["name"], "arguments": parts["arguments"]}} for parts in joined
     ]
 
 

@@ -10,6 +10,7 @@ from .records import ServerKind
 
 Remedy = Literal[
     "tool_parser",
+    "tool_template",
     "reasoning_parser",
     "prefix_cache",
     "prompt_details",
@@ -28,6 +29,13 @@ FIXES: Mapping[tuple[Remedy, ServerKind], str] = MappingProxyType(
         ("tool_parser", "sglang"): "Start SGLang with the model's own --tool-call-parser; for Mistral: "
         "--tool-call-parser mistral.",
         ("tool_parser", "generic"): "Start the server with the tool-call parser of this model's family.",
+        ("tool_template", "vllm"): "Start vLLM with a chat template of the model's family that renders tools "
+        "(--chat-template FILE; vLLM has some in examples/), or serve a model trained to call tools. For Mistral: "
+        "--tokenizer-mode mistral.",
+        ("tool_template", "sglang"): "Start SGLang with a chat template of the model's family that renders tools "
+        "(--chat-template FILE), or serve a model trained to call tools.",
+        ("tool_template", "generic"): "Give the server a chat template of the model's family that renders tools (for "
+        "llama-server: --jinja), or serve a model trained to call tools.",
         ("reasoning_parser", "vllm"): "Start vLLM with the model's own --reasoning-parser; for Mistral: "
         "--reasoning-parser mistral.",
         ("reasoning_parser", "sglang"): "Start SGLang with the model's own --reasoning-parser; for Mistral: "

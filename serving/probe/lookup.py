@@ -27,7 +27,7 @@ def find_report(base_url: str, *, model: str | None, api_key: str, state: Path) 
     report = read_cache(base_url, state)
     if report is None or (model is not None and model != report.model):
         return None
-    send = HttpTransport(api_key=api_key, ends_at=time.monotonic() + _DEADLINE_S)
+    send = HttpTransport(api_key=api_key, ends_at=time.monotonic() + _DEADLINE_S, request_s=_DEADLINE_S)
     requests = RequestBuilder(base_url=report.base_url, model=report.model)
     cards = model_cards(send(requests.models()))
     if not cards or report.model != (model or cards[0].name):

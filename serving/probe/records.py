@@ -9,6 +9,7 @@ CheckName = Literal[
     "models",
     "chat",
     "tokenizer",
+    "tools_seen",
     "auto",
     "required",
     "named",
@@ -32,6 +33,7 @@ TITLES: Mapping[CheckName, str] = MappingProxyType(
         "models": "model list and window",
         "chat": "plain reply",
         "tokenizer": "tokenizer matches usage",
+        "tools_seen": "tools reach the prompt",
         "auto": "call under auto",
         "required": "call under required",
         "named": "call to a named tool",
@@ -70,6 +72,8 @@ class CheckResult:
     """What to do if the check is broken: the exact flag or command if known. Empty unless broken."""
     warning: str = ""
     """A risk that is not a defect of this feature. Empty means no warning."""
+    answered: bool = True
+    """False means that the server gave no answer, or that the time limit came before the request."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,3 +150,5 @@ class Exchange:
     """Why the reply is missing or incomplete. Empty means it is complete."""
     sent: bool = True
     """False means the request was not sent; `failure` holds the reason."""
+    elapsed_s: float = 0.0
+    """From sending the request to the end of the reply."""

@@ -24,8 +24,6 @@ _TEXT: Json = {"type": "string"}
 _SAY = f"Say the word {WORD}."
 _WRITE = f"Write the word {WORD} into the file {PATH}."
 _READ_BOTH = "Read both out/one.txt and out/two.txt at once."
-_CALL_TOKENS = 128
-_TEXT_TOKENS = 256
 _FILLER = " ".join(f"Line {number} is here only to fill the prompt." for number in range(1, 31))
 """Longer than the largest prefix cache block seen so far: 128 tokens, in vLLM on the CPU."""
 
@@ -61,6 +59,12 @@ class RequestBuilder:
     model: str
     extra: Json = field(default_factory=dict[str, object])
     """Fields added to every chat request, such as the effort."""
+    reasoning_tokens: int = 256
+    """`max_tokens` of a reply that may reason before its answer; `Pace` lowers these three for a slow server."""
+    call_tokens: int = 128
+    """Of a reply that should be a call."""
+    brief_tokens: int = 128
+    """Of a reply of a few words."""
 
     @property
     def root(self) -> str:
@@ -79,14 +83,18 @@ class RequestBuilder:
         """Build the request for the list of models."""
         return ProbeRequest(method="GET", url=f"{self.base_url}/models", with_key=with_key)
 
-    def one_word(self, **more: object) -> ProbeRequest:
-        """Build a request for a reply of one word."""
-        return self._chat(_SAY, _TEXT_TOKENS, more)
+    def one_word(self, max_tokens: int | None = None, /, **more: object) -> ProbeRequest:
+        """Build a request for a reply of one word; None means `brief_tokens`."""
+        return self._chat(_SAY, self.brief_tokens if max_tokens is None else max_tokens, more)
+
+    def without_tools(self) -> ProbeRequest:
+        """Build the request of `write_file` without its tool, for a reply of one token."""
+        return self._chat(_WRITE, 1, {})
 
     def write_file(self, *, choice: str = "auto", strict: bool = False, stream: bool = False) -> ProbeRequest:
         """Build a request that needs a write_file call; with `strict`, the schema forbids the requested path."""
         more = {"tools": [STRICT if strict else WRITE], "tool_choice": choice, **(STREAMED if stream else {})}
-        return self._chat(_WRITE, _CALL_TOKENS, more)
+        return self._chat(_WRITE, self.call_tokens, more)
 
     def truncated_call(self, *, stream: bool = False) -> ProbeRequest:
         """Build a request for a call with too few tokens to complete it."""
@@ -95,16 +103,16 @@ class RequestBuilder:
 
     def unneeded_call(self) -> ProbeRequest:
         """Build a request that requires a call although the prompt needs none."""
-        return self._chat(_SAY, _CALL_TOKENS, {"tools": [STRICT], "tool_choice": "required"})
+        return self._chat(_SAY, self.call_tokens, {"tools": [STRICT], "tool_choice": "required"})
 
     def other_tool_call(self) -> ProbeRequest:
         """Build a request that names a tool other than the one the prompt needs."""
         choice = {"type": "function", "function": {"name": "read_file"}}
-        return self._chat(_WRITE, _CALL_TOKENS, {"tools": [WRITE, READ], "tool_choice": choice})
+        return self._chat(_WRITE, self.call_tokens, {"tools": [WRITE, READ], "tool_choice": choice})
 
     def two_calls(self) -> ProbeRequest:
         """Build a request for two calls in one reply."""
-        return self._chat(_READ_BOTH, _CALL_TOKENS, {"tools": [READ], "tool_choice": "auto"})
+        return self._chat(_READ_BOTH, self.call_tokens, {"tools": [READ], "tool_choice": "auto"})
 
     def after_tool_result(self, **assistant: object) -> ProbeRequest:
         """Build a request that continues after a call and its result.
@@ -119,7 +127,7 @@ class RequestBuilder:
             {"role": "assistant", "content": "", "tool_calls": [call], **assistant},
             {"role": "tool", "tool_call_id": _CALL_ID, "content": f"Wrote {PATH}."},
         ]
-        return self._post(messages, _CALL_TOKENS, {"tools": [WRITE], "tool_choice": "auto"})
+        return self._post(messages, self.brief_tokens, {"tools": [WRITE], "tool_choice": "auto"})
 
     def long_prompt(self) -> ProbeRequest:
         """Build a request with a prompt long enough to be cached and a reply of one token."""

@@ -1,15 +1,16 @@
-"""Run the probe's requests against one server; later ones depend on earlier answers; the checks are elsewhere."""
+"""Run the probe's requests against one server, independent ones side by side; the checks are elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
-from ..errors import EngineError
 from ..metrics import EngineMetrics
-from . import call_checks, requests, server_checks, text_checks, truncation_checks
-from .chat_reply import NoReply, SeenReply, brief, error_text, read_chat
+from . import call_checks, prompt_checks, requests, server_checks, text_checks, truncation_checks
+from .chat_reply import NoReply, SeenReply, read_chat
+from .find_model import Send, find_model, server_address
+from .pace import FIRST_TOKENS, Pace
 from .records import (
     TITLES,
     Capabilities,
@@ -24,8 +25,8 @@ from .transport import HttpTransport
 
 DEADLINE_S = 60.0
 """For all requests together; a healthy server needs only part of it."""
-
-Send = Callable[[ProbeRequest], Exchange]
+_AT_ONCE = 6
+"""Requests side by side. More would wait in a small server, and their time would run out."""
 
 
 def probe(base_url: str, *, model: str | None = None, api_key: str = "", deadline_s: float = DEADLINE_S) -> ProbeReport:
@@ -35,55 +36,57 @@ def probe(base_url: str, *, model: str | None = None, api_key: str = "", deadlin
         base_url: such as `http://127.0.0.1:8000/v1`.
         model: the served model to probe. None means the server's first.
         api_key: empty means no key is sent.
-        deadline_s: seconds for all requests; checks not run by then are `unknown`.
+        deadline_s: seconds for all requests; the replies are kept short enough for it, by the measured speed. Checks
+            not run by then are `unknown`.
 
     Raises:
         EngineError: the address is invalid, no server answers there, or it does not serve the model.
     """
-    address = _address(base_url)
+    address = server_address(base_url)
     began = time.monotonic()
-    send = HttpTransport(api_key=api_key, ends_at=began + deadline_s)
-    report = _Probe(send, requests.RequestBuilder(base_url=address, model=model or ""), has_key=bool(api_key)).run()
+    send = HttpTransport(api_key=api_key, ends_at=began + deadline_s, request_s=deadline_s / 2)
+    build = requests.RequestBuilder(base_url=address, model=model or "")
+    report = _Probe(send, build, Pace(deadline_s=deadline_s), has_key=bool(api_key)).run()
     return replace(report, elapsed_s=round(time.monotonic() - began, 1))
-
-
-def _address(base_url: str) -> str:
-    address = base_url.strip().rstrip("/")
-    try:
-        parts = urlsplit(address)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an invalid port, or brackets without an address
-        valid = False
-    if not valid:
-        raise EngineError(f"{base_url!r} is not an HTTP URL.", cause="", do="Give one like http://127.0.0.1:8000/v1.")
-    return address
 
 
 class _Probe:
     """One run of the probe."""
 
-    def __init__(self, send: Send, build: requests.RequestBuilder, *, has_key: bool) -> None:
+    def __init__(self, send: Send, build: requests.RequestBuilder, pace: Pace, *, has_key: bool) -> None:
         self._send = send
         self._build = build
+        self._pace = pace
         self._has_key = has_key
         self._kind: ServerKind = "generic"
         self._results: dict[CheckName, CheckResult] = {}
         self._blocked = ""
         """Why chat requests are skipped. Empty means they are sent."""
         self._capabilities = Capabilities()
+        self._last_metrics = EngineMetrics(engine="unknown")
 
     def run(self) -> ProbeReport:
-        card = self._find_model()
+        card = find_model(self._send, self._build)
         self._build = replace(self._build, model=card.name)
         self._add(server_checks.check_models(card))
         version = self._identify_server(card)
-        first = self._chat(self._build.one_word())
+        first = self._chat(self._build.one_word(FIRST_TOKENS))
+        self._take_pace(first)
         self._add(text_checks.check_chat(first, self._kind))
-        self._add(server_checks.check_tokenizer(self._send(self._build.tokenize()), first, self._kind))
+        self._add(prompt_checks.check_tokenizer(self._send(self._build.tokenize()), first, self._kind))
         self._block_if_unanswered(first)
-        self._check_reasoning(first)
-        self._check_calls(first)
-        self._check_structured_outputs()
+        reasoned = self._check_effort()
+        auto = self._check_streaming(first)
+        answers = self._ask_all(
+            {
+                **({"unfiltered": self._unfiltered()} if _hides_reasoning(reasoned) else {}),
+                **self._call_requests(),
+                **self._form_requests(),
+            }
+        )
+        self._add(text_checks.check_reasoning(reasoned, answers.get("unfiltered"), self._kind))
+        self._check_calls(auto, answers)
+        self._check_forms(answers)
         self._check_caches()
         self._check_key()
         return ProbeReport(
@@ -106,44 +109,11 @@ class _Probe:
             ),
         )
 
-    def _find_model(self) -> server_checks.ModelCard:
-        url = self._build.models().url
-        found = self._send(self._build.models())
-        if found.status is None:
-            raise EngineError(
-                f"No server answers at {url}.",
-                cause=found.failure,
-                do="Start one, or give the address of a running one; `agent serve status` shows the one started here.",
-            )
-        if found.status in {401, 403}:
-            raise EngineError(
-                f"The server requires a different API key: {url} answers with HTTP {found.status}.",
-                cause="",
-                do="Give the environment variable with the key: --api-key-env NAME.",
-            )
-        cards = server_checks.model_cards(found)
-        if not cards:
-            text = brief(error_text(found.body), 120)
-            raise EngineError(
-                f"No model is listed at {url}.",
-                cause=f"HTTP {found.status}: {text}",
-                do="Give the base URL of the OpenAI-compatible routes; on most servers it ends in /v1.",
-            )
-        wanted = self._build.model
-        card = next((card for card in cards if card.name == wanted), None) if wanted else cards[0]
-        if card is None:
-            names = ", ".join(brief(card.name, 80) for card in cards)
-            raise EngineError(
-                f"{self._build.base_url} does not serve {wanted!r}.",
-                cause=f"it serves: {names}",
-                do="Choose one of these with --model, or omit --model to probe the first.",
-            )
-        return card
-
     def _identify_server(self, card: server_checks.ModelCard) -> str:
         """Determine the kind of server; return its version."""
         metrics = self._send(self._build.get("/metrics"))
-        self._kind = server_checks.kind_of(card, server_checks.read_metrics(metrics))
+        self._last_metrics = server_checks.read_metrics(metrics)
+        self._kind = server_checks.kind_of(card, self._last_metrics)
         self._add(server_checks.check_metrics(metrics, self._kind))
         return server_checks.version_of(self._send(self._build.version(self._kind)))
 
@@ -152,70 +122,108 @@ class _Probe:
         if isinstance(found, NoReply) and found.cause != "not_sent":
             self._blocked = f"no chat request is answered (see: {TITLES['chat']})"
 
-    def _check_reasoning(self, first: Exchange) -> None:
-        high = self._chat(self._build.one_word(reasoning_effort="high"))
-        none = self._chat(self._build.one_word(reasoning_effort="none"))
-        rendered = [self._send(self._build.tokenize(effort)) for effort in ("none", "high")]
+    def _check_effort(self) -> Exchange:
+        """Check the effort; return the answer in which the model reasons most."""
+        build = self._build
+        most = build.reasoning_tokens
+        answers = self._ask_all(
+            {
+                "high": build.one_word(most, reasoning_effort="high"),
+                "none": build.one_word(reasoning_effort="none"),
+            }
+        )
+        high, none = answers["high"], answers["none"]
+        rendered = [self._send(build.tokenize(effort)) for effort in ("none", "high")]
         self._add(text_checks.check_effort(none, high, rendered[0], rendered[1], self._kind))
         seen = [read_chat(exchange) for exchange in (none, high)]
         accepted = not any(isinstance(found, NoReply) and found.cause == "refused" for found in seen)
         answered = all(isinstance(found, SeenReply) for found in seen)
         # A server that refuses the effort field may reason by default.
-        reasoned, more = (high, {"reasoning_effort": "high"}) if accepted else (first, {})
+        reasoned = high if accepted else self._chat(build.one_word(most))
+        self._take_pace(high, none, reasoned)
         reply = read_chat(reasoned)
-        unfiltered = None
-        if isinstance(reply, SeenReply) and reply.reasoning_field is None:
-            unfiltered = self._chat(self._build.one_word(**more, skip_special_tokens=False))
-        self._add(text_checks.check_reasoning(reasoned, unfiltered, self._kind))
-        field = reply.reasoning_field if isinstance(reply, SeenReply) else None
         self._capabilities = replace(
             self._capabilities,
-            reasoning_field=field,
+            reasoning_field=reply.reasoning_field if isinstance(reply, SeenReply) else None,
             effort_accepted=False if not accepted else True if answered else None,
         )
         if accepted and answered:
             # Use the cheapest effort from here on: fast and reproducible.
             self._build = replace(self._build, extra={"reasoning_effort": "none"})
+        return reasoned
 
-    def _check_calls(self, first: Exchange) -> None:
+    def _unfiltered(self) -> ProbeRequest:
+        """Build the request of the reasoned answer again, with special tokens kept in its text."""
+        effort = {"reasoning_effort": "high"} if self._capabilities.effort_accepted is not False else {}
+        build = replace(self._build, extra={})
+        return build.one_word(build.reasoning_tokens, **effort, skip_special_tokens=False)
+
+    def _check_streaming(self, first: Exchange) -> Exchange:
+        """Check streams; return the whole answer with a call. Nothing runs beside them, which could change a reply."""
         build, kind = self._build, self._kind
-        auto, named = self._chat(build.write_file()), self._chat(build.other_tool_call())
-        self._add(call_checks.check_auto(auto, named, kind))
-        unneeded, needed = self._chat(build.unneeded_call()), self._chat(build.write_file(choice="required"))
-        self._add(call_checks.check_required(unneeded, needed, kind))
-        self._add(call_checks.check_named(named, kind))
-        self._add(call_checks.check_strict(self._chat(build.write_file(strict=True)), kind))
-        self._add(call_checks.check_parallel(self._chat(build.two_calls()), kind))
+        auto = self._chat(build.write_file())
         if isinstance(read_chat(auto), SeenReply):
             self._add(call_checks.check_streamed(auto, self._chat(build.write_file(stream=True)), kind))
         else:
-            again = self._chat(replace(build, extra={}).one_word(**requests.STREAMED))
-            self._add(call_checks.check_streamed(first, again, kind))
-        whole, streamed = self._chat(build.truncated_call()), self._chat(build.truncated_call(stream=True))
-        self._add(truncation_checks.check_truncated(whole, streamed, kind))
-        plain, replayed = self._chat(build.after_tool_result()), None
-        if self._capabilities.reasoning_field is not None:
-            replayed = self._chat(
-                build.after_tool_result(**{self._capabilities.reasoning_field: "I should write the file."})
-            )
+            again = replace(build, extra={}).one_word(FIRST_TOKENS, **requests.STREAMED)
+            self._add(call_checks.check_streamed(first, self._chat(again), kind))
+        return auto
+
+    def _call_requests(self) -> dict[str, ProbeRequest]:
+        build = self._build
+        field = self._capabilities.reasoning_field
+        thought = {} if field is None else {field: "I should write the file."}
+        return {
+            "bare": build.without_tools(),
+            "named": build.other_tool_call(),
+            "unneeded": build.unneeded_call(),
+            "strict": build.write_file(strict=True),
+            "two": build.two_calls(),
+            "cut": build.truncated_call(),
+            "cut_streamed": build.truncated_call(stream=True),
+            "plain": build.after_tool_result(),
+            **({"replayed": build.after_tool_result(**thought)} if thought else {}),
+        }
+
+    def _check_calls(self, auto: Exchange, answers: Mapping[str, Exchange]) -> None:
+        build, kind = self._build, self._kind
+        self._add(prompt_checks.check_tools_seen(auto, answers["bare"], kind))
+        self._add(call_checks.check_auto(auto, answers["named"], kind))
+        unneeded = answers["unneeded"]
+        # A call that was made although none is needed shows that it was forced.
+        needed = unneeded if call_checks.is_forced(unneeded) else self._chat(build.write_file(choice="required"))
+        self._add(call_checks.check_required(unneeded, needed, kind))
+        self._add(call_checks.check_named(answers["named"], kind))
+        self._add(call_checks.check_strict(answers["strict"], kind))
+        self._add(call_checks.check_parallel(answers["two"], kind))
+        self._add(truncation_checks.check_truncated(answers["cut"], answers["cut_streamed"], kind))
+        plain, replayed = answers["plain"], answers.get("replayed")
+        if replayed is not None:
             self._capabilities = replace(self._capabilities, reasoning_replayed=_accepts_reasoning(plain, replayed))
         self._add(call_checks.check_round_trip(plain, replayed, kind))
 
-    def _check_structured_outputs(self) -> None:
-        build, kind = self._build, self._kind
-        formatted = self._chat(build.one_word(**requests.JSON_FORMAT))
+    def _form_requests(self) -> dict[str, ProbeRequest]:
+        build = self._build
+        return {
+            "formatted": build.one_word(**requests.JSON_FORMAT),
+            "outputs": build.one_word(**requests.JSON_OUTPUTS),
+            "choice": build.one_word(**requests.CHOICE),
+        }
+
+    def _check_forms(self, answers: Mapping[str, Exchange]) -> None:
+        """Check structured outputs."""
+        formatted, kind = answers["formatted"], self._kind
         self._add(text_checks.check_json_schema(formatted, kind))
-        if text_checks.is_enforced(self._chat(build.one_word(**requests.JSON_OUTPUTS))):
+        if text_checks.is_enforced(answers["outputs"]):
             self._capabilities = replace(self._capabilities, structured_outputs_field="structured_outputs")
         elif text_checks.is_enforced(formatted):
             self._capabilities = replace(self._capabilities, structured_outputs_field="response_format")
         elif self._results["json_schema"].verdict in {"not_offered", "broken"}:
             self._capabilities = replace(self._capabilities, structured_outputs_field="none")
-        plain = self._chat(build.one_word(**requests.CHOICE))
+        plain, again = answers["choice"], None
         found = read_chat(plain)
-        again = None
         if isinstance(found, SeenReply) and found.content.strip() not in requests.CHOICES and kind == "vllm":
-            again = self._chat(build.one_word(**requests.CHOICE, include_reasoning=False))
+            again = self._chat(self._build.one_word(**requests.CHOICE, include_reasoning=False))
         self._add(text_checks.check_choice(plain, again, kind))
 
     def _check_caches(self) -> None:
@@ -235,7 +243,21 @@ class _Probe:
         self._add(server_checks.check_key(self._build.base_url, models, metrics, self._kind))
 
     def _metrics(self) -> EngineMetrics:
-        return server_checks.read_metrics(self._send(self._build.get("/metrics")))
+        """Return the current metrics, or the last known ones if the server does not answer now."""
+        found = server_checks.read_metrics(self._send(self._build.get("/metrics")))
+        if found.engine != "unknown":
+            self._last_metrics = found
+        return self._last_metrics
+
+    def _ask_all(self, asked: Mapping[str, ProbeRequest]) -> dict[str, Exchange]:
+        """Send independent requests side by side; return the answers under the same names."""
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            return dict(zip(asked, pool.map(self._chat, asked.values()), strict=True))
+
+    def _take_pace(self, *answers: Exchange) -> None:
+        for answer in answers:
+            self._pace.observe(answer)
+        self._build = self._pace.apply(self._build)
 
     def _chat(self, request: ProbeRequest) -> Exchange:
         if self._blocked:
@@ -248,6 +270,12 @@ class _Probe:
 
     def _add(self, result: CheckResult) -> None:
         self._results[result.check] = result
+
+
+def _hides_reasoning(reasoned: Exchange) -> bool:
+    """Return whether a reply came without reasoning, which may still be in its text."""
+    found = read_chat(reasoned)
+    return isinstance(found, SeenReply) and found.reasoning_field is None
 
 
 def _accepts_reasoning(plain: Exchange, replayed: Exchange) -> bool | None:

@@ -1,4 +1,4 @@
-"""Check everything but chat from recorded exchanges: models, tokenizer, cache, metrics, key; pure, sends nothing."""
+"""Check everything but chat from recorded exchanges: models, cache, metrics, key; pure, sends nothing."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from ..metrics import EngineMetrics, parse_metrics
 from .call_checks import no_reply_result
-from .chat_reply import NoReply, as_count, as_list, as_object, brief, error_text, read_chat
+from .chat_reply import NoReply, as_count, as_list, as_object, brief, read_chat
 from .fixes import fix
 from .records import CheckResult, Exchange, ServerKind
 
@@ -55,34 +55,6 @@ def check_models(card: ModelCard) -> CheckResult:
     return CheckResult(check="models", verdict="works", detail=f"{brief(card.name, 60)!r}, {card.window_tokens} tokens")
 
 
-def check_tokenizer(counted: Exchange, chat: Exchange, kind: ServerKind) -> CheckResult:
-    """Check whether /tokenize and usage count the same number of tokens.
-
-    Args:
-        counted: the answer to `RequestBuilder.tokenize`.
-        chat: the answer to `RequestBuilder.one_word`, with the same messages.
-        kind: the server's kind.
-    """
-    if counted.status != 200:
-        reason = counted.failure or f"HTTP {counted.status}: {error_text(counted.body)}"
-        if not counted.sent or counted.status is None or counted.status >= 500:
-            return CheckResult(check="tokenizer", verdict="unknown", detail=f"/tokenize did not answer: {reason}")
-        detail = f"no /tokenize route for messages ({brief(reason, 80)})"
-        return CheckResult(check="tokenizer", verdict="not_offered", detail=detail)
-    reply = read_chat(chat)
-    count = as_count(as_object(counted.body).get("count"))
-    if count is None:
-        detail = f"/tokenize returns no count: {brief(counted.body, 80)}"
-        return CheckResult(check="tokenizer", verdict="not_offered", detail=detail)
-    if isinstance(reply, NoReply) or reply.prompt_tokens is None:
-        detail = f"/tokenize counts {count} tokens, but no reply reports usage"
-        return CheckResult(check="tokenizer", verdict="unknown", detail=detail)
-    if count == reply.prompt_tokens:
-        return CheckResult(check="tokenizer", verdict="works", detail=f"{count} tokens in both")
-    why = f"/tokenize counts {count} tokens, usage {reply.prompt_tokens}: /tokenize renders the messages differently"
-    return CheckResult(check="tokenizer", verdict="broken", detail=why, fix=fix("known_good", kind))
-
-
 def check_prefix_cache(again: Exchange, before: EngineMetrics, after: EngineMetrics, kind: ServerKind) -> CheckResult:
     """Check whether a prompt sent a second time was read from the cache.
 
@@ -117,7 +89,7 @@ def check_prefix_cache(again: Exchange, before: EngineMetrics, after: EngineMetr
 def check_metrics(exchange: Exchange, kind: ServerKind) -> CheckResult:
     """Check the answer of /metrics."""
     if not exchange.sent:
-        return CheckResult(check="metrics", verdict="unknown", detail=f"not tested: {exchange.failure}")
+        return CheckResult(check="metrics", verdict="unknown", detail=f"not tested: {exchange.failure}", answered=False)
     if exchange.status != 200:
         reason = exchange.failure or f"HTTP {exchange.status}"
         return CheckResult(
@@ -142,7 +114,8 @@ def check_metrics(exchange: Exchange, kind: ServerKind) -> CheckResult:
 def check_speculative(metrics: EngineMetrics, kind: ServerKind) -> CheckResult:
     """Check a draft model by the tokens accepted since the start."""
     if metrics.engine == "unknown":
-        return CheckResult(check="speculative", verdict="unknown", detail="no metrics to tell whether a draft runs")
+        detail = "the server's metrics, which would show it, are not available"
+        return CheckResult(check="speculative", verdict="unknown", detail=detail)
     if metrics.acceptance_length is None:
         detail = "no draft model runs" if metrics.drafts is None else "a draft model runs, but has drafted nothing yet"
         return CheckResult(check="speculative", verdict="not_offered", detail=detail)
@@ -171,7 +144,8 @@ def check_key(base_url: str, without_key: Exchange | None, metrics: Exchange | N
         detail = "no key is in use" + ("; only this machine can reach the address" if local else "")
         return CheckResult(check="key", verdict="not_offered", detail=detail, warning=warning)
     if without_key.status is None:
-        return CheckResult(check="key", verdict="unknown", detail=f"no answer: {without_key.failure}")
+        detail = f"no answer: {without_key.failure}"
+        return CheckResult(check="key", verdict="unknown", detail=detail, answered=False)
     if without_key.status not in {200, 401, 403}:
         return CheckResult(check="key", verdict="unknown", detail=f"answered with HTTP {without_key.status}")
     if without_key.status == 200:

@@ -110,6 +110,9 @@ def check_choice(plain: Exchange, without_reasoning: Exchange | None, kind: Serv
         return no_reply_result("choice", found, kind, optional=True)
     if found.content.strip() in requests.CHOICES:
         return _works("choice", f"the reply is {found.content.strip()!r}")
+    if not found.content.strip() and found.finish_reason == "length":
+        detail = "the reply reached max_tokens before its text"
+        return CheckResult(check="choice", verdict="unknown", detail=detail)
     if kind != "vllm":
         detail = "`structured_outputs` is a vLLM field, which this server ignores"
         return CheckResult(check="choice", verdict="not_offered", detail=detail)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from .chat_reply import parse_json
@@ -31,7 +31,7 @@ class HttpTransport:
     """Empty means no key is sent."""
     ends_at: float
     """Deadline of the whole probe, by `clock`."""
-    request_s: float = 30.0
+    request_s: float
     """Maximum time for one request, seconds."""
     clock: Callable[[], float] = time.monotonic
 
@@ -41,7 +41,8 @@ class HttpTransport:
         if left_s <= 0:
             return Exchange(status=None, sent=False, failure="the probe's time limit was reached before this request")
         limit_s = min(self.request_s, left_s)
-        deadline = self.clock() + limit_s
+        began = self.clock()
+        deadline = began + limit_s
         late = Exchange(status=None, failure=f"no complete reply within {limit_s:.3g} s")
         try:
             found = self._send(request, limit_s)
@@ -52,7 +53,8 @@ class HttpTransport:
                 return late
             return Exchange(status=None, failure=f"{type(error).__name__}: {error}")
 
-        return late if self.clock() >= deadline else found
+        ended = self.clock()
+        return late if ended >= deadline else replace(found, elapsed_s=ended - began)
 
     def _send(self, request: ProbeRequest, limit_s: float) -> Exchange:
         url = urlsplit(request.url)

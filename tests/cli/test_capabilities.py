@@ -192,7 +192,8 @@ def run(server: ScriptedServer, folder: Path) -> int:
 
 
 def doctor(server: ScriptedServer) -> int:
-    return probe_url(argparse.Namespace(url=server.url, model=None, api_key_env=None, json=False, fresh=False))
+    given = {"url": server.url, "model": None, "api_key_env": None, "json": False, "fresh": False}
+    return probe_url(argparse.Namespace(**given, check=[], timeout=None))
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.cli import main
 from agent.cli.doctor_url import probe_url
 from agent.errors import ConfigError
-from agent.testing import ScriptedServer
+from agent.messages import Reply
+from agent.testing import Answer, Received, ScriptedServer
+from agent.testing.faults import stall
 from serving import EngineError
 from serving.probe import TITLES, Capabilities, CheckResult, ProbeReport, write_cache
 from serving.probe.cache import cache_path
@@ -28,7 +32,16 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def args(url: str, **more: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{"url": url, "model": None, "api_key_env": None, "json": False, "fresh": False, **more})
+    given = {
+        "url": url,
+        "model": None,
+        "api_key_env": None,
+        "json": False,
+        "fresh": False,
+        "check": [],
+        "timeout": None,
+    }
+    return argparse.Namespace(**{**given, **more})
 
 
 def report(url: str, changed: Mapping[str, CheckResult] | None = None, **more: Any) -> ProbeReport:
@@ -69,6 +82,7 @@ def test_each_check_is_shown_on_a_line(state: Path, capsys: pytest.CaptureFixtur
   works        model list and window        as it should
   works        plain reply                  as it should
   works        tokenizer matches usage      as it should
+  works        tools reach the prompt       as it should
   works        call under auto              as it should
   works        call under required          as it should
   works        call to a named tool         as it should
@@ -89,7 +103,7 @@ def test_each_check_is_shown_on_a_line(state: Path, capsys: pytest.CaptureFixtur
 Warnings:
   - choice enforced: The other form is ignored.
 
-17 works, 1 not offered, 1 unknown; 2.5 s.
+18 works, 1 not offered, 1 unknown; 2.5 s.
 """
     )
 
@@ -168,6 +182,21 @@ def test_a_variable_that_is_not_set_is_refused(state: Path):
     assert str(caught.value) == "--api-key-env names NO_SUCH_KEY, which is not set. Export it, or omit the flag."
 
 
+@pytest.mark.parametrize("variable", [None, "MY_KEY"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_printed(
+    state: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None
+):
+    """The error of the HTTP client, which holds the key, was printed."""
+    name = variable or "AGENT_API_KEY"
+    monkeypatch.setenv(name, "top-se\ncret")
+    with pytest.raises(ConfigError) as caught:
+        probe_url(args("http://127.0.0.1:9/v1", api_key_env=variable))
+
+    assert str(caught.value) == (
+        f"The API key in {name} cannot be sent: at character 7 it has a line end. Set {name} to the key alone."
+    )
+
+
 def test_a_result_that_cannot_be_stored_is_still_shown(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -184,3 +213,56 @@ def test_an_address_where_nothing_answers_is_an_error(state: Path):
         url = server.url
     with pytest.raises(EngineError, match="No server answers at "):
         probe_url(args(url))
+
+
+def test_a_check_without_an_answer_in_time_is_not_silently_a_success(state: Path, capsys: pytest.CaptureFixture[str]):
+    late = CheckResult(
+        check="strict", verdict="unknown", detail="not tested: the time limit came first", answered=False
+    )
+
+    def answer(received: Received) -> Answer:
+        return stall() if len(server.bodies) > 1 else Reply(content="quixotic")
+
+    with ScriptedServer(repeat(answer)) as server:
+        write_cache(report(server.url, {"strict": late}), state)
+
+        assert probe_url(args(server.url, timeout=1.0)) == 3
+    out = capsys.readouterr().out
+    assert "probed at" not in out
+    assert " checks got no answer in time: the server is busy or slow. Try again, or with a larger --timeout.\n" in out
+
+
+def test_only_the_checks_that_are_named_are_shown_and_count(state: Path, capsys: pytest.CaptureFixture[str]):
+    chosen = CheckResult(check="parallel", verdict="unknown", detail="the model made one call of two")
+    with ScriptedServer() as server:
+        write_cache(report(server.url, {"parallel": chosen}), state)
+
+        assert probe_url(args(server.url, check=["auto", "strict"])) == 0
+        assert probe_url(args(server.url, check=["parallel"])) == 3
+    out = capsys.readouterr().out
+    assert "call under auto" in out
+    assert "call under required" not in out
+    assert "1 unknown; 2.5 s." in out
+
+
+def test_a_check_that_does_not_exist_is_refused(state: Path):
+    with pytest.raises(ConfigError) as caught:
+        probe_url(args("http://127.0.0.1:9/v1", check=["paralel"]))
+
+    assert str(caught.value) == "There is no check 'paralel' for --check. Did you mean `parallel`?"
+
+
+@pytest.mark.parametrize("given", ["0", "-5", "soon", "nan", "99999"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(given: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["doctor", "--url", "http://127.0.0.1:9/v1", "--timeout", given])
+
+    assert f"argument --timeout: must be a number of seconds from 1 to 3600, got '{given}'" in capsys.readouterr().err
+
+
+def test_flags_of_the_probe_are_refused_with_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    log = tmp_path / "engine.log"
+    log.write_text("INFO 01-01 10:00:00 [x.py:1] vLLM API server version 0.20.0\n", encoding="utf-8")
+
+    assert main(["doctor", "--log", str(log), "--timeout", "9"]) == 2
+    assert "--check and --timeout are for a running server, not for a log." in capsys.readouterr().err

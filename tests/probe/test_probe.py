@@ -29,6 +29,7 @@ from serving.probe import (
     call_checks,
     find_report,
     probe,
+    prompt_checks,
     read_cache,
     server_checks,
     text_checks,
@@ -400,7 +401,10 @@ def test_when_no_chat_request_is_answered_the_cause_is_reported_and_no_more_are_
         "(force_tool_names): every chat request fails"
     }
     assert found(report)["auto"] == CheckResult(
-        check="auto", verdict="unknown", detail="not tested: no chat request is answered (see: plain reply)"
+        check="auto",
+        verdict="unknown",
+        detail="not tested: no chat request is answered (see: plain reply)",
+        answered=False,
     )
     assert report.capabilities == Capabilities()
 
@@ -515,7 +519,7 @@ def test_a_temporarily_busy_server_is_not_reported_as_broken():
         report = probe(server.url)
 
     assert found(report)["named"] == CheckResult(
-        check="named", verdict="unknown", detail="no reply: HTTP 503: overloaded"
+        check="named", verdict="unknown", detail="no reply: HTTP 503: overloaded", answered=False
     )
     assert report.capabilities.named_works is None
 
@@ -682,6 +686,12 @@ def test_a_choice_that_is_enforced_only_without_reasoning_works_with_a_warning()
     )
 
 
+def test_a_choice_that_reasoning_left_no_tokens_for_is_inconclusive():
+    result = text_checks.check_choice(chat("", reasoning="Alpha or beta?", finish="length"), None, "vllm")
+
+    assert (result.verdict, result.detail) == ("unknown", "the reply reached max_tokens before its text")
+
+
 def test_a_vllm_field_that_another_server_ignores_is_not_offered():
     assert text_checks.check_choice(chat("quixotic"), None, "generic").verdict == "not_offered"
 
@@ -829,7 +839,7 @@ def test_a_server_that_never_completes_its_headers_does_not_delay_the_probe(head
                     threading.Event().wait(0.01)
 
         threading.Thread(target=talk, daemon=True).start()
-        ask = HttpTransport(api_key="", ends_at=time.monotonic() + 0.5)
+        ask = HttpTransport(api_key="", ends_at=time.monotonic() + 0.5, request_s=30.0)
         exchange = ask(ProbeRequest(method="GET", url=f"http://127.0.0.1:{listening.getsockname()[1]}/"))
 
     assert exchange.status is None
@@ -958,7 +968,7 @@ def test_a_streamed_call_is_assembled_from_its_parts():
 
 
 def test_a_request_that_could_not_be_sent_in_time_is_unknown():
-    late = HttpTransport(api_key="", ends_at=0.0, clock=lambda: 1.0)
+    late = HttpTransport(api_key="", ends_at=0.0, request_s=30.0, clock=lambda: 1.0)
     exchange = late(ProbeRequest(method="GET", url="http://127.0.0.1:9/v1/models"))
 
     assert read_chat(exchange) == NoReply(
@@ -1019,7 +1029,7 @@ def test_no_reply_makes_a_check_raise(one: Exchange, two: Exchange, third: Excha
         text_checks.check_effort(one, two, third, fourth, kind),
         text_checks.check_json_schema(one, kind),
         text_checks.check_choice(one, two, kind),
-        server_checks.check_tokenizer(one, two, kind),
+        prompt_checks.check_tokenizer(one, two, kind),
         server_checks.check_prefix_cache(one, metrics, metrics, kind),
         server_checks.check_metrics(one, kind),
         server_checks.check_speculative(metrics, kind),
@@ -1099,3 +1109,104 @@ def test_a_report_of_a_server_that_does_not_answer_is_not_used(tmp_path: Path):
     write_cache(replace(REPORT, base_url=url), tmp_path)
 
     assert find_report(url, model="m", api_key="", state=tmp_path) is None
+
+
+def _tools_unseen(body: Json, good: Json) -> Answer:
+    message = message_of(good)
+    if message.pop("tool_calls", None):
+        message["content"] = "I would write the file."
+    good["usage"]["prompt_tokens"] = -(-len(json.dumps([None, body["messages"]]).encode()) // 4)
+    return good
+
+
+def test_tools_that_the_chat_template_leaves_out_are_found_by_the_length_of_the_prompt():
+    """It said that the model made no call, which is its own choice."""
+    with serve(_tools_unseen) as server:
+        result = found(probe(server.url))["tools_seen"]
+
+    assert (result.verdict, result.detail) == (
+        "broken",
+        "the prompt has 23 tokens with a tool and 23 without: the chat template leaves tools out, so the model never "
+        "sees them",
+    )
+    assert result.fix.startswith("Start vLLM with a chat template of the model's family that renders tools")
+
+
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": 0}])
+def test_without_the_prompts_length_a_call_shows_that_the_tools_were_seen(usage: Json):
+    called = Exchange(
+        status=200, body={"choices": [{"message": {"tool_calls": [call("write_file", path="a")]}}], "usage": usage}
+    )
+    silent = Exchange(status=200, body={"choices": [{"message": {"content": "no"}}], "usage": usage})
+
+    assert prompt_checks.check_tools_seen(called, silent, "vllm").verdict == "works"
+    assert prompt_checks.check_tools_seen(silent, silent, "vllm").verdict == "unknown"
+
+
+def test_a_named_call_that_max_tokens_cut_off_is_no_wrong_parser():
+    """The hermes parser of vLLM returns such a call as text, and the parser was blamed."""
+    cut = chat('<tool_call>\n{"name": "read_file", "arguments": "fjr_fjr_fjr', finish="length")
+    whole = chat('<tool_call>\n{"name": "read_file", "arguments": {}}</tool_call>')
+    detail = "max_tokens cut the call off: the server returned the incomplete call as text"
+
+    assert call_checks.check_named(cut, "vllm") == CheckResult(check="named", verdict="unknown", detail=detail)
+    assert call_checks.check_auto(cut, cut, "vllm") == CheckResult(check="auto", verdict="unknown", detail=detail)
+    assert call_checks.check_named(whole, "vllm").verdict == "broken"
+
+
+class MetricsOnlyAtFirst(ScriptedServer):
+    """Its metrics are gone after a few chat requests."""
+
+    def _route(self, request: Received) -> Answer:
+        gone = request.path == "/metrics" and len(self.bodies) > 3
+        return http_error(503) if gone else super()._route(request)
+
+
+def test_the_probe_does_not_say_that_there_are_no_metrics_beside_metrics_that_work():
+    with MetricsOnlyAtFirst(repeat(lambda received: correct_answer(received.json)), metrics=VLLM_METRICS) as server:
+        checks = found(probe(server.url))
+
+    assert (checks["metrics"].verdict, checks["speculative"].verdict) == ("works", "not_offered")
+
+
+@pytest.mark.parametrize("index", [{}, {"index": 0}], ids=["without", "always 0"])
+def test_streamed_calls_without_a_number_of_their_own_are_kept_apart_by_their_ids(index: Json):
+    deltas = [
+        {"tool_calls": [{**index, **call("read_file", path="a"), "id": "aaaaaaaa1"}]},
+        {"tool_calls": [{**index, **call("read_file", path="b"), "id": "bbbbbbbb2"}]},
+    ]
+    events = tuple({"choices": [{"delta": delta}]} for delta in deltas)
+    reply = read_chat(Exchange(status=200, events=events))
+
+    assert isinstance(reply, SeenReply)
+    assert [(one.name, one.arguments) for one in reply.calls] == [
+        ("read_file", '{"path": "a"}'),
+        ("read_file", '{"path": "b"}'),
+    ]
+
+
+def test_a_name_that_is_repeated_in_every_part_of_a_streamed_call_is_one_name():
+    parts = ['{"pa', 'th": ', '"a"}']
+    events = tuple(
+        {
+            "choices": [
+                {
+                    "delta": {
+                        "tool_calls": [{"index": 0, "id": "a", "function": {"name": "read_file", "arguments": part}}]
+                    }
+                }
+            ]
+        }
+        for part in parts
+    )
+    reply = read_chat(Exchange(status=200, events=events))
+
+    assert isinstance(reply, SeenReply)
+    assert [(one.name, one.arguments) for one in reply.calls] == [("read_file", '{"path": "a"}')]
+
+
+def test_a_streamed_call_of_a_tool_that_does_not_exist_is_not_called_valid():
+    whole = chat(tool_calls=[call("write_file", path="a", content="b")])
+    glued = chat(tool_calls=[call("write_filewrite_file", path="a", content="b")])
+
+    assert call_checks.check_streamed(whole, glued, "vllm").verdict == "broken"

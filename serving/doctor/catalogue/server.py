@@ -52,7 +52,7 @@ SERVER: dict[str, Symptom] = {
         cause=(
             "None of {n} requests succeeded, and the log does not say why: vLLM gives the reason only in the response.",
         ),
-        fix=("Probe the server itself: agent doctor --url URL",),
+        fix=("Start the server, if it no longer runs, and probe it: agent doctor --url URL",),
         severity="refuses",
         recurs=False,
     ),
