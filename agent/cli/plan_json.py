@@ -24,7 +24,7 @@ def plan_object(plan: Plan) -> dict[str, JsonValue]:
         "requested_bytes": plan.requested_bytes,
         "weights_bytes": plan.weights_bytes,
         "activation_bytes": {"low": other.low, "likely": other.likely, "high": other.high},
-        "measured": plan.measurement is not None,
+        "measured": plan.measured,
         "measured_start": _measured_start(plan.measurement),
         "first_start": plan.first_start,
         "kv_bytes": plan.kv_bytes,

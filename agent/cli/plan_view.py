@@ -136,7 +136,7 @@ def _parts(plan: Plan) -> str:
 
 def _source(plan: Plan) -> str:
     other = plan.activation_bytes
-    if plan.measurement is not None:
+    if plan.measured:
         return "measured at a real start"
     if plan.request.other_bytes is not None:
         return "given"
@@ -147,7 +147,9 @@ def _compared_source(plans: Sequence[Plan]) -> str:
     """Return where the activation memory of several plans is known from."""
     if plans[0].request.other_bytes is not None:
         return "as given by --other-gib"
-    measured = [f"{plan.request.gpus.gpu.name}:{plan.request.gpus.count}" for plan in plans if plan.measurement]
+    from serving.capacity.hardware import gpus_text
+
+    measured = [gpus_text(plan.request.gpus) for plan in plans if plan.measured]
     if len(measured) == len(plans):
         return "measured at real starts"
     others = f"measured for {', '.join(measured)}, and estimated for the others" if measured else "estimated"

@@ -94,7 +94,8 @@ def decide(request: PlanRequest, measured: Measured) -> Plan:
     def size(request: PlanRequest) -> Plan:
         return _sized(request, measured)
 
-    found = replace(size(request), speeds=speeds_of(request, size(request).kv_tokens))
+    found = size(request)
+    found = replace(found, speeds=speeds_of(request, found.kv_tokens))
     return replace(found, changes=advise(found, size), notes=notes_on(found, size))
 
 

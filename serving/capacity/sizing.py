@@ -183,3 +183,8 @@ class Plan:
     """The same with the full `max_model_len` in the KV cache."""
     notes: tuple[str, ...]
     """Remarks on this plan for people, one sentence each."""
+
+    @property
+    def measured(self) -> bool:
+        """Return whether `activation_bytes` comes from a real start of this configuration."""
+        return self.measurement is not None

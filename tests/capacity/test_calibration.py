@@ -25,7 +25,7 @@ def test_a_plan_after_a_start_yields_the_tokens_that_the_engine_printed(tmp_path
     # which is 300,016 tokens.
     record_start(MeasuredStart(engine_version="0.33.0", kv_cache_tokens=300_016), REQUEST, tmp_path)
     found = plan(PlanOptions(gpus="h200:2", max_model_len=100_000), measured=lambda request: lookup(request, tmp_path))
-    assert (found.measurement is not None, found.kv_tokens, found.num_blocks) == (True, 300_016, 18_751)
+    assert (found.measured, found.kv_tokens, found.num_blocks) == (True, 300_016, 18_751)
     assert found.activation_bytes.low == found.activation_bytes.likely == found.activation_bytes.high
     assert found.notes[0] == (
         "Activation, buffers and graphs were measured at a start of vLLM 0.33.0 in this configuration."

@@ -373,7 +373,7 @@ def test_a_measured_start_is_used_by_later_plans(tmp_path: Path):
         MeasuredStart(engine_version="0.33.0", kv_cache_tokens=400_000), first.request, tmp_path / "tramontane"
     )
     again = plan_from(args, environ)
-    assert (first.measurement is None, again.measurement is None, again.kv_tokens) == (True, False, 400_000)
+    assert (first.measured, again.measured, again.kv_tokens) == (False, True, 400_000)
 
 
 def journal(folder: Path, *tokens: tuple[int, int]) -> Path:

@@ -75,6 +75,7 @@ SHAPES: list[dict[str, Any]] = [
 ] + [
     {"gpus": "h200:1", "model": SMALL, "weights": "fp8", "max_model_len": 65536, "enforce_eager": True},
     {"gpus": "h200:2", "kv_cache_memory_bytes": 10_000_000_000, "block_size": 128, "max_model_len": 8192},
+    {"gpus": "h200:2", "kv_offloading_size": 200.0, "max_model_len": 8192},
     {"gpus": "h200:8", "gpu_memory_utilization": 0.8, "max_num_batched_tokens": 8192, "max_num_seqs": 7},
     POCKET,
 ]
