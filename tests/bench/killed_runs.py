@@ -134,7 +134,8 @@ def kill_runs(kills: int, *, seed: int, sandbox: str = "auto") -> Found:
         ):
             run = Killable(Path(name), server.url, sandbox=sandbox)
             _kill_until_it_ends(run, server, chance, found, kills)
-            _check(run, server.bodies[-1]["messages"], found)
+            if found.is_good:
+                _check(run, server.bodies[-1]["messages"], found)
         found.runs += 1
     return found
 
@@ -229,7 +230,8 @@ def race(resumes: int, *, sandbox: str = "auto") -> Race:
         while len(server.bodies) < 4 and first.poll() is None:
             time.sleep(0.002)
         first.kill()
-        first.communicate()
+        output, _ = first.communicate()
+        assert len(server.bodies) >= 4, output
         processes = [run.start() for _ in range(resumes)]
         until = time.monotonic() + _WAIT_S
         while sum(process.poll() is None for process in processes) > 1 and time.monotonic() < until:
