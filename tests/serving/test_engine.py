@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from serving import Engine, EngineError, Progress, current_server, pocket_engine, stop_server
-from serving.capacity.calibration import calibration_path
+from serving.capacity.calibration import calibration_path, lookup
 from serving.capacity.planner import plan
 from serving.capacity.sizing import PlanOptions
 from serving.directories import state_dir
@@ -206,6 +206,30 @@ def test_a_server_runs_even_if_its_figures_cannot_be_saved(tmp_path: Path, engin
         assert summary is not None
         assert (summary.version, summary.kv_tokens) == ("0.32.0", 16_384)
         assert len(left_running(tmp_path)) == 2
+
+
+def test_a_first_and_a_later_start_are_recorded_as_what_they_were(tmp_path: Path, engine_python: Path):
+    """The second start was planned with the figures of the first, which compiled and had 12 % less for its cache."""
+    output, state = tmp_path / "output", tmp_path / "state" / "tramontane"
+    engine_python.write_text(f'#!/bin/sh\n[ "$2" = -c ] || cat {output}\nexec {sys.executable} {FAKE} "$@"\n')
+    planned = plan(PlanOptions(gpus="h200:4", max_model_len=8192))
+    compiles = "Compiling a graph for compile range (1, 16384) takes 13.61 s"
+    finds = "Directly load the compiled graph(s) for compile range (1, 16384) from the cache, took 4.4 s"
+    found: list[tuple[bool | None, int]] = []
+    for line, tokens in ((compiles, "900,000"), (finds, "1,000,000")):
+        output.write_text(
+            "(APIServer pid=1) INFO 11-23 15:47:18 [api_utils.py:347]  █  version 0.32.0\n"
+            f"(EngineCore pid=2) INFO 11-23 15:47:18 [backends.py:393] {line}\n"
+            f"(EngineCore pid=2) INFO 11-23 15:47:18 [kv_cache_utils.py:1] GPU KV cache size: {tokens} tokens\n"
+        )
+        with Engine(planned, python=engine_python, environ=an_environ(tmp_path, engine_python)) as engine:
+            engine.start()
+        start = lookup(planned.request, state)
+        assert start is not None
+        found.append((start.compiled, start.other_bytes))
+    (first, more), (second, less) = found
+    assert (first, second) == (False, True)
+    assert more > less
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch):
