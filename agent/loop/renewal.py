@@ -100,6 +100,7 @@ async def renew(
     if files.stopped:
         text += f"\n\n{prompts.STOPPED_COMMANDS.format(commands=files.stopped)}"
     await deps.context.resources.renew_context(lambda text: deps.record(Noticed(text=deps.context.redacted(text))))
+    text = deps.context.redacted(text)  # it quotes the model's calls, in which it may have written a secret
     earlier = quote_earlier(state.started.history, max_chars=_max_chars(state.started.window_tokens) // 2)
     return ContextRenewed(
         step=state.step,

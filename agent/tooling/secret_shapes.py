@@ -103,8 +103,8 @@ def without_shapes(text: str) -> str:
 
 
 def in_place_of(found: str, name: str) -> str:
-    """Return what stands in the place of a secret; it has as many lines, so that line numbers stay right."""
-    return mark_of(name) + "\n" * found.count("\n")
+    """Return what stands in the place of a secret: a mark for each of its lines, so that line numbers stay right."""
+    return "\n".join([mark_of(name)] * (found.count("\n") + 1))
 
 
 def mark_of(name: str) -> str:

@@ -65,7 +65,10 @@ def test_each_value_is_found_separately_wherever_it_occurs(text: str, values: se
 def test_a_secret_of_several_lines_is_found_where_each_line_is_numbered_or_marked():
     """Line numbers, a diff and a search show its lines one by one."""
     secrets = {"KEY": "first-line-of-it\nsecond-line-of-it\nend\n"}
-    assert redacted("x first-line-of-it\nsecond-line-of-it\nend y", secrets) == "x [secret KEY]\n\n y"
+    assert (
+        redacted("x first-line-of-it\nsecond-line-of-it\nend y", secrets)
+        == "x [secret KEY]\n[secret KEY]\n[secret KEY] y"
+    )
     assert redacted("1: first-line-of-it\n2: second-line-of-it\n3: end", secrets) == (
         "1: [secret KEY]\n2: [secret KEY]\n3: end"
     )

@@ -47,7 +47,7 @@ def call(workspace: Path, called: Called) -> Callable[..., Awaitable[str]]:
 
     async def call(tool: Tool, **arguments: object) -> str:
         context: ToolContext[Any] = ToolContext(
-            workspace=workspace, state=None, env={"PATH": python}, snapshot=workspace.parent / "before"
+            workspace=workspace, env={"PATH": python}, snapshot=workspace.parent / "before"
         )
         return await called(tool, context, **arguments)
 
