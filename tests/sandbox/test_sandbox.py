@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import selectors
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -401,9 +403,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         datagrams.bind(str(sockets / "d"))
         datagrams.setblocking(False)
-        for place in places:
-            threading.Thread(target=_greet, args=(place,), daemon=True).start()
-        threading.Thread(target=_echo, args=(udp,), daemon=True).start()
+        stop, stopped = socket.socketpair()
+        answering = threading.Thread(target=_answer, args=(places, udp, stopped), daemon=True)
+        answering.start()
         found = Scene(
             workspace=workspace, outside=outside, home=home, victim=victim, port=port, sockets=sockets,
             datagrams=datagrams,
@@ -415,7 +417,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         ctypes.CDLL(None).shmctl(segment, 0, None)  # IPC_RMID
         if ROOT and socket.gethostname() != name:
             socket.sethostname(name)
-        for place in (*places, datagrams):
+        stop.close()
+        answering.join()
+        for place in (*places, datagrams, stopped):
             place.close()
     victim.kill()
     victim.wait()
@@ -435,22 +439,23 @@ def _shared_memory(key: int) -> int:
     return segment
 
 
-def _greet(place: socket.socket) -> None:
-    while True:
-        try:
-            connection, _ = place.accept()
-        except OSError:
-            return
-        connection.sendall(SECRET.encode())
-        connection.close()
-
-
-def _echo(place: socket.socket) -> None:
-    try:
-        _, sender = place.recvfrom(99)
-        place.sendto(SECRET.encode(), sender)
-    except OSError:
-        return
+def _answer(places: Sequence[socket.socket], udp: socket.socket, stop: socket.socket) -> None:
+    """Send the secret to whoever connects or sends a datagram, until `stop` can be read."""
+    with selectors.DefaultSelector() as ready:
+        for place in (*places, udp, stop):
+            ready.register(place, selectors.EVENT_READ)
+        while True:
+            for key, _ in ready.select():
+                place = cast("socket.socket", key.fileobj)
+                if place is stop:
+                    return
+                with suppress(OSError):
+                    if place is udp:
+                        udp.sendto(SECRET.encode(), udp.recvfrom(99)[1])
+                        continue
+                    connection, _ = place.accept()
+                    with connection:
+                        connection.sendall(SECRET.encode())
 
 
 def test_this_machine_can_sandbox_commands():
