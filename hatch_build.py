@@ -31,7 +31,8 @@ _spec.loader.exec_module(_names)
 _names.share_editable(__name__, _ROOT)
 '''
 
-# For type checkers, which see no finder: what documents import from, below the package itself.
+# What documents import from, for type checkers and editors, which do not see the finder. Not as stubs, because
+# pyright warns about a stub without a source beside it.
 PUBLIC_MODULES = ("events", "ready_tools", "testing", "testing.faults")
 
 
@@ -44,6 +45,7 @@ class ImportNames(BuildHookInterface[Any]):
         laid_out = Path(self._folder.name)
         if version == "editable":
             _alias(laid_out / "tramontane", EDITABLE_ALIAS.format(root=self.root), real="agent", root=Path(self.root))
+            _write_names(laid_out / "tramontane" / "serving" / "__init__.py", "serving")
             build_data["force_include_editable"] = {str(laid_out / "tramontane"): "tramontane"}
             return
         _lay_out(Path(self.root), laid_out)
@@ -72,14 +74,15 @@ def _alias(folder: Path, code: str, *, real: str, root: Path) -> None:
     folder.mkdir()
     (folder / "__init__.py").write_text(code, encoding="utf-8")
     (folder / "py.typed").touch()
-    for name in ("", *PUBLIC_MODULES):
+    _write_names(folder / "__init__.pyi", real)
+    for name in PUBLIC_MODULES:
         source = root.joinpath("agent", *name.split("."))
         if source.is_dir():
-            stub = folder.joinpath(*name.split("."), "__init__.pyi")
+            _write_names(folder.joinpath(*name.split("."), "__init__.py"), f"{real}.{name}")
         elif source.with_suffix(".py").exists():
-            stub = folder.joinpath(*name.split(".")).with_suffix(".pyi")
-        else:
-            continue
-        stub.parent.mkdir(exist_ok=True)
-        module = f"{real}.{name}" if name else real
-        stub.write_text(f"from {module} import *\n", encoding="utf-8")
+            _write_names(folder.joinpath(*name.split(".")).with_suffix(".py"), f"{real}.{name}")
+
+
+def _write_names(path: Path, module: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'"""The names of `{module}`."""\n\nfrom {module} import *\n', encoding="utf-8")

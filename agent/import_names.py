@@ -76,8 +76,7 @@ def share_editable(name: str, root: Path) -> None:
     module = sys.modules[name]
     module.__path__ = [str(root / "agent"), str(root)]
     sys.meta_path.insert(0, _CheckoutFinder(name))
-    code = _RewritingLoader(name, str(root / "agent" / "__init__.py")).get_code(name)
-    exec(code, module.__dict__)  # noqa: S102 - the package's own source, as an import would run it
+    _RewritingLoader(name, str(root / "agent" / "__init__.py")).exec_module(module)
 
 
 def _top(module: str) -> str:
