@@ -177,6 +177,10 @@ def _reason(workspace: Path, relative: str, error: OSError) -> str:
     if isinstance(error, LeadsOut):
         link = f'its link "{error.link}"' if error.link else "it"
         return f'"{relative}" cannot be reached: {link} leads out of the workspace. Work with files inside it.'
+    if isinstance(error, Protected) and not error.name:
+        return (
+            f'"{relative}" is part of what this agent itself runs from, which a run cannot change. Leave it as it is.'
+        )
     if isinstance(error, Protected):
         return f'"{relative}" is in .git, which may not be written. Use git commands for what git keeps there.'
     if error.errno == errno.ENOENT:

@@ -22,7 +22,9 @@ from ..loop.outcome import EXIT_CODES
 from ..messages import Image
 from ..model.endpoint import Endpoint
 from ..policy.budget import Spent
+from ..sandbox.imports import guarded_imports
 from ..task.load import load_task
+from ..task.own_files import writable_folders
 from ..task.parts import TaskModel
 from ..task.task import Task
 from ..view.text import on_one_line, visible, visible_json
@@ -60,8 +62,10 @@ def run_batch(args: argparse.Namespace) -> int:
         return _dry_run(entries, found)
     with all_served(found) as endpoints:
         batch = _Batch([entry.at(endpoints[entry.task.model]) for entry in entries], as_json=args.json)
+        folders = [folder for entry in entries for folder in writable_folders(entry.task)]
         try:
-            asyncio.run(batch.run(args.jobs))
+            with guarded_imports(folders):
+                asyncio.run(batch.run(args.jobs))
         finally:
             batch.print_summary()
     return batch.exit_code

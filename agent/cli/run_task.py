@@ -22,7 +22,9 @@ from ..journal.journal import event_json
 from ..journal.runs import find_run, read_run, refuse_running, runs_folder
 from ..loop.outcome import Outcome
 from ..model.endpoint import Endpoint
+from ..sandbox.imports import guarded_imports
 from ..task.load import load_task
+from ..task.own_files import writable_folders
 from ..task.parts import TaskModel
 from ..task.recorded import recorded_task
 from ..task.task import Task
@@ -160,11 +162,12 @@ def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, fol
     agent = Agent.from_task(task, endpoint, environ=os.environ, runs=runs_folder(os.environ))
     agent = replace(agent, approve=terminal_approval())
     observe = _json_lines if args.json else LiveView(sys.stdout).show
-    if folder is None:
-        prompt, images = task.rendered_prompt(), task.images()
-        outcome = asyncio.run(agent.run(prompt, images=images, observe=observe))
-    else:
-        outcome = asyncio.run(agent.resume(folder, observe=observe))
+    with guarded_imports(writable_folders(task)):
+        if folder is None:
+            prompt, images = task.rendered_prompt(), task.images()
+            outcome = asyncio.run(agent.run(prompt, images=images, observe=observe))
+        else:
+            outcome = asyncio.run(agent.resume(folder, observe=observe))
     if outcome.journal is not None and not args.json:
         print_changed_files(outcome.journal.parent)
     write_output(task, outcome)

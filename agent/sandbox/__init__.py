@@ -37,7 +37,9 @@ from typing import Literal
 
 from ..errors import ConfigError
 from . import bubblewrap, container, landlock, loopback, seccomp
+from .own_code import check_not_own_code, own_code_in
 from .programs import find_program, loader_variables
+from .repositories import git_paths
 from .rules import TMP, CommandLimits, Rules
 from .shared import Shared, private_folder
 
@@ -108,6 +110,26 @@ class Sandbox:
         """Return the folders that commands can change, or could earlier; no program there runs outside the sandbox."""
         return (workspace, *self.rules.write, *self.rules.untrusted)
 
+    def check_own_code(self, workspace: Path) -> None:
+        """Check that commands cannot change what agent itself runs from.
+
+        Args:
+            workspace: the folder that they may change.
+
+        Raises:
+            ConfigError: they can, with this isolation.
+        """
+        roots = (workspace, *self.rules.write)
+        for root in roots:
+            check_not_own_code(root)
+        if self.isolation == "landlock" and (own := own_code_in(roots)):
+            msg = (
+                f"agent itself runs from {str(own[0])!r}, which commands may change, and Landlock cannot make it "
+                "read-only. Install bubblewrap, install tramontane outside of the workspace (`pipx install "
+                "tramontane`), or let the run work in a copy, with workspace: {path: ..., copy: true}."
+            )
+            raise ConfigError(msg, key="sandbox")
+
     @contextlib.contextmanager
     def launch(
         self, argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], read: Sequence[Path] = (),
@@ -147,7 +169,8 @@ class Sandbox:
             fixed = (workspace, *self.rules.read, *self.rules.write, *programs)
             temporary = shared.temporary(fixed=fixed, needed=(*fixed, *read, *write))
         untrusted = (*self.untrusted(workspace), *write)
-        git = None if shared is None else shared.git_paths((workspace, *rules.write))
+        roots = (workspace, *rules.write)
+        git = git_paths(roots) if shared is None else shared.git_paths(roots)
         if self.isolation == "bubblewrap":
             inside = {**env, "HOME": str(TMP), "TMPDIR": str(TMP)}
             entering = () if shared is None or rules.network else shared.entering_network(untrusted)

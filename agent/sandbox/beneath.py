@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .inside import MAX_LINKS, LeadsOut, inside_of
+from .own_code import own_code_identities
 
 MAX_PATH_BYTES = 4095
 """The longest path that the kernel takes (PATH_MAX, limits.h of Linux 6.18, without the null byte)."""
@@ -27,10 +28,12 @@ _ROOT = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Protected(OSError):
-    """Raised when a path goes through a protected name."""
+    """Raised when a path goes through a protected name, or into what agent itself runs from."""
 
     def __init__(self, name: str) -> None:
         super().__init__(errno.EPERM, f"is in {name}")
+        self.name = name
+        """The name. Empty for what agent itself runs from."""
 
 
 def open_beneath(root: Path, path: str, flags: int, *, follow: bool = False) -> int:
@@ -98,7 +101,8 @@ def opened_parent(
         follow: follow symlinks that stay inside, the last part included. Without it, a symlink before the last part is
             an error; the last part may be one.
         create: create the missing folders on the way.
-        protected: lower-case names that no part of the path may have once symlinks are followed.
+        protected: lower-case names that no part of the path may have once symlinks are followed. If there are any, the
+            path must not lead into what agent itself runs from either.
 
     Raises:
         LeadsOut: the path or one of its symlinks leads out.
@@ -185,6 +189,10 @@ class _Walk:
     def _go(self, folder: int) -> None:
         os.close(self.folder)
         self.folder = folder
+        if self._protected:
+            facts = os.fstat(folder)
+            if (facts.st_dev, facts.st_ino) in own_code_identities():
+                raise Protected("")
 
     def _open_folder(self, part: str) -> int:
         try:

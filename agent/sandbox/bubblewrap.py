@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from .own_code import own_code_in
 from .programs import find_program, is_inside, links_to, loader_variables
-from .repositories import git_paths, real_paths
+from .repositories import real_paths
 from .rules import TMP, Rules, Temporary, resource_limits
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
@@ -33,7 +34,7 @@ workspace's owner."""
 
 def command_line(
     argv: Sequence[str], *, program: str, workspace: Path, env: Mapping[str, str], rules: Rules, filter_fd: int | None,
-    temporary: Temporary | None = None, entering: Sequence[str] = (), git: Sequence[Path] | None = None,
+    temporary: Temporary | None = None, entering: Sequence[str] = (), git: Sequence[Path] = (),
 ) -> list[str]:  # fmt: skip
     """Return the whole command line.
 
@@ -49,7 +50,7 @@ def command_line(
         filter_fd: open file with the system call filter. None means that this machine has no filter.
         temporary: the folder for /tmp. None means an empty one that goes with the command.
         entering: words before bubblewrap that make it start in a network. Empty: a network of its own.
-        git: what belongs to git in the folders that it may change. None means it is looked for.
+        git: what belongs to git in the folders that it may change, and must stay as it is.
     """
     line = [
         *entering, program, "--unshare-user", "--uid", str(_ID), "--gid", str(_ID), "--unshare-ipc", "--unshare-pid",
@@ -73,7 +74,14 @@ def command_line(
         line += ["--bind", str(path), str(path)]
     for name, value in loader_variables(env).items():
         line += ["--setenv", name, value]
-    line += [*_read_only((workspace, *rules.write), git), *_hidden(rules.hidden, workspace), "--chdir", str(workspace)]
+    roots = (workspace, *rules.write)
+    own_code = own_code_in(roots)
+    # First, because each covers what was mounted in it before.
+    for path in fixed_folders((*own_code, *rules.hidden), roots):
+        line += ["--bind", str(path), str(path)]
+    for path in (*real_paths(git, roots), *own_code):
+        line += ["--ro-bind", str(path), str(path)]
+    line += [*_hidden(rules.hidden), "--chdir", str(workspace)]
     # Both are file systems in memory, each of half of the machine's.
     line += ["--remount-ro", "/dev", "--remount-ro", "/"]
     if filter_fd is not None:
@@ -192,17 +200,17 @@ def _is_system(path: Path) -> bool:
     return any(path == Path(name) or Path(name) in path.parents for name in SYSTEM)
 
 
-def _read_only(roots: Sequence[Path], git: Sequence[Path] | None) -> Iterator[str]:
-    # Anyone who uses git there later runs its hooks and settings outside the sandbox.
-    for path in real_paths(git_paths(roots) if git is None else git, roots):
-        yield from ("--ro-bind", str(path), str(path))
+def fixed_folders(paths: Iterable[Path], roots: Sequence[Path]) -> Sequence[Path]:
+    """Return the folders between folders that a command may change and paths in them, the outer ones first.
+
+    Mount each onto itself: a mount cannot be renamed, and so nothing else can get the name of such a path.
+    """
+    return sorted(
+        {folder for path in paths for folder in path.parents if any(root in folder.parents for root in roots)}
+    )
 
 
-def _hidden(paths: Sequence[Path], workspace: Path) -> Iterator[str]:
-    # A mount cannot be renamed: without these, the folder above a hidden one could get another name.
-    above = {folder for path in paths for folder in path.parents if workspace in folder.parents}
-    for folder in sorted(above):
-        yield from ("--bind", str(folder), str(folder))
+def _hidden(paths: Sequence[Path]) -> Iterator[str]:
     for path in paths:
         if path.is_dir():
             yield from ("--tmpfs", str(path), "--remount-ro", str(path))

@@ -8,8 +8,10 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .bubblewrap import fixed_folders
+from .own_code import own_code_in
 from .programs import find_program, interpreter, loader_variables, trusted_path
-from .repositories import git_paths, real_paths
+from .repositories import real_paths
 from .rules import MB, TMP, CommandLimits, Rules, Temporary
 
 _INIT = """\
@@ -36,7 +38,7 @@ _CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DO
 
 def command_line(
     argv: Sequence[str], *, image: str, workspace: Path, env: Mapping[str, str], rules: Rules, stdin_fd: int,
-    temporary: Temporary | None = None, program: str = "docker", git: Sequence[Path] | None = None,
+    temporary: Temporary | None = None, program: str = "docker", git: Sequence[Path] = (),
 ) -> list[str]:  # fmt: skip
     """Return the whole command line; start it with `client_env` as its environment.
 
@@ -49,7 +51,7 @@ def command_line(
         stdin_fd: the read end of a pipe whose write end the process inherits too.
         temporary: the folder for /tmp. None means an empty one that goes with the container.
         program: path of the docker client.
-        git: what belongs to git in the folders that it may change. None means it is looked for.
+        git: what belongs to git in the folders that it may change, and must stay as it is.
 
     Raises:
         OSError: the Python that holds the container's input lies where commands may change it.
@@ -77,7 +79,9 @@ def command_line(
     mounts = dict.fromkeys([path for path in rules.read if path.exists()], "readonly")
     mounts |= dict.fromkeys([workspace, *rules.write], "readonly=false")
     roots = (workspace, *rules.write)
-    mounts |= dict.fromkeys(real_paths(git_paths(roots) if git is None else git, roots), "readonly")
+    own_code = own_code_in(roots)
+    mounts |= dict.fromkeys(fixed_folders((*own_code, *rules.hidden), roots), "readonly=false")
+    mounts |= dict.fromkeys((*real_paths(git, roots), *own_code), "readonly")
     for path, how in mounts.items():
         line += _mount(path, path, how)
     for path in rules.hidden:

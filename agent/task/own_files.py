@@ -44,8 +44,14 @@ def own_files(task: Task) -> tuple[Path, ...]:
     files = [task.path(name.strip()) for name in named if name.strip().endswith(".py")]
     files += [path for server in task.mcp.values() for path in command_files(server.command, task.directory.absolute())]
     files += _task_files(task.directory)
-    writable = [task.path(name) for name in (task.workspace.path, *task.sandbox.write)]
+    writable = [task.path(task.workspace.path), *map(task.path, task.sandbox.write)]
     return tuple(path for path in dict.fromkeys(files) if path.is_file() and is_inside(path, writable))
+
+
+def writable_folders(task: Task) -> tuple[Path, ...]:
+    """Return the folders that commands of a run of the task may change, without a copy that it works in."""
+    in_place = [task.workspace.path] if task.workspace.mode in {"in_place", "create"} else []
+    return tuple(task.path(name) for name in (*in_place, *task.sandbox.write))
 
 
 def refuse_changed(files: Sequence[Path], runs: Path) -> None:

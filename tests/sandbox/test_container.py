@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 async def test_a_container_ends_with_its_call(docker_image: str, tmp_path: Path, called: Called):
     sandbox = find_sandbox("container", Rules(), image=docker_image)
-    context = ToolContext(workspace=tmp_path, state=None, env={"PATH": os.defpath, "WORD": "x, y"}, sandbox=sandbox)
+    context = ToolContext(workspace=tmp_path, env={"PATH": os.defpath, "WORD": "x, y"}, sandbox=sandbox)
     assert await called(run_shell, context, command="echo $WORD; read line || exit 3") == "x, y\nexit code 3"
     asked = "trap 'echo asked; exit 5' TERM; echo ready; while true; do sleep 0.1; done"
     assert "ready" in await called(start_process, context, command=asked, wait_s=5)
@@ -39,7 +39,7 @@ async def test_a_container_ends_with_its_call(docker_image: str, tmp_path: Path,
 async def test_the_containers_of_a_run_share_tmp(docker_image: str, tmp_path: Path):
     sandbox = find_sandbox("container", Rules(), image=docker_image)
     shared = Shared()
-    context = ToolContext(workspace=tmp_path, state=None, env={"PATH": os.defpath}, sandbox=sandbox, shared=shared)
+    context = ToolContext(workspace=tmp_path, env={"PATH": os.defpath}, sandbox=sandbox, shared=shared)
     await context.run(["sh", "-c", "echo kept > /tmp/a; ls -A > ~/b"], timeout_s=60)
     assert (await context.run(["sh", "-c", "cat ~/a; echo x > made; ls /tmp"], timeout_s=60)).output.startswith(
         "kept\n"
@@ -92,7 +92,9 @@ def test_no_path_is_mounted_twice_and_a_writable_one_is_mounted_writable(tmp_pat
     both.mkdir()
     # The folder of a task is often its workspace, and the verification may read it.
     rules = Rules(read=(tmp_path, both, tmp_path / "gone"), write=(both,))
-    line = container.command_line(["true"], image="i", workspace=tmp_path, env={}, rules=rules, stdin_fd=7)
+    line = container.command_line(
+        ["true"], image="i", workspace=tmp_path, env={}, rules=rules, stdin_fd=7, git=[tmp_path / ".git"]
+    )
     mounts = [next(csv.reader([line[at + 1]])) for at, word in enumerate(line) if word == "--mount"]
     assert {(mount[2].removeprefix("target="), mount[3]) for mount in mounts} == {
         (str(tmp_path), "readonly=false"), (str(both), "readonly=false"), (str(tmp_path / ".git"), "readonly"),
@@ -108,7 +110,7 @@ async def test_a_task_whose_folder_is_its_workspace_is_verified_in_a_container(d
     task = load_task(tmp_path / "task.yaml")
     agent = Agent.from_task(task, ScriptedModel([says("Done.")]), environ={"PATH": os.defpath})
     outcome = await agent.run("Hi.")
-    assert outcome.outcome == "verified", outcome.reason
+    assert outcome.status == "verified", outcome.reason
     assert (tmp_path / "made").exists()
 
 

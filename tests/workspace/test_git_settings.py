@@ -166,6 +166,21 @@ def test_a_submodules_pointer_cannot_be_replaced(work: Path, tmp_path: Path):
     assert (work / "lib/.git").read_text() == "gitdir: ../.git/modules/lib\n"
 
 
+def test_a_hidden_path_beside_a_nested_repository_does_not_make_the_repository_writable(work: Path):
+    """The folder above a hidden path is mounted once more, and that mount once covered the read-only `.git` in it."""
+    repository(work / "lib")
+    (work / "lib/secret").write_text("x")
+    settings = (work / "lib/.git/config").read_text()
+    sandbox = find_sandbox("bubblewrap", Rules(hidden=(work / "lib/secret",)))
+    command = ["sh", "-c", "cat lib/secret; mv lib lob; cd lib && git config core.fsmonitor x; echo tried"]
+    with sandbox.launch(command, workspace=work, env=ENV) as launch:
+        done = subprocess.run(
+            launch.argv, env=launch.env, pass_fds=launch.pass_fds, cwd=work, capture_output=True, text=True, check=True
+        )
+    assert done.stdout == "tried\n"
+    assert (work / "lib/.git/config").read_text() == settings
+
+
 def test_a_folder_that_commands_may_write_keeps_its_repository(work: Path, tmp_path: Path):
     other = repository(tmp_path / "other")
     assert set(git_paths([work, other])) == {other / ".git"}

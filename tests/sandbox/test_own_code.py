@@ -1,0 +1,140 @@
+"""What agent itself runs from: an environment in the workspace stays as it is, whatever a run tries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent import ConfigError, Sandbox
+from agent.sandbox.imports import guarded_imports
+from agent.sandbox.own_code import own_code
+
+RUN = """
+import asyncio, json, sys
+from pathlib import Path
+from agent import Agent, ConfigError, Rules, find_sandbox
+from agent.messages import ToolResult
+from agent.testing import ScriptedModel, calls, says
+from tools.files import write_file
+from tools.shell import run_shell
+
+workspace, kind, made = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+model = ScriptedModel([*[calls((name, arguments)) for name, arguments in made], says("Done.")])
+try:
+    sandbox = find_sandbox(kind, Rules())
+    env = {"PATH": "/usr/bin:/bin"}
+    agent = Agent(model, tools=[run_shell, write_file], workspace=workspace, sandbox=sandbox, env=env)
+    outcome = asyncio.run(agent.run("Go."))
+except ConfigError as error:
+    print(json.dumps(str(error)))
+else:
+    print(json.dumps([one.content for one in outcome.messages if isinstance(one, ToolResult)]))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with agent installed in its own virtual environment."""
+    project = tmp_path / "project"
+    environment = project / "env" / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    (packages / "own.pth").write_text("\n".join(entry for entry in sys.path if entry) + "\n")
+    (packages / "module.py").write_text("GOOD = True\n")
+    (project / "a.py").write_text("x = 1\n")
+    return project
+
+
+def attempts(project: Path, *made: tuple[str, dict[str, str]], kind: str = "bubblewrap") -> list[str] | str:
+    python = project / "env" / "venv" / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", RUN, project, kind, json.dumps(made)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cd env/venv/lib/python3*/site-packages; echo BAD > module.py; echo BAD > new.py",
+        "mv env other; cp -r other env; echo BAD > env/venv/lib/python3*/site-packages/module.py",
+        "mv env/venv env/other; mkdir -p env/venv",
+        "rm -rf env; ln -sn /tmp env || true",
+        "echo BAD > env/venv/pyvenv.cfg; rm env/venv/bin/python; echo BAD > env/venv/bin/python",
+        "chmod -R 777 env/venv; echo BAD > env/venv/pyvenv.cfg; ln -f a.py env/venv/pyvenv.cfg",
+    ],
+)
+def test_no_command_changes_the_environment_that_agent_runs_from(project: Path, command: str):
+    def state() -> dict[str, object]:
+        top = project / "env"
+        return {str(path): path.read_bytes() if path.is_file() else "" for path in top.rglob("*")
+                if "__pycache__" not in path.parts and path.name != "tmp"}  # fmt: skip
+
+    before = state()
+    result = attempts(project, ("run_shell", {"command": command}), ("run_shell", {"command": "echo 2 > a.py"}))
+    assert isinstance(result, list)
+    assert state() == before
+    assert (project / "a.py").read_text() == "2\n"
+
+
+@pytest.mark.parametrize("path", ["env/venv/pyvenv.cfg", "env/venv/new/deep.py", "link/new.py", "env/link/x.py"])
+def test_no_tool_writes_into_the_environment_that_agent_runs_from(project: Path, path: str):
+    (project / "link").symlink_to("env/venv")
+    (project / "env" / "link").symlink_to(project / "env" / "venv" / "lib")
+    written = {"path": path, "content": "BAD"}
+    assert attempts(project, ("write_file", written), ("write_file", {"path": "env/a.py", "content": "x"})) == [
+        f'Error: "{path}" is part of what this agent itself runs from, which a run cannot change. Leave it as it is.',
+        "Wrote 1 byte to env/a.py.",
+    ]
+
+
+def test_landlock_cannot_make_it_read_only_so_the_run_is_refused(project: Path):
+    assert attempts(project, kind="landlock") == (
+        f"agent itself runs from '{project}/env/venv', which commands may change, and Landlock cannot make it "
+        "read-only. Install bubblewrap, install tramontane outside of the workspace (`pipx install tramontane`), or "
+        "let the run work in a copy, with workspace: {path: ..., copy: true}."
+    )
+
+
+def test_a_workspace_inside_what_agent_runs_from_is_refused():
+    folder = next(path for path in own_code() if path.name == "agent") / "sandbox"
+    with pytest.raises(ConfigError) as refused:
+        Sandbox().check_own_code(folder)
+    assert str(refused.value) == (
+        f"A run cannot change '{folder}': agent itself runs from '{folder.parent}'. Let it work in a copy, with "
+        "workspace: {path: ..., copy: true}, or install tramontane elsewhere."
+    )
+
+
+def test_a_projects_own_environment_stays_writable_if_agent_runs_from_elsewhere(tmp_path: Path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    sandbox = Sandbox(isolation="landlock")
+    sandbox.check_own_code(tmp_path)
+    assert not any(path.is_relative_to(tmp_path) for path in own_code())
+
+
+def test_a_module_that_commands_may_have_written_is_not_imported_in_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """An editable install puts the project itself on the path, where `import mcp` may find what the model wrote."""
+    for name in ("early_module", "late_module"):
+        (tmp_path / f"{name}.py").touch()
+    (tmp_path / "late_package").mkdir()
+    (tmp_path / "late_package" / "__init__.py").touch()
+    (tmp_path / "late_namespace").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    __import__("early_module")
+    with guarded_imports([tmp_path]):
+        __import__("early_module")
+        __import__("wave")  # of the standard library, which is elsewhere
+        for name in ("late_module", "late_package", "late_namespace"):
+            with pytest.raises(ImportError, match="commands of this run may change it"):
+                __import__(name)
+    __import__("late_module")
+    for name in ("early_module", "late_module"):
+        del sys.modules[name]
