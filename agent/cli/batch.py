@@ -23,14 +23,14 @@ from ..messages import Image
 from ..model.endpoint import Endpoint
 from ..policy.budget import Spent
 from ..sandbox.imports import guarded_imports
-from ..task.load import load_task
 from ..task.own_files import writable_folders
 from ..task.parts import TaskModel
 from ..task.task import Task
 from ..view.text import on_one_line, visible, visible_json
 from .discovery import NOWHERE
 from .dry_run import dry_run
-from .run_task import TASK_FILE, all_served, find_servers, parse_overrides, write_output
+from .run_task import all_served, find_servers, parse_overrides, write_output
+from .task_file import TASK_FILE, read_task
 
 _EXPLAINED = frozenset({"stuck", "budget", "error"})
 """Outcomes whose reason is shown; the output of a verification is too long here."""
@@ -108,7 +108,7 @@ def _load(folder: Path, overrides: Mapping[str, str]) -> list[_Entry]:
 
 
 def _entry(file: Path, overrides: Mapping[str, str]) -> _Entry:
-    task = load_task(file, overrides)
+    task = read_task(file, overrides)
     agent = Agent.from_task(task, NOWHERE, environ=os.environ, runs=runs_folder(os.environ))
     agent.settings()
     prompt, images = task.rendered_prompt(), task.images()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from .runs_option import add_runs_option, chosen_runs
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent diff`."""
     parser.add_argument("run", help="The run's name, a prefix of it, or `last`.")
+    add_runs_option(parser)
     parser.add_argument("--names", action="store_true", help="Print only the paths, each with the kind of change.")
     parser.add_argument(
         "--raw",
@@ -21,14 +24,14 @@ def main(args: argparse.Namespace) -> int:
     import os
     import sys
 
-    from ..journal.runs import first_event, runs_folder
+    from ..journal.runs import first_event
     from ..task.recorded import recorded_secrets
     from ..tooling.redaction import redacted
     from ..view.clean_output import unclean
     from ..view.text import visible
     from ..workspace.recorded_run import in_patch_order, recorded_run
 
-    changed = recorded_run(runs_folder(os.environ), args.run)
+    changed = recorded_run(chosen_runs(args), args.run)
     changes = changed.workspace.diff(changed.snapshot, max_chars=0 if args.names else sys.maxsize)
     first = first_event(changed.folder)
     secrets = recorded_secrets({} if first is None else first.task, os.environ)

@@ -23,7 +23,6 @@ from ..journal.runs import find_run, read_run, refuse_running, runs_folder
 from ..loop.outcome import Outcome
 from ..model.endpoint import Endpoint
 from ..sandbox.imports import guarded_imports
-from ..task.load import load_task
 from ..task.own_files import writable_folders
 from ..task.parts import TaskModel
 from ..task.recorded import recorded_task
@@ -35,9 +34,7 @@ from .changed_files import print_changed_files
 from .discovery import EndpointRequest, endpoint_at, find_endpoint
 from .dry_run import dry_run
 from .progress import ProgressLines
-
-TASK_FILE = "task.yaml"
-"""Name of the task file in a task's folder."""
+from .task_file import read_task
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,9 +43,7 @@ def run(args: argparse.Namespace) -> int:
         if args.task is None:
             msg = "No task is given. Give its file: agent run task.yaml."
             raise ConfigError(msg)
-        given = Path(args.task)
-        file = given / TASK_FILE if given.is_dir() else given
-        return _run(load_task(file, parse_overrides(args.overrides)), args, None)
+        return _run(read_task(args.task, parse_overrides(args.overrides)), args, None)
     if args.task is not None:
         msg = "--resume continues a run with its own task. Do not give a task file or folder as well."
         raise ConfigError(msg)

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .runs_option import add_runs_option, chosen_runs
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -19,21 +21,21 @@ _MAX_TASK_CHARS = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent runs`."""
     parser.add_argument("--last", type=int, default=20, metavar="N", help="How many runs to list (default 20).")
+    add_runs_option(parser)
     parser.add_argument("--json", action="store_true", help="Print one JSON object per line.")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command."""
     import json
-    import os
     import shutil
     import sys
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from ..journal.runs import list_runs, runs_folder, summarize
+    from ..journal.runs import list_runs, summarize
 
-    folder = runs_folder(os.environ)
+    folder = chosen_runs(args)
     found = list_runs(folder)[-max(0, args.last) :] if args.last else []
     if args.json:
         for run in found:

@@ -47,6 +47,7 @@ def start(args: argparse.Namespace) -> int:
         print(render(command, python=_known_python(args, plan)))
         return _warn_unless_it_fits(plan)
     from serving import Engine
+    from serving.capacity.notes import notes_on_speed
     from serving.directories import state_dir
     from serving.readiness.machine import inspect_machine
     from serving.readiness.preflight import preflight, raise_if_blocked
@@ -60,7 +61,7 @@ def start(args: argparse.Namespace) -> int:
         for finding in findings:
             view.note("\n".join(filter(None, (finding.what, finding.do))))
         if line := speed_line(plan):
-            view.note(f"Planned: {plan.kv_tokens:,} tokens of KV cache. {line}")
+            view.note("\n".join((f"Planned: {plan.kv_tokens:,} tokens of KV cache. {line}", *notes_on_speed(plan))))
         engine = Engine(plan, options=options, python=machine.python)
         begin = _start_in_background if args.keep else _supervise
         try:

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .runs_option import add_runs_option, chosen_runs
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,6 +22,7 @@ _NOT_IN_SNAPSHOT = (".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".to
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent undo`."""
     parser.add_argument("run", help="The run's name, a prefix of it, or `last`.")
+    add_runs_option(parser)
     parser.add_argument(
         "--yes", action="store_true", help="Do not ask for confirmation. Without it and a terminal, only show the plan."
     )
@@ -27,14 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command."""
-    import os
     import sys
 
     from ..errors import ConfigError
-    from ..journal.runs import runs_folder
     from ..workspace.recorded_run import recorded_run
 
-    found = recorded_run(runs_folder(os.environ), args.run)
+    found = recorded_run(chosen_runs(args), args.run)
     changes = found.workspace.diff(found.snapshot, max_chars=0)
     left = _left(found)
     if not changes:

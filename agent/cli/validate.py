@@ -24,13 +24,13 @@ def main(args: argparse.Namespace) -> int:
 
     from ..agent import Agent
     from ..journal.runs import runs_folder
-    from ..task.load import load_task
     from ..tooling.notes import notes_of
     from ..view.text import visible
     from .discovery import NOWHERE
     from .run_task import parse_overrides
+    from .task_file import read_task
 
-    task = load_task(args.task, parse_overrides(args.overrides))
+    task = read_task(args.task, parse_overrides(args.overrides))
     agent = Agent.from_task(task, NOWHERE, environ=os.environ, runs=runs_folder(os.environ))
     task.rendered_prompt()
     task.images()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import Agent
+from agent import Agent, Task
 from agent.cli import main
 from agent.cli.runs import table
 from agent.journal.runs import RunSummary
@@ -56,7 +56,8 @@ def test_json_has_what_the_table_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("AGENT_RUNS_DIR", str(tmp_path))
-    outcome = Agent(ScriptedModel([says("Hello.")]), runs=tmp_path, task={"name": "greet"}).run_sync("Hi.")
+    agent = Agent.from_task(Task(prompt="Hi.", name="greet"), ScriptedModel([says("Hello.")]), environ={}, runs=tmp_path)
+    outcome = agent.run_sync("Hi.")
     assert main(["runs", "--json"]) == 0
     line = json.loads(capsys.readouterr().out)
     assert datetime.fromisoformat(line.pop("at")).tzinfo == UTC

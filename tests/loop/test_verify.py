@@ -15,6 +15,7 @@ from agent import Agent, ConfigError, Ladder, Rules, Sandbox, Verify, find_sandb
 from agent.loop.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, verify
 from agent.model.profiles import MISTRAL, POCKET, Profile
 from agent.sandbox import Isolation
+from agent.run_settings import TaskOrigin
 from agent.testing import ScriptedModel, says
 
 if TYPE_CHECKING:
@@ -214,7 +215,8 @@ async def fed_back(profile: Profile, command: str) -> str:
     """Return what the model reads after it failed a verification."""
     model = ScriptedModel([says("Done."), says("Done.")], profile=profile)
     env = {"AGENT_TASK_DIR": "/"}
-    await Agent(model, verify=Verify(command=command, attempts=2), verify_env=env, env=ENV).run("Go.")
+    origin = TaskOrigin(task={}, own_files=(), verify_env=env, environ={})
+    await Agent(model, verify=Verify(command=command, attempts=2), env=ENV, _origin=origin).run("Go.")
     return str(model.bodies[-1]["messages"][-1]["content"])
 
 

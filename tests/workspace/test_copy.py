@@ -151,10 +151,10 @@ async def test_tools_do_not_get_the_folder_of_the_task(folder: Path):
     assert str(folder) not in str(model.bodies)
 
 
-async def test_an_agent_built_in_python_sets_only_its_own_verify_env(tmp_path: Path):
+async def test_the_verification_of_an_agent_built_in_python_gets_the_env_of_its_commands(tmp_path: Path):
     events: list[Event] = []
     verify = Verify(command='echo "dir: $AGENT_TASK_DIR, mine: $MINE"')
-    agent = Agent(ScriptedModel([says("Done.")]), verify=verify, verify_env={"MINE": "x"}, workspace=tmp_path)
+    agent = Agent(ScriptedModel([says("Done.")]), verify=verify, env={"MINE": "x"}, workspace=tmp_path)
 
     await agent.run("Hi.", observe=events.append)
 
