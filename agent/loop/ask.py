@@ -24,6 +24,10 @@ from .state import RunState
 from .window import LIKELY_BYTES_PER_TOKEN, SAFE_BYTES_PER_TOKEN, min_reply_tokens, reply_room, uncertain_room
 
 
+_NEW_TEXT_SHARE = 0.9
+"""New text may be denser than what was counted so far, and chat templates add a few tokens to each message."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoReply:
     """Why a request got no reply."""
@@ -120,25 +124,28 @@ class Asker:
     def _no_reply(self, error: EndpointError, room: int) -> NoReply:
         found = overflow(error, max_tokens=room)
         if found is not None:
-            return self._context_full(found.prompt_tokens or self._estimate(LIKELY_BYTES_PER_TOKEN))
+            estimate = self._estimate(LIKELY_BYTES_PER_TOKEN)
+            return self._context_full(found.prompt_tokens or estimate, "" if found.prompt_tokens else str(error))
         is_refused = isinstance(error, EndpointRejected) and error.status in {400, 422}
         return NoReply(cause="refused" if is_refused else "error", reason=str(error))
 
-    def _context_full(self, prompt_tokens: int) -> NoReply:
+    def _context_full(self, prompt_tokens: int, refusal: str = "") -> NoReply:
+        """Return why the conversation is too long; `refusal` is the server's, if it does not count the prompt."""
         window = self._state.started.window_tokens
-        of = "; the server does not report its window" if window is None else f" of {window:,}"
-        return NoReply(
-            cause="context_full", reason=f"{prompts.CONTEXT_FULL} (the prompt has {prompt_tokens:,} tokens{of})"
-        )
+        about = "about " if refusal else ""
+        of = ", of a window that the server does not report" if window is None else f" of {window:,}"
+        said = f": {refusal}" if refusal else ""
+        reason = f"{prompts.CONTEXT_FULL} (the prompt has {about}{prompt_tokens:,} tokens{of}){said}"
+        return NoReply(cause="context_full", reason=reason)
 
     def _estimate(self, bytes_per_token: float) -> int:
-        """Return the estimated tokens of the prompt, with no more bytes per token than were counted so far."""
+        """Return the estimated tokens of the prompt, with fewer bytes per token than were counted so far."""
         state = self._state
         size, tools = state.size, len(self._deps.toolbox.definitions)
         if not size.counted_tokens:
             return size.estimate(state.history.wire_bytes + tools, bytes_per_token=bytes_per_token)
         counted = (size.counted_bytes + tools) / size.counted_tokens
-        return size.estimate(state.history.wire_bytes, bytes_per_token=min(bytes_per_token, counted))
+        return size.estimate(state.history.wire_bytes, bytes_per_token=min(bytes_per_token, _NEW_TEXT_SHARE * counted))
 
     async def _room(self, rung: Rung) -> int | NoReply:
         """Return `max_tokens` for the next request; NoReply if the conversation leaves no room for a reply."""

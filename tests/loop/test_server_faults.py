@@ -80,7 +80,7 @@ TEMPORARY: dict[str, tuple[list[Fault], str]] = {
     "h10_empty_200": ([faults.raw(b"")], "did not answer like an OpenAI-compatible server"),
     "h11_error_object_200": (
         [faults.raw({"error": {"message": "busy"}})],
-        "did not answer like an OpenAI-compatible server",
+        "HTTP 500: busy",
     ),
     "h13_invalid_json_200": ([faults.raw('{"choices": [')], "did not answer like an OpenAI-compatible server"),
     "wrong_content": ([faults.raw({"hello": "world"})], "did not answer like an OpenAI-compatible server"),
@@ -101,7 +101,6 @@ STREAMED: dict[str, tuple[list[Fault], str]] = {
     ),
     "error_in_stream": ([faults.error_in_stream(500, "engine died")], "HTTP 500: engine died"),
     "broken_chunk": ([faults.stream(b'data: {"choices": [\n\n')], "invalid JSON"),
-    "chunk_without_choices": ([faults.stream({"hello": "world"})], "a chunk without `choices`"),
 }
 
 
@@ -176,11 +175,14 @@ async def test_h12_a_full_context_restarts_with_a_summary(stream: bool) -> None:
 async def test_h12_a_context_that_is_full_from_the_start_ends_the_run() -> None:
     ran = await run([faults.http_error(400, TOO_LONG)], stream=True)
     assert (ran.outcome.status, ran.added, len(ran.bodies)) == ("budget", [], 1)
-    assert ran.outcome.reason == "the conversation filled the context window before the task was done (32768 tokens)"
+    assert ran.outcome.reason == (
+        "the conversation filled the context window before the task was done (the prompt has 40,000 "
+        "tokens of 32,768)"
+    )
 
 
 CLIENT_ERRORS: dict[str, Callable[[], Fault]] = {
-    str(status): lambda status=status: faults.http_error(status, "no") for status in (400, 401, 403, 404, 413, 422)
+    str(status): lambda status=status: faults.http_error(status, "no") for status in (400, 401, 403, 404, 422)
 }
 
 
@@ -189,7 +191,7 @@ CLIENT_ERRORS: dict[str, Callable[[], Fault]] = {
 async def test_a_permanent_refusal_is_not_retried(status: str, stream: bool) -> None:
     ran = await run([CLIENT_ERRORS[status]()], stream=stream)
     assert (ran.outcome.status, ran.added, len(ran.bodies), ran.retries) == ("error", [], 1, [])
-    assert ran.outcome.reason.endswith(f"/chat/completions refused the request with HTTP {status}: no")
+    assert f"/chat/completions refused the request with HTTP {status}: no" in ran.outcome.reason
     assert ran.outcome.exit_code == 2
 
 
