@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .session import Session
     from .streaming import EventStream
     from .task.load import load_task
-    from .task.parts import McpServer
+    from .task.mcp_server import McpServer
     from .task.task import Task
     from .tooling.context import ToolContext
     from .tooling.from_schema import tool_from_schema
@@ -126,7 +126,7 @@ _MODULES = {
     "Task": "task.task",
     "Tool": "tooling.tool",
     "ToolContext": "tooling.context",
-    "McpServer": "task.parts",
+    "McpServer": "task.mcp_server",
     "Verify": "policy.verification",
     "changes_since": "workspace.workspace",
     "displayed": "sandbox.terminal",

@@ -26,7 +26,7 @@ from .task.environment import (
     base_environment,
     file_secrets,
 )
-from .task.parts import McpServer
+from .task.mcp_server import McpServer
 from .task.tool_loading import as_tools, load_mcp_tools
 from .tooling.final_result import output_spec
 from .tooling.requirements import check_deps

@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, ClassVar, cast
 from urllib.parse import urlsplit
@@ -19,7 +18,6 @@ from ..policy.ladder import Ladder
 from ..policy.limits import Limits, check_positive
 from ..policy.verification import Verify
 from ..sandbox import CommandLimits, IsolationChoice
-from ..sandbox.pinned import Pinned, command_files
 from ..workspace.prepare import WorkspaceMode
 
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -163,38 +161,6 @@ class TaskSandbox:
     """Files and folders outside the workspace that commands may change; relative to the task file."""
     limits: CommandLimits = field(default_factory=CommandLimits)
     """Resource limits of each command."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class McpServer:
-    """An MCP (Model Context Protocol) server whose tools the run may call. It is not sandboxed."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
-
-    command: tuple[str, ...] = ()
-    """Program and arguments of a server to start for the run, in the task file's folder."""
-    url: str = ""
-    """URL of a server that is already running (Streamable HTTP); give this or `command`."""
-    env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Environment variables for `command`, in addition to a few such as PATH and HOME."""
-    tools: tuple[str, ...] = ()
-    """Use only these tools, in this order; all of them by default."""
-    timeout_s: float = 60.0
-    """Timeout of each call in seconds."""
-
-    def __post_init__(self) -> None:
-        if bool(self.command) == bool(self.url):
-            msg = "An MCP server needs either `command` (a list) or `url`, not both. Give one."
-            raise ConfigError(msg, key="mcp")
-        check_positive(self.timeout_s, key="mcp.timeout_s")
-
-    def pinned(self, directory: Path) -> Pinned:
-        """Return the files of `command` as they are now, to notice when one changes; see `command_files`.
-
-        Args:
-            directory: absolute path of the folder that the command runs in.
-        """
-        return Pinned(command_files(self.command, directory))
 
 
 @dataclass(frozen=True, kw_only=True)

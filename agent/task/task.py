@@ -20,9 +20,9 @@ from ..model.settings import ModelSettings
 from ..nearest import did_you_mean
 from ..policy.limits import Limits, check_positive
 from ..policy.permissions import Permission
+from .mcp_server import McpServer
 from .parts import (
     CONFIG,
-    McpServer,
     MergedLadder,
     ShortModel,
     ShortSandbox,

@@ -18,7 +18,8 @@ from ..errors import ConfigError
 from ..nearest import did_you_mean
 from ..tooling.requirements import check_requirements
 from ..tooling.tool import Tool, ToolSource, tool
-from .parts import McpServer, ToolUse
+from .mcp_server import McpServer
+from .parts import ToolUse
 
 
 def load_tools(references: Iterable[str | ToolUse], *, directory: Path) -> tuple[Tool, ...]:

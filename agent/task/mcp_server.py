@@ -1,0 +1,47 @@
+"""Define an MCP server of a task, and what its files are; starts none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from ..errors import ConfigError
+from ..policy.limits import check_positive
+from ..sandbox.pinned import Pinned, command_files
+from .parts import CONFIG
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpServer:
+    """An MCP (Model Context Protocol) server whose tools the run may call. It is not sandboxed."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CONFIG
+
+    command: tuple[str, ...] = ()
+    """Program and arguments of a server to start for the run, in the task file's folder."""
+    url: str = ""
+    """URL of a server that is already running (Streamable HTTP); give this or `command`."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Environment variables for `command`, in addition to a few such as PATH and HOME."""
+    tools: tuple[str, ...] = ()
+    """Use only these tools, in this order; all of them by default."""
+    timeout_s: float = 60.0
+    """Timeout of each call in seconds."""
+
+    def __post_init__(self) -> None:
+        if bool(self.command) == bool(self.url):
+            msg = "An MCP server needs either `command` (a list) or `url`, not both. Give one."
+            raise ConfigError(msg, key="mcp")
+        check_positive(self.timeout_s, key="mcp.timeout_s")
+
+    def pinned(self, directory: Path) -> Pinned:
+        """Return the files of `command` as they are now, to notice when one changes; see `command_files`.
+
+        Args:
+            directory: absolute path of the folder that the command runs in.
+        """
+        return Pinned(command_files(self.command, directory))
