@@ -31,6 +31,11 @@ def notes_on(plan: Plan, size: Sizer) -> tuple[str, ...]:
     )
 
 
+def notes_on_speed(plan: Plan) -> tuple[str, ...]:
+    """Return the remarks on options that cost speed; empty if no speeds are known."""
+    return () if plan.speeds is None else (*_on_draft(plan), *_on_eager(plan))
+
+
 def _on_gpus(request: PlanRequest) -> Iterator[str]:
     gpu = request.gpus.gpu
     if gpu.name == "mi300x":
@@ -133,11 +138,14 @@ def _on_weights(request: PlanRequest) -> Iterator[str]:
             yield f"{request.gpus.gpu.title} has no FP8 arithmetic: not all kernels support an FP8 KV cache on it."
 
 
-def _on_draft(plan: Plan) -> str:
+def _on_draft(plan: Plan) -> Iterator[str]:
+    if plan.request.draft is None:
+        return
     found = None if plan.speeds is None else plan.speeds.draft
     if found is None:
-        return "EAGLE pays off with few concurrent requests."
-    return (
+        yield "EAGLE pays off with few concurrent requests."
+        return
+    yield (
         f"EAGLE costs {found.lost:.0%} of the speed if no proposal is accepted (13 % was measured on H200s), and pays "
         f"off from {found.pays_from:.2f} tokens per step on, with few concurrent requests; the only published figure "
         f"is {PUBLISHED_ACCEPTANCE} (SGLang, random text). The decoding speeds range from none accepted to all."
@@ -156,10 +164,9 @@ def _on_eager(plan: Plan) -> Iterator[str]:
 def _on_options(plan: Plan) -> Iterator[str]:
     request = plan.request
     draft = request.draft
-    if draft is not None:
-        yield _on_draft(plan)
-        if draft.max_model_len < request.max_model_len:
-            yield f"Beyond {draft.max_model_len:,} tokens of context the draft proposes nothing: one token per step."
+    yield from _on_draft(plan)
+    if draft is not None and draft.max_model_len < request.max_model_len:
+        yield f"Beyond {draft.max_model_len:,} tokens of context the draft proposes nothing: one token per step."
     if plan.offloaded_tokens:
         yield (
             f"{request.kv_offloading_size:g} GiB of CPU memory keep another {plan.offloaded_tokens:,} tokens of "

@@ -74,7 +74,7 @@ def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
         reason = (
             "compiling takes a minute at each start and gains nothing on a CPU"
             if _on_cpu(request)
-            else "no CUDA graphs: less memory, slower answers"
+            else "no CUDA graphs: less memory, but one request got a third of the speed on two H200s"
         )
         flags.append(Flag(words=("--enforce-eager",), reason=reason))
     return tuple(flags)
