@@ -23,7 +23,7 @@ def test_estimated_speeds_are_ranges():
     lines = speed_table(ESTIMATED, 200).splitlines()
     assert lines[0] == "Speed, estimated, with the efficiencies of H200s"
     assert lines[1].startswith("  decode, tokens/s  1 request: 15.7 to 77, 8 together: ")
-    assert lines[3] == "  effort switch     1.9 to 4.0 s after 8,192 tokens, which are read again"
+    assert lines[3] == "  effort switch     2.8 to 5.9 s after 8,192 tokens, which are read again"
 
 
 def test_a_start_names_the_speed_in_one_sentence():
