@@ -117,7 +117,7 @@ def _other_card(text: str, found: re.Match[str]) -> GpuSet:
     name = size if not speed else f"{size}@{found['speed']}{found['unit'].upper()}B/s"
     gpu = Gpu(
         name=name,
-        title=f"a GPU with {size}",
+        title=f"GPU with {size}",
         memory_bytes=memory,
         bandwidth_bytes_s=speed,
         compute_capability=(0, 0),
