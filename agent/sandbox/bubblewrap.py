@@ -96,8 +96,8 @@ def program_folders(
 ) -> tuple[Path, ...]:  # fmt: skip
     """Return the folders of the programs on a PATH and of their libraries, such as a Python environment's.
 
-    A program in a folder that commands may have changed adds no folder elsewhere, except that of an interpreter which a
-    version manager installed: a symlink or a .pth file there would make any folder readable.
+    A program in a folder that commands may have changed adds no folder elsewhere, except that of a Python which is
+    installed there: a symlink or a .pth file there would make any folder readable.
 
     Args:
         env: holds the PATH.
@@ -123,7 +123,7 @@ def _programs_on(path: str, suspect: tuple[Path, ...], homes: tuple[Path, ...]) 
                 # A virtual environment links to an interpreter elsewhere; every step of the link has to be readable.
                 steps = (folder / python.readlink().parent, python.resolve().parent)
                 for step in steps:
-                    if is_trusted or _is_in_a_home(step, homes):
+                    if is_trusted or _is_in_a_home(step, homes) or _is_installation(step):
                         found |= dict.fromkeys(_with_libraries(step))
         if is_trusted:
             found |= dict.fromkeys(_editable(folder.parent))
@@ -142,6 +142,17 @@ def _is_in_a_home(folder: Path, homes: Sequence[Path]) -> bool:
     """Return whether a folder lies in one of the homes of interpreters, by its name and once links are followed."""
     return all(
         any(path.is_relative_to(home) or path.is_relative_to(home.resolve()) for home in homes)
+        for path in (Path(os.path.normpath(folder)), folder.resolve())
+    )
+
+
+def _is_installation(folder: Path) -> bool:
+    """Return whether a folder is the `bin` of a Python with its standard library beside it.
+
+    Commands cannot make one outside of the folders that they may change, so this holds wherever a symlink leads.
+    """
+    return all(
+        path.name == "bin" and next(path.parent.glob("lib/python3*/os.py"), None) is not None
         for path in (Path(os.path.normpath(folder)), folder.resolve())
     )
 

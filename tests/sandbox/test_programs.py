@@ -199,6 +199,40 @@ def test_a_file_or_link_in_the_workspace_makes_no_folder_readable(
     assert not any(path.is_relative_to(outside) for path in visible(venv / "bin", workspace))
 
 
+@pytest.mark.parametrize("target", ["{prefix}/bin/python3", "{relative}/prefix/bin/python3", "{current}/bin/python3"])
+def test_a_python_installed_in_an_unusual_place_works_in_the_workspaces_environment(
+    target: str, workspace: Path, tmp_path: Path
+):
+    prefix, current = tmp_path / "prefix", tmp_path / "current"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin/python3").touch()
+    (prefix / "lib/python3.12").mkdir(parents=True)
+    (prefix / "lib/python3.12/os.py").touch()
+    (prefix / "secret").touch()
+    current.symlink_to(prefix)
+    relative = os.path.relpath(tmp_path, workspace / ".venv/bin")
+    (workspace / ".venv/bin/python").symlink_to(target.format(prefix=prefix, relative=relative, current=current))
+    found = {path.resolve() for path in visible(workspace / ".venv/bin", workspace)}
+    assert {prefix / "bin", prefix / "lib"} <= found
+    assert not any((prefix / "secret").is_relative_to(path) for path in found)
+
+
+@pytest.mark.parametrize("planted", ["bin/python3", "keys/python3", ".ssh/bin/python3", "lib/python3.12/python3"])
+def test_a_folder_without_a_standard_library_beside_it_is_no_installed_python(
+    planted: str, workspace: Path, tmp_path: Path
+):
+    place = tmp_path / "outside" / planted
+    place.parent.mkdir(parents=True)
+    place.touch()
+    (tmp_path / "outside/lib/python3.12").mkdir(parents=True, exist_ok=True)
+    if planted != "bin/python3":
+        (tmp_path / "outside/lib/python3.12/os.py").touch()
+    (workspace / ".venv/bin/python").symlink_to(place)
+    assert not any(
+        path.resolve().is_relative_to(tmp_path / "outside") for path in visible(workspace / ".venv/bin", workspace)
+    )
+
+
 def test_the_environment_of_the_original_adds_no_folder_to_a_run_in_its_copy(workspace: Path, tmp_path: Path):
     """An earlier run may have worked in the original, whose .venv/bin is on the PATH."""
     copy, outside = tmp_path / "copy", tmp_path / "outside"
@@ -237,6 +271,6 @@ def test_the_agents_own_environment_copied_into_the_workspace_still_runs_python(
 def test_a_tools_helper_is_not_the_workspaces(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     planted = plant(workspace / ".venv/bin/rg")
     monkeypatch.setenv("PATH", f"{planted.parent}:{os.defpath}")
-    context = ToolContext(workspace=workspace, state=None)
+    context = ToolContext(workspace=workspace)
     assert context.find_program("rg") != str(planted)
     assert not context.interpreter().startswith(str(workspace))

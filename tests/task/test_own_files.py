@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent import Agent, ConfigError, Outcome, load_task
+from agent.task.own_files import own_files
 from agent.testing import ScriptedModel, calls, says
 
 TOOL = 'from agent import tool\n@tool\ndef hello() -> str:\n    """Say hello."""\n    return \'hi\'\n'
@@ -71,4 +72,4 @@ def test_the_users_own_changes_between_runs_are_no_finding(work: Path):
 def test_a_file_outside_the_workspace_is_not_looked_at(work: Path):
     outside = work.parent / "task.yaml"
     outside.write_text("prompt: Go.\nworkspace: work\ntools: [write_file]\n")
-    assert Agent.from_task(load_task(outside), ScriptedModel([]), environ=os.environ).own_files == ()
+    assert own_files(load_task(outside)) == ()
