@@ -1,4 +1,4 @@
-"""State what differs between versions of an engine for a plan; finds no installed version."""
+"""Differences between versions of an engine that change a plan; finds no installed version."""
 
 import re
 from typing import Literal
