@@ -37,6 +37,7 @@ LOG_PATTERNS: tuple[LogPattern, ...] = (
         "build_failed",
         r"(?P<what>\S+\.(?:cu|cuh|cpp|cc|cxx|c|h|hpp)(?::\d+:\d+:|\(\d+\):) (?:fatal |catastrophic )?error:? .*)",
     ),
+    pattern("build_failed", r"(?P<what>undefined reference to .*)"),
     pattern("compile_failed", r"(?P<what>(?:torch\._inductor\.exc\.)?InductorError: .*|BackendCompilerFailed.*)"),
     pattern(
         "compile_failed", r"(?P<what>Ninja build failed|Error building extension '\w+'|torch\._inductor\.exc\.\w+.*)"

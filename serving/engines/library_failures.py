@@ -51,14 +51,25 @@ _SYSTEM: tuple[LogPattern, ...] = (
     pattern("too_many_files", r"(?<!`OSError: \[Errno 24\] )Too many open files"),
     pattern("too_many_threads", r"can't start new thread|Thread creation failed|Resource temporarily unavailable"),
     pattern("no_permission", r"\[Errno 13\] Permission denied: ?'?(?P<file>[^'\s]+)?|PermissionError"),
+    pattern("wrong_platform", r"exec format error|image's platform \((?P<image>[^)]+)\) does not match"),
+    pattern("not_installed", r"\b(?P<what>vllm|sglang|python3?): (?:command )?not found"),
+    pattern("not_installed", r"\"(?P<program>\w+)\": executable file not found"),
     pattern("crashed", r"Fatal Python error: (?P<what>.+)"),
     pattern("illegal_instruction", r"Illegal instruction"),
-    pattern("crashed", r"Segmentation fault|SIGSEGV received|(?:^|!!! )SIGSEGV|terminate called after throwing"),
+    pattern(
+        "crashed",
+        r"Segfault encountered|SIG(?:ABRT|SEGV) received|^Aborted\b|Segmentation fault|(?:^|!!! )SIGSEGV|"
+        r"terminate called after throwing",
+    ),
 )
 
 _GPU: tuple[LogPattern, ...] = (
+    pattern(
+        "container_gpu", r"could not select device driver \"\" with capabilities|(?P<what>nvidia-container-cli: .*)"
+    ),
+    pattern("cuda_error", r"\.cuh?:\d+: .*Assertion `(?P<what>[^`']+)[`'] failed"),
     pattern("no_driver", r"Found no NVIDIA driver|libcuda\.so\.1: cannot open|NVML_ERROR_LIBRARY_NOT_FOUND"),
-    pattern("no_driver", r"No CUDA GPUs are available|no CUDA-capable device is detected"),
+    pattern("no_driver", r"No (?:CUDA|HIP) GPUs are available|no CUDA-capable device is detected"),
     pattern("driver_old", r"NVIDIA driver on your system is too old \(found version (?P<version>\d+)\)"),
     pattern(
         "driver_old", r"Error 803: system has unsupported display driver|provided PTX was compiled with an unsupported"
@@ -85,6 +96,7 @@ _GPU: tuple[LogPattern, ...] = (
 _HUB: tuple[LogPattern, ...] = (
     pattern("gated", r"GatedRepoError|Access to model (?P<model>\S+) is restricted|(?:gated|restricted) repo"),
     pattern("gated", r"(?:401|403) Client Error.*huggingface"),
+    pattern("hub_failed", r"(?P<what>5\d\d Server Error.*?)(?: for url|$).*huggingface|(?P<cas>CAS service error.*)"),
     pattern("model_not_found", r"RepositoryNotFoundError|is not a valid model identifier|Repository Not Found"),
     pattern("model_name", r"Repo id must be .*?: '(?P<model>[^']+)'"),
     pattern(
@@ -137,6 +149,7 @@ _PYTHON: tuple[LogPattern, ...] = (
         r"compiled using NumPy 1\.x cannot be run in|(?P<who>\w+) needs NumPy (?P<least>[\d.]+) or less",
     ),
     pattern("numpy_mismatch", r"numpy\.dtype size changed, may indicate binary incompatibility"),
+    pattern("engine_incomplete", r"No module named '(?P<what>vllm\._\w+|vllm\.vllm_flash_attn\S*|sgl_kernel\.\S+)'"),
     pattern("module_missing", r"No module named '(?P<what>[\w.]+)'"),
     pattern("module_missing", r"PackageNotFoundError: (?:No package metadata was found for )?(?P<what>\S+)"),
     pattern("file_missing", r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<file>[^']+)'"),

@@ -13,6 +13,8 @@ LOG_PATTERNS: tuple[LogPattern, ...] = (
     pattern("custom_all_reduce", r"Failed: Cuda error \S*custom_all_reduce\S* '(?P<what>[^']+)'"),
     pattern("custom_all_reduce", r"custom_all_reduce\.cu\w*:\d+ '(?P<what>[^']+)'"),
     pattern("gloo_network", r"[Gg]loo connectFullMesh failed(?: with (?P<what>.*))?"),
+    pattern("gloo_network", r"gloo/transport/\S+\] .*?(?P<what>Unable to find address for: \S+)"),
+    pattern("gloo_network", r"(?P<what>makeDeviceFor\w+\(\): .{1,120})"),
     pattern("gloo_network", r"[Uu]nable to resolve hostname to a \(?local\)? address"),
     pattern(
         "rendezvous",
@@ -23,6 +25,7 @@ LOG_PATTERNS: tuple[LogPattern, ...] = (
         "rendezvous", r"Timed out after (?P<s>\d+) seconds waiting for clients\. (?P<joined>\d+/\d+) clients joined"
     ),
     pattern("rendezvous", r"DistStoreError: wait timeout after (?P<ms>\d+)ms"),
+    pattern("rendezvous", r"torch\.distributed\.Dist(?:Network|Store)Error: (?!.*EADDRINUSE)(?P<why>.{1,120})"),
     pattern("nccl_timeout", r"Watchdog caught collective operation timeout"),
     pattern(
         "nccl_peer",

@@ -16,6 +16,7 @@ from serving.probe.fixes import FIXES
 SGLANG_FLAGS = json.loads((Path(__file__).parents[1] / "data/sglang_flags.json").read_text(encoding="utf-8"))["flags"]
 FLAGS_OF_OTHER_PROGRAMS = frozenset(
     {
+        *("--rm", "--runtime"),  # docker run, nvidia-ctk
         *("--gpus", "--ipc", "--memory", "--pids-limit", "--shm-size"),  # docker run
         *("--include", "--local-dir"),  # hf download
         *("--log", "--url"),  # agent doctor

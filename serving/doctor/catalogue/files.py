@@ -158,6 +158,16 @@ FILES: dict[str, Symptom] = {
         ),
         severity="stops",
     ),
+    "hub_failed": Symptom(
+        title=("The Hugging Face Hub or its storage failed",),
+        cause=("It answered: {what}", "Its storage answered: {cas}"),
+        fix=(
+            "Start again: `hf download` resumes where it stopped. If it comes back, set `HF_HUB_DISABLE_XET=1` in the "
+            "environment, or download the model elsewhere and serve its folder.",
+        ),
+        severity="stops",
+        recurs=False,
+    ),
     "no_network": Symptom(
         title=("A server on the network could not be reached",),
         cause=("A host name did not resolve, or nothing answered.",),

@@ -34,6 +34,7 @@ NETWORK: dict[str, Symptom] = {
         cause=(
             "One of them got no answer from {address}: the first process did not start, or a firewall is between.",
             "After {s} s, {joined} processes had joined: the others did not start, or a firewall is between.",
+            "torch reports: {why}",
             "One of them waited in vain for the others: they did not start, or a firewall is between.",
         ),
         fix=("Check that every process has started and that the port is open between the machines. " + _INTERFACE,),

@@ -30,6 +30,22 @@ PACKAGES: dict[str, Symptom] = {
         ),
         severity="stops",
     ),
+    "engine_incomplete": Symptom(
+        title=("The engine's compiled part is missing: {what}",),
+        cause=(
+            "It was not installed completely, or Python finds the source code of the engine instead of the package.",
+        ),
+        fix=("Start it in another folder than the engine's source code; if that does not help, install it again.",),
+        severity="stops",
+        hides=("no_device",),
+    ),
+    "not_installed": Symptom(
+        title=("The program {what} is not installed here", "The program {program} is not in the container image"),
+        cause=("The shell does not find it: another environment is active, or it was never installed.",),
+        fix=("Activate the engine's environment, or install the engine: pip install vllm",),
+        sglang_fix=("Activate the engine's environment, or install the engine: pip install sglang",),
+        severity="stops",
+    ),
     "module_missing": Symptom(
         title=("A Python package is missing: {what}",),
         cause=("The engine's environment is incomplete, or another Python was started.",),

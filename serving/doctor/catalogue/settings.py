@@ -95,6 +95,12 @@ SETTINGS: dict[str, Symptom] = {
         fix=("Omit `--quantization`: the engine reads it from the model's files.",),
         severity="stops",
     ),
+    "attention_backend": Symptom(
+        title=("The attention kernel {name} does not support this model or GPU",),
+        cause=("The engine reports: {why}",),
+        fix=("Omit `--attention-backend` (and `VLLM_ATTENTION_BACKEND` in the environment): the engine chooses one.",),
+        severity="stops",
+    ),
     "pipeline_unsupported": Symptom(
         title=("This model cannot be split by layers over GPUs",),
         cause=("The engine's implementation of the model does not support pipeline parallelism.",),

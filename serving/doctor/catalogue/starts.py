@@ -16,6 +16,7 @@ STARTS: dict[str, Symptom] = {
         ),
         severity="follows",
         recurs=False,
+        hides=("worker_lost", "core_lost"),
     ),
     "worker_lost": Symptom(
         title=("An engine worker ended without an error",),

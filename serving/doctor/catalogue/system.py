@@ -105,6 +105,21 @@ SYSTEM: dict[str, Symptom] = {
         sglang_fix=("Grant it, or move the caches: `HF_HOME`.",),
         severity="stops",
     ),
+    "container_gpu": Symptom(
+        title=("The container runtime cannot pass the GPU to a container",),
+        cause=("It reports: {what}", "The NVIDIA Container Toolkit is not installed, or docker does not use it."),
+        fix=(
+            "Install the NVIDIA Container Toolkit and set it up: sudo nvidia-ctk runtime configure --runtime=docker && "
+            "sudo systemctl restart docker. Then check: docker run --rm --gpus all ubuntu nvidia-smi",
+        ),
+        severity="stops",
+    ),
+    "wrong_platform": Symptom(
+        title=("The container image is for another kind of processor",),
+        cause=("It was built for {image}.", "Its programs cannot run on this processor (x86-64 or ARM)."),
+        fix=("Pull the image for this machine: `uname -m` shows x86_64 (linux/amd64) or aarch64 (linux/arm64).",),
+        severity="stops",
+    ),
     "illegal_instruction": Symptom(
         title=("The processor lacks an instruction that the engine uses",),
         cause=("The engine was built for newer processors; most builds for the CPU require AVX-512.",),

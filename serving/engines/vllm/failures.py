@@ -74,6 +74,10 @@ _SETTINGS: tuple[LogPattern, ...] = (
     pattern("ray_few_gpus", r"Cannot provide a placement group of .*within (?P<s>\d+) seconds"),
     pattern("fork_after_cuda", r"Cannot re-initialize CUDA in forked subprocess"),
     pattern("no_main_guard", r"before the\s+current process has finished its bootstrapping phase"),
+    pattern(
+        "attention_backend",
+        r"Selected backend (?:\w+\.)?(?P<name>\w+) is not valid for this configuration\. Reason: (?P<why>.+)",
+    ),
     pattern("pipeline_unsupported", r"Pipeline [Pp]arallelism is not supported for this model"),
     pattern("bad_setting", r"(?P<why>GPU memory utilization must be less than 1\.0)\. Got (?P<value>[\d.]+)"),
     pattern(
