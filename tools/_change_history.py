@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,8 @@ from types import MappingProxyType
 from agent import ToolError
 
 from . import _paths
+from ._differences import escaped
+from ._suggestions import look_alike
 
 MAX_CHANGES = 50
 """Older changes can no longer be undone."""
@@ -91,6 +93,7 @@ class Changes:
                 before[path], unsaved = None, path
             else:
                 unsaved = path if data is not None and len(data) > MAX_UNDO_BYTES else unsaved
+        _check_new_names(workspace, [path for path in after if before[path] is None and path != unsaved])
         if unsaved is not None and len(after) > 1:
             msg = (
                 f'"{unsaved}" is larger than {MAX_UNDO_BYTES:,} bytes or cannot be read, so it cannot be changed '
@@ -153,6 +156,21 @@ class Changes:
                 self._seen.pop(path, None)
             else:
                 self.record_seen(path, data)
+
+
+def _check_new_names(workspace: Path, paths: Sequence[_paths.Inside]) -> None:
+    """Refuse to create a file whose name, or a folder's, looks the same as one that exists.
+
+    Raises:
+        ToolError: there is one, in another Unicode form.
+    """
+    for path in paths:
+        if other := look_alike(workspace, path):
+            msg = (
+                f'"{path}" would be a second one beside "{escaped(other)}", which looks the same and is in another '
+                "Unicode form; nothing was changed. Send the path with these escapes, or take another name."
+            )
+            raise ToolError(msg)
 
 
 def _size_bytes(change: Change) -> int:

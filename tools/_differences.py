@@ -30,6 +30,12 @@ _FOLDS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 _WHITE_SPACE = ("line endings", "indentation", "white space at line ends", "white space")
 
 
+def other_forms(text: str) -> list[str]:
+    """Return a text in the Unicode forms, composed and decomposed, that it is not in."""
+    forms = (unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))
+    return [form for form in dict.fromkeys(forms) if form != text]
+
+
 def folded(line: str) -> str:
     """Return a line without anything in which `differences` can name a difference."""
     for fold in _FOLDS.values():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
 from agent import ToolError
 
 from . import _text as _texts
+from ._differences import escaped, other_forms
 from ._encodings import only_crlf
 
 
@@ -81,6 +83,13 @@ def _mismatch(text: str, old: str, path: str, found: list[int], *, names_lines: 
     if bare.strip() and bare != old and _texts.find_all(text, bare):
         return f'old does not occur in "{path}", but would without the line numbers in it. Leave them out.'
     near = _texts.find_similar(text, old)
+    if near is None or not near.looks_same:
+        other = next((form for form in other_forms(old) if form in text), "")
+        if other:
+            return (
+                f'old does not occur in "{path}", but does in another Unicode form. Send it with these escapes: '
+                f"{escaped(json.dumps(other, ensure_ascii=False))}"
+            )
     if near is None:
         return (
             f'old does not occur in "{path}", and nothing there resembles it. Read the file and copy the text exactly.'

@@ -135,10 +135,19 @@ def encode_like(text: str, old: bytes, path: str) -> Encoded:
     try:
         data, lost = text.encode(encoding), ""
     except UnicodeEncodeError:
-        data, lost = text.encode(), f", as UTF-8; it was {encoding} before"
+        data, lost = text.encode(), f", as UTF-8; it was {'not' if encoding == 'latin-1' else encoding} before"
     if data != text.encode():
         kept.append(f"encoding ({encoding})")
-    return Encoded(data=data, note=(f", with its former {' and '.join(kept)}" if kept else "") + lost)
+    former = f", with its former {' and '.join(kept)}" if kept else ""
+    return Encoded(data=data, note=former + _other_ends(text, before.text) + lost)
+
+
+def _other_ends(text: str, before: str) -> str:
+    r"""Return a note on a text whose lines end in \n, where those before ended otherwise; empty if they did not."""
+    if "\n" not in text or "\r" in text or "\r" not in before:
+        return ""
+    were = "mixed" if "\n" in before else "\\r"
+    return f", with line ends \\n; they were {were} before"
 
 
 def only_crlf(text: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agent import GitIgnore
 
+from ._differences import escaped
 from ._listing import NEVER_WALKED, scan
 
 MAX_VISITED = 10_000
@@ -44,10 +45,22 @@ def _wording(missing: str, found: Sequence[str]) -> str:
     shown = " or ".join(f'"{printable(path)}"' for path in found[:_MAX_SHOWN])
     if unicodedata.normalize("NFC", found[0]) == unicodedata.normalize("NFC", missing):
         # The two look the same, so show the characters that differ as a JSON string can hold them.
-        escaped = found[0].encode("ascii", "backslashreplace").decode()
-        return f'There is one in another Unicode form. Send it with these escapes: "{escaped}".'
+        return f'There is one in another Unicode form. Send it with these escapes: "{escaped(found[0])}".'
     more = f", or {len(found) - _MAX_SHOWN} others" if len(found) > _MAX_SHOWN else ""
     return f"Did you mean {shown}{more}?"
+
+
+def look_alike(workspace: Path, new: str) -> str:
+    """Return the path that exists and differs from a new one only in Unicode form; empty if there is none."""
+    folder = ""
+    for part in new.split("/"):
+        form = unicodedata.normalize("NFC", part)
+        names = [] if part.isascii() else _names_in(workspace, folder)
+        other = next((name for name in names if unicodedata.normalize("NFC", name) == form), part)
+        if other != part and part not in names:
+            return posixpath.join(folder, other)
+        folder = posixpath.join(folder, part)
+    return ""
 
 
 def printable(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,6 +79,8 @@ class Report:
     """Ids of the tests that were collected and left out."""
     settings: str = ""
     """The project's own pytest options, as `pytest.ini: addopts = -x`; empty if there are none."""
+    reruns: Counter[str] = field(default_factory=Counter[str])
+    """How often a plugin ran each test again because it failed; its outcome is that of the last time."""
     problems: tuple[str, ...] = ()
     """Why results may be missing, as sentences: parts of the plugin's report could not be read."""
 
@@ -156,6 +158,7 @@ def from_plugin(lines: Iterable[bytes], workspace: Path) -> Report:
 
 _OUTCOMES: Mapping[str, Outcome] = {outcome: outcome for outcome in get_args(Outcome)}
 """Plugins report others too, such as `rerun`."""
+_PHASES = frozenset({"setup", "call", "teardown"})
 
 
 class _Builder:
@@ -217,6 +220,10 @@ class _Builder:
         self._durations_s[key] += line.duration_s
         # pytest calls a failure in setup or teardown an error.
         is_error = line.outcome == "failed" and line.phase != "call"
+        if line.outcome == "rerun":
+            self._report.reruns[line.id] += 1
+        elif line.phase not in _PHASES:  # pytest-xdist: the process that ran it crashed, and another goes on
+            self._running.pop(line.id, None)
         outcome = _OUTCOMES.get("error" if is_error else line.outcome)
         if outcome is None or (outcome == "passed" and line.phase != "call"):
             return

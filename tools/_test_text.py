@@ -53,6 +53,8 @@ def summary_lines(report: Report, *, elapsed_s: float = 0.0, ignored: Sequence[s
     elif report.deselected:
         why = f" ({report.settings})" if report.settings else ""
         lines.append(f"Deselected by the project's settings{why}: {_join(sorted(report.deselected))}.")
+    if flaky := [case.name for case in report.tests if case.name in report.reruns and case.outcome == "passed"]:
+        lines.append(f"Passed only when run again: {_join(flaky)}.")
     if elapsed_s >= SLOW_S:
         slowest = sorted(report.tests, key=lambda case: -case.duration_s)[:_SLOWEST]
         named = [f"{case.name} {case.duration_s:.0f} s" for case in slowest if case.duration_s >= 1.0]
@@ -103,6 +105,8 @@ def _counts(report: Report) -> str:
     subtests = sum(1 for case in report.failures if case.subtest)
     parts += [f"{subtests} {'subtest' if subtests == 1 else 'subtests'} failed"] if subtests else []
     parts += [f"{len(report.deselected)} deselected"] if report.deselected else []
+    reruns = report.reruns.total()
+    parts += [f"{reruns} {'rerun' if reruns == 1 else 'reruns'}"] if reruns else []
     return ", ".join(parts) or "no tests ran"
 
 

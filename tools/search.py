@@ -13,6 +13,7 @@ from agent import ToolContext, ToolError, tool
 
 from . import _matcher, _paths
 from ._declared import folder_path
+from ._differences import escaped, other_forms
 from ._encodings import decode, encode, is_binary
 from ._ignored import Ignored
 from ._listing import NEVER_WALKED
@@ -65,6 +66,24 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
     if not pattern:
         msg = "The pattern is empty. Give a regular expression."
         raise ToolError(msg)
+    found = _find(context, pattern, path)
+    if found.exit_code == 0 and not found.lines:
+        for other in other_forms(pattern):
+            same = _find(context, other, path)
+            if same.lines:
+                note = f'No match for "{pattern}", but for "{escaped(other)}", the same text in another Unicode form:'
+                return f"{note}\n{_format_result(other, same)}"
+    return _format_result(pattern, found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    exit_code: int | None
+    lines: str
+    progress: _Progress
+
+
+def _find(context: ToolContext[Any], pattern: str, path: str) -> _Found:
     with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as answer:
         _write_frame(request, encode(pattern, "utf-8", "The pattern"))
         progress, required = _Progress(), required_text(pattern)
@@ -83,7 +102,7 @@ def search(context: ToolContext[Any], pattern: str, path: str = ".") -> str:
         exit_code = _run_matcher(_python(context), request, answer)
         answer.seek(0)
         lines = answer.read().decode("utf-8", "replace")
-    return _format_result(pattern, exit_code, lines, progress)
+    return _Found(exit_code=exit_code, lines=lines.removesuffix("\n"), progress=progress)
 
 
 def _write_frame(request: BinaryIO, data: bytes) -> None:
@@ -168,8 +187,8 @@ def _run_matcher(python: str, request: BinaryIO, answer: BinaryIO) -> int | None
         return None
 
 
-def _format_result(pattern: str, exit_code: int | None, lines: str, progress: _Progress) -> str:
-    lines = lines.removesuffix("\n")
+def _format_result(pattern: str, found: _Found) -> str:
+    exit_code, lines, progress = found.exit_code, found.lines, found.progress
     if exit_code is None:
         so_far = f" Matches so far:\n{lines}" if lines else ""
         msg = (

@@ -187,7 +187,7 @@ def _not_run(report: Report, *, is_aborted: bool) -> str:
         return f"{count} {'has' if report.not_run == 1 else 'have'} no result."
     if is_aborted:
         return f"{count} did not run."
-    if re.search(r"(?:^|\s)(?:-x|--exitfirst|--maxfail)\b", report.settings):
+    if re.search(r"(?:^|\s)(?:-x|--exitfirst|--maxfail|--sw|--stepwise)\b", report.settings):
         why = f"at a failure, as the project's settings ask ({report.settings})"
         return f"{count} did not run: pytest stopped {why}. To run them, set tests to them."
     return f"{count} did not run: pytest stopped early."

@@ -316,12 +316,15 @@ async def test_writing_creates_folders_and_reports_the_size(tmp_path: Path) -> N
         ("ä\n".encode("utf-16"), "ö\n", "ö\n".encode("utf-16"),
          "Wrote 6 bytes to a, with its former byte-order mark and encoding (utf-16-le)."),
         (b"\xe4\n", "ö\n", b"\xf6\n", "Wrote 2 bytes to a, with its former encoding (latin-1)."),
-        (b"\xe4\n", "→\n", "→\n".encode(), "Wrote 4 bytes to a, as UTF-8; it was latin-1 before."),
+        (b"\xe4\n", "→\n", "→\n".encode(), "Wrote 4 bytes to a, as UTF-8; it was not before."),
+        (b"one\r\ntwo\n", "a\nb\n", b"a\nb\n", "Wrote 4 bytes to a, with line ends \\n; they were mixed before."),
+        (b"one\rtwo\r", "a\nb\n", b"a\nb\n", "Wrote 4 bytes to a, with line ends \\n; they were \\r before."),
+        (b"one\r\ntwo\n", "a\r\nb\n", b"a\r\nb\n", "Wrote 5 bytes to a."),
+        (b"one\rtwo\r", "a", b"a", "Wrote 1 byte to a."),
         (b"# coding: latin-1\n", "# coding: latin-1\nö\n", b"# coding: latin-1\n\xf6\n",
          "Wrote 20 bytes to a, with its former encoding (iso8859-1)."),
         (b"# coding: latin-1\n", "ö\n", "ö\n".encode(), "Wrote 3 bytes to a."),
         (b"a\r\nb\r\n", "a\r\nb\n", b"a\r\nb\n", "Wrote 5 bytes to a."),
-        (b"a\r\nb\n", "c\nd\n", b"c\nd\n", "Wrote 4 bytes to a."),
         (b"\0\1", "c\n", b"c\n", "Wrote 2 bytes to a."),
     ],
 )  # fmt: skip
@@ -561,3 +564,47 @@ async def test_ignored_files_are_left_out_and_counted(tmp_path: Path, called: Ca
         "an ignored folder is listed if it is the given path"
     )
     assert "build/out.txt" in await called(search, context, pattern="needle", path="build")
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("new", [f"{NFC}.txt", f"{NFC}/new.txt"])
+async def test_a_file_that_would_look_the_same_as_another_is_not_created(tmp_path: Path, new: str) -> None:
+    """It was written beside the one that was meant, with the same name for every reader."""
+    (tmp_path / f"{NFD}.txt").write_text("one\n")
+    (tmp_path / NFD).mkdir()
+    before = sorted(tmp_path.iterdir())
+    other = new.partition("/")[0].replace("\u00e9", "e\\u0301")
+    assert await call(write_file, tmp_path, path=new, content="two\n") == (
+        f'!"{new}" would be a second one beside "{other}", which looks the same and is in another Unicode form; '
+        "nothing was changed. Send the path with these escapes, or take another name."
+    )
+    assert sorted(tmp_path.iterdir()) == before
+    assert await call(write_file, tmp_path, path=new.replace(NFC, NFD), content="two\n")
+    assert await call(write_file, tmp_path, path="th\u00e9.txt", content="two\n") == "Wrote 4 bytes to th\u00e9.txt."
+
+
+@pytest.mark.parametrize(("there", "sought", "shown"), [(NFD, NFC, "cafe\\u0301"), (NFC, NFD, "caf\\u00e9")])
+async def test_a_part_of_a_line_in_another_unicode_form_is_named_with_its_escapes(
+    tmp_path: Path, there: str, sought: str, shown: str
+) -> None:
+    """The answer was that nothing there resembles it."""
+    (tmp_path / "menu.txt").write_text(f"the menu of the {there} at the corner, and of no other\n")
+    assert await call(edit_file, tmp_path, path="menu.txt", old=sought, new="bar") == (
+        f'!old does not occur in "menu.txt", but does in another Unicode form. Send it with these escapes: "{shown}"'
+    )
+    escaped = json.loads(f'"{shown}"')
+    assert await call(edit_file, tmp_path, path="menu.txt", old=escaped, new="bar") == "Edited menu.txt: line 1."
+
+
+@pytest.mark.parametrize(("there", "sought", "shown"), [(NFD, NFC, "cafe\\u0301 m"), (NFC, NFD, "caf\\u00e9 m")])
+async def test_text_in_another_unicode_form_is_found_and_the_form_named(
+    tmp_path: Path, there: str, sought: str, shown: str
+) -> None:
+    (tmp_path / "menu.txt").write_text(f"{there} menu\n")
+    assert await call(search, tmp_path, pattern=f"{sought} m") == (
+        f'No match for "{sought} m", but for "{shown}", the same text in another Unicode form:\n'
+        f"menu.txt:1: {there} menu"
+    )
+    assert await call(search, tmp_path, pattern=f"{sought} x") == f'No match for "{sought} x" in 1 file.'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent import ToolContext
+from tools._test_report import Report, from_plugin
+from tools._test_text import summary_lines
 from tools.testing_tools import read_test_report, run_tests
 
 if TYPE_CHECKING:
@@ -575,3 +578,29 @@ async def test_a_file_that_is_not_a_report_is_refused_with_the_reason(
     assert await called(read_test_report, context(tmp_path), path="report.xml") == (
         f'!"report.xml" is not a JUnit XML report: {why}. Make the test runner write one, then set path to it.'
     )
+
+
+def _reported(*lines: dict[str, object]) -> Report:
+    return from_plugin([json.dumps(line).encode() for line in lines], Path("/work"))
+
+
+def test_tests_that_a_plugin_ran_again_are_counted_and_those_that_then_passed_named():
+    """As pytest-rerunfailures 16.7 reports them: a test that fails half of the time was just "passed"."""
+    again = {"event": "result", "id": "t.py::flaky", "outcome": "rerun"}
+    report = _reported(
+        again, {"event": "result", "id": "t.py::flaky", "outcome": "passed"},
+        {**again, "id": "t.py::bad"}, {**again, "id": "t.py::bad"},
+        {"event": "result", "id": "t.py::bad", "outcome": "failed"},
+    )  # fmt: skip
+    assert summary_lines(report) == ["1 failed, 1 passed, 3 reruns.", "Passed only when run again: t.py::flaky."]
+
+
+def test_a_crash_that_another_process_goes_on_after_is_not_an_early_exit():
+    """As pytest-xdist 3.8 reports it: "pytest exited early" was said of a run that did all its tests."""
+    report = _reported(
+        {"event": "start", "id": "t.py::bad"},
+        {"event": "result", "id": "t.py::bad", "phase": "???", "outcome": "failed", "message": "worker 'gw0' crashed"},
+        {"event": "result", "id": "t.py::good", "outcome": "passed"},
+    )
+    assert (report.running, summary_lines(report)) == ("", ["1 error, 1 passed."])
+    assert _reported({"event": "start", "id": "t.py::bad"}).running == "t.py::bad"
