@@ -17,6 +17,8 @@ from ._paths import Inside
 _TIMEOUT_S = 3.0
 """Longer than ripgrep needs for a gigabyte; a slower filter saves no time."""
 _MIN_CHARS = 2
+_MAX_CHARS = 10_000
+"""A longer pattern is not looked at: the time grows with its square, 54 s for a million characters."""
 # Letter escapes without literal text of their own. With any other (\n, \x41, \1, ...) the filter is not used.
 _NON_LITERAL_ESCAPES = frozenset("AbBdDsSwWZ")
 _QUANTIFIER = re.compile(r"\{\d*,?\d*\}")
@@ -25,7 +27,7 @@ _CHARACTER_SET = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]")
 
 def required_text(pattern: str) -> str:
     """Return the longest text found that every match of a regular expression contains; empty if none is certain."""
-    if "|" in pattern or "(?" in pattern or not pattern.isascii():
+    if "|" in pattern or "(?" in pattern or not pattern.isascii() or len(pattern) > _MAX_CHARS:
         return ""
     found: list[str] = [""]
     at = depth = 0
