@@ -33,7 +33,7 @@ from .policy.permissions import DESTRUCTIVE
 from .run_settings import RunSettings
 from .sandbox import Sandbox, Shared
 from .tooling.context import ToolContext
-from .workspace.left_behind import watched
+from .workspace.left_behind import noticing_repositories, watched
 from .workspace.prepare import prepare_workspace
 from .workspace.recorded_run import claimed_folder, diff_text, works_in_place
 from .workspace.workspace import Snapshot, Workspace
@@ -137,7 +137,10 @@ async def _drive(
         snapshot=snapshot, no_snapshot=first.note, model_family=state.profile.name, shared=shared,
     )  # fmt: skip
     watcher = Watcher(watching.observe)
+    changing = [tool.name for tool in settings.tools if not tool.read_only]
     record = recorder(state, journal, watcher, context.redacted)
+    if changing:
+        record = noticing_repositories(context.workspace, record, changing)
     parent = ParentRun(
         folder=None if journal is None else folder, record=record,
         limits_left=lambda: limits_left(state.limits, replace(state.spent, steps=0, tool_calls=0)),

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ..journal.events import Event, Noticed
+from ..journal.events import CallEnded, Event, Noticed
 from ..journal.journal import Journal
 from ..sandbox.pinned import checksums
+from ..sandbox.repositories import find_repositories
 from .git_settings import GitSettings, disarm_git, git_settings
 
 BEFORE = "before.json"
 AFTER = "after.json"
 """Files in the folder of a run."""
+_NEW_REPOSITORY = (
+    "The run has made a git repository: {path}. Do not use git there, or open it in an editor, before the run ends: "
+    "git starts programs that the settings of a repository name."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +60,32 @@ def watched(
         if observe is not None:
             for text in notices:
                 observe(Noticed(text=text))
+
+
+def noticing_repositories(
+    workspace: Path, record: Callable[[Event], None], tools: Container[str]
+) -> Callable[[Event], None]:
+    """Return a `record` that, after a call, also records a notice of each git repository that was not there before.
+
+    Only the end of the run takes away what git would start there; until then, the user's shell or editor would start
+    it.
+
+    Args:
+        workspace: the folder that the run works in.
+        record: records an event.
+        tools: names of the tools that may make a repository.
+    """
+    known = {one.path for one in find_repositories(workspace)}
+
+    def record_and_look(event: Event) -> None:
+        record(event)
+        if not isinstance(event, CallEnded) or event.result.name not in tools:
+            return
+        for path in sorted({one.path for one in find_repositories(workspace)} - known):
+            known.add(path)
+            record(Noticed(text=_NEW_REPOSITORY.format(path=path)))
+
+    return record_and_look
 
 
 def look_before(workspace: Path, own_files: Sequence[Path], folder: Path, *, kept: bool) -> Before:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import Agent, ConfigError, Rules, Sandbox, find_sandbox
+from agent.journal.events import Event, Noticed
 from agent.sandbox.repositories import find_repositories, git_paths, real_paths
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.git_command import run_git
@@ -164,6 +165,30 @@ def test_a_submodules_pointer_cannot_be_replaced(work: Path, tmp_path: Path):
     assert (work / "lib/.git").is_file()
     run(work, "cd lib; rm -f .git; mv .git g; git init -q; git config core.fsmonitor x")
     assert (work / "lib/.git").read_text() == "gitdir: ../.git/modules/lib\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "made"),
+    [
+        ("git init -q", ""),
+        ("mkdir -p a/b; cd a/b; git init -q", "a/b"),
+        ("mkdir bare; cd bare; touch HEAD; mkdir objects refs", "bare"),
+        ("mkdir lib; echo 'gitdir: ../elsewhere' > lib/.git", "lib"),
+    ],
+)
+def test_a_repository_that_a_command_made_is_named_at_once_and_only_once(work: Path, command: str, made: str):
+    model = ScriptedModel([
+        calls(("run_shell", {"command": command})), calls(("run_shell", {"command": "true"})), says("Done."),
+    ])  # fmt: skip
+    seen: list[Event] = []
+    sandbox = find_sandbox("bubblewrap", Rules())
+    Agent(model, tools=[run_shell], workspace=work, env=ENV, sandbox=sandbox).run_sync("Go.", observe=seen.append)
+    place = work / made if made else work
+    notice = f"The run has made a git repository: {place}."
+    kinds = [event.text[: len(notice)] if isinstance(event, Noticed) else event.kind for event in seen]
+    first_call = kinds.index("call_ended")
+    assert kinds[first_call + 1] == notice
+    assert kinds.count(notice) == 1
 
 
 def test_a_hidden_path_beside_a_nested_repository_does_not_make_the_repository_writable(work: Path):
