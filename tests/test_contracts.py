@@ -29,7 +29,7 @@ VIOLATIONS = [
     ("tools import only the front door of agent", "tools/shell.py", "import agent.tooling.tool"),
     ("tools import only the front door of agent", "tools/_text.py", "import agent.messages"),
     ("tools import only the front door of agent", "tools/__init__.py", "import serving"),
-    ("only agent.model.http imports openai", "agent/model/retry.py", "import openai"),
+    ("only the HTTP modules of agent.model import httpx2", "agent/model/retry.py", "import httpx2"),
     ("no import cycles, between rooms or inside one", "agent/policy/limits.py", "import agent.policy.budget"),
     ("no import cycles, between rooms or inside one", "serving/capacity/models.py", "import serving.capacity.sizing"),
     ("no import cycles, between rooms or inside one", "tools/_text.py", "import tools.files"),

@@ -23,7 +23,6 @@ from .send import Order, Sender
 from .state import RunState
 from .window import LIKELY_BYTES_PER_TOKEN, SAFE_BYTES_PER_TOKEN, min_reply_tokens, reply_room, uncertain_room
 
-
 _NEW_TEXT_SHARE = 0.9
 """New text may be denser than what was counted so far, and chat templates add a few tokens to each message."""
 

@@ -1,7 +1,8 @@
+"""Send one HTTP request with deadlines and read its response; every failure becomes an EndpointError."""
+
 # NOTE TO WHO WORKS HERE (remove when done): the user fixed the package `openai` as the client. Send requests through
 # openai.AsyncOpenAI(http_client=<the shared client>, max_retries=0) again (client.post with the encoded body), keep the
 # import contract "only agent.model.transport imports openai", measure bench_steps anew, and name what it costs.
-"""Send one HTTP request with deadlines and read its response; every failure becomes an EndpointError."""
 
 from __future__ import annotations
 

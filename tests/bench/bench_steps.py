@@ -1,150 +1,250 @@
-"""Measure the agent's CPU time per step as a run grows, with a plain openai loop as the baseline.
+"""Measure what an agent costs beside a bare openai loop and a peer: short and long runs, and many agents at once.
 
 Run it with `make bench`. The server is another process on this machine and answers at once with a tool call, so the
-measured time is the agent's own work: serialise, send, read, validate, execute, journal. Other load on the machine
-changes CPU time too (by a factor of two, seen on two shared cores), so compare ratios within one round.
+measured time is the agent's own work: serialise, send, read, validate, execute, journal. Every measurement runs in a
+process of its own, all of them in turn in each round, and the ratios are of one round: other load on the machine
+changes CPU time by a factor of two and more. The peer is pydantic-ai, if it is installed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import itertools
+import importlib.util
 import json
 import multiprocessing
+import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from agent import Agent, Endpoint, Limits, tool
-from agent.journal.events import Event, Requested
-
-AT = (10, 100, 400)
-"""The steps to report."""
 ROUNDS = 5
-HALF_WINDOW = 9
-"""The median is taken over this many steps on either side of each step in `AT`."""
+RUNS = {1: 40, 10: 8, 100: 2, 400: 1}
+"""How often a run of so many steps is repeated in one measurement; the first two are not counted."""
+AGENTS = 512
+AGENT_STEPS = 4
+BASE = "bare openai loop"
 RESULT = "The quick brown fox jumps over the lazy dog, and the dog looks on. " * 4
 SYSTEM = "You note numbers."
 PROMPT = "Note all numbers."
 
-Loop = Callable[[str, int], list[float]]
-"""Takes a server's URL and a number of steps; returns the process's CPU seconds at the start of each step."""
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one measurement took."""
+
+    cpu_ms: float
+    """CPU milliseconds per run, or of all agents together."""
+    wall_s: float
+    grown_mb: float
+    """Growth of the process's largest memory, from before the first run."""
+
+
+Run = Callable[[int], Awaitable[None]]
+"""Runs one agent for so many steps."""
 
 
 def main() -> None:
-    """Measure every loop several times, interleaved, and print the table."""
-    loops: dict[str, Loop] = {
-        "tramontane": lambda url, steps: tramontane(url, steps, stream=True),
-        "tramontane, not streamed": lambda url, steps: tramontane(url, steps, stream=False),
-        "plain openai loop": plain_openai,
-    }
+    """Measure every loop several times, in turn, and print the table."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    parent, child = multiprocessing.get_context("spawn").Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(child,), daemon=True)
+    spawn = multiprocessing.get_context("spawn")
+    parent, child = spawn.Pipe()
+    server = spawn.Process(target=serve, args=(child,), daemon=True)
     server.start()
     url = f"http://127.0.0.1:{parent.recv()}/v1"
-    measured: dict[str, list[dict[int, float]]] = {name: [] for name in loops}
+    names = [name for name in LOOPS if name != "pydantic-ai" or importlib.util.find_spec("pydantic_ai") is not None]
+    measured: dict[tuple[str, str], list[Cost]] = {}
     try:
         for number in range(1, rounds + 1):
-            for name, loop in loops.items():  # interleaved, so that a slow minute affects all of them
-                print(f"round {number} of {rounds}: {name}", file=sys.stderr, flush=True)
-                gc.collect()
-                measured[name].append(costs_ms(loop(url, AT[-1] + HALF_WINDOW + 1)))
+            for column in [*map(str, RUNS), "agents"]:
+                for name in names:
+                    print(f"round {number} of {rounds}: {column}: {name}", file=sys.stderr, flush=True)
+                    with spawn.Pool(1) as pool:
+                        cost = pool.apply(measure, (name, url, column))
+                    measured.setdefault((name, column), []).append(cost)
     finally:
         server.terminate()
-    print("\n".join(table(measured)))
+    print("\n".join(table(names, measured)))
 
 
-def tramontane(url: str, steps: int, *, stream: bool) -> list[float]:
-    """Run an agent as a user would, with a journal, validation and a tool with side effects."""
-    starts: list[float] = []
+def measure(name: str, url: str, column: str) -> Cost:
+    """Measure one loop in this process; `column` is a number of steps, or `agents` for many at once."""
+    return asyncio.run(_measure(LOOPS[name], url, column))
 
-    def observe(event: Event) -> None:
-        if isinstance(event, Requested):
-            starts.append(time.process_time())
 
-    @tool
-    def note(number: int) -> str:
-        """Note a number."""
-        return f"{number}. {RESULT}"
+async def _measure(loop: Callable[[str], Any], url: str, column: str) -> Cost:
+    async with loop(url) as run:
+        steps = AGENT_STEPS if column == "agents" else int(column)
+        times = 1 if column == "agents" else RUNS[steps]
+        for _ in range(2):
+            await run(steps)
+        before_mb, cpu, wall = _peak_mb(), time.process_time(), time.monotonic()
+        if column == "agents":
+            await asyncio.gather(*(run(steps) for _ in range(AGENTS)))
+        else:
+            for _ in range(times):
+                await run(steps)
+        cpu_ms = 1000 * (time.process_time() - cpu) / times
+        return Cost(cpu_ms=cpu_ms, wall_s=time.monotonic() - wall, grown_mb=_peak_mb() - before_mb)
 
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "workspace").mkdir()
-        agent = Agent(
-            Endpoint(url, stream=stream),
-            tools=[note],
-            instructions=SYSTEM,
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def table(names: Sequence[str], measured: dict[tuple[str, str], list[Cost]]) -> Iterable[str]:
+    """Format the medians over the rounds, and the ratios to the bare loop, as a Markdown table."""
+    columns = list(map(str, RUNS))
+    heads = [f"CPU ms, {steps} steps" for steps in columns]
+    many = [f"{AGENTS} agents: requests a second", "MB more"]
+    yield f"| | {' | '.join([*heads, *many])} |"
+    yield "|---" * (1 + len(heads) + len(many)) + "|"
+    for name in names:
+        cells = [_cell(measured, name, column, lambda cost: cost.cpu_ms) for column in columns]
+        cells.append(_cell(measured, name, "agents", lambda cost: AGENTS * AGENT_STEPS / cost.wall_s))
+        cells.append(_cell(measured, name, "agents", lambda cost: cost.grown_mb))
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _cell(measured: dict[tuple[str, str], list[Cost]], name: str, column: str, value: Callable[[Cost], float]) -> str:
+    """Return the median, and the median of the ratios to the bare loop in the same round."""
+    own, base = (list(map(value, measured[one, column])) for one in (name, BASE))
+    ratio = statistics.median(mine / theirs for mine, theirs in zip(own, base, strict=True))
+    return f"{statistics.median(own):,.1f} ({ratio:.2f}x)"
+
+
+# The loops. Each keeps its client for all its runs.
+
+
+class tramontane:
+    """An agent as a user would run it: validation, a workspace, a tool with side effects, and a journal."""
+
+    stream = True
+
+    def __init__(self, url: str) -> None:
+        """Prepare the folders; nothing is sent."""
+        from agent import Agent, Endpoint, Limits, tool
+
+        self._folder = tempfile.TemporaryDirectory()
+        workspace = Path(self._folder.name) / "workspace"
+        workspace.mkdir()
+
+        @tool
+        def note(number: int) -> str:
+            """Note a number."""
+            return f"{number}. {RESULT}"
+
+        self._agent = lambda steps: Agent(
+            endpoint, tools=[note], instructions=SYSTEM, workspace=workspace,
             limits=Limits(steps=steps, tool_calls=None, output_tokens=None),
-            workspace=Path(folder) / "workspace",
-            runs=Path(folder) / "runs",
-        )
-        outcome = agent.run_sync(PROMPT, observe=observe)
-    assert outcome.reason.startswith("the limit steps"), outcome.reason
-    return starts
+            runs=Path(self._folder.name) / "runs",
+        )  # fmt: skip
+        endpoint = Endpoint(url, stream=self.stream)
+
+    async def __aenter__(self) -> Run:
+        return self._run
+
+    async def __aexit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    async def _run(self, steps: int) -> None:
+        outcome = await self._agent(steps).run(PROMPT)
+        assert outcome.reason.startswith("the limit steps"), outcome.reason
 
 
-def plain_openai(url: str, steps: int) -> list[float]:
-    """Hold the same conversation as the openai package's examples do: typed create, message objects appended."""
-    import openai
+class tramontane_whole(tramontane):
+    """The same without streaming, as the other loops run."""
 
-    starts: list[float] = []
-    definition: Any = {
-        "type": "function",
-        "function": {
-            "name": "note",
-            "description": "Note a number.",
-            "strict": True,
-            "parameters": {
-                "type": "object",
-                "properties": {"number": {"type": "integer"}},
-                "required": ["number"],
-                "additionalProperties": False,
-            },
-        },
-    }
+    stream = False
 
-    async def run() -> None:
+
+class bare_openai:
+    """The conversation as the openai package's examples hold it: typed create, message objects appended."""
+
+    def __init__(self, url: str) -> None:
+        """Create the client; nothing is sent."""
+        import openai
+
+        self._client = openai.AsyncOpenAI(base_url=url, api_key="none")
+
+    async def __aenter__(self) -> Run:
+        return self._run
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def _run(self, steps: int) -> None:
         messages: list[Any] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": PROMPT}]
-        async with openai.AsyncOpenAI(base_url=url, api_key="none") as client:
-            for _ in range(steps):
-                starts.append(time.process_time())
-                completion = await client.chat.completions.create(
-                    model="bench", messages=messages, tools=[definition], temperature=0, max_tokens=8192
-                )
-                message = completion.choices[0].message
-                messages.append(message)
-                for call in message.tool_calls or []:
-                    assert call.type == "function"
-                    number = json.loads(call.function.arguments)["number"]
-                    messages.append({"role": "tool", "tool_call_id": call.id, "content": f"{number}. {RESULT}"})
-
-    asyncio.run(run())
-    return starts
+        for _ in range(steps):
+            completion = await self._client.chat.completions.create(
+                model="bench", messages=messages, tools=[DEFINITION], temperature=0, max_tokens=8192
+            )
+            message = completion.choices[0].message
+            messages.append(message)
+            for call in message.tool_calls or []:
+                assert call.type == "function"
+                number = json.loads(call.function.arguments)["number"]
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": f"{number}. {RESULT}"})
 
 
-def costs_ms(starts: list[float]) -> dict[int, float]:
-    """Return the median CPU milliseconds per step around each step in `AT`."""
-    steps = [1000 * (after - before) for before, after in itertools.pairwise(starts)]
-    return {at: statistics.median(steps[at - HALF_WINDOW : at + HALF_WINDOW]) for at in AT}
+class pydantic_ai_agent:
+    """The peer, as its documentation has it; one model and client for all runs."""
+
+    def __init__(self, url: str) -> None:
+        """Create the agent; nothing is sent."""
+        from pydantic_ai import Agent  # type: ignore[import-not-found]
+        from pydantic_ai.models.openai import OpenAIChatModel  # type: ignore[import-not-found]
+        from pydantic_ai.providers.openai import OpenAIProvider  # type: ignore[import-not-found]
+
+        model: Any = OpenAIChatModel("bench", provider=OpenAIProvider(base_url=url, api_key="none"))
+        self._agent: Any = Agent(model, instructions=SYSTEM)
+
+        @self._agent.tool_plain
+        def note(number: int) -> str:
+            """Note a number."""
+            return f"{number}. {RESULT}"
+
+    async def __aenter__(self) -> Run:
+        return self._run
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def _run(self, steps: int) -> None:
+        from pydantic_ai.exceptions import UsageLimitExceeded  # type: ignore[import-not-found]
+        from pydantic_ai.usage import UsageLimits  # type: ignore[import-not-found]
+
+        try:
+            await self._agent.run(PROMPT, usage_limits=UsageLimits(request_limit=steps))
+        except UsageLimitExceeded:
+            return
 
 
-def table(measured: dict[str, list[dict[int, float]]]) -> Iterable[str]:
-    """Format the medians over the rounds, their spread and the growth as a Markdown table."""
-    yield "| CPU ms per step | " + " | ".join(f"at step {at}" for at in AT) + f" | {AT[-1]} to {AT[0]} |"
-    yield "|---|" + "---|" * (len(AT) + 1)
-    for name, rounds in measured.items():
-        cells: list[str] = []
-        for at in AT:
-            values = sorted(one[at] for one in rounds)
-            cells.append(f"{statistics.median(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})")
-        growth = statistics.median(one[AT[-1]] / one[AT[0]] for one in rounds)
-        yield f"| {name} | " + " | ".join(cells) + f" | {growth:.2f} |"
+LOOPS: dict[str, Callable[[str], Any]] = {
+    BASE: bare_openai,
+    "tramontane": tramontane,
+    "tramontane, not streamed": tramontane_whole,
+    "pydantic-ai": pydantic_ai_agent,
+}
+DEFINITION: Any = {
+    "type": "function",
+    "function": {
+        "name": "note",
+        "description": "Note a number.",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"number": {"type": "integer"}},
+            "required": ["number"],
+            "additionalProperties": False,
+        },
+    },
+}
 
 
 # The server answers at once; it reads only the method and whether a stream is requested.
