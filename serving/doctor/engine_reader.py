@@ -122,7 +122,9 @@ class EngineReader:
         found.times += 1
         if rank_name := _RANK.search(finding.line.process):
             found.ranks.add(rank_name[0])
-        self._now.tracebacks.mark_explained(finding.line, whole_message=finding.symptom.severity != "follows")
+        # A later line of the same log level belongs to the error's message; a plain one may have any origin.
+        whole_message = finding.symptom.severity == "stops" or finding.line.level != ""
+        self._now.tracebacks.mark_explained(finding.line, whole_message=whole_message)
 
     def _diagnoses(self) -> tuple[Diagnosis, ...]:
         """Return what is wrong with the current start, the root cause first."""

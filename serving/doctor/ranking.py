@@ -9,7 +9,7 @@ from .findings import Finding, Start
 from .symptoms import Severity
 from .tracebacks import Failure
 
-REQUEST_SYMPTOMS_MIN_STATUS = 500
+_SERVER_ERROR = 500
 _ORDER: tuple[Severity, ...] = ("stops", "follows", "refuses", "degrades")
 _STRAY_LINES = 50
 """How far before the end of a running engine a native library's error belongs to it."""
@@ -39,7 +39,9 @@ def rank(start: Start, end: re.Pattern[str]) -> Ranking:
     found += _causes_of_refusals(start, found)
     hidden = {name for one in found for name in one.symptom.hides}
     stops = [one for one in found if one.symptom.severity == "stops" and one.name not in hidden]
-    unknown = None if stops else _unknown(start, end)
+    unknown = _unknown(start, end)
+    if stops and not (unknown is not None and _comes_before(unknown, stops)):
+        unknown = None
     if stops or (unknown is not None and start.ended and unknown.kind != "heading"):
         hidden |= {one.name for one in found if one.symptom.severity == "follows"}
     known = tuple(
@@ -70,7 +72,7 @@ def _causes_of_refusals(start: Start, found: list[Finding]) -> list[Finding]:
 
 def _is_refused(start: Start) -> bool:
     """Return whether every chat request failed inside the server."""
-    return bool(start.answers) and min(start.answers) >= REQUEST_SYMPTOMS_MIN_STATUS
+    return bool(start.answers) and min(start.answers) >= _SERVER_ERROR
 
 
 def _all_refused(start: Start, known: tuple[Finding, ...], unknown: Failure | None) -> tuple[Finding, ...]:
@@ -84,6 +86,11 @@ def _all_refused(start: Start, known: tuple[Finding, ...], unknown: Failure | No
     values = {"status": "/".join(f"{status}" for status in sorted(answers)), "n": f"{answers.total()}"}
     name = "unauthorized" if set(answers) == {401} else "all_refused"
     return (Finding(name=name, symptom=CATALOGUE[name], values=values, line=first, times=1),)
+
+
+def _comes_before(unknown: Failure, stops: list[Finding]) -> bool:
+    """Return whether an unknown error ended a process before symptoms that the end of a process may cause."""
+    return unknown.ended and all(one.name in _OF_AN_END and one.line.number > unknown.line for one in stops)
 
 
 def _unknown(start: Start, end: re.Pattern[str]) -> Failure | None:
@@ -105,7 +112,7 @@ def _first_of_start(failures: list[Failure]) -> Failure | None:
     A native library's error comes before the exception that it led to. Of the exceptions, one that ended a process
     counts before one that the process survived.
     """
-    ended = _first(one for one in failures if one.kind == "exception" and one.ended)
+    ended = _first(one for one in failures if one.kind == "exception" and (one.ended or one.plain))
     stray = _first(one for one in failures if one.kind == "stray")
     if stray is not None and (ended is None or stray.line < ended.line or _VAGUE.match(ended.text)):
         return stray
@@ -130,6 +137,10 @@ def _first(failures: Iterable[Failure]) -> Failure | None:
     return next(iter(failures), None)
 
 
+# What the processes that are left meet or print while an engine ends.
+_OF_AN_END = frozenset(
+    {"nccl", "cuda_error", "no_network", "port_in_use", "rendezvous", "gloo_network", "custom_all_reduce"}
+)
 # Of a client that left, or a server that was told to stop.
 _HARMLESS = re.compile(
     r"Exception in ASGI application|"
@@ -138,7 +149,8 @@ _HARMLESS = re.compile(
 # What a process meets when another one has ended.
 _LOST = re.compile(
     r"(?:\w+\.)*(?:EOFError|ConnectionResetError|ChildProcessError|ChildFailedError|ActorDiedError|RayActorError)\b|"
-    r"(?:\w+\.)*(?:ContextTerminated|WorkerCrashedError|ProcessExitedException)\b|RuntimeError: [Cc]ancelled$"
+    r"(?:\w+\.)*(?:ContextTerminated|WorkerCrashedError|ProcessExitedException|(?:Base)?ExceptionGroup)\b|"
+    r"RuntimeError: [Cc]ancelled$"
 )
 # An exception that reports only that a tool failed, which printed the reason itself.
 _VAGUE = re.compile(

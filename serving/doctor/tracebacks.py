@@ -20,6 +20,8 @@ class Failure:
     kind: FailureKind
     ended: bool = False
     """Whether it stands below a line that reports the end of a process."""
+    plain: bool = False
+    """Whether Python itself printed it, as it does when a process ends; some libraries print one and go on."""
     explained: bool = False
     """Whether a symptom is known for it."""
 
@@ -118,8 +120,8 @@ class Tracebacks:
             # Further lines of level ERROR without an exception belong to the first.
             last.ended = last.ended or self.end.search(text) is not None
             return
-        ended = self.end.search(text) is not None or (kind == "exception" and line.level == "")
-        stream.last = Failure(line=line.number, text=text, kind=kind, ended=ended)
+        ended, plain = self.end.search(text) is not None, kind == "exception" and line.level == ""
+        stream.last = Failure(line=line.number, text=text, kind=kind, ended=ended, plain=plain)
         self._append(stream.last)
 
     def _append(self, failure: Failure) -> None:

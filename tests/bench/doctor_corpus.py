@@ -49,7 +49,7 @@ def cases() -> list[Case]:
 
 
 def healthy_logs() -> list[Path]:
-    """Return the logs without a failure: those of the corpus, and the engine logs that others tests keep."""
+    """Return the logs without a failure: those of the corpus, and those of tests/data/engine_logs."""
     names: list[str] = json.loads((CORPUS / "healthy" / "engine_logs.json").read_text(encoding="utf-8"))
     return [*sorted((CORPUS / "healthy").glob("*.log")), *(DATA / "engine_logs" / name for name in names)]
 

@@ -124,6 +124,37 @@ def test_a_killed_process_is_the_cause_only_if_nothing_else_failed():
     assert [one.symptom for one in diagnose(f"{STARTING}{error}Killed\n")] == ["unknown"]
 
 
+def test_what_the_other_processes_meet_at_the_end_does_not_hide_the_error_that_ended_the_first():
+    worker = "(Worker_TP1 pid=9) ERROR 11-23 10:00:20 [multiproc_executor.py:953] "
+    log = f"""\
+{STARTING}\
+{worker}WorkerProc failed to start.
+{worker}Traceback (most recent call last):
+{worker}  File "worker.py", line 3, in load
+{worker}FrobError: not aligned
+node-1:41:41 [0] misc/socket.cc:484 NCCL WARN socketStartConnect: Connect to 10.0.0.2<50000> failed : Connection refused
+(Worker_TP0 pid=8) ERROR 11-23 10:00:22 [multiproc_executor.py:953] RuntimeError: NCCL error: unhandled system error
+"""
+
+    assert [(one.symptom, one.line) for one in diagnose(log)] == [("unknown", 5), ("nccl", 6)]
+
+
+def test_an_exception_of_a_group_is_shown_and_not_the_group():
+    log = f"""\
+{STARTING}\
+  + Exception Group Traceback (most recent call last):
+  |   File "x.py", line 1, in f
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "y.py", line 2, in g
+    | FrobError: x
+    +------------------------------------
+"""
+
+    assert [one.evidence for one in diagnose(log)] == ["FrobError: x"]
+
+
 def waiting(seconds: int, step: str) -> str:
     minute, second = divmod(seconds, 60)
     return (
