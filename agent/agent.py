@@ -11,7 +11,7 @@ from . import starting
 from .agent_settings import AgentSettings, DepsT, OutputT
 from .delegation import agent_tool
 from .fallback import resume_on_any, start_on_any
-from .given import Conversation, messages_of, model_of, refuse_running_loop
+from .given import Conversation, messages_of, refuse_running_loop
 from .journal.runs import run_place
 from .keywords import checked_keywords
 from .loop.outcome import Outcome
@@ -253,13 +253,11 @@ class Agent(AgentSettings[DepsT, OutputT]):
         return await starting.count(self.settings(), UserMessage(content=prompt, images=tuple(images)))
 
     async def _start(self, settings: RunSettings, begin: Start, watching: Watching = NOBODY) -> Outcome[OutputT]:
-        models = [settings.model, *map(model_of, self.fallback)]
-        return cast("Outcome[OutputT]", await start_on_any(settings, models, begin, watching))
+        return cast("Outcome[OutputT]", await start_on_any(settings, self._models, begin, watching))
 
     async def _resume(self, folder: Path, watching: Watching) -> Outcome[OutputT]:
         settings = self.settings()
-        models = [settings.model, *map(model_of, self.fallback)]
-        return cast("Outcome[OutputT]", await resume_on_any(settings, models, folder, watching))
+        return cast("Outcome[OutputT]", await resume_on_any(settings, self._models, folder, watching))
 
 
 def _begin(prompt: str, history: Conversation, images: Iterable[Image], name: str | None) -> Start:

@@ -82,7 +82,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
         env: dict[str, str | None] = {**base_environment(os.environ if origin is None else origin.environ), **self.env}
         workspace = None if self.workspace is None else Path(self.workspace)
         settings = RunSettings(
-            model=model_of(self.model),
+            model=self._models[0],
             tools=self._loaded_tools,
             instructions=self.instructions, project_instructions=self.project_instructions,
             ladder=self.ladder, limits=self.limits if limits is None else limits,
@@ -99,6 +99,11 @@ class AgentSettings(Generic[DepsT, OutputT]):
         settings.toolbox()
         check_deps(settings.tools, settings.deps)
         return settings
+
+    @cached_property
+    def _models(self) -> tuple[Model, ...]:
+        """The model, then those to fall back on; made once, so that all runs share the connections to a server."""
+        return tuple(map(model_of, (self.model, *self.fallback)))
 
     @cached_property
     def _loaded_tools(self) -> tuple[Tool, ...]:
