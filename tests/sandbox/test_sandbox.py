@@ -365,8 +365,8 @@ ATTACKS: Sequence[Attack] = (
     Attack(name="kernel log", command="dmesg > /dev/null && echo PWNED", won=_pwned, root_only=True),
     Attack(
         name="host name",
-        command="hostname evil-$PORT; hostname",
-        won=lambda s, _: socket.gethostname() == f"evil-{s.port}",
+        command="was=$(hostname); hostname evil-$PORT; hostname; hostname $was",
+        won=lambda s, output: f"evil-{s.port}" in output,
         root_only=True,
     ),
 )
@@ -410,13 +410,11 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             workspace=workspace, outside=outside, home=home, victim=victim, port=port, sockets=sockets,
             datagrams=datagrams,
         )  # fmt: skip
-        name, temporary = socket.gethostname(), Path(f"/tmp/tramontane-{port}")
+        temporary = Path(f"/tmp/tramontane-{port}")
         temporary.write_text(SECRET)
         yield found
         temporary.unlink()
         ctypes.CDLL(None).shmctl(segment, 0, None)  # IPC_RMID
-        if ROOT and socket.gethostname() != name:
-            socket.sethostname(name)
         stop.close()
         answering.join()
         for place in (*places, datagrams, stopped):
