@@ -3,7 +3,7 @@
 from .call_checks import no_reply_result
 from .chat_reply import NoReply, SeenReply, as_count, as_object, brief, error_text, read_chat
 from .fixes import fix
-from .records import CheckResult, Exchange, ServerKind
+from .records import TITLES, CheckResult, Exchange, ServerKind
 
 _LEAST_TOOL_TOKENS = 8
 """Fewer than any tokenizer needs for the definition of a tool, which has some 200 characters."""
@@ -47,6 +47,9 @@ def check_tools_seen(with_tool: Exchange, without: Exchange, kind: ServerKind) -
         kind: the server's kind.
     """
     found, bare = read_chat(with_tool), read_chat(without)
+    if isinstance(found, NoReply) and found.cause in {"refused", "failed"}:
+        detail = f"a request with a tool gets no reply (see: {TITLES['auto']})"
+        return CheckResult(check="tools_seen", verdict="unknown", detail=detail)
     for reply in (found, bare):
         if isinstance(reply, NoReply):
             return no_reply_result("tools_seen", reply, kind, optional=True)

@@ -1143,6 +1143,15 @@ def test_without_the_prompts_length_a_call_shows_that_the_tools_were_seen(usage:
     assert prompt_checks.check_tools_seen(silent, silent, "vllm").verdict == "unknown"
 
 
+def test_a_refused_request_with_a_tool_is_reported_once():
+    refused = Exchange(status=400, body={"error": {"message": "requires --tool-call-parser to be set", "code": 400}})
+
+    assert call_checks.check_auto(refused, refused, "vllm").verdict == "broken"
+    assert prompt_checks.check_tools_seen(refused, refused, "vllm") == CheckResult(
+        check="tools_seen", verdict="unknown", detail="a request with a tool gets no reply (see: call under auto)"
+    )
+
+
 def test_a_named_call_that_max_tokens_cut_off_is_no_wrong_parser():
     """The hermes parser of vLLM returns such a call as text, and the parser was blamed."""
     cut = chat('<tool_call>\n{"name": "read_file", "arguments": "fjr_fjr_fjr', finish="length")
