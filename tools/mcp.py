@@ -15,6 +15,7 @@ from agent import ConfigError, Image, McpServer, NoAnswer, Tool, ToolContext, To
 
 from ._server_answers import rejection
 from ._server_session import START_TIMEOUT_S, Era, Session, Unavailable
+from ._server_settings import named_settings
 from ._server_tools import Offer, make_tools
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _make_tool(server_tool: _ServerTool, sent: _Offered, tool_name: str) -> Tool
         sessions = context.resources.get(_Sessions)
         return await sessions.call(server_tool, arguments, retry=read_only)
 
-    return replace(tool, body=body, env=server_tool.server.env)
+    return replace(tool, body=body, env=named_settings(server_tool.server))
 
 
 class _Sessions:

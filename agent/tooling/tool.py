@@ -54,7 +54,8 @@ class Tool(Generic[ParametersT, ResultT]):
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
     """Longer results keep their head and tail; the full text is written to a file."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Environment that only the tool's own program gets, such as an MCP server; the secrets in it are redacted."""
+    """What only the tool's own program gets, such as the environment and options of an MCP server, by name; the secrets
+    in it are redacted."""
     requires: Mapping[str, str] = field(default_factory=dict[str, str])
     """Modules that it imports when it is called, and for each what `pip install` takes. A run with the tool starts only
     where they are installed."""
