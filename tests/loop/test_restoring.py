@@ -36,7 +36,7 @@ class Shared:
         (self.folder / "a.txt").write_text("original\n")
         self.events: list[Event] = []
         self.settings: dict[str, Any] = {
-            "system": "Be good.", "tools": [write_file, run_shell], "workspace": self.folder, "env": ENV,
+            "instructions": "Be good.", "tools": [write_file, run_shell], "workspace": self.folder, "env": ENV,
             "verify": VERIFY, "ladder": LADDER, "sandbox": Sandbox(), **settings,
         }  # fmt: skip
 
