@@ -16,6 +16,8 @@ from .rules import MB, TMP, CommandLimits, Rules, Temporary
 
 _INIT = """\
 exec 3<&0 </dev/null
+cd "$1" || exit
+shift
 case "$1" in
   bash) command -v bash >/dev/null || { shift; set -- sh "$@"; } ;;
   python) command -v python >/dev/null || { shift; set -- python3 "$@"; } ;;
@@ -61,7 +63,7 @@ def command_line(
         interpreter(untrusted=untrusted), "-I", "-S", "-c", _HOLD, str(stdin_fd), program,
         "run", "--rm", "--interactive", "--pull=never", "--read-only", "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
-        f"--user={os.getuid()}:{os.getgid()}", "--hostname=sandbox", "--ulimit=core=0:0", f"--workdir={workspace}",
+        f"--user={os.getuid()}:{os.getgid()}", "--hostname=sandbox", "--ulimit=core=0:0", "--workdir=/",
         "--entrypoint=sh", f"--env=HOME={TMP}", f"--env=TMPDIR={TMP}",
     ]  # fmt: skip
     empty = [TMP] if temporary is None else [TMP / name for name in sorted(temporary.covered)]
@@ -90,7 +92,8 @@ def command_line(
         line += _mount(temporary.folder, TMP, "readonly=false")
     wanted = Path(argv[0])
     is_local = wanted.is_absolute() and not any(wanted.is_relative_to(path) for path in mounts)
-    return [*line, image, "-c", _INIT, "sh", wanted.name if is_local else argv[0], *argv[1:]]
+    # Not as --workdir: the engine would make that folder itself, and a /tmp above it that only root can write to.
+    return [*line, image, "-c", _INIT, "sh", str(workspace), wanted.name if is_local else argv[0], *argv[1:]]
 
 
 def client_env(env: Mapping[str, str], *, untrusted: Iterable[Path] = ()) -> dict[str, str]:

@@ -80,7 +80,7 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
 def test_a_program_of_this_machine_is_looked_up_by_its_name(tmp_path: Path):
     def started(*argv: str) -> list[str]:
         line = container.command_line(argv, image="i", workspace=tmp_path, env={}, rules=Rules(), stdin_fd=7)
-        return line[line.index("sh") + 1 :]
+        return line[line.index("sh") + 2 :]
 
     assert started("/home/me/.venv/bin/python", "-m", "pytest") == ["python", "-m", "pytest"]
     assert started(str(tmp_path / "run.sh"), "x") == [str(tmp_path / "run.sh"), "x"]
