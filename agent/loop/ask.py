@@ -21,7 +21,7 @@ from . import prompts
 from .dependencies import RunDependencies
 from .send import Order, Sender
 from .state import RunState
-from .window import LIKELY_BYTES_PER_TOKEN, SAFE_BYTES_PER_TOKEN, min_reply_tokens, reply_room, uncertain_room
+from .window import LIKELY_BYTES_PER_TOKEN, SAFE_BYTES_PER_TOKEN, min_reply_tokens, reply_room
 
 _NEW_TEXT_SHARE = 0.9
 """New text may be denser than what was counted so far, and chat templates add a few tokens to each message."""
@@ -162,8 +162,6 @@ class Asker:
         likely = self._estimate(LIKELY_BYTES_PER_TOKEN) if counted is None else counted
         if window - likely < least:
             return self._context_full(likely)
-        if counted is None:
-            wanted = min(wanted, uncertain_room(window, safe=prompt_tokens, likely=likely, least=least))
         return reply_room(prompt_tokens=likely, window_tokens=window, wanted=wanted, allowed=allowed)
 
     async def _count(self, rung: Rung) -> int | None:

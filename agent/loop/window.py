@@ -62,18 +62,6 @@ def reply_room(*, prompt_tokens: int, window_tokens: int | None, wanted: int, al
     return max(1, room)
 
 
-def uncertain_room(window_tokens: int, *, safe: int, likely: int, least: int) -> int:
-    """Return the tokens to ask for where the prompt cannot be counted: as many as surely fit, but at least `least`.
-
-    Args:
-        window_tokens: of the model.
-        safe: a high estimate of the prompt, in tokens.
-        likely: the likely tokens of the prompt; they leave room for `least`.
-        least: tokens below which a reply is useless.
-    """
-    return max(window_tokens - safe, min(least, window_tokens - likely))
-
-
 def estimated_usage(replied: Replied, prompt_tokens: int) -> Usage:
     """Return the likely usage of a reply that the server sent none for, so that budgets count it.
 

@@ -1,9 +1,11 @@
-"""Share one HTTP client between all runs of an endpoint in an event loop; closed when the loop ends."""
+"""Share one HTTP client between all runs of an endpoint in an event loop; the last connection closes it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -12,45 +14,39 @@ if TYPE_CHECKING:
     import httpx2
 
 
+@dataclass(kw_only=True, slots=True)
+class _Shared:
+    client: httpx2.AsyncClient
+    users: int = 0
+
+
 class SharedClients:
-    """The HTTP clients of an endpoint, by event loop."""
+    """The open HTTP clients of an endpoint, by event loop and server."""
 
     def __init__(self) -> None:
-        self._open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncGenerator[httpx2.AsyncClient]]] = (
-            WeakKeyDictionary()
-        )
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, httpx2.AsyncClient]] = WeakKeyDictionary()
+        self._open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
 
-    async def get(self, base_url: str) -> httpx2.AsyncClient:
-        """Return the client of this event loop for a server; the first call builds it.
+    @asynccontextmanager
+    async def client(self, base_url: str) -> AsyncGenerator[httpx2.AsyncClient]:
+        """Return the client of this event loop for a server; the first block builds it, the last one closes it.
 
-        It is closed when the loop ends, as `asyncio.run` ends it, or by `aclose`.
+        A block around several runs lets them reuse connections.
 
         Raises:
             ConfigError: The environment names a proxy or certificates that cannot be used.
         """
-        loop = asyncio.get_running_loop()
-        clients = self._clients.setdefault(loop, {})
+        clients = self._open.setdefault(asyncio.get_running_loop(), {})
         server = "://".join(urlsplit(base_url)[:2])
         if server not in clients:
             from .http_client import build_client  # httpx2 takes 0.1 s; only needed to talk to a server
 
-            # An event loop closes the asynchronous generators that were started in it, when it is shut down.
-            kept = _kept(build_client(base_url))
-            clients[server] = await anext(kept)
-            self._open.setdefault(loop, {})[server] = kept
-        return clients[server]
-
-    async def aclose(self) -> None:
-        """Close the clients of this event loop; a later `get` builds new ones."""
-        loop = asyncio.get_running_loop()
-        self._clients.pop(loop, None)
-        for kept in self._open.pop(loop, {}).values():
-            await kept.aclose()
-
-
-async def _kept(client: httpx2.AsyncClient) -> AsyncGenerator[httpx2.AsyncClient]:
-    try:
-        yield client
-    finally:
-        await client.aclose()
+            clients[server] = _Shared(client=build_client(base_url))
+        shared = clients[server]
+        shared.users += 1
+        try:
+            yield shared.client
+        finally:
+            shared.users -= 1
+            if not shared.users:
+                del clients[server]
+                await shared.client.aclose()

@@ -117,7 +117,10 @@ class Endpoint:
 
     @asynccontextmanager
     async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
-        """Return a connection for the block; its HTTP client is shared by all connections in this event loop.
+        """Return a connection for the block.
+
+        All connections in an event loop share one HTTP client, and the last one closes it; a block around several runs
+        lets them reuse connections.
 
         Args:
             session: Sent to the server with every request, so that a router in front of several engines sends them
@@ -125,9 +128,8 @@ class Endpoint:
         """
         from .http import HttpConnection  # imports httpx2, which takes 0.1 s; only needed to talk to a server
 
-        client = self.http_client or await self._clients.get(self.base_url)
-        yield HttpConnection(self, client, session=session)
-
-    async def aclose(self) -> None:
-        """Close the HTTP client of this event loop; otherwise it is closed when the loop ends."""
-        await self._clients.aclose()
+        if self.http_client is not None:
+            yield HttpConnection(self, self.http_client, session=session)
+            return
+        async with self._clients.client(self.base_url) as client:
+            yield HttpConnection(self, client, session=session)

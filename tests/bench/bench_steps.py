@@ -25,7 +25,7 @@ from typing import Any
 
 ROUNDS = 5
 RUNS = {1: 40, 10: 8, 100: 2, 400: 1}
-"""How often a run of so many steps is repeated in one measurement; the first two are not counted."""
+"""How often a run of so many steps is repeated in one measurement, after two of one step that are not counted."""
 AGENTS = 512
 AGENT_STEPS = 4
 BASE = "bare openai loop"
@@ -82,7 +82,7 @@ async def _measure(loop: Callable[[str], Any], url: str, column: str) -> Cost:
         steps = AGENT_STEPS if column == "agents" else int(column)
         times = 1 if column == "agents" else RUNS[steps]
         for _ in range(2):
-            await run(steps)
+            await run(1)
         before_mb, cpu, wall = _peak_mb(), time.process_time(), time.monotonic()
         if column == "agents":
             await asyncio.gather(*(run(steps) for _ in range(AGENTS)))
@@ -145,11 +145,14 @@ class tramontane:
             runs=Path(self._folder.name) / "runs",
         )  # fmt: skip
         endpoint = Endpoint(url, stream=self.stream)
+        self._opened = endpoint.open()
 
     async def __aenter__(self) -> Run:
+        await self._opened.__aenter__()
         return self._run
 
     async def __aexit__(self, *_: object) -> None:
+        await self._opened.__aexit__(None, None, None)
         self._folder.cleanup()
 
     async def _run(self, steps: int) -> None:

@@ -144,7 +144,7 @@ def test_a_server_that_ignores_that_streams_are_wanted_loses_nothing() -> None:
 
 def test_a_reply_that_does_not_fit_is_asked_for_shorter_and_the_window_is_remembered() -> None:
     def too_much(body: dict[str, Any]) -> Answer | None:
-        prompt = len(json.dumps([body["messages"], body["tools"]])) // 3
+        prompt = len(json.dumps([body["messages"], body["tools"]])) // 4
         if prompt + body["max_tokens"] > 4_096:
             text = f"maximum context length is 4096 tokens and your request has {prompt} input tokens"
             return faults.http_error(400, text)
@@ -249,11 +249,12 @@ def test_missing_usage_is_said_once_and_budgets_count_an_estimate() -> None:
     ]
 
 
-def test_runs_of_one_event_loop_share_a_connection() -> None:
+def test_runs_in_an_open_endpoint_share_a_connection() -> None:
     async def run_twice(url: str) -> None:
-        agent = Agent(Endpoint(url, profile=GENERIC))
-        for _ in range(2):
-            assert (await agent.run("Hi.")).status == "finished"
+        endpoint = Endpoint(url, profile=GENERIC)
+        async with endpoint.open():
+            for _ in range(2):
+                assert (await Agent(endpoint).run("Hi.")).status == "finished"
 
     ports: list[str] = []
     with ScriptedServer(says("Hi.") for _ in itertools.count()) as server:
