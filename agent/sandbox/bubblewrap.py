@@ -231,14 +231,14 @@ def _hidden(paths: Sequence[Path]) -> Iterator[str]:
 
 def etc_without_secrets() -> Iterator[str]:
     """Yield paths that make up /etc except for secrets; a folder that holds one is replaced by what else is in it."""
-    secrets = [Path(name) for name in (*_SECRETS, *_SECRET_FOLDERS)]
-    folders = [Path("/etc")]
+    secrets = {*_SECRETS, *_SECRET_FOLDERS}
+    holds_one = {str(parent) for secret in secrets for parent in Path(secret).parents}
+    folders = ["/etc"]
     while folders:
-        for path in sorted(folders.pop().iterdir()):
-            if any(secret.is_relative_to(path) and secret != path for secret in secrets):
-                folders.append(path)
-            elif path not in secrets:
-                yield str(path)
+        with os.scandir(folders.pop()) as items:
+            paths = sorted(item.path for item in items)
+        folders += [path for path in paths if path in holds_one]
+        yield from (path for path in paths if path not in holds_one and path not in secrets)
 
 
 def executable(*, untrusted: Iterable[Path] = ()) -> str | None:
