@@ -130,7 +130,6 @@ def tool(
 ) -> Callable[[Callable[ParametersT, ResultT]], Tool[ParametersT, ResultT]]: ...
 @checked_keywords(elsewhere=_ELSEWHERE)
 def tool(
-
     source: ToolSource | None = None,
     /,
     *,
