@@ -1,20 +1,24 @@
 """The README's examples run, and its task is the one that is shipped."""
 
+import ast
+import asyncio
 import contextlib
+import inspect
 import io
 import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from agent import load_task
+from agent import Outcome, load_task
 from agent.cli import COMMANDS, main
 from agent.journal.events import Replied
 from agent.journal.journal import Journal
-from agent.messages import Reply, Usage
+from agent.messages import Reply, ToolResult, Usage
 from agent.testing import ScriptedServer, calls, says
 from serving.probe import TITLES
 
@@ -32,13 +36,53 @@ def test_the_task_in_the_readme_is_the_shipped_example():
     assert load_task(ROOT / "examples" / "first_task" / "task.yaml").name == "first-task"
 
 
-@pytest.mark.parametrize("code", fenced("python"))
-def test_a_python_example_of_the_readme_runs(code: str, capsys: pytest.CaptureFixture[str]):
-    with ScriptedServer([calls(("add", {"a": 2, "b": 3})), says("It is 5.")]) as server:
+def blocks() -> list[tuple[str, str, str]]:
+    """Return each Python block with its heading and its example; no example if it is a program of its own."""
+    found: list[tuple[str, str, str]] = []
+    for part in re.split(r"^#{2,3} ", README, flags=re.MULTILINE)[1:]:
+        for match in re.finditer(r"```python\n(.*?)```\n\n([^\n]*)", part, flags=re.DOTALL):
+            link = re.match(r"(?:From|Also from) \[([\w.]+)\]\(examples/\1\)", match[2])
+            found.append((part.partition("\n")[0], match[1], link[1] if link else ""))
+    return found
+
+
+EXCERPTS = [(code, example) for _, code, example in blocks() if example]
+PROGRAMS = [(heading, code) for heading, code, example in blocks() if not example]
+
+REPLIES = {
+    "Build an agent": [calls(("add", {"a": 2, "b": 3})), says("5")],
+    "Tools": [calls(("take", {"item": "pen", "count": 2}), ("price", {"item": "pen"})), says("3 euros.")],
+    "Conversations": [says("A function with its variables."), says("lambda: x"), says("There is none.")],
+    "Many at once": [says("An old silent pond")],
+}
+
+
+def test_every_python_block_is_found():
+    assert len(blocks()) == len(fenced("python"))
+
+
+@pytest.mark.parametrize(("code", "example"), EXCERPTS, ids=[example for _, example in EXCERPTS])
+def test_the_lines_of_an_excerpt_are_those_of_its_example_in_the_same_order(code: str, example: str):
+    lines = iter(line.strip() for line in (ROOT / "examples" / example).read_text().splitlines())
+    for line in filter(None, map(str.strip, code.splitlines())):
+        assert line in lines, f"{example} has no such line after those before: {line}"
+
+
+@pytest.mark.parametrize(("heading", "code"), PROGRAMS, ids=[heading for heading, _ in PROGRAMS])
+def test_a_program_of_the_readme_runs_with_every_reply(
+    heading: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AGENT_RUNS_DIR", str(tmp_path))
+    names: dict[str, Any] = {"__name__": "readme"}
+    with ScriptedServer(REPLIES.get(heading, [])) as server:
         here = code.replace("http://127.0.0.1:8000/v1", server.url)
-        exec(compile(here, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert printed == "" or printed.startswith("finished It is 5. 2 Spent(steps=2, tool_calls=1,")
+        ran = eval(compile(here, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        if inspect.iscoroutine(ran):
+            asyncio.run(ran)
+        assert len(server.bodies) == len(REPLIES.get(heading, []))
+    for outcome in filter(lambda value: isinstance(value, Outcome), names.values()):
+        assert outcome.ok, outcome.reason
+        assert all(one.status == "ok" for one in outcome.messages if isinstance(one, ToolResult))
 
 
 def test_every_command_the_readme_shows_exists():
