@@ -37,10 +37,13 @@ def error_code(body: str) -> str:
         found: object = json.loads(body)
     except ValueError:
         return ""
-    outer = cast("Mapping[str, object]", found) if isinstance(found, dict) else {}
-    inner = outer.get("error", outer)
-    error = cast("Mapping[str, object]", inner) if isinstance(inner, dict) else {}
+    outer = _mapping(found)
+    error = _mapping(outer.get("error", outer))
     return " ".join(str(error[key]) for key in _CODE_KEYS if error.get(key))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
 
 
 def _of_value(value: object) -> str:

@@ -47,7 +47,9 @@ def error_in_body(data: object, url: str, secrets: Sequence[str]) -> EndpointRej
 
     vLLM sends one for logit_bias with EAGLE in a stream; proxies send those of their upstream.
     """
-    body = cast("Mapping[str, object]", data) if isinstance(data, Mapping) else {}
+    if not isinstance(data, Mapping):
+        return None
+    body = cast("Mapping[str, object]", data)
     found = body.get("error")
     if not found or body.get("choices"):
         return None

@@ -32,7 +32,7 @@ class ListedModel:
 def listed_models(body: object) -> list[ListedModel]:
     """Return the entries with a name; an entry, and the list itself, may have any of the usual forms."""
     outer = _mapping(body)
-    found = body if isinstance(body, list) else next((outer[key] for key in _LIST_KEYS if outer.get(key)), None)
+    found: object = next((outer[key] for key in _LIST_KEYS if outer.get(key)), None) if outer else body
     items = cast("list[object]", found) if isinstance(found, list) else []
     return [model for item in items if (model := _model(item)) is not None]
 

@@ -259,7 +259,7 @@ def serve(ready: Connection) -> None:
 
 
 async def _serve(ready: Connection) -> None:
-    listener = await asyncio.start_server(_converse, "127.0.0.1", 0, limit=1 << 24)
+    listener = await asyncio.start_server(_converse, "127.0.0.1", 0, limit=1 << 24, backlog=2 * AGENTS)
     ready.send(listener.sockets[0].getsockname()[1])
     await listener.serve_forever()
 
