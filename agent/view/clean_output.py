@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO, cast
 
@@ -15,7 +14,7 @@ from .text import visible
 _HARMLESS = re.compile(r"(\x1b\[(?:0|1|2|3[1-3])m|\r\n)")
 
 
-class CleanOutput(io.TextIOBase):
+class CleanOutput:
     """Passes text on with each other control character replaced; everything else is the stream's own."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -26,28 +25,13 @@ class CleanOutput(io.TextIOBase):
         self.unclean.write(_cleaned(text))
         return len(text)
 
-    def flush(self) -> None:
-        self.unclean.flush()
+    def writelines(self, lines: Iterable[str], /) -> None:
+        """Write each text."""
+        for line in lines:
+            self.write(line)
 
-    def isatty(self) -> bool:
-        return self.unclean.isatty()
-
-    def fileno(self) -> int:
-        return self.unclean.fileno()
-
-    def writable(self) -> bool:
-        return True
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self.unclean.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]
-        return self.unclean.errors
-
-    def close(self) -> None:
-        """Leave the stream open: it belongs to the process."""
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.unclean, name)
 
 
 @contextmanager
