@@ -68,8 +68,8 @@ def unreachable(error: Exception, *, url: str, proxy: str, connect_timeout_s: fl
         connect_timeout_s: seconds within which a connection must be accepted.
     """
     cause: BaseException = error
-    while cause.__cause__ is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__
+    while not isinstance(cause, ssl.SSLError) and (inner := cause.__cause__ or cause.__context__) is not None:
+        cause = inner
     reason = " ".join(str(cause).split()) or type(cause).__name__
     advice = ""
     if type(error).__name__ == "ConnectTimeout":  # httpx2's or httpx's

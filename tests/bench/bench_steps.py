@@ -131,8 +131,6 @@ class tramontane:
         from agent import Agent, Endpoint, Limits, tool
 
         self._folder = tempfile.TemporaryDirectory()
-        workspace = Path(self._folder.name) / "workspace"
-        workspace.mkdir()
 
         @tool
         def note(number: int) -> str:
@@ -140,7 +138,7 @@ class tramontane:
             return f"{number}. {RESULT}"
 
         self._agent = lambda steps: Agent(
-            endpoint, tools=[note], instructions=SYSTEM, workspace=workspace,
+            endpoint, tools=[note], instructions=SYSTEM, workspace=tempfile.mkdtemp(dir=self._folder.name),
             limits=Limits(steps=steps, tool_calls=None, output_tokens=None),
             runs=Path(self._folder.name) / "runs",
         )  # fmt: skip

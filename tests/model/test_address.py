@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from agent.errors import ConfigError
@@ -11,6 +13,7 @@ from agent.model.address import is_loopback, parse_address
 from agent.model.endpoint import Endpoint
 from agent.model.error_text import error_code, server_sentence
 from agent.model.http_client import build_client, proxy_of
+from agent.model.http_errors import unreachable
 
 BASE = "http://gpu1:8000/v1"
 
@@ -142,3 +145,42 @@ def test_missing_certificates_are_named_and_plain_http_needs_none(proxies: pytes
     build_client(BASE)
     with pytest.raises(ConfigError, match="Set SSL_CERT_FILE"):
         build_client("https://gpu1/v1")
+
+
+def wrapped(cause: Exception) -> Exception:
+    """Return an error of the client as it wraps that of the connection."""
+    try:
+        try:
+            raise cause
+        except OSError as error:
+            raise httpx2.ConnectError(str(error)) from error
+    except httpx2.ConnectError as error:
+        return error
+
+
+def test_a_certificate_that_is_not_trusted_has_its_sentence_and_setting() -> None:
+    refused = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
+    refused.verify_message = "self-signed certificate"
+    error = unreachable(wrapped(refused), url="https://gpu1/v1/models", proxy="", connect_timeout_s=15.0)
+    assert str(error) == (
+        "No answer from https://gpu1/v1/models: its certificate is not trusted (self-signed certificate). If you trust "
+        "it, set SSL_CERT_FILE to a file with the server's certificate, or with that of the authority that signed it."
+    )
+
+
+def test_plain_http_at_an_https_address_is_named() -> None:
+    spoken = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    spoken.reason = "WRONG_VERSION_NUMBER"
+    error = unreachable(wrapped(spoken), url="https://gpu1:8000/v1", proxy="", connect_timeout_s=15.0)
+    assert str(error) == (
+        "No answer from https://gpu1:8000/v1: it does not speak TLS at this port. Write http://gpu1:8000 instead of "
+        "https."
+    )
+
+
+def test_a_proxy_in_the_way_is_named() -> None:
+    error = unreachable(wrapped(OSError("refused")), url=BASE, proxy="127.0.0.1:9 (of http_proxy)", connect_timeout_s=1)
+    assert str(error) == (
+        f"No answer from {BASE}: refused, through the proxy 127.0.0.1:9 (of http_proxy). Is the proxy right? "
+        "no_proxy=gpu1 reaches the server directly."
+    )
