@@ -31,3 +31,10 @@ def rejection(error: Exception) -> str:
     if not isinstance(error, MCPError) or error.message.startswith(_NOT_OF_THE_SERVER):
         return ""
     return _ASKS.get(error.message) or error.message or f"error {error.code}"
+
+
+def is_forgotten(error: Exception) -> bool:
+    """Return whether the server no longer knows the session, such as after its restart, and so did nothing."""
+    from mcp import MCPError
+
+    return isinstance(error, MCPError) and error.message == "Session terminated"

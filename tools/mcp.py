@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agent import ConfigError, Image, McpServer, NoAnswer, Tool, ToolContext, ToolError, tool_from_schema
 
-from ._server_answers import rejection
+from ._server_answers import is_forgotten, rejection
 from ._server_session import START_TIMEOUT_S, Era, Session, Unavailable
 from ._server_settings import named_settings
 from ._server_tools import Offer, make_tools
@@ -187,8 +187,16 @@ class _Sessions:
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
 
-    async def call(self, tool: _ServerTool, arguments: Mapping[str, Any], *, retry: bool) -> object:
+    async def call(
+        self, tool: _ServerTool, arguments: Mapping[str, Any], *, retry: bool, renewed: bool = False
+    ) -> object:
         """Call a tool; one that changes nothing is called once more if there is no answer.
+
+        Args:
+            tool: the tool.
+            arguments: of the call.
+            retry: whether the tool changes nothing.
+            renewed: whether the session was renewed for this call, because the server had forgotten it.
 
         Raises:
             ToolError: the server does not start, is not started because its files changed, or rejects the call.
@@ -207,6 +215,9 @@ class _Sessions:
             msg = f"The MCP server `{name}` did not answer within {timeout_s:g} s."
             raise NoAnswer(msg) from error
         except Exception as error:
+            if is_forgotten(error) and not renewed:
+                await self._close(name, session)
+                return await self.call(tool, arguments, retry=retry, renewed=True)
             if answer := rejection(error):
                 msg = f"The MCP server `{name}` rejected the call: {answer}"
                 raise ToolError(msg) from error
@@ -247,4 +258,6 @@ def _convert(result: CallToolResult) -> object:
     text = "\n".join(texts)
     if result.is_error:
         raise ToolError(text or "The tool failed without a message.")
-    return text or result.structured_content or "(no output)"
+    if text or result.structured_content is None:
+        return text or "(no output)"
+    return result.structured_content

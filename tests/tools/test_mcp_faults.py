@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 import threading
@@ -211,7 +212,7 @@ async def test_a_call_that_was_sent_and_not_answered_is_told_as_such_and_not_sen
 
 # Over HTTP, and protocol 2026-07-28.
 
-TOOLS = ("good", "ask", "state", "bare", "stream", "gateway", "page", "refused")
+TOOLS = ("good", "ask", "state", "bare", "none", "stream", "gateway", "page", "refused")
 
 
 class Web(ThreadingHTTPServer):
@@ -255,6 +256,8 @@ class Modern(BaseHTTPRequestHandler):
                 self._answer(message, result={"resultType": "input_required", "inputRequests": wanted})
             case "bare":
                 self._answer(message, result={"content": [], "structuredContent": [1, 2]})
+            case "none":
+                self._answer(message, result={"content": [], "structuredContent": 0})
             case "stream":  # it ends before the answer
                 self._send(200, "text/event-stream", b": working\n\n")
             case "gateway":
@@ -296,6 +299,7 @@ UNKNOWN = "The call may have taken effect: check before you repeat it."
         ("good", "ok", "got it"),
         ("state", "ok", "got it"),
         ("bare", "ok", "[1,2]"),
+        ("none", "ok", "0"),
         (
             "ask", "error",
             "Error: The MCP server `web` rejected the call: it asks a person for input, and no person can be asked in "
@@ -326,6 +330,48 @@ async def test_a_server_of_protocol_2026_07_28_is_spoken_to(
     assert _results(outcome) == [(status, content)]
     sent = [message["params"]["name"] for message in web.seen if message["method"] == "tools/call"]
     assert sent == ([tool, tool] if tool == "state" else [tool]), "nothing is sent twice unless the server asks for it"
+
+
+class Forgetful(Modern):
+    """A server of the older protocol that forgets each session after its first call."""
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        web, session = cast("Web", self.server), self.headers.get("Mcp-Session-Id")
+        match message["method"]:
+            case "initialize":
+                hello = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}
+                self._answer(message, result={**hello, "serverInfo": {"name": "s", "version": "1"}})
+            case "tools/list":
+                self._answer(message, result={"tools": [{"name": "good", "inputSchema": {"type": "object"}}]})
+            case "tools/call" if session not in web.seen:
+                web.seen.append(session)
+                self._answer(message, result={"content": [{"type": "text", "text": f"call {len(web.seen)}"}]})
+            case "tools/call":
+                self._send(404, "text/plain", b"")
+            case "notifications/initialized":
+                self._send(202, "text/plain", b"")
+            case _:
+                self._answer(message, error={"code": -32601, "message": "unknown"})
+
+    def do_GET(self) -> None:
+        self._send(405, "text/plain", b"")
+
+    do_DELETE = do_GET
+
+    def end_headers(self) -> None:
+        if self.headers.get("Mcp-Session-Id") is None:
+            self.send_header("Mcp-Session-Id", secrets.token_hex(8))
+        super().end_headers()
+
+
+async def test_a_session_that_the_server_has_forgotten_is_begun_anew(tmp_path: Path, web: Web):
+    """As after a restart of the server: each later call was rejected with "Session terminated"."""
+    web.RequestHandlerClass = Forgetful
+    tools = mcp_tools({"web": McpServer(url=f"http://127.0.0.1:{web.server_port}/mcp", timeout_s=20)}, tmp_path)
+    model = ScriptedModel([calls(("web_good", {})), calls(("web_good", {"again": 1})), says("Done.")])
+    outcome = await Agent(model, tools=tools, workspace=tmp_path).run("Go.")
+    assert _results(outcome) == [("ok", "call 1"), ("ok", "call 2")]
 
 
 async def test_no_answer_is_a_tool_error_that_a_tool_of_ones_own_may_raise(tmp_path: Path):
