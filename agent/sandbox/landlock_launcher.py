@@ -4,8 +4,7 @@
 
 RULES is JSON: `read` and `write` (lists of paths), `network` and `namespaces` (true or false), `limits` (resource
 name to value), `env` (variables that only PROGRAM gets), `filter` (a BPF program in hexadecimal digits). PROGRAM is a
-path, because the standard library that would search for it may be inaccessible under the rules. This file imports no
-other module of the project, so that it starts in a few milliseconds.
+path: what would search for it may be inaccessible under the rules. No other module of the project is imported.
 
 The process of this file starts a reaper, and the reaper starts the command. When the command ends, or this process is
 killed, the reaper ends everything that the command has started, in whatever session. In a process namespace the kernel
@@ -28,8 +27,7 @@ from collections.abc import Callable, Iterable
 
 # linux/landlock.h and the table of system calls (the same numbers on all architectures since 5.1), Linux 6.18
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
-_PATH_BENEATH = 1
-_VERSION = 1
+_PATH_BENEATH, _VERSION = 1, 1
 _READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read file, read dir
 _WRITE = sum(1 << bit for bit in (1, *range(4, 13)))  # write file, remove and make of every kind
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
@@ -68,13 +66,7 @@ def restrict(read: Iterable[str], write: Iterable[str], *, network: bool) -> Non
     files = _READ | _WRITE | _REFER | _TRUNCATE | (_IOCTL_DEV if abi() >= 5 else 0)
     rules = _ruleset(files, 0 if network else _TCP, _SCOPE_SOCKETS | _SCOPE_SIGNALS)
     for path, access in [*((path, _READ) for path in read), *((path, files) for path in write)]:
-        try:
-            opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except OSError:
-            continue
-        allowed = access & files if stat.S_ISDIR(os.fstat(opened).st_mode) else access & files & _FILES_ONLY
-        _checked(_libc().syscall(_ADD, rules, _PATH_BENEATH, struct.pack("=Qi", allowed, opened), 0))
-        os.close(opened)
+        _allow(rules, path, access & files)
     _enforce(rules)
 
 
@@ -82,6 +74,16 @@ def _ruleset(files: int, network: int, scopes: int) -> int:
     # A kernel before version 6 has no scopes, and rejects a struct that is longer than its own.
     attributes = struct.pack("=QQQ", files, network, scopes)[: 24 if scopes_signals() else 16]
     return _checked(_libc().syscall(_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0))
+
+
+def _allow(rules: int, path: str, access: int) -> None:
+    try:
+        opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    allowed = access if stat.S_ISDIR(os.fstat(opened).st_mode) else access & _FILES_ONLY
+    _checked(_libc().syscall(_ADD, rules, _PATH_BENEATH, struct.pack("=Qi", allowed, opened), 0))
+    os.close(opened)
 
 
 def _enforce(rules: int) -> None:
@@ -121,9 +123,8 @@ def enter_namespaces(*, network: bool) -> None:
         return
     _checked(_libc().unshare(wanted | _NEW_USER))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        opened = os.open(f"/proc/self/{name}", os.O_WRONLY)
-        os.write(opened, text.encode())
-        os.close(opened)
+        with os.fdopen(os.open(f"/proc/self/{name}", os.O_WRONLY), "w") as file:
+            file.write(text)
 
 
 def mount_own_proc() -> None:
@@ -190,10 +191,10 @@ def _reap(command: Callable[[], None], told: int, *, namespaces: bool, mask: Ite
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         command()
     status = _wait(started, lambda number: os.killpg(started, number))
-    if is_scoped:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)  # all that it started, in one step: nothing can fork meanwhile
     if not namespaces:
+        with contextlib.suppress(ProcessLookupError):
+            if is_scoped:
+                os.kill(-1, signal.SIGKILL)  # all that it started, in one step: nothing can fork meanwhile
         _kill_children()
     with contextlib.suppress(BrokenPipeError):  # the starter was killed
         os.write(told, str(status).encode())
@@ -220,12 +221,13 @@ def _scope_signals() -> bool:
     """Let this process signal only what it starts; return whether the kernel can do that, and does."""
     if not scopes_signals():
         return False
-    _enforce(_ruleset(0, 0, _SCOPE_SIGNALS))
-    try:
+    rules = _ruleset(_REFER, 0, _SCOPE_SIGNALS)
+    _allow(rules, "/", _REFER)  # moving files between folders is refused unless every ruleset allows it
+    _enforce(rules)
+    with contextlib.suppress(PermissionError):
         os.kill(os.getppid(), 0)
-    except PermissionError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _kill_children() -> None:
@@ -282,13 +284,11 @@ def main() -> None:
     try:
         status = supervise(command, namespaces=rules["namespaces"], network=rules["network"])
     except OSError as error:  # in each of the three processes
-        sys.exit(
-            f"The command could not be sandboxed: {error.strerror}. What this machine allows has changed since the run "
-            "started: end it and resume it."
-        )
+        reason = f"The command could not be sandboxed: {error.strerror}."
+        sys.exit(f"{reason} What this machine allows has changed since the run started: end it and resume it.")
     if os.WIFSIGNALED(status):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         number = os.WTERMSIG(status)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})

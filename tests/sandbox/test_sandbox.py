@@ -316,6 +316,12 @@ ATTACKS: Sequence[Attack] = (
         wins_in=("landlock",),
     ),
     Attack(
+        name="git settings by a hard link",
+        command="ln .git/config h && echo evil >> h",
+        won=_in_workspace(".git/config", "evil"),
+        wins_in=("landlock",),
+    ),
+    Attack(
         name="another .git",
         command="mv .git old && mkdir .git && echo evil > .git/config",
         won=_in_workspace(".git/config", "evil"),
@@ -519,6 +525,9 @@ CONTROLS: Mapping[str, str] = {
     "tests": "printf 'def test_a():\n    assert 1\n' > test_a.py && python -m pytest -q -p no:cacheprovider",
     "git": "git --version && git -c safe.directory='*' init -q sub && cd sub && echo x > a && git add a",
     "temporary files": "f=$(mktemp) && echo x > $f && python -c 'import tempfile; tempfile.TemporaryFile()'",
+    "files moved between folders": _py(
+        "import os\nos.makedirs('a/b')\nopen('a/x', 'w').close()\nos.rename('a/x', 'a/b/x')\nos.link('a/b/x', 'y')"
+    ),
     "pipes": "find . -name '*.py' | sort | wc -l && diff <(echo a) <(echo a)",
     "devices": "echo x > /dev/null && head -c 4 /dev/urandom | wc -c",
     "asyncio subprocess": _py(
