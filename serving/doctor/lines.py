@@ -48,9 +48,11 @@ def _parts(whole: str) -> Iterator[str]:
     """Return the line without colours, split where a progress bar returned to its beginning."""
     coloured = any(mark in whole for mark in ("\x1b", "\u2190", "^["))
     plain = (_ANSI.sub("", whole) if coloured else whole).rstrip("\r\n")
-    return (part for part in plain.split("\r") if part.strip())
+    return (part[:_MAX_CHARS] for part in plain.split("\r") if part.strip())
 
 
 _LEARNED_LINES = 400
 """Lines at the beginning of a log from which the form of its prefixes is learned."""
+_MAX_CHARS = 16_000
+"""More than the longest line of an engine, its settings. A request with an image may be logged with millions."""
 _ANSI = re.compile(r"(?:\x1b|\u2190|\^\[)(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)")

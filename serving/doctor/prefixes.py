@@ -200,5 +200,5 @@ _ENGINE_TEXT = re.compile(
     r"|(?<!exception: )(?<!, )Traceback \(most recent call last\):$"
 )
 _PREFIX_END = re.compile(r"[\s:|>\])-]$")
-_SUFFIX = re.compile(r"(?: *[│┃]| \[repeated \d+x across cluster\].*|\\n)$")
+_SUFFIX = re.compile(r"(?:(?<! ) *[│┃]| \[repeated \d+x across cluster\].*|\\n)$")
 """The end of a boxed line, Ray's count of lines that it did not repeat, and a line end that was escaped."""

@@ -35,7 +35,8 @@ LOG_PATTERNS: tuple[LogPattern, ...] = (
     ),
     pattern(
         "build_failed",
-        r"(?P<what>\S+\.(?:cu|cuh|cpp|cc|cxx|c|h|hpp)(?::\d+:\d+:|\(\d+\):) (?:fatal |catastrophic )?error:? .*)",
+        r"(?P<what>(?<!\S)\S{1,300}\.(?:cu|cuh|cpp|cc|cxx|c|h|hpp)"
+        r"(?::\d+:\d+:|\(\d+\):) (?:fatal |catastrophic )?error:? .*)",
     ),
     pattern("build_failed", r"(?P<what>undefined reference to .*)"),
     pattern("compile_failed", r"(?P<what>(?:torch\._inductor\.exc\.)?InductorError: .*|BackendCompilerFailed.*)"),

@@ -143,10 +143,10 @@ _PYTHON: tuple[LogPattern, ...] = (
         r"(?:ImportError|OSError)[:(] ?'?(?P<what>\S+): cannot open shared object",
     ),
     pattern("packages_mismatch", r"cannot import name '(?P<name>\w+)' from '(?P<package>[\w.]+)'"),
-    pattern("transformers_new", r"(?P<name>\w+) has no attribute '?all_special_tokens_extended"),
+    pattern("transformers_new", r"\b(?P<name>\w{1,100}) has no attribute '?all_special_tokens_extended"),
     pattern(
         "numpy_mismatch",
-        r"compiled using NumPy 1\.x cannot be run in|(?P<who>\w+) needs NumPy (?P<least>[\d.]+) or less",
+        r"compiled using NumPy 1\.x cannot be run in|\b(?P<who>\w{1,60}) needs NumPy (?P<least>[\d.]+) or less",
     ),
     pattern("numpy_mismatch", r"numpy\.dtype size changed, may indicate binary incompatibility"),
     pattern("engine_incomplete", r"No module named '(?P<what>vllm\._\w+|vllm\.vllm_flash_attn\S*|sgl_kernel\.\S+)'"),

@@ -8,7 +8,10 @@ from .log_patterns import LogPattern, pattern
 LOG_PATTERNS: tuple[LogPattern, ...] = (
     # "are not supported for now" in vLLM up to 0.10, and in SGLang.
     pattern("architecture_unknown", r"Model architectures? \['?(?P<arch>[^'\]]+)'?\] (?:are|is) not supported"),
-    pattern("architecture_unknown", r"(?P<arch>\w+) has no (?:vLLM|SGlang|SGLang) implementation and the Transformers"),
+    pattern(
+        "architecture_unknown",
+        r"\b(?P<arch>\w{1,100}) has no (?:vLLM|SGlang|SGLang) implementation and the Transformers",
+    ),
     pattern("architecture_broken", r"Model architectures? \['?(?P<arch>[^'\]]+)'?\] failed to be inspected"),
     pattern(
         "quantization_unsupported",

@@ -353,6 +353,15 @@ def test_arbitrary_text_raises_nothing(text: str):
     assert found is None or found.title
 
 
+@pytest.mark.parametrize("text", ["a", "a.", "1", "ab-", "(", "[", " ", "a: ", "error: ", "a | ", '  File "'])
+@pytest.mark.parametrize("prefix", ["", "(EngineCore pid=2) ERROR 11-23 10:00:00 [core.py:1] "])
+def test_a_line_of_half_a_megabyte_does_not_stall_the_doctor(prefix: str, text: str):
+    """A pattern that begins with any number of characters took minutes."""
+    line = prefix + text * (500_000 // len(text))
+
+    assert len(diagnose([line, "OSError: [Errno 28] No space left on device\n"], engine="vllm")) >= 1
+
+
 def test_a_long_log_is_read_from_an_iterator():
     def long_log() -> Iterator[str]:
         generator = random.Random(7)

@@ -100,8 +100,8 @@ LOG_PATTERNS: tuple[LogPattern, ...] = (
     pattern("other_rank_failed", r"TP rank (?P<rank>\d+) could finish the model loading, but there are other ranks"),
     pattern(
         "package_too_old",
-        r"(?P<package>[\w-]+)'? is installed with version (?P<have>\S+), which is less than the minimum required "
-        r"version (?P<least>\d[\w.]*\w)",
+        r"\b(?P<package>[\w-]{1,60})'? is installed with version (?P<have>\S+), which is less than the minimum "
+        r"required version (?P<least>\d[\w.]*\w)",
     ),
     pattern("sglang_watchdog", r"(?i:watchdog timeout) \(.*watchdog_timeout=(?P<s>\d+)"),
     pattern("sglang_unhealthy", r"couldn't get a response from (?P<who>\w+) for last (?P<s>\d+) seconds"),
