@@ -26,12 +26,15 @@ FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "unknow
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """One image for a vision model."""
+    """One image for a vision model.
+
+    Attributes:
+        data: Base64 text without line breaks.
+        media_type: Such as `image/png`.
+    """
 
     data: str
-    """Base64 text without line breaks."""
     media_type: str
-    """Such as `image/png`."""
 
     @classmethod
     def from_file(cls, path: str | Path) -> Image:

@@ -32,11 +32,18 @@ Resumer = Callable[[Path, Watching], Awaitable[Outcome[OutputT]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One turn of a session as it ended, or as far as it came."""
+    """One turn of a session as it ended, or as far as it came.
+
+    Attributes:
+        run: Name of the run.
+        messages: The whole conversation at the end of the turn.
+        spent: What the turn used.
+        rung: Rung of the ladder at its end, from 0.
+        workspace: The folder that it worked in.
+    """
 
     run: str
     messages: tuple[Message, ...]
-    """The whole conversation at the end of the turn."""
     spent: Spent
     rung: int
     workspace: Path

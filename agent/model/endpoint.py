@@ -22,60 +22,64 @@ class Endpoint:
 
     If no model name is given, it is read from /v1/models. Nothing is contacted before a run starts. What a server
     refuses is found out by the first run that meets it, and remembered; the settings spare that run the attempts.
+
+    Attributes:
+        base_url: Such as `http://127.0.0.1:8000/v1`. A `user:password@` in it is moved to `login`.
+        model: None means the server's only (or first) model. A name need not be in the server's list of models.
+        api_key: vLLM requires one only if it was started with --api-key. Whitespace around it is removed.
+        login: `user:password` for HTTP basic authentication, sent instead of the key. Empty means none.
+        window: Tokens of prompt and reply together. None means what the server reports, or names in a refusal.
+        reply_tokens: The most tokens that the server allows one reply. None means only the window limits it.
+        reply_field: The request field that limits a reply; OpenAI's newer models take only `max_completion_tokens`.
+        profile: None means the profile is chosen by the model's name.
+        stream: Whether replies are streamed. A streamed reply may take any time while parts arrive; any other must be
+            complete within `first_byte_timeout_s`. Only a streamed reply of vLLM reports a truncated call correctly;
+            without streaming, a run recognizes one by the tokens in its usage. Turn it off for a server whose streams
+            are broken, for example if they lose tool calls.
+        stream_usage: False means streams are requested without `stream_options`; most servers then send no usage.
+        strict: False means tools are sent without `strict: true`; arguments are checked before a call is executed
+            anyway.
+        sampling: False means neither `temperature` nor `top_p` is sent.
+        tool_choice: False means `tool_choice` is never sent.
+        forced_calls: False means no call is forced by `tool_choice` or a schema; a message asks for it instead.
+        system_role: False means the system prompt is sent in the first message of the user.
+        images: False means the model gets a note in place of each image.
+        first_byte_timeout_s: Seconds to wait for the start of a streamed reply, or for the whole of any other; a cold
+            256k prompt takes minutes to prefill.
+        idle_timeout_s: Seconds to wait for the next part of a streamed reply.
+        patience_s: Seconds to keep retrying a failing request; a 128B engine needs minutes to restart.
+        first_wait_s: Seconds before the first retry; the wait doubles up to 30 s, with jitter.
+        refused_grammars: Which tools the server cannot compile a grammar of; found by the runs with this endpoint, and
+            shared by them.
+        memory: What the server turned out to support; found by the runs with this endpoint, and shared by them.
+        http_client: An httpx or httpx2 AsyncClient to use instead of the one that all runs of an event loop share; its
+            owner closes it.
     """
 
     base_url: str
-    """Such as `http://127.0.0.1:8000/v1`. A `user:password@` in it is moved to `login`."""
     _: KW_ONLY
     model: str | None = None
-    """None means the server's only (or first) model. A name need not be in the server's list of models."""
     api_key: str = field(default=NO_KEY, repr=False)
-    """vLLM requires one only if it was started with --api-key. Whitespace around it is removed."""
     login: str = field(default="", repr=False)
-    """`user:password` for HTTP basic authentication, sent instead of the key. Empty means none."""
     window: int | None = None
-    """Tokens of prompt and reply together. None means what the server reports, or names in a refusal."""
     reply_tokens: int | None = None
-    """The most tokens that the server allows one reply. None means only the window limits it."""
     reply_field: ReplyField = "max_tokens"
-    """The request field that limits a reply; OpenAI's newer models take only `max_completion_tokens`."""
     profile: Profile | None = None
-    """None means the profile is chosen by the model's name."""
     stream: bool = True
-    """Whether replies are streamed. A streamed reply may take any time while parts arrive; any other must be complete
-    within `first_byte_timeout_s`. Only a streamed reply of vLLM reports a truncated call correctly; without streaming,
-    a run recognizes one by the tokens in its usage. Turn it off for a server whose streams are broken, for example if
-    they lose tool calls."""
     stream_usage: bool = True
-    """False means streams are requested without `stream_options`; most servers then send no usage."""
     strict: bool = True
-    """False means tools are sent without `strict: true`; arguments are checked before a call is executed anyway."""
     sampling: bool = True
-    """False means neither `temperature` nor `top_p` is sent."""
     tool_choice: bool = True
-    """False means `tool_choice` is never sent."""
     forced_calls: bool = True
-    """False means no call is forced by `tool_choice` or a schema; a message asks for it instead."""
     system_role: bool = True
-    """False means the system prompt is sent in the first message of the user."""
     images: bool = True
-    """False means the model gets a note in place of each image."""
     first_byte_timeout_s: float = 300.0
-    """Seconds to wait for the start of a streamed reply, or for the whole of any other; a cold 256k prompt takes
-    minutes to prefill."""
     idle_timeout_s: float = 60.0
-    """Seconds to wait for the next part of a streamed reply."""
     patience_s: float = 900.0
-    """Seconds to keep retrying a failing request; a 128B engine needs minutes to restart."""
     first_wait_s: float = 0.5
-    """Seconds before the first retry; the wait doubles up to 30 s, with jitter."""
     refused_grammars: RefusedGrammars = field(default_factory=RefusedGrammars, repr=False, compare=False)
-    """Which tools the server cannot compile a grammar of; found by the runs with this endpoint, and shared by them."""
     memory: ServerMemory = field(default_factory=ServerMemory, repr=False, compare=False)
-    """What the server turned out to support; found by the runs with this endpoint, and shared by them."""
     http_client: Any = field(default=None, repr=False, compare=False)
-    """An httpx or httpx2 AsyncClient to use instead of the one that all runs of an event loop share; its owner closes
-    it."""
     _clients: SharedClients = field(default_factory=SharedClients, repr=False, compare=False)
 
     def __post_init__(self) -> None:

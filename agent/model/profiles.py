@@ -18,7 +18,12 @@ SchemaField = Literal["structured_outputs", "response_format"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """Sampling parameters of one request. None means the field is not sent."""
+    """Sampling parameters of one request. None means the field is not sent.
+
+    Attributes:
+        temperature: Randomness of the reply; 0 for the most likely tokens.
+        top_p: Share of probability that tokens are sampled from.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
@@ -33,57 +38,68 @@ ReplyField = Literal["max_tokens", "max_completion_tokens"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surface:
-    """What a server supports; everything, unless a setting, a probe or a refusal says otherwise."""
+    """What a server supports; everything, unless a setting, a probe or a refusal says otherwise.
+
+    Attributes:
+        stream: False means replies are requested whole.
+        stream_usage: False means streams are requested without `stream_options`, so most servers send no usage.
+        strict: False means tools are sent without `strict: true`.
+        sampling: False means neither `temperature` nor `top_p` is sent.
+        effort: False means `reasoning_effort` is not sent, even if the model's family takes it.
+        system: False means the system message is put before the first message of the user, in one message.
+        images: False means a note is sent in place of each image.
+        reply_field: The request field that limits a reply.
+        reply_tokens: The most tokens that one reply may have. None means only the window limits it.
+        tool_choice: False means `tool_choice` is never sent.
+        required: False means `tool_choice: required` is not sent, so a call of an unknown tool is not re-asked.
+        named: False means a tool is forced by constraining the text to its schema, not by a named tool_choice.
+        schema_field: How the text is constrained to a schema. None means the server cannot do it.
+        counts_tokens: False means /tokenize is not used.
+    """
 
     stream: bool = True
-    """False means replies are requested whole."""
     stream_usage: bool = True
-    """False means streams are requested without `stream_options`, so most servers send no usage."""
     strict: bool = True
-    """False means tools are sent without `strict: true`."""
     sampling: bool = True
-    """False means neither `temperature` nor `top_p` is sent."""
     effort: bool = True
-    """False means `reasoning_effort` is not sent, even if the model's family takes it."""
     system: bool = True
-    """False means the system message is put before the first message of the user, in one message."""
     images: bool = True
-    """False means a note is sent in place of each image."""
     reply_field: ReplyField = "max_tokens"
     reply_tokens: int | None = None
-    """The most tokens that one reply may have. None means only the window limits it."""
     tool_choice: bool = True
-    """False means `tool_choice` is never sent."""
     required: bool = True
-    """False means `tool_choice: required` is not sent, so a call of an unknown tool is not re-asked."""
     named: bool = True
-    """False means a tool is forced by constraining the text to its schema, not by a named tool_choice."""
     schema_field: SchemaField | None = "structured_outputs"
-    """How the text is constrained to a schema. None means the server cannot do it."""
     counts_tokens: bool = True
-    """False means /tokenize is not used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """What one model family accepts, and the best settings for it."""
+    """What one model family accepts, and the best settings for it.
+
+    Attributes:
+        name: Name of the family.
+        sampling: Sampling per effort; the key None is for requests that send no effort.
+        reply_tokens: `max_tokens` per effort, before any growth; always limited to what the window leaves.
+        replay_reasoning: True means reasoning of earlier turns is sent back; without it the prefix cache and the
+            thoughts are lost.
+        ladder: Used if neither the agent nor the task has one.
+        takes_effort: False means `reasoning_effort` is never sent.
+        surface: What the server supports.
+        trained_texts: True for a model so small that it only understands the exact texts that it was trained on.
+        growths: How often `max_tokens` is multiplied by four after a truncated reply, before the model is told to be
+            shorter.
+    """
 
     name: ProfileName
     sampling: Mapping[Effort | None, Sampling]
-    """Sampling per effort; the key None is for requests that send no effort."""
     reply_tokens: Mapping[Effort | None, int]
-    """`max_tokens` per effort, before any growth; always limited to what the window leaves."""
     replay_reasoning: bool
-    """True means reasoning of earlier turns is sent back; without it the prefix cache and the thoughts are lost."""
     ladder: Ladder
     takes_effort: bool
-    """False means `reasoning_effort` is never sent."""
     surface: Surface = Surface()
-    """What the server supports."""
     trained_texts: bool = False
-    """True for a model so small that it only understands the exact texts that it was trained on."""
     growths: int = 2
-    """How often `max_tokens` is multiplied by four after a truncated reply, before the model is told to be shorter."""
 
 
 MISTRAL = Profile(

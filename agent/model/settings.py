@@ -20,20 +20,23 @@ _OWN_FIELDS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSettings:
-    """Settings of the model's replies. None means what the model's profile has, or else the server's default."""
+    """Settings of the model's replies. None means what the model's profile has, or else the server's default.
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    Attributes:
+        temperature: Randomness of the replies, at every reasoning effort; 0 for the most likely tokens.
+        top_p: Only the most likely tokens whose probabilities add up to this share are sampled from.
+        seed: Seed of the sampling, for servers that take one.
+        max_tokens: Most tokens of one reply, reasoning included; always limited to what the window leaves.
+        extra_body: More fields of the request, such as `top_k` or `cache_salt`, as the server knows them.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     temperature: float | None = None
-    """Randomness of the replies, at every reasoning effort; 0 for the most likely tokens."""
     top_p: float | None = None
-    """Only the most likely tokens whose probabilities add up to this share are sampled from."""
     seed: int | None = None
-    """Seed of the sampling, for servers that take one."""
     max_tokens: int | None = None
-    """Most tokens of one reply, reasoning included; always limited to what the window leaves."""
     extra_body: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
-    """More fields of the request, such as `top_k` or `cache_salt`, as the server knows them."""
 
     def over(self, sampling: Sampling) -> Sampling:
         """Return the sampling of a profile with the values that are set here."""

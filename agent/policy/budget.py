@@ -11,27 +11,38 @@ from .limits import Limits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prices:
-    """Prices of one million tokens, in any currency."""
+    """Prices of one million tokens, in any currency.
+
+    Attributes:
+        prompt: Of prompt tokens.
+        output: Of generated tokens, reasoning included.
+        cached: Of prompt tokens found in the prefix cache. None means the price of the others.
+    """
 
     prompt: float
     output: float
-    """Of generated tokens, reasoning included."""
     cached: float | None = None
-    """Of prompt tokens found in the prefix cache. None means the price of the others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
-    """What a run has used so far; a field that has a limit is named like it."""
+    """What a run has used so far; a field that has a limit is named like it.
+
+    Attributes:
+        steps: Requests whose reply was used.
+        tool_calls: Executed calls.
+        prompt_tokens: Of all requests together, including cached tokens.
+        cached_tokens: Included in `prompt_tokens`; also 0 if the server does not report it.
+        output_tokens: Including reasoning.
+        reasoning_tokens: Included in `output_tokens`; 0 if the server does not report it.
+        wall_s: Seconds since the start, including waits for the engine.
+    """
 
     steps: int = 0
     tool_calls: int = 0
     prompt_tokens: int = 0
-    """Of all requests together, including cached tokens."""
     cached_tokens: int = 0
-    """Included in `prompt_tokens`; also 0 if the server does not report it."""
     output_tokens: int = 0
-    """Including reasoning."""
     reasoning_tokens: int = 0
     wall_s: float = 0.0
 

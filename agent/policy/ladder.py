@@ -23,21 +23,25 @@ CALL_TRIGGERS: frozenset[Trigger] = frozenset({"invalid_call", "unknown_tool"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rung:
-    """One way to ask the model."""
+    """One way to ask the model.
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    Attributes:
+        effort: The `reasoning_effort` of requests. None (null in a task) means that it is not sent; on a constrained
+            rung, that the run's effort stays.
+        constrained: True repeats the request, constrained to the broken call's schema; the bad reply never enters the
+            history.
+        fresh_context: True restarts the conversation from a summary.
+        restore: With `fresh_context`: which failures also restore the workspace to its snapshot. Only a failed
+            verification speaks against files, so other failures keep them; `any` verifies the work after every failure,
+            and restores it unless it passes. A run without a verification restores nothing.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     effort: Effort | None = None
-    """The `reasoning_effort` of requests. None (null in a task) means that it is not sent; on a constrained rung, that
-    the run's effort stays."""
     constrained: bool = False
-    """True repeats the request, constrained to the broken call's schema; the bad reply never enters the history."""
     fresh_context: bool = False
-    """True restarts the conversation from a summary."""
     restore: Literal["verify_failed", "any"] = "verify_failed"
-    """With `fresh_context`: which failures also restore the workspace to its snapshot. Only a failed verification
-    speaks against files, so other failures keep them; `any` verifies the work after every failure, and restores it
-    unless it passes. A run without a verification restores nothing."""
 
 
 def _default_thresholds() -> Mapping[Trigger, int]:
@@ -51,9 +55,20 @@ def _default_thresholds() -> Mapping[Trigger, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ladder:
-    """The rungs of a run from cheap to expensive, what moves it up, and how long it stays."""
+    """The rungs of a run from cheap to expensive, what moves it up, and how long it stays.
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    Attributes:
+        rungs: The ways to ask, in the order in which failures move the run up; after the last one it stops as `stuck`.
+        triggers: How many failures of a kind since the last progress move the run up; an omitted kind never does.
+        hold_steps: Steps with progress on a higher effort before the run may come down; each switch of effort makes the
+            engine prefill the conversation again.
+        max_effort_switches: Switches of effort per run, up and down; after them only failures that move the run up
+            change the effort.
+        max_reasks: Constrained re-asks per run; after them the constrained rung is skipped.
+        no_progress_steps: Consecutive steps without a new result before `no_progress` fires.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     rungs: tuple[Rung, ...] = (
         Rung(effort="none"),
@@ -61,18 +76,11 @@ class Ladder:
         Rung(effort="high"),
         Rung(effort="high", fresh_context=True),
     )
-    """The ways to ask, in the order in which failures move the run up; after the last one it stops as `stuck`."""
     triggers: Mapping[Trigger, int] = field(default_factory=_default_thresholds)
-    """How many failures of a kind since the last progress move the run up; an omitted kind never does."""
     hold_steps: int = 4
-    """Steps with progress on a higher effort before the run may come down; each switch of effort makes the engine
-    prefill the conversation again."""
     max_effort_switches: int = 2
-    """Switches of effort per run, up and down; after them only failures that move the run up change the effort."""
     max_reasks: int = 20
-    """Constrained re-asks per run; after them the constrained rung is skipped."""
     no_progress_steps: int = 4
-    """Consecutive steps without a new result before `no_progress` fires."""
 
     def __post_init__(self) -> None:
         for key, problem in self._problems():

@@ -12,22 +12,26 @@ from ..errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Limits of one run, checked before each request (`tool_calls`: before calls). None means no limit."""
+    """Limits of one run, checked before each request (`tool_calls`: before calls). None means no limit.
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    Attributes:
+        steps: Requests whose reply was used; a constrained re-ask counts as one.
+        tool_calls: Executed calls; checked before the calls of a reply are run: all of them or none.
+        tokens: Prompt and output tokens of all requests together, including cached tokens.
+        output_tokens: Generated tokens of all requests together, including reasoning.
+        reasoning_tokens: Generated reasoning tokens of all requests together, as the server reports them; no effect if
+            it does not.
+        wall_s: Seconds since the start of the run, including waits for the engine; a resumed run continues the count.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     steps: int | None = 60
-    """Requests whose reply was used; a constrained re-ask counts as one."""
     tool_calls: int | None = 200
-    """Executed calls; checked before the calls of a reply are run: all of them or none."""
     tokens: int | None = None
-    """Prompt and output tokens of all requests together, including cached tokens."""
     output_tokens: int | None = 200_000
-    """Generated tokens of all requests together, including reasoning."""
     reasoning_tokens: int | None = 100_000
-    """Generated reasoning tokens of all requests together, as the server reports them; no effect if it does not."""
     wall_s: float | None = 1800.0
-    """Seconds since the start of the run, including waits for the engine; a resumed run continues the count."""
 
     def __post_init__(self) -> None:
         for limit in fields(self):

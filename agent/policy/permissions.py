@@ -19,20 +19,24 @@ Decision = Literal["allow", "ask", "deny"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permission:
-    """One rule; the first that matches a call decides. A call that matches no rule is allowed."""
+    """One rule; the first that matches a call decides. A call that matches no rule is allowed.
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    Attributes:
+        tool: The tool's name; * matches any characters, in all patterns.
+        match: Patterns by argument; each must match the whole value. Any run of whitespace counts as one space. `path`
+            is matched with each path that the call reaches, relative to the workspace and with symlinks followed; what
+            it denies is also hidden from sandboxed commands. `command` is matched with the text and with each command
+            in it.
+        do: `allow`, `ask` (a person at the terminal; a denial if there is none) or `deny`.
+        why: The reason; shown to the person and the model.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     tool: str
-    """The tool's name; * matches any characters, in all patterns."""
     match: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Patterns by argument; each must match the whole value. Any run of whitespace counts as one space. `path` is
-    matched with each path that the call reaches, relative to the workspace and with symlinks followed; what it denies
-    is also hidden from sandboxed commands. `command` is matched with the text and with each command in it."""
     do: Decision
-    """`allow`, `ask` (a person at the terminal; a denial if there is none) or `deny`."""
     why: str = ""
-    """The reason; shown to the person and the model."""
 
     def __post_init__(self) -> None:
         if not self.tool.strip():
@@ -96,7 +100,13 @@ _SHELL_TOOLS = ("run_shell", "start_process")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApprovalRequest:
-    """A call that waits for a person's approval."""
+    """A call that waits for a person's approval.
+
+    Attributes:
+        tool: The tool's name.
+        arguments: Of the call.
+        why: The reason of the rule. Empty if it has none.
+    """
 
     tool: str
     arguments: Mapping[str, JsonValue]

@@ -13,19 +13,22 @@ from .limits import check_positive
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """The command that decides whether the task is done."""
+    """The command that decides whether the task is done.
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    Attributes:
+        command: Run by /bin/sh in the workspace; exit code 0 means verified.
+        timeout_s: Seconds.
+        attempts: How often the model may submit its work; after each failure but the last it reads what `show` allows.
+        show: What the model reads of a failure: the whole output; only the counts and the names of failing tests, so
+            that expected values of hidden tests stay hidden; or only that it failed.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     command: str
-    """Run by /bin/sh in the workspace; exit code 0 means verified."""
     timeout_s: float = 300.0
-    """Seconds."""
     attempts: int = 3
-    """How often the model may submit its work; after each failure but the last it reads what `show` allows."""
     show: Literal["all", "summary", "nothing"] = "all"
-    """What the model reads of a failure: the whole output; only the counts and the names of failing tests, so that
-    expected values of hidden tests stay hidden; or only that it failed."""
 
     def __post_init__(self) -> None:
         if not self.command.strip():

@@ -61,28 +61,37 @@ _INSTALL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """How to start a command."""
+    """How to start a command.
+
+    Attributes:
+        argv: The program and its arguments.
+        env: The whole environment of the process to start.
+        pass_fds: File descriptors that it inherits.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str]
-    """The whole environment of the process to start."""
     pass_fds: Sequence[int] = ()
-    """File descriptors that it inherits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
-    """What isolates commands from the machine."""
+    """What isolates commands from the machine.
+
+    Attributes:
+        isolation: What encloses the commands.
+        rules: What they may reach besides the workspace.
+        image: Image of the container.
+        note: Why it is not the best isolation.
+        namespaces: Whether a command under Landlock has its own processes, shared memory and network. In bubblewrap and
+            containers it always has.
+    """
 
     isolation: Isolation = "none"
     rules: Rules = field(default_factory=Rules)
     image: str = ""
-    """Image of the container."""
     note: str = ""
-    """Why it is not the best isolation."""
     namespaces: bool = False
-    """Whether a command under Landlock has its own processes, shared memory and network. In bubblewrap and containers
-    it always has."""
 
     def __str__(self) -> str:
         """Describe the sandbox in one line."""
@@ -176,7 +185,7 @@ class Sandbox:
         if self.isolation == "bubblewrap":
             inside = {**env, "HOME": str(TMP), "TMPDIR": str(TMP)}
             entering = () if shared is None or rules.network else shared.entering_network(untrusted)
-            with _filter_file() as filter_fd:
+            with seccomp.filter_file() as filter_fd:
                 line = bubblewrap.command_line(
                     argv, program=_found(bubblewrap.executable(untrusted=untrusted), "bwrap"), workspace=workspace,
                     env=inside, rules=rules, filter_fd=filter_fd, temporary=temporary, entering=entering, git=git,
@@ -242,7 +251,7 @@ def _bubblewrap_problem() -> str:
 @lru_cache(maxsize=4)
 def _try_bubblewrap(program: str) -> str:
     """Return why bubblewrap does not work here. Empty if it works."""
-    with tempfile.TemporaryDirectory() as folder, _filter_file() as filter_fd:
+    with tempfile.TemporaryDirectory() as folder, seccomp.filter_file() as filter_fd:
         line = bubblewrap.command_line(
             ["true"], program=program, workspace=Path(folder), env={"PATH": os.defpath}, rules=Rules(),
             filter_fd=filter_fd,
@@ -269,21 +278,6 @@ def _found(program: str | None, name: str) -> str:
     if program is None:
         raise FileNotFoundError(errno.ENOENT, f"{name} is not installed in a folder that commands cannot change")
     return program
-
-
-@contextlib.contextmanager
-def _filter_file() -> Generator[int | None]:
-    """Open a file with the system call filter for bubblewrap. None means that this machine has no filter."""
-    if platform.machine() not in seccomp.MACHINES:
-        yield None
-        return
-    opened = os.memfd_create("filter")
-    try:
-        os.write(opened, seccomp.program())
-        os.lseek(opened, 0, os.SEEK_SET)
-        yield opened
-    finally:
-        os.close(opened)
 
 
 @contextlib.contextmanager

@@ -23,14 +23,17 @@ LEFT_OUT = re.compile(r"^\[\.\.\. ([\d,]+) bytes left out \.\.\.\]$", re.MULTILI
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandResult:
-    """How a command ended."""
+    """How a command ended.
+
+    Attributes:
+        exit_code: Negative for a signal. None means it was killed at the deadline.
+        output: Standard output and error in order of arrival, the middle cut out if it is long.
+        elapsed_s: Seconds from the start to the end or the deadline.
+    """
 
     exit_code: int | None
-    """Negative for a signal. None means it was killed at the deadline."""
     output: str
-    """Standard output and error in order of arrival, the middle cut out if it is long."""
     elapsed_s: float
-    """Seconds from the start to the end or the deadline."""
 
     @property
     def timed_out(self) -> bool:

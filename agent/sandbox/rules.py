@@ -14,35 +14,44 @@ TMP = Path("/", "tmp")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandLimits:
-    """Resource limits of one command, applied to each of its processes; 0 means no limit."""
+    """Resource limits of one command, applied to each of its processes; 0 means no limit.
+
+    Attributes:
+        processes: Processes at the same time. Has no effect for root or under Landlock.
+        memory_mb: Address space. In a container, memory of all its processes. Files in memory take at most half of it.
+        file_mb: Largest file that it may write.
+        cpu_s: CPU time.
+    """
 
     processes: int = 512
-    """Processes at the same time. Has no effect for root or under Landlock."""
     memory_mb: int = 16_000
-    """Address space. In a container, memory of all its processes. Files in memory take at most half of it."""
     file_mb: int = 2_000
-    """Largest file that it may write."""
     cpu_s: int = 900
-    """CPU time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """What a command may reach."""
+    """What a command may reach.
+
+    Attributes:
+        network: True allows commands to use the network.
+        read: Absolute paths of files and folders that it may read in addition to the workspace and the programs.
+        write: Absolute paths of files and folders that it may change in addition to the workspace.
+        hidden: Absolute paths in the workspace that it must neither read nor change: a folder is empty and read-only
+            for it, a file cannot be opened. Has no effect under Landlock; see `Sandbox.can_hide`.
+        untrusted: Absolute folders whose programs and symlinks are not trusted, besides those that commands may change.
+        limits: Resource limits of each command.
+        temporary_bytes: Largest size of each file system in memory, such as /var/tmp, or /tmp where it is not a folder
+            of the run.
+    """
 
     network: bool = False
     read: tuple[Path, ...] = ()
-    """Absolute paths of files and folders that it may read in addition to the workspace and the programs."""
     write: tuple[Path, ...] = ()
-    """Absolute paths of files and folders that it may change in addition to the workspace."""
     hidden: tuple[Path, ...] = ()
-    """Absolute paths in the workspace that it must neither read nor change: a folder is empty and read-only for it, a
-    file cannot be opened. Has no effect under Landlock; see `Sandbox.can_hide`."""
     untrusted: tuple[Path, ...] = ()
-    """Absolute folders whose programs and symlinks are not trusted, besides those that commands may change."""
     limits: CommandLimits = field(default_factory=CommandLimits)
     temporary_bytes: int = 2_000 * MB
-    """Largest size of each file system in memory, such as /var/tmp, or /tmp where it is not a folder of the run."""
 
     def temporary_bytes_each(self, number: int) -> int:
         """Return the size of each of a command's file systems in memory; all of them fill at most half its memory."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import platform
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 # Numbers of system calls: x86-64 from arch/x86/entry/syscalls/syscall_64.tbl, arm64 from scripts/syscall.tbl
@@ -80,6 +82,21 @@ def program(machine: str | None = None, *, sockets: bool = True) -> bytes:
     """
     column = MACHINES[machine or platform.machine()]
     return _assemble(_steps(column, sockets=sockets))
+
+
+@contextlib.contextmanager
+def filter_file() -> Generator[int | None]:
+    """Open a file with the filter for bubblewrap. None means that there is no filter for this machine."""
+    if platform.machine() not in MACHINES:
+        yield None
+        return
+    opened = os.memfd_create("filter")
+    try:
+        os.write(opened, program())
+        os.lseek(opened, 0, os.SEEK_SET)
+        yield opened
+    finally:
+        os.close(opened)
 
 
 def _steps(column: int, *, sockets: bool) -> list[_Step]:

@@ -17,20 +17,23 @@ from .parts import CONFIG
 
 @dataclass(frozen=True, kw_only=True)
 class McpServer:
-    """An MCP (Model Context Protocol) server whose tools the run may call. It is not sandboxed."""
+    """An MCP (Model Context Protocol) server whose tools the run may call. It is not sandboxed.
+
+    Attributes:
+        command: Program and arguments of a server to start for the run, in the task file's folder.
+        url: URL of a server that is already running (Streamable HTTP); give this or `command`.
+        env: Environment variables for `command`, in addition to a few such as PATH and HOME.
+        tools: Use only these tools, in this order; all of them by default.
+        timeout_s: Timeout of each call in seconds.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     command: tuple[str, ...] = ()
-    """Program and arguments of a server to start for the run, in the task file's folder."""
     url: str = ""
-    """URL of a server that is already running (Streamable HTTP); give this or `command`."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Environment variables for `command`, in addition to a few such as PATH and HOME."""
     tools: tuple[str, ...] = ()
-    """Use only these tools, in this order; all of them by default."""
     timeout_s: float = 60.0
-    """Timeout of each call in seconds."""
 
     def __post_init__(self) -> None:
         if bool(self.command) == bool(self.url):

@@ -20,7 +20,7 @@ from ..policy.verification import Verify
 from ..sandbox import CommandLimits, IsolationChoice
 from ..workspace.prepare import WorkspaceMode
 
-CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+CONFIG = ConfigDict(extra="forbid")
 
 SHORT_FORMS: Mapping[str, str] = MappingProxyType(
     {"workspace": "path", "model": "name", "tools": "use", "verify": "command", "sandbox": "use"}
@@ -30,32 +30,38 @@ SHORT_FORMS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class TaskInputs:
-    """Files shown to the model from the start; paths are relative to the task file."""
+    """Files shown to the model from the start; paths are relative to the task file.
+
+    Attributes:
+        files: Text files; their names and contents are appended to the prompt.
+        images: Image files, for vision models.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     files: tuple[str, ...] = ()
-    """Text files; their names and contents are appended to the prompt."""
     images: tuple[str, ...] = ()
-    """Image files, for vision models."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskWorkspace:
-    """The folder that the run works in."""
+    """The folder that the run works in.
+
+    Attributes:
+        path: Relative to the task file.
+        create: Create the folder if it does not exist.
+        copy: Work in a fresh copy of the folder, kept with the run; the folder itself is not changed. The copy has the
+            git history, but no installed packages and no caches.
+        worktree: Work in a git worktree of the folder's repository, kept with the run. It holds what is committed, with
+            a detached HEAD; the rest of the repository is not changed.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     path: str = "."
-    """Relative to the task file."""
     create: bool = False
-    """Create the folder if it does not exist."""
     copy: bool = False
-    """Work in a fresh copy of the folder, kept with the run; the folder itself is not changed. The copy has the git
-    history, but no installed packages and no caches."""
     worktree: bool = False
-    """Work in a git worktree of the folder's repository, kept with the run. It holds what is committed, with a
-    detached HEAD; the rest of the repository is not changed."""
 
     def __post_init__(self) -> None:
         if self.create + self.copy + self.worktree > 1:
@@ -77,43 +83,47 @@ class TaskWorkspace:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskModel:
-    """The model and its server; what is left out is looked up when the run starts."""
+    """The model and its server; what is left out is looked up when the run starts.
+
+    Attributes:
+        name: Name under which the server serves the model.
+        base_url: URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1.
+        profile: What the model's family accepts; derived from the model's name by default.
+        api_key_env: Name of the environment variable that holds the API key; never put the key itself into a task.
+        stream: Replies are streamed unless this is false, or `agent doctor --url` found the server's streams broken. A
+            streamed reply may take any time, and is requested again after 60 s without a new part; any other must be
+            complete within 300 s. Use false for a server whose streams are broken, for example if they lose tool calls.
+        window: Tokens of prompt and reply together, such as 32768 or 32k; by default what the server reports, or names
+            in a refusal.
+        reply_tokens: The most tokens that the server allows one reply, such as 4096 or 4k.
+        reply_field: The request field that limits a reply; OpenAI's newer models take only max_completion_tokens.
+        stream_usage: Use false for a server that refuses `stream_options`; most then send no token counts.
+        strict: Use false for a server that refuses `strict: true` of tools.
+        sampling: Use false for a server that refuses `temperature` and `top_p`.
+        tool_choice: Use false for a server that refuses `tool_choice`.
+        forced_calls: Use false for a server that refuses or ignores a forced call; a message asks for it instead.
+        system_role: Use false for a server that refuses a system message; its text is then sent in the first message of
+            the user.
+        images: Use false for a model without vision: it gets a note in place of each image.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     name: str | None = None
-    """Name under which the server serves the model."""
     base_url: str | None = None
-    """URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."""
     profile: ProfileName | None = None
-    """What the model's family accepts; derived from the model's name by default."""
     api_key_env: str | None = None
-    """Name of the environment variable that holds the API key; never put the key itself into a task."""
     stream: bool | None = None
-    """Replies are streamed unless this is false, or `agent doctor --url` found the server's streams broken. A streamed
-    reply may take any time, and is requested again after 60 s without a new part; any other must be complete within
-    300 s. Use false for a server whose streams are broken, for example if they lose tool calls."""
     window: int | None = None
-    """Tokens of prompt and reply together, such as 32768 or 32k; by default what the server reports, or names in a
-    refusal."""
     reply_tokens: int | None = None
-    """The most tokens that the server allows one reply, such as 4096 or 4k."""
     reply_field: ReplyField = "max_tokens"
-    """The request field that limits a reply; OpenAI's newer models take only max_completion_tokens."""
     stream_usage: bool = True
-    """Use false for a server that refuses `stream_options`; most then send no token counts."""
     strict: bool = True
-    """Use false for a server that refuses `strict: true` of tools."""
     sampling: bool = True
-    """Use false for a server that refuses `temperature` and `top_p`."""
     tool_choice: bool = True
-    """Use false for a server that refuses `tool_choice`."""
     forced_calls: bool = True
-    """Use false for a server that refuses or ignores a forced call; a message asks for it instead."""
     system_role: bool = True
-    """Use false for a server that refuses a system message; its text is then sent in the first message of the user."""
     images: bool = True
-    """Use false for a model without vision: it gets a note in place of each image."""
 
     def __post_init__(self) -> None:
         if self.base_url is not None:
@@ -126,16 +136,20 @@ class TaskModel:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolUse:
-    """One tool of a task."""
+    """One tool of a task.
+
+    Attributes:
+        use: A ready tool such as `read_file`, `package.module:name`, or `./my_tools.py:name` relative to the task file.
+        timeout_s: Timeout of a call in seconds; the tool's own by default.
+        output_limit_chars: Maximum length of a result in characters; longer results keep their head and tail. The
+            tool's own by default.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     use: str
-    """A ready tool such as `read_file`, `package.module:name`, or `./my_tools.py:name` relative to the task file."""
     timeout_s: float | None = None
-    """Timeout of a call in seconds; the tool's own by default."""
     output_limit_chars: int | None = None
-    """Maximum length of a result in characters; longer results keep their head and tail. The tool's own by default."""
 
     def __post_init__(self) -> None:
         for key in ("timeout_s", "output_limit_chars"):
@@ -144,35 +158,41 @@ class ToolUse:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSandbox:
-    """The sandbox for commands of tools and of `verify`."""
+    """The sandbox for commands of tools and of `verify`.
+
+    Attributes:
+        use: `auto`: bubblewrap if it works, else Landlock, else the run does not start. `container`: each command runs
+            in a container of `image`. `none`: commands are not sandboxed.
+        image: A Docker image on this machine with a shell and everything that the commands need, such as python:3.12.
+        network: Allow commands to use the network.
+        read: Files and folders outside the workspace that commands may read; relative to the task file.
+        write: Files and folders outside the workspace that commands may change; relative to the task file.
+        limits: Resource limits of each command.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     use: IsolationChoice = "auto"
-    """`auto`: bubblewrap if it works, else Landlock, else the run does not start. `container`: each command runs in a
-    container of `image`. `none`: commands are not sandboxed."""
     image: str = ""
-    """A Docker image on this machine with a shell and everything that the commands need, such as python:3.12."""
     network: bool = False
-    """Allow commands to use the network."""
     read: tuple[str, ...] = ()
-    """Files and folders outside the workspace that commands may read; relative to the task file."""
     write: tuple[str, ...] = ()
-    """Files and folders outside the workspace that commands may change; relative to the task file."""
     limits: CommandLimits = field(default_factory=CommandLimits)
-    """Resource limits of each command."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutput:
-    """The final answer: its schema and its file."""
+    """The final answer: its schema and its file.
+
+    Attributes:
+        schema: JSON Schema of the answer, or the name of a file that holds one; by default the answer is text.
+        file: File to write the answer to, relative to the task file; by default the answer is only shown.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     schema: str | dict[str, JsonValue] | None = None
-    """JSON Schema of the answer, or the name of a file that holds one; by default the answer is text."""
     file: str | None = None
-    """File to write the answer to, relative to the task file; by default the answer is only shown."""
 
 
 def check_variable_name(name: str, *, key: str) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import docstring_parser
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
 from .load import task_adapter
 
 _COUNT = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?[kM]$", "description": "Such as 200k or 2M."}
@@ -12,7 +16,7 @@ _TIME = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?[smh]$", "desc
 
 def task_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a task file, short forms included."""
-    schema = task_adapter().json_schema()
+    schema = task_adapter().json_schema(schema_generator=_Described)
     parts = cast("dict[str, dict[str, Any]]", schema["$defs"])
     limits = cast("dict[str, dict[str, Any]]", parts["Limits"]["properties"])
     for name, limit in limits.items():
@@ -26,3 +30,19 @@ def task_schema() -> dict[str, Any]:
     )
     schema["oneOf"] = [{"required": ["prompt"]}, {"required": ["prompt_file"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+class _Described(GenerateJsonSchema):
+    """Take the descriptions of records and their fields from the docstrings of their classes, as `help()` does."""
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        found = super().dataclass_schema(schema)
+        docs = docstring_parser.parse(schema["cls"].__doc__ or "", style=docstring_parser.DocstringStyle.GOOGLE)
+        fields = {one.arg_name: _one_line(one.description) for one in docs.params}
+        for name, field in cast("dict[str, dict[str, Any]]", found["properties"]).items():
+            field["description"] = fields[name]
+        return {**found, "description": _one_line(docs.description)}
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -60,63 +60,66 @@ Texts = Annotated[
 )
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task for an agent."""
+    r"""A task for an agent.
+
+    Attributes:
+        version: Version of the task format.
+        name: Name of the task in lists of runs; the file's name by default.
+        prompt: What to do. {{name}} is replaced by its value in `vars`; \{{name}} gives a literal {{name}}.
+        prompt_file: A text file that holds the prompt, relative to the task file; give this or `prompt`.
+        instructions: The system prompt, in place of the default one.
+        project_instructions: `auto` adds the AGENTS.md (or else CLAUDE.md) nearest to the workspace to the default
+            system prompt; `none` does not.
+        vars: Values for {{name}} in the prompt; `--set name=value` overrides them.
+        inputs: Files shown to the model from the start.
+        workspace: The folder that the run works in, relative to the task file.
+        model: The model and its server.
+        model_settings: Temperature, seed and other settings of each request.
+        tools: Tools that the model may call.
+        mcp: MCP servers whose tools the model may call too; each tool's name begins with the server's name.
+        ladder: How the run escalates after failures; the ladder of the model's profile by default.
+        limits: Limits of the run; null means no limit.
+        verify: The command that decides whether the task is done; without one, the model decides. Only this command
+            gets $AGENT_TASK_DIR, the folder of the task file.
+        sandbox: The sandbox for commands; only an explicit `none` turns it off.
+        permissions: Which calls are allowed, need a person's approval, or are denied; the first matching rule wins.
+            With `sandbox: none`, destructive commands need approval unless a rule says otherwise.
+        output: The form of the final answer, and the file it is written to.
+        env: Environment variables for tools and for `verify`. {{name}} is replaced by its value in `vars`, so that a
+            command can use the value without quoting problems.
+        env_from: Names of variables passed through from the environment of `agent run`; others are withheld, except for
+            a few such as PATH and HOME.
+        secret_files: Files, relative to the task file, whose values are hidden from the model and the journal: the
+            value of each `NAME=value`, each value in JSON or YAML, each line of any other file. The model can still use
+            the values through commands that can read the files.
+        directory: The folder that holds the task file; relative paths start here.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = CONFIG
 
     version: Literal[1] = 1
-    """Version of the task format."""
     name: Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"})] = "task"
-    """Name of the task in lists of runs; the file's name by default."""
     prompt: str | None = None
-    """What to do. {{name}} is replaced by its value in `vars`; \\{{name}} gives a literal {{name}}."""
     prompt_file: str | None = None
-    """A text file that holds the prompt, relative to the task file; give this or `prompt`."""
     instructions: str | None = None
-    """The system prompt, in place of the default one."""
     project_instructions: Literal["auto", "none"] = "auto"
-    """auto: the AGENTS.md (or else CLAUDE.md) nearest to the workspace is part of the default system prompt. none: no
-    such file is read."""
     vars: Texts = field(default_factory=dict[str, str])
-    """Values for {{name}} in the prompt; `--set name=value` overrides them."""
     inputs: TaskInputs = field(default_factory=TaskInputs)
-    """Files shown to the model from the start."""
     workspace: ShortWorkspace = field(default_factory=TaskWorkspace)
-    """The folder that the run works in, relative to the task file."""
     model: ShortModel = field(default_factory=TaskModel)
-    """The model and its server."""
     model_settings: ModelSettings = field(default_factory=ModelSettings)
-    """Temperature, seed and other settings of each request."""
     tools: tuple[ShortTool, ...] = ()
-    """Tools that the model may call."""
     mcp: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
-    """MCP servers whose tools the model may call too; each tool's name begins with the server's name."""
     ladder: MergedLadder = None
-    """How the run escalates after failures; the ladder of the model's profile by default."""
     limits: WrittenLimits = field(default_factory=Limits)
-    """Limits of the run; null means no limit."""
     verify: ShortVerify = None
-    """The command that decides whether the task is done; without one, the model decides. Only this command gets
-    $AGENT_TASK_DIR, the folder of the task file."""
     sandbox: ShortSandbox = field(default_factory=TaskSandbox)
-    """The sandbox for commands; only an explicit `none` turns it off."""
     permissions: tuple[Permission, ...] = ()
-    """Which calls are allowed, need a person's approval, or are denied; the first matching rule wins. With
-    `sandbox: none`, destructive commands need approval unless a rule says otherwise."""
     output: TaskOutput = field(default_factory=TaskOutput)
-    """The form of the final answer, and the file it is written to."""
     env: Texts = field(default_factory=dict[str, str])
-    """Environment variables for tools and for `verify`. {{name}} is replaced by its value in `vars`, so that a command
-    can use the value without quoting problems."""
     env_from: tuple[str, ...] = ()
-    """Names of variables passed through from the environment of `agent run`; others are withheld, except for a few
-    such as PATH and HOME."""
     secret_files: tuple[str, ...] = ()
-    """Files, relative to the task file, whose values are hidden from the model and the journal: the value of each
-    `NAME=value`, each value in JSON or YAML, each line of any other file. The model can still use the values through
-    commands that can read the files."""
     directory: SkipJsonSchema[Path] = Path()
-    """The folder that holds the task file; relative paths start here."""
 
     def __post_init__(self) -> None:
         self._check_prompt()

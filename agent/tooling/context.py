@@ -32,33 +32,38 @@ _SHOWN_CHARS = 120
 @checked_keywords(renamed={"state": lambda value: ("deps", value)})
 @dataclass(frozen=True, kw_only=True)
 class ToolContext(Generic[DepsT]):
-    """What a tool can use besides its arguments; a parameter with this annotation is hidden from the model."""
+    """What a tool can use besides its arguments; a parameter with this annotation is hidden from the model.
+
+    Attributes:
+        workspace: The folder the run works in; absolute, exists.
+        deps: The object given as `Agent(..., deps=...)`.
+        env: The complete environment of the commands that a tool starts.
+        resources: Objects that tools share between calls; closed when the run ends.
+        sandbox: The sandbox for the commands that a tool starts.
+        secrets: Values by name that are hidden from the model and the journal, besides those in `env` with secret-like
+            names.
+        snapshot: Copy of the workspace from the start of the run, for `changes_since`. None means there is none.
+        no_snapshot: Why there is no snapshot. Empty if none was wanted: no tool changes files, or the folder was not
+            named.
+        model_family: Name of the model's profile, for a tool that words its results for a family.
+        output_limit_chars: Longest result of this call that is not cut, for a tool that returns as much as has room and
+            says how to go on. Smaller in a small context window.
+        parent: The run that the tool was called by, for a tool that runs an agent of its own. None outside of a run.
+        shared: The /tmp and the network that the commands of a run share. None means that each command has its own.
+    """
 
     workspace: Path
-    """The folder the run works in; absolute, exists."""
-    deps: DepsT = cast("DepsT", None)  # noqa: RUF009 - None
-    """The object given as `Agent(..., deps=...)`."""
+    deps: DepsT = field(default=cast("DepsT", None))
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The complete environment of the commands that a tool starts."""
     resources: Resources = field(default_factory=Resources)
-    """Objects that tools share between calls; closed when the run ends."""
     sandbox: Sandbox = field(default_factory=Sandbox)
-    """The sandbox for the commands that a tool starts."""
     secrets: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Values by name that are hidden from the model and the journal, besides those in `env` with secret-like names."""
     snapshot: Path | None = None
-    """Copy of the workspace from the start of the run, for `changes_since`. None means there is none."""
     no_snapshot: str = ""
-    """Why there is no snapshot. Empty if none was wanted: no tool changes files, or the folder was not named."""
     model_family: str = "generic"
-    """Name of the model's profile, for a tool that words its results for a family."""
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
-    """Longest result of this call that is not cut, for a tool that returns as much as has room and says how to go on.
-    Smaller in a small context window."""
     parent: object = field(default=None, repr=False)
-    """The run that the tool was called by, for a tool that runs an agent of its own. None outside of a run."""
     shared: Shared | None = None
-    """The /tmp and the network that the commands of a run share. None means that each command has its own."""
 
     @property
     def state(self) -> DepsT:

@@ -31,42 +31,50 @@ that ends in a slash stands for everything below it."""
 
 @dataclass(frozen=True, kw_only=True)
 class Tool(Generic[ParametersT, ResultT]):
-    """A function the model may call; calling the tool calls the function, without checks, timeout or context."""
+    """A function the model may call; calling the tool calls the function, without checks, timeout or context.
+
+    Attributes:
+        name: The tool's name for the model.
+        description: What the model reads about it.
+        parameters: JSON Schema of the arguments object; `additionalProperties` is false unless the author set it.
+        arguments: Checks the arguments of a call.
+        body: Called with the value from `arguments.check` and the context; returns text, a pydantic model, an Image, or
+            anything that pydantic can serialize as JSON.
+        read_only: True if running it twice changes nothing.
+        exclusive: True if it must not run at the same time as another call.
+        commands: True if it starts commands through `ToolContext`; a run with it starts only where they can be
+            sandboxed.
+        paths: Returns the paths that a call reads or writes, which permission rules decide on. None means that they are
+            looked for in its arguments.
+        timeout_s: Seconds after which a call is abandoned.
+        output_limit_chars: Longer results keep their head and tail; the full text is written to a file.
+        env: What only the tool's own program gets, such as the environment and options of an MCP server, by name; the
+            secrets in it are redacted.
+        requires: Modules that it imports when it is called, and for each what `pip install` takes. A run with the tool
+            starts only where they are installed.
+        variants: Replacements by model family, for a model that was trained on another definition of this tool.
+        notes: One sentence for people about each part of the schema that is not checked or was changed.
+        deps_type: What its ToolContext is annotated with: the `deps` that it needs. None means any.
+        source: The function or model that it was made of. None if it was made of a schema.
+    """
 
     name: str
     description: str
     parameters: JsonObject
-    """JSON Schema of the arguments object; `additionalProperties` is false unless the author set it."""
     arguments: Arguments
     body: ToolBody
-    """Called with the value from `arguments.check` and the context; returns text, a pydantic model, an Image, or
-    anything that pydantic can serialize as JSON."""
     read_only: bool = False
-    """True if running it twice changes nothing."""
     exclusive: bool = False
-    """True if it must not run at the same time as another call."""
     commands: bool = False
-    """True if it starts commands through `ToolContext`; a run with it starts only where they can be sandboxed."""
     paths: CallPaths | None = None
-    """Returns the paths that a call reads or writes, which permission rules decide on. None means that they are looked
-    for in its arguments."""
     timeout_s: float = DEFAULT_TIMEOUT_S
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
-    """Longer results keep their head and tail; the full text is written to a file."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What only the tool's own program gets, such as the environment and options of an MCP server, by name; the secrets
-    in it are redacted."""
     requires: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Modules that it imports when it is called, and for each what `pip install` takes. A run with the tool starts only
-    where they are installed."""
     variants: Mapping[str, Tool] = field(default_factory=dict[str, "Tool"])
-    """Replacements by model family, for a model that was trained on another definition of this tool."""
     notes: tuple[str, ...] = ()
-    """One sentence for people about each part of the schema that is not checked or was changed."""
     deps_type: object = None
-    """What its ToolContext is annotated with: the `deps` that it needs. None means any."""
     source: Callable[ParametersT, ResultT] | None = field(default=None, repr=False, compare=False)
-    """The function or model that it was made of. None if it was made of a schema."""
 
     def __post_init__(self) -> None:
         if self.source is not None:  # for `inspect.signature` and `help`

@@ -22,13 +22,17 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """One difference between a snapshot and the workspace."""
+    """One difference between a snapshot and the workspace.
+
+    Attributes:
+        path: Relative to the workspace, with slashes.
+        kind: What became of the path.
+        diff: A unified diff, or a note in brackets if it is not text, is too large, or only its mode or target changed.
+    """
 
     path: str
-    """Relative to the workspace, with slashes."""
     kind: ChangeKind
     diff: str
-    """A unified diff, or a note in brackets if it is not text, is too large, or only its mode or target changed."""
 
     @property
     def has_text(self) -> bool:
