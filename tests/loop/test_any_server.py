@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +135,18 @@ def test_a_setting_spares_the_attempt(name: str) -> None:
     policy, _, settings = REFUSALS[name]
     ran = Ran(policy, **settings)
     assert (ran.outcomes[0].status, len(ran.bodies), ran.notices) == ("finished", 2, [])
+
+
+def test_a_resumed_run_sends_nothing_that_was_refused_before(tmp_path: Path) -> None:
+    policy = REFUSALS["strict"][0]
+    with ScriptedServer((answers(policy) for _ in itertools.count()), tokenize=False) as server:
+        begun = Agent(Endpoint(server.url, profile=GENERIC), tools=[look], limits=Limits(steps=1), runs=tmp_path)
+        assert begun.run_sync("Look.").status == "budget"
+        folder = next(tmp_path.iterdir())
+        server.requests.clear()
+        again = Agent(Endpoint(server.url, profile=GENERIC), tools=[look], limits=Limits(steps=5), runs=tmp_path)
+        assert asyncio.run(again.resume(folder)).status == "finished"
+        assert not any(is_strict(body) for body in server.bodies)
 
 
 def test_a_server_that_ignores_that_streams_are_wanted_loses_nothing() -> None:
