@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -67,6 +68,8 @@ class AgentSettings(Generic[DepsT, OutputT]):
     _origin: TaskOrigin | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
+        if self.instructions in {"auto", "none"}:  # what is now `project_instructions` had this name
+            self._move_mode(self.instructions)
         check_kinds(vars(self))
         output_spec(self.output_type)
 
@@ -99,6 +102,16 @@ class AgentSettings(Generic[DepsT, OutputT]):
         settings.toolbox()
         check_deps(settings.tools, settings.deps)
         return settings
+
+    def _move_mode(self, mode: str) -> None:
+        # The frames between: this function, `__post_init__`, `__init__` and the one that checks keywords.
+        warnings.warn(
+            f"Agent(instructions={mode!r}) is now project_instructions={mode!r}; the old one works in this release only.",
+            DeprecationWarning,
+            stacklevel=5,
+        )
+        object.__setattr__(self, "instructions", None)
+        object.__setattr__(self, "project_instructions", mode)
 
     @cached_property
     def _models(self) -> tuple[Model, ...]:

@@ -34,9 +34,18 @@ def test_an_old_name_goes_on_and_the_warning_names_the_new_one(name: str):
 
 
 def test_an_old_result_stays_the_dict_of_the_call():
+    keywords: Any = {"result": Report}
     with pytest.warns(DeprecationWarning, match="is now output_type="):
-        old: Any = Agent(model(calls(("final_result", {"number": 3}))), **{"result": Report})
+        old: Any = Agent(model(calls(("final_result", {"number": 3}))), **keywords)
     assert old.run_sync("x").output == {"number": 3}
+
+
+@pytest.mark.parametrize("mode", ["auto", "none"])
+def test_an_old_mode_of_instructions_is_not_taken_for_a_system_prompt(mode: str):
+    with pytest.warns(DeprecationWarning, match=f"is now project_instructions={mode!r}") as warned:
+        agent = Agent(model(), instructions=mode)
+    assert (agent.instructions, agent.project_instructions) == (None, mode)
+    assert warned[0].filename == __file__
 
 
 def test_an_old_attribute_of_the_context_goes_on():
@@ -109,7 +118,7 @@ def test_a_setting_of_another_type_is_refused_when_the_agent_is_made(name: str):
 
 
 def test_limits_below_zero_are_refused():
-    with pytest.raises(ConfigError, match="`limits.steps` must be more than 0, got -1"):
+    with pytest.raises(ConfigError, match=r"`limits\.steps` must be more than 0, got -1"):
         Limits(steps=-1)
 
 
