@@ -136,7 +136,7 @@ async def test_the_verification_has_a_temporary_folder_and_a_home_of_its_own(
     )  # fmt: skip
     outcome = await agent.run("Work.")
 
-    assert (outcome.outcome, results(outcome)[1]) == ("verified", "planted\n")
+    assert (outcome.status, results(outcome)[1]) == ("verified", "planted\n")
     assert (workspace / "seen").read_text() == "", "neither the run's files nor those of the first verification"
     assert left_in(place) == []
 
@@ -160,9 +160,7 @@ async def test_what_a_run_left_there_is_removed_however_it_ends(workspace: Path,
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 async def test_a_run_that_was_killed_and_is_resumed_finds_its_files(workspace: Path, place: Path, isolation: Isolation):
     killed, resumed = (
-        ToolContext(
-            workspace=workspace, state=None, env=ENV, sandbox=sandbox_of(isolation), shared=Shared("20261128-1")
-        )
+        ToolContext(workspace=workspace, env=ENV, sandbox=sandbox_of(isolation), shared=Shared("20261128-1"))
         for _ in range(2)
     )
     await killed.run(["sh", "-c", "echo here > $TMPDIR/a"], timeout_s=20)
@@ -212,7 +210,7 @@ async def test_a_server_of_start_process_could_not_be_reached_by_a_later_command
     assert "cannot" not in started
     assert (reached, "GET /page" in stopped) == ("found\n", True)
     assert all("Connection refused" in text for text in (after, seen[0]))
-    assert outcome.outcome != "verified"
+    assert outcome.status != "verified"
 
 
 async def test_where_no_command_reaches_another_start_process_says_so(workspace: Path, monkeypatch: pytest.MonkeyPatch):
@@ -249,7 +247,7 @@ async def test_no_open_file_is_left_of_the_networks(workspace: Path):
 async def context(workspace: Path) -> AsyncIterator[ToolContext[Any]]:
     shared = Shared()
     context = ToolContext[Any](
-        workspace=workspace, state=None, env=ENV, sandbox=sandbox_of("bubblewrap"), shared=shared
+        workspace=workspace, env=ENV, sandbox=sandbox_of("bubblewrap"), shared=shared
     )  # fmt: skip
     yield context
     await context.resources.aclose(pytest.fail)
@@ -308,7 +306,7 @@ async def test_the_limits_of_a_command_hold_there(workspace: Path):
     rules = Rules()
     sandbox = sandbox_of("bubblewrap", rules)
     shared = Shared()
-    context = ToolContext[Any](workspace=workspace, state=None, env=ENV, sandbox=sandbox, shared=shared)
+    context = ToolContext[Any](workspace=workspace, env=ENV, sandbox=sandbox, shared=shared)
     over = rules.limits.file_mb * 1_000_000 + 1
     assert "File size limit exceeded" in await output_of(context, f"truncate -s {over} /tmp/big; true")
     assert "not permitted" in await output_of(context, "touch /tmp/s; chmod 4755 /tmp/s 2>&1")
