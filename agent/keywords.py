@@ -31,15 +31,15 @@ def checked_keywords(
         known = [name for name in inspect.signature(function).parameters if name != "self"]
         called = getattr(target, "__name__", "")
 
-        def corrected(keywords: dict[str, Any]) -> dict[str, Any]:
+        def corrected(keywords: dict[str, object]) -> dict[str, object]:
             return _corrected(keywords, known, called, renamed or {}, elsewhere or {})
 
         @functools.wraps(function)
-        def checked(*args: Any, **keywords: Any) -> Any:  # noqa: ANN401 - as the function that it wraps
+        def checked(*args: object, **keywords: object) -> object:
             return function(*args, **(keywords if keywords.keys() <= set(known) else corrected(keywords)))
 
         @functools.wraps(function)
-        async def checked_coroutine(*args: Any, **keywords: Any) -> Any:  # noqa: ANN401 - as the function that it wraps
+        async def checked_coroutine(*args: object, **keywords: object) -> object:
             return await function(*args, **(keywords if keywords.keys() <= set(known) else corrected(keywords)))
 
         if isinstance(target, type):
@@ -51,10 +51,10 @@ def checked_keywords(
 
 
 def _corrected(
-    keywords: Mapping[str, Any], known: list[str], called: str, renamed: Mapping[str, Conversion],
+    keywords: Mapping[str, object], known: list[str], called: str, renamed: Mapping[str, Conversion],
     elsewhere: Mapping[str, str],
-) -> dict[str, Any]:  # fmt: skip
-    corrected: dict[str, Any] = {}
+) -> dict[str, object]:  # fmt: skip
+    corrected: dict[str, object] = {}
     for name, value in keywords.items():
         if name in known:
             corrected[name] = value

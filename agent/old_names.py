@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from .keywords import Conversion
 from .tooling.json_schema import plain_schema
 
 
-def _result(value: Any) -> tuple[str, Any]:  # noqa: ANN401 - a model or a schema
+def _result(value: object) -> tuple[str, object]:
     # The old result was the dict of the call, also for a model.
-    return "output_type", plain_schema(value) if hasattr(value, "model_fields") else value
+    return "output_type", plain_schema(cast("Any", value)) if hasattr(value, "model_fields") else value
 
 
 def _changes(name: str) -> Conversion:

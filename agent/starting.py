@@ -22,7 +22,7 @@ from .loop.recording import recorder
 from .loop.resume import resume_state
 from .loop.run import Run
 from .loop.state import RunState
-from .loop.watching import CallbackError, Observer, Watcher
+from .loop.watching import Observer, Watcher
 from .messages import Message, SystemMessage, UserMessage
 from .model.deltas import Delta
 from .model.history import History
@@ -99,7 +99,8 @@ async def resume(settings: RunSettings, folder: Path, watching: Watching = NOBOD
                 state.profile = settings.profile(served.model)
             resumed = Resumed(
                 wall_s=state.spent.wall_s, limits=settings.limits,
-                sandbox=str(settings.run_sandbox(first, folder) or ""), base_url=settings.model.base_url, model=served.model, window_tokens=served.window_tokens,
+                sandbox=str(settings.run_sandbox(first, folder) or ""), base_url=settings.model.base_url,
+                model=served.model, window_tokens=served.window_tokens,
             )  # fmt: skip
             with settings.claim(claimed_folder(first, folder), first.run):
                 return await _drive(settings, connection, state, resumed, folder, journal, watching)
@@ -170,7 +171,7 @@ async def _drive(
             raise ConfigError(str(error)) from error
         ended = await Run(state, deps).drive()
     if watcher.failure is not None and ended.status != "error":  # it raised at the very end
-        notices.append(str(CallbackError("observe", watcher.failure)))
+        notices.append(str(watcher.failure))
     path = None if journal is None else journal.path
     diff = None if journal is not None else await asyncio.to_thread(_diff, first)
     return outcome_of(state, ended, path, notices, context.redacted, output=settings.output, diff=diff)

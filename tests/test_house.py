@@ -19,7 +19,7 @@ SOURCES = sorted(path for folder in ("agent", "tools", "serving") for path in (R
 API = ROOT / "tests" / "data" / "public_api.txt"
 LONGEST_MODULE = 300
 # One flat list of records, which would not be clearer in two files.
-LONGER = {"agent/journal/events.py": 390}
+LONGER = {"agent/journal/events.py": 440}
 # Waivers for the linters and the type checker in the shipped code; the number may only fall.
 MOST_WAIVERS = 10
 

@@ -25,7 +25,11 @@ _HEAD_BYTES = 400
 def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the folder of all runs: $AGENT_RUNS_DIR, or tramontane/runs in the user's state folder.
 
-    `agent runs`, `show`, `diff` and `undo` look there. `environ`: None means os.environ. It is not in the workspace, because the model must not be able to edit the record of its own run.
+    `agent runs`, `show`, `diff` and `undo` look there. It is not in the workspace, because the model must not be able
+    to edit the record of its own run.
+
+    Args:
+        environ: None means os.environ.
     """
     environ = os.environ if environ is None else environ
     if environ.get("AGENT_RUNS_DIR"):

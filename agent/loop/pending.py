@@ -1,12 +1,14 @@
-"""Actions that a run has chosen but not carried out yet; data only, so that a killed run can resume mid-step."""
+"""Actions that a run has chosen but not carried out yet, so that a killed run can resume mid-step; pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from ..journal.events import VerifyEnded
-from ..policy.escalation import Move
+from ..policy.escalation import Decision, Move, ReAsk, Stay, Stop
 from ..policy.ladder import Trigger
+from . import prompts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,3 +72,34 @@ class EndAsStuck:
 PendingAction = (
     RecordProgress | RecordFailure | ApplyVerification | ChangeRung | RenewContext | SendFeedback | EndAsStuck
 )
+
+
+def after_decision(decision: Decision, trigger: Trigger | None, reason: str, feedback: str) -> PendingAction | None:
+    """Return the action that follows from a decision of the ladder. None if there is nothing to do.
+
+    Args:
+        decision: of the ladder.
+        trigger: the failure that it decided on. None for progress.
+        reason: of the failure.
+        feedback: for the model. Empty if the history already contains it.
+    """
+    match decision.action:
+        case Move():
+            return ChangeRung(move=decision.action, trigger=trigger, reason=reason, feedback=feedback)
+        case Stop():
+            return EndAsStuck(trigger=decision.action.trigger, reason=reason)
+        case Stay() | ReAsk():
+            return SendFeedback(text=feedback) if feedback else None
+        case _:
+            assert_never(decision.action)
+
+
+def after_move(change: ChangeRung, *, trained_texts: bool) -> PendingAction | None:
+    """Return the action that follows once a run is on another rung. None if there is nothing to do."""
+    if change.move.rung.fresh_context and change.trigger is not None:
+        may_restore = change.trigger == "verify_failed" or change.move.rung.restore == "any"
+        return RenewContext(trigger=change.trigger, reason=change.reason, may_restore=may_restore)
+    text = change.feedback
+    if change.trigger is not None and not text and not trained_texts:
+        text = prompts.CLIMBED.get(change.trigger, "").format(reason=change.reason)
+    return SendFeedback(text=text) if text else None

@@ -43,17 +43,8 @@ from ..policy.budget import Spent
 from ..policy.ladder import Rung, Trigger
 from ..tooling.arguments import JsonObject
 from ..tooling.final_result import FINAL_TOOL
-from . import prompts
 from .adaptation import adapted
-from .pending import (
-    ApplyVerification,
-    ChangeRung,
-    EndAsStuck,
-    PendingAction,
-    RecordFailure,
-    RenewContext,
-    SendFeedback,
-)
+from .pending import ApplyVerification, ChangeRung, PendingAction, RecordFailure, after_decision, after_move
 from .window import PromptSize, estimated_usage
 from .work import Work
 
@@ -263,30 +254,12 @@ class RunState:
     ) -> None:
         """Apply a decision of the ladder and set the action that follows from it."""
         self.position = decision.position
-        match decision.action:
-            case escalation.Move():
-                self.pending_action = ChangeRung(
-                    move=decision.action, trigger=trigger, reason=reason, feedback=feedback
-                )
-            case escalation.Stop():
-                self.pending_action = EndAsStuck(trigger=decision.action.trigger, reason=reason)
-            case escalation.Stay() | escalation.ReAsk():
-                self.pending_action = SendFeedback(text=feedback) if feedback else None
-            case _:
-                assert_never(decision.action)
+        self.pending_action = after_decision(decision, trigger, reason, feedback)
 
     def _moved(self, event: Moved) -> None:
         self.switch_cost_unknown = self.switch_cost_unknown or event.switches_effort
-        change = self.pending_action
-        assert isinstance(change, ChangeRung), "only a pending ChangeRung may change the rung"
-        if change.move.rung.fresh_context and change.trigger is not None:
-            may_restore = change.trigger == "verify_failed" or change.move.rung.restore == "any"
-            self.pending_action = RenewContext(trigger=change.trigger, reason=change.reason, may_restore=may_restore)
-            return
-        text = change.feedback
-        if change.trigger is not None and not text and not self.profile.trained_texts:
-            text = prompts.CLIMBED.get(change.trigger, "").format(reason=change.reason)
-        self.pending_action = SendFeedback(text=text) if text else None
+        assert isinstance(self.pending_action, ChangeRung), "only a pending ChangeRung may change the rung"
+        self.pending_action = after_move(self.pending_action, trained_texts=self.profile.trained_texts)
 
     def _rejected(self, event: Rejected) -> None:
         if event.tool:

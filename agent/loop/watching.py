@@ -28,7 +28,7 @@ class Watcher:
         self._observe = observe
         self._waiting: list[Awaitable[object]] = []
         self._task: asyncio.Task[None] | None = None
-        self.failure: Exception | None = None
+        self.failure: CallbackError | None = None
         """What the observer raised. None if nothing."""
 
     def check(self) -> None:
@@ -38,15 +38,15 @@ class Watcher:
             CallbackError: it has.
         """
         if self.failure is not None:
-            raise CallbackError("observe", self.failure) from self.failure
+            raise self.failure
 
     def show(self, event: Event) -> None:
         """Call the observer; nothing is raised, and after an exception it is not called again."""
         if self._observe is None or self.failure is not None:
             return
         try:
-            found = self._observe(event)
-        except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+            found = _called("observe", self._observe, event)
+        except CallbackError as error:
             self.failure = error
             return
         if inspect.isawaitable(found):
@@ -62,14 +62,13 @@ class Watcher:
     async def _await_all(self) -> None:
         while self._waiting:
             found = self._waiting.pop(0)
-            if self.failure is not None:
-                if inspect.iscoroutine(found):
-                    found.close()
-                continue
-            try:
-                await found
-            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
-                self.failure = error
+            if self.failure is None:
+                try:
+                    await _awaited("observe", found)
+                except CallbackError as error:
+                    self.failure = error
+            elif inspect.iscoroutine(found):
+                found.close()
 
 
 async def ask_user(what: str, function: Callable[[ItemT], object], item: ItemT) -> object:
@@ -78,8 +77,19 @@ async def ask_user(what: str, function: Callable[[ItemT], object], item: ItemT) 
     Raises:
         CallbackError: it raised.
     """
+    found = _called(what, function, item)
+    return await _awaited(what, cast("Awaitable[object]", found)) if inspect.isawaitable(found) else found
+
+
+def _called(what: str, function: Callable[[ItemT], object], item: ItemT) -> object:
     try:
-        found = function(item)
-        return await cast("Awaitable[object]", found) if inspect.isawaitable(found) else found
+        return function(item)
+    except Exception as error:
+        raise CallbackError(what, error) from error
+
+
+async def _awaited(what: str, found: Awaitable[object]) -> object:
+    try:
+        return await found
     except Exception as error:
         raise CallbackError(what, error) from error

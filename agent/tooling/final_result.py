@@ -80,30 +80,33 @@ def _wrapper(output_type: object) -> type[BaseModel]:
         )
         raise ConfigError(msg, key="output_type")
     try:
-        return create_model(FINAL_TOOL, __config__=ConfigDict(extra="forbid"), result=(_of_pydantic(kind), ...))
+        return create_model(
+            FINAL_TOOL, __config__=ConfigDict(extra="forbid"), result=(cast("Any", _of_pydantic(kind)), ...)
+        )
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         msg = f"`output_type` {output_type!r} cannot be described to the model: {reason}"
         raise ConfigError(msg, key="output_type") from error
 
 
-def _union(kinds: list[Any]) -> Any:  # noqa: ANN401 - a type, or what is to be refused as none
+def _union(kinds: list[Any]) -> object:
+    """Return the union of types; what is no type stays and is refused."""
     union: Any = kinds[0] if kinds else ()
     for kind in kinds[1:]:
         union = union | kind
     return union
 
 
-def _of_pydantic(kind: Any) -> Any:  # noqa: ANN401 - a type
+def _of_pydantic(kind: object) -> object:
     """Return a type that pydantic takes on every Python: before 3.12 it takes no TypedDict of `typing`."""
     if not is_typeddict(kind) or sys.version_info >= (3, 12):
         return kind
-    required: frozenset[str] = kind.__required_keys__
+    required: frozenset[str] = cast("Any", kind).__required_keys__
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         bare = get_args(hint)[0] if get_origin(hint) in {Required, NotRequired} else hint
         fields[name] = Required[bare] if name in required else NotRequired[bare]
-    return cast("Any", TypedDict)(kind.__name__, fields)
+    return cast("Any", TypedDict)(cast("Any", kind).__name__, fields)
 
 
 async def _accept(*_: object) -> str:

@@ -56,7 +56,8 @@ def test_json_has_what_the_table_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("AGENT_RUNS_DIR", str(tmp_path))
-    agent = Agent.from_task(Task(prompt="Hi.", name="greet"), ScriptedModel([says("Hello.")]), environ={}, runs=tmp_path)
+    task, model = Task(prompt="Hi.", name="greet"), ScriptedModel([says("Hello.")])
+    agent = Agent.from_task(task, model, environ={}, runs=tmp_path)
     outcome = agent.run_sync("Hi.")
     assert main(["runs", "--json"]) == 0
     line = json.loads(capsys.readouterr().out)

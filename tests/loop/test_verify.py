@@ -14,8 +14,8 @@ import pytest
 from agent import Agent, ConfigError, Ladder, Rules, Sandbox, Verify, find_sandbox
 from agent.loop.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, verify
 from agent.model.profiles import MISTRAL, POCKET, Profile
-from agent.sandbox import Isolation
 from agent.run_settings import TaskOrigin
+from agent.sandbox import Isolation
 from agent.testing import ScriptedModel, says
 
 if TYPE_CHECKING:
