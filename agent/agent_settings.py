@@ -106,7 +106,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
     def _move_mode(self, mode: str) -> None:
         # The frames between: this function, `__post_init__`, `__init__` and the one that checks keywords.
         warnings.warn(
-            f"Agent(instructions={mode!r}) is now project_instructions={mode!r}; the old one works in this release only.",
+            f"Agent(instructions={mode!r}) is now project_instructions={mode!r}; instructions is the prompt.",
             DeprecationWarning,
             stacklevel=5,
         )

@@ -113,7 +113,7 @@ def test_a_renewed_context_quotes_what_was_said_before_the_run():
 
 
 def test_what_is_no_conversation_is_refused():
-    with pytest.raises(ConfigError, match="`history` is a str. Give an outcome, its messages, or a list"):
+    with pytest.raises(ConfigError, match=r"`history` is a str\. Give an outcome, its messages, or a list"):
         Agent(ScriptedModel([])).run_sync("x", history="Hello")
     with pytest.raises(ConfigError, match="message 1: a system message must be the first"):
         Agent(ScriptedModel([])).run_sync("x", history=[SystemMessage(content="a"), SystemMessage(content="b")])

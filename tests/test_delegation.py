@@ -78,7 +78,8 @@ def test_an_agent_whose_server_is_down_is_an_error_and_the_caller_goes_on():
     expert = Agent("http://127.0.0.1:9/v1")
     outcome = Agent(asks("Is it?"), tools=[expert.as_tool("expert")]).run_sync("Ask.")
     assert outcome.status == "finished"
-    assert "The agent behind expert could not start: No answer from http://127.0.0.1:9/v1" in outcome.messages[3].content
+    reason = "The agent behind expert could not start: No answer from http://127.0.0.1:9/v1"
+    assert reason in outcome.messages[3].content
 
 
 def test_its_name_must_be_that_of_a_tool():

@@ -53,5 +53,5 @@ async def test_without_a_journal_a_lost_server_ends_the_run():
 
 
 async def test_if_no_server_answers_the_error_of_the_last_one_is_raised():
-    with pytest.raises(EndpointError, match="127.0.0.1:10"):
+    with pytest.raises(EndpointError, match=r"127\.0\.0\.1:10"):
         await Agent(NOWHERE, fallback=["http://127.0.0.1:10/v1"]).run("Hi.")
