@@ -42,11 +42,15 @@ def as_tools(given: Sequence[Tool | ToolSource | str]) -> tuple[Tool, ...]:
     Raises:
         ConfigError: one is no tool and cannot be made one, or no ready tool has this name.
     """
-    tools = tuple(
-        one if isinstance(one, Tool) else ready_tools.find(one) if isinstance(one, str) else tool(one) for one in given
-    )
+    tools = tuple(map(_as_tool, given))
     check_requirements(tools)
     return tools
+
+
+def _as_tool(given: Tool | ToolSource | str) -> Tool:
+    if isinstance(given, str):
+        return ready_tools.find(given)
+    return cast("Tool", given) if isinstance(given, Tool) else tool(given)
 
 
 def load_all_tools(
@@ -114,7 +118,7 @@ class _Loader:
 def _tool(module: ModuleType, name: str, reference: str) -> Tool:
     value = getattr(module, name, None)
     if isinstance(value, Tool):
-        return value
+        return cast("Tool", value)
     where = getattr(module, "__file__", None) or module.__name__
     tools = [key for key, item in vars(module).items() if isinstance(item, Tool)]
     if value is None:
@@ -128,7 +132,7 @@ def _tool(module: ModuleType, name: str, reference: str) -> Tool:
 
 
 def _all_tools(module: ModuleType, reference: str) -> tuple[Tool, ...]:
-    found = {id(value): value for value in vars(module).values() if isinstance(value, Tool)}
+    found = {id(value): cast("Tool", value) for value in vars(module).values() if isinstance(value, Tool)}
     if not found:
         raise ConfigError(
             f"Cannot load {reference!r}: {module.__file__} has no tools. Put @tool above a function: "
