@@ -286,6 +286,37 @@ async def test_if_named_tool_choices_are_refused_the_text_is_constrained_to_the_
     assert usage.cached_tokens == usage.prompt_tokens // block_tokens(engine) * block_tokens(engine)
 
 
+# A conversation over several runs.
+
+
+@pytest.mark.parametrize("form", ["outcome", "chat"])
+async def test_a_follow_up_finds_the_whole_earlier_conversation_in_the_cache(
+    engine: LiveEngine, tmp_path: Path, form: str
+):
+    model = engine.recording_model(profile=SHORT)
+    agent = Agent(
+        model,
+        tools=[get_weather],
+        instructions=new_system_prompt(),
+        ladder=Ladder(rungs=(Rung(effort="none"),)),
+        limits=Limits(steps=2),
+        workspace=tmp_path,
+    )
+    first = await agent.run("What is the weather in Paris?")
+    last = len(model.requests) - 1
+
+    history = first if form == "outcome" else json.loads(json.dumps(first.to_chat()))
+    await agent.run("And what is it in Lima?", history=history, limits=Limits(steps=1))
+
+    rendered = await prompts(model)
+    before, after = rendered[last], rendered[last + 1]
+    usage = model.replies[last + 1].usage
+    assert usage is not None
+    assert after[: len(before)] == before
+    assert usage.cached_tokens is not None
+    assert usage.cached_tokens >= len(before) // block_tokens(engine) * block_tokens(engine) > 0
+
+
 # 10. The full window.
 
 
