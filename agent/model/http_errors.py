@@ -67,9 +67,7 @@ def unreachable(error: Exception, *, url: str, proxy: str, connect_timeout_s: fl
         proxy: that the request went through. Empty if it went directly.
         connect_timeout_s: seconds within which a connection must be accepted.
     """
-    cause: BaseException = error
-    while not isinstance(cause, ssl.SSLError) and (inner := cause.__cause__ or cause.__context__) is not None:
-        cause = inner
+    cause = _tls_error(error) or _innermost(error)
     reason = " ".join(str(cause).split()) or type(cause).__name__
     advice = ""
     if type(error).__name__ == "ConnectTimeout":  # httpx2's or httpx's
@@ -87,6 +85,20 @@ def unreachable(error: Exception, *, url: str, proxy: str, connect_timeout_s: fl
         reason = f"{reason}, through the proxy {proxy}"
         advice = advice or f"Is the proxy right? no_proxy={urlsplit(url).hostname} reaches the server directly."
     return EndpointUnreachable(reason, url=url, advice=advice)
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    """Return the TLS error behind an error; httpcore2 names it only as the context of its own."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, ssl.SSLError):
+        inner = inner.__cause__ or inner.__context__
+    return inner
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _retry_after(value: str | None) -> float | None:

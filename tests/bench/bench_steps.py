@@ -137,11 +137,14 @@ class tramontane:
             """Note a number."""
             return f"{number}. {RESULT}"
 
-        self._agent = lambda steps: Agent(
-            endpoint, tools=[note], instructions=SYSTEM, workspace=tempfile.mkdtemp(dir=self._folder.name),
-            limits=Limits(steps=steps, tool_calls=None, output_tokens=None),
-            runs=Path(self._folder.name) / "runs",
-        )  # fmt: skip
+        def agent(steps: int) -> Agent[Any, Any]:
+            return Agent(
+                endpoint, tools=[note], instructions=SYSTEM, workspace=tempfile.mkdtemp(dir=self._folder.name),
+                limits=Limits(steps=steps, tool_calls=None, output_tokens=None),
+                runs=Path(self._folder.name) / "runs",
+            )  # fmt: skip
+
+        self._agent = agent
         endpoint = Endpoint(url, stream=self.stream)
         self._opened = endpoint.open()
 
@@ -205,10 +208,11 @@ class pydantic_ai_agent:
         model: Any = OpenAIChatModel("bench", provider=OpenAIProvider(base_url=url, api_key="none"))
         self._agent: Any = Agent(model, instructions=SYSTEM)
 
-        @self._agent.tool_plain
         def note(number: int) -> str:
             """Note a number."""
             return f"{number}. {RESULT}"
+
+        self._agent.tool_plain(note)
 
     async def __aenter__(self) -> Run:
         return self._run

@@ -271,7 +271,7 @@ def test_runs_in_an_open_endpoint_share_a_connection() -> None:
 
     ports: list[str] = []
     with ScriptedServer(says("Hi.") for _ in itertools.count()) as server:
-        accept = server._accept
+        accept = server._accept  # pyright: ignore[reportPrivateUsage]
         server._accept = lambda reader, writer: (ports.append("new"), accept(reader, writer))[1]  # type: ignore[method-assign]
         asyncio.run(run_twice(server.url))
     assert len(ports) <= 1

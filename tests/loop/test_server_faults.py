@@ -176,8 +176,7 @@ async def test_h12_a_context_that_is_full_from_the_start_ends_the_run() -> None:
     ran = await run([faults.http_error(400, TOO_LONG)], stream=True)
     assert (ran.outcome.status, ran.added, len(ran.bodies)) == ("budget", [], 1)
     assert ran.outcome.reason == (
-        "the conversation filled the context window before the task was done (the prompt has 40,000 "
-        "tokens of 32,768)"
+        "the conversation filled the context window before the task was done (the prompt has 40,000 tokens of 32,768)"
     )
 
 

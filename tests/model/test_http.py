@@ -97,8 +97,9 @@ async def test_a_client_of_the_caller_stays_open() -> None:
 
 async def test_a_default_client_is_closed() -> None:
     endpoint = Endpoint(BASE)
-    async with endpoint.open(), endpoint._clients.client(BASE) as client:
-        async with endpoint.open(), endpoint._clients.client(BASE) as same:
+    shared = endpoint._clients  # pyright: ignore[reportPrivateUsage]
+    async with endpoint.open(), shared.client(BASE) as client:
+        async with endpoint.open(), shared.client(BASE) as same:
             assert same is client
         assert not client.is_closed, "another connection still uses it"
     assert client.is_closed
