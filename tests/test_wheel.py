@@ -274,14 +274,28 @@ def test_the_helper_process_that_stops_an_engine_starts_from_the_wheel(installed
 
 
 MISTAKES = """\
-from agent import Agent, Agnet, Endpoint, ready_tools
-from agent.testing import ScriptedModle
-from tramontane import Agnet as Same
-from tramontane.testing import says, sayss
-from tramontane.serving import plam
+from agent import Agent, Agnet, Endpoint, Limits, ToolContext, ready_tools, tool  # wrong
+from agent.testing import ScriptedModle  # wrong
+from tramontane import Agnet as Same  # wrong
+from tramontane.testing import says, sayss  # wrong
+from tramontane.serving import plam  # wrong
 
-Agent(Endpoint("http://127.0.0.1:8000/v1"), toools=[ready_tools.raed_file])
+Agent(Endpoint("http://127.0.0.1:8000/v1"), toools=[ready_tools.raed_file])  # wrong
+
+@tool
+def take(count: int, context: ToolContext[list[int]]) -> int:
+    context.deps.append("one")  # wrong
+    return count
+
+take("one", ToolContext())  # wrong
+agent: Agent[int, str] = Agent("http://127.0.0.1:8000/v1", deps="one")  # wrong
+counter = Agent("http://127.0.0.1:8000/v1", output_type=int)
+counter.run_sync("Count.").output.upper()  # wrong
+counter.run_sync("Count.", history=3)  # wrong
+counter.run_sync("Count.", message_history=[])  # wrong
+Limits(step=3)  # wrong
 """
+WRONG = {number for number, line in enumerate(MISTAKES.splitlines(), start=1) if line.endswith("# wrong")}
 
 
 def checked_files(folder: Path) -> list[str]:
@@ -299,7 +313,7 @@ def test_mypy_strict_accepts_the_public_api_and_the_examples_against_the_wheel(i
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout.splitlines()
     wrong = {int(line.split(":")[1]) for line in told[:-1] if line.startswith("mistakes.py")}
     assert [line for line in told[:-1] if not line.startswith("mistakes.py")] == []
-    assert wrong == {1, 2, 3, 4, 5, 7}
+    assert wrong == WRONG
 
 
 def test_pyright_strict_accepts_the_public_api_and_the_examples_against_the_wheel(installed: Installed, tmp_path: Path):
@@ -309,4 +323,4 @@ def test_pyright_strict_accepts_the_public_api_and_the_examples_against_the_whee
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     errors = json.loads(done.stdout)["generalDiagnostics"]
     wrong = {(Path(error["file"]).name, error["range"]["start"]["line"] + 1) for error in errors}
-    assert wrong == {("mistakes.py", line) for line in (1, 2, 3, 4, 5, 7)}, errors
+    assert wrong == {("mistakes.py", line) for line in WRONG}, errors
