@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,7 +43,7 @@ def start(new_session=False):
     note("pids", child.pid)
 
 note("pids", os.getpid())
-if kind == "hangs":
+if kind == "hangs" or os.path.exists("hang"):
     time.sleep(1000)
 if kind == "ignores SIGTERM":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -108,11 +109,20 @@ class Server:
 
     @property
     def alive(self) -> list[str]:
-        """The processes of all servers, and what they started, that have not ended."""
+        """The processes of all servers, and what they started, that have not ended; a kill takes a moment."""
         pids = self.read("pids")
         assert pids
-        states = {pid: Path("/proc", pid, "stat") for pid in pids}
-        return [pid for pid, stat in states.items() if stat.exists() and stat.read_text().split()[2] != "Z"]
+        until = time.monotonic() + 10
+        while (left := list(filter(_is_alive, pids))) and time.monotonic() < until:
+            time.sleep(0.02)
+        return left
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        return Path("/proc", pid, "stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.fixture
@@ -141,7 +151,7 @@ async def test_a_server_that_hangs_when_a_run_starts_it_is_ended(server: Server,
     """It was forgotten, and ran on."""
     tools = mcp_tools({"s": server.settings("is good")}, server.folder)
     monkeypatch.setattr("tools._server_session.START_TIMEOUT_S", 0.5)
-    (server.folder / "server.py").write_text(SERVER.replace("kind = sys.argv[1]", "kind = 'hangs'"))
+    (server.folder / "hang").touch()
     outcome = await Agent(ScriptedModel([calls(GOOD), says("Done.")]), tools=tools, workspace=server.folder).run("Go.")
     command = f"{sys.executable} server.py is good"
     assert _results(outcome) == [
