@@ -91,7 +91,12 @@ def test_what_takes_from_the_savings_is_asked(
     answer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     asked: list[str] = []
-    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or answer)
+
+    def reply(text: str) -> str:
+        asked.append(text)
+        return answer
+
+    monkeypatch.setattr("builtins.input", reply)
     move = {"source": "savings", "target": "current", "amount": 80}
     with ScriptedServer([calls(("transfer", move)), says("Done.")]) as server:
         assert program("05_approval")(server.url) == 0
@@ -229,7 +234,7 @@ async def test_the_debugger_shows_what_the_code_does_not(tmp_path: Path):
     )
     environ = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath])}
     agent = Agent.from_task(task, model, environ=environ, runs=tmp_path)
-    if agent.sandbox is not None and agent.sandbox.isolation == "landlock":
+    if isinstance(agent.sandbox, Sandbox) and agent.sandbox.isolation == "landlock":
         agent = replace(agent, sandbox=Sandbox())  # Landlock has no loopback network for the debugger
     outcome = await agent.run(task.rendered_prompt())
 

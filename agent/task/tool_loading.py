@@ -132,7 +132,8 @@ def _tool(module: ModuleType, name: str, reference: str) -> Tool:
 
 
 def _all_tools(module: ModuleType, reference: str) -> tuple[Tool, ...]:
-    found = {id(value): cast("Tool", value) for value in vars(module).values() if isinstance(value, Tool)}
+    tools = [cast("Tool", value) for value in vars(module).values() if isinstance(value, Tool)]
+    found = {id(one): one for one in tools}  # a tool may have two names
     if not found:
         raise ConfigError(
             f"Cannot load {reference!r}: {module.__file__} has no tools. Put @tool above a function: "
