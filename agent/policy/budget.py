@@ -102,7 +102,7 @@ class Exceeded:
         what = f"does not allow {self.more} more" if self.more else "is reached"
         return (
             f"the limit {self.limit} = {self.allowed:.12g} {what} ({self.used:.12g} used). "
-            f"Raise it with `limits: {{{self.limit}: ...}}`, or set it to null."
+            f"Raise `limits.{self.limit}`, or set it to None (null in a task)."
         )
 
 

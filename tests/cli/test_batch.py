@@ -85,7 +85,7 @@ def test_the_reason_of_a_task_that_was_given_up_is_below_its_line(capsys: pytest
         assert run(server, "--set", "limits.steps=1") == 1
     assert lines_of(capsys.readouterr().out)[:2] == [
         "budget         a    1 steps       13 output tokens _ s  RUN  rung 0",
-        "    the limit steps = 1 is reached (1 used). Raise it with `limits: {steps: ...}`, or set it to null; the "
+        "    the limit steps = 1 is reached (1 used). Raise `limits.steps`, or set it to None (null in a task); the "
         "changes so far are in the workspace and did not pass the verification",
     ]
 

@@ -266,7 +266,7 @@ async def test_without_a_verification_the_end_says_that_the_changes_were_not_ver
 
     assert (outcome.status, outcome.reason) == (
         "budget",
-        "the limit steps = 1 is reached (1 used). Raise it with `limits: {steps: ...}`, or set it to null; the "
+        "the limit steps = 1 is reached (1 used). Raise `limits.steps`, or set it to None (null in a task); the "
         "changes so far are in the workspace and were not verified",
     )
 

@@ -335,8 +335,8 @@ async def test_calls_that_a_limit_forbade_are_executed_once_the_limit_is_raised(
 
     assert (first.status, first.reason) == (
         "budget",
-        "the limit tool_calls = 1 does not allow 1 more (1 used). Raise it with `limits: {tool_calls: ...}`, or set "
-        "it to null.",
+        "the limit tool_calls = 1 does not allow 1 more (1 used). Raise `limits.tool_calls`, or "
+        "set it to None (null in a task).",
     )
     assert (last.status, last.usage.tool_calls, len(model.requests)) == ("finished", 2, 1)
     assert model.bodies[0]["messages"][-1]["content"] == "saw 1"

@@ -702,15 +702,14 @@ async def test_ctrl_c_during_a_request_leaves_a_complete_journal(tmp_path: Path)
 @pytest.mark.parametrize(
     ("limits", "requests", "reason"),
     [
-        (Limits(steps=1), 1, "the limit steps = 1 is reached (1 used). Raise it with `limits: {steps: ...}`"),
-        (Limits(tool_calls=1), 2, "the limit tool_calls = 1 does not allow 1 more (1 used). Raise it with `limits: "
-                                  "{tool_calls: ...}`"),
-        (Limits(tokens=110), 1, "the limit tokens = 110 is reached (120 used). Raise it with `limits: {tokens: ...}`"),
-        (Limits(output_tokens=20), 1, "the limit output_tokens = 20 is reached (20 used). Raise it with `limits: "
-                                      "{output_tokens: ...}`"),
-        (Limits(reasoning_tokens=5), 1, "the limit reasoning_tokens = 5 is reached (8 used). Raise it with `limits: "
-                                        "{reasoning_tokens: ...}`"),
-        (Limits(steps=0), 0, "the limit steps = 0 is reached (0 used). Raise it with `limits: {steps: ...}`"),
+        (Limits(steps=1), 1, "the limit steps = 1 is reached (1 used). Raise `limits.steps`"),
+        (Limits(tool_calls=1), 2, "the limit tool_calls = 1 does not allow 1 more (1 used). Raise `limits.tool_calls`"),
+        (Limits(tokens=110), 1, "the limit tokens = 110 is reached (120 used). Raise `limits.tokens`"),
+        (Limits(output_tokens=20), 1, "the limit output_tokens = 20 is reached (20 used). "
+                                      "Raise `limits.output_tokens`"),
+        (Limits(reasoning_tokens=5), 1, "the limit reasoning_tokens = 5 is reached (8 used). "
+                                        "Raise `limits.reasoning_tokens`"),
+        (Limits(steps=0), 0, "the limit steps = 0 is reached (0 used). Raise `limits.steps`"),
     ],
 )  # fmt: skip
 async def test_every_limit_ends_the_run_before_more_is_spent(limits: Limits, requests: int, reason: str):
@@ -721,7 +720,7 @@ async def test_every_limit_ends_the_run_before_more_is_spent(limits: Limits, req
     outcome = await Agent(model, tools=[add], limits=limits).run("Go.")
 
     assert (outcome.status, outcome.exit_code, len(model.requests)) == ("budget", 3, requests)
-    assert outcome.reason == f"{reason}, or set it to null."
+    assert outcome.reason == f"{reason}, or set it to None (null in a task)."
 
 
 async def test_the_model_still_answers_after_the_last_call_that_a_limit_allows():

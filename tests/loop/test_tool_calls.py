@@ -39,8 +39,8 @@ async def test_a_batch_beyond_the_limit_is_not_executed_at_all():
 
     assert (outcome.status, done, outcome.usage.tool_calls) == ("budget", [], 0)
     assert outcome.reason == (
-        "the limit tool_calls = 2 does not allow 3 more (0 used). Raise it with `limits: {tool_calls: ...}`, or set "
-        "it to null."
+        "the limit tool_calls = 2 does not allow 3 more (0 used). Raise `limits.tool_calls`, or "
+        "set it to None (null in a task)."
     )
 
 

@@ -50,11 +50,11 @@ def test_the_first_limit_that_is_reached_is_named(limits: Limits, spent: Spent, 
 
 def test_the_text_names_the_limit_and_how_to_raise_it():
     assert str(Exceeded(limit="wall_s", allowed=1800.0, used=1800.25)) == (
-        "the limit wall_s = 1800 is reached (1800.25 used). Raise it with `limits: {wall_s: ...}`, or set it to null."
+        "the limit wall_s = 1800 is reached (1800.25 used). Raise `limits.wall_s`, or set it to None (null in a task)."
     )
     assert str(Exceeded(limit="tool_calls", allowed=3, used=2, more=2)) == (
-        "the limit tool_calls = 3 does not allow 2 more (2 used). Raise it with `limits: {tool_calls: ...}`, or set "
-        "it to null."
+        "the limit tool_calls = 3 does not allow 2 more (2 used). Raise `limits.tool_calls`, or "
+        "set it to None (null in a task)."
     )
     assert str(Exceeded(limit="output_tokens", allowed=2_000_000, used=2_000_001)).startswith(
         "the limit output_tokens = 2000000 is reached (2000001 used)."
