@@ -216,5 +216,9 @@ def _project(context: Context) -> _Project:
     except ImportError as error:
         msg = "This tool needs jedi, which is not installed. Use search instead."
         raise ToolError(msg) from error
-    project: _Project = jedi.Project(context.workspace, load_unsafe_extensions=False)
+    # By default jedi starts the Python of an active environment, and imports some modules by name: both may be files of
+    # the workspace, and nothing of it may run here. In this process jedi only parses.
+    vars(import_module("jedi.settings"))["auto_import_modules"] = []
+    project = jedi.Project(context.workspace, load_unsafe_extensions=False)
+    project._environment = import_module("jedi.api.environment").InterpreterEnvironment()  # no public way (0.20)
     return project

@@ -164,3 +164,25 @@ async def test_a_line_of_a_file_outside_is_not_shown_through_a_symlink(
     ):
         assert "outside the workspace: link.secret_key" in answer
         assert "canary" not in answer
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+async def test_the_python_of_the_workspace_is_not_started_to_find_a_name(
+    shop: ToolContext[Any], called: Called, monkeypatch: pytest.MonkeyPatch, variable: str
+):
+    """jedi started the active environment's Python, outside the sandbox: with a venv in the project, the model's file."""
+    environment, ran = shop.workspace / ".venv", shop.workspace / "ran"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (environment / "bin" / "python").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (environment / "bin" / "python").chmod(0o755)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setenv(variable, str(environment))
+    (shop.workspace / "gi.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    (shop.workspace / "uses.py").write_text("import gi\ngi.x\n")
+
+    found = await called(find_definition, shop, name="refill")
+    await called(find_references, shop, name="gi", path="uses.py", line=1)
+
+    assert "stock.py:9" in found
+    assert not ran.exists()
