@@ -170,7 +170,7 @@ async def test_a_line_of_a_file_outside_is_not_shown_through_a_symlink(
 async def test_the_python_of_the_workspace_is_not_started_to_find_a_name(
     shop: ToolContext[Any], called: Called, monkeypatch: pytest.MonkeyPatch, variable: str
 ):
-    """jedi started the active environment's Python, outside the sandbox: with a venv in the project, the model's file."""
+    """An active environment's Python was started outside the sandbox: with a venv in the project, the model's file."""
     environment, ran = shop.workspace / ".venv", shop.workspace / "ran"
     (environment / "bin").mkdir(parents=True)
     (environment / "pyvenv.cfg").write_text("home = /usr/bin\n")
