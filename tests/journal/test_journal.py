@@ -25,6 +25,7 @@ from agent.journal.events import (
     CallEnded,
     CallStarted,
     Event,
+    FilesChanged,
     Moved,
     Noticed,
     Rejected,
@@ -115,7 +116,7 @@ def test_each_line_is_plain_json_with_its_checksum_and_that_of_the_line_before(w
     own, before = lines[10][8:16], lines[9][8:16]
 
     assert [json.loads(line)["kind"] for line in lines] == [event.kind for event in EVENTS]
-    assert lines[10] == b'{"crc":"' + own + b'","after":"' + before + b'","text":"Look.","kind":"noticed"}'
+    assert lines[10] == b'{"crc":"' + own + b'","after":"' + before + b'","at":null,"text":"Look.","kind":"noticed"}'
 
 
 def unchained(*events: Event) -> bytes:
@@ -475,3 +476,14 @@ def test_a_child_process_does_not_inherit_the_lock(written: Path):
     assert read_journal(written) == EVENTS
     child.kill()
     child.wait()
+
+
+def test_a_path_that_is_not_utf_8_is_recorded_and_read_again_byte_for_byte(tmp_path: Path):
+    path = os.fsdecode(b"caf\xe9/\xff")
+    events = (START, FilesChanged(files={path: f"link 3 0 777 {path}"}, unsure=(path,)), Noticed(text="\ud800"))
+    journal = Journal(tmp_path)
+    for event in events:
+        journal.write(event)
+    journal.close()
+    assert read_journal(journal.path) == events
+    assert os.fsencode(path) == b"caf\xe9/\xff"

@@ -27,7 +27,7 @@ class Project:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.events: list[Event] = []
-        self.settings: dict[str, Any] = {"system": "Be good.", "verify": VERIFY, "env": ENV, **settings}
+        self.settings: dict[str, Any] = {"instructions": "Be good.", "verify": VERIFY, "env": ENV, **settings}
 
     def tools(self) -> list[Tool]:
         @tool(read_only=True)
@@ -312,7 +312,7 @@ class Sum(BaseModel):
 async def test_a_run_that_owes_a_result_is_not_verified_without_it(tmp_path: Path):
     """The verification would pass, but the run would end without the structured result that the caller asked for."""
     ladder = Ladder(rungs=(Rung(), Rung(fresh_context=True, restore="any")), triggers={"empty_reply": 1})
-    project = Project(tmp_path, ladder=ladder, result=Sum)
+    project = Project(tmp_path, ladder=ladder, output_type=Sum)
 
     outcome = await project.run(WRITES_FLAG, says(""), calls(("final_result", {"value": 5})))
 
@@ -321,7 +321,7 @@ async def test_a_run_that_owes_a_result_is_not_verified_without_it(tmp_path: Pat
 
 
 async def test_a_result_that_was_given_is_kept_when_the_run_is_verified_at_its_end(tmp_path: Path):
-    project = Project(tmp_path, limits=Limits(tool_calls=2), result=Sum)
+    project = Project(tmp_path, limits=Limits(tool_calls=2), output_type=Sum)
     both = calls(("write", {"name": "flag"}), ("final_result", {"value": 5}))
 
     outcome = await project.run(both)

@@ -383,7 +383,8 @@ async def test_a_resumed_run_continues_counting_its_time(tmp_path: Path):
 
     resumed = [event for event in read_journal(folder / JOURNAL_NAME) if isinstance(event, Resumed)]
     assert isinstance(ended, RunEnded)
-    assert resumed == [Resumed(wall_s=ended.spent.wall_s, limits=Limits())]
+    server = {"base_url": "http://scripted.invalid/v1", "model": "scripted", "window_tokens": 32_768}
+    assert resumed == [Resumed(wall_s=ended.spent.wall_s, limits=Limits(), **server)]
 
 
 @pytest.mark.parametrize("verify", [None, Verify(command="true")])

@@ -276,7 +276,7 @@ class Project:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.events: list[Event] = []
-        self.settings: dict[str, Any] = {"system": "Be good.", "env": ENV, **settings}
+        self.settings: dict[str, Any] = {"instructions": "Be good.", "env": ENV, **settings}
         self.more: list[Tool] = []
 
     def tools(self) -> list[Tool]:

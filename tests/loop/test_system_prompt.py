@@ -125,7 +125,7 @@ async def test_the_project_s_instructions_are_read_and_named(tmp_path: Path):
     assert "Instructions of this project (AGENTS.md):\nUse tabs.\n" in first.system
 
 
-@pytest.mark.parametrize("settings", [{"instructions": "none"}, {"system": "Be brief."}])
+@pytest.mark.parametrize("settings", [{"project_instructions": "none"}, {"instructions": "Be brief."}])
 async def test_instructions_can_be_turned_off(tmp_path: Path, settings: dict[str, str]):
     (tmp_path / "AGENTS.md").write_text("Use tabs.\n")
     first = await started(Agent(ScriptedModel([says("Done.")]), tools=[put], workspace=tmp_path, **settings))
@@ -142,4 +142,4 @@ async def test_a_prompt_can_be_seen_before_the_run(tmp_path: Path):
     agent = Agent(Endpoint("http://127.0.0.1:1/v1", profile=MISTRAL), tools=[put], workspace=tmp_path)
     scripted = ScriptedModel([calls(("put", {"name": "a"})), says("Done.")])
     first = await started(Agent(scripted, tools=[put], workspace=tmp_path))
-    assert agent.system_prompt("any", window_tokens=first.window_tokens) == first.system
+    assert agent.settings().system_prompt("any", window_tokens=first.window_tokens) == first.system

@@ -101,5 +101,5 @@ async def test_an_observer_error_stops_the_run_and_is_not_wrapped_in_a_group():
             msg = "the view is broken"
             raise RuntimeError(msg)
 
-    with pytest.raises(RuntimeError, match="the view is broken"):
-        await Agent(ScriptedModel([calls(("work", {}))]), tools=[work]).run("Go.", observe=fail)
+    outcome = await Agent(ScriptedModel([calls(("work", {}))]), tools=[work]).run("Go.", observe=fail)
+    assert (outcome.status, outcome.reason) == ("error", "`observe` raised RuntimeError: the view is broken")

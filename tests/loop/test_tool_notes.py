@@ -63,7 +63,7 @@ async def test_a_resumed_run_does_not_tell_them_again(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     first = Agent(ScriptedModel([calls(("wait", {}))]), tools=tools, workspace=tmp_path, runs=runs, limits=limits)
     stopped = await first.run("Do it.")
-    assert stopped.outcome == "budget"
+    assert stopped.status == "budget"
     assert stopped.journal is not None
     events: list[str] = []
     second = Agent(ScriptedModel([says("Done.")]), tools=tools, workspace=tmp_path, runs=runs)
