@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import threading
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from ..errors import ConfigError
 from .events import Event
@@ -30,7 +32,11 @@ def _adapter() -> TypeAdapter[Event]:
 
 def event_json(event: Event) -> bytes:
     """Return one event as JSON, without checksum or newline."""
-    return _adapter().dump_json(event)
+    try:
+        return _adapter().dump_json(event)
+    except PydanticSerializationError:
+        # A path that is not UTF-8 holds lone surrogates, which only escapes in ASCII can represent.
+        return json.dumps(_adapter().dump_python(event), separators=(",", ":")).encode("ascii")
 
 
 class JournalWriteError(OSError):
@@ -194,6 +200,7 @@ _CHECKSUM = b'{"crc":"%s",'
 _CHECKSUM_BYTES = len(_CHECKSUM % b"00000000")
 _CHAINED = re.compile(rb'\{"crc":"[0-9a-f]{8}","after":"([0-9a-f]{8})",')
 _NO_LINE = b"00000000"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _line(event: Event, after: bytes) -> tuple[bytes, bytes]:
@@ -219,7 +226,16 @@ def read_event(line: bytes) -> Event:
         msg = "checksum mismatch"
         raise ValueError(msg)
     found = _CHAINED.match(line)
-    return _adapter().validate_json(bare if found is None else b"{" + line[found.end() :])
+    return _event(bare if found is None else b"{" + line[found.end() :])
+
+
+def _event(text: bytes) -> Event:
+    try:
+        return _adapter().validate_json(text)
+    except ValidationError:
+        if _SURROGATE.search(text) is None:
+            raise
+        return _adapter().validate_python(json.loads(text))  # pydantic's parser refuses lone surrogates
 
 
 def _reason(error: ValueError) -> str:

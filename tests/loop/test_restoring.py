@@ -14,6 +14,7 @@ import pytest
 
 from agent import Agent, Ladder, Limits, Outcome, Rung, Sandbox, ToolError, Verify, tool
 from agent.journal.events import ContextRenewed, Event, FilesChanged, Noticed, VerifyEnded, VerifyStarted
+from agent.journal.journal import read_journal
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.workspace import Snapshot, Workspace
 from tools.changes import undo_change
@@ -412,3 +413,14 @@ async def test_what_was_put_back_is_redacted_and_written_down_outside_the_event_
 
     assert shared.renewed.restored == ("b.txt",)
     assert on_loop == []
+
+
+async def test_names_that_are_not_utf_8_do_not_end_the_run_and_are_put_back(tmp_path: Path):
+    shared = Shared(tmp_path, runs=tmp_path / "runs")
+    command = "mkdir new && touch \"$(printf 'new/a\\377')\" && ln -s \"$(printf '\\377')\" new/link"
+    await shared.run(calls(("run_shell", {"command": command})), DONE, DONE)
+
+    assert shared.renewed.restored == ("new", os.fsdecode(b"new/a\xff"), "new/link")
+    assert shared.files == {"a.txt": "original\n"}
+    (journal,) = tmp_path.glob("runs/*/journal.jsonl")
+    assert read_journal(journal) == tuple(shared.events)
