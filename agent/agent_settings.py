@@ -13,13 +13,14 @@ from typing import Generic, cast
 from pydantic import JsonValue
 from typing_extensions import TypeForm, TypeVar
 
+from . import ready_tools
 from .given import check_kinds, model_of, sandbox_of
 from .loop.facts import InstructionsMode
 from .model.protocol import Model
 from .model.settings import ModelSettings
 from .policy.ladder import Ladder
 from .policy.limits import Limits
-from .policy.permissions import Approve, Permission
+from .policy.permissions import Approve, Permission, check_rules
 from .policy.verification import Verify
 from .run_settings import RunSettings, TaskOrigin
 from .sandbox import IsolationChoice, Sandbox
@@ -99,7 +100,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
             runs=None if self.runs is None else Path(self.runs),
             own_files=() if origin is None else origin.own_files, task={} if origin is None else origin.task,
         )  # fmt: skip
-        settings.toolbox()
+        check_rules(self.permissions, settings.toolbox().argument_names(), elsewhere=ready_tools.NAMES)
         check_deps(settings.tools, settings.deps)
         return settings
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
+from .choices import check_choice
 from .errors import ConfigError
+from .loop.facts import InstructionsMode
 from .loop.outcome import Outcome
 from .messages import Message
 from .model.conversation import check_conversation, from_chat
@@ -18,6 +20,7 @@ from .policy.ladder import Ladder
 from .policy.limits import Limits
 from .policy.verification import Verify
 from .sandbox import IsolationChoice, Rules, Sandbox, find_sandbox
+from .workspace.prepare import WorkspaceMode
 
 Conversation = Outcome[Any] | Sequence[Message] | Sequence[Mapping[str, Any]]
 """The outcome of an earlier run, its messages, or messages in OpenAI's chat completions format."""
@@ -53,6 +56,10 @@ def check_kinds(settings: Mapping[str, object]) -> None:
         if not isinstance(value, kind):
             msg = f"`{name}` is {value!r}, of type {type(value).__name__}. {advice}"
             raise ConfigError(msg, key=name)
+    for name, known in (("workspace_mode", WorkspaceMode), ("project_instructions", InstructionsMode)):
+        check_choice(settings[name], get_args(known), key=name)
+    if isinstance(settings["sandbox"], str):
+        check_choice(settings["sandbox"], get_args(IsolationChoice), key="sandbox")
 
 
 def model_of(given: Model | str) -> Model:

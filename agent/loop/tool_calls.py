@@ -155,8 +155,12 @@ async def _denial_text(
         return denial(rule, cause="no_approver", targets=targets)
     request = ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why)
     approved = await ask_user("approve", deps.approve, request)
-    deps.record(Noticed(text=f"{call.name}: a person {'approved' if approved else 'denied'} {call.arguments}"))
-    return "" if approved else denial(rule, cause="refused", targets=targets)
+    if isinstance(approved, bool):
+        text = f"{call.name}: a person {'approved' if approved else 'denied'} {call.arguments}"
+    else:
+        text = f"{call.name}: denied, because `approve` returned {approved!r}. It must return True or False."
+    deps.record(Noticed(text=text))
+    return "" if approved is True else denial(rule, cause="refused", targets=targets)
 
 
 def _hiding(context: ToolContext[Any], patterns: Sequence[str]) -> tuple[ToolContext[Any], str]:

@@ -46,7 +46,7 @@ class ModelSettings:
         )
 
     def __post_init__(self) -> None:
-        bounds = {"temperature": (0.0, None), "top_p": (0.0, 1.0), "max_tokens": (1, None)}
+        bounds = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "max_tokens": (1, None)}
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
             if value is not None and (value < least or (most is not None and value > most)):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pydantic import ConfigDict
 
+from ..choices import check_choice
 from ..errors import ConfigError
 from ..messages import Effort
 
@@ -42,6 +43,11 @@ class Rung:
     constrained: bool = False
     fresh_context: bool = False
     restore: Literal["verify_failed", "any"] = "verify_failed"
+
+    def __post_init__(self) -> None:
+        if self.effort is not None:
+            check_choice(self.effort, get_args(Effort), key="ladder.rungs.effort")
+        check_choice(self.restore, ("verify_failed", "any"), key="ladder.rungs.restore")
 
 
 def _default_thresholds() -> Mapping[Trigger, int]:
@@ -83,6 +89,8 @@ class Ladder:
     no_progress_steps: int = 4
 
     def __post_init__(self) -> None:
+        for trigger in self.triggers:
+            check_choice(trigger, get_args(Trigger), key="ladder.triggers")
         for key, problem in self._problems():
             raise ConfigError(problem, key=f"ladder.{key}")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, JsonValue
 
+from ..choices import check_choice
 from ..errors import ConfigError
+from ..nearest import did_you_mean, nearest
 from .command_words import commands_in
 from .targets import Target, covered, overlaps
 
@@ -42,6 +44,7 @@ class Permission:
         if not self.tool.strip():
             msg = "`permissions.tool` is empty. Give the name of a tool, or * for all tools."
             raise ConfigError(msg, key="permissions.tool")
+        check_choice(self.do, get_args(Decision), key="permissions.do")
         if _ALTERNATIVES.search(path := self.match.get("path", "")):
             msg = f"`permissions.match.path` is {path!r}, but a pattern has no {{a,b}}. Write a rule for each."
             raise ConfigError(msg, key="permissions.match.path")
@@ -136,6 +139,37 @@ DESTRUCTIVE: tuple[Permission, ...] = tuple(
 )
 """Commands that need approval where they are not sandboxed. A hint for people, not a security boundary: a shell has a
 hundred other ways to do the same, and only a sandbox stops those."""
+
+
+def check_rules(
+    rules: Sequence[Permission], arguments: Mapping[str, Collection[str] | None], *, elsewhere: Collection[str] = ()
+) -> None:
+    """Check that each rule can match a call of the run, because a rule with a typo would protect nothing.
+
+    A pattern of tools may match none, and so may the name of a known tool that this run does not have.
+
+    Args:
+        rules: of the user.
+        arguments: names of the arguments of the run's tools, by tool. None means that a tool takes any.
+        elsewhere: names of known tools that the run need not have.
+
+    Raises:
+        ConfigError: a rule names no tool, or an argument that no tool it is about has.
+    """
+    for rule in rules:
+        named = [names for tool, names in arguments.items() if rule.names(tool)]
+        is_pattern = any(sign in rule.tool for sign in "*?[")
+        if not named and not is_pattern and rule.tool not in elsewhere:
+            msg = f"`permissions` has a rule for the tool {rule.tool!r}, but the run has no such tool."
+            raise ConfigError(msg + (did_you_mean(rule.tool, arguments) or " Remove it."), key="permissions.tool")
+        if not named or None in named:
+            continue
+        known = sorted({name for names in named for name in names or ()})
+        for name in sorted(rule.match.keys() - {"path", *known}):
+            if nearest(name, known) is None and is_pattern:
+                continue  # tools that are added later may have it
+            msg = f"`permissions` has a rule for {rule.tool!r} that matches {name!r}, which is no argument of it."
+            raise ConfigError(msg + (did_you_mean(name, known) or " It has none."), key="permissions.match")
 
 
 def decide(

@@ -80,6 +80,10 @@ class Toolbox:
         """
         return self.digest == digest if digest.startswith("2:") else self.names == tuple(names)
 
+    def argument_names(self) -> dict[str, frozenset[str] | None]:
+        """Return the names of each tool's arguments, those of its variants included; None if it takes any."""
+        return {tool.name: _argument_names((tool, *tool.variants.values())) for tool in self}
+
     def get(self, name: str) -> Tool | None:
         """Return the tool with exactly this name; None if there is none."""
         return self._tools.get(name)
@@ -143,6 +147,12 @@ def _without_descriptions(node: JsonValue) -> JsonValue:
         for key, value in node.items()
         if key != "description"
     }
+
+
+def _argument_names(forms: Sequence[Tool]) -> frozenset[str] | None:
+    if any(form.parameters.get("additionalProperties") is not False for form in forms):
+        return None
+    return frozenset(name for form in forms for name in cast("JsonObject", form.parameters.get("properties", {})))
 
 
 def _dump(definitions: list[JsonObject]) -> bytes:
