@@ -263,7 +263,7 @@ def test_without_schema_enforcement_an_invalid_call_gets_feedback_but_no_re_ask(
         assert [body["tool_choice"] for body in server.bodies] == ["auto", "auto", "auto"]
     assert outcome.notices == (
         "The server cannot constrain a reply to a tool's schema, so an invalid call gets feedback but no constrained "
-        "re-ask: the probe found no supported way",
+        "re-ask: the server supports no way to constrain it",
     )
 
 

@@ -195,10 +195,15 @@ def test_an_unreachable_server_is_one_message_and_exit_code_2(task: Path, capsys
     assert capsys.readouterr().err.startswith("agent: No answer from http://127.0.0.1:9/v1/models: ")
 
 
-def test_the_error_for_a_model_that_is_not_served_lists_those_that_are(task: Path, capsys: pytest.CaptureFixture[str]):
-    with ScriptedServer([]) as server:
-        assert main(["run", str(task), "--base-url", server.url, "--model", "gpt"]) == 2
-    assert capsys.readouterr().err == f"agent: {server.url} does not serve 'gpt'. It serves: scripted.\n"
+def test_a_model_that_the_server_does_not_list_is_asked_for_and_the_user_is_told(
+    task: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Proxies serve aliases and wildcards that they do not list, so the list is no gate."""
+    with ScriptedServer([calls(("write_file", {"path": "hello.txt", "content": "hello"})), says("Done.")]) as server:
+        assert main(["run", str(task), "--base-url", server.url, "--model", "gpt"]) == 0
+        assert {body["model"] for body in server.bodies} == {"gpt"}
+    said = "The server was asked for 'gpt' all the same, although its list of models has only scripted"
+    assert said in capsys.readouterr().out
 
 
 def test_a_mistake_in_the_task_is_reported_with_its_line_and_the_nearest_key(

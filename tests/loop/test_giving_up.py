@@ -316,7 +316,7 @@ async def test_a_run_that_owes_a_result_is_not_verified_without_it(tmp_path: Pat
 
     outcome = await project.run(WRITES_FLAG, says(""), calls(("final_result", {"value": 5})))
 
-    assert (outcome.status, outcome.output, project.verifications) == ("verified", {"value": 5}, [(1, True)])
+    assert (outcome.status, outcome.output, project.verifications) == ("verified", Sum(value=5), [(1, True)])
     assert [event.restored for event in project.of(ContextRenewed)] == [()]
 
 
@@ -326,7 +326,7 @@ async def test_a_result_that_was_given_is_kept_when_the_run_is_verified_at_its_e
 
     outcome = await project.run(both)
 
-    assert (outcome.status, outcome.output) == ("verified", {"value": 5})
+    assert (outcome.status, outcome.output) == ("verified", Sum(value=5))
 
 
 async def test_a_verification_that_changes_files_itself_does_not_verify_forever(tmp_path: Path):

@@ -95,7 +95,7 @@ async def test_a_call_and_an_answer():
         {**same, "messages": [SYSTEM, user("What is 2 + 3?"), call, answered("call00000", "5")]},
     ]
     assert event_lines(events) == [
-        "run_started",
+        "run_started rung=0",
         "requested rung=0 effort=none",
         "replied rung=0",
         "turn_taken",
@@ -623,16 +623,18 @@ async def test_if_a_named_tool_choice_is_refused_the_text_is_constrained_to_the_
 
 async def test_if_the_server_refuses_every_constraint_an_invalid_call_gets_feedback():
     """The run once ended as an error because of the refused re-ask."""
-    model = ScriptedModel([BAD, REFUSED, REFUSED, calls(("add", {"a": 1, "b": 2})), says("3")])
+    asked_alone = says("Hi.")  # whether it is the field that is refused is tried with one word
+    model = ScriptedModel([BAD, REFUSED, REFUSED, REFUSED, asked_alone, calls(("add", {"a": 1, "b": 2})), says("3")])
 
     outcome = await Agent(model, tools=[add]).run("Go.")
 
     assert (outcome.status, outcome.answer) == ("finished", "3")
-    assert outcome.notices == (
+    assert (
         "The server cannot constrain a reply to a tool's schema, so an invalid call gets feedback but no constrained "
-        "re-ask: http://x/v1 refused the request with HTTP 400: tool_choice is not supported",
-    )
-    assert model.bodies[3]["messages"][3] == answered(
+        "re-ask: http://x/v1 refused the request with HTTP 400: tool_choice is not supported"
+    ) in outcome.notices
+    assert sum("tool_choice" in notice and "cannot constrain" not in notice for notice in outcome.notices) == 2
+    assert model.bodies[5]["messages"][3] == answered(
         "call00000",
         'Arguments for "add" do not match: $.a must be an integer, got "one" (schema: {"type":"integer"}). Send the '
         "call again.",

@@ -422,10 +422,11 @@ async def test_carried_results_take_no_room_that_a_long_task_needs(tmp_path: Pat
     """With a prompt of half the window, the renewed conversation would have been too long at once, and the run over."""
     (tmp_path / "a.py").write_text("x" * 9_000)
     project = Project(tmp_path)
+    full = EndpointRejected("This model's maximum context length is 16384 tokens.", url="http://x/v1", status=400)
     shown: list[int] = []
     for prompt in ("Go.", "Go. " * 8_500):
         project.model = ScriptedModel(
-            [calls(("read_file", {"path": "a.py"})), FULL, says("Done.")], window_tokens=16_384
+            [calls(("read_file", {"path": "a.py"})), full, says("Done.")], window_tokens=16_384
         )
         await Agent(project.model, tools=project.tools(), workspace=tmp_path, env=ENV).run(prompt)
         shown.append(project.prompt(-1).count("x"))
