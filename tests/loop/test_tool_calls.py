@@ -8,8 +8,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from agent import Agent, Image, Limits, Outcome, Tool, tool
 from agent.journal.events import Event
 from agent.messages import ToolResult
