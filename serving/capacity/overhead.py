@@ -101,7 +101,8 @@ def _layer_peak(request: PlanRequest) -> ByteRange:
         return ByteRange(low=likely - 2 * width, likely=likely, high=likely * 13 // 10 + 2 * width)
     if not compiles(request):
         return ByteRange(low=likely - width, likely=likely, high=likely + width)
-    return ByteRange(low=likely - 2 * width, likely=likely, high=likely + 2 * width)
+    # Compiled starts with 2048, 8192 and 16384 tokens printed what is counted.
+    return ByteRange(low=likely - 15 * width // 8, likely=likely, high=likely + 15 * width // 8)
 
 
 def _experts_peak(request: PlanRequest, experts: Experts) -> ByteRange:
@@ -167,7 +168,7 @@ def _compile_peak(request: PlanRequest) -> ByteRange:
     Inductor times kernels on arrays that it makes for that, of the sizes of the true ones: the embedding, and what the
     fused kernel writes for each token: the row (2 bytes a number) and its norm (2, and 1 more in FP8); for a draft
     both of its inputs (2 and 2), the two together (4) and the same in FP8 (2). Printed and counted, GiB: 128B with
-    2048 and 8192 tokens 3.12 / 3.12 and 3.47 / 3.47, with EAGLE 3.94 / 3.94. Split over GPUs, the kernel ends at the
+    2048, 8192 and 16384 tokens 3.12 / 3.12, 3.47 / 3.47 and 3.94 / 3.94, with EAGLE 3.94 / 3.94. Split over GPUs, the kernel ends at the
     row, which is then reduced; images are merged into the rows, so that they are no part of the graph. Either way the
     peak was below a layer's and did not show.
     """
@@ -181,7 +182,7 @@ def _compile_peak(request: PlanRequest) -> ByteRange:
         likely = table + (10 if quantized else 8) * width
     else:
         likely = table + (5 if quantized else 4) * width
-    found = ByteRange(low=max(table, likely - 3 * width), likely=likely, high=likely + width)
+    found = ByteRange(low=max(table, likely - 11 * width // 4), likely=likely, high=likely + width)
     if not _passes_embeddings(request):
         return found
     # A draft looks up rows of its own; whether it does so inside its graph, no start has shown.
