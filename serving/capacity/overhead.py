@@ -168,9 +168,9 @@ def _compile_peak(request: PlanRequest) -> ByteRange:
     Inductor times kernels on arrays that it makes for that, of the sizes of the true ones: the embedding, and what the
     fused kernel writes for each token: the row (2 bytes a number) and its norm (2, and 1 more in FP8); for a draft
     both of its inputs (2 and 2), the two together (4) and the same in FP8 (2). Printed and counted, GiB: 128B with
-    2048, 8192 and 16384 tokens 3.12 / 3.12, 3.47 / 3.47 and 3.94 / 3.94, with EAGLE 3.94 / 3.94. Split over GPUs, the kernel ends at the
-    row, which is then reduced; images are merged into the rows, so that they are no part of the graph. Either way the
-    peak was below a layer's and did not show.
+    2048, 8192 and 16384 tokens 3.12 / 3.12, 3.47 / 3.47 and 3.94 / 3.94, with EAGLE 3.94 / 3.94; 24B with 2048 tokens
+    1.29 / 1.29. Split over GPUs, the kernel ends at the row, which is then reduced; images are merged into the rows, so
+    that they are no part of the graph. Either way the peak was below a layer's and did not show.
     """
     model, tokens = request.model, request.max_num_batched_tokens
     table = _embedding_bytes(model) // request.tensor_parallel_size
