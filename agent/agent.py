@@ -11,12 +11,12 @@ from . import starting
 from .agent_settings import AgentSettings, DepsT, OutputT
 from .delegation import agent_tool
 from .fallback import resume_on_any, start_on_any
-from .given import Conversation, messages_of, refuse_running_loop
+from .given import Conversation, messages_of, prompt_of, refuse_running_loop
 from .journal.runs import run_place
 from .keywords import checked_keywords
 from .loop.outcome import Outcome
 from .loop.watching import Observer
-from .messages import Image, UserMessage
+from .messages import Image
 from .model.protocol import Model, TokenCount
 from .model.settings import ModelSettings
 from .old_names import AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE
@@ -250,7 +250,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Raises:
             EndpointError: The server does not answer.
         """
-        return await starting.count(self.settings(), UserMessage(content=prompt, images=tuple(images)))
+        return await starting.count(self.settings(), prompt_of(prompt, images))
 
     async def _start(self, settings: RunSettings, begin: Start, watching: Watching = NOBODY) -> Outcome[OutputT]:
         return cast("Outcome[OutputT]", await start_on_any(settings, self._models, begin, watching))
@@ -261,5 +261,4 @@ class Agent(AgentSettings[DepsT, OutputT]):
 
 
 def _begin(prompt: str, history: Conversation, images: Iterable[Image], name: str | None) -> Start:
-    message = UserMessage(content=prompt, images=tuple(images))
-    return Start(prompt=message, history=messages_of(history), name=name)
+    return Start(prompt=prompt_of(prompt, images), history=messages_of(history), name=name)

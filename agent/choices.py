@@ -1,4 +1,4 @@
-"""Check settings that have a closed set of values, so that a typo in one is refused and never taken for a default."""
+"""Check the values of settings, so that a typo or a value of another type is refused and never taken for another."""
 
 from __future__ import annotations
 
@@ -17,4 +17,15 @@ def check_choice(value: object, known: Iterable[str], *, key: str) -> None:
     options = tuple(known)
     if value not in options:
         msg = f"`{key}` cannot be {value!r}.{did_you_mean(str(value), options)}"
+        raise ConfigError(msg, key=key)
+
+
+def check_number(value: object, *, key: str) -> None:
+    """Check that a setting is a number, or None.
+
+    Raises:
+        ConfigError: it has another type.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        msg = f"`{key}` is {value!r}, of type {type(value).__name__}. Give a number."
         raise ConfigError(msg, key=key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -11,15 +11,17 @@ from .choices import check_choice
 from .errors import ConfigError
 from .loop.facts import InstructionsMode
 from .loop.outcome import Outcome
-from .messages import Message
+from .messages import Image, Message, UserMessage
 from .model.conversation import check_conversation, from_chat
 from .model.endpoint import Endpoint
 from .model.protocol import Model
 from .model.settings import ModelSettings
 from .policy.ladder import Ladder
 from .policy.limits import Limits
+from .policy.permissions import Permission
 from .policy.verification import Verify
 from .sandbox import IsolationChoice, Rules, Sandbox, find_sandbox
+from .task.mcp_server import McpServer
 from .workspace.prepare import WorkspaceMode
 
 Conversation = Outcome[Any] | Sequence[Message] | Sequence[Mapping[str, Any]]
@@ -36,9 +38,22 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "env": (Mapping, "Give names and values, such as os.environ."),
     "mcp": (Mapping, 'Write {"name": McpServer(...)}.'),
     "tools": ((list, tuple), "Give a list, such as [my_function, ready_tools.read_file]."),
-    "permissions": ((list, tuple), "Give a list of Permission."),
+    "permissions": ((list, tuple), 'Give a list, such as [Permission(tool="run_shell", do="ask")].'),
+    "fallback": ((list, tuple), "Give a list, such as [Endpoint(...)]."),
+    "secrets": (Mapping, 'Give names and values, such as {"TOKEN": token}.'),
+    "secret_files": ((list, tuple), 'Give a list, such as [".env"].'),
+    "instructions": ((str, type(None)), "Give a text."),
 }
 """The types of an agent's settings, and what to write instead of another one."""
+
+_ITEM_KINDS: Mapping[str, tuple[Any, str]] = {
+    "permissions": (Permission, 'Write Permission(tool="run_shell", do="ask").'),
+    "env": ((str, type(None)), "Give a text, or None to take the variable away."),
+    "secrets": (str, "Give a text."),
+    "mcp": (McpServer, 'Write McpServer(command=("python", "server.py")).'),
+    "secret_files": ((str, Path), "Give a path."),
+}
+"""The types of the items of those settings that have several."""
 
 
 def check_kinds(settings: Mapping[str, object]) -> None:
@@ -47,19 +62,62 @@ def check_kinds(settings: Mapping[str, object]) -> None:
     Raises:
         ConfigError: one has another type; the message says what to write.
     """
-    model = settings["model"]
-    if not isinstance(model, str) and (isinstance(model, type) or not hasattr(model, "open")):
-        msg = f"`model` is {model!r}, of type {type(model).__name__}. Give an Endpoint, or the URL of a server."
-        raise ConfigError(msg, key="model")
+    _check_model(settings["model"], "model")
     for name, (kind, advice) in _KINDS.items():
-        value = settings[name]
-        if not isinstance(value, kind):
-            msg = f"`{name}` is {value!r}, of type {type(value).__name__}. {advice}"
-            raise ConfigError(msg, key=name)
+        _check_kind(settings[name], kind, name, advice)
+    for name, (kind, advice) in _ITEM_KINDS.items():
+        for place, item in _items(settings[name], name):
+            _check_kind(item, kind, place, advice)
+    for place, item in _items(settings["fallback"], "fallback"):
+        _check_model(item, place)
+    if settings["approve"] is not None and not callable(settings["approve"]):
+        _check_kind(settings["approve"], type(None), "approve", "Give a function that returns True or False.")
     for name, known in (("workspace_mode", WorkspaceMode), ("project_instructions", InstructionsMode)):
         check_choice(settings[name], get_args(known), key=name)
     if isinstance(settings["sandbox"], str):
         check_choice(settings["sandbox"], get_args(IsolationChoice), key="sandbox")
+
+
+def _items(setting: object, name: str) -> list[tuple[str, object]]:
+    """Return the items of a setting, each with its place, such as `env['A']`."""
+    if isinstance(setting, Mapping):
+        items = cast("Mapping[object, object]", setting).items()
+    else:
+        items = enumerate(cast("Sequence[object]", setting))
+    return [(f"{name}[{key!r}]", item) for key, item in items]
+
+
+def _check_kind(value: object, kind: type | tuple[type, ...], place: str, advice: str) -> None:
+    if not isinstance(value, kind):
+        shown = "" if place.startswith(_SECRET) else f"{value!r}, "
+        msg = f"`{place}` is {shown}of type {type(value).__name__}. {advice}"
+        raise ConfigError(msg, key=place.partition("[")[0])
+
+
+_SECRET = ("env", "secrets")
+"""Settings whose values are not shown."""
+
+
+def _check_model(value: object, place: str) -> None:
+    if not isinstance(value, str) and (isinstance(value, type) or not hasattr(value, "open")):
+        msg = f"`{place}` is {value!r}, of type {type(value).__name__}. Give an Endpoint, or the URL of a server."
+        raise ConfigError(msg, key=place.partition("[")[0])
+
+
+def prompt_of(prompt: str, images: Iterable[Image]) -> UserMessage:
+    """Return the message of a prompt.
+
+    Raises:
+        ConfigError: the prompt is empty or no text, or something else is given as an image.
+    """
+    _check_kind(prompt, str, "prompt", "Give a text; images belong in `images`.")
+    shown = tuple(images)
+    if not shown and not prompt.strip():
+        msg = "`prompt` is empty. Say what the model is to do."
+        raise ConfigError(msg, key="prompt")
+    for place, item in _items(shown, "images"):
+        _check_kind(item, Image, place, "Write Image.from_file(path).")
+    return UserMessage(content=prompt, images=shown)
 
 
 def model_of(given: Model | str) -> Model:

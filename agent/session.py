@@ -13,11 +13,12 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from .errors import ConfigError
+from .given import prompt_of
 from .journal.runs import check_run_name, first_event, list_runs, read_run
 from .loop.outcome import Outcome
 from .loop.state import RunState
 from .loop.watching import Observer
-from .messages import Image, Message, UserMessage
+from .messages import Image, Message
 from .model.conversation import to_chat
 from .policy.budget import Spent, limits_left, tighter
 from .policy.limits import Limits
@@ -118,7 +119,7 @@ class Session(Generic[OutputT]):
         settings = self._placed(self._settings())
         allowed = tighter(settings.limits if limits is None else limits, limits_left(self.limits, self.usage))
         begin = Start(
-            prompt=UserMessage(content=prompt, images=tuple(images)),
+            prompt=prompt_of(prompt, images),
             history=self.messages,
             name=None if settings.runs is None else f"{self.name}-{self._number + 1:03d}",
             session=self.name,

@@ -2,13 +2,14 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
 
-from agent import Agent, ConfigError, Limits, ToolContext, tool
+from agent import Agent, ConfigError, Limits, McpServer, ModelSettings, ToolContext, Verify, tool
 from agent.keywords import checked_keywords
 from agent.testing import ScriptedModel, calls, says
 
@@ -105,7 +106,57 @@ WRONG_KINDS: dict[str, tuple[Any, str]] = {
     "tools": ("read_file", "Give a list, such as [my_function, ready_tools.read_file]."),
     "workspace": (3, "`workspace` is 3, of type int. Give a path."),
     "verify": ("pytest -q", 'Write Verify(command="...").'),
+    "permissions": ([{"tool": "x"}], "`permissions[0]` is {'tool': 'x'}, of type dict. Write Permission(tool="),
+    "env": ({"A": 1}, "`env['A']` is of type int. Give a text, or None to take the variable away."),
+    "secrets": ({"A": b"1"}, "`secrets['A']` is of type bytes. Give a text."),
+    "fallback": ("http://x/v1", "`fallback` is 'http://x/v1', of type str. Give a list, such as [Endpoint(...)]."),
+    "secret_files": ("a.env", "`secret_files` is 'a.env', of type str. Give a list, such as [\".env\"]."),
+    "mcp": ({"a": "x.py"}, "`mcp['a']` is 'x.py', of type str. Write McpServer(command="),
+    "approve": (True, "`approve` is True, of type bool. Give a function that returns True or False."),
+    "instructions": (3, "`instructions` is 3, of type int. Give a text."),
 }
+
+
+def test_items_of_another_type_are_refused_too():
+    given: Any = {"fallback": [3]}
+    with pytest.raises(ConfigError, match=r"`fallback\[0\]` is 3, of type int. Give an Endpoint, or the URL"):
+        Agent(model(), **given)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        (None, "`prompt` is None, of type NoneType. Give a text"),
+        (["a"], "`prompt` is ['a'], of type list. Give a text"),
+        ("", "`prompt` is empty. Say what the model is to do."),
+        (" \n", "`prompt` is empty. Say what the model is to do."),
+    ],
+)
+async def test_a_prompt_that_is_no_text_is_refused_before_anything_is_sent(prompt: Any, text: str):
+    agent = Agent(model())
+    for ask in (agent.run, agent.count, agent.session().run):
+        with pytest.raises(ConfigError) as caught:
+            await ask(prompt)
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Limits(steps=cast("Any", "3")), "`limits.steps` is '3', of type str. Give a number."),
+        (lambda: Limits(wall_s=True), "`limits.wall_s` is True, of type bool. Give a number."),
+        (lambda: ModelSettings(temperature=cast("Any", "0.2")), "`model_settings.temperature` is '0.2', of type str."),
+        (lambda: Verify(command="x", timeout_s=cast("Any", "9")), "`verify.timeout_s` is '9', of type str."),
+        (
+            lambda: McpServer(command=cast("Any", "python x.py")),
+            "`mcp.command` is 'python x.py', a single text. Write command=('python', 'x.py').",
+        ),
+    ],
+)
+def test_a_value_of_another_type_in_a_setting_is_refused(make: Callable[[], object], text: str):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert text in str(caught.value)
 
 
 @pytest.mark.parametrize("name", WRONG_KINDS)

@@ -45,6 +45,16 @@ def test_only_the_module_of_a_tool_that_is_used_is_imported(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_every_ready_tool_can_be_listed_where_pytest_is_not_installed(tmp_path: Path):
+    code = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "from agent import ready_tools\n"
+        "print(len([ready_tools.find(name) for name in ready_tools.NAMES]))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.stdout.strip() == str(len(ready_tools.NAMES)), found.stderr
+
+
 def test_a_misspelt_ready_tool_is_answered_with_the_nearest_name():
     with pytest.raises(ConfigError) as caught:
         ready_tools.find("raed_file")

@@ -17,7 +17,6 @@ from . import _paths
 from ._commands import check_pytest, describe_exit, python_of
 from ._junit import from_junit
 from ._report_file import read_report
-from ._reporter import REPORT_ENV
 from ._test_candidates import where_tests_are
 from ._test_memory import Selection, TestHistory
 from ._test_report import Report, readable
@@ -29,6 +28,7 @@ MAX_REPORT_BYTES = 20_000_000
 _COLLECT_TIMEOUT_S = 60
 _PLUGIN = "tramontane_test_report"
 _REPORT = "report.jsonl"
+_REPORT_ENV = "TRAMONTANE_TEST_REPORT"  # as in _reporter.py, which only the Python of the tests can import
 _MAX_OUTPUT_LINES = 20
 """Shown from the beginning and from the end."""
 _MAX_LINE_CHARS = 500
@@ -152,7 +152,7 @@ async def _run_pytest(context: Context, arguments: list[str], timeout_s: int) ->
     with context.private_folder() as folder:
         shutil.copyfile(Path(__file__).with_name("_reporter.py"), folder / f"{_PLUGIN}.py")
         path = [str(folder), *filter(None, [context.env.get("PYTHONPATH")])]
-        env = {**context.env, "PYTHONPATH": ":".join(path), REPORT_ENV: str(folder / _REPORT)}
+        env = {**context.env, "PYTHONPATH": ":".join(path), _REPORT_ENV: str(folder / _REPORT)}
         env["PYTHONDONTWRITEBYTECODE"] = "1"  # Python would use a stale .pyc of a file edited within the same second
         # After the project's own options, so that these win.
         options = ["-q", "-p", _PLUGIN, "--tb=short", "--showlocals", "--no-header", "--color=no"]

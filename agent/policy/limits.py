@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from ..choices import check_number
 from ..errors import ConfigError
 
 
@@ -36,6 +37,7 @@ class Limits:
     def __post_init__(self) -> None:
         for limit in fields(self):
             value = getattr(self, limit.name)
+            check_number(value, key=f"limits.{limit.name}")
             if value is not None and value < 0:
                 check_positive(value, key=f"limits.{limit.name}")
 
@@ -47,8 +49,9 @@ def check_positive(value: float | None, *, key: str) -> None:
     """Check that the value is None or above 0.
 
     Raises:
-        ConfigError: it is 0 or less.
+        ConfigError: it is 0 or less, or no number.
     """
+    check_number(value, key=key)
     if value is not None and value <= 0:
         msg = f"`{key}` must be more than 0, got {value:g}. Give a larger number."
         raise ConfigError(msg, key=key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,11 @@ class McpServer:
     timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
+        for name in ("command", "tools"):
+            if isinstance(given := getattr(self, name), str):  # else each letter would be an argument
+                words = tuple(shlex.split(given)) if given.count('"') % 2 == given.count("'") % 2 == 0 else (given,)
+                msg = f"`mcp.{name}` is {given!r}, a single text. Write {name}={words!r}."
+                raise ConfigError(msg, key="mcp")
         if bool(self.command) == bool(self.url):
             msg = "An MCP server needs either `command` (a list) or `url`, not both. Give one."
             raise ConfigError(msg, key="mcp")
