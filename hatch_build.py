@@ -10,21 +10,31 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-WHEEL_ALIAS = '''\
+_LEAVE = """\
+import sys
+
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].removeprefix("-m") == __name__:
+    if not sys.flags.safe_path and sys.path[0] not in sys.path[1:]:  # not the folder that it is installed in
+        del sys.path[0]  # `python -m` puts the current folder first, where the commands of a run may write
+"""
+
+WHEEL_ALIAS = f'''\
 """Import name of Tramontane; the code is in `tramontane`. A project's own `agent` takes precedence."""
 
+{_LEAVE}
 from tramontane.import_names import share_wheel
 
 share_wheel(__name__)
 '''
 
-EDITABLE_ALIAS = '''\
+EDITABLE_ALIAS = f'''\
 """Import name of Tramontane, installed editable; the code is in the repository."""
 
+{_LEAVE}
 from importlib import util
 from pathlib import Path
 
-_ROOT = Path({root!r})
+_ROOT = Path({{root!r}})
 _spec = util.spec_from_file_location("_tramontane_import_names", _ROOT / "agent" / "import_names.py")
 _names = util.module_from_spec(_spec)
 _spec.loader.exec_module(_names)

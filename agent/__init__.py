@@ -1,6 +1,7 @@
 """The public API of the framework; each name is imported when it is first used."""
 
-from typing import TYPE_CHECKING
+# Not from typing: `python -m agent` would import it from the current folder, see `__main__`.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from .agent import Agent

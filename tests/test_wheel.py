@@ -113,6 +113,28 @@ def test_the_command_and_python_m_with_both_names_run_the_same_program(installed
     assert told == {installed.agent(tmp_path, "--version")} == {"agent (tramontane) 0.1.0\n"}
 
 
+@pytest.mark.parametrize("name", ["agent", "tramontane"])
+def test_python_m_imports_no_module_that_a_run_left_in_the_current_folder(
+    name: str, installed: Installed, tmp_path: Path
+):
+    (tmp_path / "task.yaml").write_text("prompt: Do it.\ntools: [read_file]\n")
+    for module in (
+        "argparse",
+        "ast",
+        "json",
+        "pathlib",
+        "pydantic",
+        "re",
+        "shlex",
+        "typing",
+        "typing_extensions",
+        "yaml",
+    ):
+        (tmp_path / f"{module}.py").write_text(f"raise SystemExit('imported {module}')\n")
+    found = installed.run(tmp_path, "-m", name, "validate", "task.yaml", path="")
+    assert found == "task.yaml: the task 'task' is valid (read_file).\n"
+
+
 # What a project may call its own modules, and the files that it then has.
 LAYOUTS = {
     "modules": ("{}.py",),
