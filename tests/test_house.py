@@ -92,7 +92,7 @@ def loaded_by(code: str, folder: Path) -> set[str]:
 
 def test_import_agent_is_light(tmp_path: Path):
     loaded = loaded_by("import agent", tmp_path)
-    heavy = {"tools", "serving", "vllm", "torch", "httpx2", "pydantic", "jsonschema", "yaml", "agent.cli"}
+    heavy = {"tools", "serving", "vllm", "torch", "openai", "httpx2", "pydantic", "jsonschema", "yaml", "agent.cli"}
     assert not loaded & heavy
 
 
@@ -103,7 +103,7 @@ def test_import_serving_is_light(tmp_path: Path):
 
 def test_an_agent_is_built_without_loading_the_engine_the_client_or_the_command_line(tmp_path: Path):
     code = "from agent import Agent, Endpoint, tool\nAgent(Endpoint('http://127.0.0.1:1/v1'))"
-    assert not loaded_by(code, tmp_path) & {"tools", "serving", "vllm", "torch", "httpx2", "agent.cli"}
+    assert not loaded_by(code, tmp_path) & {"tools", "serving", "vllm", "torch", "openai", "httpx2", "agent.cli"}
 
 
 def test_help_loads_nothing_heavy(tmp_path: Path):
@@ -113,7 +113,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path):
     )
     loaded = loaded_by(code, tmp_path)
     assert "agent.cli.run" in loaded
-    assert not loaded & {"tools", "serving", "httpx2", "pydantic", "jsonschema", "yaml", "asyncio"}
+    assert not loaded & {"tools", "serving", "openai", "httpx2", "pydantic", "jsonschema", "yaml", "asyncio"}
 
 
 def test_a_script_beside_its_own_tools_module_can_import_agent_and_run(tmp_path: Path):

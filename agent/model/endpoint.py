@@ -130,7 +130,7 @@ class Endpoint:
             session: Sent to the server with every request, so that a router in front of several engines sends them
                 all to the engine that has the run's prefix in its cache. None means it is not sent.
         """
-        from .http import HttpConnection  # imports httpx2, which takes 0.1 s; only needed to talk to a server
+        from .http import HttpConnection  # imports openai, which takes 0.7 s; only needed to talk to a server
 
         if self.http_client is not None:
             yield HttpConnection(self, self.http_client, session=session)

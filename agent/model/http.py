@@ -6,10 +6,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
-
-import httpx2
 
 from ..errors import EndpointRejected, EndpointUnreachable, EndpointUnreadable
 from ..messages import Reply
@@ -26,6 +24,9 @@ from .sse import EventLines
 from .stream import StreamAssembler
 from .transport import Transport
 from .wire import Request
+
+if TYPE_CHECKING:
+    import httpx2
 
 _LAST_CHUNK_S = 1.0
 """Time for the end of a stream after its last event; then the reply is used and the connection is dropped."""
@@ -66,12 +67,12 @@ class HttpConnection:
 
         Args:
             endpoint: The server.
-            client: Sends the requests; an httpx client has the same methods. It is not closed here.
+            client: As for `Transport`.
             session: As for `Endpoint.open`.
         """
         self.endpoint = endpoint
         self._transport = Transport(
-            client, key=endpoint.api_key, login=endpoint.login, session=session,
+            client, base_url=endpoint.base_url, key=endpoint.api_key, login=endpoint.login, session=session,
             first_byte_timeout_s=endpoint.first_byte_timeout_s,
         )  # fmt: skip
 
@@ -94,7 +95,7 @@ class HttpConnection:
         url = self._url("/models")
         wanted = self.endpoint.model
         try:
-            models = listed_models(json.loads(await self._transport.whole("GET", url)))
+            models = listed_models(json.loads(await self._transport.whole(url)))
         except (EndpointRejected, ValueError) as error:
             failure = error if isinstance(error, EndpointRejected) else _invalid(error, url)
             if wanted is None or (isinstance(error, EndpointRejected) and is_about_the_key(error.status, error.reason)):
@@ -138,7 +139,7 @@ class HttpConnection:
         if request.tools != b"[]":
             parts += [b',"tools":', request.tools]
         try:
-            data: object = json.loads(await self._transport.whole("POST", url, b"".join([*parts, b"}"])))
+            data: object = json.loads(await self._transport.whole(url, b"".join([*parts, b"}"])))
         except EndpointRejected as error:
             if error.status in {404, 405, 501}:
                 return None
@@ -171,7 +172,7 @@ class HttpConnection:
         self.memory.note(f"The server was asked for {model!r} all the same, although its list of models {what}")
 
     async def _asked(self, url: str, body: bytes) -> Reply:
-        return self._decoded(await self._transport.whole("POST", url, body), url)
+        return self._decoded(await self._transport.whole(url, body), url)
 
     def _decoded(self, content: bytes, url: str) -> Reply:
         """Decode the body of a whole reply, which may also be an error that was sent with HTTP 200."""
@@ -187,7 +188,7 @@ class HttpConnection:
         return decode_reply(data)
 
     async def _streamed(self, url: str, body: bytes, watch: Callable[[Delta], None] | None) -> Reply:
-        response = await self._transport.open("POST", url, body)
+        response = await self._transport.open(url, body)
         try:
             content_type = response.headers.get("content-type", "")
             if content_type and "event-stream" not in content_type:

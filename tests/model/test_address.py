@@ -184,3 +184,10 @@ def test_a_proxy_in_the_way_is_named() -> None:
         f"No answer from {BASE}: refused, through the proxy 127.0.0.1:9 (of http_proxy). Is the proxy right? "
         "no_proxy=gpu1 reaches the server directly."
     )
+
+
+@pytest.mark.parametrize("host", ["\u2603..invalid", "\u0378.invalid", "engine\x7f"])
+async def test_a_host_that_no_url_can_have_is_refused_without_retries(host: str):
+    with pytest.raises(ConfigError, match="cannot be the address of a server"):
+        async with Endpoint(f"http://{host}/v1").open():
+            pass

@@ -49,8 +49,24 @@ async def test_a_resumed_run_keeps_its_session_and_another_run_has_another(tmp_p
     assert {session for _, session in sessions(server)} == {other.run} != {cut_short.run}
 
 
+FOR_OPENAI = {
+    "OPENAI_API_KEY": "sk-of-openai",
+    "OPENAI_ADMIN_KEY": "sk-admin-of-openai",
+    "OPENAI_BASE_URL": "http://elsewhere.test/v1",
+    "OPENAI_ORG_ID": "org",
+    "OPENAI_PROJECT_ID": "project",
+    "OPENAI_CUSTOM_HEADERS": "X-Gateway-Key: for OpenAI\nauthorization: Bearer sk-custom\nx-session-id: other",
+}
+"""What the openai package reads from the environment, and sends."""
+
+
+@pytest.mark.parametrize("environment", [{}, FOR_OPENAI], ids=["nothing set", "set for OpenAI"])
 @pytest.mark.parametrize("session", [None, "20261123-190000-ab12cd"])
-async def test_a_request_has_exactly_these_headers(session: str | None, respx_mock: respx.MockRouter):
+async def test_a_request_has_exactly_these_headers(
+    session: str | None, environment: dict[str, str], respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     route = respx_mock.post(f"{BASE}/chat/completions").respond(
         json={"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
     )
