@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from . import starting
 from .agent_settings import AgentSettings, DepsT, OutputT
@@ -19,7 +19,8 @@ from .loop.watching import Observer
 from .messages import Image
 from .model.protocol import Model, TokenCount
 from .model.settings import ModelSettings
-from .old_names import AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE
+from .nearest import did_you_mean
+from .old_names import AGENT_ATTRIBUTES, AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE
 from .policy.limits import NO_LIMITS, Limits
 from .run_settings import RunSettings, TaskOrigin
 from .session import Session, new_name, saved_turns, session_names
@@ -251,6 +252,15 @@ class Agent(AgentSettings[DepsT, OutputT]):
             EndpointError: The server does not answer.
         """
         return await starting.count(self.settings(), prompt_of(prompt, images))
+
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __getattr__(self, name: str) -> object:
+            advice = f" {AGENT_ATTRIBUTES[name]}" if name in AGENT_ATTRIBUTES else ""
+            if not advice and not name.startswith("_"):
+                advice = did_you_mean(name, [known for known in dir(type(self)) if not known.startswith("_")])
+            msg = f"Agent has no attribute {name!r}.{advice}"
+            raise AttributeError(msg, name=name, obj=self)
 
     async def _start(self, settings: RunSettings, begin: Start, watching: Watching = NOBODY) -> Outcome[OutputT]:
         return cast("Outcome[OutputT]", await start_on_any(settings, self._models, begin, watching))

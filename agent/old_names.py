@@ -47,6 +47,22 @@ AGENT_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     }
 )
 
+AGENT_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "tool": "Give the tools when the agent is made: Agent(..., tools=[my_function]).",
+        "tool_plain": "Give the tools when the agent is made: Agent(..., tools=[my_function]).",
+        "system_prompt": "The system prompt is `instructions`.",
+        "run_stream": "Write `async for event in agent.stream(prompt)`.",
+        "run_streamed": "Write `async for event in agent.stream(prompt)`.",
+        "iter": "Write `async for event in agent.stream(prompt)`.",
+        "override": "Write dataclasses.replace(agent, model=...).",
+        "clone": "Write dataclasses.replace(agent, ...).",
+        "chat": "A conversation of many turns is agent.session().",
+        "invoke": "Write agent.run_sync(prompt).",
+    }
+)
+"""Attributes that people know from agents of other libraries, and for each what to write here."""
+
 RUN_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "message_history": "The conversation to go on with is `history`.",

@@ -15,10 +15,11 @@ from typing_extensions import TypeVar
 from .errors import ConfigError
 from .given import prompt_of
 from .journal.runs import check_run_name, first_event, list_runs, read_run
+from .loop import prompts
 from .loop.outcome import Outcome
 from .loop.state import RunState
 from .loop.watching import Observer
-from .messages import Image, Message
+from .messages import Image, Message, ToolResult
 from .model.conversation import to_chat
 from .policy.budget import Spent, limits_left, tighter
 from .policy.limits import Limits
@@ -226,10 +227,23 @@ def read_turn(folder: Path, settings: RunSettings) -> Turn:
     state = RunState(first, settings.profile(first.model))
     for event in events[1:]:
         state.apply(event)
+    _close(state)
     return Turn(
         run=first.run, messages=tuple(state.history.messages), spent=state.spent, rung=state.position.rung,
         workspace=Path(first.workspace),
     )  # fmt: skip
+
+
+def _close(state: RunState) -> None:
+    """Give the calls that the turn ended in the middle of a result, so that the next turn knows of them."""
+    if state.open_turn is None:
+        return
+    turn, results = state.open_turn.turn, dict(state.results)
+    for call in turn.tool_calls:
+        text = prompts.INTERRUPTED if call.id in state.started_calls else prompts.NOT_MADE
+        interrupted = ToolResult(tool_call_id=call.id, name=call.name, content=text, status="interrupted")
+        results.setdefault(call.id, interrupted)
+    state.history.add_turn(turn, [results[call.id] for call in turn.tool_calls])
 
 
 def saved_turns(runs: Path, name: str, settings: RunSettings) -> list[Turn]:

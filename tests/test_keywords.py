@@ -193,3 +193,19 @@ def test_the_name_of_the_caller_is_in_the_warning_of_a_function():
     with pytest.warns(DeprecationWarning, match=r"^double\(old=\.\.\.\) is now new=") as warned:
         assert double(**given) == 4
     assert Path(warned[0].filename) == Path(__file__)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("tool", "Give the tools when the agent is made: Agent(..., tools=[my_function])."),
+        ("run_stream", "Write `async for event in agent.stream(prompt)`."),
+        ("iter", "Write `async for event in agent.stream(prompt)`."),
+        ("override", "Write dataclasses.replace(agent, model=...)."),
+        ("run_snyc", "Did you mean `run_sync`?"),
+    ],
+)
+def test_a_method_of_another_library_is_answered_with_ours(name: str, advice: str):
+    with pytest.raises(AttributeError) as caught:
+        getattr(Agent(model()), name)
+    assert str(caught.value) == f"Agent has no attribute {name!r}. {advice}"

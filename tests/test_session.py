@@ -7,6 +7,7 @@ import pytest
 
 from agent import Agent, ConfigError, EndpointError, Ladder, Limits, Rung, ToolContext, ToolError, ready_tools, tool
 from agent.errors import EndpointUnreachable
+from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 
 DOWN = EndpointUnreachable("down", url="http://x/v1")
@@ -150,6 +151,54 @@ async def test_an_interrupted_turn_is_part_of_the_session_and_is_resumed(tmp_pat
     with pytest.raises(ConfigError, match="has already ended"):
         await again.resume()
     assert len(again.turns) == 2
+
+
+@pytest.mark.parametrize("is_reopened", [False, True])
+async def test_the_turn_after_a_cancelled_one_knows_of_the_calls_that_were_interrupted(
+    tmp_path: Path, *, is_reopened: bool
+):
+    waiting = asyncio.Event()
+
+    @tool(exclusive=True)
+    async def wait(context: ToolContext) -> str:
+        """Wait."""
+        waiting.set()
+        await asyncio.sleep(60)
+        return "waited"
+
+    @tool
+    def add(a: int) -> int:
+        """Add one."""
+        return a + 1
+
+    agent = Agent(
+        ScriptedModel([calls(("add", {"a": 1}), ("wait", {}), ("add", {"a": 2})), says("I see.")]),
+        tools=[wait, add], runs=tmp_path,
+    )  # fmt: skip
+    session = agent.session("slow")
+    task = asyncio.ensure_future(session.run("Wait."))
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    session = agent.session("slow") if is_reopened else session
+    outcome = await session.run("What happened?")
+
+    results = [message for message in outcome.messages if isinstance(message, ToolResult)]
+    assert [(result.status, result.content) for result in results] == [
+        ("ok", "2"),
+        (
+            "interrupted",
+            "Interrupted: the run was stopped while this call was under way, so its effect is unknown. Check the state "
+            "before you call it again.",
+        ),
+        (
+            "interrupted",
+            "Interrupted: the run was stopped before this call was made. Send it again if it is still needed.",
+        ),
+    ]
+    assert outcome.answer == "I see."
 
 
 async def test_two_programs_cannot_take_the_same_turn(tmp_path: Path):

@@ -35,6 +35,8 @@ CALL_WAS_FORCED = "Your last reply was a text. Call {tool} instead: only that ca
 
 DUPLICATE_CALL = "This call is the same as an earlier one of the same reply, which was run once. See its result."
 
+NOT_MADE = "Interrupted: the run was stopped before this call was made. Send it again if it is still needed."
+
 INTERRUPTED = (
     "Interrupted: the run was stopped while this call was under way, so its effect is unknown. "
     "Check the state before you call it again."
