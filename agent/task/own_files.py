@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -13,12 +15,15 @@ from ..journal.runs import list_runs
 from ..sandbox.pinned import checksums, command_files
 from ..sandbox.programs import is_inside
 from ..workspace.left_behind import AFTER, BEFORE
-from .load import MAX_TASK_BYTES
+from .load import MAX_TASK_BYTES, load_task
 from .task import Task
 
 _PROMPT = re.compile(rb"^prompt(?:_file)?\s*:", re.MULTILINE)
 """Every task has one of these keys."""
 _MAX_TASKS = 200
+"""In one folder."""
+_MAX_FOLDERS = 5000
+_NOT_OURS = frozenset({"node_modules", "__pycache__"})
 _LOOK_BACK = 50
 """How many earlier runs are searched for one that had the same files."""
 
@@ -38,14 +43,15 @@ def checked_own_files(task: Task, runs: Path | None) -> tuple[Path, ...]:
 def own_files(task: Task) -> tuple[Path, ...]:
     """Return the files that run outside the sandbox, or say how, and that a run of the task can change.
 
-    The task files in its folder, its tools' files, and the files of its MCP servers.
+    Its task file and the others in its folder and in the folders that the run can change, and for each of these tasks
+    the files of its tools and MCP servers with what they import from their own folder.
     """
-    named = [tool.use.rpartition(":")[0] or tool.use for tool in task.tools]
-    files = [task.path(name.strip()) for name in named if name.strip().endswith(".py")]
-    files += [path for server in task.mcp.values() for path in command_files(server.command, task.directory.absolute())]
-    files += _task_files(task.directory)
     writable = [task.path(task.workspace.path), *map(task.path, task.sandbox.write)]
-    return tuple(path for path in dict.fromkeys(files) if path.is_file() and is_inside(path, writable))
+    tasks = dict.fromkeys([*_task_files(task.directory), *_tasks_below(writable)])
+    others = [other for path in tasks if (other := _loaded(path)) is not None]
+    files = [*_code_files(task), *tasks, *(path for other in others for path in _code_files(other))]
+    normal = dict.fromkeys(Path(os.path.normpath(path)) for path in files)  # runs of other tasks have the same paths
+    return tuple(path for path in normal if path.is_file() and is_inside(path, writable))
 
 
 def writable_folders(task: Task) -> tuple[Path, ...]:
@@ -80,10 +86,35 @@ def refuse_changed(files: Sequence[Path], runs: Path) -> None:
                 raise ConfigError(msg)
 
 
+def _code_files(task: Task) -> Iterator[Path]:
+    directory = task.directory.absolute()
+    for tool in task.tools:
+        name = (tool.use.rpartition(":")[0] or tool.use).strip()
+        if name.endswith(".py"):
+            yield from command_files([name], directory)
+    for server in task.mcp.values():
+        yield from command_files(server.command, directory)
+
+
+def _loaded(path: Path) -> Task | None:
+    try:
+        return load_task(path)
+    except ConfigError:
+        return None
+
+
 def _task_files(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.absolute().glob("*.y*ml"))[:_MAX_TASKS]:
         if path.is_file() and path.stat().st_size <= MAX_TASK_BYTES and _PROMPT.search(path.read_bytes()):
             yield path
+
+
+def _tasks_below(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files in the folders that load as a task; another YAML file may have a `prompt` too."""
+    places = itertools.chain.from_iterable(os.walk(os.path.normpath(folder.absolute())) for folder in folders)
+    for place, names, _ in itertools.islice(places, _MAX_FOLDERS):
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in _NOT_OURS)
+        yield from (path for path in _task_files(Path(place)) if _loaded(path) is not None)
 
 
 def _record(path: Path) -> Mapping[str, object] | None:

@@ -70,6 +70,36 @@ def test_the_users_own_changes_between_runs_are_no_finding(work: Path):
 
 
 def test_a_file_outside_the_workspace_is_not_looked_at(work: Path):
-    outside = work.parent / "task.yaml"
+    outside = (work / "task.yaml").rename(work.parent / "task.yaml")
     outside.write_text("prompt: Go.\nworkspace: work\ntools: [write_file]\n")
     assert own_files(load_task(outside)) == ()
+
+
+def test_a_module_that_a_tools_file_imports_from_its_folder_is_refused_too(work: Path):
+    (work / "helper.py").write_text("X = 1\n")
+    (work / "mine.py").write_text(
+        "import os, sys\nsys.path.insert(0, os.path.dirname(__file__))\nimport helper\n" + TOOL
+    )
+    outcome = write(work, "helper.py", "X = 2\n")
+    assert str(work / "helper.py") in outcome.notices[0]
+    with pytest.raises(ConfigError, match=r"helper\.py runs outside the sandbox"):
+        agent(work)
+
+
+@pytest.mark.parametrize("path", ["mine.py", "task.yaml"])
+def test_what_the_run_of_another_task_changed_is_refused(path: str, work: Path):
+    (work / "jobs").mkdir()
+    other = work / "jobs" / "other.yaml"
+    other.write_text("prompt: Go.\nworkspace: ..\ntools: [write_file]\n")
+    changed = (work / path).read_text() + ("sandbox: none\n" if path == "task.yaml" else "# changed\n")
+    model = ScriptedModel([calls(("write_file", {"path": path, "content": changed})), says("Done.")])
+    outcome = Agent.from_task(load_task(other), model, environ=os.environ, runs=work.parent / "runs").run_sync("Go.")
+    assert f"{work / path}." in outcome.notices[0]
+    with pytest.raises(ConfigError, match="runs outside the sandbox or says what does"):
+        agent(work)
+
+
+def test_a_yaml_file_with_a_prompt_that_is_no_task_is_the_models_to_edit(work: Path):
+    (work / "evals").mkdir()
+    (work / "evals" / "a.yaml").write_text("prompt: Hi\nproviders: [x]\n")
+    assert work / "evals" / "a.yaml" not in own_files(load_task(work / "task.yaml"))
