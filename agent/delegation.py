@@ -69,7 +69,7 @@ def agent_tool(
             )
         if not outcome.ok:
             said = f" Its last answer:\n{outcome.answer}" if outcome.answer else ""
-            msg = f"The agent behind {name} ended as {outcome.status}: {outcome.reason}.{said}"
+            msg = f"The agent behind {name} ended as {outcome.status}: {outcome.reason.rstrip('.')}.{said}"
             raise ToolError(msg)
         return outcome.output
 

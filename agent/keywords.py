@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from .nearest import did_you_mean
@@ -50,6 +50,10 @@ def checked_keywords(
     return decorate
 
 
+def _public(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith("_")]
+
+
 def _corrected(
     keywords: Mapping[str, object], known: list[str], called: str, renamed: Mapping[str, Conversion],
     elsewhere: Mapping[str, str],
@@ -60,12 +64,13 @@ def _corrected(
             corrected[name] = value
             continue
         if name not in renamed:
-            advice = f" {elsewhere[name]}" if name in elsewhere else did_you_mean(name, known)
+            advice = f" {elsewhere[name]}" if name in elsewhere else did_you_mean(name, _public(known))
             msg = f"{called}() has no parameter {name!r}.{advice}"
             raise TypeError(msg)
         new, converted = renamed[name](value)
         if new in keywords:
-            msg = f"{called}() got both {name!r} and {new!r}. {name!r} is the old name: remove it."
+            # dataclasses.replace gives all fields, so the user may have written only the old name.
+            msg = f"{called}() cannot take {name!r} beside {new!r}, its new name. Write only {new}=..."
             raise TypeError(msg)
         # The frames between: this function, `corrected` and `checked`.
         warnings.warn(

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agent import Agent, ConfigError, Limits
+from agent import Agent, ApprovalRequest, ConfigError, Limits, Permission, tool
 from agent.events import Delegated, Event
+from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 
 
@@ -85,3 +86,24 @@ def test_an_agent_whose_server_is_down_is_an_error_and_the_caller_goes_on():
 def test_its_name_must_be_that_of_a_tool():
     with pytest.raises(ConfigError, match="Tool name 'my expert' is not allowed"):
         Agent(ScriptedModel([])).as_tool("my expert")
+
+
+async def test_the_reason_of_a_failed_agent_ends_with_one_full_stop():
+    def approve(_request: ApprovalRequest) -> bool:
+        msg = "Nobody is here."
+        raise ValueError(msg)
+
+    @tool
+    def ring() -> str:
+        """Ring."""
+        return "rung"
+
+    expert = Agent(
+        ScriptedModel([calls(("ring", {}))]), tools=[ring], permissions=[Permission(tool="ring", do="ask")],
+        approve=approve,
+    )  # fmt: skip
+    model = ScriptedModel([calls(("expert", {"prompt": "Go."})), says("Done.")])
+    outcome = await Agent(model, tools=[expert.as_tool("expert")]).run("Go.")
+    (text,) = [message.content for message in outcome.messages if isinstance(message, ToolResult)]
+    assert "ValueError: Nobody is here." in text
+    assert ".." not in text

@@ -9,7 +9,18 @@ from typing import Any, cast
 import pytest
 from pydantic import BaseModel
 
-from agent import Agent, ConfigError, Limits, McpServer, ModelSettings, ToolContext, Verify, tool
+from agent import (
+    Agent,
+    ConfigError,
+    Endpoint,
+    Limits,
+    McpServer,
+    ModelSettings,
+    Permission,
+    ToolContext,
+    Verify,
+    tool,
+)
 from agent.keywords import checked_keywords
 from agent.testing import ScriptedModel, calls, says
 
@@ -62,7 +73,7 @@ def test_an_old_attribute_of_the_context_goes_on():
 
 def test_the_old_and_the_new_name_together_are_refused():
     both: Any = {"system": "a", "instructions": "b"}
-    with pytest.raises(TypeError, match="got both 'system' and 'instructions'"):
+    with pytest.raises(TypeError, match="cannot take 'system' beside 'instructions', its new name"):
         Agent(model(), **both)
 
 
@@ -193,6 +204,35 @@ def test_the_name_of_the_caller_is_in_the_warning_of_a_function():
     with pytest.warns(DeprecationWarning, match=r"^double\(old=\.\.\.\) is now new=") as warned:
         assert double(**given) == 4
     assert Path(warned[0].filename) == Path(__file__)
+
+
+def test_an_old_name_in_a_replacement_is_told_the_new_one():
+    changes: Any = {"result": int}
+    with pytest.raises(TypeError, match="cannot take 'result' beside 'output_type', its new name"):
+        dataclasses.replace(Agent(model()), **changes)
+
+
+def test_the_parameters_that_a_wrong_name_is_answered_with_are_public():
+    given: Any = {"zzz": 1}
+    with pytest.raises(TypeError, match="Known: model, tools") as caught:
+        Agent(model(), **given)
+    assert "_origin" not in str(caught.value)
+
+
+FOREIGN_SETTINGS: list[tuple[Any, dict[str, Any], str]] = [
+    (Endpoint, {"base_url": "http://x/v1", "temperature": 0.2}, "Write Agent(..., model_settings=ModelSettings("),
+    (Limits, {"max_steps": 3}, "The number of requests is `steps`."),
+    (Permission, {"tool": "x", "action": "deny"}, "The decision is `do`: allow, ask or deny."),
+    (ModelSettings, {"temprature": 0.2}, "Did you mean `temperature`?"),
+]
+
+
+@pytest.mark.parametrize(("kind", "keywords", "advice"), FOREIGN_SETTINGS)
+def test_a_wrong_keyword_of_a_setting_is_answered_with_the_right_one(kind: Any, keywords: dict[str, Any], advice: str):
+    with pytest.raises(TypeError) as caught:
+        kind(**keywords)
+    assert f"{kind.__name__}() has no parameter" in str(caught.value)
+    assert advice in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 from .address import NO_KEY, checked_key, parse_address
 from .clients import SharedClients
 from .memory import ServerMemory
@@ -16,6 +17,13 @@ from .protocol import Connection
 from .refused_grammars import RefusedGrammars
 
 
+@checked_keywords(
+    elsewhere={
+        "temperature": "Write Agent(..., model_settings=ModelSettings(temperature=...)).",
+        "timeout": "The seconds are `first_byte_timeout_s`, `idle_timeout_s` and `patience_s`.",
+        "max_tokens": "The most tokens that the server allows one reply are `reply_tokens`.",
+    }
+)
 @dataclass(frozen=True)
 class Endpoint:
     """Where a model is served, with timeouts and retries, and what its server does not accept.

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, JsonValue
 
 from ..choices import check_number
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 from .profiles import Sampling
 
 # What a run itself decides; a setting would break the conversation, or the ladder.
@@ -19,6 +20,7 @@ _OWN_FIELDS = frozenset(
 )
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSettings:
     """Settings of the model's replies. None means what the model's profile has, or else the server's default.

@@ -9,8 +9,19 @@ from pydantic import ConfigDict
 
 from ..choices import check_number
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 
 
+@checked_keywords(
+    elsewhere={
+        "max_steps": "The number of requests is `steps`.",
+        "max_turns": "The number of requests is `steps`.",
+        "request_limit": "The number of requests is `steps`.",
+        "max_tokens": "The tokens of a run are `tokens`.",
+        "timeout": "The seconds are `wall_s`.",
+        "timeout_s": "The seconds are `wall_s`.",
+    }
+)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """Limits of one run, checked before each request (`tool_calls`: before calls). None means no limit.

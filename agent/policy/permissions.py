@@ -12,6 +12,7 @@ from pydantic import ConfigDict, JsonValue
 
 from ..choices import check_choice
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 from ..nearest import did_you_mean, nearest
 from .command_words import commands_in
 from .targets import Target, covered, overlaps
@@ -19,6 +20,14 @@ from .targets import Target, covered, overlaps
 Decision = Literal["allow", "ask", "deny"]
 
 
+@checked_keywords(
+    elsewhere={
+        "action": "The decision is `do`: allow, ask or deny.",
+        "decision": "The decision is `do`: allow, ask or deny.",
+        "arguments": "The patterns of arguments are `match`.",
+        "reason": "The reason is `why`.",
+    }
+)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permission:
     """One rule; the first that matches a call decides. A call that matches no rule is allowed.
