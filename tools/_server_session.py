@@ -25,6 +25,8 @@ START_TIMEOUT_S = 60.0
 _PING_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 10.0  # closing the input, SIGTERM and SIGKILL take the package mcp 7 s at most (version 2.3)
 _STDERR_BYTES = 600
+# Python reads no compiled module that a run left beside its source: below /dev/null there is none.
+_NO_CACHE = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/dev/null"}
 
 
 class Unavailable(Exception):
@@ -135,7 +137,7 @@ class Session:
                     parameters = StdioServerParameters(
                         command=program,
                         args=arguments,
-                        env={**server.env, VARIABLE: self._mark},
+                        env={**_NO_CACHE, **server.env, VARIABLE: self._mark},
                         cwd=self._directory,
                         encoding_error_handler="replace",  # one byte that is not UTF-8 would end the connection
                     )

@@ -6,8 +6,11 @@ import ast
 import hashlib
 import itertools
 import os
+import shutil
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.machinery import all_suffixes
 from pathlib import Path
 
 _MAX_BYTES = 64 * 1024 * 1024
@@ -47,6 +50,8 @@ def command_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
         directory: absolute; where the command runs.
     """
     files = [path for word in command if (path := directory / word).is_file()]
+    if command and (program := shutil.which(command[0])) is not None and "/" not in command[0]:
+        files.append(Path(program))
     scripts = [(path, path.parent) for path in files if path.suffix == ".py"]
     for option, module in itertools.pairwise(command):
         if option == "-m":
@@ -57,6 +62,22 @@ def command_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
         found[path] = None
         scripts += [(one, top) for one in _imported(path, top) if one not in found]
     return tuple(found)
+
+
+def shadowing_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
+    """Return the places of modules that Python would import instead of its own or installed ones; most do not exist.
+
+    Args:
+        command: as for `command_files`.
+        directory: as for `command_files`.
+    """
+    folders = {(directory / word).parent for word in command if word.endswith(".py") and (directory / word).is_file()}
+    folders |= {directory} if "-m" in command else set()
+    installed = [Path(entry) for entry in sys.path if Path(entry).name == "site-packages" and Path(entry).is_dir()]
+    names = sys.stdlib_module_names | {path.stem for entry in installed for path in entry.iterdir()}
+    places = [folder / name for folder in sorted(folders) for name in sorted(names) if name.isidentifier()]
+    ends = [f"{start}{suffix}" for start in ("", "/__init__") for suffix in all_suffixes()]
+    return tuple(Path(f"{place}{end}") for place in places for end in ends)
 
 
 def _imported(path: Path, top: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from ..errors import ConfigError
 from ..policy.limits import check_positive
-from ..sandbox.pinned import Pinned, command_files
+from ..sandbox.pinned import Pinned, command_files, shadowing_files
 from .parts import CONFIG
 
 
@@ -48,9 +48,9 @@ class McpServer:
         check_positive(self.timeout_s, key="mcp.timeout_s")
 
     def pinned(self, directory: Path) -> Pinned:
-        """Return the files of `command` as they are now, to notice when one changes; see `command_files`.
+        """Return the files of `command` as they are now, to notice a change, or a new module that hides another.
 
         Args:
             directory: absolute path of the folder that the command runs in.
         """
-        return Pinned(command_files(self.command, directory))
+        return Pinned([*command_files(self.command, directory), *shadowing_files(self.command, directory)])

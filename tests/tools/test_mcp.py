@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import marshal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 
 import pytest
@@ -274,6 +277,33 @@ async def test_a_server_whose_file_changed_during_the_run_is_not_started(
         f"Error: The MCP server `demo` was not started: {folder / changed} changed during this run, and would run "
         "outside the sandbox. Undo the change, or work without this server's tools."
     )
+    assert not (folder / "started").exists()
+
+
+@pytest.mark.parametrize("module", ["json.py", "mcp.py", "json/__init__.py", "json.pyc"])
+async def test_a_server_is_not_started_with_a_new_module_beside_it_that_hides_one_it_imports(
+    folder: Path, stdio: McpServer, module: str
+):
+    tools = mcp_tools({"demo": stdio}, folder)
+    (folder / module).parent.mkdir(exist_ok=True)
+    (folder / module).write_text("open('started', 'w')\n")
+    (result,) = await _results(tools, folder, ("demo_add", {"a": 1, "b": 2}))
+    assert result.content.startswith(f"Error: The MCP server `demo` was not started: {folder / module} changed during")
+    assert not (folder / "started").exists()
+
+
+async def test_a_server_reads_no_bytecode_that_a_run_left_beside_its_modules(folder: Path, stdio: McpServer):
+    (folder / "helper.py").write_text("")
+    (folder / "server.py").write_text(f"import helper\n{SERVER}")
+    tools = mcp_tools({"demo": stdio}, folder)
+    facts = (folder / "helper.py").stat()
+    code = compile("open('started', 'w')", "helper.py", "exec")
+    cached = Path(cache_from_source(str(folder / "helper.py")))
+    cached.parent.mkdir(exist_ok=True)
+    times = struct.pack("<III", 0, int(facts.st_mtime), facts.st_size)
+    cached.write_bytes(MAGIC_NUMBER + times + marshal.dumps(code))
+    (result,) = await _results(tools, folder, ("demo_add", {"a": 1, "b": 2}))
+    assert result.content == "3"
     assert not (folder / "started").exists()
 
 
