@@ -14,7 +14,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal, cast, get_args
 
@@ -119,20 +119,6 @@ def _with(call: RawCall, arguments: dict[str, Any]) -> RawCall:
     return replace(call, arguments=json.dumps(arguments, ensure_ascii=False))
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeededRequest(Request):
-    """A request with two more vLLM fields: the sampling seed and the cache salt."""
-
-    seed: int
-    cache_salt: str
-    """Prefixes are shared only between requests with the same salt, so no arm benefits from another arm's cache."""
-
-    def encode(self, *, stream: bool) -> bytes:
-        """Return the request body."""
-        more = json.dumps({"seed": self.seed, "cache_salt": self.cache_salt}).encode()
-        return super().encode(stream=stream)[:-1] + b"," + more[1:]
-
-
 @dataclass(kw_only=True)
 class TrialModel:
     """The model of one run: sends requests to the real model with the run's seed and damages replies by the plan."""
@@ -184,9 +170,9 @@ class TrialModel:
         self.damaged[damage.kind] += 1
         return damage.to(reply)
 
-    def _seeded(self, request: Request) -> SeededRequest:
+    def _seeded(self, request: Request) -> Request:
         # A seed shared by requests or tasks would give all of them the same random draws.
         name = f"{self.plan.seed}/{self.plan.task}/{self._requests}"
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
-        values = {item.name: getattr(request, item.name) for item in fields(request)}
-        return SeededRequest(**values, seed=seed, cache_salt=self.cache_salt)
+        # Prefixes are shared only between requests with the same salt, so no arm benefits from another arm's cache.
+        return replace(request, seed=seed, extra_body={"cache_salt": self.cache_salt})

@@ -512,10 +512,11 @@ async def test_the_router_distributes_runs_and_moves_a_run_whose_engine_is_gone(
     with ScriptedServer(repeat(says("One."))) as one, ScriptedServer(repeat(says("Two."))) as two:
         engines = {"One.": one, "Two.": two}
         with real_router(one, two) as url:
-            agent = Agent(Endpoint(url, patience_s=0.0))
+            endpoint = Endpoint(url, patience_s=0.0)
+            agent = Agent(endpoint)
             homes = {(await agent.run("Hi.")).answer for _ in range(2)}
             assert homes == {"One.", "Two."}
-            async with agent.model.open(session="stays") as connection:
+            async with endpoint.open(session="stays") as connection:
                 ask = Request(model="scripted", messages=[b'{"role":"user","content":"Hi"}'], tools=b"[]", max_tokens=8)
                 home = (await connection.ask(ask)).content
                 assert {(await connection.ask(ask)).content for _ in range(3)} == {home}

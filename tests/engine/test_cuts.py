@@ -63,7 +63,7 @@ async def attempt(
     )  # fmt: skip
     events: list[Event] = []
     outcome = await agent.run(PROMPT, observe=events.append)
-    return Attempt(outcome=outcome, executed=executed, model=model, toolbox=agent.toolbox(), events=events)
+    return Attempt(outcome=outcome, executed=executed, model=model, toolbox=agent.settings().toolbox(), events=events)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

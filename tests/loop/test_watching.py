@@ -72,7 +72,10 @@ async def test_an_approver_may_be_sync_or_async(is_async: bool, answer: bool):
     async def later(_: ApprovalRequest) -> bool:
         return answer
 
-    approve = later if is_async else lambda _: answer
+    def at_once(_: ApprovalRequest) -> bool:
+        return answer
+
+    approve = later if is_async else at_once
     outcome = await Agent(adding(), tools=[add], permissions=[ASK], approve=approve).run("Go.")
 
     assert outcome.messages[3].content == "5" if answer else "refused" in outcome.messages[3].content

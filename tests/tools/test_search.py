@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -243,7 +244,12 @@ async def test_a_folder_without_a_gitignore_costs_no_search_for_the_file_that_wa
     (tmp_path / "a.txt").write_text("one")
     listed: list[object] = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(path), scandir(path))[1])
+
+    def counted(path: Any) -> Any:
+        listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
     assert await found(tmp_path, pattern="one") == "a.txt:1: one"
     assert len(listed) == 31
 

@@ -110,7 +110,8 @@ def test_the_text_of_a_file_cannot_control_the_terminal(
     assert "+a\r\n+b\ufffdc\n" in printed.out
     assert "\x1b" not in printed.out
     assert printed.err == (
-        "Secrets are shown as [secret NAME], and characters that could control a terminal as \ufffd. For a patch: agent "
+        "Secrets are shown as [secret NAME], and characters that could control a terminal as \ufffd. For a patch: "
+        "agent "
         "diff last --raw\n"
     )
     assert main(["diff", "last", "--raw"]) == 0
