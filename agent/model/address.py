@@ -77,6 +77,20 @@ def checked_key(key: str, *, source: str) -> str:
     return trimmed
 
 
+def checked_header(name: str, value: object) -> None:
+    """Check that an HTTP header can be sent.
+
+    Raises:
+        ConfigError: it cannot; the message does not show the value.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+        msg = f"{name!r} in `headers` is not the name of an HTTP header. Use letters, digits and dashes."
+        raise ConfigError(msg, key="headers")
+    if not isinstance(value, str) or re.search(r"[^\t\x20-\x7e]", value):
+        msg = f"The value of {name!r} in `headers` is not text that a header can carry: ASCII without line ends."
+        raise ConfigError(msg, key="headers")
+
+
 def is_loopback(url: str) -> bool:
     """Return whether an address is on this machine."""
     host = urlsplit(url).hostname or ""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from ..errors import ConfigError
 from ..keywords import checked_keywords
-from .address import NO_KEY, checked_key, parse_address
+from .address import NO_KEY, checked_header, checked_key, parse_address
 from .clients import SharedClients
 from .memory import ServerMemory
 from .profiles import Profile, ReplyField, profile_for
@@ -36,6 +36,7 @@ class Endpoint:
         model: None means the server's only (or first) model. A name need not be in the server's list of models.
         api_key: vLLM requires one only if it was started with --api-key. Whitespace around it is removed.
         login: `user:password` for HTTP basic authentication, sent instead of the key. Empty means none.
+        headers: More HTTP headers of every request, such as those that a gateway wants; no message shows their values.
         window: Tokens of prompt and reply together. None means what the server reports, or names in a refusal.
         reply_tokens: The most tokens that the server allows one reply. None means only the window limits it.
         reply_field: The request field that limits a reply; OpenAI's newer models take only `max_completion_tokens`.
@@ -69,6 +70,7 @@ class Endpoint:
     model: str | None = None
     api_key: str = field(default=NO_KEY, repr=False)
     login: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     window: int | None = None
     reply_tokens: int | None = None
     reply_field: ReplyField = "max_tokens"
@@ -98,6 +100,8 @@ class Endpoint:
         if key != self.api_key:
             self.memory.note("The API key began or ended with whitespace, which is not sent. Remove it at its source.")
             object.__setattr__(self, "api_key", key)
+        for name, value in self.headers.items():
+            checked_header(name, value)
         for name in ("window", "reply_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:

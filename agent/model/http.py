@@ -46,6 +46,8 @@ class ConnectionSettings(Protocol):
     @property
     def login(self) -> str: ...
     @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
     def window(self) -> int | None: ...
     @property
     def stream(self) -> bool: ...
@@ -73,7 +75,7 @@ class HttpConnection:
         self.endpoint = endpoint
         self._transport = Transport(
             client, base_url=endpoint.base_url, key=endpoint.api_key, login=endpoint.login, session=session,
-            first_byte_timeout_s=endpoint.first_byte_timeout_s,
+            headers=endpoint.headers, first_byte_timeout_s=endpoint.first_byte_timeout_s,
         )  # fmt: skip
 
     @property

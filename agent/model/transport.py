@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar, cast
 
 import httpx2
@@ -41,6 +41,7 @@ class Transport:
         key: str,
         login: str,
         session: str | None,
+        headers: Mapping[str, str],
         first_byte_timeout_s: float,
     ) -> None:
         """Create a transport; nothing is sent yet.
@@ -51,6 +52,7 @@ class Transport:
             key: The API key.
             login: `user:password`, sent instead of the key. Empty means none.
             session: Sent with every request. None means it is not sent.
+            headers: Sent with every request too; they may replace the others.
             first_byte_timeout_s: Seconds to wait for the head of a response, and for the whole of one.
 
         Raises:
@@ -66,20 +68,21 @@ class Transport:
             msg = f"{base_url!r} cannot be the address of a server: {error}. Write it like http://HOST:PORT/v1."
             raise ConfigError(msg) from error
         basic = f"Basic {base64.b64encode(login.encode()).decode()}"
-        self._options: openai.RequestOptions = {
-            "follow_redirects": True,
-            "headers": {
-                # By default openai adds what the environment has for OpenAI's own service (OPENAI_ORG_ID,
-                # OPENAI_PROJECT_ID, OPENAI_CUSTOM_HEADERS), and describes this machine.
-                **dict.fromkeys([*self._client.default_headers, *_ADDED_HEADERS], openai.Omit()),
-                "Authorization": basic if login else f"Bearer {key}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "User-Agent": "tramontane",
-                **({} if session is None else {SESSION_HEADER: session}),
-            },
+        # By default openai adds what the environment has for OpenAI's own service (OPENAI_ORG_ID, OPENAI_PROJECT_ID,
+        # OPENAI_CUSTOM_HEADERS), and describes this machine.
+        own: dict[str, str | openai.Omit] = {
+            **dict.fromkeys([*self._client.default_headers, *_ADDED_HEADERS], openai.Omit()),
+            "Authorization": basic if login else f"Bearer {key}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": "tramontane",
+            **({} if session is None else {SESSION_HEADER: session}),
         }
-        self.secrets = tuple(secret for secret in (key, login, login.partition(":")[2]) if secret not in {"", NO_KEY})
+        replaced = {name.lower() for name in headers}
+        sent = {**{name: value for name, value in own.items() if name.lower() not in replaced}, **headers}
+        self._options: openai.RequestOptions = {"follow_redirects": True, "headers": sent}
+        held = (key, login, login.partition(":")[2], *headers.values())
+        self.secrets = tuple(secret for secret in held if secret not in {"", NO_KEY})
         """What no message shows."""
         self._first_byte_timeout_s = first_byte_timeout_s
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
+from agent import Agent
 from agent.errors import ConfigError
 from agent.model.address import is_loopback, parse_address
 from agent.model.endpoint import Endpoint
 from agent.model.error_text import error_code, server_sentence
 from agent.model.http_client import build_client, proxy_of
 from agent.model.http_errors import unreachable
+from agent.testing import ScriptedServer, says
 
 BASE = "http://gpu1:8000/v1"
 
@@ -191,3 +194,20 @@ async def test_a_host_that_no_url_can_have_is_refused_without_retries(host: str)
     with pytest.raises(ConfigError, match="cannot be the address of a server"):
         async with Endpoint(f"http://{host}/v1").open():
             pass
+
+
+async def test_headers_of_an_endpoint_are_sent_with_every_request_and_may_replace_others():
+    with ScriptedServer([says("Hi.")]) as server:
+        endpoint = Endpoint(server.url, headers={"X-Team": "blue", "user-agent": "mine"})
+        await Agent(endpoint).run("Hello.")
+        sent = [request.headers for request in server.requests]
+    assert len(sent) > 1
+    assert {(one["x-team"], one["user-agent"]) for one in sent} == {("blue", "mine")}
+    assert "blue" not in repr(endpoint)
+
+
+@pytest.mark.parametrize("headers", [{"X Team": "secret"}, {"X-Team": "a\r\nsecret"}, {"X-Team": 3}, {"": "secret"}])
+def test_a_header_that_cannot_be_sent_is_refused_without_its_value(headers: Any):
+    with pytest.raises(ConfigError, match="headers") as caught:
+        Endpoint("http://127.0.0.1:8000/v1", headers=headers)
+    assert "secret" not in str(caught.value)
