@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -16,6 +17,7 @@ from ..sandbox.pinned import checksums, command_files
 from ..sandbox.programs import is_inside
 from ..workspace.left_behind import AFTER, BEFORE
 from .load import MAX_TASK_BYTES, load_task
+from .renamed import RenamedKey
 from .task import Task
 
 _PROMPT = re.compile(rb"^prompt(?:_file)?\s*:", re.MULTILINE)
@@ -97,10 +99,12 @@ def _code_files(task: Task) -> Iterator[Path]:
 
 
 def _loaded(path: Path) -> Task | None:
-    try:
-        return load_task(path)
-    except ConfigError:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedKey)  # of tasks that nobody asked to run
+        try:
+            return load_task(path)
+        except ConfigError:
+            return None
 
 
 def _task_files(directory: Path) -> Iterator[Path]:
