@@ -1,6 +1,7 @@
 """Every call is executed as it was meant or answered with feedback that a model can act on."""
 
 import json
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import jsonschema
@@ -284,15 +285,13 @@ def test_an_unknown_tool_has_an_intended_tool_only_if_one_name_is_near() -> None
     one = checked("adder", AB)
     assert isinstance(one, InvalidCall)
     assert (one.tool, one.nearest) == (add, ("add",))
-    two = checked(
-        "read_fil", AB, Toolbox([add.__class__(**{**vars(add), "name": n}) for n in ("read_file", "read_files")])
-    )
+    two = checked("read_fil", AB, Toolbox([replace(add, name=n) for n in ("read_file", "read_files")]))
     assert isinstance(two, InvalidCall)
     assert (two.tool, two.nearest) == (None, ("read_file", "read_files"))
 
 
 def test_a_name_that_matches_two_tools_after_repair_is_unknown() -> None:
-    toolbox = Toolbox([add.__class__(**{**vars(add), "name": name}) for name in ("read-file", "read_file")])
+    toolbox = Toolbox([replace(add, name=name) for name in ("read-file", "read_file")])
     found = checked("Read_File", AB, toolbox)
     assert isinstance(found, InvalidCall)
     assert found.kind == "unknown_tool"
