@@ -43,7 +43,7 @@ def test_a_reply_never_grows_beyond_the_set_length():
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "temperature": ({"temperature": -0.1}, "`model_settings.temperature` must be 0 or more, got -0.1."),
+    "temperature": ({"temperature": -0.1}, "`model_settings.temperature` must be between 0 and 2, got -0.1."),
     "top_p": ({"top_p": 1.5}, "`model_settings.top_p` must be between 0 and 1, got 1.5."),
     "max_tokens": ({"max_tokens": 0}, "`model_settings.max_tokens` must be 1 or more, got 0."),
     "seed in the body": (
