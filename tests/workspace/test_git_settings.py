@@ -89,7 +89,8 @@ def test_a_repository_that_the_run_made_starts_nothing_afterwards(name: str, wor
 def test_a_harmless_repository_of_the_run_is_kept_as_it_is_and_named(work: Path):
     setup = "git init -q -b main; git config user.email a@b; git config user.name a; "
     notices = run(work, setup + "echo 1 > f; git add f; git commit -qm one")
-    assert notices == ("The run made git repositories in the workspace: ..",)
+    assert notices[0].startswith(f"The run has made a git repository: {work}.")  # at once, after the call that made it
+    assert notices[1:] == ("The run made git repositories in the workspace: ..",)
     assert git(work, "log", "--format=%s") == "one\n"
     assert "email = a@b" in (work / ".git/config").read_text()
 
