@@ -235,7 +235,7 @@ def read_turn(folder: Path, settings: RunSettings) -> Turn:
 
 
 def _close(state: RunState) -> None:
-    """Give the calls that the turn ended in the middle of a result, so that the next turn knows of them."""
+    """Add a result to each call that the turn ended in the middle of, so that the next turn knows of them."""
     if state.open_turn is None:
         return
     turn, results = state.open_turn.turn, dict(state.results)

@@ -11,7 +11,7 @@ TOOLS = ["list_files", "read_file", "search", "edit_file", "apply_diff", "run_te
 
 
 def main(folder: str, url: str = "http://127.0.0.1:8000/v1") -> int:
-    """Let an agent make the tests of a folder pass; return an exit code."""
+    """Make the tests of a folder pass; return an exit code."""
     agent = Agent(
         url,
         tools=TOOLS,

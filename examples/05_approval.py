@@ -37,7 +37,7 @@ def ask(request: ApprovalRequest) -> bool:
 
 
 def main(url: str) -> int:
-    """Let an agent balance two accounts; return an exit code."""
+    """Fill one account from another; return an exit code."""
     agent = Agent(url, tools=[balance, transfer], permissions=RULES, approve=ask)
     outcome = agent.run_sync("Fill the current account up to 100 from the savings.")
     print(f"{outcome.status}: {outcome.answer}\n{BALANCE}")

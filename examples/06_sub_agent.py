@@ -6,7 +6,7 @@ from agent import Agent, Limits
 
 
 def main(folder: str, url: str = "http://127.0.0.1:8000/v1") -> int:
-    """Let one agent ask another one about a folder; return an exit code."""
+    """Explain a folder to beginners; return an exit code."""
     reader = Agent(
         url,
         instructions="You read code and answer questions about it in two sentences. Name files and lines.",

@@ -6,7 +6,7 @@ from agent import Agent, ConfigError, McpServer
 
 
 def main(program: str, url: str = "http://127.0.0.1:8000/v1") -> int:
-    """Let an agent use the tools of a server that is started for its run; return an exit code."""
+    """Add a note and list all notes; return an exit code."""
     try:
         agent = Agent(
             url,

@@ -38,7 +38,7 @@ def show(event: Event) -> None:
 
 
 def main(url: str) -> int:
-    """Let an agent guess a number; return an exit code."""
+    """Find the number; return an exit code."""
     outcome = Agent(url, tools=[guess], ladder=LADDER).run_sync("Find the number.", observe=show)
     print(f"{outcome.status}: {outcome.answer or outcome.reason}")
     return outcome.exit_code

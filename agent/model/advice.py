@@ -1,4 +1,4 @@
-"""Say what to do about a refusal, by its kind; pure."""
+"""Format the advice that follows a refusal, by its kind; pure."""
 
 from __future__ import annotations
 

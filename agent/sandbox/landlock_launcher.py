@@ -218,7 +218,7 @@ def _wait(child: int, forward: Callable[[int], None]) -> int:
 
 
 def _scope_signals() -> bool:
-    """Let this process signal only what it starts; return whether the kernel can do that, and does."""
+    """Restrict this process to signalling what it starts; return whether the kernel can do that, and does."""
     if not scopes_signals():
         return False
     rules = _ruleset(_REFER, 0, _SCOPE_SIGNALS)
