@@ -8,7 +8,6 @@ from .journal.events import (
     Delegated,
     EffortSwitched,
     Event,
-    Fault,
     FilesChanged,
     Loosened,
     Moved,
@@ -30,6 +29,7 @@ from .journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
+from .journal.turn_events import Fault
 from .model.deltas import CallDelta, Delta, ReasoningDelta, TextDelta
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,47 +23,37 @@ async def start_on_any(
         ConfigError: a setting is invalid, or there is a run of this name.
         EndpointError: no server could be reached before the run started.
     """
-    for number, model in enumerate(models, start=1):
-        try:
-            outcome = await start(replace(settings, model=model), begin, watching)
-        except EndpointError as error:
-            if number == len(models):
-                raise
-            LOGGER.warning("%s; going on with the next server", error)
-            continue
-        return await _go_on(settings, models[number:], outcome, watching)
-    raise AssertionError("there is at least one model")
+    return await _on_any(settings, models, lambda found: start(found, begin, watching), watching)
 
 
 async def resume_on_any(
     settings: RunSettings, models: Sequence[Model], folder: Path, watching: Watching
 ) -> Outcome[object]:
-    """Resume a run, on the first of the models that answers; see `resume`.
+    """Resume a run, on the first of the models that answers; if it fails, the run goes on with the next one.
 
     Raises:
         ConfigError: as for `resume`.
         EndpointError: no server could be reached.
     """
-    for number, model in enumerate(models, start=1):
-        try:
-            outcome = await resume(replace(settings, model=model), folder, watching)
-        except EndpointError as error:
-            if number == len(models):
-                raise
-            LOGGER.warning("%s; going on with the next server", error)
-            continue
-        return await _go_on(settings, models[number:], outcome, watching)
-    raise AssertionError("there is at least one model")
+    return await _on_any(settings, models, lambda found: resume(found, folder, watching), watching)
 
 
-async def _go_on(
-    settings: RunSettings, models: Sequence[Model], outcome: Outcome[object], watching: Watching
-) -> Outcome[object]:
-    """Resume a run whose server failed on the servers that are left."""
-    if not outcome.server_failed or not models or outcome.journal is None:
+async def _on_any(
+    settings: RunSettings, models: Sequence[Model], attempt: Callable[[RunSettings], Awaitable[Outcome[object]]],
+    watching: Watching,
+) -> Outcome[object]:  # fmt: skip
+    model, *others = models
+    try:
+        outcome = await attempt(replace(settings, model=model))
+    except EndpointError as error:
+        if not others:
+            raise
+        LOGGER.warning("%s; going on with the next server", error)
+        return await _on_any(settings, others, attempt, watching)
+    if not outcome.server_failed or not others or outcome.journal is None:
         return outcome
     LOGGER.warning("%s: %s; going on with the next server", outcome.run, outcome.reason)
     try:
-        return await resume_on_any(settings, models, outcome.journal.parent, watching)
+        return await resume_on_any(settings, others, outcome.journal.parent, watching)
     except EndpointError:
         return outcome

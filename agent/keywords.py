@@ -17,12 +17,13 @@ Conversion = Callable[[Any], tuple[str, Any]]
 
 
 def checked_keywords(
-    *, renamed: Mapping[str, Conversion] | None = None, elsewhere: Mapping[str, str] | None = None
+    *, renamed: Mapping[str, str | Conversion] | None = None, elsewhere: Mapping[str, str] | None = None
 ) -> Callable[[CallableT], CallableT]:
     """Return a decorator, for a class or a function, that checks keywords before the call.
 
     Args:
-        renamed: old names, which go on for one release with a DeprecationWarning, and what each is now.
+        renamed: old names, which go on for one release with a DeprecationWarning, and the new name of each, or the
+            function that returns it with the new value.
         elsewhere: names that people know from other libraries, and for each what to write here.
     """
 
@@ -55,7 +56,7 @@ def _public(names: Iterable[str]) -> list[str]:
 
 
 def _corrected(
-    keywords: Mapping[str, object], known: list[str], called: str, renamed: Mapping[str, Conversion],
+    keywords: Mapping[str, object], known: list[str], called: str, renamed: Mapping[str, str | Conversion],
     elsewhere: Mapping[str, str],
 ) -> dict[str, object]:  # fmt: skip
     corrected: dict[str, object] = {}
@@ -67,7 +68,8 @@ def _corrected(
             advice = f" {elsewhere[name]}" if name in elsewhere else did_you_mean(name, _public(known))
             msg = f"{called}() has no parameter {name!r}.{advice}"
             raise TypeError(msg)
-        new, converted = renamed[name](value)
+        change = renamed[name]
+        new, converted = (change, value) if isinstance(change, str) else change(value)
         if new in keywords:
             # dataclasses.replace gives all fields, so the user may have written only the old name.
             msg = f"{called}() cannot take {name!r} beside {new!r}, its new name. Write only {new}=..."

@@ -15,12 +15,8 @@ def _result(value: object) -> tuple[str, object]:
     return "output_type", plain_schema(cast("Any", value)) if hasattr(value, "model_fields") else value
 
 
-def _changes(name: str) -> Conversion:
-    return lambda value: (name, value)
-
-
-AGENT_RENAMED: Mapping[str, Conversion] = MappingProxyType(
-    {"system": _changes("instructions"), "state": _changes("deps"), "result": _result}
+AGENT_RENAMED: Mapping[str, str | Conversion] = MappingProxyType(
+    {"system": "instructions", "state": "deps", "result": _result}
 )
 
 AGENT_ELSEWHERE: Mapping[str, str] = MappingProxyType(

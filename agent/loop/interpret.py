@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never, cast
 
-from ..journal.events import Event, Fault, Noticed, Rejected, Repaired, Replied, Rescued, TurnTaken
+from ..journal.events import Event, Noticed, Rejected, Repaired, Replied, Rescued, TurnTaken
+from ..journal.turn_events import Fault
 from ..messages import AssistantMessage, RawCall, ReasoningField, Reply, ToolResult, ToolStatus
 from ..model.history import call_id
 from ..parsing.feedback import feedback

@@ -38,6 +38,7 @@ from .parts import (
     check_variable_name,
 )
 from .reading import read_image, read_text
+from .renamed import RENAMED_KEYS
 from .templates import VARIABLE_NAME, fill, placeholders
 
 TASK_DIR = "AGENT_TASK_DIR"
@@ -51,13 +52,7 @@ Texts = Annotated[
 ]
 
 
-@checked_keywords(
-    renamed={
-        "budgets": lambda value: ("limits", value),
-        "escalation": lambda value: ("ladder", value),
-        "system": lambda value: ("instructions", value),
-    }
-)
+@checked_keywords(renamed=RENAMED_KEYS)
 @dataclass(frozen=True, kw_only=True)
 class Task:
     r"""A task for an agent.

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Generic, cast
 
@@ -29,7 +30,7 @@ WHOLE_TAIL_BYTES = 20_000_000
 _SHOWN_CHARS = 120
 
 
-@checked_keywords(renamed={"state": lambda value: ("deps", value)})
+@checked_keywords(renamed={"state": "deps"})
 @dataclass(frozen=True, kw_only=True)
 class ToolContext(Generic[DepsT]):
     """What a tool can use besides its arguments; a parameter with this annotation is hidden from the model.
@@ -87,7 +88,11 @@ class ToolContext(Generic[DepsT]):
 
     def redacted(self, text: str) -> str:
         """Replace each secret in a text with `[secret NAME]`; applied to everything that a tool returns."""
-        return redacted(text, {**self.secrets, **secrets_in(self.env)})
+        return redacted(text, self._all_secrets)
+
+    @cached_property
+    def _all_secrets(self) -> Mapping[str, str]:
+        return {**self.secrets, **secrets_in(self.env)}
 
     async def run(
         self, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None,

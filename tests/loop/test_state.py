@@ -14,7 +14,6 @@ from agent.journal.events import (
     CallEnded,
     CallStarted,
     Event,
-    Fault,
     Moved,
     Progressed,
     Rejected,
@@ -28,6 +27,7 @@ from agent.journal.events import (
     VerifyEnded,
 )
 from agent.journal.journal import read_journal
+from agent.journal.turn_events import Fault
 from agent.loop.pending import (
     ApplyVerification,
     ChangeRung,
