@@ -10,6 +10,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
@@ -73,11 +74,30 @@ def shadowing_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]
     """
     folders = {(directory / word).parent for word in command if word.endswith(".py") and (directory / word).is_file()}
     folders |= {directory} if "-m" in command else set()
+    places = [folder / name for folder in sorted(folders) for name in sorted(_importable())]
+    return tuple(Path(f"{place}{end}") for place in places for end in _MODULE_ENDS)
+
+
+def shadowing_in(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the files in folders that Python would import instead of its own or installed modules."""
+    names = _importable()
+    found: list[Path] = []
+    for folder in dict.fromkeys(folders):
+        with suppress(OSError):
+            beside = {entry.name.partition(".")[0] for entry in os.scandir(folder)} & names
+            places = [Path(f"{folder / name}{end}") for name in sorted(beside) for end in _MODULE_ENDS]
+            found += [path for path in places if path.is_file()]
+    return tuple(found)
+
+
+_MODULE_ENDS = tuple(f"{start}{suffix}" for start in ("", "/__init__") for suffix in all_suffixes())
+
+
+def _importable() -> set[str]:
+    """Return the names of Python's own modules and of those that are installed for this process."""
     installed = [Path(entry) for entry in sys.path if Path(entry).name == "site-packages" and Path(entry).is_dir()]
     names = sys.stdlib_module_names | {path.stem for entry in installed for path in entry.iterdir()}
-    places = [folder / name for folder in sorted(folders) for name in sorted(names) if name.isidentifier()]
-    ends = [f"{start}{suffix}" for start in ("", "/__init__") for suffix in all_suffixes()]
-    return tuple(Path(f"{place}{end}") for place in places for end in ends)
+    return {name for name in names if name.isidentifier()}
 
 
 def _imported(path: Path, top: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from typing import cast
 
 from ..errors import ConfigError
 from ..journal.runs import list_runs
-from ..sandbox.pinned import checksums, command_files
+from ..sandbox.pinned import checksums, command_files, shadowing_in
 from ..sandbox.programs import is_inside
 from ..workspace.left_behind import AFTER, BEFORE
 from .load import MAX_TASK_BYTES, load_task
@@ -46,12 +46,14 @@ def own_files(task: Task) -> tuple[Path, ...]:
     """Return the files that run outside the sandbox, or say how, and that a run of the task can change.
 
     Its task file and the others in its folder and in the folders that the run can change, and for each of these tasks
-    the files of its tools and MCP servers with what they import from their own folder.
+    the files of its tools and MCP servers with what they import from their own folder, or would import instead of
+    Python's own and installed modules.
     """
     writable = [task.path(task.workspace.path), *map(task.path, task.sandbox.write)]
     tasks = dict.fromkeys([*_task_files(task.directory), *_tasks_below(writable)])
     others = [other for path in tasks if (other := _loaded(path)) is not None]
-    files = [*_code_files(task), *tasks, *(path for other in others for path in _code_files(other))]
+    code = [*_code_files(task), *(path for other in others for path in _code_files(other))]
+    files = [*code, *tasks, *shadowing_in(path.parent for path in code if path.suffix == ".py")]
     normal = dict.fromkeys(Path(os.path.normpath(path)) for path in files)  # runs of other tasks have the same paths
     return tuple(path for path in normal if path.is_file() and is_inside(path, writable))
 
@@ -75,10 +77,12 @@ def refuse_changed(files: Sequence[Path], runs: Path) -> None:
     left = dict(checksums(files))
     for folder in reversed(list_runs(runs)[-_LOOK_BACK:]) if left else ():
         before, after = _record(folder / BEFORE), _record(folder / AFTER)
-        known = cast("Mapping[str, str]", (before or {}).get("own_files") or {})
-        for path in known.keys() & left.keys():
+        if before is None:  # the user has accepted what it left
+            continue
+        known = cast("Mapping[str, str]", before.get("own_files") or {})
+        for path in _judged(left, known, after or {}):
             now = left.pop(path)
-            was_changed = now != known[path] and (after is None or now == after.get(path))
+            was_changed = now != known.get(path) and (after is None or now == after.get(path))
             if was_changed:
                 how = "was killed, and may have changed it" if after is None else "changed it"
                 msg = (
@@ -86,6 +90,19 @@ def refuse_changed(files: Sequence[Path], runs: Path) -> None:
                     f"To accept it as it is: rm {folder / BEFORE}"
                 )
                 raise ConfigError(msg)
+
+
+def _judged(left: Iterable[str], known: Mapping[str, str], after: Mapping[str, object]) -> list[str]:
+    """Return the files that a run can have changed: those that it began with, and modules that it put beside them.
+
+    Args:
+        left: files of now.
+        known: the files at the start of the run.
+        after: those at its end. Empty if it was killed.
+    """
+    folders = {Path(path).parent for path in known if path.endswith(".py")}
+    added = set(after) if after else {str(path) for path in shadowing_in(folders)}
+    return [path for path in left if path in known or path in added]
 
 
 def _code_files(task: Task) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from typing import cast
 
 from ..journal.events import CallEnded, Event, Noticed
 from ..journal.journal import Journal
-from ..sandbox.pinned import checksums
+from ..sandbox.pinned import checksums, shadowing_in
 from ..sandbox.repositories import find_repositories
 from .git_settings import GitSettings, disarm_git, git_settings
 
@@ -118,8 +118,9 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
     notices: list[str] = []
     with suppress(OSError):
         notices += disarm_git(workspace, before.git)
-    now = checksums([Path(path) for path in before.own_files])
-    changed = [path for path, known in before.own_files.items() if now.get(path) != known]
+    files = [Path(path) for path in before.own_files]
+    now = checksums([*files, *shadowing_in(path.parent for path in files if path.suffix == ".py")])
+    changed = [path for path, found in now.items() if before.own_files.get(path) != found]
     if changed:
         notices.append(
             f"The run changed its own task, tools or servers: {', '.join(changed)}. They run outside the sandbox. Look "

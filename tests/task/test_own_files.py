@@ -103,3 +103,20 @@ def test_a_yaml_file_with_a_prompt_that_is_no_task_is_the_models_to_edit(work: P
     (work / "evals").mkdir()
     (work / "evals" / "a.yaml").write_text("prompt: Hi\nproviders: [x]\n")
     assert work / "evals" / "a.yaml" not in own_files(load_task(work / "task.yaml"))
+
+
+@pytest.mark.parametrize("module", ["json.py", "pydantic/__init__.py"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_module_that_a_run_put_beside_a_tools_file_is_named_and_refused(module: str, killed: bool, work: Path):
+    """The next run's tools file or MCP server would import it in place of Python's own."""
+    outcome = write(work, module, "raise SystemExit\n")
+    assert [str(work / module) in notice for notice in outcome.notices] == [True]
+    if killed:
+        (work.parent / "runs" / outcome.run / "after.json").unlink()
+    with pytest.raises(ConfigError, match=rf"{work / module} runs outside the sandbox .* {outcome.run} "):
+        agent(work)
+
+
+def test_other_modules_beside_a_tools_file_are_the_models_to_write(work: Path):
+    assert write(work, "counting.py", "x = 1\n").notices == ()
+    agent(work)
