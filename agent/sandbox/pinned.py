@@ -24,12 +24,12 @@ class Pinned:
 
     def __init__(self, files: Iterable[Path]) -> None:
         """Read the files; one that is not there is remembered as missing."""
-        self._known = checksums(files)
+        self._known = checksums_with_beside(files)
 
     def changed(self) -> Sequence[Path]:
-        """Return the files whose contents are different now."""
-        now = checksums(map(Path, self._known))
-        return [Path(path) for path, known in self._known.items() if now[path] != known]
+        """Return the files whose contents are different now, and those that were put beside them."""
+        now = checksums_with_beside(map(Path, self._known))
+        return [Path(path) for path, found in now.items() if self._known.get(path) != found]
 
 
 def checksums(files: Iterable[Path]) -> Mapping[str, str]:
@@ -39,6 +39,12 @@ def checksums(files: Iterable[Path]) -> Mapping[str, str]:
         content = _content(path, _MAX_BYTES)
         found[str(path)] = "" if content is None else hashlib.sha256(content).hexdigest()
     return found
+
+
+def checksums_with_beside(files: Iterable[Path]) -> Mapping[str, str]:
+    """Return the checksums of files and of what is `beside` them."""
+    paths = tuple(files)
+    return checksums([*paths, *beside(paths)])
 
 
 def command_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
@@ -53,6 +59,7 @@ def command_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
     files = [path for word in command if (path := directory / word).is_file()]
     if command and (program := shutil.which(command[0])) is not None and "/" not in command[0]:
         files.append(Path(program))
+    files += [config for path in files if (config := path.parent.parent / "pyvenv.cfg").is_file()]
     scripts = [(path, path.parent) for path in files if path.suffix == ".py"]
     for option, module in itertools.pairwise(command):
         if option == "-m":
@@ -65,32 +72,35 @@ def command_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def shadowing_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
-    """Return the places of modules that Python would import instead of its own or installed ones; most do not exist.
+def beside(files: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the files that Python runs without being told to, when it runs one of these files.
 
-    Args:
-        command: as for `command_files`.
-        directory: as for `command_files`.
+    Modules beside it that are imported instead of Python's own or installed ones; and what an interpreter reads at its
+    start from the environment that its `pyvenv.cfg` stands for.
     """
-    folders = {(directory / word).parent for word in command if word.endswith(".py") and (directory / word).is_file()}
-    folders |= {directory} if "-m" in command else set()
-    places = [folder / name for folder in sorted(folders) for name in sorted(_importable())]
-    return tuple(Path(f"{place}{end}") for place in places for end in _MODULE_ENDS)
-
-
-def shadowing_in(folders: Iterable[Path]) -> tuple[Path, ...]:
-    """Return the files in folders that Python would import instead of its own or installed modules."""
+    paths = tuple(files)
     names = _importable()
-    found: list[Path] = []
-    for folder in dict.fromkeys(folders):
+    found: dict[Path, None] = {}
+    for folder in dict.fromkeys(folder for path in paths if path.suffix == ".py" for folder in _tops(path)):
         with suppress(OSError):
-            beside = {entry.name.partition(".")[0] for entry in os.scandir(folder)} & names
-            places = [Path(f"{folder / name}{end}") for name in sorted(beside) for end in _MODULE_ENDS]
-            found += [path for path in places if path.is_file()]
+            there = {entry.name.partition(".")[0] for entry in os.scandir(folder)} & names
+            places = [Path(f"{folder / name}{end}") for name in sorted(there) for end in _MODULE_ENDS]
+            found |= dict.fromkeys(path for path in places if path.is_file())
+    for path in paths:
+        if path.name == "pyvenv.cfg":
+            for pattern in ("*.pth", "sitecustomize.py", "usercustomize.py"):
+                found |= dict.fromkeys(sorted(path.parent.glob(f"lib/python*/site-packages/{pattern}")))
     return tuple(found)
 
 
 _MODULE_ENDS = tuple(f"{start}{suffix}" for start in ("", "/__init__") for suffix in all_suffixes())
+
+
+def _tops(path: Path) -> Iterator[Path]:
+    """Yield the folders in which a program with this file may look for modules: its own, and that of its package."""
+    yield path.parent
+    if (path.parent / "__init__.py").is_file():
+        yield path.parent.parent
 
 
 def _importable() -> set[str]:

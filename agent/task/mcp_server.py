@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from ..errors import ConfigError
 from ..policy.limits import check_positive
-from ..sandbox.pinned import Pinned, command_files, shadowing_files
+from ..sandbox.pinned import Pinned, command_files
 from .parts import CONFIG
 
 
@@ -53,4 +53,4 @@ class McpServer:
         Args:
             directory: absolute path of the folder that the command runs in.
         """
-        return Pinned([*command_files(self.command, directory), *shadowing_files(self.command, directory)])
+        return Pinned(command_files(self.command, directory))

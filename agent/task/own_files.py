@@ -13,7 +13,7 @@ from typing import cast
 
 from ..errors import ConfigError
 from ..journal.runs import list_runs
-from ..sandbox.pinned import checksums, command_files, shadowing_in
+from ..sandbox.pinned import beside, checksums, command_files
 from ..sandbox.programs import is_inside
 from ..workspace.left_behind import AFTER, BEFORE
 from .load import MAX_TASK_BYTES, load_task
@@ -46,14 +46,14 @@ def own_files(task: Task) -> tuple[Path, ...]:
     """Return the files that run outside the sandbox, or say how, and that a run of the task can change.
 
     Its task file and the others in its folder and in the folders that the run can change, and for each of these tasks
-    the files of its tools and MCP servers with what they import from their own folder, or would import instead of
-    Python's own and installed modules.
+    the files of its tools and MCP servers with what they import from their own folder, and what Python runs
+    beside them without being told to.
     """
     writable = [task.path(task.workspace.path), *map(task.path, task.sandbox.write)]
     tasks = dict.fromkeys([*_task_files(task.directory), *_tasks_below(writable)])
     others = [other for path in tasks if (other := _loaded(path)) is not None]
     code = [*_code_files(task), *(path for other in others for path in _code_files(other))]
-    files = [*code, *tasks, *shadowing_in(path.parent for path in code if path.suffix == ".py")]
+    files = [*code, *tasks, *beside(code)]
     normal = dict.fromkeys(Path(os.path.normpath(path)) for path in files)  # runs of other tasks have the same paths
     return tuple(path for path in normal if path.is_file() and is_inside(path, writable))
 
@@ -100,8 +100,7 @@ def _judged(left: Iterable[str], known: Mapping[str, str], after: Mapping[str, o
         known: the files at the start of the run.
         after: those at its end. Empty if it was killed.
     """
-    folders = {Path(path).parent for path in known if path.endswith(".py")}
-    added = set(after) if after else {str(path) for path in shadowing_in(folders)}
+    added = set(after) if after else set(map(str, beside(map(Path, known))))
     return [path for path in left if path in known or path in added]
 
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from ..journal.events import CallEnded, Event, Noticed
 from ..journal.journal import Journal
-from ..sandbox.pinned import checksums, shadowing_in
+from ..sandbox.pinned import checksums, checksums_with_beside
 from ..sandbox.repositories import find_repositories
 from .git_settings import GitSettings, disarm_git, git_settings
 
@@ -118,8 +118,7 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
     notices: list[str] = []
     with suppress(OSError):
         notices += disarm_git(workspace, before.git)
-    files = [Path(path) for path in before.own_files]
-    now = checksums([*files, *shadowing_in(path.parent for path in files if path.suffix == ".py")])
+    now = checksums_with_beside(map(Path, before.own_files))
     changed = [path for path, found in now.items() if before.own_files.get(path) != found]
     if changed:
         notices.append(
