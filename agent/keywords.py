@@ -21,6 +21,8 @@ def checked_keywords(
 ) -> Callable[[CallableT], CallableT]:
     """Return a decorator, for a class or a function, that checks keywords before the call.
 
+    The signature that `help` and editors show leaves out private parameters of a class.
+
     Args:
         renamed: old names, which go on for one release with a DeprecationWarning, and the new name of each, or the
             function that returns it with the new value.
@@ -29,7 +31,8 @@ def checked_keywords(
 
     def decorate(target: CallableT) -> CallableT:
         function: Any = target.__init__ if isinstance(target, type) else target
-        known = [name for name in inspect.signature(function).parameters if name != "self"]
+        signature = inspect.signature(function)
+        known = [name for name in signature.parameters if name != "self"]
         called = getattr(target, "__name__", "")
 
         def corrected(keywords: dict[str, object]) -> dict[str, object]:
@@ -44,6 +47,8 @@ def checked_keywords(
             return await function(*args, **(keywords if keywords.keys() <= set(known) else corrected(keywords)))
 
         if isinstance(target, type):
+            shown = [signature.parameters[name] for name in ("self", *_public(known))]
+            cast("Any", checked).__signature__ = signature.replace(parameters=shown)  # what `help` prints
             cast("Any", target).__init__ = checked
             return cast("CallableT", target)
         return cast("CallableT", checked_coroutine if inspect.iscoroutinefunction(function) else checked)

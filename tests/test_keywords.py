@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from pydantic import BaseModel
 
+import agent
 from agent import (
     Agent,
     ConfigError,
@@ -189,6 +190,13 @@ def test_an_agent_stays_a_dataclass_with_its_signature_and_its_doc():
     assert dataclasses.replace(agent, instructions="b").instructions == "b"
     assert {"model", "tools", "output_type", "deps"} <= set(inspect.signature(Agent).parameters)
     assert "output_type: type of the result" in (Agent.__doc__ or "")
+
+
+@pytest.mark.parametrize("kind", [getattr(agent, name) for name in agent.__all__])
+def test_help_shows_no_private_parameter(kind: Any):
+    """That of Agent ended with `_origin: TaskOrigin | None = None`, that of Endpoint with `_clients`."""
+    if callable(kind) and not (isinstance(kind, type) and issubclass(kind, BaseException)):
+        assert [name for name in inspect.signature(kind).parameters if name.startswith("_")] == []
 
 
 def test_secrets_are_not_in_the_repr_of_an_agent():

@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 from ..errors import ConfigError, RunFailed
 from ..journal.events import RunEnded, Status
 from ..journal.redacted import redacted_record
+from ..keywords import checked_keywords
 from ..messages import Message
 from ..model.conversation import to_chat
 from ..policy.budget import Spent
@@ -30,6 +31,7 @@ EXIT_CODES: Mapping[Status, int] = MappingProxyType(
 """Exit codes of `agent run`; 2 also means an invalid task, configuration or endpoint before the run started."""
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True)
 class Outcome(Generic[OutputT]):
     """The outcome of a run. Every run that started has one, even if it failed.
@@ -92,10 +94,12 @@ class Outcome(Generic[OutputT]):
 
     @property
     def ok(self) -> bool:
+        """Whether the status is `verified` or `finished`."""
         return EXIT_CODES[self.status] == 0
 
     @property
     def exit_code(self) -> int:
+        """The exit code of `agent run` for this outcome."""
         return EXIT_CODES[self.status]
 
     def raise_for_status(self) -> Outcome[OutputT]:

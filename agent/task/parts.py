@@ -292,7 +292,9 @@ ShortWorkspace = Annotated[
 ]
 ShortModel = Annotated[TaskModel, BeforeValidator(_expand_model, json_schema_input_type=str | TaskModel)]
 ShortTool = Annotated[ToolUse, BeforeValidator(_expand("tools"), json_schema_input_type=str | ToolUse)]
-ShortSandbox = Annotated[TaskSandbox, BeforeValidator(_expand("sandbox"), json_schema_input_type=str | TaskSandbox)]
+ShortSandbox = Annotated[
+    TaskSandbox, BeforeValidator(_expand("sandbox"), json_schema_input_type=IsolationChoice | TaskSandbox)
+]
 ShortVerify = Annotated[Verify | None, BeforeValidator(_expand("verify"), json_schema_input_type=str | Verify | None)]
 MergedLadder = Annotated[Ladder | None, BeforeValidator(_merge_thresholds, json_schema_input_type=Ladder | None)]
 WrittenLimits = Annotated[Limits, BeforeValidator(_expand_limits, json_schema_input_type=Limits)]

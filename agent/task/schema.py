@@ -8,6 +8,7 @@ import docstring_parser
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from ..ready_tools import NAMES
 from .load import task_adapter
 
 _COUNT = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?[kM]$", "description": "Such as 200k or 2M."}
@@ -28,6 +29,12 @@ def task_schema() -> dict[str, Any]:
         "How many failures of a kind, since the last progress, move the run up. Merged over the defaults; null means "
         "never."
     )
+    # An enum beside the text that may be anything: editors complete the names, and accept other tools.
+    listed = cast("list[Any]", schema["properties"]["tools"]["items"]["anyOf"])
+    listed.insert(0, {"enum": [*NAMES]})
+    for record, key in (("ToolUse", "use"), ("Permission", "tool")):
+        name = cast("dict[str, Any]", parts[record]["properties"][key])
+        name["anyOf"] = [{"enum": [*NAMES]}, {"type": name.pop("type")}]
     schema["oneOf"] = [{"required": ["prompt"]}, {"required": ["prompt_file"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

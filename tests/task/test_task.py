@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import ToolContext
+from agent import ToolContext, ready_tools
 from agent.errors import ConfigError
 from agent.model.endpoint import Endpoint
 from agent.model.settings import ModelSettings
@@ -552,10 +552,23 @@ def test_the_schema_accepts_what_the_loader_accepts():
         assert [error.message for error in validator.iter_errors(yaml.safe_load(text))] == []
 
 
+def test_the_schema_has_the_names_of_the_ready_tools_for_editors_to_complete():
+    schema = task_schema()
+    completed = [
+        schema["properties"]["tools"]["items"]["anyOf"],
+        schema["$defs"]["ToolUse"]["properties"]["use"]["anyOf"],
+        schema["$defs"]["Permission"]["properties"]["tool"]["anyOf"],
+    ]
+    assert [one[0] for one in completed] == [{"enum": list(ready_tools.NAMES)}] * 3
+    own = "prompt: a\ntools: [./own.py:x, {use: ./own.py:y}]\npermissions: [{tool: 'x*', do: ask}]\nsandbox: auto"
+    assert jsonschema.Draft202012Validator(schema).is_valid(yaml.safe_load(own))
+
+
 @pytest.mark.parametrize(
     "text",
-    ["promt: a", "prompt: a\nprompt_file: b", "name: a", "prompt: a\nlimits: {steps: many}", "prompt: a\ntools: x"],
-)
+    ["promt: a", "prompt: a\nprompt_file: b", "name: a", "prompt: a\nlimits: {steps: many}", "prompt: a\ntools: x",
+     "prompt: a\nsandbox: nonee"],
+)  # fmt: skip
 def test_the_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path):
     assert not jsonschema.Draft202012Validator(task_schema()).is_valid(yaml.safe_load(text))
     assert refusal(tmp_path, text)
