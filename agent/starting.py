@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import ConfigError
-from .journal.events import Resumed, RunStarted
+from .journal.events import Noticed, Resumed, RunStarted
 from .journal.journal import Journal, JournalWriteError
 from .journal.runs import check_run_name, run_folder
 from .loop.dependencies import RunDependencies
@@ -33,7 +33,7 @@ from .policy.permissions import DESTRUCTIVE
 from .run_settings import RunSettings
 from .sandbox import Sandbox, Shared
 from .tooling.context import ToolContext
-from .workspace.left_behind import noticing_repositories, watched
+from .workspace.left_behind import disarm_after_killed, noticing_repositories, watched
 from .workspace.prepare import prepare_workspace
 from .workspace.recorded_run import claimed_folder, diff_text, works_in_place
 from .workspace.workspace import Snapshot, Workspace
@@ -78,10 +78,11 @@ async def start(settings: RunSettings, begin: Start, watching: Watching = NOBODY
     check_run_name(settings.runs, run)
     async with settings.model.open(session=run) as connection:
         with settings.claim(settings.named_folder(), run), run_folder(settings.runs, run) as folder:
+            killed = _from_killed_runs(settings, settings.workspace or Path.cwd())
             first = await _first_event(settings, connection, run, folder, begin)
             state = RunState(first, settings.profile(first.model))
             journal = Journal(folder) if settings.runs is not None else None
-            return await _drive(settings, connection, state, first, folder, journal, watching)
+            return await _drive(settings, connection, state, first, folder, journal, watching, killed)
 
 
 async def resume(settings: RunSettings, folder: Path, watching: Watching = NOBODY) -> Outcome[object]:
@@ -103,7 +104,8 @@ async def resume(settings: RunSettings, folder: Path, watching: Watching = NOBOD
                 model=served.model, window_tokens=served.window_tokens,
             )  # fmt: skip
             with settings.claim(claimed_folder(first, folder), first.run):
-                return await _drive(settings, connection, state, resumed, folder, journal, watching)
+                killed = _from_killed_runs(settings, Path(first.workspace), folder)
+                return await _drive(settings, connection, state, resumed, folder, journal, watching, killed)
 
 
 async def count(settings: RunSettings, prompt: UserMessage) -> TokenCount | None:
@@ -126,7 +128,7 @@ async def count(settings: RunSettings, prompt: UserMessage) -> TokenCount | None
 
 async def _drive(
     settings: RunSettings, connection: Connection, state: RunState, opening: RunStarted | Resumed, folder: Path,
-    journal: Journal | None, watching: Watching,
+    journal: Journal | None, watching: Watching, notices_before: Sequence[str],
 ) -> Outcome[object]:  # fmt: skip
     first = state.started
     before_s, began = state.spent.wall_s, time.monotonic()
@@ -167,6 +169,8 @@ async def _drive(
         cleanup.push_async_callback(context.resources.aclose, lambda text: notices.append(context.redacted(text)))
         try:
             record(opening)
+            for text in notices_before:
+                record(Noticed(text=text))
         except JournalWriteError as error:
             raise ConfigError(str(error)) from error
         ended = await Run(state, deps).drive()
@@ -175,6 +179,13 @@ async def _drive(
     path = None if journal is None else journal.path
     diff = None if journal is not None else await asyncio.to_thread(_diff, first)
     return outcome_of(state, ended, path, notices, context.redacted, output=settings.output, diff=diff)
+
+
+def _from_killed_runs(settings: RunSettings, workspace: Path, resumed: Path | None = None) -> Sequence[str]:
+    """Take away what killed runs left for git to start, if this run may change files; return notices."""
+    if all(tool.read_only for tool in settings.tools):
+        return ()
+    return disarm_after_killed(settings.runs if resumed is None else resumed.parent, workspace, resumed)
 
 
 def _diff(first: RunStarted) -> str | None:

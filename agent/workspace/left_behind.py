@@ -7,17 +7,21 @@ from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from ..journal.events import CallEnded, Event, Noticed
 from ..journal.journal import Journal
+from ..journal.runs import is_running
 from ..sandbox.pinned import checksums, checksums_with_beside
 from ..sandbox.repositories import find_repositories
 from .git_settings import GitSettings, disarm_git, git_settings
 
 BEFORE = "before.json"
 AFTER = "after.json"
-"""Files in the folder of a run."""
+"""Files in the folder of a run: checksums of its own files."""
+GIT = "git.json"
+"""Git's settings before the run; removed once what the run left there is taken away."""
+Recorded = TypeVar("Recorded")
 _NEW_REPOSITORY = (
     "The run has made a git repository: {path}. Do not use git there, or open it in an editor, before the run ends: "
     "git starts programs that the settings of a repository name."
@@ -88,6 +92,36 @@ def noticing_repositories(
     return record_and_look
 
 
+def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None = None) -> Sequence[str]:
+    """Take away what killed runs left for git to start in a folder; see `disarm_git`.
+
+    Call it before a run uses the folder.
+
+    Args:
+        runs: folder of all runs. None means that no run is recorded.
+        workspace: the folder that the next run works in, or is a copy of.
+        resumed: folder of the run that is about to go on, which does this at its own end.
+
+    Returns:
+        A sentence for each thing that somebody should look at.
+    """
+    notices: list[str] = []
+    patterns = (f"*/{GIT}", f"*/agents/*/{GIT}")  # the latter of agents as tools
+    records = [] if runs is None else [path for pattern in patterns for path in runs.glob(pattern)]
+    for record in sorted(records):  # their names begin with the time
+        folder = record.parent
+        with suppress(OSError, ValueError, KeyError):
+            known = cast("dict[str, object]", json.loads(record.read_text(encoding="utf-8")))
+            place = Path(cast("str", known["workspace"]))
+            overlaps = place.is_relative_to(workspace.resolve()) or workspace.resolve().is_relative_to(place)
+            if folder == resumed or not overlaps or not place.is_dir() or _is_running(folder):
+                continue
+            found = disarm_git(place, GitSettings.from_json(known))
+            notices += [f"The run {folder.name} was killed. {text}" for text in found]
+            record.unlink()
+    return notices
+
+
 def look_before(workspace: Path, own_files: Sequence[Path], folder: Path, *, kept: bool) -> Before:
     """Return what there is before a run; a resumed run finds what its first process recorded.
 
@@ -97,16 +131,18 @@ def look_before(workspace: Path, own_files: Sequence[Path], folder: Path, *, kep
         folder: the run's own.
         kept: whether the run's folder is kept, so that the record is written there.
     """
-    with suppress(OSError, ValueError, KeyError):
-        record = cast("dict[str, object]", json.loads((folder / BEFORE).read_text(encoding="utf-8")))
-        git = GitSettings.from_json(cast("dict[str, object]", record["git"]))
-        return Before(git=git, own_files=cast("dict[str, str]", record["own_files"]))
-    before = Before(git=git_settings(workspace), own_files=checksums(own_files))
+    files = _recorded(folder / BEFORE, lambda record: cast("dict[str, str]", record["own_files"]))
+    git = _recorded(folder / GIT, GitSettings.from_json)
+    before = Before(git=git or git_settings(workspace), own_files=checksums(own_files) if files is None else files)
     if kept:
-        record = {"git": before.git.to_json(), "own_files": before.own_files}
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / BEFORE).write_text(json.dumps(record), encoding="utf-8")
+            (folder / AFTER).unlink(missing_ok=True)  # of the process before a resumed one, which may be killed
+            if files is None:
+                (folder / BEFORE).write_text(json.dumps({"own_files": before.own_files}), encoding="utf-8")
+            if git is None:
+                record = {"workspace": str(workspace), **before.git.to_json()}
+                (folder / GIT).write_text(json.dumps(record), encoding="utf-8")
     return before
 
 
@@ -118,6 +154,7 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
     notices: list[str] = []
     with suppress(OSError):
         notices += disarm_git(workspace, before.git)
+        (folder / GIT).unlink(missing_ok=True)
     now = checksums_with_beside(map(Path, before.own_files))
     changed = [path for path, found in now.items() if before.own_files.get(path) != found]
     if changed:
@@ -129,3 +166,15 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
         with suppress(OSError):
             (folder / AFTER).write_text(json.dumps(now), encoding="utf-8")
     return tuple(notices)
+
+
+def _recorded(path: Path, read: Callable[[Mapping[str, object]], Recorded]) -> Recorded | None:
+    with suppress(OSError, ValueError, KeyError):
+        return read(cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8"))))
+    return None
+
+
+def _is_running(folder: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return is_running(folder)
+    return False

@@ -1,0 +1,125 @@
+"""What a killed run left for git to start is taken away by the next run in the folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent import Agent, Outcome, Rules, find_sandbox
+from agent.journal.journal import Journal
+from agent.testing import ScriptedModel, says
+from agent.workspace.left_behind import GIT, look_before
+from agent.workspace.prepare import WorkspaceMode
+from tools.shell import run_shell
+
+ARMED = "[core]\n\tfsmonitor = touch ran; false\n"
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def arm(folder: Path) -> Path:
+    """Return the settings of a new repository that start a program."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    config = folder / ".git/config"
+    config.write_text(config.read_text() + ARMED)
+    return config
+
+
+def killed(runs: Path, workspace: Path, name: str = "killed") -> Path:
+    """Return the folder of a run that records the state before it, and then no more."""
+    look_before(workspace, (), runs / name, kept=True)
+    Journal(runs / name).close()
+    return runs / name
+
+
+def agent(work: Path, mode: WorkspaceMode = "in_place", inside: str = ".") -> Agent:
+    return Agent(
+        ScriptedModel([says("Done.")]), tools=[run_shell], workspace=work / inside, workspace_mode=mode,
+        env={"PATH": os.defpath}, sandbox=find_sandbox("bubblewrap", Rules()), runs=work.parent / "runs",
+    )  # fmt: skip
+
+
+def run(work: Path, mode: WorkspaceMode = "in_place", inside: str = ".") -> Outcome:
+    return agent(work, mode, inside).run_sync("Go.")
+
+
+def taken(name: str, path: str) -> tuple[str, str]:
+    return (
+        f"The run {name} was killed. The run left settings or hooks by which git starts programs: {path}. They were "
+        "taken away and are kept in .agent/git: look at them before you put one back.",
+        f"The run {name} was killed. The run made git repositories in the workspace: {Path(path).parent.parent}.",
+    )
+
+
+@pytest.mark.parametrize("mode", ["in_place", "copy"])
+def test_the_next_run_disarms_what_a_killed_run_left_before_it_looks_at_git(mode: WorkspaceMode, work: Path):
+    folder = killed(work.parent / "runs", work)
+    config = arm(work / "nested")
+    outcome = run(work, mode)
+    assert outcome.notices == taken("killed", "nested/.git/config")
+    assert "fsmonitor" not in config.read_text()
+    assert not (folder / GIT).exists()
+    assert run(work, mode).notices == ()
+
+
+@pytest.mark.parametrize(("before", "after"), [(".", "sub"), ("sub", ".")])
+def test_a_killed_run_is_found_from_a_folder_above_or_below_its_own(before: str, after: str, work: Path):
+    (work / "sub").mkdir()
+    killed(work.parent / "runs", work / before)
+    config = arm(work / "sub/nested")
+    assert [text for text in run(work, inside=after).notices if "was killed" in text]
+    assert "fsmonitor" not in config.read_text()
+
+
+def test_a_killed_agent_as_a_tool_is_found(work: Path):
+    killed(work.parent / "runs/parent/agents", work)
+    config = arm(work / "nested")
+    assert run(work).notices == taken("killed", "nested/.git/config")
+    assert "fsmonitor" not in config.read_text()
+
+
+def test_a_run_that_still_goes_on_or_worked_elsewhere_is_left_alone(work: Path):
+    runs, elsewhere = work.parent / "runs", work.parent / "work2"
+    elsewhere.mkdir()
+    folders = [killed(runs, elsewhere), killed(runs, work, "alive")]
+    configs = [arm(elsewhere / "nested"), arm(work / "nested")]
+    journal = Journal(folders[1])
+    assert run(work).notices == ()
+    journal.close()
+    assert all("fsmonitor" in config.read_text() for config in configs)
+    assert all((folder / GIT).exists() for folder in folders)
+
+
+def test_what_a_killed_run_left_goes_when_another_run_is_resumed_there(work: Path):
+    interrupted = run(work).journal
+    assert interrupted is not None
+    lines = interrupted.read_bytes().splitlines(keepends=True)
+    interrupted.write_bytes(b"".join(line for line in lines if b'"kind":"run_ended"' not in line))
+    killed(work.parent / "runs", work)
+    config = arm(work / "nested")
+    assert agent(work).resume_sync(interrupted.parent.name).notices == taken("killed", "nested/.git/config")
+    assert "fsmonitor" not in config.read_text()
+
+
+def test_accepting_the_own_files_of_a_killed_run_does_not_accept_its_git_settings(work: Path):
+    folder = killed(work.parent / "runs", work)
+    config = arm(work / "nested")
+    (folder / "before.json").unlink()  # as the message about own files says
+    run(work)
+    assert "fsmonitor" not in config.read_text()
+
+
+def test_a_resumed_run_that_is_killed_is_not_taken_for_one_that_ended(work: Path):
+    folder = killed(work.parent / "runs", work)
+    (folder / "after.json").write_text("{}")  # of its first process, which was interrupted
+    look_before(work, (), folder, kept=True)
+    assert not (folder / "after.json").exists()
