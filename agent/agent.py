@@ -11,7 +11,7 @@ from . import starting
 from .agent_settings import AgentSettings, DepsT, OutputT
 from .delegation import agent_tool
 from .fallback import resume_on_any, start_on_any
-from .given import Conversation, messages_of, prompt_of, refuse_running_loop
+from .given import Conversation, check_kind, messages_of, prompt_of, refuse_running_loop
 from .journal.runs import run_place
 from .keywords import checked_keywords
 from .loop.outcome import Outcome
@@ -93,6 +93,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Raises:
             ConfigError: A tool cannot be loaded, or something that the task refers to does not exist.
         """
+        check_kind(task, Task, "task", "Read the file with load_task(path).")
         files = checked_own_files(task, None if runs is None else Path(runs))
         tools = load_all_tools(task.tools, task.mcp, directory=task.directory)
         return Agent[None, Any](

@@ -64,14 +64,14 @@ def check_kinds(settings: Mapping[str, object]) -> None:
     """
     _check_model(settings["model"], "model")
     for name, (kind, advice) in _KINDS.items():
-        _check_kind(settings[name], kind, name, advice)
+        check_kind(settings[name], kind, name, advice)
     for name, (kind, advice) in _ITEM_KINDS.items():
         for place, item in _items(settings[name], name):
-            _check_kind(item, kind, place, advice)
+            check_kind(item, kind, place, advice)
     for place, item in _items(settings["fallback"], "fallback"):
         _check_model(item, place)
     if settings["approve"] is not None and not callable(settings["approve"]):
-        _check_kind(settings["approve"], type(None), "approve", "Give a function that returns True or False.")
+        check_kind(settings["approve"], type(None), "approve", "Give a function that returns True or False.")
     for name, known in (("workspace_mode", WorkspaceMode), ("project_instructions", InstructionsMode)):
         check_choice(settings[name], get_args(known), key=name)
     if isinstance(settings["sandbox"], str):
@@ -87,7 +87,18 @@ def _items(setting: object, name: str) -> list[tuple[str, object]]:
     return [(f"{name}[{key!r}]", item) for key, item in items]
 
 
-def _check_kind(value: object, kind: type | tuple[type, ...], place: str, advice: str) -> None:
+def check_kind(value: object, kind: type | tuple[type, ...], place: str, advice: str) -> None:
+    """Check the type of a value.
+
+    Args:
+        value: what a program gave.
+        kind: its type, or several.
+        place: where it was given, such as `limits` or `env['A']`.
+        advice: what to write instead.
+
+    Raises:
+        ConfigError: it has another type.
+    """
     if not isinstance(value, kind):
         shown = "" if place.startswith(_SECRET) else f"{value!r}, "
         msg = f"`{place}` is {shown}of type {type(value).__name__}. {advice}"
@@ -110,13 +121,13 @@ def prompt_of(prompt: str, images: Iterable[Image]) -> UserMessage:
     Raises:
         ConfigError: the prompt is empty or no text, or something else is given as an image.
     """
-    _check_kind(prompt, str, "prompt", "Give a text; images belong in `images`.")
+    check_kind(prompt, str, "prompt", "Give a text; images belong in `images`.")
     shown = tuple(images)
     if not shown and not prompt.strip():
         msg = "`prompt` is empty. Say what the model is to do."
         raise ConfigError(msg, key="prompt")
     for place, item in _items(shown, "images"):
-        _check_kind(item, Image, place, "Write Image.from_file(path).")
+        check_kind(item, Image, place, "Write Image.from_file(path).")
     return UserMessage(content=prompt, images=shown)
 
 

@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast, get_type_hints
 
 import jsonschema
 from pydantic import ConfigDict, JsonValue, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
+from ..choices import check_choice
 from ..errors import ConfigError
 from ..keywords import checked_keywords
 from ..messages import Image
@@ -39,6 +40,7 @@ from .parts import (
 )
 from .reading import read_image, read_text
 from .renamed import RENAMED_KEYS
+from .short_values import expanded, short_values
 from .templates import VARIABLE_NAME, fill, placeholders
 
 TASK_DIR = "AGENT_TASK_DIR"
@@ -55,7 +57,9 @@ Texts = Annotated[
 @checked_keywords(renamed=RENAMED_KEYS)
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    r"""A task for an agent.
+    r"""A task for an agent; `load_task` reads one from a file.
+
+    In Python too, a value may have the form of the file: `Task(prompt="...", tools=["read_file"], workspace=".")`.
 
     Attributes:
         version: Version of the task format.
@@ -117,6 +121,11 @@ class Task:
     directory: SkipJsonSchema[Path] = Path()
 
     def __post_init__(self) -> None:
+        if short := short_values(vars(self)):
+            kinds = get_type_hints(Task, include_extras=True)
+            for name in short:
+                object.__setattr__(self, name, expanded(name, getattr(self, name), kinds[name]))
+        check_choice(self.project_instructions, ("auto", "none"), key="project_instructions")
         self._check_prompt()
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.name):
             msg = f"`name` may contain letters, digits, dot, dash and underscore, got {self.name!r}. Choose another."

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import ToolContext, ready_tools
+from agent import Agent, McpServer, Permission, ToolContext, ready_tools
 from agent.errors import ConfigError
 from agent.model.endpoint import Endpoint
 from agent.model.settings import ModelSettings
@@ -26,7 +26,7 @@ from agent.policy.verification import Verify
 from agent.task.environment import base_environment, task_variables
 from agent.task.known_keys import known_keys
 from agent.task.load import load_task
-from agent.task.parts import TaskInputs, TaskModel, TaskOutput, TaskWorkspace, ToolUse
+from agent.task.parts import TaskInputs, TaskModel, TaskOutput, TaskSandbox, TaskWorkspace, ToolUse
 from agent.task.renamed import RenamedKey
 from agent.task.schema import task_schema
 from agent.task.task import Task
@@ -550,6 +550,63 @@ def test_the_schema_accepts_what_the_loader_accepts():
     validator = jsonschema.Draft202012Validator(schema)
     for text in (FULL, "prompt: hi", "prompt_file: a\nmodel: pocket\nworkspace: .\nverify: test -f x"):
         assert [error.message for error in validator.iter_errors(yaml.safe_load(text))] == []
+
+
+def test_a_task_made_in_python_takes_what_the_file_takes():
+    """`tools=("read_file",)` failed with "'str' object has no attribute 'use'", and `workspace="."` likewise."""
+    short: dict[str, Any] = {
+        "tools": ["read_file", {"use": "search", "timeout_s": 3}],
+        "workspace": ".",
+        "verify": "true",
+        "sandbox": "none",
+        "limits": {"tokens": "2k"},
+        "permissions": [{"tool": "*", "do": "ask"}],
+        "mcp": {"a": {"command": ["x"]}},
+        "env_from": ["PATH"],
+        "directory": "/work",
+    }
+    assert Task(prompt="a", **short) == Task(
+        prompt="a",
+        tools=(ToolUse(use="read_file"), ToolUse(use="search", timeout_s=3.0)),
+        workspace=TaskWorkspace(),
+        verify=Verify(command="true"),
+        sandbox=TaskSandbox(use="none"),
+        limits=Limits(tokens=2000),
+        permissions=(Permission(tool="*", do="ask"),),
+        mcp={"a": McpServer(command=("x",))},
+        env_from=("PATH",),
+        directory=Path("/work"),
+    )
+
+
+WRONG_IN_PYTHON: dict[str, tuple[Any, str]] = {
+    "workspace": (3, "`workspace` is 3, of type int, which a task cannot have there. `agent schema` prints what each"),
+    "prompt": (3, "`prompt` is 3, of type int, which a task cannot have there."),
+    "tools": (
+        [len],
+        "`tools` holds [<built-in function len>], of type list, which a task file cannot have. Write "
+        "`./file.py:name`, or give functions to Agent(tools=[...]).",
+    ),
+    "env_from": ("PATH", "`env_from` is 'PATH', of type str, which a task cannot have there."),
+    "env": ({"KEY": 3}, "`env.KEY` is of type int, which a task cannot have there."),
+    "model": ({"nam": "x"}, "`model.nam` is not a key of a task. `agent schema` prints what each key takes."),
+    "limits": ({"steps": -1}, "`limits.steps` must be more than 0, got -1."),
+    "project_instructions": ("on", "`project_instructions` cannot be 'on'. Did you mean `none`?"),
+}
+
+
+@pytest.mark.parametrize("key", WRONG_IN_PYTHON)
+def test_a_task_made_in_python_refuses_what_the_file_refuses(key: str):
+    value, text = WRONG_IN_PYTHON[key]
+    with pytest.raises(ConfigError) as caught:
+        Task(**{"prompt": "a", key: value})
+    assert text in str(caught.value)
+
+
+def test_the_name_of_a_task_file_in_place_of_a_task_is_told_to_be_loaded():
+    given: Any = "task.yaml"
+    with pytest.raises(ConfigError, match=r"`task` is 'task.yaml', of type str. Read the file with load_task\(path\)"):
+        Agent.from_task(given, "http://127.0.0.1:8000/v1", environ={})
 
 
 def test_the_schema_has_the_names_of_the_ready_tools_for_editors_to_complete():
