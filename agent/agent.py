@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import starting
 from .agent_settings import AgentSettings, DepsT, OutputT
 from .delegation import agent_tool
+from .errors import ConfigError
 from .fallback import resume_on_any, start_on_any
 from .given import Conversation, check_kind, messages_of, prompt_of, refuse_running_loop
 from .journal.runs import run_place
@@ -20,10 +21,10 @@ from .messages import Image
 from .model.protocol import Model, TokenCount
 from .model.settings import ModelSettings
 from .nearest import did_you_mean
-from .old_names import AGENT_ATTRIBUTES, AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE
+from .old_names import AGENT_ATTRIBUTES, AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE, SESSION_ELSEWHERE
 from .policy.limits import NO_LIMITS, Limits
 from .run_settings import RunSettings, TaskOrigin
-from .session import Session, new_name, saved_turns, session_names
+from .session import Session, session_name
 from .starting import NOBODY, Start, Watching
 from .streaming import EventStream
 from .task.environment import (
@@ -37,6 +38,7 @@ from .task.own_files import checked_own_files
 from .task.task import Task
 from .task.tool_loading import load_all_tools
 from .tooling.tool import Tool
+from .turns import saved_turns, session_names
 
 
 @checked_keywords(renamed=AGENT_RENAMED, elsewhere=AGENT_ELSEWHERE)
@@ -158,18 +160,23 @@ class Agent(AgentSettings[DepsT, OutputT]):
         begin = _begin(prompt, history, images, name)
         return EventStream(lambda watching: self._start(settings, begin, watching))
 
+    @checked_keywords(elsewhere=SESSION_ELSEWHERE)
     def session(self, name: str | None = None, *, limits: Limits | None = None) -> Session[OutputT]:
-        """Return a session: a conversation of many turns. If `runs` has one of this name, it goes on.
+        """Return a session: a conversation of many turns. A session of this name in `runs` is continued.
+
+        Without `instructions`, its system prompt is the default one of `run`, which tells the model to work on its own
+        and to ask no questions.
 
         Args:
-            name: None means a new session, named by the time.
+            name: Name of the session. None means a new session, named by the time.
             limits: Limits of all its turns together. None means there are none.
 
         Raises:
             ConfigError: A setting is invalid, or a journal cannot be read.
         """
+        given = session_name(name)
+        check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
         settings = self.settings()
-        given = new_name() if name is None else name
         turns = [] if settings.runs is None or name is None else saved_turns(settings.runs, name, settings)
         return Session(
             given, settings=self.settings, start=self._start, resume=self._resume,
@@ -212,8 +219,13 @@ class Agent(AgentSettings[DepsT, OutputT]):
             ConfigError: There is no such run, it has ended or still runs, or its tools or workspace have changed.
             EndpointError: The server could not be reached before the run started.
         """
+        check_kind(folder, (str, Path), "folder", "Give the folder of a run, or its name.")
         runs = self.settings().runs
         place = Path(folder) if runs is None else run_place(runs, folder)
+        if not place.is_dir():
+            where = " here. Give its folder, or give the agent the `runs` that it is in."
+            msg = f"There is no run {str(folder)!r}" + (where if runs is None else f" in {runs}. Check its name.")
+            raise ConfigError(msg, key="folder")
         return await self._resume(place, Watching(observe=observe))
 
     @checked_keywords(elsewhere=RUN_ELSEWHERE)
@@ -272,4 +284,5 @@ class Agent(AgentSettings[DepsT, OutputT]):
 
 
 def _begin(prompt: str, history: Conversation, images: Iterable[Image], name: str | None) -> Start:
+    check_kind(name, (str, type(None)), "name", "Give a text.")
     return Start(prompt=prompt_of(prompt, images), history=messages_of(history), name=name)

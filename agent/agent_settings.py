@@ -14,7 +14,8 @@ from pydantic import JsonValue
 from typing_extensions import TypeForm, TypeVar
 
 from . import ready_tools
-from .given import check_kinds, model_of, sandbox_of
+from .errors import ConfigError
+from .given import check_kind, check_kinds, model_of, sandbox_of
 from .loop.facts import InstructionsMode
 from .model.protocol import Model
 from .model.settings import ModelSettings
@@ -82,9 +83,17 @@ class AgentSettings(Generic[DepsT, OutputT]):
         Raises:
             ConfigError: A tool cannot be loaded, two tools have one name, or a file cannot be read.
         """
+        check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
+        check_kind(
+            model_settings, (ModelSettings, type(None)), "model_settings", "Write ModelSettings(temperature=...)."
+        )
         origin = self._origin
         env: dict[str, str | None] = {**base_environment(os.environ if origin is None else origin.environ), **self.env}
         workspace = None if self.workspace is None else Path(self.workspace)
+        runs = None if self.runs is None else Path(self.runs)
+        if runs is not None and runs.exists() and not runs.is_dir():
+            msg = f"`runs` is {str(runs)!r}, which is not a folder. Give a folder; it is made if it does not exist."
+            raise ConfigError(msg, key="runs")
         settings = RunSettings(
             model=self._models[0],
             tools=self._loaded_tools,
@@ -97,7 +106,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
             deps=self.deps if deps is None else deps,
             env={name: value for name, value in env.items() if value is not None},
             secrets={**file_secrets(self.secret_files, Path.cwd(), workspace), **self.secrets},
-            runs=None if self.runs is None else Path(self.runs),
+            runs=runs,
             own_files=() if origin is None else origin.own_files, task={} if origin is None else origin.task,
         )  # fmt: skip
         check_rules(self.permissions, settings.toolbox().argument_names(), elsewhere=ready_tools.NAMES)

@@ -14,6 +14,7 @@ from .loop.outcome import Outcome
 from .loop.parent import ParentRun
 from .messages import UserMessage
 from .policy.budget import tighter
+from .policy.limits import check_positive
 from .run_settings import RunSettings
 from .starting import Start
 from .tooling.arguments import ModelArguments
@@ -44,7 +45,7 @@ def agent_tool(
         timeout_s: seconds after which a call is abandoned.
 
     Raises:
-        ConfigError: the name is not allowed, or the description is empty.
+        ConfigError: the name is not allowed, the description is empty, or the timeout is not more than 0.
     """
 
     async def body(value: BaseModel, context: ToolContext[Any]) -> object:
@@ -73,6 +74,7 @@ def agent_tool(
             raise ToolError(msg)
         return outcome.output
 
+    check_positive(timeout_s, key="timeout_s")
     return Tool(
         name=checked_name(name),
         description=checked_description(name, description),

@@ -25,7 +25,7 @@ AGENT_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "prompt": "Give the prompt to `run`.",
         "name": "An agent has no name here; a run has: run(..., name=...).",
         "deps_type": "The type is that of `deps`: Agent(..., deps=...).",
-        "context": "What tools use is `deps`.",
+        "context": "Give what tools need as `deps`.",
         "result_type": "The type of the result is `output_type`.",
         "mcp_servers": "Write mcp={'name': McpServer(command=(...))}.",
         "toolsets": "Give all tools in `tools`, and MCP servers in `mcp`.",
@@ -61,11 +61,11 @@ AGENT_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
 
 RUN_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
-        "message_history": "The conversation to go on with is `history`.",
-        "messages": "The conversation to go on with is `history`.",
+        "message_history": "Give the earlier conversation as `history`.",
+        "messages": "Give the earlier conversation as `history`.",
         "session": "Start a session with agent.session(), or give `history`.",
-        "context": "What tools use is `deps`.",
-        "state": "What tools use is `deps`.",
+        "context": "Give what tools need as `deps`.",
+        "state": "Give what tools need as `deps`.",
         "usage_limits": "The limits are `limits`: Limits(steps=..., tokens=...).",
         "max_turns": "Write limits=Limits(steps=...).",
         "max_steps": "Write limits=Limits(steps=...).",
@@ -77,3 +77,18 @@ RUN_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "tools": "They are a setting of the agent: dataclasses.replace(agent, tools=...).",
     }
 )
+
+SESSION_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "session_id": "The name of a session is its first argument: agent.session(name).",
+        "history": "A session holds its conversation; agent.run(..., history=...) continues another one.",
+        "message_history": "A session holds its conversation; agent.run(..., history=...) continues another one.",
+        "deps": "It is a setting of the agent: dataclasses.replace(agent, deps=...).",
+        "model_settings": "It is a setting of the agent: dataclasses.replace(agent, model_settings=...).",
+        "name": "Name the session: agent.session(name). Its turns are numbered.",
+        "stream": "Write `observe=...`, or agent.stream(prompt, history=session.to_chat()).",
+        "usage_limits": "The limits are `limits`: Limits(steps=..., tokens=...).",
+        "max_turns": "Write limits=Limits(steps=...).",
+    }
+)
+"""Keywords that people try with sessions, and for each what to write here."""

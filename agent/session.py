@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic
@@ -13,18 +14,20 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from .errors import ConfigError
-from .given import prompt_of
-from .journal.runs import check_run_name, first_event, list_runs, read_run
-from .loop import prompts
+from .given import check_kind, prompt_of
+from .journal.events import Event, RunStarted
+from .journal.runs import check_run_name, first_event
+from .keywords import checked_keywords
 from .loop.outcome import Outcome
-from .loop.state import RunState
 from .loop.watching import Observer
-from .messages import Image, Message, ToolResult
+from .messages import Image, Message
 from .model.conversation import to_chat
+from .old_names import SESSION_ELSEWHERE
 from .policy.budget import Spent, limits_left, tighter
 from .policy.limits import Limits
 from .run_settings import RunSettings
 from .starting import Start, Watching
+from .turns import Turn, read_turn, turn_of
 from .workspace.prepare import WorkspaceMode
 
 OutputT = TypeVar("OutputT", default=str)
@@ -32,46 +35,28 @@ Starter = Callable[[RunSettings, Start, Watching], Awaitable[Outcome[OutputT]]]
 Resumer = Callable[[Path, Watching], Awaitable[Outcome[OutputT]]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Turn:
-    """One turn of a session as it ended, or as far as it came.
-
-    Attributes:
-        run: Name of the run.
-        messages: The whole conversation at the end of the turn.
-        spent: What the turn used.
-        rung: Rung of the ladder at its end, from 0.
-        workspace: The folder that it worked in.
-    """
-
-    run: str
-    messages: tuple[Message, ...]
-    spent: Spent
-    rung: int
-    workspace: Path
-
-
 class Session(Generic[OutputT]):
     """A conversation with an agent, made by `agent.session()`; each turn is a run with a journal of its own.
 
-    A turn goes on in the conversation, the folder and on the rung of the ladder where the last one ended. With `runs`,
-    a session is saved as it goes: `agent.session(name)` in another process goes on with it. One turn runs at a time.
+    Each turn continues the conversation, in the folder and on the rung of the ladder where the last one ended. A turn
+    that is cancelled or fails stays in the conversation, as far as it came. With `runs`, every turn is saved:
+    `agent.session(name)` continues the session in another process. One turn runs at a time.
     """
 
     def __init__(
         self, name: str, *, settings: Callable[[], RunSettings], start: Starter[OutputT], resume: Resumer[OutputT],
         limits: Limits, turns: Iterable[Turn] = (), place: tuple[Path, WorkspaceMode] | None = None,
     ) -> None:  # fmt: skip
-        """Create a session; `agent.session()` does.
+        """Create a session. Programs call `agent.session()` instead.
 
         Args:
-            name: of the session.
-            settings: returns the settings of the agent's runs.
-            start: starts a run.
-            resume: resumes the run in a folder.
-            limits: of all turns together.
-            turns: those that were, oldest first.
-            place: the folder that the next turn works in, and how. None means as the agent says.
+            name: Name of the session.
+            settings: Returns the settings of the agent's runs.
+            start: Starts a run.
+            resume: Resumes the run in a folder.
+            limits: Limits of all turns together.
+            turns: Earlier turns, oldest first.
+            place: The folder that the next turn works in, and how. None means the agent's `workspace`.
         """
         self.name = name
         self.limits = limits
@@ -101,6 +86,7 @@ class Session(Generic[OutputT]):
         """Return the conversation so far in OpenAI's chat completions format."""
         return to_chat(self.messages)
 
+    @checked_keywords(elsewhere=SESSION_ELSEWHERE)
     async def run(
         self, prompt: str, *, images: Iterable[Image] = (), limits: Limits | None = None,
         observe: Observer | None = None,
@@ -110,13 +96,14 @@ class Session(Generic[OutputT]):
         Args:
             prompt: What to do next.
             images: Images that belong to the prompt.
-            limits: Of this turn. None means those of the agent; what is left of the session's limits holds as well.
+            limits: Limits of this turn. None means the agent's. What is left of the session's limits holds too.
             observe: Called with each event after it is recorded.
 
         Raises:
             ConfigError: A setting is invalid, or another process has started a turn of this session.
             EndpointError: The server could not be reached before the turn started.
         """
+        check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
         settings = self._placed(self._settings())
         allowed = tighter(settings.limits if limits is None else limits, limits_left(self.limits, self.usage))
         begin = Start(
@@ -126,9 +113,12 @@ class Session(Generic[OutputT]):
             session=self.name,
             rung=self._turns[-1].rung if self._turns else 0,
         )
-        started = self._start(replace(settings, limits=allowed), begin, Watching(observe=observe))
-        return await self._take(started, settings, begin.name)
+        seen: list[Event] = []
+        watching = Watching(observe=_keeping(seen, observe) if settings.runs is None else observe)
+        started = self._start(replace(settings, limits=allowed), begin, watching)
+        return await self._take(started, settings, begin.name, seen)
 
+    @checked_keywords()
     async def resume(self, *, observe: Observer | None = None) -> Outcome[OutputT]:
         """Resume the last turn, which was interrupted or failed, and return its outcome.
 
@@ -137,37 +127,44 @@ class Session(Generic[OutputT]):
             EndpointError: The server could not be reached.
         """
         settings = self._settings()
-        if settings.runs is None or not self._turns:
-            msg = "This session has no turn to resume" + ("" if self._turns else ": it has had none") + "."
-            raise ConfigError(f"{msg} A turn can be resumed if the agent has `runs`.")
+        if not self._turns:
+            msg = "This session has no turn to resume: it has had none. Start one with session.run(prompt)."
+            raise ConfigError(msg)
+        if settings.runs is None:
+            msg = (
+                "A turn can be resumed only if the agent has `runs`. The conversation holds the turn as far as it "
+                "came: continue it with session.run(prompt)."
+            )
+            raise ConfigError(msg, key="runs")
         last = self._turns.pop()
         try:
             return await self._take(
-                self._resume(settings.runs / last.run, Watching(observe=observe)), settings, last.run, is_new=False
+                self._resume(settings.runs / last.run, Watching(observe=observe)), settings, last.run, [], is_new=False
             )
         except BaseException:
             if not self._turns or self._turns[-1].run != last.run:
                 self._turns.append(last)
             raise
 
+    @checked_keywords()
     def fork(self, name: str | None = None, *, turns: int | None = None) -> Session[OutputT]:
-        """Return a new session that goes on from this one, or from an earlier turn of it.
+        """Return a new session that continues from this one, or from an earlier turn of it.
 
-        It works in the same folder, or in a copy of it if the agent works in a copy or worktree. Files are as they are
-        now, whatever the turn.
+        It works in the same folder, or in a copy of it if the agent works in a copy or worktree. Files are not
+        restored: they are as the last turn left them.
 
         Args:
-            name: of the new session. None means one made of the time.
-            turns: how many turns it keeps. None means all.
+            name: Name of the new session. None means one made from the time.
+            turns: How many turns it keeps. None means all.
 
         Raises:
-            ConfigError: the session has fewer turns, or there is a session of this name.
+            ConfigError: The name is not allowed or is in use, or the session has fewer turns.
         """
         if turns is not None and not 0 <= turns <= len(self._turns):
             msg = f"`turns` is {turns}, but the session {self.name!r} has {len(self._turns)}."
             raise ConfigError(msg, key="turns")
         settings = self._settings()
-        new = name or new_name()
+        new = session_name(name)
         if settings.runs is not None:
             check_run_name(settings.runs, f"{new}-001")
         kept = self._turns[:turns]
@@ -189,13 +186,16 @@ class Session(Generic[OutputT]):
         return settings
 
     async def _take(
-        self, turn: Awaitable[Outcome[OutputT]], settings: RunSettings, run: str | None, *, is_new: bool = True
-    ) -> Outcome[OutputT]:
+        self, turn: Awaitable[Outcome[OutputT]], settings: RunSettings, run: str | None, seen: Sequence[Event], *,
+        is_new: bool = True,
+    ) -> Outcome[OutputT]:  # fmt: skip
         try:
             outcome = await turn
         except asyncio.CancelledError:
             if settings.runs is not None and run is not None and first_event(settings.runs / run) is not None:
                 self._add(read_turn(settings.runs / run, settings), is_new=is_new)
+            elif seen and isinstance(seen[0], RunStarted):
+                self._add(turn_of(seen[0], seen[1:], settings), is_new=is_new)
             raise
         self._add(
             Turn(
@@ -212,47 +212,26 @@ class Session(Generic[OutputT]):
         self._place = (turn.workspace, "in_place") if self._settings().workspace is not None else None
 
 
-def new_name() -> str:
-    """Return a name for a session, made of the time."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def read_turn(folder: Path, settings: RunSettings) -> Turn:
-    """Return a turn from its journal, whether it ended or not.
+def session_name(given: str | None) -> str:
+    """Return the name of a session. None means one made from the time.
 
     Raises:
-        ConfigError: the journal cannot be read.
+        ConfigError: the name is not allowed; each turn is a run in a folder of this name and a number.
     """
-    first, events = read_run(folder)
-    state = RunState(first, settings.profile(first.model))
-    for event in events[1:]:
-        state.apply(event)
-    _close(state)
-    return Turn(
-        run=first.run, messages=tuple(state.history.messages), spent=state.spent, rung=state.position.rung,
-        workspace=Path(first.workspace),
-    )  # fmt: skip
+    if given is None:
+        return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    check_kind(given, str, "name", "Give a text.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,89}", given):
+        msg = f"The session cannot be named {given!r}. Use 1 to 90 letters, digits, dots, dashes and underscores."
+        raise ConfigError(msg, key="name")
+    return given
 
 
-def _close(state: RunState) -> None:
-    """Add a result to each call that the turn ended in the middle of, so that the next turn knows of them."""
-    if state.open_turn is None:
-        return
-    turn, results = state.open_turn.turn, dict(state.results)
-    for call in turn.tool_calls:
-        text = prompts.INTERRUPTED if call.id in state.started_calls else prompts.NOT_MADE
-        interrupted = ToolResult(tool_call_id=call.id, name=call.name, content=text, status="interrupted")
-        results.setdefault(call.id, interrupted)
-    state.history.add_turn(turn, [results[call.id] for call in turn.tool_calls])
+def _keeping(seen: list[Event], observe: Observer | None) -> Observer:
+    """Return an observer that also keeps the events, for a session that has no journal."""
 
+    def keep(event: Event) -> object:
+        seen.append(event)
+        return None if observe is None else observe(event)
 
-def saved_turns(runs: Path, name: str, settings: RunSettings) -> list[Turn]:
-    """Return the turns of a session from their journals, oldest first; empty if there is no session of this name."""
-    firsts = ((folder, first_event(folder)) for folder in list_runs(runs))
-    return [read_turn(folder, settings) for folder, first in firsts if first is not None and first.session == name]
-
-
-def session_names(runs: Path) -> tuple[str, ...]:
-    """Return the names of all sessions in a folder of runs, in the order of their first turns."""
-    firsts = (first_event(folder) for folder in list_runs(runs))
-    return tuple(dict.fromkeys(first.session for first in firsts if first is not None and first.session))
+    return keep

@@ -107,7 +107,7 @@ def test_names_of_a_run_are_told_too(name: str, advice: str):
 
 async def test_an_async_call_is_checked_too():
     given: Any = {"message_history": []}
-    with pytest.raises(TypeError, match=r"run\(\) has no parameter 'message_history'. The conversation"):
+    with pytest.raises(TypeError, match=r"run\(\) has no parameter 'message_history'. Give the earlier"):
         await Agent(model()).run("x", **given)
 
 
@@ -177,6 +177,40 @@ def test_a_setting_of_another_type_is_refused_when_the_agent_is_made(name: str):
     given: Any = {"model": model(), name: value}
     with pytest.raises(ConfigError) as caught:
         Agent(**given)
+    assert text in str(caught.value)
+
+
+async def test_a_file_in_place_of_the_folder_of_runs_is_refused(tmp_path: Path):
+    """The message was about the journal in it: "Not a directory. Set AGENT_RUNS_DIR"."""
+    file = tmp_path / "runs"
+    file.touch()
+    agent = Agent(model(), runs=file)
+    for use in (agent.session, agent.sessions, agent.settings):
+        with pytest.raises(ConfigError, match=r"^`runs` is '.*/runs', which is not a folder. Give a folder; it is"):
+            use()
+    with pytest.raises(ConfigError, match="which is not a folder"):
+        await agent.run("x")
+
+
+WRONG_CALLS: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda agent: agent.run_sync("x", limits=3), "`limits` is 3, of type int. Write Limits(steps=...)."),
+    (
+        lambda agent: agent.run_sync("x", model_settings={}),
+        "`model_settings` is {}, of type dict. Write ModelSettings(",
+    ),
+    (lambda agent: agent.run_sync("x", name=3), "`name` is 3, of type int. Give a text."),
+    (lambda agent: agent.session(limits=3), "`limits` is 3, of type int. Write Limits(steps=...)."),
+    (lambda agent: agent.resume_sync(3), "`folder` is 3, of type int. Give the folder of a run, or its name."),
+    (lambda agent: agent.resume_sync("none"), "There is no run 'none' here. Give its folder, or give the agent the"),
+    (lambda agent: agent.as_tool("a", timeout_s=-1), "`timeout_s` must be more than 0, got -1."),
+]
+
+
+@pytest.mark.parametrize(("call", "text"), WRONG_CALLS)
+def test_a_wrong_value_in_a_call_is_refused_with_what_to_write(call: Callable[[Any], Any], text: str):
+    """Limits raised "must be called with a dataclass type or instance"."""
+    with pytest.raises(ConfigError) as caught:
+        call(Agent(model()))
     assert text in str(caught.value)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -199,6 +200,66 @@ async def test_the_turn_after_a_cancelled_one_knows_of_the_calls_that_were_inter
         ),
     ]
     assert outcome.answer == "I see."
+
+
+async def test_a_turn_cancelled_without_runs_stays_in_the_conversation_as_far_as_it_came():
+    """It was lost with its finished calls: only a journal was read."""
+    waiting = asyncio.Event()
+
+    @tool
+    async def wait(context: ToolContext) -> str:
+        """Wait."""
+        waiting.set()
+        await asyncio.sleep(60)
+        return "waited"
+
+    @tool
+    def add(a: int) -> int:
+        """Add one."""
+        return a + 1
+
+    model = ScriptedModel([calls(("add", {"a": 1})), calls(("wait", {})), says("I see.")])
+    session = Agent(model, tools=[add, wait]).session()
+    seen: list[str] = []
+    task = asyncio.ensure_future(session.run("Add, then wait.", observe=lambda event: seen.append(event.kind)))
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (len(session.turns), session.usage.steps, seen[0]) == (1, 2, "run_started")
+    results = [message for message in session.messages if isinstance(message, ToolResult)]
+    assert [(result.status, result.content[:11]) for result in results] == [("ok", "2"), ("interrupted", "Interrupted")]
+    with pytest.raises(ConfigError, match="only if the agent has `runs`"):
+        await session.resume()
+    assert (await session.run("What happened?")).answer == "I see."
+    assert model.bodies[-1]["messages"][1]["content"] == "Add, then wait."
+
+
+async def test_a_session_without_instructions_has_the_system_prompt_of_a_run():
+    model = chat("5", "5")
+    agent = Agent(model)
+    await agent.session().run("2 + 3?")
+    await agent.run("2 + 3?")
+    assert model.bodies[0]["messages"] == model.bodies[1]["messages"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "..", "x" * 91])
+def test_a_name_that_no_turn_could_have_is_refused_when_the_session_is_made(name: str):
+    agent = Agent(chat("5"))
+    for make in (agent.session, agent.session("a").fork):
+        with pytest.raises(ConfigError, match="The session cannot be named") as caught:
+            make(name)
+        assert caught.value.key == "name"
+
+
+async def test_a_keyword_that_a_session_does_not_have_is_answered_with_what_to_write():
+    given: Any = {"session_id": "a"}
+    with pytest.raises(TypeError, match=r"agent\.session\(name\)"):
+        Agent(chat()).session(**given)
+    given = {"deps": 1}
+    with pytest.raises(TypeError, match=r"run\(\) has no parameter 'deps'. It is a setting of the agent"):
+        await Agent(chat()).session().run("Hi.", **given)
 
 
 async def test_two_programs_cannot_take_the_same_turn(tmp_path: Path):
