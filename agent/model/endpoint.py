@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..keywords import checked_keywords
 from .address import NO_KEY, checked_header, checked_key, parse_address
-from .clients import SharedClients
+from .clients import SharedClients, server_client
 from .memory import ServerMemory
 from .profiles import Profile, ReplyField, profile_for
 from .protocol import Connection
@@ -145,7 +145,7 @@ class Endpoint:
         from .http import HttpConnection  # imports openai, which takes 0.7 s; only needed to talk to a server
 
         if self.http_client is not None:
-            yield HttpConnection(self, self.http_client, session=session)
+            yield HttpConnection(self, server_client(self.http_client, self.base_url), session=session)
             return
         async with self._clients.client(self.base_url) as client:
             yield HttpConnection(self, client, session=session)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from ..errors import EndpointRejected, EndpointUnreachable, EndpointUnreadable
+from ..errors import EndpointError, EndpointRejected, EndpointUnreachable, EndpointUnreadable
 from ..messages import Reply
 from .advice import is_about_the_key
 from .deltas import Delta
@@ -26,7 +26,7 @@ from .transport import Transport
 from .wire import Request
 
 if TYPE_CHECKING:
-    import httpx2
+    from .clients import ServerClient
 
 _LAST_CHUNK_S = 1.0
 """Time for the end of a stream after its last event; then the reply is used and the connection is dropped."""
@@ -64,18 +64,19 @@ class ConnectionSettings(Protocol):
 class HttpConnection:
     """A connection to a server over a client that others may share; implements `protocol.Connection`."""
 
-    def __init__(self, endpoint: ConnectionSettings, client: httpx2.AsyncClient, *, session: str | None = None) -> None:
+    def __init__(self, endpoint: ConnectionSettings, client: ServerClient, *, session: str | None = None) -> None:
         """Create a connection; nothing is sent yet.
 
         Args:
             endpoint: The server.
-            client: As for `Transport`.
+            client: Its client.
             session: As for `Endpoint.open`.
         """
         self.endpoint = endpoint
+        self._models = client.models
         self._transport = Transport(
-            client, base_url=endpoint.base_url, key=endpoint.api_key, login=endpoint.login, session=session,
-            headers=endpoint.headers, first_byte_timeout_s=endpoint.first_byte_timeout_s,
+            client.openai, key=endpoint.api_key, login=endpoint.login, session=session, headers=endpoint.headers,
+            first_byte_timeout_s=endpoint.first_byte_timeout_s,
         )  # fmt: skip
 
     @property
@@ -91,13 +92,16 @@ class HttpConnection:
     async def served(self) -> Served:
         """Return the served model and its window; a named model need not be in the server's list.
 
+        Connections that share a client share the list for some seconds, unless a request fails.
+
         Raises:
             EndpointError: The server did not answer, refused the key, or listed no model and none is named.
         """
         url = self._url("/models")
         wanted = self.endpoint.model
         try:
-            models = listed_models(json.loads(await self._transport.whole(url)))
+            body = await self._models.get((url, *self._transport.identity), lambda: self._transport.whole(url))
+            models = listed_models(json.loads(body))
         except (EndpointRejected, ValueError) as error:
             failure = error if isinstance(error, EndpointRejected) else _invalid(error, url)
             if wanted is None or (isinstance(error, EndpointRejected) and is_about_the_key(error.status, error.reason)):
@@ -125,6 +129,9 @@ class HttpConnection:
             return await (self._streamed(url, body, request.watch) if is_streamed else self._asked(url, body))
         except UnreadableReply as error:
             raise EndpointUnreadable(str(error), url=url) from error
+        except EndpointError:
+            self._models.forget()  # the server may have another model now
+            raise
 
     async def count(self, request: Request) -> TokenCount | None:
         """Return the tokens of the prompt as the server renders it. None if the server has no /tokenize.

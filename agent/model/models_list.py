@@ -1,9 +1,11 @@
-"""Read a server's list of models: names, and the window wherever the server puts it; pure."""
+"""Read a server's list of models: names, and the window wherever the server puts it; remember lists for a while."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +20,7 @@ _NAME_KEYS = ("id", "name", "model")
 _LIST_KEYS = ("data", "models")
 _NO_CHAT = re.compile(r"embed|rerank|whisper|(?:^|[-_/])(?:tts|asr)(?:$|[-_])|moderation", re.IGNORECASE)
 _MAX_DEPTH = 4
+_FRESH_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +30,47 @@ class ListedModel:
     name: str
     window_tokens: int | None
     """None if the entry does not hold it."""
+
+
+class ModelLists:
+    """The lists of models that a server has sent, each for ten seconds; runs that begin together ask once."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[Hashable, _KnownList] = {}
+        self._asking: dict[Hashable, asyncio.Event] = {}
+        """Set once the first who asked has an answer, or none."""
+
+    async def get(self, asker: Hashable, ask: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return the body of the list for an asker, which is asked for if it is not known.
+
+        An error of `ask` is raised and not remembered; who waited for the answer then asks too.
+        """
+        if asker in self._asking:
+            await self._asking[asker].wait()
+        known = self._known.get(asker)
+        if known is not None and self._clock() - known.at < _FRESH_S:
+            return known.body
+        answered = asyncio.Event()
+        self._asking.setdefault(asker, answered)
+        try:
+            body = await ask()
+            self._known[asker] = _KnownList(body=body, at=self._clock())
+            return body
+        finally:
+            answered.set()
+            if self._asking.get(asker) is answered:
+                del self._asking[asker]
+
+    def forget(self) -> None:
+        """Forget all lists."""
+        self._known.clear()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KnownList:
+    body: bytes
+    at: float
 
 
 def listed_models(body: object) -> list[ListedModel]:

@@ -30,14 +30,31 @@ _ADDED_HEADERS = ("X-Stainless-Retry-Count", "X-Stainless-Read-Timeout")
 _HTTP_PACKAGES = {"httpx", "httpx2", "httpcore", "httpcore2"}
 
 
+def openai_client(client: httpx2.AsyncClient, base_url: str) -> openai.AsyncOpenAI:
+    """Build what sends the requests of all connections to a server.
+
+    Args:
+        client: Carries the requests; the openai client takes one of httpx too.
+        base_url: Of the server.
+
+    Raises:
+        ConfigError: The address cannot be that of a server.
+    """
+    try:
+        # retry.py owns retries. Each request has its key and its timeout.
+        return openai.AsyncOpenAI(base_url=base_url, api_key=NO_KEY, http_client=client, max_retries=0)
+    except httpx2.InvalidURL as error:
+        msg = f"{base_url!r} cannot be the address of a server: {error}. Write it like http://HOST:PORT/v1."
+        raise ConfigError(msg) from error
+
+
 class Transport:
-    """Sends requests to one server with one key, over an HTTP client that others may share."""
+    """Sends requests to one server with one key, over a client that others may share."""
 
     def __init__(
         self,
-        client: httpx2.AsyncClient,
+        client: openai.AsyncOpenAI,
         *,
-        base_url: str,
         key: str,
         login: str,
         session: str | None,
@@ -47,31 +64,19 @@ class Transport:
         """Create a transport; nothing is sent yet.
 
         Args:
-            client: Carries the requests of the openai client, which takes one of httpx too. It is not closed here.
-            base_url: Of the server.
+            client: It is not closed here.
             key: The API key.
             login: `user:password`, sent instead of the key. Empty means none.
             session: Sent with every request. None means it is not sent.
             headers: Sent with every request too; they may replace the others.
             first_byte_timeout_s: Seconds to wait for the head of a response, and for the whole of one.
-
-        Raises:
-            ConfigError: The address cannot be that of a server.
         """
-        # The deadlines of `wait` are shorter, and say what was waited for; retry.py owns retries.
-        timeout = openai.Timeout(first_byte_timeout_s + 30.0, connect=CONNECT_TIMEOUT_S, pool=None)
-        try:
-            self._client = openai.AsyncOpenAI(
-                base_url=base_url, api_key=key, http_client=client, max_retries=0, timeout=timeout
-            )
-        except httpx2.InvalidURL as error:
-            msg = f"{base_url!r} cannot be the address of a server: {error}. Write it like http://HOST:PORT/v1."
-            raise ConfigError(msg) from error
+        self._client = client
         basic = f"Basic {base64.b64encode(login.encode()).decode()}"
         # By default openai adds what the environment has for OpenAI's own service (OPENAI_ORG_ID, OPENAI_PROJECT_ID,
         # OPENAI_CUSTOM_HEADERS), and describes this machine.
         own: dict[str, str | openai.Omit] = {
-            **dict.fromkeys([*self._client.default_headers, *_ADDED_HEADERS], openai.Omit()),
+            **dict.fromkeys([*client.default_headers, *_ADDED_HEADERS], openai.Omit()),
             "Authorization": basic if login else f"Bearer {key}",
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -80,7 +85,11 @@ class Transport:
         }
         replaced = {name.lower() for name in headers}
         sent = {**{name: value for name, value in own.items() if name.lower() not in replaced}, **headers}
-        self._options: openai.RequestOptions = {"follow_redirects": True, "headers": sent}
+        # The deadlines of `wait` are shorter, and say what was waited for.
+        timeout = openai.Timeout(first_byte_timeout_s + 30.0, connect=CONNECT_TIMEOUT_S, pool=None)
+        self._options: openai.RequestOptions = {"follow_redirects": True, "headers": sent, "timeout": timeout}
+        self.identity = (key, login, *headers.items())
+        """Who the server takes the requests to be from."""
         held = (key, login, login.partition(":")[2], *headers.values())
         self.secrets = tuple(secret for secret in held if secret not in {"", NO_KEY})
         """What no message shows."""

@@ -24,6 +24,7 @@ from agent.errors import (
     EndpointUnreadable,
 )
 from agent.messages import Reply
+from agent.model.clients import server_client
 from agent.model.endpoint import Endpoint
 from agent.model.http import HttpConnection
 from agent.model.protocol import Served, TokenCount
@@ -101,8 +102,21 @@ async def test_a_default_client_is_closed() -> None:
     async with endpoint.open(), shared.client(BASE) as client:
         async with endpoint.open(), shared.client(BASE) as same:
             assert same is client
-        assert not client.is_closed, "another connection still uses it"
-    assert client.is_closed
+        assert not client.http.is_closed, "another connection still uses it"
+    assert client.http.is_closed
+
+
+async def test_the_list_of_models_is_asked_for_again_once_a_request_has_failed(respx_mock: respx.MockRouter) -> None:
+    route = respx_mock.get(f"{BASE}/models").respond(json={"data": [{"id": "one"}]})
+    respx_mock.post(CHAT).respond(404, json={"error": "no such model"})
+    async with httpx.AsyncClient(verify=False) as http_client:
+        connection = HttpConnection(Endpoint(BASE), server_client(http_client, BASE))
+        assert (await connection.served()).model == (await connection.served()).model == "one"
+        assert route.call_count == 1
+        with pytest.raises(EndpointRejected):
+            await connection.ask(REQUEST)
+        route.respond(json={"data": [{"id": "two"}]})
+        assert (await connection.served()).model == "two"
 
 
 REPLIES = {
