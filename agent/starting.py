@@ -78,7 +78,7 @@ async def start(settings: RunSettings, begin: Start, watching: Watching = NOBODY
     check_run_name(settings.runs, run)
     async with settings.model.open(session=run) as connection:
         with settings.claim(settings.named_folder(), run), run_folder(settings.runs, run) as folder:
-            killed = _from_killed_runs(settings, settings.workspace or Path.cwd())
+            killed = await asyncio.to_thread(_from_killed_runs, settings, settings.workspace or Path.cwd())
             first = await _first_event(settings, connection, run, folder, begin)
             state = RunState(first, settings.profile(first.model))
             journal = Journal(folder) if settings.runs is not None else None
@@ -104,7 +104,7 @@ async def resume(settings: RunSettings, folder: Path, watching: Watching = NOBOD
                 model=served.model, window_tokens=served.window_tokens,
             )  # fmt: skip
             with settings.claim(claimed_folder(first, folder), first.run):
-                killed = _from_killed_runs(settings, Path(first.workspace), folder)
+                killed = await asyncio.to_thread(_from_killed_runs, settings, Path(first.workspace), folder)
                 return await _drive(settings, connection, state, resumed, folder, journal, watching, killed)
 
 

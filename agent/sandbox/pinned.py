@@ -79,9 +79,10 @@ def beside(files: Iterable[Path]) -> tuple[Path, ...]:
     start from the environment that its `pyvenv.cfg` stands for.
     """
     paths = tuple(files)
-    names = _importable()
+    folders = dict.fromkeys(folder for path in paths if path.suffix == ".py" for folder in _tops(path))
+    names = _importable() if folders else set[str]()
     found: dict[Path, None] = {}
-    for folder in dict.fromkeys(folder for path in paths if path.suffix == ".py" for folder in _tops(path)):
+    for folder in folders:
         with suppress(OSError):
             there = {entry.name.partition(".")[0] for entry in os.scandir(folder)} & names
             places = [Path(f"{folder / name}{end}") for name in sorted(there) for end in _MODULE_ENDS]

@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from types import MappingProxyType, NoneType
-from typing import Any, cast
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from ..errors import ConfigError
-from ..model.settings import ModelSettings
-from ..policy.ladder import Ladder
-from ..policy.limits import Limits
-from ..policy.permissions import Permission
-from ..policy.verification import Verify
-from .mcp_server import McpServer
-from .parts import TaskInputs, TaskModel, TaskOutput, TaskSandbox, TaskWorkspace, ToolUse
 from .yaml_lines import dotted
 
-_KINDS: Mapping[str, type | tuple[type, ...]] = MappingProxyType(
-    {
-        "name": str,
-        "prompt": (str, NoneType),
-        "prompt_file": (str, NoneType),
-        "instructions": (str, NoneType),
-        "vars": Mapping,
-        "inputs": TaskInputs,
-        "workspace": TaskWorkspace,
-        "model": TaskModel,
-        "model_settings": ModelSettings,
-        "tools": tuple,
-        "mcp": Mapping,
-        "ladder": (Ladder, NoneType),
-        "limits": Limits,
-        "verify": (Verify, NoneType),
-        "sandbox": TaskSandbox,
-        "permissions": tuple,
-        "output": TaskOutput,
-        "env": Mapping,
-        "env_from": tuple,
-        "secret_files": tuple,
-        "directory": Path,
-    }
-)
-"""The type of each field of a task."""
 
-_ITEM_KINDS: Mapping[str, type] = MappingProxyType(
-    {
-        "vars": str,
-        "tools": ToolUse,
-        "mcp": McpServer,
-        "permissions": Permission,
-        "env": str,
-        "env_from": str,
-        "secret_files": str,
-    }
-)
-"""The type of each item of those fields that have several."""
+def short_values(values: Mapping[str, object], hints: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the names of the fields whose value has another type than the field.
 
-
-def short_values(values: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the names of the fields whose value has another type than the field."""
-    return tuple(name for name, kind in _KINDS.items() if not _fits(values[name], kind, _ITEM_KINDS.get(name)))
+    Args:
+        values: of all fields.
+        hints: their types; each is a class, one with metadata, a choice of these, or a tuple or mapping of one kind.
+    """
+    return tuple(name for name, value in values.items() if not _fits(value, hints[name]))
 
 
 def expanded(name: str, value: object, kind: object) -> object:
@@ -102,10 +59,17 @@ def _shown(name: str, value: object) -> str:
     return kind if name == "env" else f"{repr(value)[:80]}, {kind}"
 
 
-def _fits(value: object, kind: type | tuple[type, ...], item_kind: type | None) -> bool:
-    if not isinstance(value, kind):
-        return False
-    if item_kind is None:
-        return True
-    items = cast("Mapping[str, object]", value).values() if isinstance(value, Mapping) else value
-    return all(isinstance(item, item_kind) for item in cast("Iterable[object]", items))
+def _fits(value: object, hint: object) -> bool:
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, parts[0])
+    if origin in {Union, UnionType}:
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts and isinstance(value, type(parts[0]))
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(item, parts[0]) for item in cast("tuple[object, ...]", value))
+    if origin is Mapping:
+        items = cast("Mapping[str, object]", value).values() if isinstance(value, Mapping) else None
+        return items is not None and all(_fits(item, parts[1]) for item in items)
+    return isinstance(value, cast("type", hint))

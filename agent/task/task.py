@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -121,11 +122,10 @@ class Task:
     directory: SkipJsonSchema[Path] = Path()
 
     def __post_init__(self) -> None:
-        if short := short_values(vars(self)):
-            kinds = get_type_hints(Task, include_extras=True)
-            for name in short:
-                object.__setattr__(self, name, expanded(name, getattr(self, name), kinds[name]))
         check_choice(self.project_instructions, ("auto", "none"), key="project_instructions")
+        hints = _hints()
+        for name in short_values(vars(self), hints):
+            object.__setattr__(self, name, expanded(name, getattr(self, name), hints[name]))
         self._check_prompt()
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.name):
             msg = f"`name` may contain letters, digits, dot, dash and underscore, got {self.name!r}. Choose another."
@@ -264,3 +264,8 @@ def _check_variable(name: str, *, key: str) -> None:
     if name == TASK_DIR:
         msg = f"`{key}`: {TASK_DIR} is set by the run itself, for `verify` only. Choose another name."
         raise ConfigError(msg, key=key)
+
+
+@functools.cache
+def _hints() -> Mapping[str, object]:
+    return get_type_hints(Task, include_extras=True)

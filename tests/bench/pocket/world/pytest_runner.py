@@ -80,7 +80,8 @@ def _inside(folder: Path, modules: Path) -> Generator[None]:
     before, path, environ, writes = Path.cwd(), list(sys.path), dict(os.environ), sys.dont_write_bytecode
     os.chdir(folder)
     os.environ.update({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80"})
-    for name in ("CI", "BUILD_NUMBER"):  # with one of them set, pytest prints longer summaries
+    # With one of the first two set, pytest prints longer summaries; the third may make it print anything.
+    for name in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"):
         os.environ.pop(name, None)
     sys.path.insert(0, str(modules))
     sys.dont_write_bytecode = True
