@@ -36,6 +36,7 @@ from .tooling.context import ToolContext
 from .workspace.left_behind import disarm_after_killed, noticing_repositories, watched
 from .workspace.prepare import prepare_workspace
 from .workspace.recorded_run import claimed_folder, diff_text, works_in_place
+from .workspace.verify_inputs import noticing_verify_inputs
 from .workspace.workspace import Snapshot, Workspace
 
 
@@ -67,8 +68,10 @@ class Watching:
 NOBODY = Watching()
 
 
-async def start(settings: RunSettings, begin: Start, watching: Watching = NOBODY) -> Outcome[object]:
-    """Run once and return the outcome.
+async def start(
+    settings: RunSettings, begin: Start, watching: Watching = NOBODY, notices: Sequence[str] = ()
+) -> Outcome[object]:
+    """Run once and return the outcome. `notices` are recorded first.
 
     Raises:
         ConfigError: a setting is invalid, or there is a run of this name.
@@ -79,14 +82,17 @@ async def start(settings: RunSettings, begin: Start, watching: Watching = NOBODY
     async with settings.model.open(session=run) as connection:
         with settings.claim(settings.named_folder(), run), run_folder(settings.runs, run) as folder:
             killed = await asyncio.to_thread(_from_killed_runs, settings, settings.workspace or Path.cwd())
+            notices = (*notices, *killed)
             first = await _first_event(settings, connection, run, folder, begin)
             state = RunState(first, settings.profile(first.model))
             journal = Journal(folder) if settings.runs is not None else None
-            return await _drive(settings, connection, state, first, folder, journal, watching, killed)
+            return await _drive(settings, connection, state, first, folder, journal, watching, notices)
 
 
-async def resume(settings: RunSettings, folder: Path, watching: Watching = NOBODY) -> Outcome[object]:
-    """Resume the run in this folder from its journal, and return the outcome.
+async def resume(
+    settings: RunSettings, folder: Path, watching: Watching = NOBODY, notices: Sequence[str] = ()
+) -> Outcome[object]:
+    """Resume the run in this folder from its journal, and return the outcome. `notices` are recorded first.
 
     Raises:
         ConfigError: there is no such run, it has ended or still runs, or its tools or workspace have changed.
@@ -105,7 +111,8 @@ async def resume(settings: RunSettings, folder: Path, watching: Watching = NOBOD
             )  # fmt: skip
             with settings.claim(claimed_folder(first, folder), first.run):
                 killed = await asyncio.to_thread(_from_killed_runs, settings, Path(first.workspace), folder)
-                return await _drive(settings, connection, state, resumed, folder, journal, watching, killed)
+                notices = (*notices, *killed)
+                return await _drive(settings, connection, state, resumed, folder, journal, watching, notices)
 
 
 async def count(settings: RunSettings, prompt: UserMessage) -> TokenCount | None:
@@ -144,6 +151,9 @@ async def _drive(
     record = recorder(state, journal, watcher, context.redacted)
     if changing:
         record = noticing_repositories(context.workspace, record, changing)
+        if settings.verify is not None:
+            env, kept = {**settings.env, **settings.verify_env}, None if journal is None else folder
+            record = noticing_verify_inputs(context.workspace, settings.verify.command, env, record, kept)
     parent = ParentRun(
         folder=None if journal is None else folder, record=record,
         limits_left=lambda: limits_left(state.limits, replace(state.spent, steps=0, tool_calls=0)),

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from agent import Agent, Endpoint, EndpointError, tool
-from agent.events import Event, Resumed
+from agent.cli import main
+from agent.events import Event, Noticed, Resumed
 from agent.testing import ScriptedServer, calls, says
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -19,9 +20,14 @@ async def test_a_server_that_does_not_answer_is_passed_over_before_the_first_rep
     with ScriptedServer([says("Hello.")]) as server:
         outcome = await Agent(NOWHERE, fallback=[at(server)]).run("Hi.")
     assert (outcome.status, outcome.answer) == ("finished", "Hello.")
+    (notice,) = outcome.notices
+    assert notice.startswith("No answer from http://127.0.0.1:9/v1/models: ")
+    assert notice.endswith(f". The run continues with the server at {server.url}.")
 
 
-async def test_a_run_whose_server_is_lost_goes_on_with_the_next_one_and_its_model(tmp_path: Path):
+async def test_a_run_whose_server_is_lost_goes_on_with_the_next_one_and_its_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     added: list[tuple[int, int]] = []
 
     @tool
@@ -43,6 +49,12 @@ async def test_a_run_whose_server_is_lost_goes_on_with_the_next_one_and_its_mode
     )  # fmt: skip
     (resumed,) = [event for event in events if isinstance(event, Resumed)]
     assert (resumed.model, resumed.base_url) == ("m2", second.url)
+    (notice,) = [event.text for event in events if isinstance(event, Noticed)]
+    assert notice.startswith(f"No answer from {first.url}/chat/completions: ")
+    assert notice.endswith(f". The run continues with the server at {second.url}.")
+    assert outcome.notices == (notice,)
+    assert main(["show", outcome.run, "--runs", str(tmp_path)]) == 0
+    assert f"The run continues with the server at {second.url}." in capsys.readouterr().out.replace("\n  ", " ")
 
 
 async def test_without_a_journal_a_lost_server_ends_the_run():
@@ -50,6 +62,19 @@ async def test_without_a_journal_a_lost_server_ends_the_run():
         outcome = await Agent(at(first), fallback=[at(second)]).run("Hi.")
         assert second.bodies == []
     assert (outcome.status, outcome.server_failed) == ("error", True)
+
+
+@pytest.mark.parametrize("has_runs", [True, False])
+async def test_a_server_that_dies_after_its_list_of_models_was_read_is_passed_over(has_runs: bool, tmp_path: Path):
+    """The list is remembered for seconds, so the run starts; without a reply it has done nothing that could be lost."""
+    with ScriptedServer([says("Hello.")]) as first, ScriptedServer([says("Hi again.")]) as second:
+        agent = Agent(endpoint := at(first), fallback=[at(second)], runs=tmp_path if has_runs else None)
+        async with endpoint.open():  # another run that goes on, so that the connections and the list are kept
+            await agent.run("Hi.")
+            first.close()
+            outcome = await agent.run("Hi.")
+    assert (outcome.status, outcome.answer) == ("finished", "Hi again.")
+    assert outcome.notices[0].endswith(f". The run continues with the server at {second.url}.")
 
 
 async def test_if_no_server_answers_the_error_of_the_last_one_is_raised():
