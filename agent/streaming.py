@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
 from typing import Generic
 
 from typing_extensions import TypeVar
 
-from .journal.events import Event
+from .journal.events import Event, RunStarted
 from .loop.outcome import Outcome
 from .model.deltas import Delta
 from .starting import Watching
@@ -20,24 +19,37 @@ OutputT = TypeVar("OutputT", default=str)
 class EventStream(Generic[OutputT]):
     """The events of one run, and the parts of its replies as they arrive; the run goes on while it is iterated.
 
-    When the last event was seen, `outcome` is the outcome. Leaving the loop early cancels the run, which can then be
-    resumed from its journal.
+    After the last event, `outcome` is the outcome. Leaving the loop early cancels the run; `aclose` waits until it has
+    ended, and with `runs` it can then be resumed.
     """
 
     def __init__(self, run: Callable[[Watching], Awaitable[Outcome[OutputT]]]) -> None:
         self._run = run
         self._outcome: Outcome[OutputT] | None = None
+        self._name = ""
+        """Name of the run. Empty until it has started."""
         self._is_used = False
+        self._task: asyncio.Future[Outcome[OutputT]] | None = None
+        """The run. The loop alone holds the generator of events, so leaving the loop closes it."""
 
     @property
     def outcome(self) -> Outcome[OutputT]:
         """The outcome of the run.
 
         Raises:
-            RuntimeError: The run has not ended.
+            RuntimeError: The run has none: the loop did not begin, was left early or is not at its end.
         """
         if self._outcome is None:
-            msg = "The run has not ended: iterate to the end of the stream first."
+            if not self._is_used:
+                msg = "The run has not started. Write `async for event in stream:` to the end of the stream first."
+            elif not self._name:
+                msg = "The run did not start, so it has no outcome. The loop raised the reason."
+            else:
+                msg = (
+                    f"The run {self._name!r} has no outcome, because the loop is not at the end of the stream. Leaving "
+                    "the loop early cancels the run. To get an outcome, iterate to the end; or give the agent `runs`, "
+                    f"and after a cancelled run write `await stream.aclose()` and `await agent.resume({self._name!r})`."
+                )
             raise RuntimeError(msg)
         return self._outcome
 
@@ -48,16 +60,22 @@ class EventStream(Generic[OutputT]):
         self._is_used = True
         return self._events()
 
+    async def aclose(self) -> None:
+        """Cancel the run if it still goes on, and wait until it has ended."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
     async def _events(self) -> AsyncGenerator[Event | Delta]:
         queue: asyncio.Queue[Event | Delta | None] = asyncio.Queue()
-        task = asyncio.ensure_future(self._run(Watching(observe=queue.put_nowait, deltas=queue.put_nowait)))
-        task.add_done_callback(lambda _: queue.put_nowait(None))
+        watching = Watching(observe=queue.put_nowait, deltas=queue.put_nowait)
+        self._task = asyncio.ensure_future(self._run(watching))
+        self._task.add_done_callback(lambda _: queue.put_nowait(None))
         try:
             while (event := await queue.get()) is not None:
+                if isinstance(event, RunStarted):
+                    self._name = event.run
                 yield event
-            self._outcome = task.result()
+            self._outcome = self._task.result()
         finally:
-            if not task.done():
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await self.aclose()

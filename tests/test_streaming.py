@@ -1,6 +1,7 @@
 """A stream gives every event and each part of a reply as it comes; leaving it early cancels the run."""
 
 import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -53,26 +54,62 @@ async def test_the_parts_are_not_in_the_journal(tmp_path: Path):
 async def test_leaving_the_loop_early_ends_the_run_as_interrupted_and_it_can_be_resumed(tmp_path: Path):
     model = ScriptedModel([calls(("add", {"a": 1, "b": 1})), says("2")])
     agent = Agent(model, tools=[add], runs=tmp_path)
-    async for event in agent.stream("1 + 1?", name="left"):
+    stream = agent.stream("1 + 1?", name="left")
+    async for event in stream:
         if event.kind == "call_started":
             break
-    for _ in range(50):
-        await asyncio.sleep(0.01)
-        if '"interrupted"' in (tmp_path / "left" / "journal.jsonl").read_text():
-            break
+    with pytest.raises(RuntimeError) as raised:
+        _ = stream.outcome
+    assert str(raised.value) == (
+        "The run 'left' has no outcome, because the loop is not at the end of the stream. Leaving the loop early "
+        "cancels the run. To get an outcome, iterate to the end; or give the agent `runs`, and after a cancelled run "
+        "write `await stream.aclose()` and `await agent.resume('left')`."
+    )
+    await stream.aclose()
+    assert '"interrupted"' in (tmp_path / "left" / "journal.jsonl").read_text()
 
     assert (await agent.resume("left")).answer == "2"
 
 
+async def test_leaving_the_loop_cancels_the_run_without_a_call_of_aclose():
+    cancelled = asyncio.Event()
+
+    @tool
+    async def hang() -> None:
+        """Hang."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    stream = Agent(ScriptedModel([calls(("hang", {}))]), tools=[hang]).stream("Hang.")
+    async for event in stream:
+        if event.kind == "call_started":
+            break
+    async with asyncio.timeout(5):
+        await cancelled.wait()
+
+
 async def test_an_error_before_the_run_is_raised_by_the_loop():
+    stream = Agent("http://127.0.0.1:9/v1").stream("Hi.")
     with pytest.raises(EndpointError):
-        async for _ in Agent("http://127.0.0.1:9/v1").stream("Hi."):
+        async for _ in stream:
             pass
+    with pytest.raises(RuntimeError, match="did not start, so it has no outcome"):
+        _ = stream.outcome
+    await stream.aclose()
+
+
+async def test_events_and_parts_of_replies_have_the_time():
+    stream = Agent(ScriptedModel([ASKS, says("5")]), tools=[add]).stream("What is 2 + 3?")
+    times = [datetime.fromisoformat(event.at or "") async for event in stream]
+    assert times[1:] == sorted(times[1:])
+    assert timedelta() <= times[-1] - times[0] < timedelta(minutes=1)
 
 
 async def test_a_stream_is_one_run_and_has_no_outcome_before_its_end():
     stream = Agent(ScriptedModel([says("x")])).stream("Hi.")
-    with pytest.raises(RuntimeError, match="iterate to the end of the stream first"):
+    with pytest.raises(RuntimeError, match="has not started"):
         _ = stream.outcome
     async for _ in stream:
         pass

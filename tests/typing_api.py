@@ -175,6 +175,8 @@ async def use_watching(agent: Agent[None, Point]) -> None:
             assert_type(event.text, str)
         elif isinstance(event, RunEnded):
             assert_type(event.spent, Spent)
+        assert_type(event.at, str | None)
+    await stream.aclose()
     assert_type(stream.outcome, Outcome[Point])
     await agent.run("Do it.", observe=show)
     await agent.run("Do it.", observe=show_later)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReasoningDelta:
+class _Part:
+    at: str = field(default_factory=_now, compare=False)
+    """Date and time at which it arrived, ISO 8601 with milliseconds, UTC."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReasoningDelta(_Part):
     """The next part of the reasoning."""
 
     text: str
@@ -15,7 +26,7 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TextDelta:
+class TextDelta(_Part):
     """The next part of the text."""
 
     text: str
@@ -23,7 +34,7 @@ class TextDelta:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CallDelta:
+class CallDelta(_Part):
     """The next part of a tool call, not checked yet."""
 
     index: int
