@@ -1,0 +1,184 @@
+"""A verification that passes because the run changed what it loads is said; work on tests and code is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from agent import Agent, Outcome, Verify, tool
+from agent.journal.events import Event, Noticed, VerifyEnded
+from agent.testing import ScriptedModel, calls, says
+from agent.workspace.verify_inputs import noticing_verify_inputs
+
+PYTEST = "python -m pytest -q"
+PASSED = VerifyEnded(attempt=1, ok=True, exit_code=0, output="", elapsed_s=0.1)
+FAILED = VerifyEnded(attempt=1, ok=False, exit_code=1, output="", elapsed_s=0.1)
+PROJECT = {
+    "app.py": "def f(): return 1\n",
+    "tests/test_x.py": "from app import f\ndef test_f(): assert f() == 2\n",
+    "pyproject.toml": '[project]\nname = "app"\n\n[tool.pytest.ini_options]\naddopts = "-q"\n\n[tool.ruff]\n',
+    "package.json": '{"name": "app", "scripts": {"test": "jest"}, "dependencies": {}}',
+    "Makefile": "test:\n\tpytest\n",
+    "scripts/check.sh": "pytest\n",
+    "conftest.py": "\n",
+    ".venv/pyvenv.cfg": "home = /usr/bin\n",
+    ".venv/bin/pytest": "#!python\n",
+    ".venv/lib/python3.12/site-packages/a.pth": "/src\n",
+}
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    write(folder, PROJECT)
+    return folder
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def noticed(work: Path, command: str, changes: Mapping[str, str], path: str = os.defpath) -> list[str]:
+    """Return the files that a notice names after a verification passed, with what it says of each."""
+    events: list[Event] = []
+    record = noticing_verify_inputs(work, command, {"PATH": path}, events.append, None)
+    write(work, changes)
+    record(PASSED)
+    texts = [event.text for event in events if isinstance(event, Noticed)]
+    return [name for text in texts for name in text.split(": ", 1)[1].split(". Read")[0].split(", ")]
+
+
+LOADED = [
+    (PYTEST, "conftest.py", "conftest.py"),
+    (PYTEST, "tests/conftest.py", "tests/conftest.py (new)"),
+    (PYTEST, "pytest.ini", "pytest.ini (new)"),
+    (PYTEST, ".pytest.toml", ".pytest.toml (new)"),
+    (PYTEST, "sitecustomize.py", "sitecustomize.py (new)"),
+    (PYTEST, "pytest.py", "pytest.py (new)"),
+    (PYTEST, "json/__init__.py", "json/__init__.py (new)"),
+    ("env X=1 timeout 5 pytest -q", "tests/conftest.py", "tests/conftest.py (new)"),
+    ("sh -c 'pytest -q'", "tox.ini", "tox.ini (new)"),
+    ("cd tests && pytest", "conftest.py", "conftest.py"),
+    ("make test", "Makefile", "Makefile"),
+    ("make test", "conftest.py", "conftest.py"),
+    ("./scripts/check.sh", "scripts/check.sh", "scripts/check.sh"),
+    ("sh scripts/check.sh", "conftest.py", "conftest.py"),
+    ("python app.py --check", "app.py", "app.py"),
+    ("pytest -c scripts/check.sh", "scripts/check.sh", "scripts/check.sh"),
+    ("jest --config=scripts/check.sh", "scripts/check.sh", "scripts/check.sh"),
+    ("npx jest", "jest.config.js", "jest.config.js (new)"),
+    (".venv/bin/python -m pytest", ".venv/pyvenv.cfg", ".venv/pyvenv.cfg"),
+]
+
+
+@pytest.mark.parametrize(("command", "path", "said"), LOADED)
+def test_a_pass_after_the_run_changed_what_the_verification_loads_is_said(
+    command: str, path: str, said: str, work: Path
+):
+    write(work, {".venv/bin/python": "#!/bin/sh\n"})
+    assert noticed(work, command, {path: "exit 0\n"}) == [said]
+
+
+@pytest.mark.parametrize("path", [".venv/bin/pytest", ".venv/lib/python3.12/site-packages/a.pth"])
+def test_an_environment_on_the_path_is_part_of_the_verification(path: str, work: Path):
+    assert noticed(work, "pytest -q", {path: "exit 0\n"}, f"{work}/.venv/bin:/usr/bin") == [path]
+
+
+def test_a_program_that_hides_another_on_the_path_is_said(work: Path):
+    assert noticed(work, PYTEST, {"bin/python": "exit 0\n"}, f"{work}/bin:/usr/bin") == ["bin/python (new)"]
+
+
+HARMLESS = [
+    (PYTEST, "tests/test_x.py", "def test_g(): pass\n"),
+    (PYTEST, "tests/test_new.py", "def test_g(): pass\n"),
+    ("pytest tests/test_x.py", "tests/test_x.py", "def test_g(): pass\n"),
+    ("python tests/test_x.py", "tests/test_x.py", "def test_g(): pass\n"),
+    (PYTEST, "app.py", "def f(): return 2\n"),
+    (PYTEST, "app/json.py", "x = 1\n"),
+    (PYTEST, "Makefile", "all:\n"),
+    ("cargo test", "conftest.py", "x = 1\n"),
+    ("python hello.py", "hello.py", "print('Hello')\n"),  # the task asks for it: it cannot have passed before
+    ('cd "$HIDDEN" && PYTHONPATH="$OLDPWD" python -m pytest -q', "tests/conftest.py", "x = 1\n"),
+    (PYTEST, "pyproject.toml", PROJECT["pyproject.toml"].replace('"app"', '"application"')),
+    ("npm test", "package.json", '{"name": "app", "scripts": {"test": "jest"}, "dependencies": {"left-pad": "1"}}'),
+    (PYTEST, "node_modules/a/conftest.py", "x = 1\n"),
+]
+
+
+@pytest.mark.parametrize(("command", "path", "text"), HARMLESS)
+def test_work_on_tests_and_code_gives_no_notice(command: str, path: str, text: str, work: Path):
+    assert noticed(work, command, {path: text}) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "text"),
+    [
+        (PYTEST, "pyproject.toml", PROJECT["pyproject.toml"].replace('"-q"', '"-k nothing"')),
+        ("npm test", "package.json", '{"name": "app", "scripts": {"test": "true"}, "dependencies": {}}'),
+        (PYTEST, "setup.cfg", "[metadata]\nname = app\n[tool:pytest]\naddopts = -k nothing\n"),
+    ],
+)
+def test_of_shared_files_only_what_the_runner_reads_counts(command: str, path: str, text: str, work: Path):
+    assert [name.removesuffix(" (new)") for name in noticed(work, command, {path: text})] == [path]
+
+
+def test_a_removed_file_a_pipe_and_a_link_out_do_not_stop_the_run(work: Path, tmp_path: Path):
+    events: list[Event] = []
+    record = noticing_verify_inputs(work, PYTEST, {}, events.append, None)
+    (work / "conftest.py").unlink()
+    os.mkfifo(work / "pytest.ini")
+    (tmp_path / "outside.py").touch()
+    (work / "tests/conftest.py").symlink_to(tmp_path / "outside.py")
+    record(PASSED)
+    assert [event.text for event in events[1:] if isinstance(event, Noticed)] == [
+        "The verification passed, but the run changed what it loads: conftest.py (removed), tests/conftest.py (new). "
+        "Read these changes before you trust the result: they can make it pass whatever the work is."
+    ]
+
+
+def test_a_failed_verification_gives_no_notice_and_each_file_is_named_once(work: Path):
+    events: list[Event] = []
+    record = noticing_verify_inputs(work, PYTEST, {}, events.append, None)
+    write(work, {"conftest.py": "import os\n"})
+    record(FAILED)
+    assert events == [FAILED]
+    record(PASSED)
+    record(PASSED)
+    assert [event.kind for event in events[1:]] == ["verify_ended", "noticed", "verify_ended"]
+
+
+def test_a_resumed_run_compares_with_the_files_before_its_first_process(work: Path, tmp_path: Path):
+    folder, events = tmp_path / "run", list[Event]()
+    noticing_verify_inputs(work, "python hello.py; pytest", {}, events.append, folder)
+    write(work, {"conftest.py": "import os\n", "hello.py": "print()\n"})
+    noticing_verify_inputs(work, "python hello.py; pytest", {}, events.append, folder)(PASSED)
+    assert [event.text.split(": ")[1] for event in events if isinstance(event, Noticed)] == [
+        "conftest.py. Read these changes before you trust the result"
+    ]
+
+
+@tool
+def cheat(name: str) -> str:
+    """Write a file that makes every verification pass."""
+    Path(name).write_text("exit 0\n")
+    return "Written."
+
+
+def run(work: Path, verify: Verify | None) -> Outcome:
+    model = ScriptedModel([calls(("cheat", {"name": str(work / "scripts/check.sh")})), says("Done.")])
+    return Agent(model, tools=[cheat], workspace=work, sandbox="none", verify=verify).run_sync("Fix it.")
+
+
+def test_a_run_that_rewrote_its_verification_is_verified_with_a_notice(work: Path):
+    outcome = run(work, Verify(command="sh scripts/check.sh"))
+    assert outcome.status == "verified"
+    assert [text for text in outcome.notices if "scripts/check.sh. Read" in text]
+
+
+def test_a_run_without_verification_has_no_notice_of_it(work: Path):
+    assert [text for text in run(work, None).notices if "verification" in text] == []
