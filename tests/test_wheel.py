@@ -296,7 +296,7 @@ def test_the_helper_process_that_stops_an_engine_starts_from_the_wheel(installed
 
 
 MISTAKES = """\
-from agent import Agent, Agnet, Endpoint, Limits, ToolContext, ready_tools, tool  # wrong
+from agent import Agent, Agnet, Endpoint, Limits, Task, ToolContext, ready_tools, tool  # wrong
 from agent.testing import ScriptedModle  # wrong
 from tramontane import Agnet as Same  # wrong
 from tramontane.testing import says, sayss  # wrong
@@ -316,6 +316,8 @@ counter.run_sync("Count.").output.upper()  # wrong
 counter.run_sync("Count.", history=3)  # wrong
 counter.run_sync("Count.", message_history=[])  # wrong
 Limits(step=3)  # wrong
+Task(prompt="Do it.", workspace=3)  # wrong
+Task(prompt="Do it.", tool=["read_file"])  # wrong
 """
 WRONG = {number for number, line in enumerate(MISTAKES.splitlines(), start=1) if line.endswith("# wrong")}
 

@@ -25,6 +25,7 @@ from agent import (
     Rung,
     Session,
     Spent,
+    Task,
     Tool,
     ToolContext,
     ToolError,
@@ -121,6 +122,8 @@ async def use_results() -> None:
     assert_type((await Agent(URL, output_type=list[Point]).run("Do it.")).output, list[Point])
     union: Agent[None, Notes | int] = Agent(URL, output_type=Notes | int)
     assert_type((await union.run("Do it.")).output, Notes | int)
+    optional = Agent[None, Notes | None](URL, output_type=Notes | None)
+    assert_type((await optional.run("Do it.")).output, Notes | None)
     several: Agent[None, Notes | Point] = Agent(URL, output_type=[Notes, Point])
     assert_type((await several.run("Do it.")).output, Notes | Point)
     assert_type((await Agent(URL, output_type=dict[str, int]).run("Do it.")).output, dict[str, int])
@@ -235,3 +238,16 @@ def use_the_other_name() -> None:
     assert_type(plan(PlanOptions(gpus="h100:4")), Plan)
     described: Agent[None, Any] = Agent(URL, output_type={"type": "object"})
     assert_type(described.run_sync("Do it.").output, Any)
+
+
+def use_tasks() -> None:
+    short = Task(
+        prompt="Do it.", tools=["read_file", "./own.py:shout"], workspace=".", model="pocket", verify="true",
+        sandbox="none", limits={"wall": "5m"}, mcp={"notes": {"command": ["notes"]}}, secret_files=[".env"],
+        permissions=[{"tool": "*", "do": "ask"}], directory="tasks",
+    )  # fmt: skip
+    assert_type(short.workspace.path, str)
+    assert_type(short.tools[0].use, str)
+    assert_type(short.limits, Limits)
+    Task(prompt="Do it.", limits=Limits(steps=2), verify=Verify(command="true"), mcp={"n": McpServer(url=URL)})
+    assert_type(Agent.from_task(short, URL, environ={}), Agent[None, Any])

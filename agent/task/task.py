@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_type_hints
 
 import jsonschema
 from pydantic import ConfigDict, JsonValue, WithJsonSchema
@@ -43,6 +43,11 @@ from .reading import read_image, read_text
 from .renamed import RENAMED_KEYS
 from .short_values import expanded, short_values
 from .templates import VARIABLE_NAME, fill, placeholders
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .given_values import GivenValues
 
 TASK_DIR = "AGENT_TASK_DIR"
 """Environment variable with the task file's folder; only `verify` gets it."""
@@ -120,6 +125,10 @@ class Task:
     env_from: tuple[str, ...] = ()
     secret_files: tuple[str, ...] = ()
     directory: SkipJsonSchema[Path] = Path()
+
+    if TYPE_CHECKING:  # `__post_init__` converts what a task file may hold
+
+        def __init__(self, **values: Unpack[GivenValues]) -> None: ...
 
     def __post_init__(self) -> None:
         check_choice(self.project_instructions, ("auto", "none"), key="project_instructions")

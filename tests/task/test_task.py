@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ from agent.policy.ladder import Ladder, Rung
 from agent.policy.limits import Limits
 from agent.policy.verification import Verify
 from agent.task.environment import base_environment, task_variables
+from agent.task.given_values import GivenValues
 from agent.task.known_keys import known_keys
 from agent.task.load import load_task
 from agent.task.parts import TaskInputs, TaskModel, TaskOutput, TaskSandbox, TaskWorkspace, ToolUse
@@ -136,6 +138,10 @@ def test_a_workspace_may_be_copied(tmp_path: Path):
 
 def test_a_task_in_python_needs_only_a_prompt():
     assert Task(prompt="hi").rendered_prompt() == "hi"
+
+
+def test_type_checkers_know_the_same_values_of_a_task_as_programs_do():
+    assert list(GivenValues.__annotations__) == [field.name for field in dataclasses.fields(Task)]
 
 
 def test_a_relative_task_path_gives_an_absolute_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
