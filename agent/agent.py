@@ -14,13 +14,12 @@ from .errors import ConfigError
 from .fallback import resume_on_any, start_on_any
 from .given import Conversation, check_kind, messages_of, prompt_of, refuse_running_loop
 from .journal.runs import run_place
-from .keywords import checked_keywords
+from .keywords import checked_keywords, unknown_attribute
 from .loop.outcome import Outcome
 from .loop.watching import Observer
 from .messages import Image
 from .model.protocol import Model, TokenCount
 from .model.settings import ModelSettings
-from .nearest import did_you_mean
 from .old_names import AGENT_ATTRIBUTES, AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE, SESSION_ELSEWHERE
 from .policy.limits import NO_LIMITS, Limits
 from .run_settings import RunSettings, TaskOrigin
@@ -269,11 +268,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
     if not TYPE_CHECKING:  # a type checker would accept every name
 
         def __getattr__(self, name: str) -> object:
-            advice = f" {AGENT_ATTRIBUTES[name]}" if name in AGENT_ATTRIBUTES else ""
-            if not advice and not name.startswith("_"):
-                advice = did_you_mean(name, [known for known in dir(type(self)) if not known.startswith("_")])
-            msg = f"Agent has no attribute {name!r}.{advice}"
-            raise AttributeError(msg, name=name, obj=self)
+            raise unknown_attribute(self, name, AGENT_ATTRIBUTES)
 
     async def _start(self, settings: RunSettings, begin: Start, watching: Watching = NOBODY) -> Outcome[OutputT]:
         return cast("Outcome[OutputT]", await start_on_any(settings, self._models, begin, watching))

@@ -14,8 +14,7 @@ from pydantic import JsonValue
 from typing_extensions import TypeForm, TypeVar
 
 from . import ready_tools
-from .errors import ConfigError
-from .given import check_kind, check_kinds, model_of, sandbox_of
+from .given import check_kind, check_kinds, check_runs, model_of, sandbox_of
 from .loop.facts import InstructionsMode
 from .model.protocol import Model
 from .model.settings import ModelSettings
@@ -91,9 +90,8 @@ class AgentSettings(Generic[DepsT, OutputT]):
         env: dict[str, str | None] = {**base_environment(os.environ if origin is None else origin.environ), **self.env}
         workspace = None if self.workspace is None else Path(self.workspace)
         runs = None if self.runs is None else Path(self.runs)
-        if runs is not None and runs.exists() and not runs.is_dir():
-            msg = f"`runs` is {str(runs)!r}, which is not a folder. Give a folder; it is made if it does not exist."
-            raise ConfigError(msg, key="runs")
+        if runs is not None:
+            check_runs(runs)
         settings = RunSettings(
             model=self._models[0],
             tools=self._loaded_tools,

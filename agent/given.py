@@ -109,6 +109,19 @@ _SECRET = ("env", "secrets")
 """Settings whose values are not shown."""
 
 
+def check_runs(runs: Path) -> None:
+    """Check that the folder of the runs exists or can be made.
+
+    Raises:
+        ConfigError: it, or what it is to be made in, is not a folder.
+    """
+    found = next((place for place in (runs, *runs.parents) if place.exists()), None)
+    if found is not None and not found.is_dir():
+        what = "which" if found == runs else f"and {str(found)!r}"
+        msg = f"`runs` is {str(runs)!r}, {what} is not a folder. Give a folder; it is made if it does not exist."
+        raise ConfigError(msg, key="runs")
+
+
 def _check_model(value: object, place: str) -> None:
     if not isinstance(value, str) and (isinstance(value, type) or not hasattr(value, "open")):
         msg = f"`{place}` is {value!r}, of type {type(value).__name__}. Give an Endpoint, or the URL of a server."

@@ -1,4 +1,4 @@
-"""Check the keywords of public calls: old names go on with a warning, and a wrong name is told the right one."""
+"""Check the keywords of public calls, and answer unknown attributes: the message for a wrong name has the right one."""
 
 from __future__ import annotations
 
@@ -54,6 +54,21 @@ def checked_keywords(
         return cast("CallableT", checked_coroutine if inspect.iscoroutinefunction(function) else checked)
 
     return decorate
+
+
+def unknown_attribute(owner: object, name: str, elsewhere: Mapping[str, str]) -> AttributeError:
+    """Return the error for an attribute that an object does not have, with the name to use instead.
+
+    Args:
+        owner: the object.
+        name: the attribute.
+        elsewhere: attributes that people know from other libraries, and for each what to write here.
+    """
+    kind = type(owner)
+    advice = f" {elsewhere[name]}" if name in elsewhere else ""
+    if not advice and not name.startswith("_"):
+        advice = did_you_mean(name, _public(dir(kind)))
+    return AttributeError(f"{kind.__name__} has no attribute {name!r}.{advice}", name=name, obj=owner)
 
 
 def _public(names: Iterable[str]) -> list[str]:

@@ -92,3 +92,34 @@ SESSION_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     }
 )
 """Keywords that people try with sessions, and for each what to write here."""
+
+SESSION_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "run_sync": "A session is async: write `await session.run(prompt)`, or asyncio.run(session.run(prompt)).",
+        "stream": "Write session.run(prompt, observe=...), or agent.stream(prompt, history=session.to_chat()).",
+        "chat": "Write `await session.run(prompt)`.",
+        "send": "Write `await session.run(prompt)`.",
+        "ask": "Write `await session.run(prompt)`.",
+        "history": "The conversation is `session.messages`.",
+        "save": "With `runs`, each turn is saved when it ends; agent.session(name) continues the session.",
+        "load": "Write agent.session(name); the agent needs the `runs` that the session is in.",
+        "get_items": "The conversation is `session.messages`, or session.to_chat() in OpenAI's chat format.",
+        "clear_session": "Start another session: agent.session().",
+        "clear": "Start another session: agent.session().",
+    }
+)
+"""Attributes that people try with sessions, and for each what to write here."""
+
+STREAM_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "stream_events": "Write `async for event in stream`.",
+        "stream_text": "Write `async for event in stream`; a TextDelta has the next part of the text.",
+        "stream_output": "Write `async for event in stream`; after the loop, the result is stream.outcome.output.",
+        "output": "After the loop, the result is stream.outcome.output.",
+        "get_output": "After the loop, the result is stream.outcome.output.",
+        "final_output": "After the loop, the result is stream.outcome.output.",
+        "result": "After the loop, the outcome is `stream.outcome`.",
+        "cancel": "Leave the loop, or write `await stream.aclose()`.",
+    }
+)
+"""Attributes that people try with streams, and for each what to write here."""

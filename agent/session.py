@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
 
@@ -17,12 +17,12 @@ from .errors import ConfigError
 from .given import check_kind, prompt_of
 from .journal.events import Event, RunStarted
 from .journal.runs import check_run_name, first_event
-from .keywords import checked_keywords
+from .keywords import checked_keywords, unknown_attribute
 from .loop.outcome import Outcome
 from .loop.watching import Observer
 from .messages import Image, Message
 from .model.conversation import to_chat
-from .old_names import SESSION_ELSEWHERE
+from .old_names import SESSION_ATTRIBUTES, SESSION_ELSEWHERE
 from .policy.budget import Spent, limits_left, tighter
 from .policy.limits import Limits
 from .run_settings import RunSettings
@@ -176,6 +176,11 @@ class Session(Generic[OutputT]):
         )  # fmt: skip
         forked._number = 0  # its own turns are numbered from 1; those that it keeps are runs of this session
         return forked
+
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __getattr__(self, name: str) -> object:
+            raise unknown_attribute(self, name, SESSION_ATTRIBUTES)
 
     def _placed(self, settings: RunSettings) -> RunSettings:
         if self._place is not None:

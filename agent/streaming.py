@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from typing_extensions import TypeVar
 
 from .journal.events import Event, RunStarted
+from .keywords import unknown_attribute
 from .loop.outcome import Outcome
 from .model.deltas import Delta
+from .old_names import STREAM_ATTRIBUTES
 from .starting import Watching
 
 OutputT = TypeVar("OutputT", default=str)
@@ -65,6 +67,11 @@ class EventStream(Generic[OutputT]):
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __getattr__(self, name: str) -> object:
+            raise unknown_attribute(self, name, STREAM_ATTRIBUTES)
 
     async def _events(self) -> AsyncGenerator[Event | Delta]:
         queue: asyncio.Queue[Event | Delta | None] = asyncio.Queue()

@@ -1,7 +1,9 @@
 """Keywords: old names go on with a warning, foreign ones and typos are told the right name."""
 
+import copy
 import dataclasses
 import inspect
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -190,6 +192,8 @@ async def test_a_file_in_place_of_the_folder_of_runs_is_refused(tmp_path: Path):
             use()
     with pytest.raises(ConfigError, match="which is not a folder"):
         await agent.run("x")
+    with pytest.raises(ConfigError, match=r"^`runs` is '.*/runs/mine', and '.*/runs' is not a folder. Give a folder; "):
+        await Agent(model(), runs=file / "mine").run("x")
 
 
 WRONG_CALLS: list[tuple[Callable[[Any], Any], str]] = [
@@ -291,3 +295,30 @@ def test_a_method_of_another_library_is_answered_with_ours(name: str, advice: st
     with pytest.raises(AttributeError) as caught:
         getattr(Agent(model()), name)
     assert str(caught.value) == f"Agent has no attribute {name!r}. {advice}"
+
+
+OTHER_ATTRIBUTES = [
+    ("outcome", "data", "The result is `outcome.output`."),
+    ("outcome", "final_output", "The result is `outcome.output`."),
+    ("outcome", "all_messages", "The messages are `outcome.messages`."),
+    ("outcome", "new_mesages", "Did you mean `new_messages`?"),
+    ("session", "run_sync", "A session is async: write `await session.run(prompt)`, or asyncio.run(session.run("),
+    ("session", "froks", "Did you mean `fork`?"),
+    ("stream", "stream_text", "Write `async for event in stream`; a TextDelta has the next part of the text."),
+    ("stream", "outcom", "Did you mean `outcome`?"),
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "advice"), OTHER_ATTRIBUTES)
+async def test_an_attribute_of_another_librarys_results_is_answered_with_ours(owner: str, name: str, advice: str):
+    agent = Agent(model())
+    owners = {"outcome": await agent.run("x"), "session": agent.session(), "stream": agent.stream("x")}
+    with pytest.raises(AttributeError) as caught:
+        getattr(owners[owner], name)
+    assert str(caught.value).startswith(f"{type(owners[owner]).__name__} has no attribute {name!r}. {advice}")
+
+
+async def test_a_copied_and_a_pickled_outcome_are_as_the_first():
+    """An object that is made without its fields asks `__getattr__` for them."""
+    outcome = await Agent(model()).run("x")
+    assert copy.deepcopy(outcome) == pickle.loads(pickle.dumps(outcome)) == outcome

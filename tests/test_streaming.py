@@ -72,11 +72,12 @@ async def test_leaving_the_loop_early_ends_the_run_as_interrupted_and_it_can_be_
 
 
 async def test_leaving_the_loop_cancels_the_run_without_a_call_of_aclose():
-    cancelled = asyncio.Event()
+    started, cancelled = asyncio.Event(), asyncio.Event()
 
     @tool
     async def hang() -> None:
         """Hang."""
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -85,6 +86,7 @@ async def test_leaving_the_loop_cancels_the_run_without_a_call_of_aclose():
     stream = Agent(ScriptedModel([calls(("hang", {}))]), tools=[hang]).stream("Hang.")
     async for event in stream:
         if event.kind == "call_started":
+            await started.wait()
             break
     async with asyncio.timeout(5):
         await cancelled.wait()

@@ -75,7 +75,8 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)
         except OSError as error:
-            msg = f"Cannot write the journal {self.path}: {error.strerror}. Set AGENT_RUNS_DIR to a writable folder."
+            advice = "Choose a writable folder for `runs` (AGENT_RUNS_DIR)."
+            msg = f"Cannot write the journal {self.path}: {error.strerror}. {advice}"
             raise ConfigError(msg) from error
         self._io_lock = threading.Lock()
         self._lock()

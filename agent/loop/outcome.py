@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from pydantic import JsonValue
 from typing_extensions import TypeVar
@@ -15,7 +15,7 @@ from typing_extensions import TypeVar
 from ..errors import ConfigError, RunFailed
 from ..journal.events import RunEnded, Status
 from ..journal.redacted import redacted_record
-from ..keywords import checked_keywords
+from ..keywords import checked_keywords, unknown_attribute
 from ..messages import Message
 from ..model.conversation import to_chat
 from ..policy.budget import Spent
@@ -29,6 +29,22 @@ EXIT_CODES: Mapping[Status, int] = MappingProxyType(
     {"verified": 0, "finished": 0, "verify_failed": 1, "error": 2, "budget": 3, "stuck": 4, "interrupted": 130}
 )
 """Exit codes of `agent run`; 2 also means an invalid task, configuration or endpoint before the run started."""
+
+_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "data": "The result is `outcome.output`.",
+        "result": "The result is `outcome.output`.",
+        "response": "The result is `outcome.output`; the model's last text is `outcome.answer`.",
+        "final_output": "The result is `outcome.output`.",
+        "text": "The model's last text is `outcome.answer`.",
+        "error": "Why the run ended is `outcome.reason`; raise_for_status() raises it.",
+        "all_messages": "The messages are `outcome.messages`.",
+        "to_input_list": "Give the outcome as `history`: agent.run(prompt, history=outcome).",
+        "history": "The messages are `outcome.messages`; agent.run(prompt, history=outcome) continues them.",
+        "events": "The events are in the file `outcome.journal`; watch a run with agent.stream(prompt).",
+    }
+)
+"""Attributes that people know from results of other libraries, and for each what to write here."""
 
 
 @checked_keywords()
@@ -147,6 +163,11 @@ class Outcome(Generic[OutputT]):
             msg = "This run kept no snapshot. Give the agent a folder for its runs: Agent(..., runs=runs_folder())."
             raise ConfigError(msg)
         return recorded_run(self.journal.parent.parent, self.run)
+
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __getattr__(self, name: str) -> object:
+            raise unknown_attribute(self, name, _ATTRIBUTES)
 
     @property
     def outcome(self) -> Status:

@@ -36,6 +36,9 @@ def load_task(path: str | Path, overrides: Mapping[str, str] = _NONE) -> Task:
         ConfigError: the file, an override, or a file they refer to is wrong. The message lists all mistakes; the
             attributes describe the first.
     """
+    if not isinstance(cast("object", path), str | Path):
+        msg = f"`path` is {path!r}, of type {type(path).__name__}. Give the path of a task file, such as `task.yaml`."
+        raise ConfigError(msg, key="path")
     path = Path(path)
     content = _content(path)
     document = read_document(content, path=path)

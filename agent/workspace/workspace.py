@@ -158,7 +158,7 @@ class Workspace:
         if not was_there:
             remove_tree(into)
         if into.absolute().is_relative_to(self.path):
-            advice = "Set AGENT_RUNS_DIR to a folder outside of it, or use a smaller workspace."
+            advice = "Choose a folder outside of it for `runs` (AGENT_RUNS_DIR), or use a smaller workspace."
         else:
             advice = "Use a folder with only what the run needs, or let it work in the folder itself, without a copy."
         msg = f"The workspace {str(self.path)!r} cannot be copied: {taken.reason}. {advice}"

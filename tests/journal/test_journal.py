@@ -291,8 +291,8 @@ def test_an_unwritable_folder_is_an_error(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         Journal(tmp_path / "runs" / "r1")
     assert str(caught.value) == (
-        f"Cannot write the journal {tmp_path}/runs/r1/journal.jsonl: Not a directory. Set AGENT_RUNS_DIR to a writable "
-        "folder."
+        f"Cannot write the journal {tmp_path}/runs/r1/journal.jsonl: Not a directory. Choose a writable folder for "
+        "`runs` (AGENT_RUNS_DIR)."
     )
 
 

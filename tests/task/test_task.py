@@ -140,6 +140,14 @@ def test_a_task_in_python_needs_only_a_prompt():
     assert Task(prompt="hi").rendered_prompt() == "hi"
 
 
+def test_what_is_no_path_of_a_task_file_is_refused():
+    """It failed with pathlib's TypeError."""
+    wrong: Any = 3
+    with pytest.raises(ConfigError) as caught:
+        load_task(wrong)
+    assert str(caught.value) == "`path` is 3, of type int. Give the path of a task file, such as `task.yaml`."
+
+
 def test_type_checkers_know_the_same_values_of_a_task_as_programs_do():
     assert list(GivenValues.__annotations__) == [field.name for field in dataclasses.fields(Task)]
 

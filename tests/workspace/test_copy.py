@@ -180,7 +180,9 @@ async def test_a_copy_inside_the_copied_folder_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         await agent.run("Hi.")
     assert str(caught.value).startswith(f"The workspace '{tmp_path}' cannot be copied: {tmp_path}/runs/")
-    assert str(caught.value).endswith(". Set AGENT_RUNS_DIR to a folder outside of it, or use a smaller workspace.")
+    assert str(caught.value).endswith(
+        ". Choose a folder outside of it for `runs` (AGENT_RUNS_DIR), or use a smaller workspace."
+    )
 
 
 @pytest.mark.parametrize("both", ["copy: true, create: true", "worktree: true, copy: true"])
