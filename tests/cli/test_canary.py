@@ -50,6 +50,9 @@ for line in sys.stdin:
         if asked["params"]["name"] == "die":
             os._exit(3)
         result = {"content": [{"type": "text", "text": "key " + KEY}], "isError": asked["params"]["name"] == "fail"}
+    elif "id" in asked:  # an answer, or the client waits for it as long as for a slow server
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "?"}}), flush=True)
+        continue
     else:
         continue
     print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
