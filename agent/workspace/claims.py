@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ConfigError
+from .folder_keys import folder_key, may_overlap, overlap
 
 
 def claims_folder() -> Path:
@@ -36,7 +37,7 @@ def claimed(workspace: Path, run: str, *, claims: Path | None = None) -> Generat
     with (folder / "lock").open("a") as turn:  # one process at a time looks and claims
         fcntl.flock(turn, fcntl.LOCK_EX)
         _refuse_overlap(folder, workspace)
-        descriptor, name = tempfile.mkstemp(prefix="claim-", dir=folder)
+        descriptor, name = tempfile.mkstemp(prefix=f"claim-{folder_key(workspace)}-", dir=folder)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.write(descriptor, f"{workspace}\n{run}\n".encode("utf-8", "surrogateescape"))
     try:
@@ -65,14 +66,17 @@ def _make_private(folder: Path) -> None:
 
 
 def _refuse_overlap(folder: Path, workspace: Path) -> None:
-    for path in folder.glob("claim-*"):
+    key = folder_key(workspace)
+    with os.scandir(folder) as items:
+        names = [item.name for item in items if item.name.startswith("claim-")]
+    for path in [folder / name for name in names if may_overlap(key, name.split("-")[1])]:
         with suppress(FileNotFoundError), path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 claimed_path, run, _ = file.read().decode("utf-8", "surrogateescape").split("\n", 2)
                 other = Path(claimed_path)
-                if other.is_relative_to(workspace) or workspace.is_relative_to(other):
+                if overlap(workspace, other):
                     msg = (
                         f"Run {run!r} is working in {claimed_path!r}, so a second run cannot change "
                         f"{str(workspace)!r} in place. Wait for it, or let this one work in a copy or a git worktree: "

@@ -14,13 +14,13 @@ from ..journal.journal import Journal
 from ..journal.runs import is_running
 from ..sandbox.pinned import checksums, checksums_with_beside
 from ..sandbox.repositories import find_repositories
+from .folder_keys import overlap
 from .git_settings import GitSettings, disarm_git, git_settings
+from .unfinished import all_runs, record_path, records_near
 
 BEFORE = "before.json"
 AFTER = "after.json"
 """Files in the folder of a run: checksums of its own files."""
-GIT = "git.json"
-"""Git's settings before the run; removed once what the run left there is taken away."""
 Recorded = TypeVar("Recorded")
 _NEW_REPOSITORY = (
     "The run has made a git repository: {path}. Do not use git there, or open it in an editor, before the run ends: "
@@ -105,20 +105,25 @@ def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None
     Returns:
         A sentence for each thing that somebody should look at.
     """
+    if runs is None:
+        return ()
+    found: list[tuple[str, Path]] = []
+    for path in records_near(runs, workspace.resolve()):
+        if (run := _recorded(path, lambda record: cast("str", record["run"]))) is not None:
+            found.append((run, path))
     notices: list[str] = []
-    patterns = (f"*/{GIT}", f"*/agents/*/{GIT}")  # the latter of agents as tools
-    records = [] if runs is None else [path for pattern in patterns for path in runs.glob(pattern)]
-    for record in sorted(records):  # their names begin with the time
-        folder = record.parent
+    for run, path in sorted(found):  # their names begin with the time
+        folder = all_runs(runs) / run
         with suppress(OSError, ValueError, KeyError):
-            known = cast("dict[str, object]", json.loads(record.read_text(encoding="utf-8")))
-            place = Path(cast("str", known["workspace"]))
-            overlaps = place.is_relative_to(workspace.resolve()) or workspace.resolve().is_relative_to(place)
-            if folder == resumed or not overlaps or not place.is_dir() or _is_running(folder):
+            record = _read(path)
+            place = Path(cast("str", record["workspace"]))
+            if folder == resumed or not overlap(place, workspace.resolve()) or not place.is_dir():
                 continue
-            found = disarm_git(place, GitSettings.from_json(known))
-            notices += [f"The run {folder.name} was killed. {text}" for text in found]
-            record.unlink()
+            if _is_running(folder):
+                continue
+            texts = disarm_git(place, GitSettings.from_json(record))
+            notices += [f"The run {folder.name} was killed. {text}" for text in texts]
+            path.unlink()
     return notices
 
 
@@ -131,18 +136,21 @@ def look_before(workspace: Path, own_files: Sequence[Path], folder: Path, *, kep
         folder: the run's own.
         kept: whether the run's folder is kept, so that the record is written there.
     """
+    record = record_path(folder, workspace)
     files = _recorded(folder / BEFORE, lambda record: cast("dict[str, str]", record["own_files"]))
-    git = _recorded(folder / GIT, GitSettings.from_json)
+    git = _recorded(record, GitSettings.from_json)
     before = Before(git=git or git_settings(workspace), own_files=checksums(own_files) if files is None else files)
     if kept:
         with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
             (folder / AFTER).unlink(missing_ok=True)  # of the process before a resumed one, which may be killed
-            if files is None:
+            if files is None and own_files:
+                folder.mkdir(parents=True, exist_ok=True)
                 (folder / BEFORE).write_text(json.dumps({"own_files": before.own_files}), encoding="utf-8")
             if git is None:
-                record = {"workspace": str(workspace), **before.git.to_json()}
-                (folder / GIT).write_text(json.dumps(record), encoding="utf-8")
+                run = str(folder.relative_to(all_runs(folder.parent)))
+                text = json.dumps({"run": run, "workspace": str(workspace), **before.git.to_json()})
+                record.parent.mkdir(parents=True, exist_ok=True)
+                record.write_text(text, encoding="utf-8")
     return before
 
 
@@ -154,7 +162,8 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
     notices: list[str] = []
     with suppress(OSError):
         notices += disarm_git(workspace, before.git)
-        (folder / GIT).unlink(missing_ok=True)
+        if kept:
+            record_path(folder, workspace).unlink(missing_ok=True)
     now = checksums_with_beside(map(Path, before.own_files))
     changed = [path for path, found in now.items() if before.own_files.get(path) != found]
     if changed:
@@ -162,7 +171,7 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
             f"The run changed its own task, tools or servers: {', '.join(changed)}. They run outside the sandbox. Look "
             "at them before you run the task again."
         )
-    if kept:
+    if kept and before.own_files:
         with suppress(OSError):
             (folder / AFTER).write_text(json.dumps(now), encoding="utf-8")
     return tuple(notices)
@@ -170,8 +179,12 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
 
 def _recorded(path: Path, read: Callable[[Mapping[str, object]], Recorded]) -> Recorded | None:
     with suppress(OSError, ValueError, KeyError):
-        return read(cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8"))))
+        return read(_read(path))
     return None
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    return cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8")))
 
 
 def _is_running(folder: Path) -> bool:

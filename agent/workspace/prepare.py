@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigError
-from ..journal.journal import JOURNAL_NAME
-from ..journal.runs import first_event
 from ..sandbox import Sandbox
 from ..sandbox.beneath import open_regular
 from .git_command import run_git
 from .git_history import copy_history
 from .submodules import fill_submodules, lfs_pointers, listed
+from .unfinished import newest_snapshot, record_snapshot
 from .withheld import SecretFiles
 from .workspace import Snapshot, Workspace
 
@@ -25,8 +24,6 @@ WorkspaceMode = Literal["in_place", "create", "copy", "worktree"]
 _ABOUT = "a worktree of {top} at {commit}"
 """Description of a worktree, which what it lacks follows; resumed runs read the repository's folder from it."""
 _ABOUT_TOP = re.compile(r"a worktree of (.+?) at [0-9a-f]{4,64}(?=$|[,;])", re.DOTALL)
-_LOOK_BACK = 50
-"""How many earlier runs are searched for a snapshot of the same folder."""
 _MAX_PATH_BYTES = 4096
 
 
@@ -74,20 +71,14 @@ def prepare_workspace(
         workspace, worktree = _add_worktree(workspace.path, folder / "workspace")
     if not changes or (path is None and mode not in {"copy", "worktree"}):
         return PreparedWorkspace(workspace=workspace, worktree=worktree)
-    taken = workspace.snapshot(
-        folder / "snapshot", like=_earlier_snapshot(folder, workspace) if kept else None, secret=secret
-    )
-    if isinstance(taken, Snapshot):
-        return PreparedWorkspace(workspace=workspace, worktree=worktree, snapshot=taken.tree)
-    return PreparedWorkspace(workspace=workspace, worktree=worktree, note=taken.reason)
-
-
-def _earlier_snapshot(folder: Path, workspace: Workspace) -> Path | None:
-    """Return the newest snapshot of the same folder by an earlier run. None if none of the last runs made one."""
-    runs = sorted(folder.parent.glob(f"*/{JOURNAL_NAME}"), reverse=True)[:_LOOK_BACK]  # their names begin with the time
-    firsts = (first_event(path.parent) for path in runs)
-    names = (first.snapshot for first in firsts if first is not None and first.workspace == str(workspace.path))
-    return next((Path(name) for name in names if name is not None and Path(name).is_dir()), None)
+    is_shared = kept and mode in {"in_place", "create"}
+    like = newest_snapshot(folder, workspace.path) if is_shared else None
+    taken = workspace.snapshot(folder / "snapshot", like=like, secret=secret)
+    if not isinstance(taken, Snapshot):
+        return PreparedWorkspace(workspace=workspace, worktree=worktree, note=taken.reason)
+    if is_shared:
+        record_snapshot(folder, workspace.path, taken.tree)
+    return PreparedWorkspace(workspace=workspace, worktree=worktree, snapshot=taken.tree)
 
 
 def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:

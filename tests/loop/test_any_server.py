@@ -142,7 +142,7 @@ def test_a_resumed_run_sends_nothing_that_was_refused_before(tmp_path: Path) -> 
     with ScriptedServer((answers(policy) for _ in itertools.count()), tokenize=False) as server:
         begun = Agent(Endpoint(server.url, profile=GENERIC), tools=[look], limits=Limits(steps=1), runs=tmp_path)
         assert begun.run_sync("Look.").status == "budget"
-        folder = next(tmp_path.iterdir())
+        folder = next(tmp_path.glob("[!.]*"))
         server.requests.clear()
         again = Agent(Endpoint(server.url, profile=GENERIC), tools=[look], limits=Limits(steps=5), runs=tmp_path)
         assert asyncio.run(again.resume(folder)).status == "finished"

@@ -359,7 +359,7 @@ async def test_a_run_killed_around_its_silent_verification_ends_as_verified_when
     }  # fmt: skip
     with pytest.raises(Killed):
         await Agent(ScriptedModel([WRITES_FLAG]), runs=tmp_path / "runs", **settings).run("Go.", observe=kill)
-    (run,) = (tmp_path / "runs").iterdir()
+    (run,) = (tmp_path / "runs").glob("[!.]*")
     outcome = await Agent(ScriptedModel([]), **settings).resume(run, observe=project.events.append)
 
     assert (outcome.status, outcome.steps) == ("verified", 1)

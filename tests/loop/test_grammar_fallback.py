@@ -194,7 +194,7 @@ async def test_a_resumed_run_keeps_its_loose_tools(tmp_path: Path):
     with ScriptedServer(repeat(breaks), refused_grammars=["find"]) as server:
         outcome, _ = await run(server, runs=tmp_path)
         assert outcome.status == "error"
-        (folder,) = tmp_path.iterdir()
+        (folder,) = tmp_path.glob("[!.]*")
         _, events = read_run(folder)
         assert [event.tools for event in loosened(events)] == [("find",)]
         state = resume_state(folder, lambda family: Toolbox(named(*EIGHT), family=family), lambda _: MISTRAL, {})

@@ -300,7 +300,7 @@ async def test_a_run_killed_while_it_restores_names_the_patch_when_it_is_resumed
 
     with pytest.raises(Killed):
         await shared.run(writes("b.txt", "b\n"), DONE, user=kill)
-    (run,) = (tmp_path / "runs").iterdir()
+    (run,) = (tmp_path / "runs").glob("[!.]*")
     if restored_before:
         Workspace(run / "workspace").restore(Snapshot(tree=run / "snapshot"))
     shared.model = ScriptedModel([DONE])
@@ -326,7 +326,7 @@ async def test_what_a_killed_call_had_changed_is_not_put_back_but_told(tmp_path:
 
     with pytest.raises(Killed):
         await shared.run(writes("b.txt", "b\n"), user=kill)
-    (run,) = (tmp_path / "runs").iterdir()
+    (run,) = (tmp_path / "runs").glob("[!.]*")
     script = [writes("c.txt", "c\n"), DONE, DONE]
     await Agent(ScriptedModel(script), **shared.settings).resume(run, observe=shared.events.append)
 

@@ -83,7 +83,7 @@ class World:
 
     @property
     def run_folder(self) -> Path:
-        return next((self.folder / "runs").iterdir())
+        return next((self.folder / "runs").glob("[!.]*"))
 
     @property
     def journal(self) -> Path:
@@ -428,7 +428,7 @@ async def test_a_run_cannot_be_resumed_while_it_is_running(tmp_path: Path):
     async def meddle(at: int) -> str:
         """Look at something."""
         try:
-            await Agent(ScriptedModel([]), tools=[meddle]).resume(next(tmp_path.iterdir()))
+            await Agent(ScriptedModel([]), tools=[meddle]).resume(next(tmp_path.glob("[!.]*")))
         except ConfigError as error:
             refused.append(str(error))
         return f"saw {at}"
@@ -468,7 +468,7 @@ async def test_a_second_resume_while_the_first_waits_for_the_server_is_refused(t
 
     script = [calls(("put", {"at": 1})), says("Done.")]
     await Agent(ScriptedModel([]), tools=[put], runs=tmp_path, limits=Limits(steps=0)).run("Put.")
-    folder = next(tmp_path.iterdir())
+    folder = next(tmp_path.glob("[!.]*"))
 
     async def other() -> None:
         for _ in range(3):
@@ -486,7 +486,7 @@ async def test_a_second_resume_while_the_first_waits_for_the_server_is_refused(t
 
 async def test_a_resume_that_cannot_reach_its_server_releases_the_run(tmp_path: Path):
     await Agent(ScriptedModel([]), tools=[look], runs=tmp_path, limits=Limits(steps=0)).run("Look.")
-    folder = next(tmp_path.iterdir())
+    folder = next(tmp_path.glob("[!.]*"))
 
     async def fail() -> None:
         raise EndpointUnreachable("it is down", url="http://x")
@@ -509,7 +509,7 @@ async def test_an_interrupted_call_counts_neither_as_repeated_nor_as_progress(tm
 
     with pytest.raises(Killed):
         await Agent(ScriptedModel([LOOKS[0]]), tools=tools, runs=world.folder).run("Look.", observe=kill)
-    folder = next(tmp_path.iterdir())
+    folder = next(tmp_path.glob("[!.]*"))
     outcome = await Agent(ScriptedModel([says("Seen.")]), tools=tools).resume(folder, observe=events.append)
 
     assert [event.kind for event in events] == [
@@ -536,7 +536,7 @@ async def test_the_cost_of_an_effort_switch_is_recorded_even_after_a_kill(tmp_pa
     model = ScriptedModel([says(""), says(""), says("Seen.", usage=usage)])
     with pytest.raises(Killed):
         await Agent(model, tools=[look], runs=tmp_path, ladder=ladder).run("Look.", observe=kill)
-    outcome, _ = await resume(next(tmp_path.iterdir()))
+    outcome, _ = await resume(next(tmp_path.glob("[!.]*")))
 
     found = [event for event in read_journal(outcome.journal or Path()) if event.kind == "effort_switched"]
     assert [(event.prompt_tokens, event.prefilled_tokens, event.source) for event in found] == [(500, 468, "engine")]
@@ -570,7 +570,7 @@ def play(request):
     return calls(("note", {"name": f"n{done}"}), ("note", {"name": f"n{done + 1}"})) if done < 24 else says("Done.")
 
 agent = Agent(ScriptedModel([play] * 99), tools=[note], runs=folder / "runs")
-runs = list((folder / "runs").glob("*"))
+runs = list((folder / "runs").glob("[!.]*"))
 if runs:
     outcome = asyncio.run(agent.resume(runs[0]))
 else:
@@ -593,7 +593,7 @@ def test_sigkill_at_random_moments_neither_loses_nor_repeats_a_call(tmp_path: Pa
         assert process.communicate() == ("", None)
         assert process.returncode == -signal.SIGKILL
     assert _start_process(tmp_path, "", "").communicate(timeout=60) == ("finished\n", None)
-    run = next((tmp_path / "runs").iterdir())
+    run = next((tmp_path / "runs").glob("[!.]*"))
     unknown = _interrupted(run)
     done = Counter((tmp_path / "effects").read_text().split())
     for number in range(24):

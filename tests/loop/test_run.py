@@ -661,7 +661,7 @@ async def interrupted(agent: Agent, prompt: str, *, at: str) -> list[Event]:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert agent.runs is not None
-    return list(read_journal(next(Path(agent.runs).iterdir()) / "journal.jsonl"))
+    return list(read_journal(next(Path(agent.runs).glob("[!.]*")) / "journal.jsonl"))
 
 
 def hanging() -> Tool:

@@ -49,6 +49,23 @@ def test_separate_folders_can_be_claimed_together(tmp_path: Path, first: str, se
         pass
 
 
+def test_a_claim_elsewhere_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each of 512 runs that began together once opened the claims of all others, one process at a time."""
+    opened: list[str] = []
+    with claimed(tmp_path / "a/b", "r1"), claimed(tmp_path / "c", "r2"):
+        monkeypatch.setattr(Path, "open", lambda path, mode: opened.append(path.name) or path_open(path, mode))
+        path_open = open
+        with claimed(tmp_path / "d", "r3"):
+            assert opened == ["lock"]
+
+
+@pytest.mark.parametrize("depth", [1, 30])
+def test_folders_deeper_than_the_name_of_a_claim_can_tell_are_refused_only_if_they_overlap(tmp_path: Path, depth: int):
+    deep = tmp_path.joinpath(*"n" * depth)
+    with claimed(deep / "a", "r1"), claimed(deep / "b", "r2"), pytest.raises(ConfigError), claimed(deep, "r3"):
+        pass
+
+
 def test_a_claim_is_released_even_if_the_run_fails(tmp_path: Path):
     with pytest.raises(RuntimeError), claimed(tmp_path, "r1"):
         raise RuntimeError
