@@ -47,14 +47,14 @@ class Agent(AgentSettings[DepsT, OutputT]):
     Args:
         model: an Endpoint, the URL of a server, or a ScriptedModel in a test.
         tools: what the model may call: tools, functions with type annotations and a docstring, or names of ready tools.
-        instructions: the system prompt. None means the default for the model's family, made from facts of the run.
+        instructions: the system prompt. None means the default for the model's family, with facts about the run.
         project_instructions: `auto` adds the AGENTS.md or CLAUDE.md nearest to the workspace to the default system
             prompt; `none` does not.
         output_type: type of the result: a pydantic model, a dataclass, a TypedDict, `list[...]`, a union, `int`, a list
             of types for a union, or the JSON Schema of an object. `str` means a text answer.
         deps: an object that tools use, as `context.deps`.
-        fallback: servers to go on with, in this order, when the one before does not answer; in the middle of a run only
-            if the agent has `runs`.
+        fallback: servers to continue with, in this order, if the one before does not answer. After the model's first
+            reply, this needs `runs`.
         mcp: MCP servers whose tools the model may call too; each tool's name begins with the server's name.
         model_settings: temperature, seed and other settings of each request.
         ladder: how the run escalates after failures. None means the ladder of the model's profile.
@@ -65,14 +65,15 @@ class Agent(AgentSettings[DepsT, OutputT]):
         workspace_mode: work `in_place`; `create` the folder if it is missing; or leave it unchanged and work in a
             `copy` or git `worktree` of it in the run's folder. Without `runs`, a copy is deleted when the run ends.
         env: environment variables of the commands that tools and the verification start, added to a safe base (PATH,
-            HOME, LANG and a few more); None as a value takes a variable away.
-        secrets: values, by name, that the model and the journal must not see, besides variables with names of secrets.
+            HOME, LANG and a few more); None as a value removes a variable.
+        secrets: values, by name, to hide from the model and the journal. Those of variables with names like `API_KEY` or
+            `TOKEN` are hidden anyway.
         secret_files: files whose values are hidden in the same way, such as `.env`.
         sandbox: sandbox for commands, or its kind, such as `none`. None means bubblewrap where it runs, else Landlock,
             without network.
         permissions: rules that allow calls, deny them or ask a person; the first match wins.
         approve: asks a person to approve a call. None means no person can be asked, so `ask` denies the call.
-        runs: folder that gets one folder per run, with its journal; `runs_folder()` is the one of `agent runs`. None
+        runs: folder for the journals, with one folder per run; `agent runs` lists those in `runs_folder()`. None
             means no journal is written, and a run cannot be resumed.
 
     Raises:
@@ -88,7 +89,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Args:
             task: Task from `load_task`.
             model: Endpoint of the model.
-            environ: Variables to select the environment of tools and verification from, such as os.environ.
+            environ: Variables from which those of tools and verification are selected, such as os.environ.
             runs: Folder for the journals. None means no journal is written.
 
         Raises:
@@ -130,7 +131,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
 
         Args:
             prompt: The task for the model.
-            history: A conversation to go on with: the outcome of an earlier run, its messages, or messages in OpenAI's
+            history: A conversation to continue: the outcome of an earlier run, its messages, or messages in OpenAI's
                 chat format. Its system prompt is kept, unless the agent has `instructions` of its own.
             images: Images that belong to the prompt, for a vision model.
             deps: For this run, instead of the agent's.
@@ -153,7 +154,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
     ) -> EventStream[OutputT]:  # fmt: skip
         """Run once and return its events and the parts of its replies as they come: `async for event in stream`.
 
-        The arguments are those of `run`; what it raises, the loop raises.
+        The arguments are those of `run`. The loop raises what `run` raises.
         """
         settings = self.settings(deps=deps, limits=limits, model_settings=model_settings)
         begin = _begin(prompt, history, images, name)
@@ -188,9 +189,9 @@ class Agent(AgentSettings[DepsT, OutputT]):
         return () if runs is None else session_names(runs)
 
     def as_tool(self, name: str, description: str | None = None, *, timeout_s: float = 1800.0) -> Tool:
-        """Return this agent as a tool of another one: it gets a prompt and returns the result.
+        """Return this agent as a tool for another one: each call is a run with its own prompt, and returns the result.
 
-        Its tokens count in the limits of the run that calls it, and its journal lies in that run's folder.
+        Its tokens count towards the limits of the run that calls it, and its journal is in that run's folder.
 
         Args:
             name: Name of the tool.

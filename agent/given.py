@@ -48,7 +48,7 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
 
 _ITEM_KINDS: Mapping[str, tuple[Any, str]] = {
     "permissions": (Permission, 'Write Permission(tool="run_shell", do="ask").'),
-    "env": ((str, type(None)), "Give a text, or None to take the variable away."),
+    "env": ((str, type(None)), "Give a text, or None to remove the variable."),
     "secrets": (str, "Give a text."),
     "mcp": (McpServer, 'Write McpServer(command=("python", "server.py")).'),
     "secret_files": ((str, Path), "Give a path."),

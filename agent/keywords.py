@@ -24,7 +24,7 @@ def checked_keywords(
     The signature that `help` and editors show leaves out private parameters of a class.
 
     Args:
-        renamed: old names, which go on for one release with a DeprecationWarning, and the new name of each, or the
+        renamed: old names, which work for one release with a DeprecationWarning, and the new name of each, or the
             function that returns it with the new value.
         elsewhere: names that people know from other libraries, and for each what to write here.
     """

@@ -38,8 +38,8 @@ Resumer = Callable[[Path, Watching], Awaitable[Outcome[OutputT]]]
 class Session(Generic[OutputT]):
     """A conversation with an agent, made by `agent.session()`; each turn is a run with a journal of its own.
 
-    Each turn continues the conversation, in the folder and on the rung of the ladder where the last one ended. A turn
-    that is cancelled or fails stays in the conversation, as far as it came. With `runs`, every turn is saved:
+    Each turn continues the conversation in the same folder, on the rung of the ladder where the last turn ended. If a
+    turn fails or is cancelled, what it did until then stays in the conversation. With `runs`, every turn is saved:
     `agent.session(name)` continues the session in another process. One turn runs at a time.
     """
 
@@ -132,8 +132,8 @@ class Session(Generic[OutputT]):
             raise ConfigError(msg)
         if settings.runs is None:
             msg = (
-                "A turn can be resumed only if the agent has `runs`. The conversation holds the turn as far as it "
-                "came: continue it with session.run(prompt)."
+                "A turn can be resumed only if the agent has `runs`. The conversation holds what the turn did until "
+                "it ended: continue with session.run(prompt)."
             )
             raise ConfigError(msg, key="runs")
         last = self._turns.pop()

@@ -1,4 +1,4 @@
-"""Watch a run while it goes on: an async iterator of its events and of the parts of its replies."""
+"""Watch a run: an async iterator of its events and of the parts of its replies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OutputT = TypeVar("OutputT", default=str)
 
 
 class EventStream(Generic[OutputT]):
-    """The events of one run, and the parts of its replies as they arrive; the run goes on while it is iterated.
+    """The events of one run, and the parts of its replies as they arrive. The run continues while you iterate.
 
     After the last event, `outcome` is the outcome. Leaving the loop early cancels the run; `aclose` waits until it has
     ended, and with `runs` it can then be resumed.
@@ -63,7 +63,7 @@ class EventStream(Generic[OutputT]):
         return self._events()
 
     async def aclose(self) -> None:
-        """Cancel the run if it still goes on, and wait until it has ended."""
+        """Cancel the run unless it has ended, and wait until it has."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])

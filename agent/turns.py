@@ -17,7 +17,7 @@ from .run_settings import RunSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One turn of a session as it ended, or as far as it came.
+    """One turn of a session: how it ended, or what it did until it was interrupted.
 
     Attributes:
         run: Name of the run.

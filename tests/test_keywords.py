@@ -121,7 +121,7 @@ WRONG_KINDS: dict[str, tuple[Any, str]] = {
     "workspace": (3, "`workspace` is 3, of type int. Give a path."),
     "verify": ("pytest -q", 'Write Verify(command="...").'),
     "permissions": ([{"tool": "x"}], "`permissions[0]` is {'tool': 'x'}, of type dict. Write Permission(tool="),
-    "env": ({"A": 1}, "`env['A']` is of type int. Give a text, or None to take the variable away."),
+    "env": ({"A": 1}, "`env['A']` is of type int. Give a text, or None to remove the variable."),
     "secrets": ({"A": b"1"}, "`secrets['A']` is of type bytes. Give a text."),
     "fallback": ("http://x/v1", "`fallback` is 'http://x/v1', of type str. Give a list, such as [Endpoint(...)]."),
     "secret_files": ("a.env", "`secret_files` is 'a.env', of type str. Give a list, such as [\".env\"]."),
