@@ -66,8 +66,8 @@ class Agent(AgentSettings[DepsT, OutputT]):
             `copy` or git `worktree` of it in the run's folder. Without `runs`, a copy is deleted when the run ends.
         env: environment variables of the commands that tools and the verification start, added to a safe base (PATH,
             HOME, LANG and a few more); None as a value removes a variable.
-        secrets: values, by name, to hide from the model and the journal. Those of variables with names like `API_KEY` or
-            `TOKEN` are hidden anyway.
+        secrets: values, by name, to hide from the model and the journal. The values of variables with names such as
+            `API_KEY` are hidden anyway.
         secret_files: files whose values are hidden in the same way, such as `.env`.
         sandbox: sandbox for commands, or its kind, such as `none`. None means bubblewrap where it runs, else Landlock,
             without network.
