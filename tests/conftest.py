@@ -15,13 +15,12 @@ import tarfile
 import time
 import urllib.request
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from agent.model.profiles import Profile
     from agent.model.protocol import Connection, Served, TokenCount
     from agent.model.wire import Request
-    from serving import ServerRecord
 
 # No deadline: a machine shared with other jobs is sometimes slow. CI uses the same examples each time, so that only a
 # change of the code can fail it; development runs draw new ones.
@@ -51,10 +49,6 @@ class LiveEngine:
 
     base_url: str
     model: str
-    pid: int | None
-    """Leader of its process group. None if the tests did not start the engine and must not stop it."""
-    restart: Callable[[], object]
-    """Starts another engine at the same address after this one was killed."""
 
     def endpoint(self, **settings: Any) -> Endpoint:
         """Return an endpoint for this engine with these settings."""
@@ -143,20 +137,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
     """Start the pocket model on the CPU once per session; the start takes about 45 s on two cores."""
     found = os.environ.get(ENGINE_URL)
     if found:
-        yield LiveEngine(base_url=found, model="pocket", pid=None, restart=lambda: None)
+        yield LiveEngine(base_url=found, model="pocket")
         return
     from serving import pocket_engine  # most tests need no engine
 
     # With its own state folder, these tests neither find nor stop a server that the user left running.
-    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
-    with ExitStack() as started:
-
-        def start(port: int | None = None) -> ServerRecord:
-            return started.enter_context(pocket_engine(port, environ=environ)).start()
-
-        record = start()
-        port = urlsplit(record.base_url).port
-        yield LiveEngine(base_url=record.base_url, model=record.model, pid=record.pid, restart=lambda: start(port))
+    with pocket_engine(environ={**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}) as started:
+        record = started.start()
+        yield LiveEngine(base_url=record.base_url, model=record.model)
 
 
 class Called(Protocol):

@@ -11,16 +11,26 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from serving import Engine, Progress, ServerRecord
+from serving.capacity.planner import plan
+from serving.capacity.sizing import PlanOptions
 from serving.directories import cache_dir
 from serving.doctor import Diagnosis, diagnose, diagnose_http
+from serving.engines.command import ServeOptions
 from serving.pocket import MODEL_NAME, model_dir
 from serving.readiness.install import ensure_installed
-from serving.running.process_group import free_port
+from serving.readiness.interpreter import cpu_python
+from serving.running.process_group import free_port, identify
+
+if TYPE_CHECKING:
+    from conftest import LiveEngine
 
 pytestmark = pytest.mark.engine
 
@@ -30,9 +40,6 @@ _FLAGS = (
     *("--enable-auto-tool-choice", "--max-num-seqs", "8", "--enforce-eager"),
 )
 _START_S = 300.0
-
-Act = Callable[[int, subprocess.Popen[bytes]], None]
-"""Called with the port and the process of a server that listens."""
 
 
 @pytest.fixture(scope="module")
@@ -46,48 +53,32 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(model_dir(), tmp_path / "model"))
 
 
-def serve(
-    python: Path, folder: Path, flags: Sequence[str], *, port: int = 0, act: Act | None = None, kv_gib: str | None = "1"
-) -> list[str]:
-    """Start the engine, wait until it ends or answers, call `act`, stop it, and return its log."""
+def serve(python: Path, folder: Path, flags: Sequence[str], *, port: int = 0) -> list[str]:
+    """Start an engine that cannot start, wait until it ends, and return its log."""
     port = port or free_port()
     log = folder.parent / "engine.log"
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     environment |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CACHE_ROOT": str(cache_dir() / "vllm")}
-    if kv_gib is not None:
-        environment["VLLM_CPU_KVCACHE_SPACE"] = kv_gib
+    environment["VLLM_CPU_KVCACHE_SPACE"] = "1"
     words = ("-P", "-m", "vllm.entrypoints.cli.main", "serve", str(folder), "--port", str(port), *_FLAGS, *flags)
     with log.open("wb") as out:
         child = subprocess.Popen(
             (str(python), *words), stdout=out, stderr=out, env=environment, cwd=folder.parent, start_new_session=True
         )
     try:
-        until = time.monotonic() + _START_S
-        while child.poll() is None and time.monotonic() < until and not listens(port):
-            time.sleep(0.5)
-        if act is not None:
-            assert child.poll() is None, log.read_text(encoding="utf-8")[-2000:]
-            act(port, child)
+        child.wait(_START_S)
     finally:
         if child.poll() is None:
-            os.killpg(child.pid, signal.SIGTERM)
-        child.wait(60)
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
     return log.read_text(encoding="utf-8").split("\n")
 
 
-def listens(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as reply:
-            return bool(reply.status == 200)
-    except OSError:
-        return False
-
-
-def ask(port: int, **fields: object) -> Diagnosis | None:
+def ask(base_url: str, **fields: object) -> Diagnosis | None:
     """Send one chat request, and diagnose the response."""
     body = {"model": MODEL_NAME, "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}], **fields}
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/chat/completions",
+        f"{base_url}/chat/completions",
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
@@ -133,32 +124,79 @@ def test_a_port_in_use_is_reported(python: Path, folder: Path):
     assert diagnosis.symptom == "port_in_use"
 
 
-def test_too_small_a_cache_is_reported_instead_of_the_general_errors(python: Path, folder: Path):
-    log = serve(python, folder, (*PARSER, "--max-model-len", "8192", "--kv-cache-memory-bytes", "4M"), kv_gib=None)
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """An engine that ran out of memory and was started again with the nearest plan that fits."""
 
-    (diagnosis,) = diagnose(log)
+    record: ServerRecord
+    restarting: list[str]
+    """What was reported of each further start."""
+    logs: list[Path]
+    """Of each start."""
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fitted]:
+    home = tmp_path_factory.mktemp("fitted")
+    environ = {**os.environ, "XDG_STATE_HOME": str(home)}
+    planned = plan(
+        PlanOptions(
+            model="pocket", gpus="cpu", max_model_len=8192, max_num_seqs=8, enforce_eager=True,
+            kv_cache_memory_bytes=34 * 2**20,
+        )
+    )  # fmt: skip
+    options = ServeOptions(port=free_port(), served_model_name=MODEL_NAME)
+    reports: list[Progress] = []
+    with Engine(planned, options=options, python=lambda report: cpu_python(environ, report), environ=environ) as engine:
+        record = engine.start(reports.append, fit=True)
+        yield Fitted(
+            record=record,
+            restarting=[report.detail for report in reports if report.phase == "restarting"],
+            logs=sorted(home.rglob("vllm-*.log")),
+        )
+
+
+def test_too_small_a_cache_is_reported_instead_of_the_general_errors(fitted: Fitted):
+    (diagnosis,) = diagnose(fitted.logs[0].read_text(encoding="utf-8").split("\n"))
 
     assert diagnosis.symptom == "kv_too_small"
-    assert diagnosis.fix.startswith("Start with `--max-model-len 384` or less;")
+    assert diagnosis.fix.startswith(f"Start with `--max-model-len {fitted.record.max_model_len}` or less;")
 
 
-def test_wrong_requests_and_a_killed_worker_are_reported(python: Path, folder: Path):
-    asked: list[Diagnosis | None] = []
+def test_an_engine_that_runs_out_of_memory_starts_with_the_nearest_plan_that_fits(fitted: Fitted):
+    (report,) = fitted.restarting
+    assert report.startswith("The engine exited with status 1 while starting. ")
+    assert report.endswith(
+        f"Retrying with the nearest plan that fits: cap the context at {fitted.record.max_model_len:,} tokens"
+    )
+    assert 4096 <= fitted.record.max_model_len < 8192
+    assert len(fitted.logs) == 2
+    assert ask(fitted.record.base_url) is None
 
-    def act(port: int, child: subprocess.Popen[bytes]) -> None:
-        asked.append(ask(port))
-        asked.append(ask(port, messages=[{"role": "user", "content": "hello " * 9000}]))
-        asked.append(ask(port, reasoning_effort="low"))
-        asked.append(ask(port, chat_template_kwargs={"reasoning_effort": "high"}))
-        os.kill(worker_of(child.pid), signal.SIGKILL)
-        child.wait(60)
 
-    log = serve(python, folder, (*PARSER, "--max-model-len", "8192"), act=act)
+def test_wrong_requests_are_reported(engine: LiveEngine):
+    asked = [
+        ask(engine.base_url),
+        ask(engine.base_url, messages=[{"role": "user", "content": "hello " * 9000}]),
+        ask(engine.base_url, reasoning_effort="low"),
+        ask(engine.base_url, chat_template_kwargs={"reasoning_effort": "high"}),
+    ]
 
     assert [None if one is None else one.symptom for one in asked] == [
         *(None, "context_too_long", "effort", "chat_template"),
     ]
+
+
+def test_a_killed_worker_is_reported(fitted: Fitted):
+    # The last test of this engine.
+    os.kill(worker_of(fitted.record.pid), signal.SIGKILL)
+    until = time.monotonic() + 60.0
+    while identify(fitted.record.pid) is not None:
+        assert time.monotonic() < until, "the engine did not end with its worker"
+        time.sleep(0.1)
+
     # The engine may notice the death before or after the worker's exit code is known.
+    log = fitted.logs[-1].read_text(encoding="utf-8").split("\n")
     assert [one.symptom for one in diagnose(log)] in (["killed"], ["worker_lost"])
 
 

@@ -1,4 +1,4 @@
-"""Tests of the pocket model's draft on the real vLLM: as many drafted tokens are accepted as our network predicts."""
+"""Test the pocket model with its draft on a real vLLM: it starts, drafts as our network predicts, is probed, stops."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from agent.tooling.toolbox import Toolbox
-from serving import pocket_engine
+from serving import ServerRecord, pocket_engine
 from serving.directories import cache_dir
+from serving.probe import ProbeReport, probe
 from serving.readiness.install import ensure_installed
+from serving.running.marks import find_marked
+from serving.running.process_group import identify
 from tools.files import read_file, write_file
 
 pytestmark = pytest.mark.engine
@@ -54,17 +57,32 @@ class Drafted:
     drafts: int
     accepted: tuple[int, ...]
     """Accepted tokens by position in the draft."""
+    phases: list[str]
+    """Phases of its start that it reported, without repetitions."""
+    probed: ProbeReport
+    record: ServerRecord
+    """What is stopped now."""
 
 
 @pytest.fixture(scope="module")
 def drafted(tmp_path_factory: pytest.TempPathFactory) -> Drafted:
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
+    phases: list[str] = []
     with pocket_engine(draft="eagle", environ=environ) as engine:
-        url = engine.start().base_url
+        record = engine.start(lambda progress: phases.append(progress.phase))
+        url = record.base_url
         before = counts(url)
         written = [ask(url, word) for word in WORDS]
         drafts, *accepted = (after - earlier for earlier, after in zip(before, counts(url), strict=True))
-    return Drafted(written=written, drafts=drafts, accepted=tuple(accepted))
+        probed = probe(url)
+    return Drafted(
+        written=written,
+        drafts=drafts,
+        accepted=tuple(accepted),
+        phases=list(dict.fromkeys(phases)),
+        probed=probed,
+        record=record,
+    )
 
 
 def ask(url: str, word: str) -> tuple[list[int], list[int]]:
@@ -94,6 +112,18 @@ def counts(url: str) -> list[int]:
         r'^vllm:spec_decode_num_accepted_tokens_per_pos_total\{.*position="(\d+)".*\} (\S+)$', text, re.M
     )
     return [int(float(count)) for count in (*drafts, *(count for _, count in sorted(by_position)))]
+
+
+def test_a_start_reports_its_phases_and_a_stop_leaves_nothing_running(drafted: Drafted):
+    assert drafted.phases[-5:] == ["importing", "loading weights", "warming up", "first answer", "ready"]
+    assert identify(drafted.record.pid) is None
+    assert find_marked(drafted.record.mark) == ()
+
+
+def test_the_probe_reads_the_acceptance_of_a_draft(drafted: Drafted):
+    assert {check.check for check in drafted.probed.checks if check.verdict == "broken"} == set()
+    (found,) = (check for check in drafted.probed.checks if check.check == "speculative")
+    assert re.match(r"acceptance length [1-4]\.\d\d over [1-9]\d+ drafts", found.detail)
 
 
 def test_an_average_pass_writes_more_than_one_token(drafted: Drafted):

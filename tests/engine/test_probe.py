@@ -1,12 +1,9 @@
-"""Test the probe against a real vLLM: a correct setup passes, and each wrong setup is reported."""
+"""Test the probe against a real vLLM: each wrong setup is reported; test_supervise.py has the correct one."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,24 +11,19 @@ import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.cli import main
 from serving.directories import cache_dir
 from serving.pocket import MAX_MODEL_LEN, MODEL_NAME, model_dir
-from serving.probe import TITLES, ProbeReport, probe, read_cache
+from serving.probe import ProbeReport, probe
 from serving.readiness.install import ensure_installed
 from serving.running.process_group import free_port
 
 pytestmark = pytest.mark.engine
 
 PARSERS = ("--tool-call-parser", "mistral", "--enable-auto-tool-choice", "--reasoning-parser", "mistral")
-KEY = "a-key-of-this-test"
 START_S = 400
-ONE = b"\x80\x3f"
-"""1.0 in bfloat16."""
 
 
 @contextmanager
@@ -97,26 +89,6 @@ def broken(report: ProbeReport) -> set[str]:
     return {name for name, verdict in verdicts(report).items() if verdict == "broken"}
 
 
-def test_a_correct_setup_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setenv("KEY_OF_THIS_TEST", KEY)
-    with vllm(*PARSERS, environ={"VLLM_API_KEY": KEY}) as url:
-        assert main(["doctor", "--url", url, "--api-key-env", "KEY_OF_THIS_TEST"]) == 0
-        report = read_cache(url, tmp_path / "tramontane")
-
-    assert f"\n{len(TITLES) - 1} works, 1 not offered; " in capsys.readouterr().out
-    assert report is not None
-
-    assert verdicts(report) == {**dict.fromkeys(TITLES, "works"), "speculative": "not_offered"}
-    assert (report.kind, report.version, report.model) == ("vllm", "0.32.0", MODEL_NAME)
-    assert report.window_tokens == MAX_MODEL_LEN
-    found = report.capabilities
-    assert (found.reasoning_field, found.structured_outputs_field) == ("reasoning", "structured_outputs")
-    assert (found.strict_works, found.named_works, found.required_works, found.stream_ok) == (True, True, True, True)
-    assert (found.effort_accepted, found.reasoning_replayed, found.tokenizer) == (True, True, True)
-    assert found.cached_tokens_reported is True
-
-
 def test_a_missing_tool_parser_is_reported():
     with vllm("--reasoning-parser", "mistral") as url:
         report = probe(url)
@@ -163,40 +135,3 @@ def test_a_mistral_common_that_breaks_vllm_is_reported():
         "In the engine's environment: pip install 'mistral_common>=1.11.6,<1.13'. Then restart vLLM.",
     )
     assert broken(report) == {"chat"}
-
-
-def test_the_acceptance_of_a_draft_is_read(tmp_path: Path):
-    write_draft(tmp_path)
-    draft = {"model": str(tmp_path), "num_speculative_tokens": 3, "method": "eagle", "max_model_len": 4096}
-    with vllm(*PARSERS, "--speculative-config", json.dumps(draft)) as url:
-        report = probe(url)
-
-    (found,) = (check for check in report.checks if check.check == "speculative")
-    assert re.match(r"acceptance length 1\.\d\d over [1-9]\d+ drafts", found.detail)
-    assert broken(report) <= {"speculative"}  # an untrained draft may have no token accepted
-
-
-def write_draft(folder: Path) -> None:
-    """Write an EAGLE draft for the pocket model that proposes the model's last token again."""
-    params: dict[str, Any] = json.loads((model_dir() / "params.json").read_text())
-    (folder / "params.json").write_text(json.dumps(params | {"n_layers": 1}))
-    shutil.copy(model_dir() / "tekken.json", folder)
-    dim, hidden, heads = params["dim"], params["hidden_dim"], params["n_heads"] * params["head_dim"]
-    layer = "layers.0."
-    shapes = {f"{layer}attention.{name}.weight": (heads, dim) for name in ("wq", "wk", "wv")}
-    shapes |= {f"{layer}attention.wo.weight": (dim, heads), f"{layer}feed_forward.w2.weight": (dim, hidden)}
-    shapes |= {f"{layer}feed_forward.{name}.weight": (hidden, dim) for name in ("w1", "w3")}
-    tensors = {name: (shape, bytes(2 * shape[0] * shape[1])) for name, shape in shapes.items()}
-    for name in (f"{layer}attention_norm.weight", f"{layer}ffn_norm.weight", "norm.weight"):
-        tensors[name] = ((dim,), ONE * dim)
-    # The first half of its input is the embedding of the last token; the second is the model's hidden state, passed on.
-    rows = [bytes(2 * (dim + at)) + ONE + bytes(2 * (dim - at - 1)) for at in range(dim)]
-    tensors["eagle_linear.weight"] = ((dim, 2 * dim), b"".join(rows))
-    header: dict[str, Any] = {}
-    at = 0
-    for name, (shape, data) in tensors.items():
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + len(data)]}
-        at += len(data)
-    head = json.dumps(header).encode()
-    weights = b"".join(data for _, data in tensors.values())
-    (folder / "consolidated.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + weights)
