@@ -123,7 +123,9 @@ def check_runs(runs: Path) -> None:
 
 
 def _check_model(value: object, place: str) -> None:
-    if not isinstance(value, str) and (isinstance(value, type) or not hasattr(value, "open")):
+    if isinstance(value, str):
+        model_of(value)
+    elif isinstance(value, type) or not hasattr(value, "open"):
         msg = f"`{place}` is {value!r}, of type {type(value).__name__}. Give an Endpoint, or the URL of a server."
         raise ConfigError(msg, key=place.partition("[")[0])
 

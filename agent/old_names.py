@@ -23,6 +23,12 @@ AGENT_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "system_prompt": "The system prompt is `instructions`.",
         "prompt": "Give the prompt to `run`.",
+        "history": "Give the conversation to `run`: run(prompt, history=...).",
+        "message_history": "Give the conversation to `run`: run(prompt, history=...).",
+        "images": "Give images to `run`: run(prompt, images=[...]).",
+        "observe": "Give the function to `run`: run(prompt, observe=...).",
+        "base_url": "The first argument is the URL of the server, or Endpoint(url, ...).",
+        "api_key": "Write Agent(Endpoint(url, api_key=...), ...).",
         "name": "An agent has no name here; a run has: run(..., name=...).",
         "deps_type": "The type is that of `deps`: Agent(..., deps=...).",
         "context": "Give what tools need as `deps`.",
@@ -35,6 +41,8 @@ AGENT_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "max_steps": "Write limits=Limits(steps=...).",
         "retries": "How often a failing call is tried follows from `ladder`.",
         "temperature": "Write model_settings=ModelSettings(temperature=...).",
+        "max_tokens": "Write model_settings=ModelSettings(max_tokens=...).",
+        "seed": "Write model_settings=ModelSettings(seed=...).",
         "budgets": "The limits are `limits`.",
         "escalation": "The ladder is `ladder`.",
         "task": "Only Agent.from_task sets it.",
@@ -59,8 +67,16 @@ AGENT_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
 )
 """Attributes that people know from agents of other libraries, and for each what to write here."""
 
+_SETTINGS = (
+    "model", "tools", "instructions", "project_instructions", "output_type", "deps", "fallback", "mcp",
+    "model_settings", "ladder", "limits", "verify", "workspace", "workspace_mode", "env", "secrets", "secret_files",
+    "sandbox", "permissions", "approve", "runs",
+)  # fmt: skip
+_ELSEWHERE = {name: f"It is a setting of the agent: dataclasses.replace(agent, {name}=...)." for name in _SETTINGS}
+
 RUN_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
+        **_ELSEWHERE,
         "message_history": "Give the earlier conversation as `history`.",
         "messages": "Give the earlier conversation as `history`.",
         "session": "Start a session with agent.session(), or give `history`.",
@@ -72,19 +88,15 @@ RUN_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "temperature": "Write model_settings=ModelSettings(temperature=...).",
         "stream": "Write `async for event in agent.stream(prompt)`.",
         "callback": "Give `observe`: it is called with each event.",
-        "output_type": "It is a setting of the agent: dataclasses.replace(agent, output_type=...).",
-        "model": "It is a setting of the agent: dataclasses.replace(agent, model=...).",
-        "tools": "They are a setting of the agent: dataclasses.replace(agent, tools=...).",
     }
 )
 
 SESSION_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
+        **_ELSEWHERE,
         "session_id": "The name of a session is its first argument: agent.session(name).",
         "history": "A session holds its conversation; agent.run(..., history=...) continues another one.",
         "message_history": "A session holds its conversation; agent.run(..., history=...) continues another one.",
-        "deps": "It is a setting of the agent: dataclasses.replace(agent, deps=...).",
-        "model_settings": "It is a setting of the agent: dataclasses.replace(agent, model_settings=...).",
         "name": "Name the session: agent.session(name). Its turns are numbered.",
         "stream": "Write `observe=...`, or agent.stream(prompt, history=session.to_chat()).",
         "usage_limits": "The limits are `limits`: Limits(steps=..., tokens=...).",

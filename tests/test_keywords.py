@@ -25,6 +25,7 @@ from agent import (
     tool,
 )
 from agent.keywords import checked_keywords
+from agent.old_names import RUN_ELSEWHERE, SESSION_ELSEWHERE
 from agent.testing import ScriptedModel, calls, says
 
 
@@ -302,6 +303,8 @@ OTHER_ATTRIBUTES = [
     ("outcome", "final_output", "The result is `outcome.output`."),
     ("outcome", "all_messages", "The messages are `outcome.messages`."),
     ("outcome", "new_mesages", "Did you mean `new_messages`?"),
+    ("usage", "input_tokens", "The tokens of all prompts are `prompt_tokens`."),
+    ("usage", "total_token", "Did you mean `total_tokens`?"),
     ("session", "run_sync", "A session is async: write `await session.run(prompt)`, or asyncio.run(session.run("),
     ("session", "froks", "Did you mean `fork`?"),
     ("stream", "stream_text", "Write `async for event in stream`; a TextDelta has the next part of the text."),
@@ -312,10 +315,37 @@ OTHER_ATTRIBUTES = [
 @pytest.mark.parametrize(("owner", "name", "advice"), OTHER_ATTRIBUTES)
 async def test_an_attribute_of_another_librarys_results_is_answered_with_ours(owner: str, name: str, advice: str):
     agent = Agent(model())
-    owners = {"outcome": await agent.run("x"), "session": agent.session(), "stream": agent.stream("x")}
+    outcome = await agent.run("x")
+    owners = {"outcome": outcome, "usage": outcome.usage, "session": agent.session(), "stream": agent.stream("x")}
     with pytest.raises(AttributeError) as caught:
         getattr(owners[owner], name)
     assert str(caught.value).startswith(f"{type(owners[owner]).__name__} has no attribute {name!r}. {advice}")
+
+
+def test_each_setting_of_an_agent_that_is_given_to_a_run_or_session_is_answered_with_replace():
+    for field in dataclasses.fields(Agent):
+        answer = f"It is a setting of the agent: dataclasses.replace(agent, {field.name}=...)."
+        if not field.name.startswith("_"):
+            assert (RUN_ELSEWHERE[field.name], SESSION_ELSEWHERE[field.name]) == (answer, answer)
+
+
+def test_what_belongs_to_a_run_and_is_given_to_the_agent_is_answered_with_run():
+    given: Any = {"observe": print}
+    with pytest.raises(
+        TypeError, match=r"^Agent\(\) has no parameter 'observe'. Give the function to `run`: run\(prompt, "
+    ):
+        Agent(model(), **given)
+
+
+def test_a_model_that_is_no_url_is_refused_when_the_agent_is_made():
+    with pytest.raises(ConfigError, match="gpt-4o"):
+        Agent("gpt-4o")
+    with pytest.raises(ConfigError, match="gpt-4o"):
+        Agent(model(), fallback=["gpt-4o"])
+
+
+async def test_a_printed_outcome_is_short():
+    assert "SystemMessage" not in repr(await Agent(model()).run("x"))
 
 
 async def test_a_copied_and_a_pickled_outcome_are_as_the_first():

@@ -75,7 +75,7 @@ class Outcome(Generic[OutputT]):
     journal: Path | None
     workspace: Path
     notices: tuple[str, ...]
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = field(repr=False)
     earlier_messages: int = field(repr=False)
     _arguments: JsonValue = field(repr=False)
     """Of the structured result. None if there is none."""

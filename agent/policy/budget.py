@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
+from ..keywords import unknown_attribute
 from ..messages import Usage
 from .limits import Limits
 
@@ -22,6 +25,18 @@ class Prices:
     prompt: float
     output: float
     cached: float | None = None
+
+
+_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "input_tokens": "The tokens of all prompts are `prompt_tokens`.",
+        "request_tokens": "The tokens of all prompts are `prompt_tokens`.",
+        "completion_tokens": "The tokens of all replies are `output_tokens`.",
+        "response_tokens": "The tokens of all replies are `output_tokens`.",
+        "cache_read_tokens": "Those of the prompts that were in the cache are `cached_tokens`.",
+    }
+)
+"""Attributes that people know from other libraries, and for each what to write here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +60,11 @@ class Spent:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     wall_s: float = 0.0
+
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __getattr__(self, name: str) -> object:
+            raise unknown_attribute(self, name, _ATTRIBUTES)
 
     @property
     def requests(self) -> int:
