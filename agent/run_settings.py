@@ -26,6 +26,7 @@ from .tooling.tool import Tool
 from .tooling.toolbox import Toolbox
 from .workspace.claims import claimed
 from .workspace.instructions import Instructions
+from .workspace.kept_apart import check_kept_apart
 from .workspace.prepare import WorkspaceMode, with_worktree
 from .workspace.withheld import SecretFiles, secret_files
 
@@ -105,6 +106,23 @@ class RunSettings:
     def claim(self, folder: Path | None, run: str) -> AbstractContextManager[None]:
         """Hold a folder that the run may change in place; another run that works there is an error."""
         return nullcontext() if folder is None or all(tool.read_only for tool in self.tools) else claimed(folder, run)
+
+    def check_kept_apart(self, workspace: Path | None, runs: Path | None) -> None:
+        """Check that commands and file tools cannot change the records of runs, nor the user's home.
+
+        Args:
+            workspace: the folder that the run changes in place. None means that it works in a copy.
+            runs: folder of all runs. None means that no run is recorded.
+
+        Raises:
+            ConfigError: they can.
+        """
+        sandbox = self.base_sandbox()
+        if sandbox is not None and sandbox.isolation == "none":  # commands can change everything anyway
+            return
+        if sandbox is not None or any(tool.paths is not None and not tool.read_only for tool in self.tools):
+            named = () if sandbox is None else sandbox.rules.write
+            check_kept_apart(named if workspace is None else (workspace, *named), runs)
 
     def base_sandbox(self) -> Sandbox | None:
         """Return the sandbox without paths of a workspace. None if the run starts no commands."""

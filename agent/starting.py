@@ -79,6 +79,8 @@ async def start(
     """
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}" if begin.name is None else begin.name
     check_run_name(settings.runs, run)
+    in_place = settings.workspace_mode in {"in_place", "create"}
+    settings.check_kept_apart(settings.workspace or Path.cwd() if in_place else None, settings.runs)
     async with settings.model.open(session=run) as connection:
         with settings.claim(settings.named_folder(), run), run_folder(settings.runs, run) as folder:
             killed = await asyncio.to_thread(_from_killed_runs, settings, settings.workspace or Path.cwd())
@@ -100,6 +102,8 @@ async def resume(
     """
     with closing(Journal(folder, create=False)) as journal:  # locked before it is read: nobody else may go on
         state = resume_state(folder, settings.toolbox, settings.profile, settings.all_secrets())
+        workspace = Path(state.started.workspace)
+        settings.check_kept_apart(workspace if works_in_place(state.started, folder) else None, folder.parent)
         async with settings.model.open(session=state.started.run) as connection:
             served, first = await connection.served(), state.started
             if served.model != first.model:  # on another server, or the server has another model now

@@ -16,6 +16,7 @@ its name outside the sandbox. The places that the rule touches, and the modules 
   hooks and attributes of a repository, `workspace.git_settings` takes away what a run left there.
 - The run's own task, tools and MCP servers: `pinned`, `workspace.left_behind` and `task.own_files` notice a change, and
   the next run refuses it. `workspace.verify_inputs` notices what a verification loads: it runs in the sandbox.
+- The records of runs, and the user's home: `workspace.kept_apart` refuses a run that could change them.
 - Patterns: `workspace.ignore_rules` and `schema.patterns` match in linear time, `search` in a process with a deadline.
 - Permissions: `policy.targets` decides on where a path ends; `Rules.hidden` holds it for commands.
 - What is printed, sent and kept: `view.text`, `model.control_tokens` and `tooling.redaction`. The last is a courtesy: a
