@@ -32,9 +32,12 @@ from .policy.budget import limits_left
 from .policy.permissions import DESTRUCTIVE
 from .run_settings import RunSettings
 from .sandbox import Sandbox, Shared
+from .sandbox.imports import guarded_imports
 from .tooling.context import ToolContext
+from .tooling.toolbox import Toolbox
+from .workspace.kept_apart import check_kept_apart
 from .workspace.left_behind import disarm_after_killed, noticing_repositories, watched
-from .workspace.prepare import prepare_workspace
+from .workspace.prepare import PreparedWorkspace, prepare_workspace
 from .workspace.recorded_run import claimed_folder, diff_text, works_in_place
 from .workspace.verify_inputs import noticing_verify_inputs
 from .workspace.workspace import Snapshot, Workspace
@@ -80,12 +83,12 @@ async def start(
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}" if begin.name is None else begin.name
     check_run_name(settings.runs, run)
     in_place = settings.workspace_mode in {"in_place", "create"}
-    settings.check_kept_apart(settings.workspace or Path.cwd() if in_place else None, settings.runs)
+    written = settings.written_folders(settings.workspace or Path.cwd() if in_place else None)
+    check_kept_apart(written, settings.runs)
     async with settings.model.open(session=run) as connection:
         with settings.claim(settings.named_folder(), run), run_folder(settings.runs, run) as folder:
-            killed = await asyncio.to_thread(_from_killed_runs, settings, settings.workspace or Path.cwd())
+            first, killed = await _first_event(settings, connection, run, folder, begin)
             notices = (*notices, *killed)
-            first = await _first_event(settings, connection, run, folder, begin)
             state = RunState(first, settings.profile(first.model))
             journal = Journal(folder) if settings.runs is not None else None
             return await _drive(settings, connection, state, first, folder, journal, watching, notices)
@@ -102,8 +105,9 @@ async def resume(
     """
     with closing(Journal(folder, create=False)) as journal:  # locked before it is read: nobody else may go on
         state = resume_state(folder, settings.toolbox, settings.profile, settings.all_secrets())
-        workspace = Path(state.started.workspace)
-        settings.check_kept_apart(workspace if works_in_place(state.started, folder) else None, folder.parent)
+        in_place = works_in_place(state.started, folder)
+        written = settings.written_folders(Path(state.started.workspace) if in_place else None)
+        check_kept_apart(written, folder.parent)
         async with settings.model.open(session=state.started.run) as connection:
             served, first = await connection.served(), state.started
             if served.model != first.model:  # on another server, or the server has another model now
@@ -173,7 +177,9 @@ async def _drive(
         snapshot=None if snapshot is None else Snapshot(tree=snapshot), patience_s=settings.model.patience_s,
         shared_workspace=works_in_place(first, folder), first_wait_s=settings.model.first_wait_s,
     )  # fmt: skip
+    since_ns = time.time_ns() if opening is first else int(datetime.fromisoformat(first.at).timestamp()) * 10**9
     async with AsyncExitStack() as cleanup:
+        cleanup.enter_context(guarded_imports(settings.written_folders(context.workspace), since_ns=since_ns))
         if journal is not None:
             cleanup.callback(journal.close)
         own_files = None if all(tool.read_only for tool in settings.tools) else settings.own_files
@@ -202,6 +208,16 @@ def _from_killed_runs(settings: RunSettings, workspace: Path, resumed: Path | No
     return disarm_after_killed(settings.runs if resumed is None else resumed.parent, workspace, resumed)
 
 
+def _prepared(settings: RunSettings, folder: Path, toolbox: Toolbox) -> tuple[PreparedWorkspace, Sequence[str]]:
+    """Return the workspace of a new run, and notices of what killed runs left there."""
+    killed = _from_killed_runs(settings, settings.workspace or Path.cwd())
+    prepared = prepare_workspace(
+        settings.workspace, settings.workspace_mode, folder, kept=settings.runs is not None,
+        changes=not all(tool.read_only for tool in toolbox), secret=settings.secret_files(),
+    )  # fmt: skip
+    return prepared, killed
+
+
 def _diff(first: RunStarted) -> str | None:
     """Return what a run changed whose snapshot is about to be deleted. None if it cannot be compared."""
     if first.snapshot is None:
@@ -213,15 +229,13 @@ def _diff(first: RunStarted) -> str | None:
 
 async def _first_event(
     settings: RunSettings, connection: Connection, name: str, folder: Path, begin: Start
-) -> RunStarted:
+) -> tuple[RunStarted, Sequence[str]]:
+    """Return the first event of a new run, and notices of what killed runs left in its workspace."""
     served = await connection.served()
     profile = settings.profile(served.model)
     toolbox = settings.toolbox(profile.name)
     settings.base_sandbox()  # fail before a copy or worktree is made if this machine has no sandbox
-    prepared = await asyncio.to_thread(prepare_workspace, settings.workspace, settings.workspace_mode, folder,
-                                       kept=settings.runs is not None,
-                                       changes=not all(tool.read_only for tool in toolbox),
-                                       secret=settings.secret_files())  # fmt: skip
+    prepared, killed = await asyncio.to_thread(_prepared, settings, folder, toolbox)
     found = settings.found_instructions(profile)
     system = settings.system_prompt(served.model, workspace=prepared.workspace.path, window_tokens=served.window_tokens)
     history = begin.history
@@ -238,4 +252,4 @@ async def _first_event(
         snapshot=str(prepared.snapshot) if prepared.snapshot else None, note=prepared.note,
         history=tuple(history), model_settings=settings.model_settings, session=begin.session, rung=begin.rung,
     )  # fmt: skip
-    return replace(first, sandbox=str(settings.run_sandbox(first, folder) or ""))
+    return replace(first, sandbox=str(settings.run_sandbox(first, folder) or "")), killed

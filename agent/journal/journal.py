@@ -82,6 +82,7 @@ class Journal:
         self._lock()
         record_owner(folder)
         self._size_bytes, self._last_crc = self._truncate_partial_line()
+        self._synced_bytes = -1
 
     def write(self, event: Event) -> None:
         """Append one event, completely or not at all.
@@ -109,8 +110,11 @@ class Journal:
         """
         try:
             with self._io_lock:
-                if not self._file.closed:  # a sync in a thread may run after its caller was cancelled
+                size_bytes = self._size_bytes
+                # A sync in a thread may run after its caller was cancelled.
+                if not self._file.closed and self._synced_bytes != size_bytes:
                     os.fdatasync(self._file.fileno())
+                    self._synced_bytes = size_bytes
         except OSError as error:
             raise JournalWriteError(self.path, error) from error
 

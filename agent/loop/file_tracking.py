@@ -38,13 +38,16 @@ class FileTracker:
         if self._was_killed:
             self._texts = []  # somebody else may have changed what they name since then
         self._before: Mapping[str, str] | None = None
+        self._looking = asyncio.Lock()
         self._began_s = deps.clock()
 
     async def start(self) -> FileTracker:
-        """Look at the files, before the calls run."""
-        if self._deps.shared_workspace and self._deps.snapshot is not None:
-            self._before = await asyncio.to_thread(self._signatures_before)
-            self._began_s = self._deps.clock()
+        """Flush the journal and look at the files, before something that may change files runs.
+
+        Of calls that run at the same time, the first looks, and the others wait for it.
+        """
+        async with self._looking:
+            await asyncio.to_thread(self._sync_and_look)
         return self
 
     async def end_one(self, result: str = "") -> None:
@@ -58,17 +61,22 @@ class FileTracker:
             self._texts.append(result)
         if self._running or self._before is None:
             return
-        after = await asyncio.to_thread(self._signatures_now)
-        if after is None:
-            return
-        event = await asyncio.to_thread(self._changes, self._before, after)
+        event = await asyncio.to_thread(self._changes, self._before)
         if event is not None:
             self._deps.record(event)
 
-    def _changes(self, before: Mapping[str, str], after: Mapping[str, str]) -> FilesChanged | None:
-        """Return what has changed, and which of it the run changed. None if nothing has."""
-        work, snapshot = self._state.work, self._deps.snapshot
+    def _sync_and_look(self) -> None:
+        self._deps.sync()
+        if self._deps.shared_workspace and self._deps.snapshot is not None and self._before is None:
+            self._before = self._signatures_before()
+            self._began_s = self._deps.clock()
+
+    def _changes(self, before: Mapping[str, str]) -> FilesChanged | None:
+        """Return what has changed, and which of it the run changed. None if nothing has, or it cannot be told."""
+        work, snapshot, after = self._state.work, self._deps.snapshot, self._signatures_now()
         assert snapshot is not None, "without a snapshot, nothing is tracked"
+        if after is None:
+            return None
         changed = {path for path in before.keys() | after.keys() if before.get(path, "") != after.get(path, "")}
         own = {
             path

@@ -68,14 +68,17 @@ class Run:
             record_tool_notes(self._state, self._deps)
             while self._state.ended is None:
                 await self._next()
+            await asyncio.to_thread(self._deps.sync)
         except (JournalWriteError, CallbackError) as error:
             with suppress(JournalWriteError):
                 self._end("error", str(error))
+                self._deps.sync()
             assert self._state.ended is not None, "an end with status error is applied even if it cannot be written"
         except asyncio.CancelledError:
             if self._state.ended is None:
                 with suppress(JournalWriteError, CallbackError):
                     self._end("interrupted", "the run was interrupted")
+                    self._deps.sync()
             raise
         return self._state.ended
 
@@ -125,8 +128,7 @@ class Run:
         return None
 
     async def _context_full(self, reason: str) -> None:
-        ladder = self._state.started.ladder
-        has_renewal = any(rung.fresh_context for rung in ladder.rungs)
+        has_renewal = any(rung.fresh_context for rung in self._state.started.ladder.rungs)
         just_renewed = len(self._state.history.messages) <= 2
         if not has_renewal or just_renewed:
             await self._end_over_budget(reason)
@@ -207,14 +209,13 @@ class Run:
                 assert_never(action)
 
     async def _conclude(self) -> None:
-        state = self._state
-        if self._deps.wants_result and state.final is None:
+        if self._deps.wants_result and self._state.final is None:
             self._send_message(prompts.GIVE_FINAL_RESULT, force_tool=FINAL_TOOL)
             return
         if self._deps.verify is None:
             self._end("finished", "the model reported that it is done")
             return
-        await self._verify(self._deps.verify, attempt=state.verify_attempts + 1)
+        await self._verify(self._deps.verify, attempt=self._state.verify_attempts + 1)
 
     async def _verify(self, settings: Verify, *, attempt: int) -> VerifyEnded:
         self._deps.record(VerifyStarted(attempt=attempt, command=settings.command))
@@ -297,4 +298,3 @@ class Run:
         self._deps.record(
             RunEnded(status=status, reason=reason, answer=answer, output=output, spent=spent, cause=cause)
         )
-        self._deps.sync()

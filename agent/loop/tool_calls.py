@@ -50,8 +50,8 @@ async def run_calls(state: RunState, deps: RunDependencies) -> str:
 
 async def _run_group(group: Sequence[ToolCall], state: RunState, deps: RunDependencies) -> None:
     tracker = FileTracker(state, deps, group)
-    if not all(_is_read_only(call, deps) for call in group):
-        await tracker.start()
+    if any(call.id in state.started_calls and not _is_read_only(call, deps) for call in group):
+        await tracker.start()  # what the killed process did there is compared, although no call may run
     try:
         async with asyncio.TaskGroup() as tasks:
             for call in group:
@@ -105,7 +105,7 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
         )
     )
     if not tool.read_only:
-        await asyncio.to_thread(deps.sync)  # the CallStarted event must be on disk before the side effect
+        await tracker.start()  # the CallStarted event must be on disk before the side effect
     if not state.profile.trained_texts:
         limit_chars = result_limit_chars(tool.output_limit_chars, state.started.window_tokens)
         tool = replace(tool, output_limit_chars=limit_chars)

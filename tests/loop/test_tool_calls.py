@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import threading
+import time
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent import Agent, Image, Limits, Outcome, Tool, tool
 from agent.journal.events import Event
+from agent.loop.file_tracking import FileTracker
 from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 
@@ -101,3 +107,68 @@ async def test_an_observer_error_stops_the_run_and_is_not_wrapped_in_a_group():
 
     outcome = await Agent(ScriptedModel([calls(("work", {}))]), tools=[work]).run("Go.", observe=fail)
     assert (outcome.status, outcome.reason) == ("error", "`observe` raised RuntimeError: the view is broken")
+
+
+async def test_a_call_that_changes_files_costs_two_jobs_beside_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It once cost four: the journal's sync, the files before, the files after, and what had changed."""
+    (tmp_path / "work").mkdir()
+    jobs: list[str] = []
+
+    async def to_thread(function: Any, *args: Any, **keywords: Any) -> Any:
+        jobs.append(function.__name__)
+        return function(*args, **keywords)
+
+    @tool
+    def note(number: int) -> None:
+        """Write a note."""
+        jobs.append("note")
+        (tmp_path / "work" / f"{number}.txt").touch()
+
+    events: list[Event] = []
+    both = calls(("note", {"number": 1}), ("note", {"number": 2}))
+    agent = Agent(
+        ScriptedModel([both, says("1.txt.")]), tools=[note], workspace=tmp_path / "work", runs=tmp_path / "runs"
+    )
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    await agent.run("Go.", observe=events.append)
+
+    during = jobs[jobs.index("_sync_and_look") :]
+    assert sorted(during) == ["_changes", "_sync_and_look", "_sync_and_look", "note", "note", "sync"]
+    assert [len(event.files) + len(event.unsure) for event in events if event.kind == "files_changed"] == [2]
+
+
+async def test_no_call_begins_before_the_files_of_all_were_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The second of two calls at the same time must not change files while the first one still lists them."""
+    (tmp_path / "work").mkdir()
+    order: list[str] = []
+
+    def look(self: FileTracker) -> dict[str, str]:
+        order.append("look")
+        time.sleep(0.05)
+        order.append("looked")
+        return {}
+
+    @tool
+    def note(number: int) -> None:
+        """Write a note."""
+        order.append("note")
+
+    monkeypatch.setattr(FileTracker, "_signatures_before", look)
+    both = calls(("note", {"number": 1}), ("note", {"number": 2}))
+    await Agent(ScriptedModel([both, says("Done.")]), tools=[note], workspace=tmp_path / "work").run("Go.")
+    assert order[:2] == ["look", "looked"]
+    assert order.count("note") == 2
+    assert order.index("looked") < order.index("note")
+
+
+async def test_the_last_events_are_flushed_outside_of_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The disk once held up all other runs of the process for up to 0.36 s."""
+    synced: list[bool] = []
+    main = threading.get_ident()
+
+    def sync(_: int) -> None:
+        synced.append(threading.get_ident() == main)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    outcome = await Agent(ScriptedModel([says("Done.")]), runs=tmp_path).run("Go.")
+    assert (outcome.status, synced) == ("finished", [False])
