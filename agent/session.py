@@ -66,6 +66,7 @@ class Session(Generic[OutputT]):
         self._turns = list(turns)
         self._place = place
         self._number = len(self._turns)
+        self._is_running = False
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -96,14 +97,15 @@ class Session(Generic[OutputT]):
         Args:
             prompt: What to do next.
             images: Images that belong to the prompt.
-            limits: Limits of this turn. None means the agent's. What is left of the session's limits holds too.
+            limits: Limits of this turn. None means the agent's. It also stays within what is left of the session's.
             observe: Called with each event after it is recorded.
 
         Raises:
-            ConfigError: A setting is invalid, or another process has started a turn of this session.
+            ConfigError: A setting is invalid, or another turn of this session is running or was started elsewhere.
             EndpointError: The server could not be reached before the turn started.
         """
         check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
+        self._refuse_while_running()
         settings = self._placed(self._settings())
         allowed = tighter(settings.limits if limits is None else limits, limits_left(self.limits, self.usage))
         begin = Start(
@@ -136,6 +138,7 @@ class Session(Generic[OutputT]):
                 "it ended: continue with session.run(prompt)."
             )
             raise ConfigError(msg, key="runs")
+        self._refuse_while_running()
         last = self._turns.pop()
         try:
             return await self._take(
@@ -194,6 +197,7 @@ class Session(Generic[OutputT]):
         self, turn: Awaitable[Outcome[OutputT]], settings: RunSettings, run: str | None, seen: Sequence[Event], *,
         is_new: bool = True,
     ) -> Outcome[OutputT]:  # fmt: skip
+        self._is_running = True
         try:
             outcome = await turn
         except asyncio.CancelledError:
@@ -202,6 +206,8 @@ class Session(Generic[OutputT]):
             elif seen and isinstance(seen[0], RunStarted):
                 self._add(turn_of(seen[0], seen[1:], settings), is_new=is_new)
             raise
+        finally:
+            self._is_running = False
         self._add(
             Turn(
                 run=outcome.run, messages=outcome.messages, spent=outcome.usage, rung=outcome.rung,
@@ -210,6 +216,14 @@ class Session(Generic[OutputT]):
             is_new=is_new,
         )  # fmt: skip
         return outcome
+
+    def _refuse_while_running(self) -> None:
+        if self._is_running:
+            msg = (
+                f"A turn of the session {self.name!r} is running. Wait until it has ended, or fork the session before: "
+                "session.fork()."
+            )
+            raise ConfigError(msg)
 
     def _add(self, turn: Turn, *, is_new: bool) -> None:
         self._turns.append(turn)

@@ -21,8 +21,8 @@ OutputT = TypeVar("OutputT", default=str)
 class EventStream(Generic[OutputT]):
     """The events of one run, and the parts of its replies as they arrive. The run continues while you iterate.
 
-    After the last event, `outcome` is the outcome. Leaving the loop early cancels the run; `aclose` waits until it has
-    ended, and with `runs` it can then be resumed.
+    After the last event, `outcome` is the outcome. Leaving the loop early cancels the run; `aclose`, or the end of
+    `async with agent.stream(...) as stream:`, waits until it has ended. With `runs`, it can then be resumed.
     """
 
     def __init__(self, run: Callable[[Watching], Awaitable[Outcome[OutputT]]]) -> None:
@@ -61,6 +61,12 @@ class EventStream(Generic[OutputT]):
             raise RuntimeError(msg)
         self._is_used = True
         return self._events()
+
+    async def __aenter__(self) -> EventStream[OutputT]:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Cancel the run unless it has ended, and wait until it has."""

@@ -262,6 +262,19 @@ async def test_a_keyword_that_a_session_does_not_have_is_answered_with_what_to_w
         await Agent(chat()).session().run("Hi.", **given)
 
 
+async def test_a_turn_while_another_one_runs_is_refused_and_none_is_lost():
+    """Both ran on from the same conversation, and it went on without one of them."""
+    session = Agent(chat("5", "6")).session("sums")
+    first, second = await asyncio.gather(session.run("2 + 3?"), session.run("3 + 3?"), return_exceptions=True)
+    assert not isinstance(first, BaseException)
+    assert isinstance(second, ConfigError)
+    assert str(second) == (
+        "A turn of the session 'sums' is running. Wait until it has ended, or fork the session before: session.fork()."
+    )
+    assert (await session.run("3 + 3?")).answer == "6"
+    assert [one["content"] for one in session.to_chat()[1:]] == ["2 + 3?", "5", "3 + 3?", "6"]
+
+
 async def test_two_programs_cannot_take_the_same_turn(tmp_path: Path):
     one, two = (Agent(chat("a", "b"), runs=tmp_path).session("shared") for _ in range(2))
     await one.run("Hi.")

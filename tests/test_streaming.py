@@ -92,6 +92,15 @@ async def test_leaving_the_loop_cancels_the_run_without_a_call_of_aclose():
         await cancelled.wait()
 
 
+async def test_the_end_of_a_with_block_waits_for_the_cancelled_run(tmp_path: Path):
+    agent = Agent(ScriptedModel([calls(("add", {"a": 1, "b": 1})), says("2")]), tools=[add], runs=tmp_path)
+    async with agent.stream("1 + 1?", name="left") as stream:
+        async for event in stream:
+            if event.kind == "call_started":
+                break
+    assert (await agent.resume("left")).answer == "2"
+
+
 async def test_an_error_before_the_run_is_raised_by_the_loop():
     stream = Agent("http://127.0.0.1:9/v1").stream("Hi.")
     with pytest.raises(EndpointError):

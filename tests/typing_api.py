@@ -180,6 +180,8 @@ async def use_watching(agent: Agent[None, Point]) -> None:
             assert_type(event.spent, Spent)
         assert_type(event.at, str | None)
     await stream.aclose()
+    async with agent.stream("Do it.") as closed:
+        assert_type(closed, EventStream[Point])
     assert_type(stream.outcome, Outcome[Point])
     await agent.run("Do it.", observe=show)
     await agent.run("Do it.", observe=show_later)
