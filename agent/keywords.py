@@ -33,18 +33,26 @@ def checked_keywords(
         function: Any = target.__init__ if isinstance(target, type) else target
         signature = inspect.signature(function)
         known = [name for name in signature.parameters if name != "self"]
+        named = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY]
+        most = len(signature.parameters) - len(named)
         called = getattr(target, "__name__", "")
 
-        def corrected(keywords: dict[str, object]) -> dict[str, object]:
+        def corrected(args: tuple[object, ...], keywords: dict[str, object]) -> dict[str, object]:
+            if len(args) > most and named:
+                shown = ", ".join([*known[: len(known) - len(named)], f"{named[0]}=..."])
+                msg = f"{called}() got too many values without a name. Write the others by name: {called}({shown})."
+                raise TypeError(msg)
+            if keywords.keys() <= set(known):
+                return keywords
             return _corrected(keywords, known, called, renamed or {}, elsewhere or {})
 
         @functools.wraps(function)
         def checked(*args: object, **keywords: object) -> object:
-            return function(*args, **(keywords if keywords.keys() <= set(known) else corrected(keywords)))
+            return function(*args, **corrected(args, keywords))
 
         @functools.wraps(function)
         async def checked_coroutine(*args: object, **keywords: object) -> object:
-            return await function(*args, **(keywords if keywords.keys() <= set(known) else corrected(keywords)))
+            return await function(*args, **corrected(args, keywords))
 
         if isinstance(target, type):
             shown = [signature.parameters[name] for name in ("self", *_public(known))]

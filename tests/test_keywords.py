@@ -14,12 +14,17 @@ from pydantic import BaseModel
 import agent
 from agent import (
     Agent,
+    CommandLimits,
     ConfigError,
     Endpoint,
+    Ladder,
     Limits,
     McpServer,
     ModelSettings,
     Permission,
+    Prices,
+    Rules,
+    Rung,
     ToolContext,
     Verify,
     tool,
@@ -271,6 +276,13 @@ FOREIGN_SETTINGS: list[tuple[Any, dict[str, Any], str]] = [
     (Limits, {"max_steps": 3}, "The number of requests is `steps`."),
     (Permission, {"tool": "x", "action": "deny"}, "The decision is `do`: allow, ask or deny."),
     (ModelSettings, {"temprature": 0.2}, "Did you mean `temperature`?"),
+    (Verify, {"comand": "true"}, "Did you mean `command`?"),
+    (Rung, {"efort": "high"}, "Did you mean `effort`?"),
+    (Ladder, {"rung": ()}, "Did you mean `rungs`?"),
+    (McpServer, {"comand": ("x",)}, "Did you mean `command`?"),
+    (Prices, {"promt": 1}, "Did you mean `prompt`?"),
+    (Rules, {"netwrok": True}, "Did you mean `network`?"),
+    (CommandLimits, {"memory": 1}, "Did you mean `memory_mb`?"),
 ]
 
 
@@ -320,6 +332,26 @@ async def test_an_attribute_of_another_librarys_results_is_answered_with_ours(ow
     with pytest.raises(AttributeError) as caught:
         getattr(owners[owner], name)
     assert str(caught.value).startswith(f"{type(owners[owner]).__name__} has no attribute {name!r}. {advice}")
+
+
+def made(kind: Any, *values: object) -> object:
+    return kind(*values)
+
+
+@pytest.mark.parametrize(
+    ("call", "advice"),
+    [
+        (lambda: made(Verify, "pytest -q"), "Write the others by name: Verify(command=...)."),
+        (lambda: made(Permission, "run_shell", "ask"), "Write the others by name: Permission(tool=...)."),
+        (lambda: Endpoint("http://x/v1", *["model"]), "Write the others by name: Endpoint(base_url, model=...)."),
+        (lambda: Agent(model(), *[["read_file"]]), "Write the others by name: Agent(model, tools=...)."),
+        (lambda: Agent(model()).run_sync("x", *[[]]), "Write the others by name: run_sync(prompt, history=...)."),
+    ],
+)
+def test_a_value_without_a_name_is_answered_with_the_names(call: Callable[[], object], advice: str):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value).endswith(f"got too many values without a name. {advice}")
 
 
 def test_each_setting_of_an_agent_that_is_given_to_a_run_or_session_is_answered_with_replace():

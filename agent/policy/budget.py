@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from ..keywords import unknown_attribute
+from ..keywords import checked_keywords, unknown_attribute
 from ..messages import Usage
 from .limits import Limits
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prices:
     """Prices of one million tokens, in any currency.

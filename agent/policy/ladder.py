@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 
 from ..choices import check_choice
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 from ..messages import Effort
 
 Trigger = Literal[
@@ -22,6 +23,7 @@ CALL_TRIGGERS: frozenset[Trigger] = frozenset({"invalid_call", "unknown_tool"})
 """Triggers that a constrained re-ask can fix, because there is a schema to constrain the reply to."""
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rung:
     """One way to ask the model.
@@ -59,6 +61,7 @@ def _default_thresholds() -> Mapping[Trigger, int]:
     }  # fmt: skip
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ladder:
     """The rungs of a run from cheap to expensive, what moves it up, and how long it stays.

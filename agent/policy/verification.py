@@ -8,9 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict
 
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 from .limits import check_positive
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True)
 class Verify:
     """The command that decides whether the task is done.

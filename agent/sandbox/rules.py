@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..keywords import checked_keywords
+
 MB = 1_000_000
 TMP = Path("/", "tmp")
 """Home and temporary folder of a command under bubblewrap and in a container."""
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandLimits:
     """Resource limits of one command, applied to each of its processes; 0 means no limit.
@@ -29,6 +32,7 @@ class CommandLimits:
     cpu_s: int = 900
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
     """What a command may reach.

@@ -11,11 +11,13 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from ..errors import ConfigError
+from ..keywords import checked_keywords
 from ..policy.limits import check_positive
 from ..sandbox.pinned import Pinned, command_files
 from .parts import CONFIG
 
 
+@checked_keywords()
 @dataclass(frozen=True, kw_only=True)
 class McpServer:
     """An MCP (Model Context Protocol) server whose tools the run may call. It is not sandboxed.
