@@ -26,7 +26,6 @@ from .tooling.tool import Tool
 from .tooling.toolbox import Toolbox
 from .workspace.claims import claimed
 from .workspace.instructions import Instructions
-from .workspace.kept_apart import check_kept_apart
 from .workspace.prepare import WorkspaceMode, with_worktree
 from .workspace.withheld import SecretFiles, secret_files
 
@@ -72,10 +71,15 @@ class RunSettings:
     runs: Path | None
     own_files: Sequence[Path]
     task: Mapping[str, JsonValue]
+    toolboxes: dict[str, Toolbox]
+    """Those that runs of the agent have needed so far, by model family."""
 
     def toolbox(self, family: str = "generic") -> Toolbox:
         """Return the tools of a run for a model family, including the one for the structured result."""
-        return Toolbox([*self.tools, *([] if self.output is None else [self.output.tool])], family=family)
+        if family not in self.toolboxes:
+            tools = [*self.tools, *([] if self.output is None else [self.output.tool])]
+            self.toolboxes[family] = Toolbox(tools, family=family)
+        return self.toolboxes[family]
 
     def profile(self, model: str) -> Profile:
         """Return the profile of a model, by its served name."""
@@ -107,22 +111,18 @@ class RunSettings:
         """Hold a folder that the run may change in place; another run that works there is an error."""
         return nullcontext() if folder is None or all(tool.read_only for tool in self.tools) else claimed(folder, run)
 
-    def check_kept_apart(self, workspace: Path | None, runs: Path | None) -> None:
-        """Check that commands and file tools cannot change the records of runs, nor the user's home.
+    def written_folders(self, workspace: Path | None) -> Sequence[Path]:
+        """Return the folders that sandboxed commands and file tools may change. Empty if commands are not sandboxed.
 
         Args:
-            workspace: the folder that the run changes in place. None means that it works in a copy.
-            runs: folder of all runs. None means that no run is recorded.
-
-        Raises:
-            ConfigError: they can.
+            workspace: the folder that the run changes. None leaves it out.
         """
         sandbox = self.base_sandbox()
-        if sandbox is not None and sandbox.isolation == "none":  # commands can change everything anyway
-            return
-        if sandbox is not None or any(tool.paths is not None and not tool.read_only for tool in self.tools):
-            named = () if sandbox is None else sandbox.rules.write
-            check_kept_apart(named if workspace is None else (workspace, *named), runs)
+        is_open = sandbox is not None and sandbox.isolation == "none"  # commands can change everything anyway
+        writes = sandbox is not None or any(tool.paths is not None and not tool.read_only for tool in self.tools)
+        if is_open or not writes:
+            return ()
+        return (*([] if workspace is None else [workspace]), *([] if sandbox is None else sandbox.rules.write))
 
     def base_sandbox(self) -> Sandbox | None:
         """Return the sandbox without paths of a workspace. None if the run starts no commands."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import marshal
 import subprocess
 import sys
+import time
+import zipfile
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 
 import pytest
 
-from agent import ConfigError, Sandbox
+from agent import Agent, ConfigError, Sandbox, tool
+from agent.messages import ToolResult
+from agent.ready_tools import write_file
 from agent.sandbox.imports import guarded_imports
 from agent.sandbox.own_code import own_code
+from agent.testing import ScriptedModel, calls, says
 
 RUN = """
 import asyncio, json, sys
@@ -138,3 +146,66 @@ def test_a_module_that_commands_may_have_written_is_not_imported_in_a_run(
     __import__("late_module")
     for name in ("early_module", "late_module"):
         del sys.modules[name]
+
+
+@tool
+def write_module(name: str) -> str:
+    """Write a module as a command would, and bytecode of another; then import as programs do in a run."""
+    folder = Path.cwd()
+    (folder / f"{name}.py").write_text("raise SystemExit('the module of the model ran')\n")
+    cached = Path(cache_from_source(str(folder / "own_module.py")))
+    cached.parent.mkdir(exist_ok=True)
+    facts, code = (folder / "own_module.py").stat(), compile("raise SystemExit('its bytecode ran')", "x", "exec")
+    head = MAGIC_NUMBER + bytes(4) + int(facts.st_mtime).to_bytes(4, "little") + facts.st_size.to_bytes(4, "little")
+    cached.write_bytes(head + marshal.dumps(code))
+    importlib.invalidate_caches()
+    __import__("own_module")
+    __import__(name)
+    return "Imported."
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a program that is run there, so that it is on the path."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "own_module.py").touch()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_program_in_the_workspace_imports_its_own_modules_but_none_that_the_run_wrote(program: Path):
+    model = ScriptedModel([calls(("write_module", {"name": "this_is_new"})), says("Done.")])
+    outcome = Agent(model, tools=[write_module, write_file], workspace=program).run_sync("Go.")
+    (result,) = [message for message in outcome.messages if isinstance(message, ToolResult)]
+    assert "'this_is_new' is not imported from" in result.content
+    assert "it was changed during this run" in result.content
+    assert "own_module" in sys.modules
+    del sys.modules["own_module"]
+    with pytest.raises(SystemExit, match="the module of the model ran"):  # after the run it is the caller's own
+        __import__("this_is_new")
+
+
+def test_the_guard_of_one_run_does_not_open_what_that_of_another_refuses(program: Path):
+    refused = pytest.raises(ImportError, match="commands of this run may change it")
+    with guarded_imports([program]), guarded_imports([program], since_ns=time.time_ns()), refused:
+        __import__("own_module")
+    assert "own_module" not in sys.modules
+
+
+@pytest.mark.parametrize("how", ["archive", "link"])
+def test_a_module_in_an_archive_or_behind_a_link_that_the_run_made_is_not_imported(
+    how: str, program: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (program.parent / "data.py").touch()
+    with guarded_imports([program], since_ns=time.time_ns() - 10**8):
+        if how == "link":
+            (program / "new_module.py").symlink_to(program.parent / "data.py")
+        else:
+            with zipfile.ZipFile(program / "all.zip", "w") as archive:
+                archive.writestr("new_module.py", "")
+            monkeypatch.syspath_prepend(program / "all.zip")
+        importlib.invalidate_caches()
+        with pytest.raises(ImportError, match="it was changed during this run"):
+            __import__("new_module")
