@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,3 +65,26 @@ def test_what_was_there_before_and_other_files_are_no_change(environment: Path):
     (environment / "notes.txt").write_text("")
 
     assert pinned.changed() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "known"),
+    [
+        ("node server.js", ["server.js"]),
+        ("env node --import ./lib.js server.js", ["lib.js", "server.js"]),
+        ("sh start.sh", ["start.sh"]),
+        ("uv run server.py", ["library.py", "server.py"]),
+        ("node .", []),
+        ("npx -y server", []),
+        ("sh -c 'node server.js'", []),
+    ],
+)
+def test_of_other_starters_than_python_the_files_that_are_words_are_pinned_as_the_readme_says(
+    command: str, known: list[str], tmp_path: Path
+):
+    for name in ("server.js", "lib.js", "start.sh", "library.py", "package.json", "node_modules/server/package.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "server.py").write_text("import library")
+    found = command_files(shlex.split(command), tmp_path)
+    assert sorted(path.name for path in found if path.is_relative_to(tmp_path)) == known
