@@ -33,6 +33,7 @@ from .task.tool_loading import as_tools, load_mcp_tools
 from .tooling.final_result import output_spec
 from .tooling.requirements import check_deps
 from .tooling.tool import Tool, ToolSource
+from .tooling.toolbox import Toolbox
 from .workspace.prepare import WorkspaceMode
 
 DepsT = TypeVar("DepsT", default=None)
@@ -106,6 +107,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
             secrets={**file_secrets(self.secret_files, Path.cwd(), workspace), **self.secrets},
             runs=runs,
             own_files=() if origin is None else origin.own_files, task={} if origin is None else origin.task,
+            toolboxes=self._toolboxes,
         )  # fmt: skip
         check_rules(self.permissions, settings.toolbox().argument_names(), elsewhere=ready_tools.NAMES)
         check_deps(settings.tools, settings.deps)
@@ -125,6 +127,11 @@ class AgentSettings(Generic[DepsT, OutputT]):
     def _models(self) -> tuple[Model, ...]:
         """The model, then those to fall back on; made once, so that all runs share the connections to a server."""
         return tuple(map(model_of, (self.model, *self.fallback)))
+
+    @cached_property
+    def _toolboxes(self) -> dict[str, Toolbox]:
+        """Made once for each model family, as their schemas are."""
+        return {}
 
     @cached_property
     def _loaded_tools(self) -> tuple[Tool, ...]:

@@ -11,6 +11,7 @@ import httpx2
 
 from ..errors import ConfigError
 from .address import is_loopback
+from .pools import Pools
 
 # Engines close a connection that rests for 5 s (uvicorn's timeout_keep_alive, cpp-httplib's keep-alive timeout); a
 # request at that moment is lost. Every agent of a large batch may keep its connection.
@@ -28,12 +29,10 @@ def build_client(base_url: str) -> httpx2.AsyncClient:
     try:
         # httpx2 reads the environment for every client and builds all proxies in it, also for this machine: what is
         # needed is given to it instead. Loading the trust store takes half of a short run.
-        verified = _Verified(None if proxy is None else proxy.url)
+        is_open = is_plain and (proxy is None or proxy.url.startswith("http://"))
         return httpx2.AsyncClient(
-            verify=False if is_plain and (proxy is None or proxy.url.startswith("http://")) else verified.context(),
-            proxy=None if proxy is None else proxy.url,
-            mounts={"https://": verified} if is_plain else None,
-            limits=_LIMITS,
+            transport=_pools(proxy, None if is_open else httpx2.create_ssl_context()),
+            mounts={"https://": _Verified(proxy)} if is_plain else None,
             follow_redirects=True,
             trust_env=False,
         )
@@ -79,20 +78,26 @@ def _proxy(url: str) -> _Proxy | None:
     return None
 
 
+def _pools(proxy: _Proxy | None, context: ssl.SSLContext | None) -> Pools:
+    """Build what sends requests; the context of `create_ssl_context` has what SSL_CERT_FILE and SSL_CERT_DIR name."""
+    verify = False if context is None else context
+    if proxy is None:
+        return Pools(lambda: httpx2.AsyncHTTPTransport(verify=verify, limits=_LIMITS))
+    to_it = context if proxy.url.startswith("https://") else None  # only an https proxy may have one
+    through = httpx2.Proxy(proxy.url, ssl_context=to_it)
+    return Pools(lambda: httpx2.AsyncHTTPTransport(verify=verify, proxy=through, limits=_LIMITS))
+
+
 class _Verified(httpx2.AsyncBaseTransport):
     """A transport for https that loads the trust store with the first request."""
 
-    def __init__(self, proxy: str | None) -> None:
+    def __init__(self, proxy: _Proxy | None) -> None:
         self._proxy = proxy
-        self._transport: httpx2.AsyncHTTPTransport | None = None
-
-    @staticmethod
-    def context() -> ssl.SSLContext:
-        return httpx2.create_ssl_context()  # reads SSL_CERT_FILE and SSL_CERT_DIR
+        self._transport: Pools | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self._transport is None:
-            self._transport = httpx2.AsyncHTTPTransport(verify=self.context(), proxy=self._proxy, limits=_LIMITS)
+            self._transport = _pools(self._proxy, httpx2.create_ssl_context())
         return await self._transport.handle_async_request(request)
 
     async def aclose(self) -> None:
