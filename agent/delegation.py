@@ -27,7 +27,7 @@ class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     prompt: str = Field(
-        min_length=1, description="What to do, with everything that is needed to know: nothing else is passed on."
+        min_length=1, description="What to do, with all the information needed for it: nothing else is passed on."
     )
 
 

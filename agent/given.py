@@ -156,7 +156,7 @@ def model_of(given: Model | str) -> Model:
 
 
 def messages_of(history: Conversation) -> Sequence[Message]:
-    """Return the messages of a conversation, after a check that a run can go on with them.
+    """Return the messages of a conversation, after a check that a run can continue them.
 
     Raises:
         ConfigError: it is none, or a run cannot continue it.

@@ -100,7 +100,7 @@ def _corrected(
         new, converted = (change, value) if isinstance(change, str) else change(value)
         if new in keywords:
             # dataclasses.replace gives all fields, so the user may have written only the old name.
-            msg = f"{called}() cannot take {name!r} beside {new!r}, its new name. Write only {new}=..."
+            msg = f"{called}() cannot take both {name!r} and {new!r}, its new name. Write only {new}=..."
             raise TypeError(msg)
         # The frames between: this function, `corrected` and `checked`.
         warnings.warn(

@@ -82,7 +82,7 @@ def test_an_old_attribute_of_the_context_goes_on():
 
 def test_the_old_and_the_new_name_together_are_refused():
     both: Any = {"system": "a", "instructions": "b"}
-    with pytest.raises(TypeError, match="cannot take 'system' beside 'instructions', its new name"):
+    with pytest.raises(TypeError, match="cannot take both 'system' and 'instructions', its new name"):
         Agent(model(), **both)
 
 
@@ -260,7 +260,7 @@ def test_the_name_of_the_caller_is_in_the_warning_of_a_function():
 
 def test_an_old_name_in_a_replacement_is_told_the_new_one():
     changes: Any = {"result": int}
-    with pytest.raises(TypeError, match="cannot take 'result' beside 'output_type', its new name"):
+    with pytest.raises(TypeError, match="cannot take both 'result' and 'output_type', its new name"):
         dataclasses.replace(Agent(model()), **changes)
 
 
