@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from agent import ToolError
 
@@ -32,8 +33,12 @@ def check_project_files(workspace: Path) -> None:
                 path = entry.name if folder == "." else f"{folder}/{entry.name}"
                 if entry.kind == "folder" and entry.name not in _NOT_READ:
                     pending.append(path)
-                elif entry.name.endswith((".py", ".pyi")) or entry.name == ".gitignore":
+                elif entry.kind == "link" or _is_read(entry):
                     _check(workspace, path, entry)
+
+
+def _is_read(entry: Entry) -> bool:
+    return entry.name.endswith((".py", ".pyi")) or entry.name == ".gitignore"
 
 
 def _check(workspace: Path, path: str, entry: Entry) -> None:
@@ -41,15 +46,22 @@ def _check(workspace: Path, path: str, entry: Entry) -> None:
     if entry.kind == "link":
         try:
             target = (workspace / path).stat()
-        except OSError:
-            return  # jedi cannot open it either
+        except FileNotFoundError:
+            if entry.name != ".gitignore":  # jedi passes over it, as it must: editors lock files with such links
+                return
+            _refuse(path, "is a link to a missing file")
+        except OSError as error:  # jedi fails at such a link of any name
+            _refuse(path, f"cannot be read ({error.strerror})")
+        if not _is_read(entry):
+            return
         size_bytes = target.st_size
         is_special = not stat.S_ISREG(target.st_mode) and not stat.S_ISDIR(target.st_mode)
     if is_special:
-        what = "is or links to a pipe, a socket or a device"
-    elif size_bytes > MAX_FILE_BYTES:
-        what = f"is larger than {MAX_FILE_BYTES:,} bytes"
-    else:
-        return
+        _refuse(path, "is or links to a pipe, a socket or a device")
+    if size_bytes > MAX_FILE_BYTES:
+        _refuse(path, f"is larger than {MAX_FILE_BYTES:,} bytes")
+
+
+def _refuse(path: str, what: str) -> NoReturn:
     msg = f'"{printable(path)}" {what}, and this tool would read it. Remove the file, or use search instead.'
     raise ToolError(msg)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
-from agent import ToolContext, ToolError, tool
+from agent import ToolContext, ToolError, inside_of, tool
 
 from . import _paths
 from . import _text as _texts
@@ -85,7 +86,8 @@ def find_definition(context: Context, name: str, path: str = "", line: Line | No
     if not path:
         return _format(context, [one for one in _search(context, name) if one.is_definition()], name, "definition")
     at = _find_position(context, name, path, line)
-    found: list[_Name] = at.script.goto(at.line, at.column, follow_imports=True, follow_builtin_imports=True)
+    with _reading_all(context):
+        found: list[_Name] = at.script.goto(at.line, at.column, follow_imports=True, follow_builtin_imports=True)
     return _format(context, found, name, "definition")
 
 
@@ -93,7 +95,8 @@ def find_definition(context: Context, name: str, path: str = "", line: Line | No
 def find_references(context: Context, name: str, path: str, line: Line) -> str:
     """Find all uses in the workspace of the Python name at path and line."""
     at = _find_position(context, name, path, line)
-    found: list[_Name] = at.script.get_references(at.line, at.column, include_builtins=False)
+    with _reading_all(context):
+        found: list[_Name] = at.script.get_references(at.line, at.column, include_builtins=False)
     text = _format(context, found, name, "use")
     if found and all(one.is_definition() for one in found):
         only = "Only the definition was found" if len(found) == 1 else "Only definitions were found"
@@ -165,7 +168,22 @@ def _search(context: Context, name: str) -> list[_Name]:
     if not name.replace(".", "").isidentifier():
         msg = f"{name!r} is not a Python name. Set name to one such as total or Order.total; use search for other text."
         raise ToolError(msg)
-    return list(_project(context).search(name, all_scopes=True))
+    with _reading_all(context):
+        return list(_project(context).search(name, all_scopes=True))
+
+
+@contextmanager
+def _reading_all(context: Context) -> Generator[None]:
+    """Refuse a file that jedi cannot read, such as a symlink to itself; it opens those that it finds by itself."""
+    try:
+        yield
+    except OSError as error:
+        place = inside_of(context.workspace, str(error.filename)) or str(error.filename)
+        msg = (
+            f'"{_paths.printable(place)}" cannot be read ({error.strerror}), and this tool would read it. Remove the '
+            "file, or use search instead."
+        )
+        raise ToolError(msg) from error
 
 
 def _format(context: Context, found: Sequence[_Name], name: str, kind: Literal["definition", "use"]) -> str:

@@ -128,6 +128,35 @@ async def test_a_name_that_is_not_found_is_answered_with_what_to_do(shop: ToolCo
     assert (await called(find_definition, shop, name="x", path="../x.py")).startswith('!"../x.py" is outside')
 
 
+@pytest.mark.parametrize("target", ["itself", "missing", "."])
+@pytest.mark.parametrize("name", ["new.py", "deep/new.pyi", ".gitignore", "deep/.gitignore", "new", "setup.cfg"])
+async def test_a_link_that_cannot_be_opened_is_refused_with_words(
+    shop: ToolContext[Any], called: Called, name: str, target: str
+):
+    """Another part of the code opened a symlink to itself, and the model read a raw OSError with the machine's path."""
+    link = shop.workspace / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(link.name if target == "itself" else target)
+    texts = [
+        await called(find_definition, shop, name="count"),
+        await called(find_definition, shop, name="count", path="shop.py"),
+        await called(find_references, shop, name="count", path="shop.py", line=1),
+    ]
+    assert not [text for text in texts if "Errno" in text or str(shop.workspace) in text]
+    reasons = {"itself": "cannot be read (Too many levels of symbolic links)", "missing": "is a link to a missing file"}
+    told = f'!"{name}" {reasons.get(target)}, and this tool would read it. Remove the file, or use search instead.'
+    assert (texts[0] == told) is (target == "itself" or (target == "missing" and name.endswith(".gitignore")))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+async def test_a_file_that_may_not_be_read_is_refused_with_words(shop: ToolContext[Any], called: Called):
+    (shop.workspace / ".gitignore").touch(mode=0)
+    assert await called(find_definition, shop, name="count") == (
+        '!".gitignore" cannot be read (Permission denied), and this tool would read it. Remove the file, or use search '
+        "instead."
+    )
+
+
 @pytest.mark.parametrize("name", ["pipe.py", "deep/pipe.pyi", "deep/.gitignore"])
 async def test_a_pipe_among_the_python_files_is_not_waited_for(shop: ToolContext[Any], called: Called, name: str):
     """Another part of the code opened every Python file of the workspace, and waited for ever for the pipe."""
