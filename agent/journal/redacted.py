@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import JsonValue
@@ -87,15 +88,20 @@ def _walked(value: object, redact: Redact) -> object:
 
 def _walked_record(record: DataclassInstance, redact: Redact) -> object:
     changed: dict[str, object] = {}
-    for field in fields(record):
-        value: object = getattr(record, field.name)
-        is_tool = field.name in {"name", "tool"} and isinstance(record, _OF_A_TOOL)
-        if is_tool or field.name in _KEPT or isinstance(value, int | float):
+    for name in _fields_with_texts(type(record)):
+        value: object = getattr(record, name)
+        if not value or isinstance(value, int | float):
             continue
-        if field.name == "arguments" and isinstance(value, str):
+        if name == "arguments" and isinstance(value, str):
             shown: object = redacted_json(value, redact)
         else:
             shown = _walked(value, redact)
         if shown != value:
-            changed[field.name] = shown
+            changed[name] = shown
     return replace(record, **changed) if changed else record
+
+
+@cache
+def _fields_with_texts(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    kept = _KEPT | {"name", "tool"} if issubclass(kind, _OF_A_TOOL) else _KEPT
+    return tuple(field.name for field in fields(kind) if field.name not in kept)
