@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, cast, get_args
 
 from pydantic import ConfigDict
 
-from ..choices import check_choice
+from ..choices import check_choice, check_number
 from ..errors import ConfigError
 from ..keywords import checked_keywords
 from ..messages import Effort
@@ -52,6 +52,9 @@ class Rung:
         check_choice(self.restore, ("verify_failed", "any"), key="ladder.rungs.restore")
 
 
+_LEAST = {"hold_steps": 1, "no_progress_steps": 1, "max_reasks": 0, "max_effort_switches": 0}
+
+
 def _default_thresholds() -> Mapping[Trigger, int]:
     # A failed verification proves that the cheap way failed; one broken call is an accident that the constrained re-ask
     # fixes without a change of effort; a tool error often has external causes, so it takes three.
@@ -92,10 +95,26 @@ class Ladder:
     no_progress_steps: int = 4
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         for trigger in self.triggers:
             check_choice(trigger, get_args(Trigger), key="ladder.triggers")
         for key, problem in self._problems():
             raise ConfigError(problem, key=f"ladder.{key}")
+
+    def _check_kinds(self) -> None:
+        rungs, triggers = cast("object", self.rungs), cast("object", self.triggers)
+        if not isinstance(rungs, Sequence) or not all(isinstance(one, Rung) for one in cast("Sequence[object]", rungs)):
+            msg = f"`ladder.rungs` is {rungs!r}. Give rungs, such as [Rung(effort='none')]."
+            raise ConfigError(msg, key="ladder.rungs")
+        if not isinstance(triggers, Mapping):
+            msg = f"`ladder.triggers` is {triggers!r}. Give thresholds by trigger, such as {{'repeat': 2}}."
+            raise ConfigError(msg, key="ladder.triggers")
+        thresholds = {f"triggers.{name}": value for name, value in self.triggers.items()}
+        for name, value in (thresholds | {name: getattr(self, name) for name in _LEAST}).items():
+            check_number(value, key=f"ladder.{name}")
+            if value is None:
+                advice = "Leave it out to disable it." if name in thresholds else "Give a number."
+                raise ConfigError(f"`ladder.{name}` is None. {advice}", key=f"ladder.{name}")
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         """Yield key and text of each mistake."""
@@ -110,7 +129,7 @@ class Ladder:
                     f"The threshold of `{trigger}` is {threshold}; it must be 1 or more. To disable it, leave it out."
                 )
                 yield f"triggers.{trigger}", text
-        for name, least in (("hold_steps", 1), ("no_progress_steps", 1), ("max_reasks", 0), ("max_effort_switches", 0)):
+        for name, least in _LEAST.items():
             value: int = getattr(self, name)
             if value < least:
                 yield name, f"`{name}` is {value}; it must be {least} or more."

@@ -248,6 +248,19 @@ def test_the_generic_ladder_climbs_from_plain_to_a_fresh_context_without_any_eff
         ({"no_progress_steps": 0}, "`no_progress_steps` is 0; it must be 1 or more."),
         ({"max_reasks": -1}, "`max_reasks` is -1; it must be 0 or more."),
         ({"max_effort_switches": -1}, "`max_effort_switches` is -1; it must be 0 or more."),
+        ({"triggers": {"repeat": None}}, "`ladder.triggers.repeat` is None. Leave it out to disable it."),
+        ({"triggers": {"repeat": "2"}}, "`ladder.triggers.repeat` is '2', of type str. Give a number."),
+        (
+            {"triggers": ["repeat"]},
+            "`ladder.triggers` is ['repeat']. Give thresholds by trigger, such as {'repeat': 2}.",
+        ),
+        ({"triggers": None}, "`ladder.triggers` is None. Give thresholds by trigger, such as {'repeat': 2}."),
+        ({"hold_steps": None}, "`ladder.hold_steps` is None. Give a number."),
+        ({"rungs": None}, "`ladder.rungs` is None. Give rungs, such as [Rung(effort='none')]."),
+        (
+            {"rungs": ({"effort": "none"},)},
+            "`ladder.rungs` is ({'effort': 'none'},). Give rungs, such as [Rung(effort='none')].",
+        ),
     ],
 )
 def test_an_invalid_ladder_is_refused(settings: dict[str, object], text: str):
