@@ -92,6 +92,13 @@ def _verdict(plan: Plan, style: Style) -> str:
             f"{name} {surely} on {where}: the engine requires its {request.gpu_memory_utilization:g} of each GPU to be "
             f"free, and about {_gib(plan.taken_before_bytes)} GiB are taken before, {_gib(excess)} too many."
         )
+    excess += plan.beyond_bytes.likely - plan.taken_before_bytes
+    if gpu.memory_bytes and excess > 0 and request.kv_cache_memory_bytes is None:
+        return (
+            f"{name} probably does not start on {where}, or only the first time: the KV cache fills the engine's "
+            f"{request.gpu_memory_utilization:g} of each GPU, and about {_gib(plan.beyond_bytes.likely)} GiB more are "
+            f"needed to capture CUDA graphs, {_gib(excess)} too many."
+        )
     missing = f"{_gib(plan.missing_bytes)} GiB{per} are missing for one request of {length} tokens"
     if plan.starts == "no":
         return f"{name} does not start on {where}: {missing}."

@@ -126,7 +126,7 @@ def _python(args: argparse.Namespace, plan: Plan, show: OnProgress) -> Path | En
         missing = EngineError(what, cause="", do="Give a Python interpreter with the engine installed.")
         return args.python.absolute() if args.python.is_file() else missing
     try:
-        if plan.request.gpus.gpu.name == "cpu":
+        if plan.request.on_cpu:
             return cpu_python(
                 os.environ, lambda detail: show(Progress(phase="installing", elapsed_s=0.0, detail=detail))
             )
@@ -140,7 +140,7 @@ def _known_python(args: argparse.Namespace, plan: Plan) -> Path | None:
     from serving.directories import cache_dir
     from serving.readiness.install import installed_python
 
-    on_cpu = plan.request.gpus.gpu.name == "cpu"
+    on_cpu = plan.request.on_cpu
     return args.python or (installed_python(cache_dir(os.environ)) if on_cpu else None)
 
 

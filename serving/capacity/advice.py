@@ -165,12 +165,12 @@ def _higher_utilization(request: PlanRequest) -> Iterator[Change]:
 
 
 def _lower_utilization(request: PlanRequest) -> Iterator[Change]:
-    """Yield shares that leave room for what is taken before the engine starts."""
+    """Yield shares that leave room for what the engine takes beyond them."""
     for share in (0.98, 0.95, _HIGHEST_UTILIZATION):
         if share < request.gpu_memory_utilization:
             yield Change(
                 request=replace(request, gpu_memory_utilization=share),
-                what=f"let the engine use {share:.0%} of each GPU: it requires its share to be free at the start",
+                what=f"let the engine use {share:.0%} of each GPU: it needs its share at the start, and more later",
                 option=f"--gpu-memory-utilization {share}",
             )
 

@@ -27,6 +27,7 @@ def size_up(request: PlanRequest, overhead: Overhead, *, later_bytes: int | None
         weights_bytes=weights,
         activation_bytes=other,
         taken_before_bytes=overhead.before.likely,
+        beyond_bytes=overhead.beyond,
         measurement=overhead.measurement,
         first_start=not overhead.compiled,
         kv_bytes=cache.available_bytes,
@@ -38,7 +39,7 @@ def size_up(request: PlanRequest, overhead: Overhead, *, later_bytes: int | None
         later_kv_tokens=tokens(other.likely if later_bytes is None else later_bytes),
         offloaded_tokens=_offloaded_tokens(request),
         concurrency=cache.concurrency(request.max_model_len),
-        missing_bytes=_missing(request, weights, other.likely, overhead.before.likely),
+        missing_bytes=_missing(request, weights, other.likely, overhead.beyond.likely),
         longest_max_model_len=cache.longest(request.model.max_position),
         changes=(),
         decode_tokens_s_bound=decode_bound(request, 0),
@@ -132,20 +133,20 @@ def _cache(request: PlanRequest, weights: int, other: int) -> KvCache:
     )
 
 
-def _missing(request: PlanRequest, weights: int, other: int, before: int) -> int:
+def _missing(request: PlanRequest, weights: int, other: int, beyond: int) -> int:
     cache = _cache(request, weights, other)
     missing = cache.needed_bytes(request.max_model_len) - cache.available_bytes
     given, total = request.kv_cache_memory_bytes, request.gpus.gpu.memory_bytes
     if given is None:
-        # vLLM 0.32.0, v1/worker/utils.py, `request_memory`: the share must be free at the start.
-        missing = max(missing, _requested(request) + before - total)
+        # The share must be free at the start: vLLM 0.32.0, v1/worker/utils.py, `request_memory`.
+        missing = max(missing, _requested(request) + beyond - total)
     elif total:
         # The engine allocates a given cache without first checking that it fits on the GPU.
-        missing = max(missing, weights + other + given + before - total)
+        missing = max(missing, weights + other + given + beyond - total)
     return max(0, missing)
 
 
 def _starts(request: PlanRequest, weights: int, overhead: Overhead) -> Starts:
-    if not _missing(request, weights, overhead.share.high, overhead.before.high):
+    if not _missing(request, weights, overhead.share.high, overhead.beyond.likely):
         return "yes"
-    return "no" if _missing(request, weights, overhead.share.low, overhead.before.low) else "unsure"
+    return "no" if _missing(request, weights, overhead.share.low, overhead.beyond.low) else "unsure"

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from .advice import Sizer
 from .catalogue import MEDIUM, SMALL, known_models
+from .cuda_graphs import graphs_outside
 from .hardware import GIB
-from .overhead import graphs_outside
 from .sizing import Plan, PlanRequest, StartMeasurement
 from .speed import PUBLISHED_ACCEPTANCE
 from .splitting import can_split
@@ -49,7 +49,7 @@ def _on_gpus(request: PlanRequest) -> Iterator[str]:
 
 def _on_memory(plan: Plan) -> Iterator[str]:
     request, other = plan.request, plan.activation_bytes
-    if request.gpus.gpu.name == "cpu":
+    if request.on_cpu:
         yield "On the CPU only the KV cache is planned; --kv-cache-memory-bytes sets its size, 1 GiB by default."
     elif request.kv_cache_memory_bytes is not None:
         yield "The KV cache size is given, so the engine profiles nothing; whether the rest fits shows only under load."
@@ -104,12 +104,12 @@ def _on_graphs(plan: Plan) -> Iterator[str]:
             "The engine's version is not known. vLLM 0.26 takes CUDA graphs beside its share of a GPU, 0.32 and later "
             "out of it, and 0.7 does not compile; --engine-version narrows the range."
         )
-    if outside.high and plan.starts != "no" and plan.requested_bytes + plan.taken_before_bytes + outside.high > total:
-        share = (total - plan.taken_before_bytes - outside.high) / total
+    beside = max(plan.taken_before_bytes + outside.high, plan.beyond_bytes.high)
+    if total and plan.starts != "no" and plan.requested_bytes + beside > total:
         yield (
-            f"Up to {_gib(outside.high)} GiB of CUDA graphs lie beside the engine's share, and "
-            f"{_gib(plan.taken_before_bytes)} of the context and NCCL: the GPU may run out under load. "
-            f"--gpu-memory-utilization {int(share * 100) / 100} leaves room."
+            f"Up to {_gib(beside)} GiB lie beside the engine's share: the context, NCCL, CUDA graphs, and what PyTorch "
+            "keeps without a use for it. The GPU may run out while graphs are captured or under load. "
+            f"--gpu-memory-utilization {int((total - beside) / total * 100) / 100} leaves room."
         )
 
 

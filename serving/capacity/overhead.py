@@ -10,7 +10,8 @@ figures that others published; each has its source beside it.
 
 from typing import NamedTuple
 
-from .engine_versions import GraphReserve, compiles_by_default, graph_reserve
+from .cuda_graphs import reserved_graphs
+from .engine_versions import compiles_by_default
 from .hardware import GIB
 from .models import Experts, ModelShape
 from .sizing import ByteRange, PlanRequest
@@ -30,47 +31,31 @@ def estimate_overhead(request: PlanRequest, *, compiled: bool) -> ByteRange:
     Returns:
         Bytes per GPU, of what the engine takes from its share.
     """
-    if _on_cpu(request):
+    if request.on_cpu:
         return _NOTHING
+    peak = pass_peak(request, compiled=compiled)
+    return _sum(peak, _rope_tables(request), _tower_gaps(request), _buffers(request), reserved_graphs(request))
+
+
+def pass_peak(request: PlanRequest, *, compiled: bool) -> ByteRange:
+    """Return the peak of one pass, for which the engine keeps room in its share; see `estimate_overhead`."""
     peaks = [_layer_peak(request), _sampling_peak(request)]
     low = max(peak.low for peak in peaks)
     if compiles(request) and not compiled:
         peaks.append(_compile_peak(request))
     if compiles_by_default(request.engine, request.engine_version) is not None:
         low = max(peak.low for peak in peaks)  # else it may be one that does not compile
-    peak = ByteRange(
+    return ByteRange(
         low=low,
         likely=max(peak.likely for peak in peaks),
         high=max(peak.high for peak in peaks),
     )
-    return _sum(peak, _rope_tables(request), _tower_gaps(request), _buffers(request), _reserved_graphs(request))
 
 
 def compiles(request: PlanRequest) -> bool:
     """Return whether the engine compiles the model, as far as its version is known."""
     by_default = compiles_by_default(request.engine, request.engine_version) is not False
-    return by_default and not request.enforce_eager and not _on_cpu(request)
-
-
-def graphs_outside(request: PlanRequest) -> ByteRange:
-    """Return the memory of CUDA graphs that the engine takes in addition to its share; bytes per GPU."""
-    if not _captures(request) or _reserve(request) == "reserved":
-        return _NOTHING
-    captured = _captured_graphs(request)
-    return captured if _reserve(request) == "outside" else ByteRange(low=0, likely=0, high=captured.high)
-
-
-def taken_before(request: PlanRequest) -> ByteRange:
-    """Return the memory of a GPU that is taken before the engine's first look at it: the CUDA context and NCCL.
-
-    139.29 of 139.8 GiB were free on one H200 and 138.34 on each of two. Two RTX 4090s started with 98 % of their memory
-    for vLLM 0.7 (https://github.com/vllm-project/vllm/issues/13061), so it can be less than 0.48 GiB.
-    """
-    if _on_cpu(request):
-        return _NOTHING
-    if request.tensor_parallel_size == 1:
-        return ByteRange(low=GIB * 30 // 100, likely=GIB * 51 // 100, high=GIB * 51 // 100)
-    return ByteRange(low=GIB * 30 // 100, likely=GIB * 146 // 100, high=GIB * 146 // 100)
+    return by_default and not request.enforce_eager and not request.on_cpu
 
 
 class _PerToken(NamedTuple):
@@ -129,15 +114,15 @@ def _eager_bytes(request: PlanRequest) -> _PerToken:
 def _compiled_bytes(request: PlanRequest) -> _PerToken:
     """Return what is live in compiled code, where operations are fused.
 
-    Measured, GiB, printed and counted: 128B 1.84 / 1.84, over two GPUs 2.41 / 2.41; 24B 1.81 / 1.80; 128B with EAGLE
-    2.03 / 2.03, over two GPUs 2.84 / 2.81.
+    Measured, GiB, printed and counted: 128B 1.84 / 1.84, with vision 1.84 / 1.84 and at its first start 1.91, over two
+    GPUs with vision 2.41 / 2.41; 24B 1.81 / 1.80; 128B with EAGLE 2.03 / 2.03, over two GPUs 2.84 / 2.81.
     """
     eager, alone = _eager_bytes(request), request.tensor_parallel_size == 1
     if request.weights != "fp8":
         return eager if request.draft is not None else eager._replace(wide=eager.wide + 1)
-    # The product of gate and up is written as FP8; two more bytes at full width, and one more where it is reduced.
+    # The product of gate and up is written as FP8. With images and without, the peak of one GPU is the same.
     if request.draft is None:
-        return _PerToken(wide=eager.wide + (2 if alone else 3), split=5)
+        return _PerToken(wide=8 if alone else 7, split=5)
     return eager._replace(split=5) if alone else eager
 
 
@@ -223,52 +208,6 @@ def _buffers(request: PlanRequest) -> ByteRange:
     if request.tensor_parallel_size == 1:
         return ByteRange(low=GIB * 13 // 100, likely=GIB * 23 // 100, high=GIB * 35 // 100)
     return ByteRange(low=GIB * 5 // 100, likely=GIB * 10 // 100, high=GIB * 65 // 100)
-
-
-def _reserved_graphs(request: PlanRequest) -> ByteRange:
-    """Return what the engine sets aside for CUDA graphs: its own estimate, made before they are captured.
-
-    vLLM 0.26.0 with its first model runner: 0.66 GiB for 88 layers, 0.29 for 40. No GPU log of a version that
-    estimates with the second runner is at hand, so there the range reaches to what graphs were measured to take.
-    """
-    if not _captures(request) or _reserve(request) == "outside":
-        return _NOTHING
-    estimate = GIB * 66 * _layers(request) // 8800
-    measured = _captured_graphs(request)
-    if request.engine_version is not None and request.engine_version.startswith("0.26."):
-        return ByteRange(low=estimate * 9 // 10, likely=estimate, high=estimate * 11 // 10)
-    low = 0 if _reserve(request) == "unknown" else estimate * 9 // 10
-    likely = estimate if request.draft is None else measured.likely
-    return ByteRange(low=low, likely=likely, high=measured.high)
-
-
-def _captured_graphs(request: PlanRequest) -> ByteRange:
-    """Return what captured CUDA graphs take.
-
-    Printed, GiB: 128B 0.97 on one GPU and 0.70 on each of two, 24B 0.46; 128B with EAGLE 2.85 and 2.56.
-    """
-    per_layer = GIB * 97 // 8800
-    if request.draft is None:
-        likely = per_layer * request.model.num_layers
-        return ByteRange(low=likely * 7 // 10, likely=likely, high=likely * 11 // 10)
-    likely = GIB * 285 * _layers(request) // 9000
-    return ByteRange(low=likely * 85 // 100, likely=likely, high=likely * 11 // 10)
-
-
-def _on_cpu(request: PlanRequest) -> bool:
-    return request.gpus.gpu.name == "cpu"
-
-
-def _captures(request: PlanRequest) -> bool:
-    return not request.enforce_eager and not _on_cpu(request)
-
-
-def _layers(request: PlanRequest) -> int:
-    return request.model.num_layers + (request.draft.num_layers if request.draft else 0)
-
-
-def _reserve(request: PlanRequest) -> GraphReserve:
-    return graph_reserve(request.engine, request.engine_version, first_runner=request.first_model_runner)
 
 
 def _exactly(size: int) -> ByteRange:

@@ -87,6 +87,11 @@ class PlanRequest(PlanOptions):
     max_num_seqs: int = field()
     block_size: int = 16
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the engine computes on the CPU, of whose memory only the KV cache is planned."""
+        return self.gpus.gpu.name == "cpu"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ByteRange:
@@ -118,6 +123,8 @@ class Overhead:
     """Taken from the engine's share of the GPU."""
     before: ByteRange = ByteRange(low=0, likely=0, high=0)
     """Taken before the engine looks at the memory: with it, the share must not exceed the GPU."""
+    beyond: ByteRange = ByteRange(low=0, likely=0, high=0)
+    """Beyond the share when the last CUDA graph is captured, `before` included."""
     measurement: StartMeasurement | None = None
     """The start that `share` comes from. None means that it is estimated or given."""
     compiled: bool = True
@@ -149,6 +156,8 @@ class Plan:
     """Peak of one pass, buffers of CUDA and its libraries, and CUDA graphs if the engine reserves them."""
     taken_before_bytes: int
     """Taken by the CUDA context and NCCL before the engine looks at the memory; not part of its share."""
+    beyond_bytes: ByteRange
+    """Taken beyond the share when the last CUDA graph is captured, `taken_before_bytes` included."""
     measurement: StartMeasurement | None
     """The real start that `activation_bytes` comes from. None means that it is estimated or given."""
     first_start: bool

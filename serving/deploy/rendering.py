@@ -80,7 +80,7 @@ def _check_plan(plan: Plan) -> None:
             cause="",
             do="Plan with --engine vllm.",
         )
-    if request.gpus.gpu.name == "cpu":
+    if request.on_cpu:
         raise EngineError(
             f"Cannot deploy {request.model.title} on the CPU: the images and units are for vLLM with CUDA.",
             cause="",

@@ -59,7 +59,7 @@ def inspect_machine(
         environ: the engine's environment variables.
         state: the folder of the server record.
     """
-    driver = Driver() if request.gpus.gpu.name == "cpu" else query_driver(environ)
+    driver = Driver() if request.on_cpu else query_driver(environ)
     cache = hub_cache(environ)
     on_disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
     versions: tuple[VersionProblem, ...] = ()

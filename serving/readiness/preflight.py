@@ -126,7 +126,7 @@ def _missing(plan: Plan) -> str:
 
 def _gpus(plan: Plan, machine: Machine) -> Iterator[Finding]:
     request, gpus = plan.request, machine.driver.gpus
-    if request.gpus.gpu.name == "cpu":
+    if request.on_cpu:
         return
     if not gpus:
         why = f" ({machine.driver.error})" if machine.driver.error else ""

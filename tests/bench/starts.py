@@ -19,9 +19,10 @@ from typing import Literal
 
 from serving import EngineError
 from serving.capacity.arithmetic import size_up
+from serving.capacity.beyond_share import taken_before, taken_beyond
 from serving.capacity.catalogue import draft_for
 from serving.capacity.hardware import GIB, Gpu, GpuSet, known_gpus
-from serving.capacity.overhead import estimate_overhead, taken_before
+from serving.capacity.overhead import estimate_overhead
 from serving.capacity.planner import complete, find_model
 from serving.capacity.sizing import Overhead, Plan, PlanOptions
 
@@ -55,6 +56,8 @@ class Row:
     printed_tokens: int
     """As printed; of a start that was refused, what the printed bytes would have held, negative if nothing."""
     refused: bool
+    ran_out: bool
+    """Whether the GPU had too little memory left for CUDA graphs, after the KV cache was allocated."""
     available_gib: float
     """For the KV cache, as printed."""
 
@@ -83,9 +86,9 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Return whether the plan is near enough, and does not say yes to a start that the engine refused."""
+        """Return whether the plan is near enough, and does not say yes to a start that failed."""
         near = abs(self.off_percent) <= OFF_PERCENT or (self.inside and self.wide_percent <= WIDE_PERCENT)
-        return near and not (self.refused and self.plan.starts == "yes")
+        return near and not ((self.refused or self.ran_out) and self.plan.starts == "yes")
 
 
 def recorded_starts(folders: Sequence[Path]) -> Iterator[Row]:
@@ -123,6 +126,7 @@ def read_start(name: str, log: str) -> Row | None:
         if printed
         else int(available_gib * GIB / plan.kv_bytes_per_token),
         refused=printed is None,
+        ran_out=printed is not None and "OutOfMemoryError" in log,
         available_gib=available_gib,
     )
 
@@ -133,7 +137,7 @@ def table(rows: Sequence[Row]) -> str:
     lines += [
         f"{row.name:42} {row.kind:5}  {row.printed_tokens:8,}  {row.printed_tokens * (1 + row.off_percent / 100):8,.0f}"
         f"  {row.off_percent:+5.1f}%  {row.wide_percent:5.1f}%  {row.plan.starts:9}  "
-        f"{'refused' if row.refused else 'started'}{'' if row.good else '  WRONG'}"
+        f"{'refused' if row.refused else 'ran out' if row.ran_out else 'started'}{'' if row.good else '  WRONG'}"
         for row in rows
     ]
     good = sum(row.good for row in rows)
@@ -206,7 +210,9 @@ def _planned(log: str, given: Mapping[str, object], kind: Kind) -> Plan:
     )
     compiled = kind != "first"
     share = estimate_overhead(request, compiled=compiled)
-    return size_up(request, Overhead(share=share, before=taken_before(request), compiled=compiled))
+    return size_up(
+        request, Overhead(share=share, before=taken_before(request), beyond=taken_beyond(request), compiled=compiled)
+    )
 
 
 if __name__ == "__main__":

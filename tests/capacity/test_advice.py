@@ -176,9 +176,9 @@ def test_a_larger_cache_is_advised_if_the_given_one_is_too_small():
 
 def test_no_pass_smaller_than_its_number_of_requests_is_advised():
     model = replace(find_model("mistralai/Mistral-Medium-3.5-128B"), vocab_size=1024)
-    gpus = replace(here("other", 2), gpu=replace(here("other", 2).gpu, memory_bytes=71 * GIB))
+    gpus = replace(here("other", 2), gpu=replace(here("other", 2).gpu, memory_bytes=141 * GIB // 2))
     found = plan(
-        PlanOptions(model=model, gpus=gpus, max_model_len=32768, max_num_seqs=3000, gpu_memory_utilization=0.92)
+        PlanOptions(model=model, gpus=gpus, max_model_len=31744, max_num_seqs=3000, gpu_memory_utilization=0.92)
     )
     assert changes(found)[0][1] == "--kv fp8 --language-model-only --max-num-batched-tokens 4096"
 

@@ -70,7 +70,7 @@ def _refuse_remote_clients(options: ServeOptions) -> None:
 
 
 def _refuse_cpu(request: PlanRequest) -> None:
-    if request.gpus.gpu.name == "cpu":
+    if request.on_cpu:
         raise EngineError(
             f"SGLang serves {request.model.title} on GPUs only, but this plan is for the CPU.",
             cause="",

@@ -59,7 +59,7 @@ def command(plan: Plan, options: ServeOptions) -> EngineCommand:
 
 def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
     flags = [
-        *(() if _on_cpu(request) else (tensor_parallel_flag(request),)),
+        *(() if request.on_cpu else (tensor_parallel_flag(request),)),
         Flag(
             words=("--max-model-len", str(request.max_model_len)),
             reason="tokens of prompt and answer together; one request of this length must fit in the KV cache",
@@ -73,7 +73,7 @@ def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
     if request.enforce_eager:
         reason = (
             "compiling takes a minute at each start and gains nothing on a CPU"
-            if _on_cpu(request)
+            if request.on_cpu
             else "no CUDA graphs: less memory, but one request got a third of the speed on two H200s"
         )
         flags.append(Flag(words=("--enforce-eager",), reason=reason))
@@ -82,7 +82,7 @@ def _size_flags(request: PlanRequest) -> tuple[Flag, ...]:
 
 def _memory_flags(request: PlanRequest) -> tuple[Flag, ...]:
     flags: list[Flag] = []
-    if not _on_cpu(request):
+    if not request.on_cpu:
         flags.append(
             Flag(
                 words=("--gpu-memory-utilization", f"{request.gpu_memory_utilization:g}"),
@@ -182,7 +182,7 @@ def _key_variables(options: ServeOptions) -> tuple[Variable, ...]:
 
 def _variables(request: PlanRequest) -> tuple[Variable, ...]:
     variables = list(VARIABLES)
-    if _on_cpu(request):
+    if request.on_cpu:
         # This vLLM has an environment of its own; one for GPUs may be in the user's site-packages.
         reason = "no package is imported from outside the engine's environment"
         variables.append(Variable(name="PYTHONNOUSERSITE", value="1", reason=reason))
@@ -193,7 +193,3 @@ def _variables(request: PlanRequest) -> tuple[Variable, ...]:
             Variable(name="TRANSFORMERS_OFFLINE", value="1", reason="the same, for transformers"),
         ]
     return tuple(variables)
-
-
-def _on_cpu(request: PlanRequest) -> bool:
-    return request.gpus.gpu.name == "cpu"
