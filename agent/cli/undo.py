@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .runs_option import add_runs_option, chosen_runs
@@ -11,7 +11,6 @@ from .runs_option import add_runs_option, chosen_runs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..workspace.diff import Change
     from ..workspace.recorded_run import RecordedRun
 
 _ACTIONS = {"changed": "restore", "added": "remove", "removed": "recreate"}
@@ -45,7 +44,9 @@ def main(args: argparse.Namespace) -> int:
     may_ask = sys.stdin.isatty()
     verb = "Restoring" if args.yes else "This would restore" if may_ask else "Would restore"
     print(f"{verb} {found.workspace.path} to its state before run {found.run}, including changes made after the run:")
-    _print_actions(changes)
+    shown = _shown(found)
+    for change in changes:
+        print(f"  {_ACTIONS[change.kind]:8}  {shown(change.path)}")
     _print_left(left)
     if not args.yes:
         if not may_ask:
@@ -61,11 +62,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_actions(changes: Sequence[Change]) -> None:
+def _shown(found: RecordedRun) -> Callable[[str], str]:
+    """Return what makes a path printable: no secret of the run, nothing that controls a terminal."""
+    import os
+
+    from ..journal.runs import first_event
+    from ..task.recorded import recorded_secrets
+    from ..tooling.redaction import redacted
     from ..view.text import visible
 
-    for change in changes:
-        print(f"  {_ACTIONS[change.kind]:8}  {visible(change.path)}")
+    first = first_event(found.folder)
+    secrets = recorded_secrets({} if first is None else first.task, os.environ)
+    return lambda path: visible(redacted(path, secrets))
 
 
 def _print_left(names: Sequence[str]) -> None:
@@ -94,11 +102,10 @@ def _made_ns(path: Path) -> int:
 
 
 def _restore(found: RecordedRun) -> None:
-    from ..view.text import visible
     from ..workspace.recorded_run import undo
 
     restored, backup = undo(found)
     print(f"Restored: {len(restored.changed)}. The state before this undo is in {backup}.")
     if restored.kept:
         why = "too large or too secret for the snapshot, or they contain excluded files"
-        print(f"Not restored ({why}): {', '.join(map(visible, restored.kept))}")
+        print(f"Not restored ({why}): {', '.join(map(_shown(found), restored.kept))}")

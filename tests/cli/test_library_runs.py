@@ -32,6 +32,36 @@ def test_a_run_of_a_program_is_listed_shown_compared_and_undone(runs: Path, caps
     assert (runs.parent / "project" / "a.txt").read_text() == "a\n"
 
 
+@pytest.mark.parametrize(
+    ("path", "is_hidden"),
+    [(".env", True), ("deploy/prod.env", True), (".env.local", True), (".netrc", True), ("secrets.yaml", True),
+     (".env.example", False), ("alembic/env.py", False), ("settings.txt", False)],
+)  # fmt: skip
+def test_the_values_of_a_file_of_secrets_are_not_printed_though_no_task_lists_it(
+    path: str, is_hidden: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "project").mkdir()
+    model = ScriptedModel([calls(("write_file", {"path": path, "content": "LOGIN=correct-horse\n"})), says("Done.")])
+    agent = Agent(model, tools=[ready_tools.write_file], workspace=tmp_path / "project", runs=tmp_path / "kept")
+    agent.run_sync("Change it.", name="change")
+    assert main(["diff", "change", "--runs", str(tmp_path / "kept")]) == 0
+    assert ("+LOGIN=[secret LOGIN]" in capsys.readouterr().out) is is_hidden
+    assert main(["diff", "change", "--raw", "--runs", str(tmp_path / "kept")]) == 0
+    assert "+LOGIN=correct-horse" in capsys.readouterr().out
+
+
+def test_a_secret_in_the_name_of_a_file_is_not_printed_by_undo(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "project").mkdir()
+    token = f"ghp_{'4Kx9' * 9}"
+    model = ScriptedModel([calls(("write_file", {"path": f"{token}.txt", "content": "x"})), says("Done.")])
+    agent = Agent(model, tools=[ready_tools.write_file], workspace=tmp_path / "project", runs=tmp_path / "kept")
+    agent.run_sync("Change it.", name="change")
+    assert main(["undo", "change", "--yes", "--runs", str(tmp_path / "kept")]) == 0
+    out = capsys.readouterr().out
+    assert "remove" in out
+    assert token not in out
+
+
 def test_runs_elsewhere_are_not_found_without_the_option(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
