@@ -87,8 +87,8 @@ async def start(
     check_kept_apart(written, settings.runs)
     async with settings.model.open(session=run) as connection:
         with settings.claim(settings.named_folder(), run), run_folder(settings.runs, run) as folder:
-            first, killed = await _first_event(settings, connection, run, folder, begin)
-            notices = (*notices, *killed)
+            first, about_workspace = await _first_event(settings, connection, run, folder, begin)
+            notices = (*notices, *about_workspace)
             state = RunState(first, settings.profile(first.model))
             journal = Journal(folder) if settings.runs is not None else None
             return await _drive(settings, connection, state, first, folder, journal, watching, notices)
@@ -209,13 +209,13 @@ def _from_killed_runs(settings: RunSettings, workspace: Path, resumed: Path | No
 
 
 def _prepared(settings: RunSettings, folder: Path, toolbox: Toolbox) -> tuple[PreparedWorkspace, Sequence[str]]:
-    """Return the workspace of a new run, and notices of what killed runs left there."""
+    """Return the workspace of a new run, and notices of what killed runs left there and of what a copy lacks."""
     killed = _from_killed_runs(settings, settings.workspace or Path.cwd())
     prepared = prepare_workspace(
         settings.workspace, settings.workspace_mode, folder, kept=settings.runs is not None,
         changes=not all(tool.read_only for tool in toolbox), secret=settings.secret_files(),
     )  # fmt: skip
-    return prepared, killed
+    return prepared, (*killed, *prepared.notices)
 
 
 def _diff(first: RunStarted) -> str | None:
@@ -230,12 +230,12 @@ def _diff(first: RunStarted) -> str | None:
 async def _first_event(
     settings: RunSettings, connection: Connection, name: str, folder: Path, begin: Start
 ) -> tuple[RunStarted, Sequence[str]]:
-    """Return the first event of a new run, and notices of what killed runs left in its workspace."""
+    """Return the first event of a new run, and notices of its workspace."""
     served = await connection.served()
     profile = settings.profile(served.model)
     toolbox = settings.toolbox(profile.name)
     settings.base_sandbox()  # fail before a copy or worktree is made if this machine has no sandbox
-    prepared, killed = await asyncio.to_thread(_prepared, settings, folder, toolbox)
+    prepared, notices = await asyncio.to_thread(_prepared, settings, folder, toolbox)
     found = settings.found_instructions(profile)
     system = settings.system_prompt(served.model, workspace=prepared.workspace.path, window_tokens=served.window_tokens)
     history = begin.history
@@ -252,4 +252,4 @@ async def _first_event(
         snapshot=str(prepared.snapshot) if prepared.snapshot else None, note=prepared.note,
         history=tuple(history), model_settings=settings.model_settings, session=begin.session, rung=begin.rung,
     )  # fmt: skip
-    return replace(first, sandbox=str(settings.run_sandbox(first, folder) or "")), killed
+    return replace(first, sandbox=str(settings.run_sandbox(first, folder) or "")), notices

@@ -25,6 +25,10 @@ _ABOUT = "a worktree of {top} at {commit}"
 """Description of a worktree, which what it lacks follows; resumed runs read the repository's folder from it."""
 _ABOUT_TOP = re.compile(r"a worktree of (.+?) at [0-9a-f]{4,64}(?=$|[,;])", re.DOTALL)
 _MAX_PATH_BYTES = 4096
+_NO_HISTORY = (
+    "The copy of {original} that the run works in has no git history, because {reason}. If the run needs it, let it "
+    "work in a git worktree or in the folder itself."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,8 @@ class PreparedWorkspace:
     """The copy made before the run. None if there is none."""
     note: str = ""
     """Why the snapshot failed."""
+    notices: tuple[str, ...] = ()
+    """What the user is told at the start of the run."""
 
 
 def prepare_workspace(
@@ -58,9 +64,11 @@ def prepare_workspace(
         ConfigError: the folder does not exist, or cannot be copied or checked out.
     """
     workspace, worktree = Workspace(path or Path.cwd(), create=mode == "create"), ""
+    notices: tuple[str, ...] = ()
     if mode == "copy":
         original, workspace = workspace, workspace.copy(folder / "workspace")
-        copy_history(original.path, workspace.path)
+        if left_out := copy_history(original.path, workspace.path):
+            notices = (_NO_HISTORY.format(original=original.path, reason=left_out),)
     elif mode == "worktree":
         if not kept:
             msg = (
@@ -70,15 +78,15 @@ def prepare_workspace(
             raise ConfigError(msg, key="workspace")
         workspace, worktree = _add_worktree(workspace.path, folder / "workspace")
     if not changes or (path is None and mode not in {"copy", "worktree"}):
-        return PreparedWorkspace(workspace=workspace, worktree=worktree)
+        return PreparedWorkspace(workspace=workspace, worktree=worktree, notices=notices)
     is_shared = kept and mode in {"in_place", "create"}
     like = newest_snapshot(folder, workspace.path) if is_shared else None
     taken = workspace.snapshot(folder / "snapshot", like=like, secret=secret)
     if not isinstance(taken, Snapshot):
-        return PreparedWorkspace(workspace=workspace, worktree=worktree, note=taken.reason)
+        return PreparedWorkspace(workspace=workspace, worktree=worktree, note=taken.reason, notices=notices)
     if is_shared:
         record_snapshot(folder, workspace.path, taken.tree)
-    return PreparedWorkspace(workspace=workspace, worktree=worktree, snapshot=taken.tree)
+    return PreparedWorkspace(workspace=workspace, worktree=worktree, snapshot=taken.tree, notices=notices)
 
 
 def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:

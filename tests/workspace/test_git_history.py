@@ -38,7 +38,7 @@ def test_the_history_is_there_without_hooks_and_locks(repository: Path, tmp_path
     (tmp_path / "copy").mkdir()
     shutil.copy(repository / "a.txt", tmp_path / "copy")
 
-    assert copy_history(repository, tmp_path / "copy")
+    assert copy_history(repository, tmp_path / "copy") == ""
     assert git(tmp_path / "copy", "log", "--format=%s") == "First"
     assert git(tmp_path / "copy", "status", "--porcelain") == ""
     assert not (tmp_path / "copy" / ".git" / "hooks").exists()
@@ -49,11 +49,22 @@ def test_the_history_is_there_without_hooks_and_locks(repository: Path, tmp_path
 
 def test_what_is_no_repository_of_its_own_is_left_out(repository: Path, tmp_path: Path):
     (tmp_path / "copy").mkdir()
-    assert not copy_history(tmp_path / "copy", tmp_path / "other")
+    assert copy_history(tmp_path / "copy", tmp_path / "other") == ""
     (tmp_path / "copy" / ".git").write_text(f"gitdir: {repository}/.git\n")
     (tmp_path / "other").mkdir()
-    assert not copy_history(tmp_path / "copy", tmp_path / "other")
+    assert "as in a worktree or a submodule" in copy_history(tmp_path / "copy", tmp_path / "other")
     assert list((tmp_path / "other").iterdir()) == []
+
+
+async def test_the_user_is_told_that_a_copy_of_a_worktree_or_submodule_has_no_history(tmp_path: Path):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / ".git").write_text("gitdir: ../repository/.git/worktrees/work\n")
+    outcome = await Agent(ScriptedModel([says("Done.")]), workspace=work, workspace_mode="copy").run("Go.")
+    assert outcome.notices == (
+        f"The copy of {work} that the run works in has no git history, because its `.git` leads out of it, as in a "
+        "worktree or a submodule. If the run needs it, let it work in a git worktree or in the folder itself.",
+    )
 
 
 @tool(commands=True)
