@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from ._test_report import Case, Outcome, Report, readable
 
@@ -50,6 +51,7 @@ class _Target:
 
     def __init__(self) -> None:
         self.cases: list[Case] = []
+        self._readable = cache(readable)  # of a large report, most texts are the same
         self._depth = 0
         self._elements = 0
         self._case: dict[str, str] | None = None
@@ -106,5 +108,5 @@ class _Target:
         name = f"{scope}::{name}" if scope else name
         if self._outcome is None:
             return Case(name=name, outcome="passed")
-        printed = "\n".join(self._printed)
-        return Case(name=name, outcome=self._outcome, message=readable(self._message), printed=readable(printed))
+        message, printed = self._readable(self._message), self._readable("\n".join(self._printed))
+        return Case(name=name, outcome=self._outcome, message=message, printed=printed)

@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,12 +134,12 @@ def read_test_report(context: Context, path: str, failure: Failure = "", page: P
 
 def _redacted(report: Report, context: Context) -> Report:
     """Return the report without secrets in the texts of its failures, which are cut when they are shown."""
-    report.cases = [
-        case
-        if case.outcome == "passed"
-        else replace(case, message=context.redacted(case.message), printed=context.redacted(case.printed))
-        for case in report.cases
-    ]
+    redacted = cache(context.redacted)  # of a large report, most texts are the same
+    for at, case in enumerate(report.cases):
+        if case.outcome != "passed":
+            message, printed = redacted(case.message), redacted(case.printed)
+            if (message, printed) != (case.message, case.printed):
+                report.cases[at] = replace(case, message=message, printed=printed)
     return report
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
+from collections import Counter
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
+from agent import ToolContext
 from tools._junit import from_junit
 from tools._test_report import Case, from_plugin
+from tools.testing_tools import read_test_report
 
 MILLION = 1_000_000
 DEEP = "it has more than 100 elements inside one another"
@@ -75,3 +80,23 @@ def test_a_traceback_and_a_report_of_pytest_have_a_bound(tmp_path: Path):
         "Only the first 500,000 lines of pytest's report were read. Run fewer tests at once.",
         "Ignored 500,000 lines of pytest's report that are not results; some may be missing.",
     )
+
+
+def test_the_same_text_of_many_tests_is_worked_on_once(tmp_path: Path):
+    """A report of 300,000 tests that were skipped for one reason took 19 s."""
+    cases = "".join(f'<testcase name="t{i}"><skipped message="no GPU"/></testcase>' for i in range(1000))
+    (tmp_path / "report.xml").write_text(f"<testsuite>{cases}</testsuite>")
+    calls = Counter[str]()
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        calls[frame.f_code.co_name] += event == "call"
+
+    assert read_test_report.source is not None
+    context = ToolContext(workspace=tmp_path, secrets={"KEY": "correct-horse"})
+    sys.setprofile(count)
+    try:
+        text = read_test_report.source(context, "report.xml")
+    finally:
+        sys.setprofile(None)
+    assert "1000 skipped" in text.replace(",", "")
+    assert max(calls["displayed"], calls["redacted"], calls["sub"]) < 50
