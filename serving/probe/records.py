@@ -36,7 +36,7 @@ TITLES: Mapping[CheckName, str] = MappingProxyType(
         "tools_seen": "tools reach the prompt",
         "auto": "call under auto",
         "required": "call under required",
-        "named": "call to a named tool",
+        "named": "a call of a named tool",
         "strict": "strict schema enforced",
         "parallel": "parallel calls",
         "streamed": "streamed reply identical",

@@ -85,7 +85,7 @@ def test_each_check_is_shown_on_a_line(state: Path, capsys: pytest.CaptureFixtur
   works        tools reach the prompt       as it should
   works        call under auto              as it should
   works        call under required          as it should
-  works        call to a named tool         as it should
+  works        a call of a named tool       as it should
   works        strict schema enforced       as it should
   unknown      parallel calls               the model made one call of two
   works        streamed reply identical     as it should
