@@ -168,8 +168,8 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
     changed = [path for path, found in now.items() if before.own_files.get(path) != found]
     if changed:
         notices.append(
-            f"The run changed its own task, tools or servers: {', '.join(changed)}. They run outside the sandbox. Look "
-            "at them before you run the task again."
+            f"The run changed files of tasks, tools or servers: {', '.join(changed)}. They run outside the sandbox, or "
+            "say what does. Look at them before you run such a task again."
         )
     if kept and before.own_files:
         with suppress(OSError):

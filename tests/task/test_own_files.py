@@ -40,8 +40,8 @@ def test_a_file_of_the_task_that_its_run_changed_is_named_and_refused_by_the_nex
     )
     outcome = write(work, path, text)
     assert outcome.notices == (
-        f"The run changed its own task, tools or servers: {work / path}. They run outside the sandbox. Look at them "
-        "before you run the task again.",
+        f"The run changed files of tasks, tools or servers: {work / path}. They run outside the sandbox, or say "
+        "what does. Look at them before you run such a task again.",
     )
     mark.unlink(missing_ok=True)
     with pytest.raises(
