@@ -264,6 +264,14 @@ def _small(folder: Path, imports: str, *command: str) -> tuple[Tool, ...]:
     return mcp_tools({"demo": McpServer(command=(sys.executable, *command), timeout_s=20)}, folder)
 
 
+async def test_what_a_server_returns_is_as_bounded_as_what_other_tools_return(folder: Path, stdio: McpServer):
+    tools = mcp_tools({"demo": stdio}, folder)
+    limit = next(tool for tool in tools if tool.name == "demo_fail").output_limit_chars
+    (long,) = await _results(tools, folder, ("demo_fail", {"why": "x" * 2 * limit}))
+    assert limit == Tool.output_limit_chars
+    assert limit // 2 < len(long.content) < limit + 500
+
+
 @pytest.mark.parametrize("command", [("server.py",), ("-m", "server")])
 @pytest.mark.parametrize("changed", ["server.py", "helper.py", "package/__init__.py", "package/deep.py", "other.py"])
 async def test_a_server_whose_file_changed_during_the_run_is_not_started(
