@@ -10,7 +10,8 @@ its name outside the sandbox. The places that the rule touches, and the modules 
   `tooling.own_files`. Test reports: `tools/_report_file.py`, by descriptors and with bounds.
 - Snapshots, diffs, restores: `workspace.tree` and `workspace.placing`, by descriptors, after the commands that the run
   has in the background were stopped. Folders of commands are removed by `removal`.
-- What this process imports: `own_code` is read-only for commands and tools, `imports` refuses the rest.
+- What this process imports: `own_code` is read-only for commands and tools, `imports` refuses the rest: in
+  `agent run` all, in a library what was changed since the run started.
 - Secret files: `workspace.withheld` keeps them out of snapshots.
 - Git: `repositories` finds what commands must not change, `workspace.git_command` starts git without the settings,
   hooks and attributes of a repository, `workspace.git_settings` takes away what a run left there.
