@@ -82,6 +82,23 @@ def test_a_killed_run_is_found_from_a_folder_above_or_below_its_own(before: str,
     assert "fsmonitor" not in config.read_text()
 
 
+def test_what_a_killed_run_left_in_a_submodule_is_taken_away(work: Path):
+    sub = work.parent / "sub"
+    arm(sub).write_text("")
+    git = ["git", "-c", "protocol.file.allow=always", "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "First"], cwd=sub, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=work, check=True)
+    subprocess.run([*git, "submodule", "--quiet", "add", str(sub), "sub"], cwd=work, check=True)
+    killed(work.parent / "runs", work)
+    config = work / ".git/modules/sub/config"
+    config.write_text(config.read_text() + ARMED)
+    (work / "sub/.git").unlink()
+    texts = run(work).notices
+    assert "fsmonitor" not in config.read_text()
+    assert any("by which git starts programs: .git/modules/sub/config." in text for text in texts)
+    assert any("removed sub/.git, by which git knows a submodule" in text for text in texts)
+
+
 def test_a_killed_agent_as_a_tool_is_found(work: Path):
     Journal(work.parent / "runs/parent").close()
     killed(work.parent / "runs/parent/agents", work)

@@ -24,6 +24,7 @@ PROJECT = {
     "Makefile": "test:\n\tpytest\n",
     "scripts/check.sh": "pytest\n",
     "conftest.py": "\n",
+    "submodule/.git": "gitdir: ../.git/modules/submodule\n",
     ".venv/pyvenv.cfg": "home = /usr/bin\n",
     ".venv/bin/pytest": "#!python\n",
     ".venv/lib/python3.12/site-packages/a.pth": "/src\n",
@@ -56,6 +57,7 @@ def noticed(work: Path, command: str, changes: Mapping[str, str], path: str = os
 LOADED = [
     (PYTEST, "conftest.py", "conftest.py"),
     (PYTEST, "tests/conftest.py", "tests/conftest.py (new)"),
+    (PYTEST, "submodule/conftest.py", "submodule/conftest.py (new)"),
     (PYTEST, "pytest.ini", "pytest.ini (new)"),
     (PYTEST, ".pytest.toml", ".pytest.toml (new)"),
     (PYTEST, "sitecustomize.py", "sitecustomize.py (new)"),
