@@ -14,10 +14,10 @@ from ..model.settings import ModelSettings
 from ..policy.budget import Spent
 from ..policy.ladder import Ladder, Trigger
 from ..policy.limits import Limits
+from .prefix_events import ContextRenewed, EffortSwitched, Folded
 from .turn_events import (
     CallEnded,
     CallStarted,
-    EffortSwitched,
     Rejected,
     Repaired,
     Replied,
@@ -127,21 +127,6 @@ class Moved(Timed):
     effort: Effort | None
     switches_effort: bool
     kind: Literal["moved"] = "moved"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContextRenewed(Timed):
-    """The conversation was restarted with a summary."""
-
-    step: int
-    prompt: UserMessage
-    restored: tuple[str, ...]
-    """Paths restored from the snapshot."""
-    patch: str = ""
-    """File in the workspace that holds the changes which were restored away. Empty if there were none."""
-    conflicts: tuple[str, ...] = ()
-    """Paths that were not restored, because something else may have changed them."""
-    kind: Literal["context_renewed"] = "context_renewed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,6 +260,7 @@ Event = Annotated[
     | Moved
     | EffortSwitched
     | ContextRenewed
+    | Folded
     | Noticed
     | Loosened
     | Adapted

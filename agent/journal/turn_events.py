@@ -67,21 +67,6 @@ class Replied(Timed):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EffortSwitched(Timed):
-    """Cost of the first request after an effort switch: tokens that the engine had to prefill again."""
-
-    step: int
-    effort: Effort | None
-    prompt_tokens: int
-    cached_tokens: int
-    prefilled_tokens: int
-    """`prompt_tokens - cached_tokens`."""
-    source: Literal["engine", "estimate"]
-    """`engine` if the server reported cached tokens; `estimate` if not, and all tokens count as prefilled."""
-    kind: Literal["effort_switched"] = "effort_switched"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Repaired(Timed):
     """A call was made valid without changing its meaning."""
 

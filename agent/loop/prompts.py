@@ -71,6 +71,11 @@ CLIMBED: Mapping[Trigger, str] = MappingProxyType(
     }
 )
 
+# What stands in place of a result that was folded, below the line of its call.
+FOLDED = "(This result was left out to make room. Call it again if you need it.)"
+FOLDED_IN = "(This result was left out to make room. As it was then, it is whole in {file}: read the parts you need.)"
+FOLDED_IMAGES = "(These images were left out to make room. Call the tool again to see them.)"
+
 CONTEXT_FULL = "the conversation filled the context window before the task was done"
 
 # Why a conversation is renewed, as a clause for the model, by trigger.

@@ -31,6 +31,7 @@ from . import prompts
 from .ask import Asker, switch_cost
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
+from .folding import fold
 from .interpret import Accept, SingleInvalidCall, interpret
 from .pending import (
     ApplyVerification,
@@ -128,14 +129,14 @@ class Run:
         return None
 
     async def _context_full(self, reason: str) -> None:
-        has_renewal = any(rung.fresh_context for rung in self._state.started.ladder.rungs)
-        just_renewed = len(self._state.history.messages) <= 2
-        if not has_renewal or just_renewed:
+        may_renew = any(rung.fresh_context for rung in self._state.started.ladder.rungs)
+        if (folded := await fold(self._state, self._deps)) is not None:
+            self._deps.record(folded)
+        elif may_renew and len(self._state.history.messages) > 2:
+            clause = "it filled the context window"
+            await self._renew_context(prompts.CONTEXT_FULL, clause=clause, is_failure=False, may_restore=False)
+        else:
             await self._end_over_budget(reason)
-            return
-        await self._renew_context(
-            prompts.CONTEXT_FULL, clause="it filled the context window", is_failure=False, may_restore=False
-        )
 
     # Interpreting the reply.
 
@@ -289,8 +290,7 @@ class Run:
 
     def _exceeded_limit(self) -> str:
         """Return which limit is reached, as a reason to end the run. Empty if none is."""
-        found = exceeded(self._state.limits, replace(self._state.spent, wall_s=self._deps.clock()))
-        return "" if found is None else str(found)
+        return str(exceeded(self._state.limits, replace(self._state.spent, wall_s=self._deps.clock())) or "")
 
     def _end(self, status: Status, reason: str, *, cause: Literal["", "endpoint"] = "") -> None:
         spent = replace(self._state.spent, wall_s=round(self._deps.clock(), 3))

@@ -16,6 +16,7 @@ from ..journal.events import (
     EffortSwitched,
     Event,
     FilesChanged,
+    Folded,
     Loosened,
     Moved,
     Noticed,
@@ -43,6 +44,7 @@ from ..policy.budget import Spent
 from ..policy.ladder import Rung, Trigger
 from ..tooling.arguments import JsonObject
 from ..tooling.final_result import FINAL_TOOL
+from . import prompts
 from .adaptation import adapted
 from .pending import ApplyVerification, ChangeRung, PendingAction, RecordFailure, after_decision, after_move
 from .window import PromptSize, estimated_usage
@@ -135,6 +137,8 @@ class RunState:
                 self._apply_decision(escalation.progressed(self.started.ladder, self.position))
             case ContextRenewed():
                 self._renewed(event)
+            case Folded():
+                self._folded(event)
             case Said():
                 self._said(event)
             case Rejected():
@@ -281,6 +285,10 @@ class RunState:
             self.started = replace(self.started, **server)
         self.limits = event.limits or self.limits
         self.ended = None
+
+    def _folded(self, event: Folded) -> None:
+        self.size = self.size.less(self.history.fold(event.lines, images=prompts.FOLDED_IMAGES))
+        self.work.fold(event.lines.keys())
 
     def _renewed(self, event: ContextRenewed) -> None:
         self.pending_reply = self.reask_reply = None

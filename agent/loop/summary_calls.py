@@ -61,6 +61,11 @@ def call_lines(records: Sequence[CallRecord | str], max_chars: int) -> str:
     return "\n".join([f"{title}:", *reversed(lines)]) if lines else ""
 
 
+def call_line(record: CallRecord) -> str:
+    """Return a call and how it ended, in one line."""
+    return f"{_what(record)}{_outcome(record)}"
+
+
 def read_files(records: Sequence[CallRecord | str], *, unread: Collection[str]) -> str:
     """Return the files that the model has read.
 
@@ -143,7 +148,7 @@ def _folded(records: Sequence[CallRecord | str]) -> list[str]:
     times: dict[str, int] = {}
     for record in [*records, ""]:
         if isinstance(record, CallRecord):
-            line = f"- {_what(record)}{_outcome(record)}"
+            line = f"- {call_line(record)}"
             times[line] = times.pop(line, 0) + 1  # where it was called last
         else:
             lines += [line if count == 1 else f"{line} ({count} times)" for line, count in times.items()]

@@ -19,6 +19,7 @@ from ..policy.permissions import ApprovalRequest, Permission, decide, denial
 from ..policy.targets import Target
 from ..tooling.context import ToolContext
 from ..tooling.execute import execute
+from ..tooling.shorten import OUTPUTS
 from ..tooling.tool import Tool
 from . import prompts
 from .call_paths import call_targets, hidden_paths, path_patterns
@@ -110,7 +111,7 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
         limit_chars = result_limit_chars(tool.output_limit_chars, state.started.window_tokens)
         tool = replace(tool, output_limit_chars=limit_chars)
     workspace = deps.context.workspace
-    spill_dir = workspace / ".agent" / "outputs"
+    spill_dir = workspace / OUTPUTS
     execution = await execute(call, tool, value, context, spill_dir=spill_dir)
     result = execution.result
     if context is not deps.context:

@@ -12,6 +12,8 @@ from ..messages import Usage
 SAFE_BYTES_PER_TOKEN = 2.0
 # Used if the server cannot count: the safe estimate must not end a run whose prompt would have fitted.
 LIKELY_BYTES_PER_TOKEN = 3.0
+# Text of which little is freed by a fold: repeated words and indentation take more bytes per token than others.
+_MOST_BYTES_PER_TOKEN = 5.0
 # With fewer tokens left a reply is useless, and the conversation must be shortened first.
 MIN_REPLY_TOKENS = 256
 # With fewer left, a call that writes a file of usual length is cut off; it is better to restart with a summary.
@@ -31,6 +33,11 @@ class PromptSize:
     def estimate(self, wire_bytes: int, *, bytes_per_token: float = SAFE_BYTES_PER_TOKEN) -> int:
         """Return the estimated tokens of a prompt of this many encoded bytes; the default estimate is high."""
         return self.counted_tokens + round(max(0, wire_bytes - self.counted_bytes) / bytes_per_token)
+
+    def less(self, freed_bytes: int) -> PromptSize:
+        """Return the size after this many encoded bytes were taken out; a high estimate until the server counts."""
+        counted = self.counted_tokens - round(max(0, freed_bytes) / _MOST_BYTES_PER_TOKEN)
+        return PromptSize(counted_tokens=max(0, counted), counted_bytes=max(0, self.counted_bytes - freed_bytes))
 
 
 def min_reply_tokens(window_tokens: int, *, is_new: bool) -> int:

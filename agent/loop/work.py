@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ..journal.events import CallEnded, CallStarted, ContextRenewed, FilesChanged, TurnTaken, VerifyEnded
@@ -41,6 +41,8 @@ class Work:
         """The verification of the files as they are now. None if they may have changed since the last one."""
         self.stale_steps = 0
         """Consecutive steps without progress."""
+        self.folded: set[str] = set()
+        """Ids of the calls whose results are folded."""
         self._trained_texts = trained_texts
         self._writing_calls: set[str] = set()
         self._fingerprints: dict[str, str] = {}
@@ -131,6 +133,14 @@ class Work:
             self.records.append("- (the changes so far were put back)")
             self.own_changes, self.unsure_changes = {}, set()
             self.may_have_changed, self.files_verification = bool(event.conflicts), None
+
+    def fold(self, calls: Collection[str]) -> None:
+        """Record that the model no longer sees the results of these calls, so that calling again is no repetition."""
+        gone = {fingerprint for call in calls if (fingerprint := self._fingerprints.get(call))}
+        self._seen -= gone
+        self._unchanged -= gone
+        self.folded.update(calls)
+        self._last = "" if self._last in gone else self._last
 
     def _record(self, call: ToolCall, result: ToolResult) -> CallRecord:
         return CallRecord(

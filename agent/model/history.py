@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..messages import AssistantMessage, Image, Message, SystemMessage, ToolResult, UserMessage
 from .wire import encode_message
@@ -39,7 +40,7 @@ def call_number(identifier: str) -> int:
 
 
 class History:
-    """An append-only list of messages and its wire form.
+    """The messages and their wire form; only appended to, but for what is folded or restarted.
 
     A valid history has a system message only at the start, one result per call, in call order, right after the calls,
     no assistant message without text or calls, and unique call ids. A violation is a bug and fails an assertion.
@@ -49,6 +50,7 @@ class History:
         self._replay_reasoning = replay_reasoning
         self._messages: list[Message] = []
         self._wire: list[bytes] = []
+        self._sizes: list[int] = []
         self._wire_bytes = 0
         self._ids: set[str] = set()
         self._next_call = 0
@@ -75,6 +77,21 @@ class History:
     def wire_bytes(self) -> int:
         """Size of `wire` for token estimates; an image counts by its token cost, not by its bytes."""
         return self._wire_bytes
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Size of each message, as `wire_bytes` counts it."""
+        return self._sizes
+
+    def turns(self) -> Sequence[tuple[int, int]]:
+        """Return where each turn begins, its assistant message, and where it ends, after its results and images."""
+        found: list[tuple[int, int]] = []
+        for index, message in enumerate(self._messages):
+            if isinstance(message, AssistantMessage):
+                found.append((index, index + 1))
+            elif found and found[-1][1] == index and (isinstance(message, ToolResult) or self._holds_results(index)):
+                found[-1] = (found[-1][0], index + 1)
+        return found
 
     @property
     def next_call(self) -> int:
@@ -115,10 +132,29 @@ class History:
         if images is not None:
             self._append(images)
 
+    def fold(self, lines: Mapping[str, str], *, images: str) -> int:
+        """Put lines in place of results, and a text in place of their images; return how many bytes that frees.
+
+        Args:
+            lines: by call id.
+            images: the text for images, if all results that returned some in their turn are folded.
+        """
+        before = self._wire_bytes
+        for start, end in self.turns():
+            results = self._messages[start + 1 : end]
+            with_images = {found.tool_call_id for found in results if isinstance(found, ToolResult) and found.images}
+            for index, message in enumerate(results, start + 1):
+                if isinstance(message, ToolResult) and message.tool_call_id in lines:
+                    self._replace(index, replace(message, content=lines[message.tool_call_id], images=()))
+                elif isinstance(message, UserMessage) and with_images <= lines.keys():
+                    self._replace(index, UserMessage(content=images))
+        return before - self._wire_bytes
+
     def restart(self) -> None:
         """Remove all messages. Call ids stay reserved."""
         self._messages.clear()
         self._wire.clear()
+        self._sizes.clear()
         self._wire_bytes = 0
 
     def _reserve(self, turn: AssistantMessage) -> None:
@@ -130,10 +166,23 @@ class History:
 
     def _append(self, message: Message) -> None:
         self._messages.append(message)
-        self._wire.append(encode_message(message, with_reasoning=self._replay_reasoning))
-        self._wire_bytes += len(self._wire[-1])
+        self._wire.append(b"")
+        self._sizes.append(0)
+        self._replace(len(self._messages) - 1, message)
+
+    def _replace(self, index: int, message: Message) -> None:
+        self._messages[index] = message
+        self._wire[index] = encode_message(message, with_reasoning=self._replay_reasoning)
+        size = len(self._wire[index])
         if isinstance(message, UserMessage):
-            self._wire_bytes += sum(_IMAGE_BYTES - len(image.data) for image in message.images)
+            size += sum(_IMAGE_BYTES - len(image.data) for image in message.images)
+        self._wire_bytes += size - self._sizes[index]
+        self._sizes[index] = size
+
+    def _holds_results(self, index: int) -> bool:
+        """Return whether a message holds the images of the results before it."""
+        message, before = self._messages[index], self._messages[index - 1]
+        return isinstance(message, UserMessage) and bool(message.images) and isinstance(before, ToolResult)
 
 
 def _without_images(message: UserMessage) -> UserMessage:

@@ -25,6 +25,25 @@ class Shortened:
     """The file with the full text. None means that there is none."""
 
 
+OUTPUTS = ".agent/outputs"
+"""Folder in the workspace with the texts that the conversation does not hold whole."""
+
+
+def keep_whole(text: str, *, call_id: str, workspace: Path) -> str:
+    """Keep a result that is about to leave the conversation; return its file in the workspace, empty if that fails.
+
+    A file that was written when the result was shortened stays: it holds more.
+    """
+    name = f"{OUTPUTS}/{_file_name(call_id)}"
+    if name in text:
+        return name
+    try:
+        _write(workspace / name, text, workspace)
+    except OSError:
+        return ""
+    return name
+
+
 def shorten(text: str, *, call_id: str, limit_chars: int, workspace: Path, spill_dir: Path | None) -> Shortened:
     """Keep the head and tail of a long text and write the full text to a file.
 
@@ -39,7 +58,7 @@ def shorten(text: str, *, call_id: str, limit_chars: int, workspace: Path, spill
     if spill_dir is None:
         where = "the rest is lost; ask for less at a time"
     else:
-        spilled = spill_dir / f"{re.sub(r'[^A-Za-z0-9_-]', '_', call_id) or 'output'}.txt"
+        spilled = spill_dir / _file_name(call_id)
         try:
             _write(spilled, text, workspace)
             shown = spilled.relative_to(workspace) if spilled.is_relative_to(workspace) else spilled
@@ -53,6 +72,10 @@ def shorten(text: str, *, call_id: str, limit_chars: int, workspace: Path, spill
     left_out = len(text) - len(head) - len(tail)
     middle = f"[... {left_out:,} of {len(text):,} characters left out; {where} ...]"
     return Shortened(text=f"{head}{'' if head.endswith(chr(10)) else chr(10)}{middle}\n{tail}", spilled=spilled)
+
+
+def _file_name(call_id: str) -> str:
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', call_id) or 'output'}.txt"
 
 
 def _what_is_in(name: str, text: str) -> str:

@@ -16,6 +16,7 @@ from ..journal.events import (
     ContextRenewed,
     EffortSwitched,
     Event,
+    Folded,
     Loosened,
     Moved,
     Noticed,
@@ -113,6 +114,8 @@ class LiveView:
                 return self._switched(event)
             case ContextRenewed():
                 return self._renewed(event)
+            case Folded():
+                return [self._mark("folded", _folded(event), _DIM)]
             case Noticed():
                 return [self._mark("notice", event.text, _YELLOW, whole=True)]
             case Loosened() | Adapted():
@@ -265,6 +268,12 @@ def _silent(attempt: int) -> str:
 def _listed(names: Sequence[str], limit: int) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{', '.join(names[:limit])}{more}"
+
+
+def _folded(event: Folded) -> str:
+    count = len(event.lines)
+    results = "the oldest result" if count == 1 else f"the {count} oldest results"
+    return f"{results}, to make room: about {event.freed_tokens:,} tokens freed, {event.prefilled_tokens:,} read again"
 
 
 def _exit(event: VerifyEnded) -> str:

@@ -20,7 +20,7 @@ from mistral_common.protocol.instruct.validator import MistralRequestValidatorV1
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 from agent import Agent, EndpointRejected, EndpointUnreachable, Image, Limits, Tool, ToolError, Verify, tool
-from agent.journal.events import ContextRenewed, Event, Requested
+from agent.journal.events import ContextRenewed, Event, Folded, Requested
 from agent.messages import AssistantMessage, RawCall, Reply, SystemMessage, ToolCall, ToolResult, Usage, UserMessage
 from agent.model.history import History, call_id
 from agent.model.profiles import GENERIC, MISTRAL, Profile
@@ -61,7 +61,12 @@ def tools() -> list[Tool]:
     def quiet() -> None:
         """Return nothing."""
 
-    return [add, write, look, fail, quiet]
+    @tool(read_only=True)
+    def dump(at: int = 0) -> str:
+        """Return a long text."""
+        return f"{at} " * 500
+
+    return [add, write, look, fail, quiet, dump]
 
 
 # Replies of a model, from valid to absurd.
@@ -135,6 +140,8 @@ GOOD_CALLS = st.sampled_from(
         ("write", '{"path": "x"}'),
         ("look", "{}"),
         ("quiet", "{}"),
+        ("dump", '{"at": 1}'),
+        ("dump", '{"at": 2}'),
         ("fail", '{"how": "ToolError"}'),
         ("look", '{"count": 3}'),
     ]
@@ -211,7 +218,7 @@ RESULT_SCHEMA: Mapping[str, Any] = {
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     script=SCRIPTS,
-    window_tokens=st.sampled_from([None, 1_500, 32_768]),
+    window_tokens=st.sampled_from([None, 1_500, 3_000, 32_768]),
     profile=st.sampled_from([MISTRAL, MISTRAL, GENERIC]),
     verify=st.sampled_from([None, None, Verify(command="test -e flag || { touch flag; exit 1; }", attempts=3)]),
     result=st.sampled_from([None, None, RESULT_SCHEMA]),
@@ -286,14 +293,14 @@ def check_ids(bodies: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_prefixes(model: ScriptedModel, events: Sequence[Event]) -> None:
-    """Check that each request begins with the messages of the one before it, unless the context was renewed.
+    """Check that each request begins with the messages of the one before it, unless it was folded or renewed.
 
     A re-ask has the same messages, and so has what is sent again because the server refused or ignored a part of it.
     """
     sent = [list(request.messages) for request in model.requests if request.max_tokens > 1]  # not those of one word
     new = sum(now[: len(before)] != before for before, now in itertools.pairwise(sent))
-    kinds = [type(event) for event in events if isinstance(event, ContextRenewed | Requested)]
-    assert new == sum(pair == (ContextRenewed, Requested) for pair in itertools.pairwise(kinds))
+    kinds = [type(event) for event in events if isinstance(event, ContextRenewed | Folded | Requested)]
+    assert new == sum(before is not now is Requested for before, now in itertools.pairwise(kinds))
     assert len(sent) >= kinds.count(Requested)
 
 

@@ -1,0 +1,112 @@
+"""Fold the oldest results of a conversation that fills the window: a line in place of each says where the whole is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..journal.events import Folded
+from ..messages import ToolResult
+from ..model.history import History
+from ..tooling.shorten import keep_whole
+from . import prompts
+from .dependencies import RunDependencies
+from .state import RunState
+from .summary_calls import CallRecord, call_line
+from .window import LIKELY_BYTES_PER_TOKEN
+
+KEPT_TURNS = 4
+"""The last turns are never folded: the model is at work with their results."""
+LEAST_CHARS = 600
+"""A shorter result stays: the line in its place would free little."""
+_LEFT = 0.6
+"""A fold goes on, oldest first, until the prompt takes this share of what it took, so that folds are rare."""
+_READ_AGAIN = 5.0
+"""It is not made if the engine reads more tokens than this again for each one freed: all from the first folded one on.
+
+So whatever a run does, folds make the engine read at most this many tokens again for each new one.
+"""
+_LINE_BYTES = 300
+"""Of a line in place of a result, about."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """The results to fold, and what it gains and costs."""
+
+    records: Sequence[CallRecord]
+    """Oldest first."""
+    first_message: int
+    """Index of the first message that changes; what is before it stays in the engine's cache."""
+    freed_bytes: int
+    again_bytes: int
+
+
+async def fold(state: RunState, deps: RunDependencies) -> Folded | None:
+    """Return the event that folds the oldest results, whose whole texts are then files. None if it does not pay.
+
+    The window is taken for full, so that a share of the prompt is that share of the window.
+    """
+    if state.profile.trained_texts:
+        return None  # the pocket model has never seen a folded result
+    found = choose(state.history, state.work.records, state.work.folded, tools_bytes=len(deps.toolbox.definitions))
+    if found is None:
+        return None
+    size = state.size
+    per_token = size.counted_bytes / size.counted_tokens if size.counted_tokens else LIKELY_BYTES_PER_TOKEN
+    return Folded(
+        step=state.step,
+        lines=await asyncio.to_thread(_lines, found.records, state.history, deps),
+        first_message=found.first_message,
+        freed_tokens=round(found.freed_bytes / per_token),
+        prefilled_tokens=round(found.again_bytes / per_token),
+    )
+
+
+def choose(
+    history: History, records: Sequence[CallRecord | str], folded: Collection[str], *, tools_bytes: int
+) -> Choice | None:
+    """Return which results to fold; pure. None if it does not pay.
+
+    Args:
+        history: the conversation.
+        records: every call of the run.
+        folded: ids of the calls whose results are folded already.
+        tools_bytes: size of the tools' definitions, which the prompt holds too.
+    """
+    known = {record.call.id: record for record in records if isinstance(record, CallRecord)}
+    total = history.wire_bytes + tools_bytes
+    chosen, freed, first = list[CallRecord](), 0, 0
+    for start, end in history.turns()[:-KEPT_TURNS]:
+        if freed >= total * (1 - _LEFT):
+            break
+        for index in range(start + 1, end):
+            message = history.messages[index]
+            if not isinstance(message, ToolResult):
+                freed += history.sizes[index]  # the images of this turn, whose results are folded
+                continue
+            record = known.get(message.tool_call_id)
+            is_long = len(message.content) >= LEAST_CHARS or message.images
+            if record is None or message.tool_call_id in folded or not is_long:
+                continue
+            chosen.append(record)
+            freed += max(0, history.sizes[index] - _LINE_BYTES)
+            first = first or index
+    again = sum(history.sizes[first:]) - freed
+    if not chosen or again > freed * _READ_AGAIN:
+        return None
+    return Choice(records=chosen, first_message=first, freed_bytes=freed, again_bytes=again)
+
+
+def _lines(records: Sequence[CallRecord], history: History, deps: RunDependencies) -> Mapping[str, str]:
+    """Keep the results in files, and return by call id the lines that stand in for them."""
+    shown = {message.tool_call_id: message.content for message in history.messages if isinstance(message, ToolResult)}
+    workspace = deps.context.workspace
+    lines: dict[str, str] = {}
+    for record in records:
+        call_id = record.call.id
+        where = keep_whole(shown[call_id], call_id=call_id, workspace=workspace)
+        rest = prompts.FOLDED_IN.format(file=where) if where else prompts.FOLDED
+        lines[call_id] = f"{call_line(record)}\n{rest}"
+    return lines
