@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -53,8 +53,13 @@ def test_a_claim_elsewhere_is_not_opened(tmp_path: Path, monkeypatch: pytest.Mon
     """Each of 512 runs that began together once opened the claims of all others, one process at a time."""
     opened: list[str] = []
     with claimed(tmp_path / "a/b", "r1"), claimed(tmp_path / "c", "r2"):
-        monkeypatch.setattr(Path, "open", lambda path, mode: opened.append(path.name) or path_open(path, mode))
-        path_open = open
+        path_open = Path.open
+
+        def counted(path: Path, mode: str) -> IO[Any]:
+            opened.append(path.name)
+            return path_open(path, mode)
+
+        monkeypatch.setattr(Path, "open", counted)
         with claimed(tmp_path / "d", "r3"):
             assert opened == ["lock"]
 

@@ -157,8 +157,15 @@ def test_what_a_killed_run_left_is_found_without_looking_at_runs_that_ended(
     for number in range(3):
         Journal(runs / f"ended{number}").close()
     opened: list[str] = []
-    monkeypatch.setattr(left_behind, "is_running", lambda path: opened.append(path.name))
-    monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("the runs are listed"))
+
+    def is_running(path: Path) -> None:
+        opened.append(path.name)
+
+    def is_listed(*_: object) -> None:
+        pytest.fail("the runs are listed")
+
+    monkeypatch.setattr(left_behind, "is_running", is_running)
+    monkeypatch.setattr(Path, "glob", is_listed)
     arm(work / "nested")
     assert len(left_behind.disarm_after_killed(runs, work)) == 2
     assert opened == [folder.name]
