@@ -137,13 +137,27 @@ def prompt_of(prompt: str, images: Iterable[Image]) -> UserMessage:
         ConfigError: the prompt is empty or no text, or something else is given as an image.
     """
     check_kind(prompt, str, "prompt", "Give a text; images belong in `images`.")
+    if not isinstance(cast("object", images), Iterable) or isinstance(images, str | bytes):
+        msg = f"`images` is of type {type(images).__name__}. Give a list, such as [Image.from_file(path)]."
+        raise ConfigError(msg, key="images")
     shown = tuple(images)
     if not shown and not prompt.strip():
         msg = "`prompt` is empty. Say what the model is to do."
         raise ConfigError(msg, key="prompt")
     for place, item in _items(shown, "images"):
         check_kind(item, Image, place, "Write Image.from_file(path).")
+    _check_images(shown, "images")
     return UserMessage(content=prompt, images=shown)
+
+
+def _check_images(images: Sequence[Image], place: str) -> None:
+    for index, image in enumerate(images):
+        if what := image.problem():
+            msg = (
+                f"`{place}[{index}]` cannot be sent: {what}. Write Image.from_file(path), or "
+                "Image(data=base64.b64encode(content).decode(), media_type='image/png')."
+            )
+            raise ConfigError(msg, key="images")
 
 
 def model_of(given: Model | str) -> Model:
@@ -155,6 +169,9 @@ def model_of(given: Model | str) -> Model:
     return Endpoint(given) if isinstance(given, str) else given
 
 
+_HISTORY = "Give an outcome, its messages, or a list in chat format."
+
+
 def messages_of(history: Conversation) -> Sequence[Message]:
     """Return the messages of a conversation, after a check that a run can continue them.
 
@@ -163,9 +180,16 @@ def messages_of(history: Conversation) -> Sequence[Message]:
     """
     given: object = history.messages if isinstance(history, Outcome) else history
     if not isinstance(given, list | tuple):
-        msg = f"`history` is a {type(given).__name__}. Give an outcome, its messages, or a list in chat format."
+        msg = f"`history` is a {type(given).__name__}. {_HISTORY}"
         raise ConfigError(msg, key="history")
     messages = cast("Sequence[Any]", given)
+    for index, one in enumerate(messages):
+        if not isinstance(one, (Mapping, *get_args(Message))):
+            whole = "The `messages` of the last of these are the conversation: give them."
+            advice = whole if hasattr(one, "messages") else _HISTORY
+            msg = f"`history[{index}]` is of type {type(one).__name__}. {advice}"
+            raise ConfigError(msg, key="history")
+        _check_images(getattr(one, "images", ()), f"history[{index}].images")
     if any(isinstance(one, Mapping) for one in messages):
         return from_chat(messages)
     check_conversation(messages)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from .errors import ConfigError
 
@@ -22,6 +23,10 @@ ReasoningField = Literal["reasoning", "reasoning_content"]
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "unknown"]
 """Why the server stopped; `unknown` means the value was missing or is another one."""
+
+
+_IMAGE_TYPE = re.compile(r"image/[a-z0-9][a-z0-9.+-]{0,60}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +58,17 @@ class Image:
             msg = f"Cannot read the image {str(path)!r}: {error.strerror}."
             raise ConfigError(msg) from error
         return cls(data=base64.b64encode(data).decode("ascii"), media_type=media_type)
+
+    def problem(self) -> str:
+        """Return why the image cannot be sent, as both parts go into a URL. Empty if it can."""
+        data, media_type = cast("tuple[object, object]", (self.data, self.media_type))
+        if not isinstance(data, str):
+            return f"its data is {type(data).__name__}, not base64 text"
+        if not _BASE64.fullmatch(data) or len(data) % 4:
+            return "its data is not base64"
+        if not isinstance(media_type, str) or not _IMAGE_TYPE.fullmatch(media_type):
+            return "its media type is not one of an image"
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

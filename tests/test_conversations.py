@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from agent import Agent, ConfigError, Ladder, Limits, Rung, ToolError, tool
-from agent.messages import SystemMessage
+from agent import Agent, ConfigError, Image, Ladder, Limits, Rung, ToolError, tool
+from agent.messages import SystemMessage, UserMessage
 from agent.testing import ScriptedModel, calls, says
 
 
@@ -117,6 +118,50 @@ def test_what_is_no_conversation_is_refused():
         Agent(ScriptedModel([])).run_sync("x", history="Hello")
     with pytest.raises(ConfigError, match="message 1: a system message must be the first"):
         Agent(ScriptedModel([])).run_sync("x", history=[SystemMessage(content="a"), SystemMessage(content="b")])
+
+
+@pytest.mark.parametrize("history", [["hello", 3], [3], [{"role": "user", "content": "Hi."}, None]])
+def test_items_that_are_no_messages_are_refused(history: Any):
+    """They were sent as `null`."""
+    model = ScriptedModel([says("x")])
+    with pytest.raises(ConfigError, match=r"^`history\[[01]\]` is of type \w+\. Give an outcome, its messages, or a"):
+        Agent(model).run_sync("x", history=history)
+    assert model.requests == []
+
+
+async def test_the_turns_of_a_session_are_no_history():
+    agent = Agent(ScriptedModel([says("a"), says("b")]))
+    session = agent.session()
+    outcome = await session.run("Hi.")
+    given: Any
+    for given in (session.turns, [outcome]):
+        with pytest.raises(ConfigError, match=r"^`history\[0\]` is of type \w+\. The `messages` of the last of these"):
+            await agent.run("x", history=given)
+
+
+BAD_IMAGES: list[tuple[Any, str]] = [
+    (Image(data=cast("Any", b"\x89PNG"), media_type="image/png"), "its data is bytes, not base64 text"),
+    (Image(data="not base64!!", media_type="image/png"), "its data is not base64"),
+    (Image(data="aGk=", media_type="png"), "its media type is not one of an image"),
+    (Image(data="aGk=", media_type=cast("Any", None)), "its media type is not one of an image"),
+]
+
+
+@pytest.mark.parametrize(("image", "reason"), BAD_IMAGES)
+async def test_an_image_that_is_none_is_not_sent(image: Image, reason: str):
+    agent = Agent(ScriptedModel([says("x")]))
+    for ask in (agent.run, agent.session().run, agent.count):
+        with pytest.raises(ConfigError) as caught:
+            await ask("x", images=[image])
+        assert f"`images[0]` cannot be sent: {reason}. Write Image.from_file(path), or" in str(caught.value)
+    with pytest.raises(ConfigError, match=r"^`history\[0\].images\[0\]` cannot be sent: its "):
+        await agent.run("x", history=[UserMessage(content="a", images=(image,))])
+
+
+@pytest.mark.parametrize("images", [Image(data="aGk=", media_type="image/png"), "a.png", None])
+def test_images_that_are_no_list_are_refused(images: Any):
+    with pytest.raises(ConfigError, match=r"^`images` is of type \w+\. Give a list, such as \[Image.from_file"):
+        Agent(ScriptedModel([says("x")])).run_sync("x", images=images)
 
 
 def test_a_run_has_the_name_that_it_was_given(tmp_path: Path):

@@ -462,9 +462,10 @@ async def test_a_result_is_never_empty_always_encodable_and_taken_from_the_text(
         ("aGk", "image/png", "its data is not base64"),
         ("", "image/png", "its data is not base64"),
         ("aGk=\n", "image/png", "its data is not base64"),
+        (b"\x89PNG", "image/png", "its data is bytes, not base64 text"),
     ],
 )
-async def test_an_image_that_is_none_does_not_get_into_a_url(data: str, media_type: str, reason: str) -> None:
+async def test_an_image_that_is_none_does_not_get_into_a_url(data: Any, media_type: str, reason: str) -> None:
     """The media type and the data of a picture from an MCP server went into the data URL as they were."""
     found = (await run(returning([Image(data=data, media_type=media_type), "x"]))).result
     assert (found.images, found.status) == ((), "error")
