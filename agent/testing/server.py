@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -41,6 +42,8 @@ class Received:
 
 class ScriptedServer:
     """An OpenAI-compatible server whose chat completions come from a list; a context manager, sync and async.
+
+    It starts with the `with` block or with `start`, and stops at the end of the block or with `close`.
 
     It answers /v1/models, /v1/chat/completions (whole or streamed), /tokenize, /health and /metrics.
     """
@@ -100,11 +103,19 @@ class ScriptedServer:
         return [request.json for request in self.requests if request.path == "/v1/chat/completions"]
 
     def start(self) -> Self:
-        """Listen on a free loopback port; returns when connections are accepted."""
-        ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="scripted", daemon=True)
-        self._thread.start()
-        ready.wait()
+        """Listen on a free loopback port; returns when connections are accepted.
+
+        A started server stays as it is; a closed one listens on the same port again.
+
+        Raises:
+            OSError: it cannot listen, such as after `close` when another program has taken the port.
+        """
+        if self._thread is None:
+            started: Future[None] = Future()
+            thread = threading.Thread(target=self._serve, args=(started,), name="scripted", daemon=True)
+            thread.start()
+            started.result()
+            self._thread = thread
         return self
 
     def close(self) -> None:
@@ -133,10 +144,19 @@ class ScriptedServer:
 
     # Everything below runs in the server's own thread.
 
-    async def _main(self, ready: threading.Event) -> None:
+    def _serve(self, started: Future[None]) -> None:
+        try:
+            asyncio.run(self._main(started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    async def _main(self, started: Future[None]) -> None:
         self._loop, self._main_task = asyncio.get_running_loop(), asyncio.current_task()
+        self._stop = asyncio.Event()
         await self._listen()
-        ready.set()
+        started.set_result(None)
         await self._stop.wait()
         await self._close_listener()
         conversations = tuple(self._conversations)

@@ -127,6 +127,32 @@ def test_the_server_works_in_sync_tests() -> None:
     server.close()
 
 
+def test_a_started_server_that_is_entered_goes_on_and_stops_at_the_end_of_the_block() -> None:
+    started = ScriptedServer([says("Hello.")]).start()
+    url = started.url
+    with started as server:
+        assert (server.start().url, Agent(Endpoint(url)).run_sync("Hi").answer) == (url, "Hello.")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/models")
+
+
+def test_a_closed_server_serves_again_on_its_port() -> None:
+    server = ScriptedServer([says("Hello."), says("Back.")])
+    with server:
+        assert Agent(Endpoint(server.url)).run_sync("Hi").answer == "Hello."
+    with server:
+        assert Agent(Endpoint(server.url)).run_sync("Hi").answer == "Back."
+
+
+def test_a_server_that_cannot_listen_raises_in_the_caller() -> None:
+    with ScriptedServer() as server:
+        port = int(server.url.removesuffix("/v1").rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(OSError, match="in use"):
+        server.start()
+    with server:
+        assert httpx.get(f"{server.url}/models").status_code == 200, "it can be started once the port is free"
+
+
 async def test_the_server_works_in_async_tests() -> None:
     async with ScriptedServer([says("Hello.")]) as server:
         assert (await Agent(Endpoint(server.url)).run("Hi")).answer == "Hello."
