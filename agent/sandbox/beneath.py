@@ -24,6 +24,8 @@ _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 # Folders on the way are only traversed: O_PATH, where the system has it, needs only search permission.
 _TRAVERSE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO without a writer would block.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 _ROOT = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -75,8 +77,20 @@ def open_regular(root: Path, path: str, *, follow: bool = False) -> BinaryIO:
         IsADirectoryError: it is a folder.
         OSError: it is another thing that is no regular file (EINVAL), or any other error of `open_beneath`.
     """
-    # O_NONBLOCK: opening a FIFO without a writer would block.
-    descriptor = open_beneath(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, follow=follow)
+    return _regular(open_beneath(root, path, _READ, follow=follow), path)
+
+
+def open_named(path: Path) -> BinaryIO:
+    """Open a regular file that a person named, for reading, wherever its symlinks lead.
+
+    Raises:
+        IsADirectoryError: it is a folder.
+        OSError: it is another thing that is no regular file (EINVAL), or any other error of the system.
+    """
+    return _regular(os.open(path, _READ), str(path))
+
+
+def _regular(descriptor: int, path: str) -> BinaryIO:
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")

@@ -13,6 +13,7 @@ from typing import cast
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
+from ..sandbox.beneath import open_named
 from .overrides import Overridden, apply_overrides
 from .problems import mistakes, text_paths, unknown_key
 from .renamed import with_new_keys
@@ -62,7 +63,7 @@ def task_adapter() -> TypeAdapter[Task]:
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_named(path) as file:
             content = file.read(MAX_TASK_BYTES + 1)
     except OSError as error:
         msg = f"Cannot read the task file: {error.strerror}. Give the path of a YAML file."

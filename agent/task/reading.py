@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from ..errors import ConfigError
 from ..messages import Image
-from ..sandbox.beneath import open_regular
+from ..sandbox.beneath import open_named, open_regular
 from ..sandbox.inside import LeadsOut, find_inside
 
 MAX_INPUT_BYTES = 256 * 1024
@@ -79,7 +79,7 @@ def _opened(path: Path, workspace: Path, *, may_lead_out: bool = False) -> Binar
         if not may_lead_out:
             raise
         inside = None
-    return path.open("rb") if inside is None else open_regular(workspace, inside)
+    return open_named(path) if inside is None else open_regular(workspace, inside)
 
 
 def _leads_out(path: Path, key: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.task.environment import task_secrets
+from agent.task.load import load_task
 from agent.task.parts import TaskInputs, TaskOutput, TaskWorkspace
 from agent.task.reading import MAX_IMAGE_BYTES
 from agent.task.task import Task
@@ -21,17 +22,17 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def read(folder: Path, key: str) -> None:
-    """Read the file `notes.png` of a task by the key that refers to it."""
+def read(folder: Path, key: str, name: str = "notes.png") -> None:
+    """Read a file of a task by the key that refers to it."""
     match key:
         case "prompt_file":
-            Task(prompt_file="notes.png", directory=folder).rendered_prompt()
+            Task(prompt_file=name, directory=folder).rendered_prompt()
         case "inputs.files[0]":
-            Task(prompt="a", inputs=TaskInputs(files=("notes.png",)), directory=folder).rendered_prompt()
+            Task(prompt="a", inputs=TaskInputs(files=(name,)), directory=folder).rendered_prompt()
         case "inputs.images[0]":
-            Task(prompt="a", inputs=TaskInputs(images=("notes.png",)), directory=folder).images()
+            Task(prompt="a", inputs=TaskInputs(images=(name,)), directory=folder).images()
         case _:
-            Task(prompt="a", output=TaskOutput(schema="notes.png"), directory=folder).output_schema()
+            Task(prompt="a", output=TaskOutput(schema=name), directory=folder).output_schema()
 
 
 KEYS = ["prompt_file", "inputs.files[0]", "inputs.images[0]", "output.schema"]
@@ -88,3 +89,17 @@ def test_a_secret_file_may_be_a_symlink_to_a_shared_one_but_no_pipe(project: Pat
     os.mkfifo(project / ".env")
     with pytest.raises(ConfigError, match="not a regular file"):
         task_secrets(Task(prompt="a", secret_files=(".env",), directory=project))
+
+
+@pytest.mark.parametrize("key", [*KEYS, "secret_files[0]", "the task"])
+def test_a_pipe_outside_of_the_workspace_is_not_waited_for(project: Path, key: str):
+    """A killed run left a symlink to a pipe in its own temporary folder, and the next run never began."""
+    os.mkfifo(project.parent / "pipe.png")
+    with pytest.raises(ConfigError, match="not a regular file"):
+        if key == "the task":
+            load_task(project.parent / "pipe.png")
+        elif key == "secret_files[0]":
+            (project / ".env").symlink_to("../pipe.png")
+            task_secrets(Task(prompt="a", secret_files=(".env",), directory=project))
+        else:
+            read(project, key, "../pipe.png")
