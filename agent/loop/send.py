@@ -79,7 +79,9 @@ class Sender:
         while True:
             request = self.request(order)
             try:
-                reply = await self._grammars.ask(replace(request, watch=self._deps.watch))
+                reply = await self._grammars.ask(
+                    replace(request, watch=self._deps.watch, follows_failure=self._state.last_failure)
+                )
             except (EndpointRejected, EndpointUnreadable) as error:
                 changed = await self._remedy(error, request, order)
                 if changed is None:

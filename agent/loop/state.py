@@ -74,7 +74,7 @@ class RunState:
         """Ids of the calls that were started."""
         self.failures = 0
         """Consecutive turns with an invalid call; feedback gives this number plus one as the attempt."""
-        self.last_invalid = ""
+        self.last_invalid = self.last_failure = ""
         self.reply_growths = 0
         """How often `max_tokens` was raised after a truncated reply."""
         self.answers_in_reasoning = 0
@@ -202,7 +202,7 @@ class RunState:
         self.pending_reply = self.reask_reply = None
         self.open_turn = event
         self.work.start_turn()
-        self.forced_tool = None
+        self.forced_tool, self.last_failure = None, ""
         self.answers_in_reasoning = 0
         self.failures = self.failures + 1 if event.faults else 0
         self.last_invalid = event.faults[-1].signature if event.faults else ""
@@ -236,12 +236,12 @@ class RunState:
             self.pending_action = ApplyVerification(result=event)
 
     def _said(self, event: Said) -> None:
-        self.pending_action = None
-        self.final = None
+        self.pending_action = self.final = None
         self.forced_tool = event.forces
         self.history.add_user(event.message)
 
     def _triggered(self, event: Triggered) -> None:
+        self.last_failure = event.reason
         if event.action == "reask":
             self.position = escalation.before_feedback(self.started.ladder, self.position, event.trigger).position
             return

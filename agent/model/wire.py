@@ -57,6 +57,8 @@ class Request:
     """Request field for `json_schema`."""
     watch: Callable[[Delta], None] | None = field(default=None, repr=False, compare=False)
     """Called with each part of the reply as it arrives. None means that nobody watches."""
+    follows_failure: str = field(default="", repr=False, compare=False)
+    """Why the step before failed, such as for a refused reply; not sent. Empty if it did not fail."""
 
     def encode(self, *, stream: bool) -> bytes:
         """Return the request body. Messages come first, so that the part that a prefix cache can reuse is in front."""

@@ -21,12 +21,15 @@ ScriptedReply: TypeAlias = Reply | Exception | Callable[[Request], Reply]
 class ScriptEnded(AssertionError):
     """Raised by a ScriptedModel that gets more requests than it has replies."""
 
-    def __init__(self, replies: int) -> None:
+    def __init__(self, replies: int, follows_failure: str = "") -> None:
         self.replies = replies
         """How many replies the script had."""
+        self.follows_failure = follows_failure
+        """Why the last reply was refused, or what else failed before the request. Empty if nothing did."""
+        failure = f"The step before failed: {follows_failure.rstrip('.')}. " if follows_failure else ""
         super().__init__(
             f"The scripted model has {replies} {'reply' if replies == 1 else 'replies'} and got one more request. "
-            "Add a reply to the script, or check in `model.bodies` what the agent requested."
+            f"{failure}Add a reply to the script, or check in `model.bodies` what the agent requested."
         )
 
 
@@ -84,7 +87,7 @@ class ScriptedModel:
         # The history behind `messages` keeps growing; store the request as it is now.
         self.requests.append(replace(request, messages=tuple(request.messages)))
         if len(self.requests) > len(self.replies):
-            raise ScriptEnded(len(self.replies))
+            raise ScriptEnded(len(self.replies), request.follows_failure)
         reply = self.replies[len(self.requests) - 1]
         if isinstance(reply, Exception):
             raise reply

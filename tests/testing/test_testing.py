@@ -104,6 +104,28 @@ def test_the_error_of_an_ended_script_gives_its_length(replies: int, words: str)
     )
 
 
+REFUSED_REPLIES: dict[str, tuple[Reply, str]] = {
+    "a result": (calls(("final_result", {"x": 1})), "$.result is required and missing"),
+    "a call": (calls(("double", {"number": "many"})), "$.number must be an integer"),
+    "an unknown tool": (calls(("triple", {"number": 21})), "triple"),
+    "an empty reply": (says(""), "empty"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED_REPLIES)
+def test_the_error_of_an_ended_script_says_why_the_last_reply_was_refused(kind: str) -> None:
+    reply, reason = REFUSED_REPLIES[kind]
+    with pytest.raises(ScriptEnded, match="The step before failed: .*" + re.escape(reason)) as raised:
+        Agent(ScriptedModel([DOUBLE, reply]), tools=[double], output_type=list[int]).run_sync("Double 21.")
+    assert reason in raised.value.follows_failure
+
+
+def test_the_error_of_an_ended_script_forgets_a_refusal_that_was_mended() -> None:
+    with pytest.raises(ScriptEnded) as raised:
+        Agent(ScriptedModel([calls(("double", {})), DOUBLE]), tools=[double]).run_sync("Double 21.")
+    assert raised.value.follows_failure == ""
+
+
 def get(url: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(url) as reply:
