@@ -102,6 +102,14 @@ def cannot_hide(patterns: Sequence[str]) -> str:
     )
 
 
+def path_unclear(error: Exception) -> str:
+    """Return the result of a call of which it could not be found out which paths it reaches."""
+    return (
+        f"Error: It could not be found out which paths this call reaches, and the permission rules of this run are "
+        f"about paths: {error}. The call was not made. If a process of yours replaces files, stop it; then call again."
+    )
+
+
 def with_hidden(text: str, hidden: Sequence[Path], workspace: Path) -> str:
     """Return the result of a command with the paths that it could not see, if there are any."""
     names = [path.relative_to(workspace).as_posix() for path in hidden if path.is_relative_to(workspace)]

@@ -137,7 +137,10 @@ async def _permitted(call: ToolCall, tool: Tool, deps: RunDependencies) -> tuple
     context, workspace = deps.context, deps.context.workspace
     targets: tuple[Target, ...] = ()
     if any("path" in rule.match for rule in deps.permissions):
-        targets = await asyncio.to_thread(call_targets, tool, arguments, workspace)
+        try:
+            targets = await asyncio.to_thread(call_targets, tool, arguments, workspace)
+        except (OSError, ValueError) as error:  # such as a symlink that a process replaces meanwhile
+            return context, prompts.path_unclear(error)
     rule = decide(deps.permissions, call.name, arguments, targets, workspace=str(workspace))
     if rule is not None and (text := await _denial_text(rule, call, arguments, targets, deps)):
         return context, text
@@ -167,7 +170,10 @@ async def _denial_text(
 def _hiding(context: ToolContext[Any], patterns: Sequence[str]) -> tuple[ToolContext[Any], str]:
     """Return the context whose commands do not reach the paths, or the text for the model if that is impossible."""
     sandbox = context.sandbox
-    hidden = hidden_paths(patterns, context.workspace)
+    try:
+        hidden = hidden_paths(patterns, context.workspace)
+    except OSError as error:
+        return context, prompts.path_unclear(error)
     if not sandbox.can_hide or context.workspace in hidden:
         return context, prompts.cannot_hide(patterns)
     rules = replace(sandbox.rules, hidden=(*sandbox.rules.hidden, *hidden))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -211,3 +213,22 @@ def test_too_many_files_to_hide_close_the_workspace(tmp_path: Path):
     for number in range(250):
         (tmp_path / f"{number}.env").touch()
     assert hidden_paths(["*.env"], tmp_path) == (tmp_path,)
+
+
+@pytest.mark.parametrize("name", ["read_file", "run_shell"])
+async def test_a_symlink_that_is_replaced_while_a_rule_looks_at_it_ends_no_run(
+    workspace: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A process of the model made `os.path.realpath` fail between two of its steps, and the run was lost."""
+    realpath = os.path.realpath
+
+    def replaced(path: Any, *, strict: bool = False) -> Any:
+        if str(path) in {f"{workspace}/src/a.md", f"{workspace}/docs"}:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        return realpath(path, strict=strict)
+
+    monkeypatch.setattr(os.path, "realpath", replaced)
+    arguments = {"path": "src/a.md"} if name == "read_file" else {"command": "cat src/a.md"}
+    (result,) = await play(workspace, (name, arguments))
+    assert result.status == "denied"
+    assert result.content.startswith("Error: It could not be found out which paths this call reaches")
