@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from io import TextIOWrapper
 from typing import Protocol, TextIO, cast
 
@@ -39,6 +40,9 @@ COMMANDS = {
     "deploy": "Write files that run several engines behind a router",
 }
 
+# They import a task's own tools, which may need the modules of their project; a run has a guard of its own.
+_LOAD_TOOLS = frozenset({"run", "validate"})
+
 _EPILOG = """\
 Start here: agent run examples/first_task/task.yaml
 
@@ -57,19 +61,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ..view.clean_output import clean_output
 
     _escape_unencodable(sys.stdout)
-    with clean_output():
-        return _main(argv)
-
-
-def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(arguments[0] if arguments and arguments[0] in COMMANDS else None)
-    args = parser.parse_args(arguments)
-    if args.command is None:
-        parser.print_help()
-        return 2
+    chosen = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    with clean_output(), ExitStack() as guards:
+        if chosen is not None:
+            from ..sandbox.imports import guarded_projects
+
+            guards.enter_context(guarded_projects())
+        parser = _parser(chosen)
+        args = parser.parse_args(arguments)
+        if chosen is None:
+            parser.print_help()
+            return 2
+        if chosen in _LOAD_TOOLS:
+            guards.close()
+        return _main(chosen, args)
+
+
+def _main(command: str, args: argparse.Namespace) -> int:
     try:
-        return _module(args.command).main(args)
+        return _module(command).main(args)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import marshal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent import Agent, ConfigError, Sandbox, tool
+from agent.cli import main
 from agent.messages import ToolResult
 from agent.ready_tools import write_file
 from agent.sandbox.imports import guarded_imports
@@ -209,3 +211,34 @@ def test_a_module_in_an_archive_or_behind_a_link_that_the_run_made_is_not_import
         importlib.invalidate_caches()
         with pytest.raises(ImportError, match="it was changed during this run"):
             __import__("new_module")
+
+
+@pytest.mark.parametrize("command", ["show x", "diff x", "runs", "schema"])
+def test_a_command_looks_for_no_optional_module_in_a_project_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    """`agent show` once ran a msvcrt.py that a run had left in a project that was installed as editable."""
+    (tmp_path / "not_on_linux.py").write_text("raise AssertionError('this ran outside of the sandbox')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module(f"agent.cli.{command.split()[0]}")
+
+    def looks_for_it(_: argparse.Namespace) -> int:
+        try:
+            importlib.import_module("not_on_linux")
+        except ImportError:
+            return 7
+        return 0
+
+    monkeypatch.setattr(module, "main", looks_for_it)
+
+    assert main(command.split()) == 7
+
+
+def test_installed_modules_and_those_of_the_library_are_imported_beside_a_project(tmp_path: Path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from agent.sandbox.imports import guarded_projects\n"
+        "with guarded_projects():\n"
+        "    import colorsys, pydantic, serving.errors, tools.files, _bisect\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, cwd="/")
