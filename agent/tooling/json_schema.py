@@ -42,7 +42,10 @@ def plain_schema(model: type[BaseModel], *, name: str | None = None) -> JsonObje
     if cyclic:
         plain["$defs"] = {name: _plain(definitions[name], definitions, (name,), cyclic) for name in sorted(cyclic)}
     if plain.get("type") != "object":
-        msg = f"Tool {tool_name!r}: its arguments must be one object with a key for each, and {model.__name__} is none."
+        msg = (
+            f"Tool {tool_name!r}: its arguments must be one object with a key for each, and {model.__name__} is none. "
+            f"Make it a field of a pydantic model, such as `items: {model.__name__}`."
+        )
         raise ConfigError(msg)
     plain.setdefault("properties", {})
     return plain

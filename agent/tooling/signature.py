@@ -17,6 +17,7 @@ from ..errors import ConfigError
 from .context import ToolContext
 from .threads import in_thread
 
+_LAMBDA = (lambda: None).__name__
 ToolBody = Callable[[Any, "ToolContext[Any]"], Awaitable[object]]
 ToolSource = Callable[..., object] | type[BaseModel]
 
@@ -35,12 +36,22 @@ class Parts:
 
 
 def default_name(source: ToolSource) -> str:
-    """Return the name of a function, or the snake_case name of a model or of a callable object's class."""
+    """Return the name of a function, or the snake_case name of a model or of a callable object's class.
+
+    Raises:
+        ConfigError: it is a lambda.
+    """
     if inspect.isclass(source) and issubclass(source, BaseModel):
         return _snake_case(source.__name__)
     own = getattr(source, "__name__", None)
     if own is None and isinstance(source, functools.partial):
         return default_name(cast("functools.partial[object]", source).func)
+    if own == _LAMBDA:
+        msg = (
+            "A lambda has no name, annotations or docstring. "
+            "Write a function with annotated parameters and a docstring."
+        )
+        raise ConfigError(msg)
     return str(own or _snake_case(type(source).__name__))
 
 
@@ -63,6 +74,7 @@ def parts_of(source: ToolSource, name: str) -> Parts:
 
 def _from_function(source: Callable[..., object], name: str) -> Parts:
     function = _function_of(source)
+    _refuse_class_of_callables(name, function)
     _refuse_generator(name, function)
     text = _docstring(source)
     docs = docstring_parser.parse(text)
@@ -128,6 +140,16 @@ def _docstring(source: Callable[..., object]) -> str:
     return source.__doc__ or "" if source is function else function.__doc__ or source.__doc__ or ""
 
 
+def _refuse_class_of_callables(name: str, function: Callable[..., object]) -> None:
+    if inspect.isclass(function) and any("__call__" in vars(base) for base in function.__mro__):
+        called = function.__name__
+        msg = (
+            f"Tool {name!r}: {called} is a class whose instances can be called. "
+            f"Give an instance, such as tool({called}(...))."
+        )
+        raise ConfigError(msg)
+
+
 def _refuse_generator(name: str, function: Callable[..., object]) -> None:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         msg = (
@@ -155,6 +177,8 @@ def _parameters(name: str, source: Callable[..., object], hints: dict[str, Any])
         if parameter.name not in hints and parameter.name not in bound:
             is_unbound = index == 0 and parameter.name in {"self", "cls"}
             advice = f"If it is a method, bind it: tool(instance.{name})." if is_unbound else "Add one."
+            if getattr(source, "__name__", None) == _LAMBDA:
+                advice = "Write a function with annotated parameters."
             msg = f"Tool {name!r}: parameter {parameter.name!r} has no type annotation. {advice}"
             raise ConfigError(msg)
     return [parameter for parameter in found if parameter.name not in bound]

@@ -5,6 +5,7 @@ import enum
 import functools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
@@ -235,12 +236,31 @@ def misspelt(a: "int |") -> int:  # type: ignore[valid-type]  # noqa: F722
 GENERATOR = (
     "the function is a generator, and a tool gives one result. Return everything that it yields, such as in a list."
 )
+CLASS = "Finder is a class whose instances can be called. Give an instance, such as tool(Finder(...))."
+LAMBDA = "A lambda has no name, annotations or docstring. Write a function with annotated parameters and a docstring."
+
+
+class Spotter(Finder):
+    """A class that finds what its parent finds."""
+
+
+unnamed: Callable[[int], int] = lambda x: x  # noqa: E731
 REFUSED: list[tuple[Any, str]] = [
     (later, f"Tool 'later': {GENERATOR}"),
     (now, f"Tool 'now': {GENERATOR}"),
     (functools.partial(later, 1), f"Tool 'later': {GENERATOR}"),
     (Counting, f"Tool 'counting': {GENERATOR}"),
-    (Listed, "Tool 'listed': its arguments must be one object with a key for each, and Listed is none."),
+    (
+        Listed,
+        "Tool 'listed': its arguments must be one object with a key for each, and Listed is none. "
+        "Make it a field of a pydantic model, such as `items: Listed`.",
+    ),
+    (Finder, f"Tool 'Finder': {CLASS}"),
+    (AsyncFinder, f"Tool 'AsyncFinder': {CLASS.replace('Finder', 'AsyncFinder')}"),
+    (functools.partial(Finder, 3), f"Tool 'Finder': {CLASS}"),
+    (Spotter, f"Tool 'Spotter': {CLASS.replace('Finder', 'Spotter')}"),
+    (unnamed, LAMBDA),
+    (functools.partial(unnamed, 1), LAMBDA),
     (
         Finder.method,
         "Tool 'method': parameter 'self' has no type annotation. If it is a method, bind it: tool(instance.method).",
@@ -274,6 +294,21 @@ def test_what_cannot_be_a_tool_is_refused_with_what_to_do(source: Any, problem: 
     with pytest.raises(ConfigError) as caught:
         tool(source)
     assert str(caught.value) == problem
+
+
+def test_a_named_lambda_with_a_parameter_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match=r"'x' has no type annotation. Write a function with annotated parameters."):
+        tool(name="same", description="Return the same.")(unnamed)
+
+
+def test_a_class_whose_instances_cannot_be_called_is_a_tool_that_makes_one() -> None:
+    @dataclass
+    class Note:
+        """Take a note."""
+
+        text: str
+
+    assert result_of(tool(Note), {"text": "Hi"}) == Note("Hi")
 
 
 def test_a_type_whose_package_is_missing_is_refused_with_the_command_that_installs_it(
