@@ -105,6 +105,7 @@ async def use_tools(context: ToolContext[Notes]) -> None:
     assert_type(await wait(0.1), None)
     assert_type(Shout(text="hi").run(), Image)
     assert_type(tool(Account().balance)("USD"), float)
+    assert_type(tool(Account().balance, name="balance", read_only=True)("USD"), float)
     ready: list[Tool] = [ready_tools.read_file, ready_tools.run_tests, ready_tools.find("search"), plain, take_note]
     assert_type([one.name for one in ready], list[str])
     assert_type(ready_tools.NAMES, tuple[str, ...])

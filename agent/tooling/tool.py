@@ -121,7 +121,21 @@ _ELSEWHERE = {
 
 
 @overload
-def tool(source: Callable[ParametersT, ResultT], /) -> Tool[ParametersT, ResultT]: ...
+def tool(
+    source: Callable[ParametersT, ResultT],
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    read_only: bool = False,
+    exclusive: bool = False,
+    commands: bool = False,
+    paths: CallPaths | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    output_limit_chars: int = DEFAULT_OUTPUT_CHARS,
+    requires: Mapping[str, str] = ...,
+    variants: Mapping[str, Tool] = ...,
+) -> Tool[ParametersT, ResultT]: ...
 @overload
 def tool(
     *,
@@ -165,7 +179,9 @@ def tool(
         source: the function, callable object or model; omitted when the decorator is called with options.
         name: the tool's name for the model. None means the function's name, or the class name in snake_case.
         description: what the model reads about it. None means the docstring.
-        read_only: running it twice changes nothing.
+        read_only: running it twice changes nothing, and no file. Set it on every such tool: before and after each call
+            of another one, the run looks at the files of a workspace that others use too, which takes time where there
+            are many.
         exclusive: it must not run at the same time as another call.
         commands: it starts commands through `ToolContext`.
         paths: returns the paths that a call reads or writes; for a tool whose arguments do not hold them as they are.
@@ -176,7 +192,8 @@ def tool(
 
     Raises:
         ConfigError: the name is not allowed, a parameter has no annotation or cannot be described to a model, the
-            function is a generator, or the docstring is missing.
+            function is a generator or a lambda, the docstring is missing, or it is a class whose instances can be
+            called, instead of such an instance.
     """
 
     def make(source: ToolSource) -> Tool:
