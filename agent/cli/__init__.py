@@ -6,8 +6,8 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from typing import Protocol, TextIO, cast
 
@@ -58,24 +58,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Everything printed meanwhile goes through `clean_output`: names of models and files, errors of servers and texts of
     runs were written by others.
     """
-    from ..view.clean_output import clean_output
-
-    _escape_unencodable(sys.stdout)
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    with clean_output(), ExitStack() as guards:
-        if chosen is not None:
-            from ..sandbox.imports import guarded_projects
+    with ExitStack() as paths:
+        paths.enter_context(_installed_only())
+        from ..view.clean_output import clean_output
 
-            guards.enter_context(guarded_projects())
-        parser = _parser(chosen)
-        args = parser.parse_args(arguments)
-        if chosen is None:
-            parser.print_help()
-            return 2
-        if chosen in _LOAD_TOOLS:
-            guards.close()
-        return _main(chosen, args)
+        _escape_unencodable(sys.stdout)
+        with clean_output():
+            parser = _parser(chosen)
+            args = parser.parse_args(arguments)
+            if chosen is None:
+                parser.print_help()
+                return 2
+            if chosen in _LOAD_TOOLS:
+                paths.close()
+            return _main(chosen, args)
 
 
 def _main(command: str, args: argparse.Namespace) -> int:
@@ -90,6 +88,28 @@ def _main(command: str, args: argparse.Namespace) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - last resort: any error becomes one message
         return _report(error)
+
+
+@contextmanager
+def _installed_only() -> Generator[None]:
+    """Import, inside the block, only what is installed: a run may have written what lies in a project on the path.
+
+    Even `subprocess` looks there for modules of other systems, such as `msvcrt`. So this imports nothing itself.
+    """
+    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    roots = [os.path.realpath(root) for root in (os.path.dirname(os.__file__), sys.prefix, own)]  # noqa: PTH120
+    before = list(sys.path)
+    sys.path[:] = [
+        entry
+        for entry in before
+        if os.path.basename(entry) in {"site-packages", "dist-packages"}  # noqa: PTH119
+        or entry.endswith(".zip")
+        or any(os.path.realpath(entry) in (root, f"{root}/lib-dynload") for root in roots)
+    ]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _escape_unencodable(stream: TextIO) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import site
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -34,20 +32,6 @@ def guarded_imports(untrusted: Sequence[Path], *, since_ns: int | None = None) -
         yield
     finally:
         sys.meta_path.remove(guard)
-
-
-@contextmanager
-def guarded_projects() -> Generator[None]:
-    """Refuse, inside the block, to import what is not installed: a run may have written it where a project lies.
-
-    An optional module that is missing, such as `msvcrt`, would be looked for there.
-    """
-    library = Path(os.__file__).resolve().parent
-    installed = [*own_code(), library, *(Path(entry).resolve() for entry in site.getsitepackages())]
-    entries = [Path(entry).resolve() for entry in sys.path]
-    projects = [entry for entry in entries if not any(entry.is_relative_to(place) for place in installed)]
-    with guarded_imports([entry for entry in projects if entry.is_dir() and not library.is_relative_to(entry)]):
-        yield
 
 
 class _Guard:

@@ -234,11 +234,12 @@ def test_a_command_looks_for_no_optional_module_in_a_project_on_the_path(
     assert main(command.split()) == 7
 
 
-def test_installed_modules_and_those_of_the_library_are_imported_beside_a_project(tmp_path: Path):
+def test_what_a_command_imports_first_is_not_looked_for_in_a_project_either(tmp_path: Path):
+    """`subprocess` looks for msvcrt, so the guard must stand before it is imported."""
+    (tmp_path / "msvcrt.py").write_text("open('ran', 'w')\nraise ImportError\n")
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from agent.sandbox.imports import guarded_projects\n"
-        "with guarded_projects():\n"
-        "    import colorsys, pydantic, serving.errors, tools.files, _bisect\n"
+        "import sys; sys.path.append(sys.argv[1]); from agent.cli import main; sys.exit(main(['runs', '--runs', 'x']))"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, cwd="/")
+    subprocess.run([sys.executable, "-P", "-c", code, tmp_path], cwd=tmp_path, check=False, capture_output=True)
+
+    assert not (tmp_path / "ran").exists()
