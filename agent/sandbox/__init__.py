@@ -166,6 +166,7 @@ class Sandbox:
             yield Launch(argv=argv, env=env)
             return
         rules = replace(self.rules, read=(*self.rules.read, *read), write=(*self.rules.write, *write))
+        rules = rules.without_replaceable(workspace)
         if self.isolation == "landlock":
             folder = landlock.temporary_folder() if shared is None else shared.folder()
             line = landlock.command_line(

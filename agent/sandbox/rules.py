@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..keywords import checked_keywords
+from .programs import links_to
 
 MB = 1_000_000
 TMP = Path("/", "tmp")
@@ -62,6 +63,18 @@ class Rules:
         most = self.limits.memory_mb * MB // (2 * number)
         return min(self.temporary_bytes, most) if most else self.temporary_bytes
 
+    def without_replaceable(self, workspace: Path) -> Rules:
+        """Return the rules without the paths that a command may replace by a symlink: those in what it may change.
+
+        It reaches these anyway, as long as they are no symlinks.
+
+        Args:
+            workspace: the folder that commands run in and may change.
+        """
+        roots = [root.resolve() for root in (workspace, *self.write)]
+        read, write = (tuple(path for path in paths if not _lies_in(path, roots)) for paths in (self.read, self.write))
+        return replace(self, read=read, write=write)
+
     def words(self) -> Iterator[str]:
         """Yield a description of each permission."""
         yield "network allowed" if self.network else "no network"
@@ -69,6 +82,12 @@ class Rules:
             yield f"reads {', '.join(map(str, self.read))}"
         if self.write:
             yield f"writes {', '.join(map(str, self.write))}"
+
+
+def _lies_in(path: Path, roots: Sequence[Path]) -> bool:
+    """Return whether a path, or a symlink on the way to it, lies below a root and is not the root itself."""
+    steps = links_to(path) or [path]
+    return any(step.parent.is_relative_to(root) for step in steps for root in roots)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

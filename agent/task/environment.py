@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..policy.verification import Verify
 from ..sandbox import Rules, Sandbox, find_sandbox
+from ..sandbox.inside import LeadsOut, find_inside
 from ..sandbox.programs import project_folder
 from ..tooling.redaction import secrets_of_file
 from ..tooling.tool import Tool
@@ -70,8 +71,18 @@ def task_sandbox(task: Task) -> Sandbox:
     if missing := next((path for path in (*read, *write) if not path.exists()), None):
         msg = f"`sandbox` lists {str(missing)!r}, which does not exist. Create it, or remove it from the list."
         raise ConfigError(msg, key="sandbox")
+    workspace = task.path(task.workspace.path)
+    for path in (*read, *write):
+        try:
+            find_inside(path, workspace)
+        except LeadsOut as error:
+            msg = (
+                f"`sandbox` lists {str(path)!r}, which a symlink in the workspace leads out of it, and a run may have "
+                "made that symlink. Remove it, or list the path that it leads to."
+            )
+            raise ConfigError(msg, key="sandbox") from error
     # An earlier run may have worked there, also if this one works in a copy.
-    untrusted = (task.path(task.workspace.path), *project_folder(task.directory))
+    untrusted = (workspace, *project_folder(task.directory))
     rules = Rules(network=wanted.network, read=read, write=write, untrusted=untrusted, limits=wanted.limits)
     return find_sandbox(wanted.use, rules, image=wanted.image)
 
