@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from ..sandbox.beneath import MAX_PATH_BYTES
 from .gitignore import GitIgnore
 from .placing import remove_folder, restore_path, set_metadata, unlink
 from .tree import Entry, entry_below, is_large, looks_same, walk
@@ -12,6 +13,8 @@ from .withheld import withheld
 from .workspace import Restored, Snapshot, Workspace
 
 _PATH_LIKE = re.compile(r"[\w./-]+")
+_MAX_DEPTH = 64
+"""The most folders in an end of a path by which a text names it; each end is a text, so all ends would fill memory."""
 
 
 def signatures(workspace: Workspace, snapshot: Snapshot) -> Mapping[str, str]:
@@ -44,15 +47,21 @@ def named(paths: Collection[str], texts: Sequence[str]) -> set[str]:
 
     A text may name a path as it is, by its end, such as `a.py` after `cd src`, or from the root of the file system.
     """
-    words = {word.removeprefix("./").rstrip("./") for text in texts for word in _PATH_LIKE.findall(text)}
+    found_words = (word for text in texts for word in _PATH_LIKE.findall(text) if len(word) <= MAX_PATH_BYTES)
+    words = {word.removeprefix("./").rstrip("./") for word in found_words}
     ends = {end for word in words for end in _ends(word)}
     found: set[str] = set()
-    for path in sorted(paths):  # a folder comes before its contents
+    above = "/"
+    for path in sorted(paths, key=lambda path: path.replace("/", "\0")):  # a folder comes right before its contents
+        if path.startswith(above):
+            found.add(path)
+            continue
         is_named = path in ends or any(end in words for end in _ends(path))
         if not is_named and not _PATH_LIKE.fullmatch(path):
             is_named = any(path.rpartition("/")[2] in text for text in texts)
-        if is_named or _above(path) & found:
+        if is_named:
             found.add(path)
+            above = f"{path}/"
     return found
 
 
@@ -131,12 +140,7 @@ def _is_other(workspace: Workspace, path: str, signature: str) -> bool:
 
 def _ends(path: str) -> list[str]:
     parts = path.split("/")
-    return ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _above(path: str) -> set[str]:
-    parts = path.split("/")
-    return {"/".join(parts[:count]) for count in range(1, len(parts))}
+    return [path, *("/".join(parts[-count:]) for count in range(1, min(len(parts), _MAX_DEPTH + 1)))]
 
 
 def _signature(entry: Entry | None) -> str:

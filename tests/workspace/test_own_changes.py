@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+import tracemalloc
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ def snapshot(workspace: Workspace, tmp_path: Path) -> Snapshot:
     taken = workspace.snapshot(tmp_path / "snap")
     assert isinstance(taken, Snapshot)
     return taken
+
+
+def peak_of(call: Callable[[], set[str]]) -> tuple[tuple[int, int], set[str]]:
+    """Return the memory that a call needed, now and at most, in bytes, and what it returned."""
+    tracemalloc.start()
+    try:
+        found = call()
+        return tracemalloc.get_traced_memory(), found
+    finally:
+        tracemalloc.stop()
 
 
 def now(workspace: Workspace, snapshot: Snapshot, paths: Collection[str]) -> dict[str, str]:
@@ -164,3 +175,22 @@ def test_a_change_is_the_runs_if_its_calls_name_it(texts: list[str], found: set[
 
 def test_a_folder_that_did_not_change_itself_names_nothing():
     assert named({"src/a.py"}, ["pytest src"]) == set()
+
+
+def test_deep_paths_are_compared_without_a_text_for_each_of_their_ends():
+    deep = ["/".join(["d"] * depth) for depth in range(1_890, 1_900)]
+    (_, peak), found = peak_of(lambda: named(deep, ["mkdir d"]))
+    assert found == set(deep)
+    assert peak < 1_000_000
+
+
+def test_a_long_word_of_slashes_does_not_fill_memory():
+    texts = ["touch new", "a/" * 30_000, *(f"{number}/" + "a/" * 2_000 for number in range(20))]
+    (_, peak), found = peak_of(lambda: named({"new", "a"}, texts))
+    assert found == {"new", "a"}
+    assert peak < 20_000_000
+
+
+def test_a_folder_names_its_contents_but_not_what_sorts_beside_them():
+    changed = {"build", "build-x", "build/x", "build/x/y", "build.py", "other/build/x"}
+    assert named(changed, ["rm -r build"]) == {"build", "build/x", "build/x/y"}
