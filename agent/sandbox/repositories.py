@@ -13,8 +13,10 @@ from .programs import links_to
 
 _MAX_ENTRIES = 60_000
 """Listed at most, nearest to the top first; 0.1 s on the machine where this was written."""
-_BARE = frozenset({"HEAD", "objects", "refs"})
 _MAX_POINTER_BYTES = 4096
+_POINTER = b"gitdir: "
+_BARE_NAMES = ("HEAD", "commondir", "objects", "refs")
+_BARE_FILES = ("config", "config.worktree", "commondir", "hooks")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +34,8 @@ class Repository:
         if self.kind == "bare":
             return self.path
         if self.kind == "file":
-            text = _small_text(git)
-            return (
-                git if text is None else (self.path / text.removeprefix("gitdir:").strip().partition("\n")[0]).resolve()
-            )
-        return git.resolve() if self.kind == "link" else git
+            return Path(os.path.realpath(self.path / _pointed(git)))
+        return Path(os.path.realpath(git)) if self.kind == "link" else git  # `resolve` fails at a link to itself
 
 
 def find_repositories(root: Path) -> Iterator[Repository]:
@@ -48,20 +47,20 @@ def find_repositories(root: Path) -> Iterator[Repository]:
     while folders and listed < _MAX_ENTRIES:
         below: list[Path] = []
         for folder in folders:
+            yield from _repositories_at(folder)  # by name: a folder of many files hides no repository beside it
+        for folder in folders:
             try:
                 with os.scandir(folder) as items:
-                    entries = {item.name: item for item in items}
+                    entries = list(items)
             except OSError:
                 continue
             listed += len(entries)
-            if ".git" in entries:
-                yield Repository(path=folder, kind=_kind(entries[".git"]))
-            if entries.keys() >= _BARE:
-                yield Repository(path=folder, kind="bare")
-            below += [Path(item) for item in entries.values() if item.name != ".git" and _is_folder(item)]
+            below += [Path(item) for item in entries if item.name != ".git" and _is_folder(item)]
             if listed >= _MAX_ENTRIES:
                 break
         folders = below
+    for folder in folders:
+        yield from _repositories_at(folder)
 
 
 def git_paths(roots: Iterable[Path]) -> tuple[Path, ...]:
@@ -74,13 +73,37 @@ def git_paths(roots: Iterable[Path]) -> tuple[Path, ...]:
             if repository.kind in {"folder", "file"}:
                 found[repository.path / ".git"] = None
             if repository.kind == "bare":
-                found |= dict.fromkeys(path for path in (git / "config", git / "hooks") if path.exists())
+                found |= dict.fromkeys(git / name for name in _BARE_FILES if (git / name).exists())
             elif repository.kind != "folder" and git != top and git.is_relative_to(top) and git.exists():
                 found[git] = None
     return tuple(path for path in found if not path.is_symlink())
 
 
-def _small_text(path: Path) -> str | None:
+def _repositories_at(folder: Path) -> Iterator[Repository]:
+    """Yield what git takes a folder for; it may be a repository of both kinds."""
+    try:
+        mode = os.lstat(folder / ".git").st_mode
+        yield Repository(path=folder, kind="link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "file")
+    except OSError:
+        pass
+    # As git does, which looks for objects and refs where commondir leads.
+    has = {name for name in _BARE_NAMES if os.path.lexists(folder / name)}
+    if "HEAD" in has and ("commondir" in has or has >= {"objects", "refs"}):
+        yield Repository(path=folder, kind="bare")
+
+
+def _pointed(path: Path) -> str:
+    """Return where a `.git` file leads, as git reads it: blanks and line ends inside belong to the path.
+
+    If it is not such a file, its own name is returned.
+    """
+    data = _beginning(path)
+    if data is None or not data.startswith(_POINTER):
+        return path.name
+    return os.fsdecode(data.rstrip(b"\r\n").partition(b"\0")[0].removeprefix(_POINTER))
+
+
+def _beginning(path: Path) -> bytes | None:
     """Return the beginning of a regular file. None for anything else, such as a pipe, which would block."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -89,7 +112,7 @@ def _small_text(path: Path) -> str | None:
     with os.fdopen(opened, "rb") as file:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
             return None
-        return file.read(_MAX_POINTER_BYTES).decode(errors="replace").replace("\0", "")
+        return file.read(_MAX_POINTER_BYTES)
 
 
 def real_paths(paths: Iterable[Path], roots: Iterable[Path]) -> Iterator[Path]:
@@ -99,10 +122,6 @@ def real_paths(paths: Iterable[Path], roots: Iterable[Path]) -> Iterator[Path]:
         steps = links_to(path)
         if steps is not None and not any(step.is_relative_to(top) for step in steps[:-1] for top in tops):
             yield path
-
-
-def _kind(item: os.DirEntry[str]) -> Literal["folder", "file", "link"]:
-    return "link" if item.is_symlink() else "folder" if _is_folder(item) else "file"
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:

@@ -41,6 +41,21 @@ def run_git(folder: Path, *arguments: str) -> str:
     return _run(folder, arguments, {**fixed, **_without_programs(_run(folder, _LIST, fixed))})
 
 
+def add_worktree(folder: Path, into: Path, commit: str) -> None:
+    """Check out a commit of a folder's repository into a new folder.
+
+    Raises:
+        ConfigError: as for `run_git`.
+    """
+    run_git(folder, "worktree", "add", "--detach", "--no-checkout", "--quiet", str(into), commit)
+    try:
+        # There, a condition such as `includeIf "gitdir:..."` can bring other settings than in the folder.
+        run_git(into, "reset", "--hard", "--quiet", "--no-recurse-submodules")
+    except ConfigError:
+        run_git(folder, "worktree", "remove", "--force", str(into))
+        raise
+
+
 def parsed_settings(data: bytes) -> Sequence[tuple[str, str]] | None:
     """Return the keys and values of a git settings file, in order. None if git cannot read it, or is not installed."""
     home = Path("/")

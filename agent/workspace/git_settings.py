@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import cast
 
@@ -20,11 +22,24 @@ from .tree import entry_below, walk
 KEPT = f"{OWN_FOLDER}/git"
 """Where what was taken away is kept, below the workspace."""
 _MAX_BYTES = 1024 * 1024
+_MAX_TOTAL_BYTES = 8 * _MAX_BYTES
 _MAX_FILES = 2_000
+_MAX_ENTRIES = 60_000
+"""Listed at most, in all repositories; what git starts in each is looked for by name before."""
 _SKIPPED = frozenset({"objects", "refs", "logs", "lfs"})
 _LINK = b"\0link to "
 """Begins the content of a symlink, as it is recorded."""
 _CONFIG = frozenset({"config", "config.worktree"})
+_HOOKS = frozenset({
+    "applypatch-msg", "commit-msg", "fsmonitor-watchman", "p4-changelist", "p4-post-changelist", "p4-pre-submit",
+    "p4-prepare-changelist", "post-applypatch", "post-checkout", "post-commit", "post-index-change", "post-merge",
+    "post-receive", "post-rewrite", "post-update", "pre-applypatch", "pre-auto-gc", "pre-commit", "pre-merge-commit",
+    "pre-push", "pre-rebase", "pre-receive", "prepare-commit-msg", "proc-receive", "push-to-checkout",
+    "reference-transaction", "sendemail-validate", "update",
+})  # fmt: skip
+"""The names that git starts (githooks(5) of git 2.39)."""
+_FILES = ("config", "config.worktree", "commondir", "info/attributes")
+_FOLDERS = ("hooks", "info")
 _HARMLESS = re.compile(
     r"core\.(?:repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|symlinks|precomposeunicode|autocrlf|eol"
     r"|safecrlf|quotepath|abbrev)|user\.(?:name|email)|init\.defaultbranch|branch\..*\.(?:remote|merge|rebase)"
@@ -44,6 +59,8 @@ class GitSettings:
     """Paths of the repositories, relative to the folder; empty for the folder itself."""
     files: Mapping[str, bytes]
     """Contents by path, relative to the folder."""
+    is_whole: bool = True
+    """Whether all were read; False if a limit was reached."""
 
     def to_json(self) -> Mapping[str, object]:
         """Return the record of it, for another process."""
@@ -57,16 +74,28 @@ class GitSettings:
         return cls(repositories=frozenset(names), files={path: b64decode(data) for path, data in files.items()})
 
 
-def git_settings(workspace: Path) -> GitSettings:
-    """Read the settings of all repositories in a folder; of a symlink among them, its target is read."""
+def git_settings(workspace: Path, first: Iterable[str] = ()) -> GitSettings:
+    """Read the settings of all repositories in a folder; of a symlink among them, its target is read.
+
+    Args:
+        workspace: the folder.
+        first: paths, relative to the folder, to read before the others.
+    """
     found = list(find_repositories(workspace))
+    named = chain.from_iterable(_named_files(workspace, one) for one in found)
+    listed = list(islice(chain.from_iterable(_listed_files(workspace, one) for one in found), _MAX_ENTRIES + 1))
+    is_whole, left_bytes = len(listed) <= _MAX_ENTRIES, _MAX_TOTAL_BYTES
     files: dict[str, bytes] = {}
-    for repository in found:
-        for path in _settings_files(workspace, repository):
-            if path not in files and len(files) < _MAX_FILES:
-                with suppress(OSError):
-                    files[path] = _content(workspace, path)
-    return GitSettings(repositories=frozenset(_name(workspace, one) for one in found), files=files)
+    for path in dict.fromkeys(chain(first, named, filter(None, listed))):
+        with suppress(OSError):
+            data = _content(workspace, path)
+            left_bytes -= len(data)
+            if len(files) == _MAX_FILES or left_bytes < 0:
+                is_whole = False
+                break
+            files[path] = data
+    names = frozenset(_name(workspace, one) for one in found)
+    return GitSettings(repositories=names, files=files, is_whole=is_whole)
 
 
 def disarm_git(workspace: Path, before: GitSettings) -> Iterator[str]:
@@ -76,18 +105,22 @@ def disarm_git(workspace: Path, before: GitSettings) -> Iterator[str]:
     the run gets its content back.
 
     Yields:
-        A sentence for each repository that the run made, and one that names what was taken away.
+        A sentence for each repository that the run made, one that names what was taken away, one what could not be, and
+        one if there is too much to look at.
     """
-    after = git_settings(workspace)
+    after = git_settings(workspace, first=before.files)
     made = sorted(after.repositories - before.repositories)
     taken: list[str] = []
+    left: list[str] = []
     for path, data in after.files.items():
         old = before.files.get(path)
         if data == old or not _is_armed(path, data, old):
             continue
-        with suppress(OSError):
+        try:
             _replace(workspace, path, data, old)
             taken.append(path)
+        except OSError:
+            left.append(path)
     missing = sorted(path for path in before.files.keys() - after.files.keys() if path.split("/")[-1] == ".git")
     if made:
         yield f"The run made git repositories in the workspace: {_listed(name or '.' for name in made)}."
@@ -98,28 +131,57 @@ def disarm_git(workspace: Path, before: GitSettings) -> Iterator[str]:
             f"The run left settings or hooks by which git starts programs: {_listed(taken)}. They were taken away and "
             f"are kept in {KEPT}: look at them before you put one back."
         )
+    if left:
+        yield (
+            "The run left settings or hooks by which git starts programs, and they could not be taken away: "
+            f"{_listed(left)}. Remove them before you use git or an editor there."
+        )
+    if not after.is_whole:
+        yield (
+            "Not all git settings and hooks in the workspace were looked at, because there are more than "
+            f"{_MAX_FILES:,} of them, {_MAX_TOTAL_BYTES >> 20} MB, or {_MAX_ENTRIES:,} files beside them. The rest may "
+            "make git start programs: remove the repositories that you do not know before you use git or an editor "
+            "there."
+        )
 
 
-def _settings_files(workspace: Path, repository: Repository) -> Iterator[str]:
-    """Yield the paths of a repository's files that make git start programs, relative to the workspace."""
+def _named_files(workspace: Path, repository: Repository) -> Iterator[str]:
+    """Yield the paths, relative to the workspace, that git reads or starts in a repository and finds by their names."""
     if repository.kind == "file":
         yield str((repository.path / ".git").relative_to(workspace))
-    top = repository.git_folder()
-    if not top.is_relative_to(workspace):
+    inside = _inside(workspace, repository)
+    if inside is None:
         return
-    inside = "" if top == workspace else f"{top.relative_to(workspace)}/"
-    is_bare = repository.kind == "bare"
     with suppress(OSError):
-        for number, (path, entry) in enumerate(walk(top, protected=_SKIPPED, skip_unreadable=True)):
-            if number > _MAX_FILES:
-                return
+        for name in (*_FOLDERS, *_FILES):
+            entry = entry_below(workspace, f"{inside}{name}")
+            if entry is not None and (entry.kind == "link" or (entry.kind == "file" and name in _FILES)):
+                yield f"{inside}{name}"
+        # Each name is looked up: git needs no permission to list the folder either.
+        hooks = workspace / inside / "hooks"
+        yield from (f"{inside}hooks/{name}" for name in sorted(_HOOKS) if os.path.lexists(hooks / name))
+
+
+def _listed_files(workspace: Path, repository: Repository) -> Iterator[str]:
+    """Yield an item for each entry of a repository: its path if it may make git start programs, else an empty text."""
+    inside = _inside(workspace, repository)
+    if inside is None or repository.kind == "bare":
+        return
+    with suppress(OSError):
+        for path, entry in walk(workspace / inside, protected=_SKIPPED, skip_unreadable=True):
             parts = path.split("/")
-            if is_bare and len(parts) > 1 and parts[0] != "hooks":
-                continue
             is_setting = parts[-1] in _CONFIG or parts[-1] == "commondir"
             is_hook = len(parts) > 1 and parts[-2] == "hooks" and not parts[-1].endswith(".sample")
-            if entry.kind == "link" or (entry.kind == "file" and (is_setting or is_hook)):
-                yield f"{inside}{path}"
+            is_wanted = entry.kind == "link" or (entry.kind == "file" and (is_setting or is_hook))
+            yield f"{inside}{path}" if is_wanted else ""
+
+
+def _inside(workspace: Path, repository: Repository) -> str | None:
+    """Return the beginning of the paths of a repository's files. None if they are not in the workspace."""
+    top = repository.git_folder()
+    if not top.is_relative_to(workspace):
+        return None
+    return "" if top == workspace else f"{top.relative_to(workspace)}/"
 
 
 def _content(workspace: Path, path: str) -> bytes:
@@ -160,7 +222,7 @@ def _replace(workspace: Path, path: str, data: bytes, old: bytes | None) -> None
         return
     write_inside(workspace, path, content)
     entry = entry_below(workspace, path)
-    if entry is not None and not is_config:
+    if entry is not None and path.split("/")[-2:-1] == ["hooks"]:
         set_metadata(workspace, path, replace(entry, mode=0o755))
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import ConfigError
 from ..sandbox import Sandbox
 from ..sandbox.beneath import open_regular
-from .git_command import run_git
+from .git_command import add_worktree, run_git
 from .git_history import copy_history
 from .submodules import fill_submodules, lfs_pointers, listed
 from .unfinished import newest_snapshot, record_snapshot
@@ -95,7 +95,7 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
     _check_repository(folder, top)
     # Without ignored files. A submodule's own settings could make git start programs.
     changed = run_git(folder, "status", "--porcelain", "--ignore-submodules=dirty").splitlines()
-    run_git(folder, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
+    add_worktree(folder, into, "HEAD")
     path = into / inside
     if not path.is_dir():
         run_git(folder, "worktree", "remove", "--force", str(into))

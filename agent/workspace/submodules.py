@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
-from .git_command import run_git
+from .git_command import add_worktree, run_git
 
 _SUBMODULE_MODE = "160000"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
@@ -34,7 +34,7 @@ def fill_submodules(original: Path, worktree: Path, check: Callable[[Path], None
         try:
             _check_source(source, original.resolve() / one.path)
             check(source)
-            run_git(source, "worktree", "add", "--detach", "--quiet", str(target), one.commit)
+            add_worktree(source, target, one.commit)
         except ConfigError:
             empty.append(one.path)
         else:
