@@ -40,7 +40,7 @@ from .tooling.tool import Tool
 from .turns import saved_turns, session_names
 
 
-@checked_keywords(renamed=AGENT_RENAMED, elsewhere=AGENT_ELSEWHERE)
+@checked_keywords(renamed=AGENT_RENAMED, elsewhere=AGENT_ELSEWHERE, own_types=True)
 class Agent(AgentSettings[DepsT, OutputT]):
     """A model, its tools and the settings of its runs. Holds no run state, so concurrent runs are allowed.
 

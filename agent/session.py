@@ -116,7 +116,9 @@ class Session(Generic[OutputT]):
             rung=self._turns[-1].rung if self._turns else 0,
         )
         seen: list[Event] = []
-        watching = Watching(observe=_keeping(seen, observe) if settings.runs is None else observe)
+        watching = Watching(observe=observe)
+        if settings.runs is None:
+            watching = replace(watching, observe=_keeping(seen, observe))
         started = self._start(replace(settings, limits=allowed), begin, watching)
         return await self._take(started, settings, begin.name, seen)
 

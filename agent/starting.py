@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from .errors import ConfigError
 from .journal.events import Noticed, Resumed, RunStarted
@@ -66,6 +67,12 @@ class Watching:
     """Called with each event after it is recorded."""
     deltas: Callable[[Delta], None] | None = None
     """Called with each part of a reply as it arrives."""
+
+    def __post_init__(self) -> None:
+        if self.observe is not None and not callable(self.observe):
+            found = cast("object", self.observe)
+            msg = f"`observe` is {found!r}, of type {type(found).__name__}. Give a function that takes an event."
+            raise ConfigError(msg, key="observe")
 
 
 NOBODY = Watching()

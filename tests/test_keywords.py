@@ -1,12 +1,13 @@
 """Keywords: old names go on with a warning, foreign ones and typos are told the right name."""
 
+import asyncio
 import copy
 import dataclasses
 import inspect
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 import pytest
 from pydantic import BaseModel
@@ -32,6 +33,8 @@ from agent import (
 from agent.keywords import checked_keywords
 from agent.old_names import RUN_ELSEWHERE, SESSION_ELSEWHERE
 from agent.testing import ScriptedModel, calls, says
+
+URL = "http://127.0.0.1:8000/v1"
 
 
 class Report(BaseModel):
@@ -171,12 +174,46 @@ async def test_a_prompt_that_is_no_text_is_refused_before_anything_is_sent(promp
             lambda: McpServer(command=cast("Any", "python x.py")),
             "`mcp.command` is 'python x.py', a single text. Write command=('python', 'x.py').",
         ),
+        (lambda: Endpoint(cast("Any", 3)), "`endpoint.base_url` is 3, of type int. Give a text."),
+        (lambda: Endpoint(URL, window=cast("Any", "32k")), "`endpoint.window` is '32k', of type str. Give a number."),
+        (lambda: Endpoint(URL, reply_tokens=cast("Any", 0.5)), "is 0.5, of type float. Give a whole number."),
+        (lambda: Endpoint(URL, api_key=cast("Any", b"hunter2")), "`endpoint.api_key` is of type bytes. Give a text."),
+        (lambda: Endpoint(URL, headers={"A": cast("Any", 3)}), "`endpoint.headers['A']` is of type int. Give a text."),
+        (lambda: Endpoint(URL, model=cast("Any", ["a"])), "`endpoint.model` is ['a'], of type list. Give a text."),
+        (
+            lambda: Endpoint(URL, stream=cast("Any", "no")),
+            "`endpoint.stream` is 'no', of type str. Give True or",
+        ),
+        (lambda: Endpoint(URL, profile=cast("Any", "x")), "`endpoint.profile` is 'x', of type str. Give a Profile."),
+        (lambda: Verify(command=cast("Any", ["a"])), "`verify.command` is ['a'], of type list. Give a text."),
+        (lambda: Permission(tool=cast("Any", ["a"]), do="ask"), "`permission.tool` is ['a'], of type list."),
+        (
+            lambda: Permission(tool="a", match=cast("Any", "x"), do="ask"),
+            "`permission.match` is 'x', of type str.",
+        ),
+        (
+            lambda: Permission(tool="a", match={"x": cast("Any", ["1"])}, do="ask"),
+            "`permission.match['x']` is of type list. Give a text.",
+        ),
+        (lambda: ModelSettings(extra_body=cast("Any", [1])), "`model_settings.extra_body` is [1], of type list. Give"),
+        (lambda: ModelSettings(seed=cast("Any", 1.5)), "`model_settings.seed` is 1.5, of type float. Give a whole"),
+        (lambda: Rung(constrained=cast("Any", "yes")), "`rung.constrained` is 'yes', of type str. Give True or False."),
+        (lambda: Prices(prompt=cast("Any", "1"), output=1.0), "`prices.prompt` is '1', of type str. Give a number."),
+        (lambda: cast("Any", Agent)(), "Agent() needs `model`. Write Agent(model=...)."),
+        (lambda: cast("Any", Verify)(), "Verify() needs `command`. Write Verify(command=...)."),
     ],
 )
 def test_a_value_of_another_type_in_a_setting_is_refused(make: Callable[[], object], text: str):
     with pytest.raises(ConfigError) as caught:
         make()
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [getattr(agent, name) for name in agent.__all__])
+def test_the_types_of_every_record_can_be_read(kind: Any):
+    """One that is imported only for type checkers would be a NameError when the record is made."""
+    if dataclasses.is_dataclass(kind) and kind not in {Agent, agent.Tool}:  # Agent checks its own; @tool makes a Tool
+        assert get_type_hints(kind).keys() >= {field.name for field in dataclasses.fields(kind)}
 
 
 @pytest.mark.parametrize("name", WRONG_KINDS)
@@ -212,6 +249,9 @@ WRONG_CALLS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda agent: agent.session(limits=3), "`limits` is 3, of type int. Write Limits(steps=...)."),
     (lambda agent: agent.resume_sync(3), "`folder` is 3, of type int. Give the folder of a run, or its name."),
     (lambda agent: agent.resume_sync("none"), "There is no run 'none' here. Give its folder, or give the agent the"),
+    (lambda agent: agent.run_sync("x", observe="p"), "`observe` is 'p', of type str. Give a function that takes an"),
+    (lambda agent: asyncio.run(agent.session().run("x", observe=3)), "`observe` is 3, of type int. Give a function"),
+    (lambda agent: agent.run_sync(), "run_sync() needs `prompt`. Write run_sync(prompt=...)."),
     (lambda agent: agent.as_tool("a", timeout_s=-1), "`timeout_s` must be more than 0, got -1."),
 ]
 

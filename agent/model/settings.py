@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, JsonValue
 
-from ..choices import check_number
 from ..errors import ConfigError
 from ..keywords import checked_keywords
 from .profiles import Sampling
@@ -52,7 +51,6 @@ class ModelSettings:
         bounds = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "max_tokens": (1, None)}
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
-            check_number(value, key=f"model_settings.{name}")
             if value is not None and (value < least or (most is not None and value > most)):
                 allowed = f"{least:g} or more" if most is None else f"between {least:g} and {most:g}"
                 msg = f"`model_settings.{name}` must be {allowed}, got {value:g}."

@@ -48,7 +48,6 @@ class Limits:
     def __post_init__(self) -> None:
         for limit in fields(self):
             value = getattr(self, limit.name)
-            check_number(value, key=f"limits.{limit.name}")
             if value is not None and value < 0:
                 check_positive(value, key=f"limits.{limit.name}")
 

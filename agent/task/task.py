@@ -59,7 +59,7 @@ Texts = Annotated[
 ]
 
 
-@checked_keywords(renamed=RENAMED_KEYS)
+@checked_keywords(renamed=RENAMED_KEYS, own_types=True)
 @dataclass(frozen=True, kw_only=True)
 class Task:
     r"""A task for an agent; `load_task` reads one from a file.
@@ -124,6 +124,8 @@ class Task:
     env_from: tuple[str, ...] = ()
     secret_files: tuple[str, ...] = ()
     directory: SkipJsonSchema[Path] = Path()
+    file: ClassVar[Path | None] = None
+    """The task file, set by `load_task`."""
 
     if TYPE_CHECKING:  # `__post_init__` converts what a task file may hold
 
