@@ -26,7 +26,14 @@ logging.getLogger("tramontane").addHandler(logging.NullHandler())
 
 
 def log_event(run: str, event: Event) -> None:
-    """Log one event: start, end and verification as INFO, retries and notices as WARNING, calls as DEBUG."""
+    """Log one event: start, end and verification as INFO, retries and notices as WARNING, calls as DEBUG.
+
+    A call whose tool raised something else than a ToolError is a WARNING, and its traceback follows as DEBUG.
+    """
+    if isinstance(event, CallEnded) and event.traceback:
+        raised = event.result.content.removeprefix("Error: ").partition("\n")[0]
+        LOGGER.warning("%s: the tool %s raised %s", run, event.result.name, raised)
+        LOGGER.debug("%s: %s", run, event.traceback)
     level, text = _LINES.get(type(event), (logging.NOTSET, None))
     if text is not None and LOGGER.isEnabledFor(level):
         LOGGER.log(level, "%s: %s", run, text(event))

@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .faults import Fault
     from .model import ScriptedModel, ScriptedReply, ScriptEnded
+    from .received import Received
     from .replies import calls, says
-    from .server import Answer, Received, ScriptedAnswer, ScriptedServer
+    from .server import Answer, ScriptedAnswer, ScriptedServer
 
 __all__ = [
     "Answer",
@@ -49,7 +50,7 @@ __all__ = [
 _LAZY = {
     "Answer": "server",
     "Fault": "faults",
-    "Received": "server",
+    "Received": "received",
     "ScriptEnded": "model",
     "ScriptedAnswer": "server",
     "ScriptedModel": "model",

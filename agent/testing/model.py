@@ -13,6 +13,7 @@ from ..model.deltas import CallDelta, Delta, ReasoningDelta, TextDelta
 from ..model.profiles import MISTRAL, Profile, profile_for
 from ..model.protocol import Connection, Served, TokenCount
 from ..model.wire import Request
+from .replies import checked_script
 
 ScriptedReply: TypeAlias = Reply | Exception | Callable[[Request], Reply]
 """The answer to one request: a reply, an exception to raise, or a function of the request."""
@@ -53,8 +54,12 @@ class ScriptedModel:
             window_tokens: what the server would report as `max_model_len`. None means that it does not report it.
             profile: what the model's family accepts. None means that it is derived from the model's name.
             patience_s: seconds during which a request that failed with an EndpointError is retried, without waits.
+
+        Raises:
+            ConfigError: `replies` is not a list of replies.
         """
-        self.replies = tuple(replies)
+        advice = "Give says(...), calls(...), an exception, or a function of the request."
+        self.replies = tuple(checked_script(replies, "reply", (Reply, Exception), advice))
         self.requests: list[Request] = []
         """Every request so far, in order."""
         self.base_url = "http://scripted.invalid/v1"

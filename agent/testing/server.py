@@ -9,7 +9,6 @@ import struct
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -17,27 +16,13 @@ from ..messages import Reply
 from . import responses
 from .faults import Fault, http_error, raw
 from .legality import grammar_refusal, is_tiny, refusal
+from .received import Received, receive
+from .replies import checked_script
 
 Answer: TypeAlias = Reply | Mapping[str, Any] | Fault
 """A reply; the body of a completion as JSON, malformed or not; or a Fault. The first two are streamed if requested."""
 
-ScriptedAnswer: TypeAlias = Answer | Callable[["Received"], Answer]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Received:
-    """One request that reached the server."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Empty if nothing was sent."""
-        return json.loads(self.body) if self.body else {}
+ScriptedAnswer: TypeAlias = Answer | Callable[[Received], Answer]
 
 
 class ScriptedServer:
@@ -71,6 +56,9 @@ class ScriptedServer:
                 single message and `max_tokens` 1, which is answered.
             tokenize: answer /tokenize; otherwise 404, like a server without that route.
             metrics: text of /metrics. Empty means 404.
+
+        Raises:
+            ConfigError: `answers` is a list with something else in it, or a single answer.
         """
         self.model = model
         self.window_tokens = window_tokens
@@ -78,7 +66,10 @@ class ScriptedServer:
         """Every request so far, whatever its path."""
         self.refusals: list[str] = []
         """Why requests were refused, when `strict`."""
-        self._answers: Iterator[ScriptedAnswer] = iter(answers)
+        advice = "Give says(...), calls(...), a fault, the body of a completion, or a function of the request."
+        self._answers: Iterator[ScriptedAnswer] = iter(
+            checked_script(answers, "answer", (Reply, Mapping, Fault), advice)
+        )
         self._strict = strict
         self._refused_grammars = frozenset(refused_grammars)
         self._tokenize = tokenize
@@ -192,7 +183,7 @@ class ScriptedServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (request := await _receive(reader)) is not None:
+            while (request := await receive(reader)) is not None:
                 self.requests.append(request)
                 if not await self._send(request, self._route(request), reader, writer):
                     break
@@ -287,15 +278,3 @@ async def _comment(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             return
         except TimeoutError:
             writer.write(b"%x\r\n%s\r\n" % (len(comment), comment))
-
-
-async def _receive(reader: asyncio.StreamReader) -> Received | None:
-    """Read one request. None means that the client has disconnected."""
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
-    except asyncio.IncompleteReadError:
-        return None
-    method, path, _ = head[0].split(" ", 2)
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-1])}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Received(method=method, path=path, headers=headers, body=body)

@@ -29,7 +29,7 @@ from typing import Any
 from agent.journal.journal import JOURNAL_NAME, read_journal
 from agent.messages import Reply
 from agent.testing import ScriptedServer, calls, says
-from agent.testing.server import Received
+from agent.testing.received import Received
 
 CALLS = 16
 _MOST_KILLS = 12

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import Agent, ApprovalRequest, Permission, tool
+from agent import Agent, ApprovalRequest, Permission, ToolError, tool
 from agent.events import Event, RunStarted
 from agent.journal.journal import read_journal
 from agent.testing import ScriptedModel, calls, says
@@ -114,6 +114,30 @@ async def test_what_a_run_does_is_logged_below_one_logger(caplog: pytest.LogCapt
     assert ("DEBUG", "add ok") in lines
     assert lines[-1][0] == "INFO"
     assert lines[-1][1].startswith("finished after 2 steps")
+
+
+@tool
+def broken() -> str:
+    """Fail."""
+    msg = "no such table\nat all"
+    raise KeyError(msg)
+
+
+@tool
+def unwilling() -> str:
+    """Refuse."""
+    raise ToolError("not today")
+
+
+async def test_a_tool_that_raises_is_logged_as_a_warning_with_its_traceback_at_debug(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.DEBUG, logger="tramontane"):
+        model = ScriptedModel([calls(("broken", {}), ("unwilling", {})), says("It fails.")])
+        await Agent(model, tools=[broken, unwilling]).run("Go.")
+    lines = [(one.levelname, one.getMessage().partition(": ")[2]) for one in caplog.records]
+    warnings = [text for level, text in lines if level == "WARNING"]
+    assert warnings == ["the tool broken raised KeyError: 'no such table\\nat all'"], "a ToolError is meant to happen"
+    (traceback,) = [text for level, text in lines if level == "DEBUG" and "Traceback" in text]
+    assert "raise KeyError(msg)" in traceback
 
 
 def test_nothing_is_printed_unless_logging_is_set_up(capfd: pytest.CaptureFixture[str]):

@@ -11,14 +11,15 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
 import agent.testing
-from agent import Agent, Endpoint, EndpointUnreachable, tool
+from agent import Agent, ConfigError, Endpoint, EndpointUnreachable, tool
 from agent.messages import RawCall, Reply, Usage
 from agent.model.profiles import MISTRAL
 from agent.testing import ScriptedModel, ScriptedServer, ScriptEnded, calls, faults, says
@@ -124,6 +125,35 @@ def test_the_error_of_an_ended_script_forgets_a_refusal_that_was_mended() -> Non
     with pytest.raises(ScriptEnded) as raised:
         Agent(ScriptedModel([calls(("double", {})), DOUBLE]), tools=[double]).run_sync("Double 21.")
     assert raised.value.follows_failure == ""
+
+
+any_model, any_server, any_calls = (cast("Any", one) for one in (ScriptedModel, ScriptedServer, calls))
+MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
+    "a text as a reply": (lambda: any_model(["hi"]), "reply 0 is 'hi'. Write says('hi')."),
+    "a message as a reply": (
+        lambda: any_model([DOUBLE, {"role": "assistant"}]),
+        "reply 1 is {'role': 'assistant'}. Give says(...), calls(...), an exception, or a function of the request.",
+    ),
+    "a text for replies": (lambda: any_model("hi"), "Give a list of replies, such as [says('hi')]."),
+    "one reply for replies": (lambda: any_model(DOUBLE), "Give a list of replies, such as [says("),
+    "a text as an answer": (lambda: any_server(["hi"]), "answer 0 is 'hi'. Write says('hi')."),
+    "a text for answers": (lambda: any_server("hi"), "Give a list of answers, such as [says('hi')]."),
+    "one answer for answers": (lambda: any_server(DOUBLE), "Give a list of answers, such as [says("),
+    "a call without its brackets": (
+        lambda: any_calls("order", {"item": "pen"}),
+        "calls() got 'order'. Write each call as a pair of name and arguments: calls(('order', {...})).",
+    ),
+    "a call without arguments": (lambda: any_calls(("ping",)), "calls() got ('ping',)."),
+    "a call with a number": (lambda: any_calls(("ping", 3)), "calls() got ('ping', 3)."),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_a_mistake_in_a_script_is_refused_at_once_with_what_to_write(kind: str) -> None:
+    make, problem = MISTAKES[kind]
+    with pytest.raises(ConfigError) as raised:
+        make()
+    assert problem in str(raised.value)
 
 
 def get(url: str) -> tuple[int, str]:
