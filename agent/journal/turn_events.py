@@ -39,7 +39,10 @@ class Requested(Timed):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retried(Timed):
-    """A request failed and will be retried; of more than 40 failures in a row only some are recorded."""
+    """A request failed and will be retried; of more than 40 failures in a row only some are recorded.
+
+    The reply starts anew, so discard what was shown of it.
+    """
 
     step: int
     attempt: int

@@ -19,7 +19,7 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReasoningDelta(_Part):
-    """The next part of the reasoning."""
+    """The next part of the reasoning; after a `Retried`, discard what was shown of that reply."""
 
     text: str
     kind: Literal["reasoning_delta"] = "reasoning_delta"
@@ -27,7 +27,7 @@ class ReasoningDelta(_Part):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextDelta(_Part):
-    """The next part of the text."""
+    """The next part of the text; after a `Retried`, discard what was shown of that reply."""
 
     text: str
     kind: Literal["text_delta"] = "text_delta"
@@ -35,7 +35,7 @@ class TextDelta(_Part):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallDelta(_Part):
-    """The next part of a tool call, not checked yet."""
+    """The next part of a tool call, not checked yet; after a `Retried`, discard what was shown of that reply."""
 
     index: int
     """Number of the call in the reply, from 0."""
