@@ -23,11 +23,11 @@ from .loop.watching import Observer
 from .messages import Image, Message
 from .model.conversation import to_chat
 from .old_names import SESSION_ATTRIBUTES, SESSION_ELSEWHERE
-from .policy.budget import Spent, limits_left, tighter
+from .policy.budget import Spent, exceeded, limits_left, tighter
 from .policy.limits import Limits
 from .run_settings import RunSettings
 from .starting import Start, Watching
-from .turns import Turn, read_turn, turn_of
+from .turns import Turn, read_turn, session_names, turn_of
 from .workspace.prepare import WorkspaceMode
 
 OutputT = TypeVar("OutputT", default=str)
@@ -115,12 +115,26 @@ class Session(Generic[OutputT]):
             session=self.name,
             rung=self._turns[-1].rung if self._turns else 0,
         )
+        if settings.runs is not None and begin.name is not None and (settings.runs / begin.name).exists():
+            msg = (
+                f"The session {self.name!r} has gone on elsewhere: its turn {begin.name!r} is in {settings.runs} "
+                f"already. Continue from there with agent.session({self.name!r}), or from here with session.fork()."
+            )
+            raise ConfigError(msg)
         seen: list[Event] = []
         watching = Watching(observe=observe)
         if settings.runs is None:
             watching = replace(watching, observe=_keeping(seen, observe))
         started = self._start(replace(settings, limits=allowed), begin, watching)
-        return await self._take(started, settings, begin.name, seen)
+        outcome = await self._take(started, settings, begin.name, seen)
+        found = exceeded(self.limits, self.usage)
+        if outcome.status != "budget" or found is None:
+            return outcome
+        reason = (
+            f"the session's limit {found.limit} = {found.allowed:.12g} is reached ({found.used:.12g} used). Continue "
+            f"with a higher one: agent.session({self.name!r}, limits=Limits({found.limit}=...))."
+        )
+        return replace(outcome, reason=reason)
 
     @checked_keywords()
     async def resume(self, *, observe: Observer | None = None) -> Outcome[OutputT]:
@@ -171,7 +185,13 @@ class Session(Generic[OutputT]):
         settings = self._settings()
         new = session_name(name)
         if settings.runs is not None:
-            check_run_name(settings.runs, f"{new}-001")
+            check_run_name(None, f"{new}-001")
+            if new in session_names(settings.runs) or (settings.runs / f"{new}-001").exists():
+                msg = (
+                    f"There is a session named {new!r} in {settings.runs} already. Choose another name, or "
+                    f"continue that one: agent.session({new!r})."
+                )
+                raise ConfigError(msg, key="name")
         kept = self._turns[:turns]
         is_own = settings.workspace_mode in {"copy", "worktree"} and bool(self._turns)
         place: tuple[Path, WorkspaceMode] | None = (self._turns[-1].workspace, "copy") if is_own else self._place

@@ -57,7 +57,7 @@ async def test_a_fork_goes_on_from_an_earlier_turn_and_leaves_the_session_alone(
     assert [one["content"] for one in model.bodies[2]["messages"][1:]] == ["2 + 3?", "5", "And ten more?"]
     assert [turn.run for turn in fork.turns] == ["sums-001", "other-001"]
     assert len(session.turns) == 2
-    with pytest.raises(ConfigError, match="There is a run named 'other-001'"):
+    with pytest.raises(ConfigError, match=r"There is a session named 'other' in .* agent\.session\('other'\)\.$"):
         session.fork("other")
     with pytest.raises(ConfigError, match="`turns` is 3, but the session 'sums' has 2"):
         session.fork(turns=3)
@@ -84,6 +84,15 @@ async def test_the_limits_of_a_session_hold_for_all_turns_together():
     session = Agent(chat("a", "b", "c")).session(limits=Limits(steps=2, wall_s=None, output_tokens=None))
     outcomes = [await session.run(text) for text in ("1", "2", "3")]
     assert [outcome.status for outcome in outcomes] == ["finished", "finished", "budget"]
+    assert outcomes[2].reason.startswith(
+        "the session's limit steps = 2 is reached (2 used). Continue with a higher one"
+    )
+
+
+async def test_a_turns_own_limit_is_not_taken_for_the_sessions():
+    session = Agent(chat("a")).session(limits=Limits(steps=2))
+    outcome = await session.run("1", limits=Limits(steps=0))
+    assert outcome.reason.startswith("the limit steps = 0 is reached (0 used).")
 
 
 async def test_a_copy_is_made_once_and_every_turn_works_in_it(tmp_path: Path):
@@ -278,5 +287,6 @@ async def test_a_turn_while_another_one_runs_is_refused_and_none_is_lost():
 async def test_two_programs_cannot_take_the_same_turn(tmp_path: Path):
     one, two = (Agent(chat("a", "b"), runs=tmp_path).session("shared") for _ in range(2))
     await one.run("Hi.")
-    with pytest.raises(ConfigError, match="There is a run named 'shared-001'"):
+    advice = r"has gone on elsewhere: its turn 'shared-001' is in .* agent\.session\('shared'\), or from here with"
+    with pytest.raises(ConfigError, match=advice):
         await two.run("Hi.")
