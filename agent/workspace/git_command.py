@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -52,7 +53,8 @@ def add_worktree(folder: Path, into: Path, commit: str) -> None:
         # There, a condition such as `includeIf "gitdir:..."` can bring other settings than in the folder.
         run_git(into, "reset", "--hard", "--quiet", "--no-recurse-submodules")
     except ConfigError:
-        run_git(folder, "worktree", "remove", "--force", str(into))
+        with suppress(ConfigError):
+            run_git(folder, "worktree", "remove", "--force", str(into))
         raise
 
 

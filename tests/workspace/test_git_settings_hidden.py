@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import ConfigError
 from agent.sandbox import repositories
 from agent.sandbox.repositories import find_repositories, git_paths
 from agent.workspace import git_settings as module
@@ -200,3 +201,16 @@ def test_settings_that_hold_only_in_the_worktree_start_nothing_there(condition: 
     assert (tmp_path / "out/f").read_text() == "1\n"
     assert not mark.exists()
     assert git(tmp_path / "out", "status", "--porcelain") == ""
+
+
+def test_a_checkout_that_fails_leaves_no_worktree(work: Path, tmp_path: Path):
+    git(work, "init", "-q")
+    (work / "f").write_text("1\n")
+    git(work, "add", "-A")
+    git(work, "commit", "-qm", "1")
+    blob = git(work, "rev-parse", "HEAD:f").strip()
+    (work / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(ConfigError, match="git says"):
+        add_worktree(work, tmp_path / "out", "HEAD")
+    assert not (tmp_path / "out").exists()
+    assert len(git(work, "worktree", "list").splitlines()) == 1
