@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .loop.outcome import Outcome
     from .messages import Image
     from .model.endpoint import Endpoint
+    from .model.protocol import Model
     from .model.settings import ModelSettings
     from .policy.budget import Prices, Spent
     from .policy.ladder import Ladder, Rung
@@ -66,6 +67,7 @@ __all__ = [
     "LeadsOut",
     "Limits",
     "McpServer",
+    "Model",
     "ModelSettings",
     "NoAnswer",
     "Outcome",
@@ -113,6 +115,7 @@ _MODULES = {
     "Launch": "sandbox",
     "LeadsOut": "sandbox.inside",
     "Limits": "policy.limits",
+    "Model": "model.protocol",
     "ModelSettings": "model.settings",
     "Outcome": "loop.outcome",
     "Permission": "policy.permissions",

@@ -53,16 +53,27 @@ async def _on_any(
     except EndpointError as error:
         if not others:
             raise
-        return await _on_any(settings, others, attempt, watching, (*notices, _continues(str(error), others)))
+        try:
+            return await _on_any(settings, others, attempt, watching, (*notices, _continues(str(error), others)))
+        except EndpointError as last:
+            last.problem = f"{error} The next server failed too: {last}"
+            last.args = (last.problem,)
+            raise
     is_lost = outcome.journal is None and outcome.steps > 0
-    if not outcome.server_failed or not others or is_lost:
+    if not outcome.server_failed or not others:
         return outcome
+    if is_lost:
+        return _explained(outcome, f"The server at {others[0].base_url} did not continue it: this needs `runs`.")
     if outcome.journal is not None:
         attempt = _resuming(outcome.journal.parent, watching)
     try:
         return await _on_any(settings, others, attempt, watching, (*notices, _continues(outcome.reason, others)))
-    except EndpointError:
-        return outcome
+    except EndpointError as error:
+        return _explained(outcome, f"The next server failed too: {error}")
+
+
+def _explained(outcome: Outcome[object], more: str) -> Outcome[object]:
+    return replace(outcome, reason=f"{outcome.reason.rstrip('.')}. {more}")
 
 
 def _continues(reason: str, others: Sequence[Model]) -> str:

@@ -1,5 +1,6 @@
 """Servers to fall back on: before the first reply, and in the middle of a run; nothing is done twice."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ async def test_without_a_journal_a_lost_server_ends_the_run():
         outcome = await Agent(at(first), fallback=[at(second)]).run("Hi.")
         assert second.bodies == []
     assert (outcome.status, outcome.server_failed) == ("error", True)
+    assert outcome.reason.endswith(f". The server at {second.url} did not continue it: this needs `runs`.")
 
 
 @pytest.mark.parametrize("has_runs", [True, False])
@@ -77,6 +79,18 @@ async def test_a_server_that_dies_after_its_list_of_models_was_read_is_passed_ov
     assert outcome.notices[0].endswith(f". The run continues with the server at {second.url}.")
 
 
-async def test_if_no_server_answers_the_error_of_the_last_one_is_raised():
-    with pytest.raises(EndpointError, match=r"127\.0\.0\.1:10"):
+async def test_if_no_server_answers_the_error_names_them_all():
+    with pytest.raises(EndpointError) as caught:
         await Agent(NOWHERE, fallback=["http://127.0.0.1:10/v1"]).run("Hi.")
+    assert re.search(
+        r"^No answer from \S+:9/v1.* The next server failed too: No answer from \S+:10/v1", str(caught.value)
+    )
+    assert caught.value.url.startswith("http://127.0.0.1:10/")
+
+
+async def test_a_run_whose_servers_are_all_lost_names_them_all(tmp_path: Path):
+    with ScriptedServer([calls(("nothing", {}))]) as first:
+        agent = Agent(at(first), fallback=["http://127.0.0.1:10/v1"], runs=tmp_path)
+        outcome = await agent.run("Hi.")
+    assert (outcome.status, outcome.server_failed) == ("error", True)
+    assert ". The next server failed too: No answer from http://127.0.0.1:10/v1" in outcome.reason

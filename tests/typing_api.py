@@ -18,6 +18,7 @@ from agent import (
     Ladder,
     Limits,
     McpServer,
+    Model,
     ModelSettings,
     Outcome,
     Permission,
@@ -128,6 +129,10 @@ async def use_results() -> None:
     several: Agent[None, Notes | Point] = Agent(URL, output_type=[Notes, Point])
     assert_type((await several.run("Do it.")).output, Notes | Point)
     assert_type((await Agent(URL, output_type=dict[str, int]).run("Do it.")).output, dict[str, int])
+
+
+def agent_on(model: Model | str) -> Agent:
+    return Agent(model)
 
 
 async def use_kept_types(agent: Agent[Notes, Point]) -> None:
