@@ -52,7 +52,9 @@ def load_task(path: str | Path, overrides: Mapping[str, str] = _NONE) -> Task:
         raise ConfigError(error.problem, path=path, line=document.line((error.key or "",)), key=error.key) from error
     overridden = apply_overrides(data, overrides)
     source = content.decode("utf-8-sig")
-    return _Loading(path=path, source=source, document=document, overridden=overridden, old=old).task()
+    task = _Loading(path=path, source=source, document=document, overridden=overridden, old=old).task()
+    object.__setattr__(task, "file", path.absolute())
+    return task
 
 
 @cache

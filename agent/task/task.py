@@ -124,8 +124,7 @@ class Task:
     env_from: tuple[str, ...] = ()
     secret_files: tuple[str, ...] = ()
     directory: SkipJsonSchema[Path] = Path()
-    file: ClassVar[Path | None] = None
-    """The task file, set by `load_task`."""
+    file: ClassVar[Path | None] = None  # set by `load_task`, and no key of a task
 
     if TYPE_CHECKING:  # `__post_init__` converts what a task file may hold
 

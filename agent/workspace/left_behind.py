@@ -143,9 +143,10 @@ def look_before(workspace: Path, own_files: Sequence[Path], folder: Path, *, kep
     if kept:
         with suppress(OSError):
             (folder / AFTER).unlink(missing_ok=True)  # of the process before a resumed one, which may be killed
-            if files is None and own_files:
+            if files is None:
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / BEFORE).write_text(json.dumps({"own_files": before.own_files}), encoding="utf-8")
+                found = {"workspace": str(workspace), "own_files": before.own_files}
+                (folder / BEFORE).write_text(json.dumps(found), encoding="utf-8")
             if git is None:
                 run = str(folder.relative_to(all_runs(folder.parent)))
                 text = json.dumps({"run": run, "workspace": str(workspace), **before.git.to_json()})
@@ -171,7 +172,7 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
             f"The run changed files of tasks, tools or servers: {', '.join(changed)}. They run outside the sandbox, or "
             "say what does. Look at them before you run such a task again."
         )
-    if kept and before.own_files:
+    if kept:
         with suppress(OSError):
             (folder / AFTER).write_text(json.dumps(now), encoding="utf-8")
     return tuple(notices)

@@ -15,6 +15,7 @@ from .gitignore import GitIgnore
 
 EntryKind = Literal["file", "folder", "link"]
 
+_MAX_DEPTH = 100
 _CHUNK_BYTES = 1024 * 1024
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """For a larger file, a snapshot holds a sparse placeholder with the same size and time."""
@@ -32,6 +33,26 @@ class Entry:
     """0 unless it is a file."""
     target: str = ""
     """Target of a symlink, as written in it."""
+
+
+def folders_below(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder of a tree with the names of its folders and of what else is in it, as os.walk does.
+
+    Symlinks are not followed, and are no folders; what cannot be listed or is nested too deep is left out. The caller
+    may remove names from the list of folders.
+    """
+    pending = [(top, 0)]
+    while pending:
+        place, depth = pending.pop()
+        try:
+            with os.scandir(place) as items:
+                entries = sorted((item.name, item.is_dir(follow_symlinks=False)) for item in items)
+        except OSError:
+            continue
+        below = [name for name, is_folder in entries if is_folder]
+        yield place, below, [name for name, is_folder in entries if not is_folder]
+        if depth < _MAX_DEPTH:
+            pending += [(place / name, depth + 1) for name in reversed(below)]
 
 
 def walk(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from agent import Agent, ConfigError, Outcome, load_task
+from agent import Agent, ConfigError, Outcome, Task, load_task
+from agent.sandbox.removal import remove_tree
 from agent.task.own_files import own_files
 from agent.testing import ScriptedModel, calls, says
 
@@ -120,3 +122,87 @@ def test_a_module_that_a_run_put_beside_a_tools_file_is_named_and_refused(module
 def test_other_modules_beside_a_tools_file_are_the_models_to_write(work: Path):
     assert write(work, "counting.py", "x = 1\n").notices == ()
     agent(work)
+
+
+OTHERS = {
+    "a hidden folder": (".tasks/b.yaml", "prompt: b\nworkspace: ..\n"),
+    "JSON": ("b.json", '{"prompt": "b", "workspace": "."}\n'),
+    "a quoted key": ("b.yaml", '"prompt": b\nworkspace: .\n'),
+    "another extension": ("b.txt", "prompt: b\nworkspace: .\n"),
+}
+
+
+@pytest.mark.parametrize(("path", "text"), OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("first", ["made", "changed", "changed by itself", "changed and killed"])
+def test_a_task_that_a_run_made_or_changed_is_refused_whatever_its_name(path: str, text: str, first: str, work: Path):
+    """Only plain YAML files with a plain key were known; `sandbox: none` in any other held for the next run."""
+    other, runs = work / path, work.parent / "runs"
+    if first != "made":
+        other.parent.mkdir(exist_ok=True)
+        other.write_text(text.replace("b", "a"))
+    changed = calls(("write_file", {"path": path, "content": text}))
+    if first == "changed by itself":
+        other.write_text(
+            text.replace("}", ', "tools": ["write_file"]}') if "{" in text else text + "tools: [write_file]"
+        )
+        model = ScriptedModel([changed, says("Done.")])
+        outcome = Agent.from_task(load_task(other), model, environ=os.environ, runs=runs).run_sync("Go.")
+        assert str(other) in outcome.notices[0]
+    else:
+        outcome = agent(work, changed).run_sync("Go.")
+    if first == "changed and killed":
+        (runs / outcome.run / "after.json").unlink()
+    with pytest.raises(ConfigError, match=rf"the run {outcome.run} (was killed, and may have )?changed it"):
+        Agent.from_task(load_task(other), ScriptedModel([]), environ=os.environ, runs=runs)
+    (runs / outcome.run / "before.json").unlink()
+    Agent.from_task(load_task(other), ScriptedModel([]), environ=os.environ, runs=runs)  # accepted
+
+
+def test_a_tools_file_that_a_run_made_before_a_task_named_it_is_refused(work: Path):
+    outcome = write(work, "new.py", TOOL)
+    (work / "task.yaml").write_text("prompt: Go.\nworkspace: .\ntools: ['./new.py:hello']\n")
+    with pytest.raises(ConfigError, match=rf"new\.py runs outside the sandbox .* {outcome.run} changed it"):
+        agent(work)
+
+
+def test_a_task_that_the_user_made_after_a_run_or_before_it_is_no_finding(work: Path):
+    (work / "before.txt").write_text("prompt: b\nworkspace: .\n")
+    os.utime(work / "before.txt", (1, 1))
+    time.sleep(0.02)  # the clock of files has steps of up to 10 ms
+    write(work, "a.txt", "x")
+    time.sleep(0.02)
+    (work / "after.txt").write_text("prompt: b\nworkspace: .\n")
+    for name in ("before.txt", "after.txt"):
+        Agent.from_task(load_task(work / name), ScriptedModel([]), environ=os.environ, runs=work.parent / "runs")
+
+
+def test_folders_nested_deeper_than_python_can_recurse_end_no_start(work: Path):
+    here = os.open(work, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("d", dir_fd=here)
+        here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    try:
+        assert work / "task.yaml" in own_files(load_task(work / "task.yaml"))
+    finally:
+        assert remove_tree(work / "d")  # pytest cannot
+
+
+def test_planted_files_that_look_like_tasks_take_a_bounded_time(work: Path, monkeypatch: pytest.MonkeyPatch):
+    """30 hard links to one file of 1 MB delayed the next start by 70 seconds."""
+    (work / "jobs").mkdir()
+    (work / "jobs/real.yaml").write_text("prompt: Go.\n")
+    (work / "jobs/00.yaml").write_text("prompt: |\n" + " a\n" * 60_000)
+    for number in range(1, 30):
+        (work / f"jobs/{number:02}.yaml").hardlink_to(work / "jobs/00.yaml")
+    read: list[Path] = []
+
+    def loaded(path: Path) -> Task:
+        read.append(path)
+        return load_task(path)
+
+    monkeypatch.setattr("agent.task.own_files._loaded", loaded)
+    found = own_files(load_task(work / "task.yaml"))
+    assert work / "jobs/real.yaml" in found
+    assert sum(path.stat().st_size for path in read) <= 512 * 1024
