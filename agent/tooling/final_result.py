@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, Required, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from pydantic import BaseModel, ConfigDict, JsonValue, create_model
+from pydantic import BaseModel, ConfigDict, JsonValue, RootModel, create_model
 from typing_extensions import TypedDict
 
 from ..errors import ConfigError
@@ -51,13 +51,28 @@ def output_spec(output_type: object) -> OutputSpec | None:
         return OutputSpec(tool=tool, read=lambda arguments: arguments)
     if isinstance(output_type, type) and issubclass(output_type, BaseModel):
         model: type[BaseModel] = output_type
-        return OutputSpec(tool=_tool(model), read=lambda arguments: model.model_validate_json(json.dumps(arguments)))
+        return OutputSpec(
+            tool=_model_tool(model), read=lambda arguments: model.model_validate_json(json.dumps(arguments))
+        )
     wrapper = _wrapper(cast("object", output_type))
 
     def read(arguments: JsonValue) -> object:
         return cast("Any", wrapper.model_validate_json(json.dumps(arguments))).result
 
     return OutputSpec(tool=_tool(wrapper), read=read)
+
+
+def _model_tool(model: type[BaseModel]) -> Tool:
+    try:
+        return _tool(model)
+    except ConfigError as error:
+        if not issubclass(model, RootModel):
+            raise
+        msg = (
+            f"`output_type` is the RootModel {model.__name__}, whose value is not an object. "
+            "Give the type that it holds, such as list[int], or a pydantic model with a field of it."
+        )
+        raise ConfigError(msg, key="output_type") from error
 
 
 def _tool(model: type[BaseModel]) -> Tool:

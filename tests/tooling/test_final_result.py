@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 from agent import Agent, ConfigError, Limits, RunFailed, Verify
 from agent.testing import ScriptedModel, calls, says
@@ -84,6 +84,23 @@ NO_TYPES: dict[str, Any] = {"text": "Report", "empty list": [], "function": len,
 def test_what_is_no_type_is_refused_when_the_agent_is_made(name: str):
     with pytest.raises(ConfigError, match=r"^`output_type` "):
         Agent(ScriptedModel([]), output_type=NO_TYPES[name])
+
+
+class Counts(RootModel[list[int]]):
+    pass
+
+
+class Prices(RootModel[dict[str, float]]):
+    pass
+
+
+def test_a_root_model_that_is_no_object_is_refused_with_what_to_give():
+    with pytest.raises(
+        ConfigError, match=r"^`output_type` is the RootModel Counts.* Give the type that it holds"
+    ) as raised:
+        output_spec(Counts)
+    assert raised.value.key == "output_type"
+    assert output_spec(Prices) is not None
 
 
 def test_the_schema_of_a_wrapped_type_is_closed_and_inlined():
