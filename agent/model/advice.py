@@ -50,5 +50,5 @@ def _advice_for_404(reason: str, url: str) -> str:
     if _TOOL_WORDS.search(reason):
         return "Use a model that can call tools."
     if _MODEL_WORDS.search(reason):
-        return "Check the model's name: `agent run --model NAME`, or `model: {name: NAME}`."
+        return "Check the model's name: `agent run --model NAME`, `model: {name: NAME}` or Endpoint(url, model=NAME)."
     return "Check the address of the server."

@@ -139,7 +139,8 @@ class Sandbox:
             msg = (
                 f"agent itself runs from {str(own[0])!r}, which commands may change, and Landlock cannot make it "
                 "read-only. Install bubblewrap, install tramontane outside of the workspace (`pipx install "
-                "tramontane`), or let the run work in a copy, with workspace: {path: ..., copy: true}."
+                "tramontane`), or let the run work in a copy, with workspace: {path: ..., copy: true}, "
+                "or workspace_mode='copy' of an Agent."
             )
             raise ConfigError(msg, key="sandbox")
 

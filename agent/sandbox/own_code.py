@@ -44,7 +44,7 @@ def check_not_own_code(folder: Path) -> None:
     if own := next((path for path in own_code() if real.is_relative_to(path)), None):
         msg = (
             f"A run cannot change {str(folder)!r}: agent itself runs from {str(own)!r}. Let it work in a copy, with "
-            "workspace: {path: ..., copy: true}, or install tramontane elsewhere."
+            "workspace: {path: ..., copy: true}, or workspace_mode='copy' of an Agent, or install tramontane elsewhere."
         )
         raise ConfigError(msg, key="workspace")
 

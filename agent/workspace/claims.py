@@ -80,7 +80,7 @@ def _refuse_overlap(folder: Path, workspace: Path) -> None:
                     msg = (
                         f"Run {run!r} is working in {claimed_path!r}, so a second run cannot change "
                         f"{str(workspace)!r} in place. Wait for it, or let this one work in a copy or a git worktree: "
-                        "workspace: {path: ..., copy: true}."
+                        "workspace: {path: ..., copy: true}, or workspace_mode='copy' of an Agent."
                     )
                     raise ConfigError(msg, key="workspace") from None
             else:

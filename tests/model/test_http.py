@@ -170,7 +170,7 @@ FAILURES: dict[str, tuple[Answer, bool, type[EndpointError], str]] = {
         True,
         EndpointRejected,
         "URL refused the request with HTTP 404: The model `x` does not exist. Check the model's name: "
-        "`agent run --model NAME`, or `model: {name: NAME}`.",
+        "`agent run --model NAME`, `model: {name: NAME}` or Endpoint(url, model=NAME).",
     ),
     "error in a stream": (
         faults.error_in_stream(400, "logit_bias is not supported"),

@@ -107,7 +107,7 @@ def test_landlock_cannot_make_it_read_only_so_the_run_is_refused(project: Path):
     assert attempts(project, kind="landlock") == (
         f"agent itself runs from '{project}/env/venv', which commands may change, and Landlock cannot make it "
         "read-only. Install bubblewrap, install tramontane outside of the workspace (`pipx install tramontane`), or "
-        "let the run work in a copy, with workspace: {path: ..., copy: true}."
+        "let the run work in a copy, with workspace: {path: ..., copy: true}, or workspace_mode='copy' of an Agent."
     )
 
 
@@ -117,7 +117,7 @@ def test_a_workspace_inside_what_agent_runs_from_is_refused():
         Sandbox().check_own_code(folder)
     assert str(refused.value) == (
         f"A run cannot change '{folder}': agent itself runs from '{folder.parent}'. Let it work in a copy, with "
-        "workspace: {path: ..., copy: true}, or install tramontane elsewhere."
+        "workspace: {path: ..., copy: true}, or workspace_mode='copy' of an Agent, or install tramontane elsewhere."
     )
 
 

@@ -29,7 +29,8 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refusal(workspace: Path, other: Path) -> str:
     return (
         f"Run 'r1' is working in '{other}', so a second run cannot change '{workspace}' in place. Wait for it, or let "
-        "this one work in a copy or a git worktree: workspace: {path: ..., copy: true}."
+        "this one work in a copy or a git worktree: workspace: {path: ..., copy: true}, or "
+        "workspace_mode='copy' of an Agent."
     )
 
 
