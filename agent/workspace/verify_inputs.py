@@ -3,7 +3,7 @@
 The verification runs in the sandbox, so this is no escape; but code that it loads can make it pass. What is looked at:
 
 - The programs, scripts and settings that the command names in the workspace; of a virtual environment there, what
-  Python reads at its start (`sandbox.pinned.beside`).
+  Python reads at its start (`sandbox.pinned.beside`), the code of pytest and coverage, and each plugin of pytest.
 - What runners load without being told to: pytest its settings and each conftest.py (docs.pytest.org, "Configuration"
   and "conftest.py", of 9.0), tox and nox their files, Python sitecustomize.py (docs.python.org, "site"), make its
   makefile (GNU make manual, 3.2), npm the "scripts" of package.json and .npmrc (docs.npmjs.com), jest, vitest and
@@ -16,6 +16,7 @@ Tests and the code under test are what a run is asked to change, so they give no
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -33,6 +34,7 @@ from ..policy.command_words import commands_in
 from ..sandbox.beneath import open_regular
 from ..sandbox.inside import LeadsOut
 from ..sandbox.pinned import beside
+from .tree import folders_below
 
 RECORD = "verify.json"
 """In the folder of a run: checksums of what its verification loaded before the run."""
@@ -53,12 +55,17 @@ _NODE_FILES = ("package.json", ".npmrc", "jest.config.*", "vitest.config.*", "vi
 _MAKE_FILES = ("GNUmakefile", "makefile", "Makefile")
 _SETTINGS_OPTIONS = frozenset({"-c", "-f", "--config", "--config-file", "--file", "--makefile"})
 _TEST_FILE = re.compile(r"(?:test_[^/]*|[^/]*[_.](?:test|spec))\.\w+")
-_MODULES = (sys.stdlib_module_names - {"test"}) | {"pytest", "_pytest", "py", "pluggy", "iniconfig", "coverage"}
+_RUNNERS = frozenset({"pytest", "_pytest", "py", "pluggy", "iniconfig", "coverage"})
+_MODULES = (sys.stdlib_module_names - {"test"}) | _RUNNERS
+_PLUGINS = re.compile(rb"^\[pytest11\].*?(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
+"""Read by pytest in the entry_points.txt of each installed distribution."""
 _SECTION = re.compile(r"\[+ *(?:tool *[.:] *)?[\"']?(?:pytest|tox|coverage|hatch|nox|poe|pdm|uv)\b")
 _SCRIPT_KEYS = frozenset({"scripts", "jest", "vitest", "mocha", "ava", "nyc", "c8"})
 _MAX_BYTES = 256 * 1024
 """Of one file; of a longer one, only the beginning and the size are compared."""
 _MAX_ENTRIES = 20_000
+_MAX_FOLDERS = 200
+"""Of one package."""
 _MAX_NAMED = 10
 
 
@@ -194,29 +201,60 @@ def _of_environments(workspace: Path, programs: Iterable[str]) -> Iterator[str]:
         if config.is_file():
             yield from (str(path.relative_to(workspace)) for path in (config, *beside([config])))
             yield from (str(folder / name) for name in ("python", "python3"))
+            for packages in config.parent.glob("lib/python*/site-packages"):
+                yield from (str(path.relative_to(workspace)) for path in _of_runners(packages))
+
+
+def _of_runners(packages: Path) -> Iterator[Path]:
+    """Yield the files in site-packages that pytest and coverage consist of, and those of pytest's plugins."""
+    plugins = [*packages.glob("*.dist-info/entry_points.txt"), *packages.glob("*.egg-info/entry_points.txt")]
+    yield from plugins
+    names = set(_RUNNERS)
+    for path in plugins:
+        with suppress(OSError), open_regular(packages, str(path.relative_to(packages))) as file:
+            named = (_plugin_lines(file.read(_MAX_BYTES)) or b"").decode(errors="replace")
+            names |= {name for name in re.findall(r"= *(\w+)", named) if name.isidentifier()}
+    code = [packages / f"{name}.py" for name in names]
+    for name in names:
+        for place, _, files in itertools.islice(folders_below(packages / name), _MAX_FOLDERS):
+            code += [place / file for file in files if not file.endswith((".pyc", ".pyi"))]
+    yield from sorted(code)[:_MAX_ENTRIES]
 
 
 def _loaded_unasked(workspace: Path, patterns: Iterable[str]) -> dict[str, str]:
-    """Return the checksums of files that runners load by themselves; hidden folders and environments are skipped."""
+    """Return the checksums of files that runners load by themselves; in hidden folders, only by a link to them."""
     found: dict[str, str] = {}
     matches = re.compile("|".join(map(translate, patterns))).fullmatch
     listed = 0
-    for place, below, files in os.walk(workspace):
+    real, links = {os.path.realpath(workspace)}, list[Path]()
+    trees = itertools.chain([workspace], links)  # links are added meanwhile, and come last
+    for place, below, files in itertools.chain.from_iterable(map(folders_below, trees)):
         listed += len(files) + len(below)
         if listed > _MAX_ENTRIES:
             break
-        if Path(place) == workspace and _START_FILES[0] in patterns:
+        if place == workspace and _START_FILES[0] in patterns:
             modules = [*(name for name in files if name.endswith(".py") and name[:-3] in _MODULES),
                        *(f"{name}/__init__.py" for name in below if name in _MODULES)]  # fmt: skip
             found |= {name: "there" for name in modules if (workspace / name).is_file()}
         below[:] = [name for name in below if name[0] != "." and name not in {"node_modules", "__pycache__"}]
-        if "pyvenv.cfg" in files:
+        if "pyvenv.cfg" in files:  # pytest loads what is in it if its name begins with `test`
             below.clear()
-            continue
-        top = Path(place).relative_to(workspace)
+        top = place.relative_to(workspace)
         paths = [str(top / name) for name in files if matches(name)]
         found |= {path: _checksum(workspace, path) for path in paths}
+        real.update(os.path.realpath(place / name) for name in below)
+        links += [place / name for name in files if name[0] != "." and _is_new_folder(place / name, workspace, real)]
     return found
+
+
+def _is_new_folder(path: Path, workspace: Path, known: set[str]) -> bool:
+    """Return whether a link leads to a folder in the workspace that is not among the known ones, and add it to them."""
+    if not path.is_symlink() or not path.is_dir():
+        return False
+    real = os.path.realpath(path)
+    is_new = real not in known and Path(real).is_relative_to(workspace.resolve())
+    known.add(real)
+    return is_new
 
 
 def _checksum(workspace: Path, path: str) -> str:
@@ -244,6 +282,8 @@ def _loaded_part(name: str, content: bytes) -> bytes | None:
             keys = cast("dict[str, object]", data) if isinstance(data, dict) else {}
             started = {key: keys[key] for key in _SCRIPT_KEYS & keys.keys()}
             return json.dumps(started, sort_keys=True).encode() if started else None
+    if name == "entry_points.txt":
+        return _plugin_lines(content)
     if name in {"pyproject.toml", "setup.cfg"}:
         kept: list[str] = []
         is_kept = False
@@ -252,3 +292,8 @@ def _loaded_part(name: str, content: bytes) -> bytes | None:
             kept += [line] if is_kept and line.strip() else []
         return "\n".join(kept).encode() if kept else None
     return content
+
+
+def _plugin_lines(content: bytes) -> bytes | None:
+    found = _PLUGINS.search(content)
+    return None if found is None else found[0]

@@ -10,6 +10,7 @@ import pytest
 
 from agent import Agent, Outcome, Verify, tool
 from agent.journal.events import Event, Noticed, VerifyEnded
+from agent.sandbox.removal import remove_tree
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.verify_inputs import noticing_verify_inputs
 
@@ -84,6 +85,76 @@ def test_a_pass_after_the_run_changed_what_the_verification_loads_is_said(
 ):
     write(work, {".venv/bin/python": "#!/bin/sh\n"})
     assert noticed(work, command, {path: "exit 0\n"}) == [said]
+
+
+PACKAGES = ".venv/lib/python3.12/site-packages"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("pytest/__main__.py", "pytest/__main__.py"),
+        ("_pytest/new.py", "_pytest/new.py (new)"),
+        ("pluggy.py", "pluggy.py (new)"),
+        ("evil-1.dist-info/entry_points.txt", "evil-1.dist-info/entry_points.txt (new)"),
+        ("pytest_cov/plugin.py", "pytest_cov/plugin.py"),
+        ("single.py", "single.py"),
+    ],
+)
+def test_a_changed_runner_or_plugin_in_an_environment_of_the_workspace_is_said(path: str, said: str, work: Path):
+    plugins = "[console_scripts]\na = b:c\n\n[pytest11]\npytest_cov = pytest_cov.plugin\nsingle=single\nodd = /etc:x\n"
+    installed = {
+        "pytest/__main__.py": "",
+        "pytest_cov/plugin.py": "",
+        "single.py": "",
+        "cov-1.dist-info/entry_points.txt": plugins,
+    }
+    write(work, {f"{PACKAGES}/{name}": text for name, text in installed.items()} | {".venv/bin/python": ""})
+    changes = {f"{PACKAGES}/{path}": "[pytest11]\nevil = zevil\n"}
+    assert noticed(work, PYTEST, changes, f"{work}/.venv/bin:/usr/bin") == [f"{PACKAGES}/{said}"]
+
+
+def test_an_installed_package_that_is_no_plugin_gives_no_notice(work: Path):
+    write(work, {".venv/bin/python": ""})
+    changes = {
+        f"{PACKAGES}/left-1.dist-info/entry_points.txt": "[console_scripts]\nleft = left:main\n",
+        f"{PACKAGES}/left/__init__.py": "x = 1\n",
+    }
+    assert noticed(work, PYTEST, changes, f"{work}/.venv/bin:/usr/bin") == []
+
+
+def test_a_conftest_beside_the_mark_of_an_environment_or_behind_a_link_is_said(work: Path):
+    """The names begin with `test`, so pytest loads what is in these folders; neither was looked at."""
+    (work / "test_l").symlink_to(".h")
+    (work / "again").symlink_to("tests")
+    changes = {"test_x/pyvenv.cfg": "", "test_x/conftest.py": "x = 1\n", ".h/conftest.py": "x = 1\n"}
+    assert noticed(work, PYTEST, changes) == ["test_l/conftest.py (new)", "test_x/conftest.py (new)"]
+
+
+def test_a_link_that_a_run_makes_to_a_known_folder_gives_no_notice(work: Path):
+    write(work, {"tests/conftest.py": "x = 1\n"})
+    events: list[Event] = []
+    record = noticing_verify_inputs(work, PYTEST, {}, events.append, None)
+    (work / "again").symlink_to("tests")
+    (work / "loop").symlink_to(".")
+    record(PASSED)
+    assert events == [PASSED]
+
+
+def test_folders_nested_deeper_than_python_can_recurse_lose_no_passed_run(work: Path):
+    events: list[Event] = []
+    record = noticing_verify_inputs(work, PYTEST, {}, events.append, None)
+    here = os.open(work, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("d", dir_fd=here)
+        here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    try:
+        record(PASSED)
+    finally:
+        assert remove_tree(work / "d")  # pytest cannot
+    assert events == [PASSED]
 
 
 @pytest.mark.parametrize("path", [".venv/bin/pytest", ".venv/lib/python3.12/site-packages/a.pth"])
