@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Protocol, TextIO, cast
 
 
@@ -94,17 +95,15 @@ def _main(command: str, args: argparse.Namespace) -> int:
 def _installed_only() -> Generator[None]:
     """Import, inside the block, only what is installed: a run may have written what lies in a project on the path.
 
-    Even `subprocess` looks there for modules of other systems, such as `msvcrt`. So this imports nothing itself.
+    Even `subprocess` looks there for modules of other systems, such as `msvcrt`, so this must come before such imports.
     """
-    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
-    roots = [os.path.realpath(root) for root in (os.path.dirname(os.__file__), sys.prefix, own)]  # noqa: PTH120
+    roots = [Path(os.__file__).parent, Path(sys.prefix), Path(__file__).parents[2]]
+    library = [place for root in roots for place in (root.resolve(), root.resolve() / "lib-dynload")]
     before = list(sys.path)
     sys.path[:] = [
         entry
         for entry in before
-        if os.path.basename(entry) in {"site-packages", "dist-packages"}  # noqa: PTH119
-        or entry.endswith(".zip")
-        or any(os.path.realpath(entry) in (root, f"{root}/lib-dynload") for root in roots)
+        if entry.endswith((".zip", "site-packages", "dist-packages")) or Path(entry).resolve() in library
     ]
     try:
         yield
