@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,23 +44,17 @@ def find_repositories(root: Path) -> Iterator[Repository]:
     What lies below a very large number of files is not found.
     """
     folders, listed = [root], 0
-    while folders and listed < _MAX_ENTRIES:
+    while folders:
         below: list[Path] = []
         for folder in folders:
-            yield from _repositories_at(folder)  # by name: a folder of many files hides no repository beside it
-        for folder in folders:
-            try:
-                with os.scandir(folder) as items:
-                    entries = list(items)
-            except OSError:
-                continue
-            listed += len(entries)
-            below += [Path(item) for item in entries if item.name != ".git" and _is_folder(item)]
-            if listed >= _MAX_ENTRIES:
-                break
+            # Beyond the limit, and in a folder that cannot be listed, git's own names are looked up.
+            entries = _entries(folder) if listed < _MAX_ENTRIES else None
+            if entries is None or ".git" in entries or "HEAD" in entries:
+                yield from _repositories_at(folder)
+            if entries is not None:
+                listed += len(entries)
+                below += [Path(item) for item in entries.values() if item.name != ".git" and _is_folder(item)]
         folders = below
-    for folder in folders:
-        yield from _repositories_at(folder)
 
 
 def git_paths(roots: Iterable[Path]) -> tuple[Path, ...]:
@@ -77,6 +71,15 @@ def git_paths(roots: Iterable[Path]) -> tuple[Path, ...]:
             elif repository.kind != "folder" and git != top and git.is_relative_to(top) and git.exists():
                 found[git] = None
     return tuple(path for path in found if not path.is_symlink())
+
+
+def _entries(folder: Path) -> Mapping[str, os.DirEntry[str]] | None:
+    """Return what is in a folder, by name. None if it cannot be listed."""
+    try:
+        with os.scandir(folder) as items:
+            return {item.name: item for item in items}
+    except OSError:
+        return None
 
 
 def _repositories_at(folder: Path) -> Iterator[Repository]:
