@@ -98,7 +98,7 @@ SESSION_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "history": "A session holds its conversation; agent.run(..., history=...) continues another one.",
         "message_history": "A session holds its conversation; agent.run(..., history=...) continues another one.",
         "name": "Name the session: agent.session(name). Its turns are numbered.",
-        "stream": "Write `observe=...`, or agent.stream(prompt, history=session.to_chat()).",
+        "stream": "Write `async for event in session.stream(prompt)`.",
         "usage_limits": "The limits are `limits`: Limits(steps=..., tokens=...).",
         "max_turns": "Write limits=Limits(steps=...).",
     }
@@ -108,7 +108,6 @@ SESSION_ELSEWHERE: Mapping[str, str] = MappingProxyType(
 SESSION_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
     {
         "run_sync": "A session is async: write `await session.run(prompt)`, or asyncio.run(session.run(prompt)).",
-        "stream": "Write session.run(prompt, observe=...), or agent.stream(prompt, history=session.to_chat()).",
         "chat": "Write `await session.run(prompt)`.",
         "send": "Write `await session.run(prompt)`.",
         "ask": "Write `await session.run(prompt)`.",

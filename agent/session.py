@@ -27,6 +27,7 @@ from .policy.budget import Spent, exceeded, limits_left, tighter
 from .policy.limits import Limits
 from .run_settings import RunSettings
 from .starting import Start, Watching
+from .streaming import EventStream
 from .turns import Turn, read_turn, session_names, turn_of
 from .workspace.prepare import WorkspaceMode
 
@@ -104,6 +105,22 @@ class Session(Generic[OutputT]):
             ConfigError: A setting is invalid, or another turn of this session is running or was started elsewhere.
             EndpointError: The server could not be reached before the turn started.
         """
+        return await self._turn(prompt, images, limits, Watching(observe=observe))
+
+    @checked_keywords(elsewhere=SESSION_ELSEWHERE)
+    def stream(
+        self, prompt: str, *, images: Iterable[Image] = (), limits: Limits | None = None
+    ) -> EventStream[OutputT]:
+        """Run one turn and return its events and the parts of its replies as they come, like `agent.stream`.
+
+        The arguments are those of `run`. The loop raises what `run` raises. A turn that is cancelled by leaving the
+        loop is part of the conversation too.
+        """
+        return EventStream(lambda watching: self._turn(prompt, images, limits, watching))
+
+    async def _turn(
+        self, prompt: str, images: Iterable[Image], limits: Limits | None, watching: Watching
+    ) -> Outcome[OutputT]:
         check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
         self._refuse_while_running()
         settings = self._placed(self._settings())
@@ -122,9 +139,8 @@ class Session(Generic[OutputT]):
             )
             raise ConfigError(msg)
         seen: list[Event] = []
-        watching = Watching(observe=observe)
         if settings.runs is None:
-            watching = replace(watching, observe=_keeping(seen, observe))
+            watching = replace(watching, observe=_keeping(seen, watching.observe))
         started = self._start(replace(settings, limits=allowed), begin, watching)
         outcome = await self._take(started, settings, begin.name, seen)
         found = exceeded(self.limits, self.usage)
@@ -170,7 +186,7 @@ class Session(Generic[OutputT]):
         """Return a new session that continues from this one, or from an earlier turn of it.
 
         It works in the same folder, or in a copy of it if the agent works in a copy or worktree. Files are not
-        restored: they are as the last turn left them.
+        restored: they are as the last turn left them. It is saved with its first turn.
 
         Args:
             name: Name of the new session. None means one made from the time.

@@ -8,6 +8,7 @@ import pytest
 
 from agent import Agent, ConfigError, EndpointError, Ladder, Limits, Rung, ToolContext, ToolError, ready_tools, tool
 from agent.errors import EndpointUnreachable
+from agent.events import CallStarted, TextDelta
 from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 
@@ -28,6 +29,32 @@ async def test_each_turn_goes_on_from_the_last_one():
     assert [one["content"] for one in model.bodies[1]["messages"][1:]] == ["2 + 3?", "5", "And one more?"]
     assert [one["role"] for one in session.to_chat()] == ["system", "user", "assistant", "user", "assistant"]
     assert session.usage == first.usage + second.usage
+
+
+async def test_a_turn_is_streamed_and_the_next_one_goes_on_from_it():
+    model = chat("It is 5.", "6")
+    session = Agent(model).session()
+    stream = session.stream("2 + 3?")
+    parts = [event.text async for event in stream if isinstance(event, TextDelta)]
+    assert ("".join(parts), stream.outcome.answer) == ("It is 5.", "It is 5.")
+    await session.run("And one more?")
+    assert [one["content"] for one in model.bodies[1]["messages"][1:]] == ["2 + 3?", "It is 5.", "And one more?"]
+
+
+async def test_a_streamed_turn_that_is_left_early_stays_in_the_session():
+    @tool
+    async def wait() -> str:
+        """Wait."""
+        await asyncio.Event().wait()
+        return ""
+
+    session = Agent(ScriptedModel([calls(("wait", {}))]), tools=[wait]).session()
+    async with session.stream("2 + 3?") as stream:
+        async for event in stream:
+            if isinstance(event, CallStarted):
+                break
+    (turn,) = session.turns
+    assert (turn.messages[1].content, turn.messages[-1].role) == ("2 + 3?", "tool")
 
 
 async def test_a_session_is_found_again_by_its_name_and_goes_on(tmp_path: Path):
