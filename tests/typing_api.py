@@ -36,7 +36,7 @@ from agent import (
     tool,
 )
 from agent.events import CallEnded, CallStarted, Event, RunEnded, Status, TextDelta
-from agent.testing import ScriptedModel, calls, says
+from agent.testing import MakeModel, MakeServer, ScriptedModel, calls, says
 from tramontane.serving import Plan, PlanOptions, plan
 
 URL = "http://127.0.0.1:8000/v1"
@@ -129,6 +129,10 @@ async def use_results() -> None:
     several: Agent[None, Notes | Point] = Agent(URL, output_type=[Notes, Point])
     assert_type((await several.run("Do it.")).output, Notes | Point)
     assert_type((await Agent(URL, output_type=dict[str, int]).run("Do it.")).output, dict[str, int])
+
+
+def test_with_fixtures(scripted_model: MakeModel, scripted_server: MakeServer) -> None:
+    Agent(scripted_model([says("x")]), fallback=[scripted_server().url])
 
 
 def agent_on(model: Model | str) -> Agent:

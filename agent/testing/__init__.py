@@ -20,14 +20,15 @@ def test_the_agent_doubles() -> None:
     assert model.bodies[1]["messages"][-1]["content"] == "42"
 ```
 
-The pytest fixtures `scripted_model` and `scripted_server` provide the same. A ScriptedServer speaks real HTTP and can
-fail as real servers do: see `agent.testing.faults`.
+The pytest fixtures `scripted_model` and `scripted_server` provide the same; their types: `MakeModel` and `MakeServer`.
+A ScriptedServer speaks real HTTP and can fail as real servers do: see `agent.testing.faults`.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .faults import Fault
+    from .fixtures import MakeModel, MakeServer
     from .model import ScriptedModel, ScriptedReply, ScriptEnded
     from .received import Received
     from .replies import calls, says
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "Fault",
+    "MakeModel",
+    "MakeServer",
     "Received",
     "ScriptEnded",
     "ScriptedAnswer",
@@ -50,6 +53,8 @@ __all__ = [
 _LAZY = {
     "Answer": "server",
     "Fault": "faults",
+    "MakeModel": "fixtures",
+    "MakeServer": "fixtures",
     "Received": "received",
     "ScriptEnded": "model",
     "ScriptedAnswer": "server",
