@@ -2,35 +2,35 @@
 
 from .journal.events import (
     Adapted,
-    CallEnded,
-    CallStarted,
-    ContextRenewed,
     Delegated,
-    EffortSwitched,
     Event,
     FilesChanged,
-    Folded,
     Loosened,
     Moved,
     Noticed,
     Progressed,
-    Rejected,
-    Repaired,
-    Replied,
-    Requested,
-    Rescued,
     Resumed,
-    Retried,
     RunEnded,
     RunStarted,
     Said,
     Status,
     Triggered,
-    TurnTaken,
     VerifyEnded,
     VerifyStarted,
 )
-from .journal.turn_events import Fault
+from .journal.prefix_events import ContextRenewed, EffortSwitched, Folded
+from .journal.turn_events import (
+    CallEnded,
+    CallStarted,
+    Fault,
+    Rejected,
+    Repaired,
+    Replied,
+    Requested,
+    Rescued,
+    Retried,
+    TurnTaken,
+)
 from .model.deltas import CallDelta, Delta, ReasoningDelta, TextDelta
 
 __all__ = [
