@@ -19,6 +19,7 @@ from .policy.limits import Limits
 from .policy.permissions import Approve, Permission
 from .policy.verification import Verify
 from .sandbox import Sandbox
+from .sandbox.rules import check_workspace
 from .task.environment import run_sandbox, starts_commands
 from .tooling.final_result import OutputSpec
 from .tooling.redaction import with_secrets_in
@@ -140,9 +141,11 @@ class RunSettings:
         """Return the sandbox with the paths that commands of the run need. None if the run starts no commands.
 
         Raises:
-            ConfigError: the run could change what agent itself runs from.
+            ConfigError: the run could change what agent itself runs from, or put a symlink in the workspace's place.
         """
         sandbox = self.base_sandbox()
         if not all(tool.read_only for tool in self.tools):
             (sandbox or Sandbox()).check_own_code(Path(first.workspace))
+        if sandbox is not None and sandbox.isolation != "none":
+            check_workspace(sandbox.rules, Path(first.workspace))
         return sandbox and with_worktree(sandbox, first.worktree, Path(first.workspace), folder)

@@ -44,7 +44,7 @@ from . import bubblewrap, container, landlock, loopback, seccomp
 from .own_code import check_not_own_code, own_code_in
 from .programs import find_program, loader_variables
 from .repositories import git_paths
-from .rules import TMP, CommandLimits, Rules
+from .rules import TMP, CommandLimits, Rules, without_replaceable
 from .shared import Shared, private_folder
 
 __all__ = [
@@ -167,7 +167,7 @@ class Sandbox:
             yield Launch(argv=argv, env=env)
             return
         rules = replace(self.rules, read=(*self.rules.read, *read), write=(*self.rules.write, *write))
-        rules = rules.without_replaceable(workspace)
+        rules = without_replaceable(rules, workspace)
         if self.isolation == "landlock":
             folder = landlock.temporary_folder() if shared is None else shared.folder()
             line = landlock.command_line(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..errors import ConfigError
 from ..keywords import checked_keywords
 from .programs import links_to
 
@@ -63,18 +64,6 @@ class Rules:
         most = self.limits.memory_mb * MB // (2 * number)
         return min(self.temporary_bytes, most) if most else self.temporary_bytes
 
-    def without_replaceable(self, workspace: Path) -> Rules:
-        """Return the rules without the paths that a command may replace by a symlink: those in what it may change.
-
-        It reaches these anyway, as long as they are no symlinks.
-
-        Args:
-            workspace: the folder that commands run in and may change.
-        """
-        roots = [root.resolve() for root in (workspace, *self.write)]
-        read, write = (tuple(path for path in paths if not _lies_in(path, roots)) for paths in (self.read, self.write))
-        return replace(self, read=read, write=write)
-
     def words(self) -> Iterator[str]:
         """Yield a description of each permission."""
         yield "network allowed" if self.network else "no network"
@@ -82,6 +71,36 @@ class Rules:
             yield f"reads {', '.join(map(str, self.read))}"
         if self.write:
             yield f"writes {', '.join(map(str, self.write))}"
+
+
+def without_replaceable(rules: Rules, workspace: Path) -> Rules:
+    """Return the rules without the paths that a command may replace by a symlink: those in what it may change.
+
+    It reaches these anyway, as long as they are no symlinks.
+
+    Args:
+        rules: of the command.
+        workspace: the folder that commands run in and may change.
+    """
+    roots = [root.resolve() for root in (workspace, *rules.write)]
+    read, write = (tuple(path for path in paths if not _lies_in(path, roots)) for paths in (rules.read, rules.write))
+    return replace(rules, read=read, write=write)
+
+
+def check_workspace(rules: Rules, workspace: Path) -> None:
+    """Check that commands cannot replace their workspace by a symlink.
+
+    Raises:
+        ConfigError: it lies in a folder that they may change.
+    """
+    for root in rules.write:
+        if _lies_in(workspace, [root.resolve()]):
+            msg = (
+                f"`sandbox.write` lists {str(root)!r}, and the workspace {str(workspace)!r} lies in it: a command "
+                "could put a symlink in the workspace's place. Make that folder the workspace, or list folders "
+                "beside the workspace."
+            )
+            raise ConfigError(msg, key="sandbox")
 
 
 def _lies_in(path: Path, roots: Sequence[Path]) -> bool:

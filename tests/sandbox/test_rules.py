@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agent import ConfigError, Rules, find_sandbox
+from agent import Agent, ConfigError, Rules, find_sandbox
 from agent.sandbox import IsolationChoice
 from agent.task.environment import task_sandbox
 from agent.task.parts import TaskSandbox, TaskWorkspace
 from agent.task.task import Task
+from agent.testing import ScriptedModel, says
+from tools.shell import run_shell
 
 PLACES = {
     "work/.cache/pip": "mv .cache old; ln -s ../outside .cache",
@@ -63,3 +65,12 @@ def test_a_listed_path_that_a_symlink_in_the_workspace_leads_out_of_it_is_refuse
         f"`sandbox` lists '{project}/work/.cache/pip', which a symlink in the workspace leads out of it, and a run may "
         "have made that symlink. Remove it, or list the path that it leads to."
     )
+
+
+def test_a_workspace_in_a_folder_that_commands_may_change_is_refused(project: Path):
+    """A command moved the folder above its workspace away, and the next one worked where a symlink there led."""
+    sandbox = find_sandbox("auto", Rules(write=(project,)))
+    model = ScriptedModel([says("Done.")])
+    agent = Agent(model, tools=[run_shell], workspace=project / "work/pip", sandbox=sandbox)
+    with pytest.raises(ConfigError, match=r"lies in it: a command could put a symlink in the workspace's place\."):
+        agent.run_sync("Go.")
