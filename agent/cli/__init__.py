@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.machinery import PathFinder
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Protocol, TextIO, cast
@@ -99,11 +100,17 @@ def _installed_only() -> Generator[None]:
     """
     roots = [Path(os.__file__).parent, Path(sys.prefix), Path(__file__).parents[2]]
     library = [place for root in roots for place in (root.resolve(), root.resolve() / "lib-dynload")]
+    # Packages may be installed elsewhere too, by a .pth file or on PYTHONPATH; these are where ours are found today.
+    specs = [PathFinder.find_spec(name) for name in ("pydantic", "typing_extensions", "openai", "yaml", "jsonschema")]
+    library += [
+        Path(spec.origin).parents[spec.submodule_search_locations is not None] for spec in specs if spec and spec.origin
+    ]
     before = list(sys.path)
     sys.path[:] = [
         entry
         for entry in before
-        if entry.endswith((".zip", "site-packages", "dist-packages")) or Path(entry).resolve() in library
+        if entry.endswith((".zip", "site-packages", "dist-packages"))
+        or {Path(entry), Path(entry).resolve()} & {*library}
     ]
     try:
         yield
