@@ -29,7 +29,7 @@ class EventStream(Generic[OutputT]):
         self._run = run
         self._outcome: Outcome[OutputT] | None = None
         self._name = ""
-        """Name of the run. Empty until it has started."""
+        """The run's name. Empty until it has started."""
         self._is_used = False
         self._task: asyncio.Future[Outcome[OutputT]] | None = None
         """The run. The loop alone holds the generator of events, so leaving the loop closes it."""

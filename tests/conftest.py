@@ -147,6 +147,38 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
         yield LiveEngine(base_url=record.base_url, model=record.model)
 
 
+class Nest(Protocol):
+    """Builds folders one inside the other, with a file in each; removes them after the test, which pytest cannot do."""
+
+    def __call__(self, top: Path, depth: int = 200, name: str = "d") -> None:
+        """Build this many folders of this name, the first of them in `top`."""
+        ...
+
+
+@pytest.fixture
+def nest() -> Iterator[Nest]:
+    """Return a function that builds folders of any depth."""
+    from agent.sandbox.removal import remove_tree
+
+    built: list[Path] = []
+
+    def build(top: Path, depth: int = 200, name: str = "d") -> None:
+        built.append(top / name)
+        here = os.open(top, os.O_RDONLY)
+        for _ in range(depth):
+            os.mkdir(name, dir_fd=here)
+            below = os.open(name, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+            with os.fdopen(os.open("leaf.txt", os.O_WRONLY | os.O_CREAT, dir_fd=here), "w") as file:
+                file.write("deep\n")
+        os.close(here)
+
+    yield build
+    for path in built:
+        assert not os.path.lexists(path) or remove_tree(path)
+
+
 class Called(Protocol):
     """Calls a tool with a model's arguments and returns the resulting text."""
 

@@ -133,7 +133,7 @@ class History:
             self._append(images)
 
     def fold(self, lines: Mapping[str, str], *, images: str) -> int:
-        """Put lines in place of results, and a text in place of their images; return how many bytes that frees.
+        """Write lines in place of results, and a text in place of their images; return how many bytes that frees.
 
         Args:
             lines: by call id.

@@ -52,7 +52,7 @@ def newest_snapshot(folder: Path, workspace: Path) -> Path | None:
 
 
 def record_snapshot(folder: Path, workspace: Path, snapshot: Path) -> None:
-    """Let later runs in a folder find its newest snapshot, to share unchanged files with it."""
+    """Write down which snapshot of a folder is its newest, so that later runs share unchanged files with it."""
     link = _snapshot_link(folder, workspace)
     new = link.with_name(f"{link.name}.{secrets.token_hex(4)}")
     with suppress(OSError):  # a file system without symlinks

@@ -199,33 +199,28 @@ def test_a_log_of_a_model_that_cannot_be_planned_is_left_out(tmp_path: Path, cap
     assert "/other is left out: Unknown model 'someone/model'" in capsys.readouterr().err
 
 
+CROWDED = PlanOptions(
+    gpus="h200:1",
+    language_model_only=True,
+    draft="eagle",
+    max_model_len=8192,
+    max_num_batched_tokens=8192,
+    gpu_memory_utilization=0.975,
+    engine_version="0.26.0",
+)
+"""Near the edge of a GPU: what lies beside the engine's share decides."""
+
+
 def test_a_share_that_leaves_no_room_for_graphs_is_pointed_out():
-    crowded = PlanOptions(
-        gpus="h200:1",
-        language_model_only=True,
-        draft="eagle",
-        max_model_len=8192,
-        max_num_batched_tokens=8192,
-        gpu_memory_utilization=0.975,
-        engine_version="0.26.0",
-    )
-    notes = plan(crowded).notes
+    notes = plan(CROWDED).notes
     assert any("or under load. --gpu-memory-utilization 0.97 leaves room." in note for note in notes)
-    roomy = plan(replace(crowded, gpu_memory_utilization=0.97)).notes
+    roomy = plan(replace(CROWDED, gpu_memory_utilization=0.97)).notes
     assert not any("under load. --gpu" in note for note in roomy)
 
 
 def test_a_start_with_eagle_that_ran_out_while_graphs_were_captured_was_said_to_start():
     """The first start succeeded; the second had a larger KV cache and 547 MiB left where it needed 768."""
-    tried = PlanOptions(
-        gpus="h200:1",
-        language_model_only=True,
-        draft="eagle",
-        max_model_len=16_384,
-        max_num_batched_tokens=2048,
-        gpu_memory_utilization=0.97,
-        engine_version="0.26.0",
-    )
+    tried = replace(CROWDED, max_model_len=16_384, max_num_batched_tokens=2048, gpu_memory_utilization=0.97)
     found = plan(tried)
     assert found.starts == "unsure"
     assert 0 < found.missing_bytes < GIB

@@ -57,12 +57,13 @@ def test_a_listed_path_that_a_symlink_in_the_workspace_leads_out_of_it_is_refuse
     (project / "work/.cache/pip").rmdir()
     (project / "work/.cache").rmdir()
     (project / "work/.cache").symlink_to("../outside")
+    listed = project / "work" / ".cache" / "pip"
     lists = TaskSandbox(**{key: (".cache/pip",)})
     task = Task(prompt="a", directory=project / "work", workspace=TaskWorkspace(path="."), sandbox=lists)
     with pytest.raises(ConfigError) as refused:
         task_sandbox(task)
     assert str(refused.value) == (
-        f"`sandbox` lists '{project}/work/.cache/pip', which a symlink in the workspace leads out of it, and a run may "
+        f"`sandbox` lists '{listed}', which a symlink in the workspace leads out of it, and a run may "
         "have made that symlink. Remove it, or list the path that it leads to."
     )
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent import Agent, ConfigError, Outcome, Task, load_task
-from agent.sandbox.removal import remove_tree
 from agent.task.own_files import own_files
 from agent.testing import ScriptedModel, calls, says
+
+if TYPE_CHECKING:
+    from conftest import Nest
 
 TOOL = 'from agent import tool\n@tool\ndef hello() -> str:\n    """Say hello."""\n    return \'hi\'\n'
 
@@ -176,17 +179,9 @@ def test_a_task_that_the_user_made_after_a_run_or_before_it_is_no_finding(work: 
         Agent.from_task(load_task(work / name), ScriptedModel([]), environ=os.environ, runs=work.parent / "runs")
 
 
-def test_folders_nested_deeper_than_python_can_recurse_end_no_start(work: Path):
-    here = os.open(work, os.O_RDONLY)
-    for _ in range(1100):
-        os.mkdir("d", dir_fd=here)
-        here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
-        os.close(above)
-    os.close(here)
-    try:
-        assert work / "task.yaml" in own_files(load_task(work / "task.yaml"))
-    finally:
-        assert remove_tree(work / "d")  # pytest cannot
+def test_folders_nested_deeper_than_python_can_recurse_end_no_start(work: Path, nest: Nest):
+    nest(work, 1100)
+    assert work / "task.yaml" in own_files(load_task(work / "task.yaml"))
 
 
 def test_planted_files_that_look_like_tasks_take_a_bounded_time(work: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,9 +149,20 @@ async def test_a_link_that_cannot_be_opened_is_refused_with_words(
     assert (texts[0] == told) is (target == "itself" or (target == "missing" and name.endswith(".gitignore")))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-async def test_a_file_that_may_not_be_read_is_refused_with_words(shop: ToolContext[Any], called: Called):
-    (shop.workspace / ".gitignore").touch(mode=0)
+async def test_a_file_that_may_not_be_read_is_refused_with_words(
+    shop: ToolContext[Any], called: Called, monkeypatch: pytest.MonkeyPatch
+):
+    """The system lets root read every file, so it refuses here at the call that jedi makes."""
+    secret = shop.workspace / ".gitignore"
+    secret.touch(mode=0)
+    system_open = open
+
+    def refusing_open(file: Any, *args: Any, **settings: Any) -> Any:
+        if str(file) == str(secret):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(secret))
+        return system_open(file, *args, **settings)
+
+    monkeypatch.setattr("builtins.open", refusing_open)
     assert await called(find_definition, shop, name="count") == (
         '!".gitignore" cannot be read (Permission denied), and this tool would read it. Remove the file, or use search '
         "instead."

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from agent.workspace.attempts import save_attempt
 from agent.workspace.git_history import copy_history
 from agent.workspace.own_changes import restore_own, signature_at_start, signatures
 from agent.workspace.workspace import Restored, Snapshot, Workspace
+
+if TYPE_CHECKING:
+    from conftest import Nest
 
 DEEP = 200
 """More than the recursion that these tests allow; Python allows 1,000 levels, and a path can have 2,000."""
@@ -44,22 +48,9 @@ def folder(base: Path) -> Path:
     return base / "ws"
 
 
-def nest(top: Path, depth: int = DEEP, name: str = "d") -> None:
-    """Create folders one inside the other, with a file in each."""
-    here = os.open(top, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir(name, dir_fd=here)
-        below = os.open(name, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-        with os.fdopen(os.open("leaf.txt", os.O_WRONLY | os.O_CREAT, dir_fd=here), "w") as file:
-            file.write("deep\n")
-    os.close(here)
-
-
 @pytest.mark.parametrize(("depth", "name", "seen"), [(DEEP, "d", DEEP), (MANY_LONG_NAMES, LONG_NAME, 20)])
 def test_folders_of_any_depth_that_a_run_made_are_compared_saved_and_removed(
-    folder: Path, base: Path, depth: int, name: str, seen: int
+    folder: Path, base: Path, depth: int, name: str, seen: int, nest: Nest
 ):
     workspace = Workspace(folder)
     snapshot = workspace.snapshot(base / "snap")
@@ -75,7 +66,7 @@ def test_folders_of_any_depth_that_a_run_made_are_compared_saved_and_removed(
 
 
 @pytest.mark.parametrize(("depth", "name"), [(DEEP, "d"), (MANY_LONG_NAMES, LONG_NAME)])
-def test_deep_folders_that_a_run_removed_are_restored(folder: Path, base: Path, depth: int, name: str):
+def test_deep_folders_that_a_run_removed_are_restored(folder: Path, base: Path, depth: int, name: str, nest: Nest):
     nest(folder, depth, name)
     workspace = Workspace(folder)
     first = workspace.snapshot(base / "first")
@@ -91,7 +82,9 @@ def test_deep_folders_that_a_run_removed_are_restored(folder: Path, base: Path, 
 
 
 @pytest.mark.parametrize(("depth", "name"), [(DEEP, "d"), (MANY_LONG_NAMES, LONG_NAME)])
-def test_only_the_runs_own_deep_folders_are_removed_where_others_write(folder: Path, base: Path, depth: int, name: str):
+def test_only_the_runs_own_deep_folders_are_removed_where_others_write(
+    folder: Path, base: Path, depth: int, name: str, nest: Nest
+):
     workspace = Workspace(folder)
     snapshot = workspace.snapshot(base / "snap")
     assert isinstance(snapshot, Snapshot)
@@ -103,7 +96,7 @@ def test_only_the_runs_own_deep_folders_are_removed_where_others_write(folder: P
     assert (folder / name).exists() == bool(restored.kept) == (name == LONG_NAME)  # what has no path is kept, and told
 
 
-def test_what_is_protected_deep_in_a_folder_stays_and_nothing_else(folder: Path, base: Path):
+def test_what_is_protected_deep_in_a_folder_stays_and_nothing_else(folder: Path, base: Path, nest: Nest):
     workspace = Workspace(folder)
     snapshot = workspace.snapshot(base / "snap")
     assert isinstance(snapshot, Snapshot)
@@ -116,7 +109,7 @@ def test_what_is_protected_deep_in_a_folder_stays_and_nothing_else(folder: Path,
     assert list((folder / kept.parent).iterdir()) == [folder / kept]
 
 
-def test_a_history_with_deep_folders_is_copied(folder: Path, base: Path):
+def test_a_history_with_deep_folders_is_copied(folder: Path, base: Path, nest: Nest):
     (folder / ".git" / "objects").mkdir(parents=True)
     nest(folder / ".git" / "objects")
     (base / "copy").mkdir()
@@ -124,12 +117,12 @@ def test_a_history_with_deep_folders_is_copied(folder: Path, base: Path):
     assert (base / "copy" / ".git" / "objects" / "d" / "leaf.txt").read_text() == "deep\n"
 
 
-def test_a_pattern_of_a_rule_is_matched_in_deep_folders(folder: Path):
+def test_a_pattern_of_a_rule_is_matched_in_deep_folders(folder: Path, nest: Nest):
     nest(folder)
     assert folder / "d" / "leaf.txt" in hidden_paths(["*/leaf.txt"], folder)
 
 
-def test_the_folder_of_a_run_without_a_journal_is_removed_at_any_depth(base: Path):
+def test_the_folder_of_a_run_without_a_journal_is_removed_at_any_depth(base: Path, nest: Nest):
     with run_folder(None, "run") as folder:
         nest(folder)
     assert not folder.exists()

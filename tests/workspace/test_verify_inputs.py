@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent import Agent, Outcome, Verify, tool
 from agent.journal.events import Event, Noticed, VerifyEnded
-from agent.sandbox.removal import remove_tree
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.verify_inputs import noticing_verify_inputs
+
+if TYPE_CHECKING:
+    from conftest import Nest
 
 PYTEST = "python -m pytest -q"
 PASSED = VerifyEnded(attempt=1, ok=True, exit_code=0, output="", elapsed_s=0.1)
@@ -141,19 +144,11 @@ def test_a_link_that_a_run_makes_to_a_known_folder_gives_no_notice(work: Path):
     assert events == [PASSED]
 
 
-def test_folders_nested_deeper_than_python_can_recurse_lose_no_passed_run(work: Path):
+def test_folders_nested_deeper_than_python_can_recurse_lose_no_passed_run(work: Path, nest: Nest):
     events: list[Event] = []
     record = noticing_verify_inputs(work, PYTEST, {}, events.append, None)
-    here = os.open(work, os.O_RDONLY)
-    for _ in range(1100):
-        os.mkdir("d", dir_fd=here)
-        here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
-        os.close(above)
-    os.close(here)
-    try:
-        record(PASSED)
-    finally:
-        assert remove_tree(work / "d")  # pytest cannot
+    nest(work, 1100)
+    record(PASSED)
     assert events == [PASSED]
 
 
