@@ -98,19 +98,18 @@ def _installed_only() -> Generator[None]:
 
     Even `subprocess` looks there for modules of other systems, such as `msvcrt`, so this must come before such imports.
     """
-    roots = [Path(os.__file__).parent, Path(sys.prefix), Path(__file__).parents[2]]
-    library = [place for root in roots for place in (root.resolve(), root.resolve() / "lib-dynload")]
+    library = Path(os.__file__).resolve().parent
+    places = {library, library / "lib-dynload", Path(__file__).resolve().parents[2]}
     # Packages may be installed elsewhere too, by a .pth file or on PYTHONPATH; these are where ours are found today.
     specs = [PathFinder.find_spec(name) for name in ("pydantic", "typing_extensions", "openai", "yaml", "jsonschema")]
-    library += [
+    places |= {
         Path(spec.origin).parents[spec.submodule_search_locations is not None] for spec in specs if spec and spec.origin
-    ]
+    }
     before = list(sys.path)
     sys.path[:] = [
         entry
         for entry in before
-        if entry.endswith((".zip", "site-packages", "dist-packages"))
-        or {Path(entry), Path(entry).resolve()} & {*library}
+        if entry.endswith((".zip", "site-packages", "dist-packages")) or {Path(entry), Path(entry).resolve()} & places
     ]
     try:
         yield

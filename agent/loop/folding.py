@@ -44,7 +44,7 @@ class Choice:
 
 
 async def fold(state: RunState, deps: RunDependencies) -> Folded | None:
-    """Return the event that folds the oldest results, whose whole texts are then files. None if it does not pay.
+    """Return the event that folds the oldest results, whose whole texts are then in files. None if it does not pay.
 
     The window is taken for full, so that a share of the prompt is that share of the window.
     """
@@ -100,13 +100,14 @@ def choose(
 
 
 def _lines(records: Sequence[CallRecord], history: History, deps: RunDependencies) -> Mapping[str, str]:
-    """Keep the results in files, and return by call id the lines that stand in for them."""
+    """Return by call id the lines that stand in for results; these are kept in files if the model can read files."""
     shown = {message.tool_call_id: message.content for message in history.messages if isinstance(message, ToolResult)}
     workspace = deps.context.workspace
+    reads_files = any(tool.commands or tool.name == "read_file" for tool in deps.toolbox)
     lines: dict[str, str] = {}
     for record in records:
         call_id = record.call.id
-        where = keep_whole(shown[call_id], call_id=call_id, workspace=workspace)
+        where = keep_whole(shown[call_id], call_id=call_id, workspace=workspace) if reads_files else ""
         rest = prompts.FOLDED_IN.format(file=where) if where else prompts.FOLDED
         lines[call_id] = f"{call_line(record)}\n{rest}"
     return lines

@@ -101,7 +101,7 @@ def test_images_stay_while_one_of_their_results_does():
 # In a run.
 
 
-@tool(read_only=True)
+@tool(read_only=True, name="read_file")
 def read(path: str) -> str:
     """Read a file.
 
@@ -114,7 +114,7 @@ def read(path: str) -> str:
 def reads(number: int) -> Iterator[Reply]:
     """Yield replies that read one file each; their prompts are not counted, so that sizes are estimated."""
     for at in range(number):
-        yield replace(calls(("read", {"path": f"f{at}.txt"})), usage=None)
+        yield replace(calls(("read_file", {"path": f"f{at}.txt"})), usage=None)
 
 
 class Ran:
@@ -154,7 +154,7 @@ async def test_a_full_window_is_folded_and_the_run_goes_on(ran: Ran):
 async def test_a_folded_result_names_its_call_and_the_file_that_holds_the_whole(ran: Ran):
     line = ran.folds[0].lines[call_id(0)]
     first, second = line.splitlines()
-    assert first == 'read {"path": "f0.txt"}'
+    assert first == 'read_file {"path": "f0.txt"}'
     assert f".agent/outputs/{call_id(0)}.txt" in second
     whole = (ran.folder / ".agent" / "outputs" / f"{call_id(0)}.txt").read_text()
     assert whole.startswith("f0.txt: line0")
@@ -208,6 +208,23 @@ async def test_a_resumed_run_sends_what_it_folded_before(tmp_path: Path):
     await Agent(second, limits=Limits(steps=30), **common).resume(stopped.run)
 
     assert [body["messages"] for body in second.bodies] == [body["messages"] for body in whole.bodies[20:]]
+
+
+async def test_a_model_that_cannot_read_files_is_told_of_none_and_none_is_written(tmp_path: Path):
+    @tool(read_only=True)
+    def look_up(path: str) -> str:
+        """Look something up."""
+        return read(path)
+
+    script = [replace(calls(("look_up", {"path": str(at)})), usage=None) for at in range(22)]
+    events: list[Event] = []
+    agent = Agent(ScriptedModel([*script, says("Done.")], window_tokens=16_384), tools=[look_up], workspace=tmp_path)
+
+    await agent.run("Look all up.", observe=events.append)
+
+    (first, *_) = (event for event in events if isinstance(event, Folded))
+    assert first.lines[call_id(0)].endswith("Call it again if you need it.)")
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_workspace_that_takes_no_file_loses_no_run(tmp_path: Path):
