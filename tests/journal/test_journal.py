@@ -217,6 +217,14 @@ def test_opening_removes_a_partial_last_line_and_appends_after_it(written: Path)
     assert read_journal(written) == (*EVENTS[:-1], Noticed(text="Back."))
 
 
+@pytest.fixture
+def other() -> Iterator[int]:
+    """The pid of another process that is alive."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process.pid
+        process.kill()
+
+
 def test_a_journal_is_written_by_one_process_at_a_time(written: Path):
     first = Journal(written.parent)
     owner = json.loads((written.parent / "owner.json").read_text())
@@ -235,14 +243,14 @@ def test_a_journal_is_written_by_one_process_at_a_time(written: Path):
 @pytest.mark.parametrize(
     ("owner", "where", "stop"),
     [
-        ({"pid": 41}, "another process, pid 41 on this machine ('HERE')", "stop it first with `kill 41`"),
+        ({}, "another process, pid LIVING on this machine ('HERE')", "stop it first with `kill LIVING`"),
         ({"pid": 41, "host": "big"}, "another process, pid 41 on 'big'", "stop it there first"),
     ],
 )
 def test_a_run_in_another_process_is_refused_with_who_runs_it(
-    written: Path, owner: dict[str, Any], where: str, stop: str
+    written: Path, other: int, owner: dict[str, Any], where: str, stop: str
 ):
-    named = {"host": socket.gethostname(), "since": "2026-11-28 20:52:09 UTC"} | owner
+    named = {"pid": other, "host": socket.gethostname(), "since": "2026-11-28 20:52:09 UTC"} | owner
     journal = Journal(written.parent)
     (written.parent / "owner.json").write_text(json.dumps(named))
 
@@ -250,17 +258,39 @@ def test_a_run_in_another_process_is_refused_with_who_runs_it(
         refuse_running(written.parent)
     journal.close()
     refuse_running(written.parent)
-    where = where.replace("HERE", socket.gethostname())
-    assert str(caught.value) == (
-        f"Run 'r1' is running in {where}, since 2026-11-28 20:52:09 UTC. Wait for it to end, or {stop}."
-    )
+    expected = f"Run 'r1' is running in {where}, since 2026-11-28 20:52:09 UTC. Wait for it to end, or {stop}."
+    assert str(caught.value) == expected.replace("HERE", socket.gethostname()).replace("LIVING", str(other))
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"pid": "x", "host": 1, "since": 2}', "\udcff"])
-def test_a_run_whose_owner_is_not_known_is_refused_all_the_same(written: Path, text: str | None):
+def test_the_owner_is_waited_for_where_only_a_killed_one_is_recorded_so_far(written: Path, other: int):
+    """A process writes its name after it has the lock. A resume in between named the killed process, or nobody."""
+    journal, owner = Journal(written.parent), written.parent / "owner.json"
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    named = {"pid": dead.pid, "host": socket.gethostname(), "since": "2026-11-28 20:52:09 UTC"}
+    owner.write_text(json.dumps(named))
+    writes = threading.Timer(0.1, owner.write_text, [json.dumps(named | {"pid": other})])
+    writes.start()
+
+    with pytest.raises(ConfigError, match=f"pid {other} on this machine"):
+        refuse_running(written.parent)
+    writes.join()
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", '{"pid": "x", "host": 1, "since": 2}', '{"pid": 0, "host": "HERE", "since": 2}', "\udcff"]
+)
+def test_a_run_whose_owner_is_not_known_is_refused_all_the_same(
+    written: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+):
+    monkeypatch.setattr("agent.journal.owner._WAIT_S", 0.0)
     journal = Journal(written.parent)
     owner = written.parent / "owner.json"
-    owner.unlink() if text is None else owner.write_bytes(text.encode("utf-8", "surrogateescape"))
+    if text is None:
+        owner.unlink()
+    else:
+        owner.write_bytes(text.replace("HERE", socket.gethostname()).encode("utf-8", "surrogateescape"))
 
     with pytest.raises(ConfigError) as caught:
         Journal(written.parent)
