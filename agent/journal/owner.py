@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -54,7 +55,7 @@ def _living_owner(folder: Path) -> tuple[int, str, str] | None:
                 return pid, host, since
         if time.monotonic() > until:
             return None
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
 
 
 def _is_alive(pid: int) -> bool:
