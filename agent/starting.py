@@ -34,6 +34,7 @@ from .policy.permissions import DESTRUCTIVE
 from .run_settings import RunSettings
 from .sandbox import Sandbox, Shared
 from .sandbox.imports import guarded_imports
+from .sandbox.opened import checking_opened
 from .tooling.context import ToolContext
 from .tooling.toolbox import Toolbox
 from .workspace.kept_apart import check_kept_apart
@@ -93,7 +94,9 @@ async def start(
     written = settings.written_folders(settings.workspace or Path.cwd() if in_place else None)
     check_kept_apart(written, settings.runs)
     async with settings.model.open(session=run) as connection:
-        with settings.claim(settings.named_folder(), run), run_folder(settings.runs, run) as folder:
+        claimed = settings.claim(settings.named_folder(), run)
+        # The rules of a run that this one was called by are about its own calls.
+        with checking_opened(None), claimed, run_folder(settings.runs, run) as folder:
             first, about_workspace = await _first_event(settings, connection, run, folder, begin)
             notices = (*notices, *about_workspace)
             state = RunState(first, settings.profile(first.model))
@@ -124,7 +127,7 @@ async def resume(
                 sandbox=str(settings.run_sandbox(first, folder) or ""), base_url=settings.model.base_url,
                 model=served.model, window_tokens=served.window_tokens,
             )  # fmt: skip
-            with settings.claim(claimed_folder(first, folder), first.run):
+            with checking_opened(None), settings.claim(claimed_folder(first, folder), first.run):
                 killed = await asyncio.to_thread(_from_killed_runs, settings, Path(first.workspace), folder)
                 notices = (*notices, *killed)
                 return await _drive(settings, connection, state, resumed, folder, journal, watching, notices)

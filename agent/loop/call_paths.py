@@ -1,20 +1,26 @@
-"""Find the paths that a call reaches, and those that commands must not reach; decides nothing."""
+"""Find the paths that a call reaches and those that commands must not reach; hold a decision for what is opened."""
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import JsonValue
 
-from ..policy.permissions import Permission
+from ..policy.permissions import Permission, decide
 from ..policy.targets import Target, literal_folder, matches, normal_pattern
+from ..sandbox.opened import checking_opened
+from ..tooling.context import ToolContext
 from ..tooling.tool import Tool
 from ..workspace.tree import walk
+from . import prompts
 
 _MAX_CHARS = 4_096
 # Of a tool that declares nothing, such as one of an MCP server.
@@ -51,8 +57,12 @@ def _target(path: str, workspace: Path) -> Target:
     joined = workspace / path  # keeps `..`
     # The tools resolve `..` before symlinks, other programs after them.
     forms = (os.path.normpath(joined), os.path.realpath(os.path.normpath(joined)), os.path.realpath(joined))
-    roots = dict.fromkeys([str(workspace), os.path.realpath(workspace)])
+    roots = _roots(workspace)
     return Target(forms=tuple(dict.fromkeys(_relative(form, roots) for form in forms)), below=path.endswith("/"))
+
+
+def _roots(workspace: Path) -> Mapping[str, None]:
+    return dict.fromkeys([str(workspace), os.path.realpath(workspace)])
 
 
 def _relative(path: str, roots: Mapping[str, None]) -> str:
@@ -60,6 +70,55 @@ def _relative(path: str, roots: Mapping[str, None]) -> str:
         if path == root or path.startswith(f"{root.rstrip('/')}/"):
             return posixpath.relpath(path, root)
     return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What the rules of a run have decided about a call that may be made."""
+
+    rules: Sequence[Permission]
+    tool: str
+    arguments: Mapping[str, JsonValue]
+    targets: Sequence[Target]
+    """The paths that the decision is about."""
+    approved: Permission | None
+    """The rule because of which a person was asked, who approved. None means that no rule restricts the call."""
+    workspace: Path
+
+    def hold(self, tool: Tool) -> Tool:
+        """Return the tool whose body reaches no path that the decision does not cover, if it opens with `beneath`."""
+
+        async def body(value: object, context: ToolContext[Any]) -> object:
+            with checking_opened(self._check):
+                return await tool.body(value, context)
+
+        return replace(tool, body=body)
+
+    def _check(self, path: str) -> None:
+        """Check a path of the workspace without symlinks.
+
+        Raises:
+            PermissionError: the decision was about other paths, and a rule restricts this one.
+        """
+        real = _relative(path, _roots(self.workspace))
+        if real.startswith("/") or any(_includes(target, real, below=target.below) for target in self.targets):
+            return
+        rule = decide(
+            self.rules, self.tool, self.arguments, [Target(forms=(real,))], workspace=str(self.workspace)
+        )  # fmt: skip
+        if rule is None:
+            return
+        if rule is self.approved and (
+            "path" not in rule.match or any(_includes(target, real, below=True) for target in self.targets)
+        ):
+            return
+        raise PermissionError(errno.EPERM, prompts.path_restricted(real, rule), path)
+
+
+def _includes(target: Target, path: str, *, below: bool) -> bool:
+    return any(
+        path == form or (below and (form == "." or path.startswith(f"{form.rstrip('/')}/"))) for form in target.forms
+    )
 
 
 def path_patterns(rules: Sequence[Permission], tool: str) -> tuple[str, ...]:

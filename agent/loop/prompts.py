@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..policy.ladder import Trigger
+from ..policy.permissions import Permission
 
 SYSTEM_PROMPT = (
     "You are an agent that works in a folder with tools. Do the task step by step, check your work, "
@@ -108,6 +109,12 @@ def path_unclear(error: Exception) -> str:
         f"Error: It could not be found out which paths this call reaches, and the permission rules of this run are "
         f"about paths: {error}. The call was not made. If a process of yours replaces files, stop it; then call again."
     )
+
+
+def path_restricted(path: str, rule: Permission) -> str:
+    """Return why a call could not open a path that it reached by the name of another one, such as by a symlink."""
+    why = f": {rule.why}" if rule.why else ""
+    return f'it leads to "{path}", and the permission rules of this run are about "{rule.match.get("path", "*")}"{why}'
 
 
 def with_hidden(text: str, hidden: Sequence[Path], workspace: Path) -> str:

@@ -22,7 +22,7 @@ from ..tooling.execute import execute
 from ..tooling.shorten import OUTPUTS
 from ..tooling.tool import Tool
 from . import prompts
-from .call_paths import call_targets, hidden_paths, path_patterns
+from .call_paths import Decided, call_targets, hidden_paths, path_patterns
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
 from .state import RunState
@@ -87,7 +87,7 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
         return
     tool = deps.toolbox.get(call.name)
     assert tool is not None, "a valid call has a tool of the toolbox"
-    context, denial_text = await _permitted(call, tool, deps)
+    tool, context, denial_text = await _permitted(call, tool, deps)
     if denial_text:
         result = ToolResult(tool_call_id=call.id, name=call.name, content=denial_text, status="denied")
         # A denied call has a fingerprint, so that the same call again counts as repeated.
@@ -131,21 +131,29 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
     )
 
 
-async def _permitted(call: ToolCall, tool: Tool, deps: RunDependencies) -> tuple[ToolContext[Any], str]:
-    """Return the context for the call, and the text for the model if it is denied; empty if it is allowed."""
+async def _permitted(call: ToolCall, tool: Tool, deps: RunDependencies) -> tuple[Tool, ToolContext[Any], str]:
+    """Return the tool and the context for the call, and the text for the model if it is denied; empty if not."""
     arguments: dict[str, JsonValue] = json.loads(call.arguments)
     context, workspace = deps.context, deps.context.workspace
     targets: tuple[Target, ...] = ()
-    if any("path" in rule.match for rule in deps.permissions):
+    about_paths = any("path" in rule.match for rule in deps.permissions)
+    if about_paths:
         try:
             targets = await asyncio.to_thread(call_targets, tool, arguments, workspace)
         except (OSError, ValueError) as error:  # such as a symlink that a process replaces meanwhile
-            return context, prompts.path_unclear(error)
+            return tool, context, prompts.path_unclear(error)
     rule = decide(deps.permissions, call.name, arguments, targets, workspace=str(workspace))
     if rule is not None and (text := await _denial_text(rule, call, arguments, targets, deps)):
-        return context, text
+        return tool, context, text
+    if about_paths:
+        tool = Decided(
+            rules=deps.permissions, tool=call.name, arguments=arguments, targets=targets, approved=rule,
+            workspace=workspace,
+        ).hold(tool)  # fmt: skip
     patterns = path_patterns(deps.permissions, call.name) if tool.commands else ()
-    return await asyncio.to_thread(_hiding, context, patterns) if patterns else (context, "")
+    if not patterns:
+        return tool, context, ""
+    return tool, *(await asyncio.to_thread(_hiding, context, patterns))
 
 
 async def _denial_text(

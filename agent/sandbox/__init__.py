@@ -19,7 +19,8 @@ its name outside the sandbox. The places that the rule touches, and the modules 
   the next run refuses it. `workspace.verify_inputs` notices what a verification loads: it runs in the sandbox.
 - The records of runs, and the user's home: `workspace.kept_apart` refuses a run that could change them.
 - Patterns: `workspace.ignore_rules` and `schema.patterns` match in linear time, `search` in a process with a deadline.
-- Permissions: `policy.targets` decides on where a path ends; `Rules.hidden` holds it for commands.
+- Permissions: `policy.targets` decides on where a path ends; `Rules.hidden` holds it for commands, `opened` for what
+  tools open afterwards.
 - What is printed, sent and kept: `view.text`, `model.control_tokens` and `tooling.redaction`. The last is a courtesy: a
   program can write a secret in a form that nobody foresees.
 """

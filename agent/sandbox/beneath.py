@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .inside import MAX_LINKS, LeadsOut, inside_of
+from .opened import check_opened
 from .own_code import own_code_identities
 
 MAX_PATH_BYTES = 4095
@@ -39,7 +40,7 @@ class Protected(OSError):
 
 
 def open_beneath(root: Path, path: str, flags: int, *, follow: bool = False) -> int:
-    """Open a path below `root` and return the descriptor.
+    """Open a path below `root` and return the descriptor; what a call may not reach is refused, see `opened`.
 
     Args:
         root: the folder.
@@ -51,6 +52,16 @@ def open_beneath(root: Path, path: str, flags: int, *, follow: bool = False) -> 
         LeadsOut: the path or one of its symlinks leads out.
         OSError: any other error of the system.
     """
+    descriptor = _opened(root, path, flags, follow=follow)
+    try:
+        check_opened(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _opened(root: Path, path: str, flags: int, *, follow: bool) -> int:
     flags = (flags | os.O_CLOEXEC) & ~os.O_NOFOLLOW  # with O_PATH, it would open a symlink itself
     top = os.open(root, _ROOT)
     try:
@@ -125,11 +136,13 @@ def opened_parent(
     """
     folder, _, last = path.rpartition("/")
     if follow or create or protected or last in {"", ".", ".."}:
-        with _walked(_Walk(root, follow=follow, create=create, protected=protected), path) as found:
-            yield found
+        with _walked(_Walk(root, follow=follow, create=create, protected=protected), path) as (opened, name):
+            check_opened(opened, name)
+            yield opened, name
         return
-    opened = open_beneath(root, folder, _TRAVERSE)
+    opened = _opened(root, folder, _TRAVERSE, follow=False)
     try:
+        check_opened(opened, last)
         yield opened, last
     finally:
         os.close(opened)
@@ -214,6 +227,7 @@ class _Walk:
         except FileNotFoundError:
             if not self._create:
                 raise
+        check_opened(self.folder, "/".join((part, *self._pending[::-1])))
         # Another process may create it at the same moment; the open below decides what it is.
         with suppress(FileExistsError):
             os.mkdir(part, dir_fd=self.folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..sandbox.beneath import open_regular
+from ..sandbox.opened import checking_opened
 from .ignore_rules import Effort, IgnoreRules
 
 
@@ -34,7 +35,7 @@ class GitIgnore:
 
         def read(path: str) -> bytes | None:
             try:
-                with open_regular(root, path) as file:
+                with checking_opened(None), open_regular(root, path) as file:  # no tool shows what is in it
                     return file.read(cls.MAX_BYTES)
             except OSError:  # missing, or not a regular file
                 return None
