@@ -37,7 +37,7 @@ from .task.own_files import checked_own_files
 from .task.task import Task
 from .task.tool_loading import load_all_tools
 from .tooling.tool import Tool
-from .turns import saved_turns, session_names
+from .turns import NOTHING_SAVED, read_session, session_names
 
 
 @checked_keywords(renamed=AGENT_RENAMED, elsewhere=AGENT_ELSEWHERE, own_types=True)
@@ -177,10 +177,11 @@ class Agent(AgentSettings[DepsT, OutputT]):
         given = session_name(name)
         check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
         settings = self.settings()
-        turns = [] if settings.runs is None or name is None else saved_turns(settings.runs, name, settings)
+        runs = None if name is None else settings.runs
+        saved = NOTHING_SAVED if runs is None else read_session(runs, given, settings)
         return Session(
             given, settings=self.settings, start=self._start, resume=self._resume,
-            limits=NO_LIMITS if limits is None else limits, turns=turns,
+            limits=NO_LIMITS if limits is None else limits, saved=saved,
         )  # fmt: skip
 
     def sessions(self) -> tuple[str, ...]:
@@ -226,7 +227,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
             where = " here. Give its folder, or give the agent the `runs` that it is in."
             msg = f"There is no run {str(folder)!r}" + (where if runs is None else f" in {runs}. Check its name.")
             raise ConfigError(msg, key="folder")
-        return await self._resume(place, Watching(observe=observe))
+        return await self._resume(self.settings(), place, Watching(observe=observe))
 
     @checked_keywords(elsewhere=RUN_ELSEWHERE)
     def run_sync(
@@ -274,8 +275,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
     async def _start(self, settings: RunSettings, begin: Start, watching: Watching = NOBODY) -> Outcome[OutputT]:
         return cast("Outcome[OutputT]", await start_on_any(settings, self._models, begin, watching))
 
-    async def _resume(self, folder: Path, watching: Watching) -> Outcome[OutputT]:
-        settings = self.settings()
+    async def _resume(self, settings: RunSettings, folder: Path, watching: Watching) -> Outcome[OutputT]:
         return cast("Outcome[OutputT]", await resume_on_any(settings, self._models, folder, watching))
 
 

@@ -13,7 +13,6 @@ from .journal.events import Delegated
 from .loop.outcome import Outcome
 from .loop.parent import ParentRun
 from .messages import UserMessage
-from .policy.budget import tighter
 from .policy.limits import check_positive
 from .run_settings import RunSettings
 from .starting import Start
@@ -54,7 +53,7 @@ def agent_tool(
         if parent is not None:
             found = replace(
                 found,
-                limits=tighter(found.limits, parent.limits_left()),
+                shared_limits=parent.shared_limits(),
                 runs=found.runs or (None if parent.folder is None else parent.folder / "agents"),
             )
         begin = Start(prompt=UserMessage(content=cast("_Arguments", value).prompt))

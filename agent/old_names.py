@@ -112,7 +112,7 @@ SESSION_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
         "send": "Write `await session.run(prompt)`.",
         "ask": "Write `await session.run(prompt)`.",
         "history": "The conversation is `session.messages`.",
-        "save": "With `runs`, each turn is saved when it ends; agent.session(name) continues the session.",
+        "save": "With `runs`, each turn is saved as it runs; agent.session(name) continues the session.",
         "load": "Write agent.session(name); the agent needs the `runs` that the session is in.",
         "get_items": "The conversation is `session.messages`, or session.to_chat() in OpenAI's chat format.",
         "clear_session": "Start another session: agent.session().",

@@ -14,6 +14,7 @@ from .loop.facts import InstructionsMode, default_system_prompt, find_instructio
 from .model.profiles import Profile
 from .model.protocol import Model
 from .model.settings import ModelSettings
+from .policy.budget import SharedLimits
 from .policy.ladder import Ladder
 from .policy.limits import Limits
 from .policy.permissions import Approve, Permission
@@ -74,6 +75,8 @@ class RunSettings:
     task: Mapping[str, JsonValue]
     toolboxes: dict[str, Toolbox]
     """Those that runs of the agent have needed so far, by model family."""
+    shared_limits: Sequence[SharedLimits] = ()
+    """Those of the session, or of the run that called this one."""
 
     def toolbox(self, family: str = "generic") -> Toolbox:
         """Return the tools of a run for a model family, including the one for the structured result."""

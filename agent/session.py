@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 from .errors import ConfigError
 from .given import check_kind, prompt_of
 from .journal.events import Event, RunStarted
+from .journal.forks import Fork, kept_turn, write_fork
 from .journal.runs import check_run_name, first_event
 from .keywords import checked_keywords, unknown_attribute
 from .loop.outcome import Outcome
@@ -23,30 +24,29 @@ from .loop.watching import Observer
 from .messages import Image, Message
 from .model.conversation import to_chat
 from .old_names import SESSION_ATTRIBUTES, SESSION_ELSEWHERE
-from .policy.budget import Spent, exceeded, limits_left, tighter
-from .policy.limits import Limits
+from .policy.budget import SharedLimits, Spent
+from .policy.limits import NO_LIMITS, Limits
 from .run_settings import RunSettings
 from .starting import Start, Watching
 from .streaming import EventStream
-from .turns import Turn, read_turn, session_names, turn_of
-from .workspace.prepare import WorkspaceMode
+from .turns import NOTHING_SAVED, Place, SavedSession, Turn, read_turn, session_names, turn_of
 
 OutputT = TypeVar("OutputT", default=str)
 Starter = Callable[[RunSettings, Start, Watching], Awaitable[Outcome[OutputT]]]
-Resumer = Callable[[Path, Watching], Awaitable[Outcome[OutputT]]]
+Resumer = Callable[[RunSettings, Path, Watching], Awaitable[Outcome[OutputT]]]
 
 
 class Session(Generic[OutputT]):
     """A conversation with an agent, made by `agent.session()`; each turn is a run with a journal of its own.
 
     Each turn continues the conversation in the same folder, on the rung of the ladder where the last turn ended. If a
-    turn fails or is cancelled, what it did until then stays in the conversation. With `runs`, every turn is saved:
-    `agent.session(name)` continues the session in another process. One turn runs at a time.
+    turn fails or is cancelled, what it did until then stays in the conversation. With `runs`, every turn and every fork
+    is saved: `agent.session(name)` continues the session in another process. One turn runs at a time.
     """
 
     def __init__(
         self, name: str, *, settings: Callable[[], RunSettings], start: Starter[OutputT], resume: Resumer[OutputT],
-        limits: Limits, turns: Iterable[Turn] = (), place: tuple[Path, WorkspaceMode] | None = None,
+        limits: Limits, saved: SavedSession = NOTHING_SAVED,
     ) -> None:  # fmt: skip
         """Create a session. Programs call `agent.session()` instead.
 
@@ -56,17 +56,16 @@ class Session(Generic[OutputT]):
             start: Starts a run.
             resume: Resumes the run in a folder.
             limits: Limits of all turns together.
-            turns: Earlier turns, oldest first.
-            place: The folder that the next turn works in, and how. None means the agent's `workspace`.
+            saved: Its earlier turns.
         """
         self.name = name
         self.limits = limits
         self._settings = settings
         self._start = start
         self._resume = resume
-        self._turns = list(turns)
-        self._place = place
-        self._number = len(self._turns)
+        self._turns = list(saved.turns)
+        self._kept = tuple(saved.kept)
+        self._place = saved.place
         self._is_running = False
 
     @property
@@ -124,11 +123,11 @@ class Session(Generic[OutputT]):
         check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
         self._refuse_while_running()
         settings = self._placed(self._settings())
-        allowed = tighter(settings.limits if limits is None else limits, limits_left(self.limits, self.usage))
+        number = len(self._turns) - len(self._kept) + 1
         begin = Start(
             prompt=prompt_of(prompt, images),
             history=self.messages,
-            name=None if settings.runs is None else f"{self.name}-{self._number + 1:03d}",
+            name=None if settings.runs is None else f"{self.name}-{number:03d}",
             session=self.name,
             rung=self._turns[-1].rung if self._turns else 0,
         )
@@ -141,16 +140,8 @@ class Session(Generic[OutputT]):
         seen: list[Event] = []
         if settings.runs is None:
             watching = replace(watching, observe=_keeping(seen, watching.observe))
-        started = self._start(replace(settings, limits=allowed), begin, watching)
-        outcome = await self._take(started, settings, begin.name, seen)
-        found = exceeded(self.limits, self.usage)
-        if outcome.status != "budget" or found is None:
-            return outcome
-        reason = (
-            f"the session's limit {found.limit} = {found.allowed:.12g} is reached ({found.used:.12g} used). Continue "
-            f"with a higher one: agent.session({self.name!r}, limits=Limits({found.limit}=...))."
-        )
-        return replace(outcome, reason=reason)
+        settings = replace(settings, limits=settings.limits if limits is None else limits)
+        return await self._take(self._start(self._limited(settings), begin, watching), settings, begin.name, seen)
 
     @checked_keywords()
     async def resume(self, *, observe: Observer | None = None) -> Outcome[OutputT]:
@@ -171,11 +162,16 @@ class Session(Generic[OutputT]):
             )
             raise ConfigError(msg, key="runs")
         self._refuse_while_running()
+        if len(self._turns) == len(self._kept):
+            msg = (
+                f"The last turn of this session, {self._turns[-1].run!r}, is one of the session that it was forked "
+                "from. Continue after it with session.run(prompt)."
+            )
+            raise ConfigError(msg)
         last = self._turns.pop()
         try:
-            return await self._take(
-                self._resume(settings.runs / last.run, Watching(observe=observe)), settings, last.run, [], is_new=False
-            )
+            resumed = self._resume(self._limited(settings), settings.runs / last.run, Watching(observe=observe))
+            return await self._take(resumed, settings, last.run, [])
         except BaseException:
             if not self._turns or self._turns[-1].run != last.run:
                 self._turns.append(last)
@@ -186,14 +182,14 @@ class Session(Generic[OutputT]):
         """Return a new session that continues from this one, or from an earlier turn of it.
 
         It works in the same folder, or in a copy of it if the agent works in a copy or worktree. Files are not
-        restored: they are as the last turn left them. It is saved with its first turn.
+        restored: they are as the last turn left them. With `runs`, it is saved at once.
 
         Args:
             name: Name of the new session. None means one made from the time.
             turns: How many turns it keeps. None means all.
 
         Raises:
-            ConfigError: The name is not allowed or is in use, or the session has fewer turns.
+            ConfigError: The name is not allowed or is in use, the session has fewer turns, or the fork cannot be saved.
         """
         if turns is not None and not 0 <= turns <= len(self._turns):
             msg = f"`turns` is {turns}, but the session {self.name!r} has {len(self._turns)}."
@@ -208,15 +204,18 @@ class Session(Generic[OutputT]):
                     f"continue that one: agent.session({new!r})."
                 )
                 raise ConfigError(msg, key="name")
-        kept = self._turns[:turns]
+        kept = [*self._kept, *(kept_turn(settings.runs, turn.run) for turn in self._turns[len(self._kept) :])][:turns]
         is_own = settings.workspace_mode in {"copy", "worktree"} and bool(self._turns)
-        place: tuple[Path, WorkspaceMode] | None = (self._turns[-1].workspace, "copy") if is_own else self._place
-        forked = Session(
-            new, settings=self._settings, start=self._start, resume=self._resume, limits=self.limits, turns=kept,
-            place=place,
+        place: Place = (self._turns[-1].workspace, "copy") if is_own else self._place
+        if settings.runs is not None:
+            workspace = None if place is None else str(place[0])
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            fork = Fork(session=new, at=at, kept=tuple(kept), workspace=workspace, is_copied=is_own)
+            write_fork(settings.runs, fork)
+        return Session(
+            new, settings=self._settings, start=self._start, resume=self._resume, limits=self.limits,
+            saved=SavedSession(turns=self._turns[:turns], kept=kept, place=place),
         )  # fmt: skip
-        forked._number = 0  # its own turns are numbered from 1; those that it keeps are runs of this session
-        return forked
 
     if not TYPE_CHECKING:  # a type checker would accept every name
 
@@ -232,17 +231,16 @@ class Session(Generic[OutputT]):
         return settings
 
     async def _take(
-        self, turn: Awaitable[Outcome[OutputT]], settings: RunSettings, run: str | None, seen: Sequence[Event], *,
-        is_new: bool = True,
+        self, turn: Awaitable[Outcome[OutputT]], settings: RunSettings, run: str | None, seen: Sequence[Event]
     ) -> Outcome[OutputT]:  # fmt: skip
         self._is_running = True
         try:
             outcome = await turn
         except asyncio.CancelledError:
             if settings.runs is not None and run is not None and first_event(settings.runs / run) is not None:
-                self._add(read_turn(settings.runs / run, settings), is_new=is_new)
+                self._add(read_turn(settings.runs / run, settings))
             elif seen and isinstance(seen[0], RunStarted):
-                self._add(turn_of(seen[0], seen[1:], settings), is_new=is_new)
+                self._add(turn_of(seen[0], seen[1:], settings))
             raise
         finally:
             self._is_running = False
@@ -250,8 +248,7 @@ class Session(Generic[OutputT]):
             Turn(
                 run=outcome.run, messages=outcome.messages, spent=outcome.usage, rung=outcome.rung,
                 workspace=outcome.workspace,
-            ),
-            is_new=is_new,
+            )
         )  # fmt: skip
         return outcome
 
@@ -263,10 +260,18 @@ class Session(Generic[OutputT]):
             )
             raise ConfigError(msg)
 
-    def _add(self, turn: Turn, *, is_new: bool) -> None:
+    def _limited(self, settings: RunSettings) -> RunSettings:
+        """Return the settings of a turn that stays within what the other turns left of the session's limits."""
+        if self.limits == NO_LIMITS:
+            return settings
+        shared = SharedLimits(of="session", name=self.name, limits=self.limits, spent=self.usage)
+        return replace(settings, shared_limits=(shared,))
+
+    def _add(self, turn: Turn) -> None:
         self._turns.append(turn)
-        self._number += is_new
-        self._place = (turn.workspace, "in_place") if self._settings().workspace is not None else None
+        settings = self._settings()
+        has_folder = settings.workspace is not None or settings.workspace_mode in {"copy", "worktree"}
+        self._place = (turn.workspace, "in_place") if has_folder else None
 
 
 def session_name(given: str | None) -> str:

@@ -29,7 +29,6 @@ from .model.deltas import Delta
 from .model.history import History
 from .model.protocol import Connection, TokenCount
 from .model.wire import Request
-from .policy.budget import limits_left
 from .policy.permissions import DESTRUCTIVE
 from .run_settings import RunSettings
 from .sandbox import Sandbox, Shared
@@ -123,7 +122,7 @@ async def resume(
             if served.model != first.model:  # on another server, or the server has another model now
                 state.profile = settings.profile(served.model)
             resumed = Resumed(
-                wall_s=state.spent.wall_s, limits=settings.limits,
+                wall_s=state.spent.wall_s, limits=settings.limits, shared_limits=tuple(settings.shared_limits),
                 sandbox=str(settings.run_sandbox(first, folder) or ""), base_url=settings.model.base_url,
                 model=served.model, window_tokens=served.window_tokens,
             )  # fmt: skip
@@ -174,7 +173,7 @@ async def _drive(
             record = noticing_verify_inputs(context.workspace, settings.verify.command, env, record, kept)
     parent = ParentRun(
         folder=None if journal is None else folder, record=record,
-        limits_left=lambda: limits_left(state.limits, replace(state.spent, steps=0, tool_calls=0)),
+        shared_limits=lambda: state.budget.shared_with(replace(state.spent, steps=0, tool_calls=0), first.run),
     )  # fmt: skip
     context = replace(context, parent=parent)
     deps = RunDependencies(
@@ -261,5 +260,6 @@ async def _first_event(
         prompt=begin.prompt, workspace=str(prepared.workspace.path), worktree=prepared.worktree,
         snapshot=str(prepared.snapshot) if prepared.snapshot else None, note=prepared.note,
         history=tuple(history), model_settings=settings.model_settings, session=begin.session, rung=begin.rung,
+        shared_limits=tuple(settings.shared_limits),
     )  # fmt: skip
     return replace(first, sandbox=str(settings.run_sandbox(first, folder) or "")), notices

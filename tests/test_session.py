@@ -1,6 +1,7 @@
 """Sessions: turns that go on from each other, saved by their journals, resumed, forked, bounded."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from agent import Agent, ConfigError, EndpointError, Ladder, Limits, Rung, ToolContext, ToolError, ready_tools, tool
 from agent.errors import EndpointUnreachable
-from agent.events import CallStarted, TextDelta
+from agent.events import CallStarted, RunEnded, TextDelta
+from agent.journal.runs import list_runs, read_run, summarize
 from agent.messages import ToolResult
 from agent.testing import ScriptedModel, calls, says
 
@@ -90,6 +92,92 @@ async def test_a_fork_goes_on_from_an_earlier_turn_and_leaves_the_session_alone(
         session.fork(turns=3)
 
 
+async def test_a_fork_is_kept_before_it_has_a_turn_of_its_own(tmp_path: Path):
+    """It was lost if the program ended before."""
+    model = chat("5", "6", "16", "26")
+    session = Agent(model, runs=tmp_path).session("sums")
+    await session.run("2 + 3?")
+    await session.run("And one more?")
+    session.fork("other", turns=1)
+
+    again = Agent(model, runs=tmp_path)
+    assert again.sessions() == ("sums", "other")
+    fork = again.session("other")
+    assert (fork.turns, fork.usage) == (session.turns[:1], session.turns[0].spent)
+    with pytest.raises(ConfigError, match=r"There is a session named 'other' in .* agent\.session\('other'\)\.$"):
+        session.fork("other")
+    await fork.run("And ten more?")
+    await again.session("other").run("And ten more?")
+
+    assert [one["content"] for one in model.bodies[3]["messages"][1:]] == [
+        "2 + 3?", "5", "And ten more?", "16", "And ten more?",
+    ]  # fmt: skip
+    assert [turn.run for turn in again.session("other").turns] == ["sums-001", "other-001", "other-002"]
+    assert again.sessions() == ("sums", "other")
+    assert [run.run for run in map(summarize, list_runs(tmp_path))] == [
+        "sums-001", "sums-002", "other-001", "other-002",
+    ]  # fmt: skip
+
+
+async def test_a_fork_of_a_fork_is_kept_too(tmp_path: Path):
+    session = Agent(chat("a", "b"), runs=tmp_path).session("one")
+    await session.run("1")
+    two = session.fork("two")
+    await two.run("2")
+    two.fork("three")
+    two.fork("four", turns=0)
+    agent = Agent(chat(), runs=tmp_path)
+    assert [turn.run for turn in agent.session("three").turns] == ["one-001", "two-001"]
+    assert agent.session("four").turns == ()
+    assert set(agent.sessions()) == {"one", "two", "three", "four"}
+
+
+async def test_a_fork_does_not_change_when_the_turn_it_began_with_is_resumed(tmp_path: Path):
+    session = Agent(chat("x"), limits=Limits(steps=0), runs=tmp_path).session("sums")
+    await session.run("2 + 3?")
+    session.fork("other")
+    parent = Agent(chat("5"), runs=tmp_path)
+    await parent.session("sums").resume()
+
+    fork = parent.session("other")
+    assert [one["role"] for one in fork.to_chat()] == ["system", "user"]
+    with pytest.raises(
+        ConfigError, match=r"'sums-001', is one of the session that it was forked from\. Continue after"
+    ):
+        await fork.resume()
+
+
+async def test_a_fork_with_turns_of_its_own_outlives_the_session_it_came_from(tmp_path: Path):
+    session = Agent(chat("5", "15"), runs=tmp_path).session("sums")
+    await session.run("2 + 3?")
+    await session.fork("other").run("And ten more?")
+    session.fork("third")
+    shutil.rmtree(tmp_path / "sums-001")
+
+    agent = Agent(chat(), runs=tmp_path)
+    assert [turn.run for turn in agent.session("other").turns] == ["other-001"]
+    assert [one["content"] for one in agent.session("other").to_chat()[1:]] == ["2 + 3?", "5", "And ten more?", "15"]
+    with pytest.raises(ConfigError, match=r"Cannot read the journal .*sums-001"):
+        agent.session("third")
+
+
+async def test_a_fork_that_cannot_be_saved_is_refused(tmp_path: Path):
+    session = Agent(chat("5"), runs=tmp_path).session("sums")
+    await session.run("2 + 3?")
+    (tmp_path / ".forks").write_text("no folder")
+    with pytest.raises(ConfigError, match=r"Cannot save the fork as .*other\.json: File exists"):
+        session.fork("other")
+
+
+def test_a_damaged_record_of_a_fork_is_named(tmp_path: Path):
+    agent = Agent(chat(), runs=tmp_path)
+    agent.session("one").fork("two")
+    (tmp_path / ".forks" / "two.json").write_text('{"session": 3}')
+    assert agent.sessions() == ()
+    with pytest.raises(ConfigError, match=r"Cannot read .*two\.json, which says how the session 'two' begins: "):
+        agent.session("two")
+
+
 @tool
 def fail(number: int) -> int:
     """Fail."""
@@ -114,6 +202,46 @@ async def test_the_limits_of_a_session_hold_for_all_turns_together():
     assert outcomes[2].reason.startswith(
         "the session's limit steps = 2 is reached (2 used). Continue with a higher one"
     )
+
+
+async def test_the_journal_of_a_turn_has_the_limits_that_were_given_and_names_the_sessions(tmp_path: Path):
+    """It had what the session's limits left, and its reason said `the limit steps = 0 is reached (0 used)`."""
+    agent = Agent(chat("a"), limits=Limits(steps=9), runs=tmp_path)
+    session = agent.session("sums", limits=Limits(steps=1))
+    await session.run("1")
+    second = await session.run("2", limits=Limits(steps=7))
+
+    first, events = read_run(tmp_path / "sums-002")
+    ended = events[-1]
+    assert isinstance(ended, RunEnded)
+    assert (first.limits, ended.reason) == (Limits(steps=7), second.reason)
+    assert first.shared_limits[0].limits == Limits(steps=1)
+    assert second.reason.startswith(
+        "the session's limit steps = 1 is reached (1 used). Continue with a higher one: agent.session('sums', "
+    )
+
+
+async def test_calls_count_towards_the_sessions_limit():
+    @tool
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    model = ScriptedModel([calls(("look", {})), says("a"), calls(("look", {}), ("look", {}))])
+    session = Agent(model, tools=[look]).session("s", limits=Limits(tool_calls=2))
+    await session.run("1")
+    outcome = await session.run("2")
+    assert outcome.reason.startswith("the session's limit tool_calls = 2 does not allow 2 more (1 used). Continue with")
+
+
+async def test_a_resumed_turn_stays_within_the_sessions_limits(tmp_path: Path):
+    """It had only those of the agent."""
+    session = Agent(chat("a"), runs=tmp_path).session("sums", limits=Limits(steps=1))
+    await session.run("1")
+    assert (await session.run("2")).status == "budget"
+    assert (await session.resume()).reason.startswith("the session's limit steps = 1 is reached (1 used).")
+    more = Agent(chat("b"), runs=tmp_path).session("sums", limits=Limits(steps=2))
+    assert (await more.resume()).answer == "b"
 
 
 async def test_a_turns_own_limit_is_not_taken_for_the_sessions():
@@ -143,6 +271,33 @@ async def test_a_copy_is_made_once_and_every_turn_works_in_it(tmp_path: Path):
     assert forked.workspace not in {first.workspace, project}
     assert sorted(path.name for path in forked.workspace.glob("*.txt")) == ["a.txt", "b.txt", "c.txt"]
     assert [path.name for path in project.glob("*.txt")] == ["a.txt"]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_a_session_that_is_reopened_goes_on_in_its_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_named: bool
+):
+    """It got another copy, without what the turns before had made."""
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    model = ScriptedModel(
+        [calls(("write_file", {"path": "b.txt", "content": "b\n"})), says("Made."),
+         calls(("read_file", {"path": "b.txt"})), says("It says b."),
+         calls(("read_file", {"path": "b.txt"})), says("Still.")]
+    )  # fmt: skip
+    agent = Agent(
+        model, tools=["write_file", "read_file"], workspace=project if is_named else None, workspace_mode="copy",
+        runs=tmp_path / "runs",
+    )  # fmt: skip
+    first = await agent.session("work").run("Make b.")
+    second = await agent.session("work").run("Read b.")
+    assert (second.workspace, "b" in second.messages[-2].content) == (first.workspace, True)
+
+    agent.session("work").fork("other")
+    forked = await agent.session("other").run("Read b.")
+    assert forked.workspace != first.workspace
+    assert (forked.workspace / "b.txt").read_text() == "b\n"
 
 
 async def test_a_copy_that_would_be_deleted_after_a_turn_is_refused(tmp_path: Path):

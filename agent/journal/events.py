@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from ..messages import Effort, Message, UserMessage
 from ..model.profiles import ProfileName
 from ..model.settings import ModelSettings
-from ..policy.budget import Spent
+from ..policy.budget import SharedLimits, Spent
 from ..policy.ladder import Ladder, Trigger
 from ..policy.limits import Limits
 from .prefix_events import ContextRenewed, EffortSwitched, Folded
@@ -47,6 +47,7 @@ class RunStarted:
     window_tokens: int | None
     ladder: Ladder
     limits: Limits
+    """The run's own."""
     tools: tuple[str, ...]
     """Tool names, in order."""
     tools_digest: str
@@ -71,6 +72,8 @@ class RunStarted:
     """Name of the session that the run is a turn of. Empty if it is of none."""
     rung: int = 0
     """Rung of the ladder that the run begins on; a session's turn begins where the last one ended."""
+    shared_limits: tuple[SharedLimits, ...] = ()
+    """Limits of the session, or of the run that called this one, which hold too."""
     redacted: tuple[str, ...] = ()
     """What held a secret, which the journal does not have: `system`, `prompt`, or a key of the task, `task.env`."""
     kind: Literal["run_started"] = "run_started"
@@ -219,6 +222,8 @@ class Resumed(Timed):
     """Seconds the run had taken before it was resumed."""
     limits: Limits | None = None
     """Limits from now on. None means unchanged."""
+    shared_limits: tuple[SharedLimits, ...] = ()
+    """Limits of the session from now on, which hold too."""
     sandbox: str = ""
     """Description of the sandbox from now on; the machine may be another one. Empty if the run starts no commands."""
     base_url: str = ""

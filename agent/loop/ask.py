@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tenacity import RetryCallState
@@ -81,8 +81,9 @@ class Asker:
         try:
             reply = await self._ask_with_retries(order, step)
         except TimeoutError:
-            limit = self._state.limits.wall_s
-            return NoReply(cause="wall_s", reason=f"the limit wall_s = {limit:g} was reached during a request")
+            limit = self._state.budget.lowest("wall_s", replace(self._state.spent, wall_s=self._deps.clock()))
+            assert limit is not None, "only this limit ends a request"
+            return NoReply(cause="wall_s", reason=f"{limit.name} was reached during a request")
         except EndpointError as error:
             return self._no_reply(error, room)
         if reply.usage is None and prompts.NO_USAGE not in self._state.notices:
@@ -100,7 +101,7 @@ class Asker:
         return replied
 
     async def _ask_with_retries(self, order: Order, step: int) -> Reply:
-        limit = self._state.limits.wall_s
+        limit = self._state.budget.limits.wall_s
         left_s = None if limit is None else max(0.0, limit - self._deps.clock())
         patience_s = self._deps.patience_s if left_s is None else min(self._deps.patience_s, left_s)
 
@@ -151,7 +152,7 @@ class Asker:
         state = self._state
         window = state.started.window_tokens
         wanted = min(state.reply_tokens, state.profile.surface.reply_tokens or state.reply_tokens)
-        allowed = output_left(state.limits, state.spent)
+        allowed = output_left(state.budget.limits, state.spent)
         prompt_tokens = self._estimate(SAFE_BYTES_PER_TOKEN)
         if window is None or prompt_tokens + wanted <= window:
             return reply_room(prompt_tokens=prompt_tokens, window_tokens=window, wanted=wanted, allowed=allowed)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..journal.events import Event
-from ..policy.limits import Limits
+from ..policy.budget import SharedLimits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +16,6 @@ class ParentRun:
 
     folder: Path | None
     """The run's own folder. None if it keeps no journal."""
-    limits_left: Callable[[], Limits]
-    """Returns the limits of what the run may still use."""
+    shared_limits: Callable[[], Sequence[SharedLimits]]
+    """Returns the limits that the run and the runs of its tools share, with what is used of them."""
     record: Callable[[Event], None]

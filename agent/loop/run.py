@@ -23,7 +23,6 @@ from ..journal.events import (
 from ..journal.journal import JournalWriteError
 from ..messages import AssistantMessage, UserMessage
 from ..policy import escalation
-from ..policy.budget import exceeded
 from ..policy.ladder import Rung, Trigger
 from ..policy.verification import Verify
 from ..tooling.final_result import FINAL_TOOL
@@ -290,7 +289,7 @@ class Run:
 
     def _exceeded_limit(self) -> str:
         """Return which limit is reached, as a reason to end the run. Empty if none is."""
-        return str(exceeded(self._state.limits, replace(self._state.spent, wall_s=self._deps.clock())) or "")
+        return str(self._state.budget.exceeded(replace(self._state.spent, wall_s=self._deps.clock())) or "")
 
     def _end(self, status: Status, reason: str, *, cause: Literal["", "endpoint"] = "") -> None:
         spent = replace(self._state.spent, wall_s=round(self._deps.clock(), 3))

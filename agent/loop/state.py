@@ -40,7 +40,7 @@ from ..messages import AssistantMessage, Effort, Message, ToolResult, UserMessag
 from ..model.history import History
 from ..model.profiles import Profile
 from ..policy import escalation
-from ..policy.budget import Spent
+from ..policy.budget import Budget, Spent
 from ..policy.ladder import Rung, Trigger
 from ..tooling.arguments import JsonObject
 from ..tooling.final_result import FINAL_TOOL
@@ -56,7 +56,7 @@ class RunState:
 
     def __init__(self, first: RunStarted, profile: Profile) -> None:
         self.started = first
-        self.limits = first.limits
+        self.budget = Budget(own=first.limits, shared=first.shared_limits)
         self.profile = profile
         self.history = History(replay_reasoning=profile.replay_reasoning)
         self.position = escalation.Position(rung=first.rung)
@@ -283,7 +283,7 @@ class RunState:
         if event.model:
             server = {"base_url": event.base_url, "model": event.model, "window_tokens": event.window_tokens}
             self.started = replace(self.started, **server)
-        self.limits = event.limits or self.limits
+        self.budget = Budget(own=event.limits or self.budget.own, shared=event.shared_limits)
         self.ended = None
 
     def _folded(self, event: Folded) -> None:

@@ -14,7 +14,6 @@ from pydantic import JsonValue
 from ..journal.events import CallEnded, CallStarted, Noticed
 from ..messages import ToolCall, ToolResult
 from ..parsing.validation import canonical
-from ..policy.budget import Exceeded
 from ..policy.permissions import ApprovalRequest, Permission, decide, denial
 from ..policy.targets import Target
 from ..tooling.context import ToolContext
@@ -39,11 +38,11 @@ async def run_calls(state: RunState, deps: RunDependencies) -> str:
     assert state.open_turn is not None, "there must be an open turn"
     open_ids = set(state.open_ids())
     calls = [call for call in state.open_turn.turn.tool_calls if call.id in open_ids]
-    limit = state.limits.tool_calls
     new = len([call for call in calls if call.id not in state.started_calls])
-    if limit is not None and state.spent.tool_calls + new > limit:
+    limit = state.budget.lowest("tool_calls", state.spent, more=new)
+    if limit is not None and limit.used + new > limit.allowed:
         # Execute all calls or none: choosing which calls to drop is the model's decision.
-        return str(Exceeded(limit="tool_calls", allowed=limit, used=state.spent.tool_calls, more=new))
+        return str(limit)
     for group in _groups(calls, deps):
         await _run_group(group, state, deps)
     return ""

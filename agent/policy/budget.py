@@ -1,11 +1,11 @@
-"""Count what a run has spent and check whether a limit is reached; pure."""
+"""Count what a run has spent and check whether a limit is reached, its own or one that it shares; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..keywords import checked_keywords, unknown_attribute
 from ..messages import Usage
@@ -109,6 +109,18 @@ class Spent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SharedLimits:
+    """Limits that a run shares with others: those of its session, or of the run that called it as a tool."""
+
+    of: Literal["session", "caller"]
+    name: str
+    """Name of the session, or of the run that called it."""
+    limits: Limits
+    spent: Spent
+    """What the others used before this run started or was resumed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Exceeded:
     """The limit that ended a run."""
 
@@ -116,34 +128,76 @@ class Exceeded:
     """Name of the field in `Limits`."""
     allowed: float
     used: float
+    """With what others used, if the limit is shared."""
     more: int = 0
     """What the next action would use. 0 means not known in advance."""
+    shared: SharedLimits | None = None
+    """None means that the limit is the run's own."""
+
+    @property
+    def name(self) -> str:
+        """The limit and its value, and whose it is."""
+        value = f"{self.limit} = {self.allowed:.12g}"
+        if self.shared is None:
+            return f"the limit {value}"
+        return (
+            f"the session's limit {value}"
+            if self.shared.of == "session"
+            else f"the limit {value} of the run {self.shared.name!r}, which called this one,"
+        )
 
     def __str__(self) -> str:
         what = f"does not allow {self.more} more" if self.more else "is reached"
-        return (
-            f"the limit {self.limit} = {self.allowed:.12g} {what} ({self.used:.12g} used). "
-            f"Raise `limits.{self.limit}`, or set it to None (null in a task)."
-        )
+        advice = f"Raise `limits.{self.limit}`, or set it to None (null in a task)."
+        if self.shared is not None and self.shared.of == "session":
+            advice = (
+                f"Continue with a higher one: agent.session({self.shared.name!r}, limits=Limits({self.limit}=...))."
+            )
+        return f"{self.name} {what} ({self.used:.12g} used). {advice}"
 
 
-def exceeded(limits: Limits, spent: Spent) -> Exceeded | None:
-    """Return the first limit that leaves no room for another request; None if there is room.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """All limits of a run."""
 
-    `tool_calls` is checked before calls are run instead, so that the model can still answer the last result.
-    """
-    for field in fields(limits):
-        if field.name == "tool_calls":
-            continue
-        allowed = getattr(limits, field.name)
-        used = getattr(spent, field.name)
-        if allowed is not None and used >= allowed:
-            return Exceeded(limit=field.name, allowed=allowed, used=round(used, 3))
-    return None
+    own: Limits
+    shared: Sequence[SharedLimits] = ()
+
+    @property
+    def limits(self) -> Limits:
+        """What the run itself may use: the lowest of its own limits and of what the others left of the shared ones."""
+        found = self.own
+        for shared in self.shared:
+            found = _tighter(found, _left(shared.limits, shared.spent))
+        return found
+
+    def exceeded(self, spent: Spent) -> Exceeded | None:
+        """Return the first limit that leaves no room for another request; None if there is room.
+
+        `tool_calls` is checked before calls are run instead, so that the model can still answer the last result.
+        """
+        names = (field.name for field in fields(self.own) if field.name != "tool_calls")
+        lowest = (self.lowest(name, spent) for name in names)
+        found = next((limit for limit in lowest if limit is not None and limit.used >= limit.allowed), None)
+        return found and replace(found, used=round(found.used, 3))
+
+    def lowest(self, name: str, spent: Spent, *, more: int = 0) -> Exceeded | None:
+        """Return the limit of this name that leaves the least, reached or not. None if there is none."""
+        limits = [(self.own, Spent(), None), *((shared.limits, shared.spent, shared) for shared in self.shared)]
+        found = [
+            Exceeded(limit=name, allowed=allowed, used=getattr(others + spent, name), more=more, shared=shared)
+            for one, others, shared in limits
+            if (allowed := getattr(one, name)) is not None
+        ]
+        return min(found, key=lambda limit: limit.allowed - limit.used, default=None)
+
+    def shared_with(self, spent: Spent, caller: str) -> tuple[SharedLimits, ...]:
+        """Return the limits that a run shares which this one calls. `spent`: what this one used of them itself."""
+        own = SharedLimits(of="caller", name=caller, limits=self.own, spent=spent)
+        return (own, *(replace(shared, spent=shared.spent + spent) for shared in self.shared))
 
 
-def limits_left(limits: Limits, spent: Spent) -> Limits:
-    """Return the limits of what may still be used."""
+def _left(limits: Limits, spent: Spent) -> Limits:
     left: dict[str, float | None] = {}
     for field in fields(limits):
         allowed = getattr(limits, field.name)
@@ -151,8 +205,7 @@ def limits_left(limits: Limits, spent: Spent) -> Limits:
     return Limits(**cast("dict[str, Any]", left))
 
 
-def tighter(one: Limits, other: Limits) -> Limits:
-    """Return the lower of two limits for each amount."""
+def _tighter(one: Limits, other: Limits) -> Limits:
     both = {field.name: (getattr(one, field.name), getattr(other, field.name)) for field in fields(one)}
     found = {name: min((limit for limit in pair if limit is not None), default=None) for name, pair in both.items()}
     return Limits(**cast("dict[str, Any]", found))

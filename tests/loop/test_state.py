@@ -325,7 +325,7 @@ def test_a_resumed_run_that_gave_up_starts_over_on_the_ladder(status: Any, posit
     ended = RunEnded(status=status, reason="", answer="", output=None, spent=Spent(steps=7, wall_s=3.0))
     state = state_of(EMPTY, STAYED, ended, Resumed(wall_s=3.0, limits=Limits(steps=99)))
 
-    assert (state.ended, state.position, state.spent, state.limits.steps) == (None, position, ended.spent, 99)
+    assert (state.ended, state.position, state.spent, state.budget.own.steps) == (None, position, ended.spent, 99)
 
 
 async def test_the_state_computed_from_the_journal_equals_the_state_of_the_run(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent import Limits
 from agent.messages import Usage
-from agent.policy.budget import Exceeded, Spent, exceeded, output_left
+from agent.policy.budget import Budget, Exceeded, SharedLimits, Spent, output_left
 
 NO_LIMITS = Limits(steps=None, tool_calls=None, output_tokens=None, reasoning_tokens=None, wall_s=None)
 
@@ -45,7 +45,29 @@ def test_a_reply_without_usage_counts_as_a_step_only():
     ],
 )
 def test_the_first_limit_that_is_reached_is_named(limits: Limits, spent: Spent, expected: Exceeded | None):
-    assert exceeded(limits, spent) == expected
+    assert Budget(own=limits).exceeded(spent) == expected
+
+
+def test_a_limit_that_is_shared_counts_what_others_used_and_says_whose_it_is():
+    session = SharedLimits(of="session", name="sums", limits=Limits(steps=5, wall_s=None), spent=Spent(steps=3))
+    caller = SharedLimits(of="caller", name="boss", limits=replace(NO_LIMITS, tokens=90), spent=Spent(output_tokens=60))
+    budget = Budget(own=Limits(steps=4, wall_s=7.0), shared=(session, caller))
+
+    assert (budget.limits.steps, budget.limits.tokens, budget.limits.wall_s) == (2, 30, 7.0)
+    assert budget.exceeded(Spent(steps=1, output_tokens=29)) is None
+    assert str(budget.exceeded(Spent(steps=2))) == (
+        "the session's limit steps = 5 is reached (5 used). Continue with a higher one: agent.session('sums', "
+        "limits=Limits(steps=...))."
+    )
+    assert str(budget.exceeded(Spent(output_tokens=30))) == (
+        "the limit tokens = 90 of the run 'boss', which called this one, is reached (90 used). Raise `limits.tokens`, "
+        "or set it to None (null in a task)."
+    )
+    assert [one.spent for one in budget.shared_with(Spent(output_tokens=9), "me")] == [
+        Spent(output_tokens=9),
+        Spent(steps=3, output_tokens=9),
+        Spent(output_tokens=69),
+    ]
 
 
 def test_the_text_names_the_limit_and_how_to_raise_it():
@@ -82,9 +104,10 @@ def test_a_limit_that_is_reached_stays_reached(name: str, allowed: int):
     )
     field = {"tokens": "output_tokens"}.get(name, name)
 
-    assert exceeded(limits, Spent(**{field: allowed - 1})) is None
+    budget = Budget(own=limits)
+    assert budget.exceeded(Spent(**{field: allowed - 1})) is None
     for more in (0, 1, allowed):
-        found = exceeded(limits, Spent(**{field: allowed + more}))
+        found = budget.exceeded(Spent(**{field: allowed + more}))
         assert found is not None
         assert found.limit == name
 
