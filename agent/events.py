@@ -18,7 +18,7 @@ from .journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
-from .journal.prefix_events import ContextRenewed, EffortSwitched, Folded
+from .journal.prefix_events import ContextRenewed, Folded, PrefixChanged
 from .journal.turn_events import (
     CallEnded,
     CallStarted,
@@ -41,7 +41,6 @@ __all__ = [
     "ContextRenewed",
     "Delegated",
     "Delta",
-    "EffortSwitched",
     "Event",
     "Fault",
     "FilesChanged",
@@ -49,6 +48,7 @@ __all__ = [
     "Loosened",
     "Moved",
     "Noticed",
+    "PrefixChanged",
     "Progressed",
     "ReasoningDelta",
     "Rejected",

@@ -14,7 +14,7 @@ from ..model.settings import ModelSettings
 from ..policy.budget import SharedLimits, Spent
 from ..policy.ladder import Ladder, Trigger
 from ..policy.limits import Limits
-from .prefix_events import ContextRenewed, EffortSwitched, Folded
+from .prefix_events import ContextRenewed, Folded, PrefixChanged
 from .turn_events import (
     CallEnded,
     CallStarted,
@@ -263,7 +263,7 @@ Event = Annotated[
     | Progressed
     | Triggered
     | Moved
-    | EffortSwitched
+    | PrefixChanged
     | ContextRenewed
     | Folded
     | Noticed

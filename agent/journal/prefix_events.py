@@ -9,20 +9,29 @@ from typing import Literal
 from ..messages import Effort, UserMessage
 from .turn_events import Timed
 
+Because = Literal["effort", "fold", "renewal", "server", "resume", "unknown"]
+"""What changed the beginning of a prompt: another effort, results that were folded, a new conversation, another form
+that the server asked for, another process or server. `unknown` is a fault of this library."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EffortSwitched(Timed):
-    """Cost of the first request after an effort switch: tokens that the engine had to prefill again."""
+class PrefixChanged(Timed):
+    """A prompt did not go on from the prompt before it: why, from where on, and what the engine read again."""
 
     step: int
+    because: tuple[Because, ...] = ("effort",)
+    first_message: int = 0
+    """Index of the first message that changed, 0 if what comes before the messages did; all of them if none did."""
     effort: Effort | None
+    """Of this request."""
     prompt_tokens: int
     cached_tokens: int
     prefilled_tokens: int
     """`prompt_tokens - cached_tokens`."""
     source: Literal["engine", "estimate"]
     """`engine` if the server reported cached tokens; `estimate` if not, and all tokens count as prefilled."""
-    kind: Literal["effort_switched"] = "effort_switched"
+    kind: Literal["prefix_changed", "effort_switched"] = "prefix_changed"
+    """Earlier versions recorded effort switches only, as `effort_switched`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,5 +61,5 @@ class Folded(Timed):
     freed_tokens: int
     """Estimated."""
     prefilled_tokens: int
-    """What the engine reads again; estimated."""
+    """What the engine reads again; estimated. The event `prefix_changed` has its own count."""
     kind: Literal["folded"] = "folded"

@@ -34,6 +34,8 @@ class Requested(Timed):
     """Seconds the run has taken so far."""
     reask: bool = False
     """True if this repeats the last request with a constraint; its reply then replaces the invalid one."""
+    digest: str = ""
+    """`History.digest` of the conversation. Empty in journals of versions before it was recorded."""
     kind: Literal["requested"] = "requested"
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from tenacity import RetryCallState
 
 from ..errors import EndpointError, EndpointRejected
-from ..journal.events import EffortSwitched, Noticed, Replied, Requested, Retried
+from ..journal.events import Noticed, Replied, Requested, Retried
 from ..messages import Reply
 from ..model.control_tokens import unescape_control_tokens
 from ..model.refusals import overflow
@@ -76,6 +76,7 @@ class Asker:
                 prompt_tokens=self._estimate(SAFE_BYTES_PER_TOKEN),
                 wall_s=round(began, 3),
                 reask=reask,
+                digest=self._state.history.digest(),
             )
         )
         try:
@@ -175,18 +176,3 @@ class Asker:
             self._can_count = False
             return None
         return len(counted.tokens)
-
-
-def switch_cost(state: RunState, replied: Replied) -> EffortSwitched:
-    """Return what the first request after an effort switch cost."""
-    usage = replied.reply.usage
-    prompt_tokens = usage.prompt_tokens if usage else state.size.estimate(replied.wire_bytes)
-    cached = usage.cached_tokens if usage else None
-    return EffortSwitched(
-        step=replied.step,
-        effort=state.effort,
-        prompt_tokens=prompt_tokens,
-        cached_tokens=cached or 0,
-        prefilled_tokens=prompt_tokens - (cached or 0),
-        source="estimate" if cached is None else "engine",
-    )

@@ -27,7 +27,7 @@ from ..policy.ladder import Rung, Trigger
 from ..policy.verification import Verify
 from ..tooling.final_result import FINAL_TOOL
 from . import prompts
-from .ask import Asker, switch_cost
+from .ask import Asker
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
 from .folding import fold
@@ -84,14 +84,14 @@ class Run:
 
     async def _next(self) -> None:
         state = self._state
-        if state.open_turn is not None:
+        if state.prefix.unrecorded is not None:
+            self._deps.record(state.prefix.unrecorded)
+        elif state.open_turn is not None:
             exceeded_limit = await run_calls(state, self._deps)
             if exceeded_limit:
                 await self._end_over_budget(exceeded_limit)
         elif state.pending_action is not None:
             await self._carry_out(state.pending_action)
-        elif state.pending_reply is not None and state.switch_cost_unknown:
-            self._deps.record(switch_cost(state, state.pending_reply))
         elif state.pending_reply is not None:
             await self._interpret(state.pending_reply)
         elif state.final is not None or isinstance(state.history.messages[-1], AssistantMessage):
@@ -153,7 +153,7 @@ class Run:
     async def _reask(self, invalid_reply: SingleInvalidCall) -> Accept | None:
         """Return the valid call from a constrained re-ask, or else the invalid call with feedback.
 
-        None means the run ended meanwhile, or its context was renewed.
+        None means that the re-ask got a reply, that the run ended meanwhile, or that its context was renewed.
         """
         invalid = invalid_reply.invalid
         replied = self._state.reask_reply
@@ -165,8 +165,8 @@ class Run:
                 Triggered(step=self._state.step, trigger=invalid.trigger, action="reask", reason=invalid.reason)
             )
             tool = invalid.tool.name if invalid.tool else None
-            replied = await self._send(decision.action.rung, force_tool=tool, reask=True)
-        if replied is None:
+            if await self._send(decision.action.rung, force_tool=tool, reask=True):
+                return None  # and come back with the reply
             still_pending = self._state.pending_reply is not None and self._state.ended is None
             return invalid_reply.fallback if still_pending else None
         second = interpret(self._state, replied, self._deps.toolbox)

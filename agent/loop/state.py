@@ -13,13 +13,13 @@ from ..journal.events import (
     CallStarted,
     ContextRenewed,
     Delegated,
-    EffortSwitched,
     Event,
     FilesChanged,
     Folded,
     Loosened,
     Moved,
     Noticed,
+    PrefixChanged,
     Progressed,
     Rejected,
     Repaired,
@@ -47,6 +47,7 @@ from ..tooling.final_result import FINAL_TOOL
 from . import prompts
 from .adaptation import adapted
 from .pending import ApplyVerification, ChangeRung, PendingAction, RecordFailure, after_decision, after_move
+from .prefix import Prefix
 from .window import PromptSize, estimated_usage
 from .work import Work
 
@@ -85,8 +86,7 @@ class RunState:
         """The tool that the next reply must call. None means no tool is forced."""
         self.notices: set[str] = set()
         self.loose_tools: frozenset[str] = frozenset()  # whose grammar the server does not compile
-        self.switch_cost_unknown = False
-        """True if the effort was switched and the cost of the switch is not recorded yet."""
+        self.prefix = Prefix()
         self.work = Work(trained_texts=profile.trained_texts)
         self.pending_action: PendingAction | None = None
         """The action to carry out before the next request."""
@@ -120,6 +120,7 @@ class RunState:
 
     def apply(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case per event class
         """Update the state with one event."""
+        self.prefix.apply(event, self.history, self.profile)
         match event:
             case Replied():
                 self._replied(event)
@@ -148,9 +149,7 @@ class RunState:
             case VerifyEnded():
                 self._verified(event)
             case Moved():
-                self._moved(event)
-            case EffortSwitched():
-                self.switch_cost_unknown = False
+                self._moved()
             case Noticed():
                 self.notices.add(event.text)
             case Loosened():
@@ -169,7 +168,7 @@ class RunState:
             case RunEnded():
                 self.ended = event
                 self.spent = event.spent
-            case RunStarted() | Retried() | Repaired() | Rescued() | VerifyStarted():
+            case RunStarted() | Retried() | PrefixChanged() | Repaired() | Rescued() | VerifyStarted():
                 pass
             case _:
                 assert_never(event)
@@ -260,8 +259,7 @@ class RunState:
         self.position = decision.position
         self.pending_action = after_decision(decision, trigger, reason, feedback)
 
-    def _moved(self, event: Moved) -> None:
-        self.switch_cost_unknown = self.switch_cost_unknown or event.switches_effort
+    def _moved(self) -> None:
         assert isinstance(self.pending_action, ChangeRung), "only a pending ChangeRung may change the rung"
         self.pending_action = after_move(self.pending_action, trained_texts=self.profile.trained_texts)
 
@@ -276,7 +274,6 @@ class RunState:
     def _resumed(self, event: Resumed) -> None:
         if self.ended is not None and self.ended.status in {"stuck", "verify_failed"}:
             # Resuming a run that gave up means trying again, so the ladder and the verification attempts start over.
-            self.switch_cost_unknown = self.switch_cost_unknown or self.started.ladder.rungs[0].effort != self.effort
             self.position = escalation.Position()
             self.verify_attempts = 0
             self.pending_action = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -82,6 +83,14 @@ class History:
     def sizes(self) -> Sequence[int]:
         """Size of each message, as `wire_bytes` counts it."""
         return self._sizes
+
+    def digest(self) -> str:
+        """Return a checksum of `wire`, 16 hexadecimal digits."""
+        found = hashlib.blake2b(digest_size=8)
+        for wire in self._wire:
+            found.update(wire)
+            found.update(b"\n")
+        return found.hexdigest()
 
     def turns(self) -> Sequence[tuple[int, int]]:
         """Return where each turn begins, its assistant message, and where it ends, after its results and images."""

@@ -14,12 +14,12 @@ from ..journal.events import (
     CallEnded,
     CallStarted,
     ContextRenewed,
-    EffortSwitched,
     Event,
     Folded,
     Loosened,
     Moved,
     Noticed,
+    PrefixChanged,
     Rejected,
     Repaired,
     Replied,
@@ -110,8 +110,8 @@ class LiveView:
             case Moved():
                 effort = f", effort {event.effort}" if event.effort else ""
                 return [self._mark("ladder", f"now on rung {event.rung}{effort}", _BOLD)]
-            case EffortSwitched():
-                return self._switched(event)
+            case PrefixChanged():
+                return self._prefix_changed(event)
             case ContextRenewed():
                 return self._renewed(event)
             case Folded():
@@ -178,12 +178,17 @@ class LiveView:
         lines = [f"{head}{took}", *_indented([first, *others])] if others else [f"{head}  {first}{took}"]
         return [*lines, *(self._block("traceback", result.traceback) if result.traceback else [])]
 
-    def _switched(self, event: EffortSwitched) -> list[str]:
-        if not self._full:  # what a switch costs interests whoever tunes the ladder or the server
+    def _prefix_changed(self, event: PrefixChanged) -> list[str]:
+        is_fault = "unknown" in event.because
+        if not self._full and not is_fault:  # what it costs interests whoever tunes the ladder or the server
             return []
         note = "" if event.source == "engine" else " (estimated: the server does not report its cache)"
-        text = f"prefilled {event.prefilled_tokens:,} of {event.prompt_tokens:,} prompt tokens again{note}"
-        return [self._mark("switch", text, _DIM)]
+        text = f"prefilled {event.prefilled_tokens:,} of {event.prompt_tokens:,} prompt tokens{note}"
+        if is_fault:
+            why = f"the prompt changed from message {event.first_message} on, for no reason that is known"
+            fault = f"{why}: please report this with the journal of the run; {text}"
+            return [self._mark("fault", fault, _YELLOW, whole=True)]
+        return [self._mark("prefix", f"{', '.join(event.because)}: {text}", _DIM)]
 
     def _renewed(self, event: ContextRenewed) -> list[str]:
         count = len(event.restored)

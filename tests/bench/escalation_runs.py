@@ -23,8 +23,8 @@ from pydantic import JsonValue, TypeAdapter
 from agent import Agent, ConfigError, Ladder, Limits, Rung, Task, load_task
 from agent.journal.events import (
     CallEnded,
-    EffortSwitched,
     Event,
+    PrefixChanged,
     Repaired,
     Replied,
     Requested,
@@ -282,7 +282,7 @@ class EventCounts:
             case VerifyEnded():
                 self._add("verifications")
                 self._add("verify_s", event.elapsed_s)
-            case EffortSwitched():
+            case PrefixChanged() if "effort" in event.because:
                 self._add("effort_switches")
                 self._add("switch_prefilled_tokens", event.prefilled_tokens)
             case Triggered(action="climb"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from agent import Agent, EndpointRejected, Image, Ladder, Limits, Rung, Verify, tool
-from agent.journal.events import ContextRenewed, EffortSwitched, Event, Replied, Requested
+from agent.journal.events import ContextRenewed, Event, PrefixChanged, Replied, Requested
 from agent.loop.prompts import CONTEXT_FULL, SYSTEM_PROMPT
 from agent.messages import AssistantMessage, Effort, RawCall, Reply, ToolResult
 from agent.model.profiles import MISTRAL, Sampling
@@ -121,7 +121,7 @@ async def test_the_cost_of_an_effort_switch_is_what_the_engine_measured(engine: 
     await agent.run("Hello", observe=events.append)
     read_counters(model.requests[-1])  # once more, after the last request
 
-    (switch,) = [event for event in events if isinstance(event, EffortSwitched)]
+    (switch,) = [event for event in events if isinstance(event, PrefixChanged)]
     replied = [event for event in events if isinstance(event, Replied)]
     at = [event.step for event in replied].index(switch.step)
     assert [event.effort for event in events if isinstance(event, Requested)][at - 1 : at + 1] == ["none", "high"]

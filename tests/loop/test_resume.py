@@ -222,7 +222,7 @@ def test_the_scripted_run_meets_every_kind_of_failure(whole: tuple[Outcome, Worl
     seen = {getattr(event, "trigger", "") or event.kind for event in events}
 
     check(world, outcome, outcome)
-    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "effort_switched"} <= seen
+    assert {"empty_reply", "invalid_call", "truncated", "verify_failed", "prefix_changed"} <= seen
     renewed = [event for event in events if isinstance(event, ContextRenewed)]
     assert [(event.restored, event.patch) for event in renewed] == [
         ((), ""),
@@ -247,7 +247,7 @@ def test_a_run_killed_after_any_event_resumes_as_if_it_had_not_been_killed(
         check(world, resumed, outcome)
 
 
-@pytest.mark.parametrize("events", [4, 5, 7])
+@pytest.mark.parametrize("events", [5, 6, 7])
 def test_a_run_that_is_killed_repeatedly_still_reaches_its_end(
     whole: tuple[Outcome, World], tmp_path: Path, events: int
 ):
@@ -513,7 +513,7 @@ async def test_an_interrupted_call_counts_neither_as_repeated_nor_as_progress(tm
     outcome = await Agent(ScriptedModel([says("Seen.")]), tools=tools).resume(folder, observe=events.append)
 
     assert [event.kind for event in events] == [
-        "resumed", "call_ended", "requested", "replied", "turn_taken", "run_ended",
+        "resumed", "call_ended", "requested", "replied", "prefix_changed", "turn_taken", "run_ended",
     ]  # fmt: skip
     assert outcome.messages[3] == ToolResult(
         tool_call_id="call00000",
@@ -538,8 +538,10 @@ async def test_the_cost_of_an_effort_switch_is_recorded_even_after_a_kill(tmp_pa
         await Agent(model, tools=[look], runs=tmp_path, ladder=ladder).run("Look.", observe=kill)
     outcome, _ = await resume(next(tmp_path.glob("[!.]*")))
 
-    found = [event for event in read_journal(outcome.journal or Path()) if event.kind == "effort_switched"]
-    assert [(event.prompt_tokens, event.prefilled_tokens, event.source) for event in found] == [(500, 468, "engine")]
+    found = [event for event in read_journal(outcome.journal or Path()) if event.kind == "prefix_changed"]
+    assert [(event.because, event.prompt_tokens, event.prefilled_tokens, event.source) for event in found] == [
+        (("effort",), 500, 468, "engine")
+    ]
 
 
 # A real process, a real SIGKILL.

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from agent import Agent, Endpoint, EndpointRejected, Ladder, Limits, Rung, Tool, ToolContext, Verify, tool
-from agent.journal.events import ContextRenewed, EffortSwitched, Event
+from agent.journal.events import ContextRenewed, Event, PrefixChanged
 from agent.journal.journal import read_journal
 from agent.messages import RawCall, Reply, Usage
 from agent.model.profiles import GENERIC
@@ -144,7 +144,7 @@ async def test_a_failed_verification_is_sent_to_the_model_which_then_passes(tmp_
         "said",
         "requested rung=2 effort=high",
         "replied rung=2",
-        "effort_switched effort=high",
+        "prefix_changed effort=high",
         "turn_taken",
         "call_started tool=fix",
         "files_changed",
@@ -210,8 +210,8 @@ async def test_an_effort_switch_changes_the_sampling_and_its_cost_is_recorded(
         ("none", 0.0, None),
         ("high", 0.7, 0.95),
     ]
-    assert [event for event in events if isinstance(event, EffortSwitched)] == [
-        EffortSwitched(step=3, effort="high", prompt_tokens=1_000, **expected)
+    assert [event for event in events if isinstance(event, PrefixChanged)] == [
+        PrefixChanged(step=3, because=("effort",), effort="high", prompt_tokens=1_000, **expected)
     ]
 
 

@@ -187,14 +187,12 @@ def test_a_climb_is_pending_until_the_rung_has_changed():
         climbing.pending_action.move.to,
         climbing.pending_action.feedback,
         climbing.effort,
-        climbing.switch_cost_unknown,
     ) == (
         2,
         "Speak.",
         "high",
-        False,
     )
-    assert (moved.pending_action, moved.switch_cost_unknown) == (SendFeedback(text="Speak."), True)
+    assert moved.pending_action == SendFeedback(text="Speak.")
 
 
 def test_a_rung_with_a_fresh_context_renews_the_context_instead_of_sending_feedback():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,7 +22,8 @@ from mistral_common.protocol.instruct.validator import MistralRequestValidatorV1
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 from agent import Agent, EndpointRejected, EndpointUnreachable, Image, Limits, Tool, ToolError, Verify, tool
-from agent.journal.events import ContextRenewed, Event, Folded, Requested
+from agent.journal.events import ContextRenewed, Event, Folded, PrefixChanged, Requested, RunEnded
+from agent.journal.journal import read_journal
 from agent.messages import AssistantMessage, RawCall, Reply, SystemMessage, ToolCall, ToolResult, Usage, UserMessage
 from agent.model.history import History, call_id
 from agent.model.profiles import GENERIC, MISTRAL, Profile
@@ -215,13 +218,20 @@ RESULT_SCHEMA: Mapping[str, Any] = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+class Killed(BaseException):
+    """Ends a process, as far as this can be had in a test."""
+
+
+@settings(
+    max_examples=int(os.environ.get("AGENT_TEST_RUNS", "60")), deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(
     script=SCRIPTS,
     window_tokens=st.sampled_from([None, 1_500, 3_000, 32_768]),
     profile=st.sampled_from([MISTRAL, MISTRAL, GENERIC]),
     verify=st.sampled_from([None, None, Verify(command="test -e flag || { touch flag; exit 1; }", attempts=3)]),
     result=st.sampled_from([None, None, RESULT_SCHEMA]),
+    killed_after=st.sampled_from([None, None, 4, 9, 14, 23]),
 )
 def test_no_request_of_any_run_is_refused_by_mistral_common(
     script: Sequence[Reply | Exception],
@@ -229,20 +239,33 @@ def test_no_request_of_any_run_is_refused_by_mistral_common(
     profile: Profile,
     verify: Verify | None,
     result: Mapping[str, Any] | None,
+    killed_after: int | None,
 ) -> None:
     model = ScriptedModel([*script, *[says("Done.")] * 60], window_tokens=window_tokens, profile=profile)
     events: list[Event] = []
+
+    def observe(event: Event) -> None:
+        events.append(event)
+        if len(events) == killed_after and not isinstance(event, RunEnded):
+            raise Killed
+
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "work").mkdir()
         agent = Agent(
             model,
             tools=tools(),
             limits=Limits(steps=30, wall_s=60.0),
             verify=verify,
             output_type=result,
-            workspace=folder,
+            workspace=f"{folder}/work",
+            runs=f"{folder}/runs",
             env={"PATH": "/usr/bin:/bin"},
         )
-        outcome = asyncio.run(agent.run("Work.", images=[PIXEL], observe=events.append))
+        try:
+            outcome = asyncio.run(agent.run("Work.", images=[PIXEL], observe=observe))
+        except Killed:
+            outcome = asyncio.run(agent.resume(next(Path(folder, "runs").glob("[!.]*")), observe=observe))
+        events = list(read_journal(outcome.journal or Path()))
 
     assert outcome.status in {"verified", "finished", "verify_failed", "budget", "stuck", "error"}
     for body in model.bodies:
@@ -296,12 +319,22 @@ def check_prefixes(model: ScriptedModel, events: Sequence[Event]) -> None:
     """Check that each request begins with the messages of the one before it, unless it was folded or renewed.
 
     A re-ask has the same messages, and so has what is sent again because the server refused or ignored a part of it.
+    What an event names as the first message that changed is the first one that the server got another text of.
     """
     sent = [list(request.messages) for request in model.requests if request.max_tokens > 1]  # not those of one word
-    new = sum(now[: len(before)] != before for before, now in itertools.pairwise(sent))
+    new = [
+        sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, now, strict=False)))
+        for before, now in itertools.pairwise(sent)
+        if now[: len(before)] != before
+    ]
     kinds = [type(event) for event in events if isinstance(event, ContextRenewed | Folded | Requested)]
-    assert new == sum(before is not now is Requested for before, now in itertools.pairwise(kinds))
+    assert len(new) == sum(before is not now is Requested for before, now in itertools.pairwise(kinds))
     assert len(sent) >= kinds.count(Requested)
+    changed = [event for event in events if isinstance(event, PrefixChanged)]
+    assert not any("unknown" in event.because for event in changed)
+    assert Counter(event.first_message for event in changed if {"fold", "renewal"} & {*event.because}) <= Counter(
+        [*new, *[0 for event in changed if {"effort", "server"} & {*event.because}]]
+    )
 
 
 # History alone.

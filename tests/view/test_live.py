@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from agent.journal.events import (
     CallEnded,
     CallStarted,
     ContextRenewed,
-    EffortSwitched,
     Event,
+    PrefixChanged,
     Resumed,
     RunEnded,
     TurnTaken,
@@ -347,12 +348,27 @@ def test_climbing_is_shown():
     assert lines[-4:-2] == ["    Done.", "reason:"]
 
 
-def test_the_cost_of_an_effort_switch_is_for_show_full_and_not_for_the_live_view():
-    switched = EffortSwitched(
-        step=2, effort="high", prompt_tokens=10_927, cached_tokens=8_672, prefilled_tokens=2_255, source="engine"
-    )
-    assert lines_of(switched) == []
-    assert lines_of(switched, full=True) == ["  switch    prefilled 2,255 of 10,927 prompt tokens again"]
+CHANGED = PrefixChanged(
+    step=2, effort="high", prompt_tokens=10_927, cached_tokens=8_672, prefilled_tokens=2_255, source="engine"
+)
+
+
+def test_what_a_changed_prefix_costs_is_for_show_full_and_not_for_the_live_view():
+    assert lines_of(CHANGED) == []
+    assert lines_of(CHANGED, full=True) == ["  prefix    effort: prefilled 2,255 of 10,927 prompt tokens"]
+    both = replace(CHANGED, because=("fold", "effort"), source="estimate")
+    assert lines_of(both, full=True) == [
+        "  prefix    fold, effort: prefilled 2,255 of 10,927 prompt tokens (estimated: the server does not report its "
+        "cache)"
+    ]
+
+
+def test_a_prefix_that_changed_for_no_reason_is_always_shown():
+    changed = replace(CHANGED, because=("unknown",), first_message=4)
+    assert lines_of(changed) == [
+        "  fault     the prompt changed from message 4 on, for no reason that is known: please report this with the "
+        "journal of the run; prefilled 2,255 of 10,927 prompt tokens"
+    ]
 
 
 def test_a_silent_verification_is_not_shown_as_an_attempt():
