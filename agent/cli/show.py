@@ -20,15 +20,19 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from ..journal.journal import JOURNAL_NAME, event_json, read_journal
+    from ..journal.prefill import prefill
     from ..journal.runs import find_run
     from ..view.live import LiveView
     from ..view.text import visible_json
 
     folder = find_run(chosen_runs(args), args.run)
     view = LiveView(sys.stdout, full=args.full)
-    for event in read_journal(folder / JOURNAL_NAME):
+    events = read_journal(folder / JOURNAL_NAME)
+    for event in events:
         if args.json:
             print(visible_json(event_json(event).decode()))
         else:
             view.show(event)
+    if not args.json and (account := str(prefill(events))):
+        print(account)
     return 0

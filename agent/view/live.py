@@ -36,6 +36,7 @@ from ..journal.events import (
     VerifyStarted,
 )
 from ..policy.budget import Spent
+from .prefix import folded, is_fault, prefix_changed
 from .results import Results, Shown
 from .text import lines_of, on_one_line, printable, shorten
 
@@ -115,7 +116,7 @@ class LiveView:
             case ContextRenewed():
                 return self._renewed(event)
             case Folded():
-                return [self._mark("folded", _folded(event), _DIM)]
+                return [self._mark("folded", folded(event), _DIM)]
             case Noticed():
                 return [self._mark("notice", event.text, _YELLOW, whole=True)]
             case Loosened() | Adapted():
@@ -179,16 +180,10 @@ class LiveView:
         return [*lines, *(self._block("traceback", result.traceback) if result.traceback else [])]
 
     def _prefix_changed(self, event: PrefixChanged) -> list[str]:
-        is_fault = "unknown" in event.because
-        if not self._full and not is_fault:  # what it costs interests whoever tunes the ladder or the server
-            return []
-        note = "" if event.source == "engine" else " (estimated: the server does not report its cache)"
-        text = f"prefilled {event.prefilled_tokens:,} of {event.prompt_tokens:,} prompt tokens{note}"
-        if is_fault:
-            why = f"the prompt changed from message {event.first_message} on, for no reason that is known"
-            fault = f"{why}: please report this with the journal of the run; {text}"
-            return [self._mark("fault", fault, _YELLOW, whole=True)]
-        return [self._mark("prefix", f"{', '.join(event.because)}: {text}", _DIM)]
+        if is_fault(event):
+            return [self._mark("fault", prefix_changed(event), _YELLOW, whole=True)]
+        # What it costs interests whoever tunes the ladder or the server.
+        return [self._mark("prefix", prefix_changed(event), _DIM)] if self._full else []
 
     def _renewed(self, event: ContextRenewed) -> list[str]:
         count = len(event.restored)
@@ -273,12 +268,6 @@ def _silent(attempt: int) -> str:
 def _listed(names: Sequence[str], limit: int) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{', '.join(names[:limit])}{more}"
-
-
-def _folded(event: Folded) -> str:
-    count = len(event.lines)
-    results = "the oldest result" if count == 1 else f"the {count} oldest results"
-    return f"{results}, to make room: about {event.freed_tokens:,} tokens freed, {event.prefilled_tokens:,} read again"
 
 
 def _exit(event: VerifyEnded) -> str:

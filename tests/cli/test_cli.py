@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from agent.cli import COMMANDS, main
 from agent.cli.discovery import NOT_FOUND
-from agent.messages import Reply
+from agent.messages import Reply, Usage
 from agent.testing import ScriptedServer, calls, says
 
 TASK = """\
@@ -251,6 +252,19 @@ def test_runs_and_show_report_a_past_run(task: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == live
     assert main(["show", name[:12]]) == 0
     assert capsys.readouterr().out == live
+
+
+def test_show_adds_up_what_the_engine_read(task: Path, capsys: pytest.CaptureFixture[str]):
+    usages = (Usage(prompt_tokens=1_000, completion_tokens=5, cached_tokens=cached) for cached in (0, 960))
+    script = [replace(reply, usage=usage) for reply, usage in zip(writes("hello"), usages, strict=True)]
+    with ScriptedServer(script) as server:
+        main(["run", str(task), "--base-url", server.url])
+    capsys.readouterr()
+    assert main(["show", "last"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "the engine read 1,040 of 2,000 prompt tokens (48% were in its cache): 1,000 new; again: 40 no longer in its "
+        "cache (1)"
+    )
 
 
 def test_an_unknown_run_is_an_error(capsys: pytest.CaptureFixture[str]):
