@@ -16,6 +16,7 @@ from .errors import ConfigError
 from .journal.events import Noticed, Resumed, RunStarted
 from .journal.journal import Journal, JournalWriteError
 from .journal.runs import check_run_name, run_folder
+from .loop.call_paths import with_real_paths
 from .loop.dependencies import RunDependencies
 from .loop.outcome import Outcome, outcome_of
 from .loop.parent import ParentRun
@@ -176,12 +177,13 @@ async def _drive(
         shared_limits=lambda: state.budget.shared_with(replace(state.spent, steps=0, tool_calls=0), first.run),
     )  # fmt: skip
     context = replace(context, parent=parent)
+    rules = (*settings.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ()))
     deps = RunDependencies(
         connection=connection, toolbox=settings.toolbox(state.profile.name), context=context, record=record,
         sync=journal.sync if journal is not None else lambda: None,
         clock=lambda: before_s + time.monotonic() - began, sleep=asyncio.sleep,
         verify=settings.verify, verify_env=settings.verify_env,
-        permissions=(*settings.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ())),
+        permissions=with_real_paths(rules, context.workspace),
         approve=settings.approve, watch=watching.deltas, wants_result=settings.output is not None,
         snapshot=None if snapshot is None else Snapshot(tree=snapshot), patience_s=settings.model.patience_s,
         shared_workspace=works_in_place(first, folder), first_wait_s=settings.model.first_wait_s,

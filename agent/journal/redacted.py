@@ -52,10 +52,10 @@ def redacted_json(text: str, redact: Redact) -> str:
     """Return JSON text with secrets redacted in its strings, so that it stays JSON; other text as a text."""
     try:
         value: object = json.loads(text)
-    except (ValueError, RecursionError):
+        shown = _walked(value, redact)
+        return text if shown == value else json.dumps(shown, ensure_ascii=False)
+    except (ValueError, RecursionError):  # no JSON, or nested a thousand deep
         return redact(text)
-    shown = _walked(value, redact)
-    return text if shown == value else json.dumps(shown, ensure_ascii=False)
 
 
 def _redacted_start(event: RunStarted, redact: Redact) -> RunStarted:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import JsonValue
 
+from ..errors import ConfigError
 from ..policy.permissions import Permission, decide
-from ..policy.targets import Target, literal_folder, matches, normal_pattern
+from ..policy.targets import Target, is_literal, literal_folder, matches, normal_pattern
 from ..sandbox.opened import checking_opened
 from ..tooling.context import ToolContext
 from ..tooling.tool import Tool
@@ -25,40 +28,82 @@ from . import prompts
 _MAX_CHARS = 4_096
 # Of a tool that declares nothing, such as one of an MCP server.
 _PATH_KEY = re.compile(r"path|file|dir|folder|uri|source|src|dest|target|location|root|input|output", re.IGNORECASE)
+_THROUGH_PROCESS = re.compile(r"/+proc/[^/]+/(task/[^/]+/)?(cwd|root|fd|map_files)(/|$)")
 _MOST_HIDDEN = 200
 
 
 def call_targets(tool: Tool, arguments: Mapping[str, JsonValue], workspace: Path) -> tuple[Target, ...]:
-    """Return the paths that a call reads or writes, as the tool declares them or as its arguments hold them."""
+    """Return the paths that a call reads or writes, as the tool declares them or as its arguments hold them.
+
+    Raises:
+        ValueError: one leads through another process, so that where it ends cannot be told.
+        OSError: a symlink cannot be read.
+    """
     if tool.paths is not None:
         declared = dict.fromkeys(tool.paths(arguments, workspace))
-        return tuple(_target(path, workspace) for path in declared)
-    found = dict.fromkeys(
-        path for key, path in _texts("", arguments) if _PATH_KEY.search(key) or os.path.lexists(workspace / path)
+        return tuple(_target(path, workspace, below=path.endswith("/")) for path in declared)
+    found: dict[str, None] = {}
+    for key, text in _texts(arguments):
+        paths = _paths_in(text, workspace)
+        if _PATH_KEY.search(key) or any(os.path.lexists(workspace / path) for path in paths):
+            found |= dict.fromkeys(paths)
+    if strange := next((path for path in found if _THROUGH_PROCESS.match(os.path.normpath(path))), None):
+        msg = f"{strange!r} leads through a process"
+        raise ValueError(msg)
+    # What such a tool does with a folder is unknown. Commands, if it starts any, do not see what a rule denies.
+    return tuple(
+        _target(path, workspace, below=path.endswith("/") or (not tool.commands and _is_folder(workspace / path)))
+        for path in found
     )
-    return tuple(_target(path, workspace) for path in found)
 
 
-def _texts(key: str, value: JsonValue | Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
-    """Yield the texts in a value that a path may be, each with the nearest key above it."""
-    if isinstance(value, str):
-        path = unquote(urlsplit(value).path) if value.startswith("file:") else value
-        if path and len(path) <= _MAX_CHARS and "\n" not in path and "\0" not in path:
-            yield key, path
-    elif isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _texts(name, part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(key, part)
+def _texts(arguments: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
+    """Yield the texts in arguments, each with the nearest key above it, and the keys that look like a path."""
+    pending: list[tuple[str, JsonValue | Mapping[str, JsonValue]]] = [("", arguments)]
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, str):
+            yield key, value
+        elif isinstance(value, Mapping):
+            names = {name for name in value if re.search("[/.]", name)}  # of files, and their contents below
+            yield from (("path", name) for name in value if name in names)
+            pending += [("" if name in names else name, part) for name, part in value.items()][::-1]
+        elif isinstance(value, list):
+            pending += [(key, part) for part in value[::-1]]
 
 
-def _target(path: str, workspace: Path) -> Target:
+def _paths_in(text: str, workspace: Path) -> Sequence[str]:
+    """Return the paths that a program may understand by a text, each no longer than a path can be."""
+    text = text.partition("\0")[0]
+    if re.match("file:", text, re.IGNORECASE):
+        text = unquote(urlsplit(text).path)
+    bare = text.strip()
+    found = [
+        posixpath.normpath(path) if len(path) > _MAX_CHARS or "\n" in path else path
+        for path in dict.fromkeys((text, bare, posixpath.expanduser(bare)))
+        if path
+    ]
+    return [path for path in found if len(path) <= _MAX_CHARS and ("\n" not in path or _is_odd_name(path, workspace))]
+
+
+def _is_odd_name(path: str, workspace: Path) -> bool:
+    """Return whether a text of several lines is a path: if that exists, or the folder that it would be in."""
+    folder = posixpath.dirname(path)
+    return os.path.lexists(workspace / path) or (folder != "" and os.path.lexists(workspace / folder))
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_dir()
+    return False
+
+
+def _target(path: str, workspace: Path, *, below: bool) -> Target:
     joined = workspace / path  # keeps `..`
     # The tools resolve `..` before symlinks, other programs after them.
     forms = (os.path.normpath(joined), os.path.realpath(os.path.normpath(joined)), os.path.realpath(joined))
     roots = _roots(workspace)
-    return Target(forms=tuple(dict.fromkeys(_relative(form, roots) for form in forms)), below=path.endswith("/"))
+    return Target(forms=tuple(dict.fromkeys(_relative(form, roots) for form in forms)), below=below)
 
 
 def _roots(workspace: Path) -> Mapping[str, None]:
@@ -101,24 +146,42 @@ class Decided:
             PermissionError: the decision was about other paths, and a rule restricts this one.
         """
         real = _relative(path, _roots(self.workspace))
-        if real.startswith("/") or any(_includes(target, real, below=target.below) for target in self.targets):
+        if real.startswith("/") or any(target.spelled(real, below=target.below) for target in self.targets):
             return
-        rule = decide(
-            self.rules, self.tool, self.arguments, [Target(forms=(real,))], workspace=str(self.workspace)
-        )  # fmt: skip
-        if rule is None:
-            return
-        if rule is self.approved and (
-            "path" not in rule.match or any(_includes(target, real, below=True) for target in self.targets)
-        ):
+        names = [name for target in self.targets for name in target.spelled(real, below=True)]
+        found = Target(forms=tuple(dict.fromkeys((real, *names))))
+        rule = decide(self.rules, self.tool, self.arguments, [found], workspace=str(self.workspace))
+        if rule is None or (rule is self.approved and ("path" not in rule.match or names)):
             return
         raise PermissionError(errno.EPERM, prompts.path_restricted(real, rule), path)
 
 
-def _includes(target: Target, path: str, *, below: bool) -> bool:
-    return any(
-        path == form or (below and (form == "." or path.startswith(f"{form.rstrip('/')}/"))) for form in target.forms
-    )
+def with_real_paths(rules: Sequence[Permission], workspace: Path) -> tuple[Permission, ...]:
+    """Return the rules, and one more for each path that leads elsewhere by a symlink, or is written in another way.
+
+    Call it before the run can change the symlinks.
+
+    Raises:
+        ConfigError: a symlink cannot be read.
+    """
+    found: list[Permission] = []
+    for rule in rules:
+        found.append(rule)
+        pattern = normal_pattern(rule.match.get("path", ""), str(workspace))
+        if rule.do == "allow" or not pattern:
+            continue
+        parts = pattern.split("/")
+        literal = next((place for place, part in enumerate(parts) if not is_literal(part)), len(parts))
+        folder = "/".join(parts[:literal]) or ("/" if pattern.startswith("/") else ".")
+        try:
+            real = _relative(os.path.realpath(workspace / folder), _roots(workspace))
+        except OSError as error:  # it is replaced at this moment
+            msg = f"`permissions` has a rule for {pattern!r}, and where that leads cannot be read: {error}. Try again."
+            raise ConfigError(msg, key="permissions.match.path") from error
+        if real != folder:
+            there = posixpath.normpath("/".join((glob.escape(real), *parts[literal:])))
+            found.append(replace(rule, match={**rule.match, "path": there}))
+    return tuple(found)
 
 
 def path_patterns(rules: Sequence[Permission], tool: str) -> tuple[str, ...]:
@@ -142,13 +205,12 @@ def hidden_paths(patterns: Sequence[str], workspace: Path) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     wide: list[str] = []
     for pattern in (normal_pattern(pattern, str(workspace)) for pattern in patterns):
-        folder = literal_folder(pattern)
-        path = workspace / (pattern if folder is None else folder)
-        if folder is None and re.search(r"[*?\[]", pattern):
+        name = literal_folder(pattern) or pattern
+        path = workspace / name
+        if not is_literal(name):
             wide.append(pattern)
         elif path.exists():
-            real = Path(os.path.realpath(path))
-            found[real] = None
+            found[Path(os.path.realpath(path))] = None
     if wide:
         for path in _matching(wide, workspace):
             found[path] = None
@@ -161,7 +223,9 @@ def _matching(patterns: Sequence[str], workspace: Path) -> Iterator[Path]:
     matched: set[str] = set()
     for path, entry in walk(workspace, protected=frozenset(), skip_unreadable=True):
         is_below = path.rpartition("/")[0] in matched
-        if is_below or any(matches(path, pattern) for pattern in patterns):
+        # `docs/*` names the folder too, so that nothing can be added to it.
+        whole = [one for one in patterns if one.endswith("*")] if entry.kind == "folder" else ()
+        if is_below or any(matches(path, one) for one in patterns) or any(matches(f"{path}/", one) for one in whole):
             if entry.kind == "folder":
                 matched.add(path)
             if not is_below and entry.kind != "link":

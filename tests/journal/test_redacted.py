@@ -181,3 +181,9 @@ def test_json_stays_json_whatever_it_held(text: str):
     shown = redacted_json(text, lambda part: redacted(part, {'K"': "canary-0042", "PIN": "12345678"}))
     assert "canary" not in json.dumps(json.loads(shown))
     assert "12345678" not in shown
+
+
+def test_a_call_nested_deeper_than_python_can_recurse_ends_no_run():
+    """Such JSON could still be parsed, not walked: one reply of the model ended the run with a RecursionError."""
+    text = f'{"[" * 900}"canary-0042"{"]" * 900}'
+    assert "canary" not in redacted_json(text, lambda part: redacted(part, {"KEY": "canary-0042"}))

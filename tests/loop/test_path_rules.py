@@ -84,6 +84,11 @@ def patch(old: str, new: str) -> dict[str, str]:
         ("search", {"pattern": "old", "path": "lnk"}), ("diff", {}), ("find_definition", {"name": "x"}),
         ("server_put", {"path": "docs/a.md"}), ("server_put", {"to": {"files": ["src/a.md", "docs/new.md"]}}),
         ("server_put", {"uri": "file://W/docs/a%2Emd"}), ("server_put", {"what": "lnk/a.md"}),
+        ("server_put", {"uri": "File:///W/docs/a.md"}), ("server_put", {"path": "./" * 3000 + "docs/a.md"}),
+        ("server_put", {"file": "src/\n/../../docs/a.md"}), ("server_put", {"file": "docs/new\nname"}),
+        ("server_put", {"files": {"docs/new.md": "x"}}), ("server_put", {"a": [[[{"path": "docs/a.md"}]]]}),
+        ("server_put", {"source": "."}), ("server_put", {"source": "src/..", "to": "n"}),
+        ("server_put", {"source": "lnk/.."}),
     ],
 )  # fmt: skip
 async def test_a_denied_path_is_denied_by_every_name_and_to_every_tool(workspace: Path, name: str, arguments: Any):
@@ -97,6 +102,63 @@ async def test_a_denied_path_is_denied_by_every_name_and_to_every_tool(workspace
     assert result.content.startswith(DENIED)
     assert (workspace / "docs/a.md").read_text() == "old\n"
     assert [path.name for path in (workspace / "docs").iterdir()] == ["a.md"]
+
+
+@pytest.mark.parametrize("text", [" docs/a.md\n", "docs/a.md\0.txt", "~/docs/a.md"])
+async def test_a_path_that_a_server_may_clean_up_is_denied_as_what_it_becomes(
+    workspace: Path, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(workspace))
+    rule = Permission(tool="*", match={"path": "docs/a.md"}, do="deny")
+    (result,) = await play(workspace, ("server_put", {"file": text}), permissions=[rule], tools=[foreign()])
+    assert result.status == "denied"
+
+
+@pytest.mark.parametrize("path", ["/proc/self/cwd/docs/a.md", "//proc/1/task/1/root/w", "/proc/self/../self/fd/3"])
+async def test_a_path_through_a_process_is_not_followed(workspace: Path, path: str):
+    """What it leads to for a server is not what it leads to here."""
+    (result,) = await play(workspace, ("server_put", {"path": path}), tools=[foreign()])
+    assert result.content.startswith("Error: It could not be found out which paths this call reaches")
+
+
+async def test_texts_that_are_no_paths_fit_a_rule_that_allows_one_folder(workspace: Path):
+    rules = [Permission(tool="*", match={"path": "src/*"}, do="allow"), Permission(tool="*", do="deny")]
+    given = {"path": "src", "file_text": "see docs/\n\n# all\n", "source": "x = 1\n" * 3000, "files": {"src/a.md": "x"}}
+    (result,) = await play(workspace, ("server_put", given), permissions=rules, tools=[foreign()])
+    assert result.content == "done"
+
+
+@pytest.mark.parametrize(("folder", "written"), [("app/[id]", "app/[id]"), ("u\u0308ber", "\u00fcber")])
+async def test_a_folder_with_brackets_or_in_another_unicode_form_is_closed(workspace: Path, folder: str, written: str):
+    """Such rules protected nothing: brackets were taken for a choice of letters."""
+    (workspace / folder).mkdir(parents=True)
+    (workspace / folder / "a.md").write_text("old\n")
+    rule = Permission(tool="*", match={"path": f"{written}/*"}, do="deny")
+    read, ran = await play(
+        workspace,
+        ("read_file", {"path": f"{folder}/a.md"}),
+        ("run_shell", {"command": f"cat {folder}/a.md; mkdir -p '{folder}/in'"}),
+        permissions=[rule],
+    )
+    assert read.status == "denied"
+    assert ran.content.endswith(f"\n[{folder}: hidden from commands by the permission rules of this run]")
+    assert [path.name for path in (workspace / folder).iterdir()] == ["a.md"]
+
+
+@pytest.mark.parametrize("pattern", ["lnk/*", "W/../alias/docs/*", "src/one", "../w/docs/"])
+async def test_a_rule_that_is_written_with_a_symlink_holds_for_where_it_leads(workspace: Path, pattern: str):
+    """`docs/a.md` was read although `lnk/*` was denied; once a command had removed the link, by commands too."""
+    (workspace.parent / "alias").symlink_to("w")
+    rule = Permission(tool="*", match={"path": pattern.replace("W", str(workspace))}, do="deny")
+    read, _, ran = await play(
+        workspace,
+        ("read_file", {"path": "docs/a.md"}),
+        ("run_shell", {"command": "rm lnk src/one"}),
+        ("run_shell", {"command": "cat docs/a.md"}),
+        permissions=[rule],
+    )
+    assert read.status == "denied"
+    assert "old" not in ran.content.replace("[docs", "")
 
 
 async def test_other_paths_are_allowed_without_friction(workspace: Path):
@@ -220,10 +282,11 @@ async def test_a_symlink_that_is_replaced_while_a_rule_looks_at_it_ends_no_run(
     workspace: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     """A process of the model made `os.path.realpath` fail between two of its steps, and the run was lost."""
-    realpath = os.path.realpath
+    realpath, asked = os.path.realpath, list[str]()
 
     def replaced(path: Any, *, strict: bool = False) -> Any:
-        if str(path) in {f"{workspace}/src/a.md", f"{workspace}/docs"}:
+        asked.append(str(path))
+        if str(path) == f"{workspace}/src/a.md" or asked.count(f"{workspace}/docs") > 1:  # the run's start is the first
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         return realpath(path, strict=strict)
 
