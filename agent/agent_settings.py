@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, cast
+from typing import Generic, Protocol, cast
 
-from pydantic import JsonValue
 from typing_extensions import TypeForm, TypeVar
 
 from . import ready_tools
@@ -38,6 +37,18 @@ from .workspace.prepare import WorkspaceMode
 
 DepsT = TypeVar("DepsT", default=None)
 OutputT = TypeVar("OutputT", default=str)
+OutputT_co = TypeVar("OutputT_co", covariant=True)
+
+
+class JsonSchema(Protocol[OutputT_co]):
+    """The JSON Schema of an object, as a dict. Type checkers infer the type of the result, `dict[str, Any | None]`."""
+
+    # What dict.fromkeys returns is the only type in it that does not depend on what the schema is made of. `copy` tells
+    # an instance from a class: `dict[str, int]` is a type of a result. Overloads of Agent's __init__ would be plainer,
+    # but mypy 2.4 infers a list of types without its context then, and refuses it.
+    def fromkeys(self, keys: list[str], /) -> OutputT_co: ...
+
+    def copy(self) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
     tools: Sequence[Tool | ToolSource | str] = field(default=(), kw_only=True)
     instructions: str | None = field(default=None, kw_only=True)
     project_instructions: InstructionsMode = field(default="auto", kw_only=True)
-    output_type: TypeForm[OutputT] | Sequence[type[OutputT]] | Mapping[str, JsonValue] = field(
+    output_type: TypeForm[OutputT] | Sequence[type[OutputT]] | JsonSchema[OutputT] = field(
         default=cast("TypeForm[OutputT]", str), kw_only=True
     )
     deps: DepsT = field(default=cast("DepsT", None), kw_only=True)

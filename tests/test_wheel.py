@@ -313,6 +313,7 @@ take("one", ToolContext())  # wrong
 agent: Agent[int, str] = Agent("http://127.0.0.1:8000/v1", deps="one")  # wrong
 counter = Agent("http://127.0.0.1:8000/v1", output_type=int)
 counter.run_sync("Count.").output.upper()  # wrong
+Agent("http://127.0.0.1:8000/v1", output_type={"type": "object"}).run_sync("Count.").output.upper()  # wrong
 counter.run_sync("Count.", history=3)  # wrong
 counter.run_sync("Count.", message_history=[])  # wrong
 Limits(step=3)  # wrong

@@ -128,6 +128,8 @@ async def use_results() -> None:
     assert_type((await optional.run("Do it.")).output, Notes | None)
     several: Agent[None, Notes | Point] = Agent(URL, output_type=[Notes, Point])
     assert_type((await several.run("Do it.")).output, Notes | Point)
+    listed = Agent[None, Notes | Point](URL, output_type=[Notes, Point])
+    assert_type((await listed.run("Do it.")).output, Notes | Point)
     assert_type((await Agent(URL, output_type=dict[str, int]).run("Do it.")).output, dict[str, int])
 
 
@@ -248,8 +250,11 @@ def use_the_other_name() -> None:
     agent: Agent[None, str] = tramontane.Agent(model, tools=[plain])
     assert_type(agent.run_sync("Do it."), Outcome[str])
     assert_type(plan(PlanOptions(gpus="h100:4")), Plan)
-    described: Agent[None, Any] = Agent(URL, output_type={"type": "object"})
-    assert_type(described.run_sync("Do it.").output, Any)
+    described = Agent(URL, output_type={"type": "object", "properties": {"title": {"type": "string"}}})
+    assert_type(described.run_sync("Do it.").output, dict[str, Any | None])
+    assert_type(Agent(URL, output_type=Notes.model_json_schema(), deps=1), Agent[int, dict[str, Any | None]])
+    untyped: Agent[None, Any] = Agent(URL, output_type={"type": "object"})
+    assert_type(untyped.run_sync("Do it.").output, Any)
 
 
 def use_tasks() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, Required, cast, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -86,7 +86,7 @@ def _tool(model: type[BaseModel]) -> Tool:
 
 
 def _wrapper(output_type: object) -> type[BaseModel]:
-    kind: Any = _union(cast("list[Any]", output_type)) if isinstance(output_type, list) else output_type
+    kind: Any = _union(cast("Sequence[Any]", output_type)) if isinstance(output_type, list | tuple) else output_type
     is_function = callable(kind) and not isinstance(kind, type) and not hasattr(kind, "__origin__")
     if isinstance(kind, str | tuple) or is_function:
         msg = (
@@ -104,7 +104,7 @@ def _wrapper(output_type: object) -> type[BaseModel]:
         raise ConfigError(msg, key="output_type") from error
 
 
-def _union(kinds: list[Any]) -> object:
+def _union(kinds: Sequence[Any]) -> object:
     """Return the union of types; what is no type stays and is refused."""
     union: Any = kinds[0] if kinds else ()
     for kind in kinds[1:]:

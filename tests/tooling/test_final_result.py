@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[Any, Any, Any]] = {
     "bool": (bool, {"result": False}, False),
     "union": (int | Report, {"result": {"number": 3}}, Report(number=3)),
     "list of types": ([Report, Place], {"result": {"path": "a", "line": 2}}, Place("a", 2)),
+    "tuple of types": ((Report, Place), {"result": {"number": 3}}, Report(number=3)),
     "optional": (Report | None, {"result": None}, None),
     "literal": (Literal["a", "b"], {"result": "b"}, "b"),
     "annotated": (Annotated[int, Field(ge=1)], {"result": 1}, 1),
