@@ -28,7 +28,12 @@ class Terminal:
                 return True
             why = f" ({request.why})" if request.why else ""
             arguments = json.dumps(request.arguments, ensure_ascii=True)
-            self.writes.write(f"\nAllow {request.tool}{why}?\n  {arguments}\n[y]es, [n]o, [a]lways in this run: ")
+            given = request.arguments.values()
+            elsewhere = [path for path in request.paths if path not in given and path.rstrip("/") not in given]
+            reaches = f"\n  reaches: {json.dumps(elsewhere)}" if elsewhere else ""
+            self.writes.write(
+                f"\nAllow {request.tool}{why}?\n  {arguments}{reaches}\n[y]es, [n]o, [a]lways in this run: "
+            )
             self.writes.flush()
             reply = str(await in_thread(self.reads.readline, {})).strip().lower()
             if reply.startswith("a"):

@@ -200,7 +200,8 @@ def path_patterns(rules: Sequence[Permission], tool: str) -> tuple[str, ...]:
 def hidden_paths(patterns: Sequence[str], workspace: Path) -> tuple[Path, ...]:
     """Return what exists in the workspace and matches a pattern, without what lies in another returned folder.
 
-    Symlinks are left out: what they lead to is found by its own name.
+    Symlinks are left out: what they lead to is found by its own name. A folder that cannot be listed may hold a match,
+    and a command may make it readable again, so it is returned too.
     """
     found: dict[Path, None] = {}
     wide: list[str] = []
@@ -220,8 +221,8 @@ def hidden_paths(patterns: Sequence[str], workspace: Path) -> tuple[Path, ...]:
 
 
 def _matching(patterns: Sequence[str], workspace: Path) -> Iterator[Path]:
-    matched: set[str] = set()
-    for path, entry in walk(workspace, protected=frozenset(), skip_unreadable=True):
+    matched, unreadable = set[str](), list[str]()
+    for path, entry in walk(workspace, protected=frozenset(), unreadable=unreadable):
         is_below = path.rpartition("/")[0] in matched
         # `docs/*` names the folder too, so that nothing can be added to it.
         whole = [one for one in patterns if one.endswith("*")] if entry.kind == "folder" else ()
@@ -230,3 +231,4 @@ def _matching(patterns: Sequence[str], workspace: Path) -> Iterator[Path]:
                 matched.add(path)
             if not is_below and entry.kind != "link":
                 yield workspace / path
+    yield from (workspace / path for path in unreadable if not (workspace / path).is_symlink())

@@ -164,7 +164,8 @@ async def _denial_text(
         return denial(rule, cause="rule", targets=targets)
     if deps.approve is None:
         return denial(rule, cause="no_approver", targets=targets)
-    request = ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why)
+    paths = dict.fromkeys(path for target in targets for path in target.ends())
+    request = ApprovalRequest(tool=call.name, arguments=arguments, why=rule.why, paths=tuple(paths))
     approved = await ask_user("approve", deps.approve, request)
     if isinstance(approved, bool):
         text = f"{call.name}: a person {'approved' if approved else 'denied'} {call.arguments}"

@@ -118,11 +118,14 @@ class ApprovalRequest:
         tool: The tool's name.
         arguments: Of the call.
         why: The reason of the rule. Empty if it has none.
+        paths: What it reaches, relative to the workspace and with symlinks followed; everything below a path that ends
+            with a slash. Empty if no rule of the run is about a path.
     """
 
     tool: str
     arguments: Mapping[str, JsonValue]
     why: str
+    paths: Sequence[str] = ()
 
 
 Approve = Callable[[ApprovalRequest], "bool | Awaitable[bool]"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -20,6 +20,10 @@ class Target:
     else absolute."""
     below: bool = False
     """True if everything below it is meant too."""
+
+    def ends(self) -> Iterator[str]:
+        """Yield where the path ends once its symlinks are followed, with a slash if everything below is meant too."""
+        yield from (f"{form}/" if self.below else form for form in self.forms[1:] or self.forms)
 
     def spelled(self, path: str, *, below: bool) -> Sequence[str]:
         """Return the names of a path by each form of the target. Empty if it is not the target.

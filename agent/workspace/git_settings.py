@@ -168,7 +168,7 @@ def _listed_files(workspace: Path, repository: Repository) -> Iterator[str]:
     if inside is None or repository.kind == "bare":
         return
     with suppress(OSError):
-        for path, entry in walk(workspace / inside, protected=_SKIPPED, skip_unreadable=True):
+        for path, entry in walk(workspace / inside, protected=_SKIPPED, unreadable=[]):
             parts = path.split("/")
             is_setting = parts[-1] in _CONFIG or parts[-1] == "commondir"
             is_hook = len(parts) > 1 and parts[-2] == "hooks" and not parts[-1].endswith(".sample")

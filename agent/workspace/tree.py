@@ -56,7 +56,7 @@ def folders_below(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def walk(
-    root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None, skip_unreadable: bool = False
+    root: Path, *, protected: frozenset[str], rules: GitIgnore | None = None, unreadable: list[str] | None = None
 ) -> Iterator[tuple[str, Entry]]:  # fmt: skip
     """Yield the entries of a tree by path relative to its root; a folder comes before its contents.
 
@@ -67,7 +67,7 @@ def walk(
         root: top folder of the tree.
         protected: names to skip.
         rules: folders that they ignore are skipped too.
-        skip_unreadable: leave out the contents of a folder that cannot be listed.
+        unreadable: gets the path of each folder that cannot be listed; without it, the first one is an error.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -78,9 +78,10 @@ def walk(
         try:
             opened = open_beneath(root, folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
-            if skip_unreadable:
-                continue
-            raise
+            if unreadable is None:
+                raise
+            unreadable.append(folder)
+            continue
         try:
             with os.scandir(opened) as items:
                 names = sorted(item.name for item in items if item.name not in protected)

@@ -121,6 +121,32 @@ async def test_an_approval_is_for_the_file_that_the_person_saw(workspace: Path):
     assert SECRET not in result.content
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "paths"),
+    [
+        ("read_file", {"path": "to_docs/a.py"}, ("docs/a.py",)),
+        ("search", {"pattern": "x"}, ("./",)),
+        ("apply_diff", {"diff_file": "to.diff"}, ("to.diff", "docs/new.py")),
+    ],
+)
+async def test_a_person_is_told_where_a_call_leads(workspace: Path, name: str, arguments: Any, paths: Any):
+    (workspace / "to_docs").symlink_to("docs")
+    (workspace / "to.diff").write_text("--- /dev/null\n+++ to_docs/new.py\n@@ -0,0 +1 @@\n+new\n")
+    asked: list[ApprovalRequest] = []
+    rule = Permission(tool="*", match={"path": "docs/*"}, do="ask")
+
+    def refuse(request: ApprovalRequest) -> bool:
+        asked.append(request)
+        return False
+
+    (result,) = await play(
+        workspace, [read_file, search, apply_diff], (name, arguments), permissions=[rule],
+        approve=refuse,
+    )  # fmt: skip
+    assert result.status == "denied"
+    assert asked == [ApprovalRequest(tool=name, arguments=arguments, why="", paths=paths)]
+
+
 async def test_an_approved_call_reaches_all_that_it_names(workspace: Path):
     asking = [Permission(tool="*", match={"path": "docs/*"}, do="ask"), Permission(tool="list_files", do="ask")]
     (workspace / "docs/in/b.py").write_text("")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import JsonValue
@@ -148,3 +150,19 @@ async def test_the_terminal_asks_once_for_what_is_always_allowed():
     assert "Allow run_shell (it deletes)?" in written.getvalue()
     assert "\x1b" not in written.getvalue(), "the model's text cannot move the cursor"
     assert not await Terminal(reads=io.StringIO(""), writes=written).approve(asked), "end of input means no"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "paths", "shown"),
+    [
+        ({"path": "notes.md"}, ("docs/a.md",), '{"path": "notes.md"}\n  reaches: ["docs/a.md"]\n'),
+        ({"diff_file": "to.diff"}, ("to.diff", "src/\x1b"), '  reaches: ["src/\\u001b"]\n'),
+        ({"path": "docs"}, ("docs/",), '{"path": "docs"}\n[y]es'),
+    ],
+)
+async def test_the_terminal_shows_what_a_call_reaches_by_other_names(arguments: Any, paths: Sequence[str], shown: str):
+    """A person who read `notes.md` could not know that it is a symlink."""
+    written = io.StringIO()
+    asked = ApprovalRequest(tool="read_file", arguments=arguments, why="", paths=paths)
+    await Terminal(reads=io.StringIO("n\n"), writes=written).approve(asked)
+    assert shown in written.getvalue()
