@@ -183,7 +183,7 @@ async def _drive(
         sync=journal.sync if journal is not None else lambda: None,
         clock=lambda: before_s + time.monotonic() - began, sleep=asyncio.sleep,
         verify=settings.verify, verify_env=settings.verify_env,
-        permissions=with_real_paths(rules, context.workspace),
+        permissions=with_real_paths(rules, context.workspace, settings.workspace or Path.cwd()),
         approve=settings.approve, watch=watching.deltas, wants_result=settings.output is not None,
         snapshot=None if snapshot is None else Snapshot(tree=snapshot), patience_s=settings.model.patience_s,
         shared_workspace=works_in_place(first, folder), first_wait_s=settings.model.first_wait_s,

@@ -20,6 +20,7 @@ from ..errors import ConfigError
 from ..policy.permissions import Permission, decide
 from ..policy.targets import Target, is_literal, literal_folder, matches, normal_pattern
 from ..sandbox.opened import checking_opened
+from ..sandbox.programs import links_to
 from ..tooling.context import ToolContext
 from ..tooling.tool import Tool
 from ..workspace.tree import walk
@@ -47,7 +48,7 @@ def call_targets(tool: Tool, arguments: Mapping[str, JsonValue], workspace: Path
         paths = _paths_in(text, workspace)
         if _PATH_KEY.search(key) or any(os.path.lexists(workspace / path) for path in paths):
             found |= dict.fromkeys(paths)
-    if strange := next((path for path in found if _THROUGH_PROCESS.match(os.path.normpath(path))), None):
+    if strange := next((path for path in found if _leads_through_process(workspace / path)), None):
         msg = f"{strange!r} leads through a process"
         raise ValueError(msg)
     # What such a tool does with a folder is unknown. Commands, if it starts any, do not see what a rule denies.
@@ -90,6 +91,12 @@ def _is_odd_name(path: str, workspace: Path) -> bool:
     """Return whether a text of several lines is a path: if that exists, or the folder that it would be in."""
     folder = posixpath.dirname(path)
     return os.path.lexists(workspace / path) or (folder != "" and os.path.lexists(workspace / folder))
+
+
+def _leads_through_process(path: Path) -> bool:
+    """Return whether a path leads through a link that each process sees another target of."""
+    links = next((links for part in (path, *path.parents) if (links := links_to(part)) is not None), ())
+    return any(_THROUGH_PROCESS.match(str(place)) for place in (os.path.normpath(path), *links))
 
 
 def _is_folder(path: Path) -> bool:
@@ -156,10 +163,15 @@ class Decided:
         raise PermissionError(errno.EPERM, prompts.path_restricted(real, rule), path)
 
 
-def with_real_paths(rules: Sequence[Permission], workspace: Path) -> tuple[Permission, ...]:
+def with_real_paths(rules: Sequence[Permission], workspace: Path, original: Path) -> tuple[Permission, ...]:
     """Return the rules, and one more for each path that leads elsewhere by a symlink, or is written in another way.
 
     Call it before the run can change the symlinks.
+
+    Args:
+        rules: of the user.
+        workspace: the folder that the run works in.
+        original: the folder that this may be a copy of; an absolute path in it means the same one in the copy.
 
     Raises:
         ConfigError: a symlink cannot be read.
@@ -174,7 +186,7 @@ def with_real_paths(rules: Sequence[Permission], workspace: Path) -> tuple[Permi
         literal = next((place for place, part in enumerate(parts) if not is_literal(part)), len(parts))
         folder = "/".join(parts[:literal]) or ("/" if pattern.startswith("/") else ".")
         try:
-            real = _relative(os.path.realpath(workspace / folder), _roots(workspace))
+            real = _relative(os.path.realpath(workspace / folder), {**_roots(workspace), **_roots(original)})
         except OSError as error:  # it is replaced at this moment
             msg = f"`permissions` has a rule for {pattern!r}, and where that leads cannot be read: {error}. Try again."
             raise ConfigError(msg, key="permissions.match.path") from error

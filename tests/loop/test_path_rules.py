@@ -113,9 +113,13 @@ async def test_a_path_that_a_server_may_clean_up_is_denied_as_what_it_becomes(
     assert result.status == "denied"
 
 
-@pytest.mark.parametrize("path", ["/proc/self/cwd/docs/a.md", "//proc/1/task/1/root/w", "/proc/self/../self/fd/3"])
+@pytest.mark.parametrize(
+    "path", ["/proc/self/cwd/docs/a.md", "//proc/1/task/1/root/w", "/proc/self/../self/fd/3", "here/docs/new", "fds/3"]
+)
 async def test_a_path_through_a_process_is_not_followed(workspace: Path, path: str):
     """What it leads to for a server is not what it leads to here."""
+    (workspace / "here").symlink_to("/proc/self/cwd")
+    (workspace / "fds").symlink_to("/dev/fd")
     (result,) = await play(workspace, ("server_put", {"path": path}), tools=[foreign()])
     assert result.content.startswith("Error: It could not be found out which paths this call reaches")
 
@@ -158,6 +162,15 @@ async def test_a_rule_that_is_written_with_a_symlink_holds_for_where_it_leads(wo
     )
     assert read.status == "denied"
     assert "old" not in ran.content.replace("[docs", "")
+
+
+async def test_an_absolute_path_in_a_folder_holds_for_a_copy_of_it(workspace: Path):
+    rule = Permission(tool="*", match={"path": f"{workspace}/docs/*"}, do="deny")
+    results = await play(
+        workspace, ("read_file", {"path": "docs/a.md"}), ("read_file", {"path": "src/a.md"}), permissions=[rule],
+        workspace_mode="copy",
+    )  # fmt: skip
+    assert [result.status for result in results] == ["denied", "ok"]
 
 
 async def test_other_paths_are_allowed_without_friction(workspace: Path):
