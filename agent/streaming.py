@@ -28,8 +28,7 @@ class EventStream(Generic[OutputT]):
     def __init__(self, run: Callable[[Watching], Awaitable[Outcome[OutputT]]]) -> None:
         self._run = run
         self._outcome: Outcome[OutputT] | None = None
-        self._name = ""
-        """The run's name. Empty until it has started."""
+        self._started: RunStarted | None = None
         self._is_used = False
         self._task: asyncio.Future[Outcome[OutputT]] | None = None
         """The run. The loop alone holds the generator of events, so leaving the loop closes it."""
@@ -44,13 +43,15 @@ class EventStream(Generic[OutputT]):
         if self._outcome is None:
             if not self._is_used:
                 msg = "The run has not started. Write `async for event in stream:` to the end of the stream first."
-            elif not self._name:
+            elif self._started is None:
                 msg = "The run did not start, so it has no outcome. The loop raised the reason."
             else:
+                run = self._started.run
+                resume = "session.resume()" if self._started.session else f"agent.resume({run!r})"
                 msg = (
-                    f"The run {self._name!r} has no outcome, because the loop is not at the end of the stream. Leaving "
-                    "the loop early cancels the run. To get an outcome, iterate to the end; or give the agent `runs`, "
-                    f"and after a cancelled run write `await stream.aclose()` and `await agent.resume({self._name!r})`."
+                    f"The run {run!r} has no outcome, because the loop is not at the end of the stream. Leaving the "
+                    "loop early cancels the run. To get an outcome, iterate to the end; or give the agent `runs`, and "
+                    f"after a cancelled run write `await stream.aclose()` and `await {resume}`."
                 )
             raise RuntimeError(msg)
         return self._outcome
@@ -87,7 +88,7 @@ class EventStream(Generic[OutputT]):
         try:
             while (event := await queue.get()) is not None:
                 if isinstance(event, RunStarted):
-                    self._name = event.run
+                    self._started = event
                 yield event
             self._outcome = self._task.result()
         finally:

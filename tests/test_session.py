@@ -55,6 +55,10 @@ async def test_a_streamed_turn_that_is_left_early_stays_in_the_session():
         async for event in stream:
             if isinstance(event, CallStarted):
                 break
+    with pytest.raises(
+        RuntimeError, match=r"after a cancelled run write .*aclose\(\)` and `await session\.resume\(\)`"
+    ):
+        _ = stream.outcome
     (turn,) = session.turns
     assert (turn.messages[1].content, turn.messages[-1].role) == ("2 + 3?", "tool")
 

@@ -175,7 +175,7 @@ def _events(path: Path, data: bytes) -> Iterator[Event]:
             is_chained = _follows(line, previous, must=is_chained)
         except ValueError as error:
             reason = _reason(error)
-            msg = f"The journal is damaged here ({reason}). `agent show` and `--resume` need every line intact."
+            msg = f"The journal is damaged here ({reason}). Showing and resuming the run need every line intact."
             raise ConfigError(msg, path=path, line=number) from error
         previous = _checksum(line)
         yield event

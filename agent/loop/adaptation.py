@@ -109,4 +109,4 @@ def notice_of(change: Change, window_tokens: int | None, why: str) -> str:
         settings.append(f"window: {window_tokens}")
     # The setting needs no attempt that is refused; the server's words come last, since they may be long.
     listed = ", ".join(dict.fromkeys(settings))
-    return f"{'; '.join(parts)}. `model: {{{listed}}}` does so from the start. Why: {why}"
+    return f"{'; '.join(parts)}. `model: {{{listed}}}`, or Endpoint with the same, does so from the start. Why: {why}"

@@ -206,7 +206,7 @@ class Sender:
             if not await self._is_refused([shown[-1]]) or await self._is_refused([_HELLO]):
                 return False
         if self._state.started.prompt.images:
-            advice = "Use a model with vision, or remove the images from the task."
+            advice = "Use a model with vision, or leave the images out of the prompt."
             raise EndpointRejected(error.reason, url=error.url, status=error.status, advice=advice, is_final=True)
         return True
 

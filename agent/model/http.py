@@ -110,7 +110,8 @@ class HttpConnection:
             return Served(model=wanted, window_tokens=self.endpoint.window)
         if wanted is None:
             if not models:
-                raise EndpointUnreadable("it lists no model; name one with --model or `model: {name: ...}`", url=url)
+                advice = "name one with --model, `model: {name: ...}` or Endpoint(url, model=...)"
+                raise EndpointUnreadable(f"it lists no model; {advice}", url=url)
             chosen = first_chat_model(models)
         else:
             chosen = self._listed(wanted, models)

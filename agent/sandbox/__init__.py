@@ -58,7 +58,8 @@ IsolationChoice = Literal["auto", "bubblewrap", "landlock", "container", "none"]
 
 _INSTALL = (
     "Install bubblewrap: `sudo apt-get install bubblewrap` (Debian, Ubuntu), `sudo dnf install bubblewrap` (Fedora), "
-    "`sudo pacman -S bubblewrap` (Arch). To run commands with all of your own permissions, set `sandbox: none`."
+    "`sudo pacman -S bubblewrap` (Arch). To run commands with all of your own permissions, set `sandbox: none`, or "
+    "sandbox='none' of an Agent."
 )
 
 
@@ -229,7 +230,9 @@ def find_sandbox(wanted: IsolationChoice, rules: Rules, *, image: str = "") -> S
     if wanted != "bubblewrap" and sys.platform == "linux" and landlock.abi() >= landlock.MIN_ABI:
         return Sandbox(isolation="landlock", rules=rules, note=problem, namespaces=landlock.can_make_namespaces())
     if wanted == "landlock":
-        msg = f"`sandbox: landlock` needs Linux 6.7 or later with Landlock enabled, which is missing here. {_INSTALL}"
+        msg = (
+            f"The sandbox `landlock` needs Linux 6.7 or later with Landlock enabled, which is missing here. {_INSTALL}"
+        )
         raise ConfigError(msg, key="sandbox")
     msg = f"Commands cannot be sandboxed on this machine: {problem}. {_INSTALL}"
     raise ConfigError(msg, key="sandbox")

@@ -111,7 +111,10 @@ def client_env(env: Mapping[str, str], *, untrusted: Iterable[Path] = ()) -> dic
 def problem(image: str, *, untrusted: Iterable[Path] = ()) -> str:
     """Return why containers of an image cannot run here, and what to do. Empty if they can."""
     if not image:
-        return "`container` needs an image. Write, for example, sandbox: {use: container, image: python:3.12}"
+        return (
+            "`container` needs an image. Write, for example, sandbox: {use: container, image: python:3.12}, or "
+            "find_sandbox('container', Rules(), image='python:3.12') for an Agent"
+        )
     try:
         client = executable(untrusted)
         subprocess.run(

@@ -12,6 +12,8 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..sandbox.programs import find_program, loader_variables, trusted_path
 
+USE_COPY = "use a copy: `copy: true` of a task, workspace_mode='copy' of an Agent"
+"""Advice of an error about a worktree."""
 _TIMEOUT_S = 300.0
 """A checkout of a large repository takes minutes."""
 _SETTINGS: Mapping[str, str] = {
@@ -109,23 +111,24 @@ def _run(folder: Path, arguments: tuple[str, ...], settings: Mapping[str, str]) 
     try:
         program = find_program("git", untrusted=[folder])
         if program is None:
-            msg = "`worktree` needs git, which is not installed. Install it, or use `copy: true`."
+            msg = f"`worktree` needs git, which is not installed. Install it, or {USE_COPY}."
             raise ConfigError(msg, key="workspace")
         done = subprocess.run(
             [program, "--no-pager", "-C", str(folder), *arguments], env=_environment(folder, settings),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=True,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        msg = f"git did not finish within {_TIMEOUT_S:g} s in {str(folder)!r}. Use `copy: true`."
+        msg = f"git did not finish within {_TIMEOUT_S:g} s in {str(folder)!r}. Try again, or {USE_COPY}."
         raise ConfigError(msg, key="workspace") from error
     except subprocess.CalledProcessError as error:
         reason = _reason(error.stderr) or f"exit code {error.returncode}"
         advice = next((text for words, text in _ADVICE.items() if words in reason), "Correct that")
         advice = advice.format(folder=folder)
-        msg = f"Cannot create a worktree of {str(folder)!r}. git says: {reason}. {advice}, or use `copy: true`."
+        msg = f"Cannot create a worktree of {str(folder)!r}. git says: {reason}. {advice}, or {USE_COPY}."
         raise ConfigError(msg, key="workspace") from error
     except OSError as error:
-        raise ConfigError(f"git cannot be started: {error.strerror}. Use `copy: true`.", key="workspace") from error
+        msg = f"git cannot be started: {error.strerror}. Correct that, or {USE_COPY}."
+        raise ConfigError(msg, key="workspace") from error
     return done.stdout.rstrip("\n")
 
 

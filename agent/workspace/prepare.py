@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import ConfigError
 from ..sandbox import Sandbox
 from ..sandbox.beneath import open_regular
-from .git_command import add_worktree, run_git
+from .git_command import USE_COPY, add_worktree, run_git
 from .git_history import copy_history
 from .submodules import fill_submodules, lfs_pointers, listed
 from .unfinished import newest_snapshot, record_snapshot
@@ -99,7 +99,7 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
     path = into / inside
     if not path.is_dir():
         run_git(folder, "worktree", "remove", "--force", str(into))
-        msg = f"{str(folder)!r} is not committed, so it would not be in the worktree. Commit it, or use `copy: true`."
+        msg = f"{str(folder)!r} is not committed, so it would not be in the worktree. Commit it, or {USE_COPY}."
         raise ConfigError(msg, key="workspace")
     about = _ABOUT.format(top=top, commit=run_git(folder, "rev-parse", "--short", "HEAD"))
     if changed:
@@ -165,7 +165,7 @@ def _check_repository(folder: Path, top: Path) -> None:
     ):
         problem = f"its `.git` leads to {str(common)!r}, which does not lead back to it"
     if problem:
-        msg = f"Cannot create a worktree of {str(folder)!r}: {problem}. Use `copy: true`."
+        msg = f"Cannot create a worktree of {str(folder)!r}: {problem}. Correct that, or {USE_COPY}."
         raise ConfigError(msg, key="workspace")
 
 

@@ -138,7 +138,7 @@ def test_a_line_that_was_taken_out_of_the_journal_is_noticed(written: Path, chan
     line = at + 2 if change == "doubled" else at + 1
     assert str(caught.value) == (
         f"{written}:{line}: The journal is damaged here (it does not follow the line before it: lines were removed, "
-        "added or moved). `agent show` and `--resume` need every line intact."
+        "added or moved). Showing and resuming the run need every line intact."
     )
 
 
@@ -188,8 +188,8 @@ def test_the_error_for_a_damaged_line_names_file_line_and_reason(written: Path):
     with pytest.raises(ConfigError) as caught:
         read_journal(written)
     assert str(caught.value) == (
-        f"{written}:3: The journal is damaged here (checksum mismatch). `agent show` and `--resume` need every line "
-        "intact."
+        f"{written}:3: The journal is damaged here (checksum mismatch). Showing and resuming the run need every "
+        "line intact."
     )
 
 

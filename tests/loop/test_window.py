@@ -175,7 +175,7 @@ async def test_a_task_with_an_image_ends_as_an_error_on_a_model_without_vision()
     outcome = await Agent(ScriptedModel([NO_VISION])).run("What is it?", images=[IMAGE])
     assert outcome.status == "error"
     assert outcome.reason.endswith(
-        "m is not a multimodal model. Use a model with vision, or remove the images from the task."
+        "m is not a multimodal model. Use a model with vision, or leave the images out of the prompt."
     )
 
 

@@ -397,7 +397,7 @@ async def test_a_list_without_models_is_unreadable(body: object, respx_mock: res
     async with opened(BASE) as connection:
         with pytest.raises(EndpointUnreadable) as raised:
             await connection.served()
-    advice = "name one with --model or `model: {name: ...}`"
+    advice = "name one with --model, `model: {name: ...}` or Endpoint(url, model=...)"
     assert str(raised.value) == (f"{BASE}/models {NOT_COMPATIBLE}: it lists no model; {advice}. {CHECK_URL}")
 
 

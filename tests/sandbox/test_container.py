@@ -130,7 +130,8 @@ def test_the_error_explains_why_there_is_no_container_and_what_to_do(monkeypatch
 
     assert refused("") == (
         "Commands cannot run in a container: `container` needs an image. Write, for example, "
-        "sandbox: {use: container, image: python:3.12}."
+        "sandbox: {use: container, image: python:3.12}, or find_sandbox('container', Rules(), image='python:3.12') for "
+        "an Agent."
     )
     for number, (answer, message) in enumerate((
         ("Error: No such image: nope", "the image nope is not on this machine; get it with `docker pull nope`"),

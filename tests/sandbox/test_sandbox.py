@@ -608,7 +608,8 @@ def test_without_any_sandbox_the_error_explains_what_to_install(monkeypatch: pyt
     monkeypatch.setattr("agent.sandbox._bubblewrap_problem", lambda: "bubblewrap is not installed")
     monkeypatch.setattr(landlock, "abi", lambda: 0)
     with pytest.raises(
-        ConfigError, match=r"cannot be sandboxed.*not installed.*apt-get install bubblewrap.*sandbox: none"
+        ConfigError,
+        match=r"not installed.*apt-get install bubblewrap.*sandbox: none.*sandbox='none' of an Agent",
     ):
         find_sandbox("auto", Rules())
     with pytest.raises(ConfigError, match="bubblewrap is not installed"):

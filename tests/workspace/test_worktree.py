@@ -160,7 +160,7 @@ async def test_the_error_explains_why_there_can_be_no_worktree(folder: Path, mon
     assert len(git(folder / "repository", "worktree", "list").splitlines()) == 1
     shutil.rmtree(folder / "repository" / ".git")
     git(folder / "repository", "init", "-q")
-    with pytest.raises(ConfigError, match="Use a folder in a repository with a commit, or use `copy: true`"):
+    with pytest.raises(ConfigError, match="Use a folder in a repository with a commit, or use a copy: `copy: true` of"):
         await without.run("Hi.")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match="needs git, which is not installed"):
@@ -257,4 +257,5 @@ async def test_the_reason_is_gits_own_and_the_advice_fits_it(folder: Path, state
             )
     with pytest.raises(ConfigError) as caught:
         await agent.run("Fix it.")
-    assert str(caught.value) == f"{begin}{message}, or use `copy: true`."
+    advice = "or use a copy: `copy: true` of a task, workspace_mode='copy' of an Agent."
+    assert str(caught.value) == f"{begin}{message}, {advice}"
