@@ -1,4 +1,4 @@
-"""Find the paths that a call reaches and those that commands must not reach; hold a decision for what is opened."""
+"""Find the paths that a call reaches, and hold what the rules decide about them for what its tool opens."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ from pydantic import JsonValue
 
 from ..errors import ConfigError
 from ..policy.permissions import Permission, decide
-from ..policy.targets import Target, is_literal, literal_folder, matches, normal_pattern
+from ..policy.targets import Target, literal_start, normal_pattern
 from ..sandbox.opened import checking_opened
 from ..sandbox.programs import links_to
 from ..tooling.context import ToolContext
 from ..tooling.tool import Tool
-from ..workspace.tree import walk
 from . import prompts
 
 _MAX_CHARS = 4_096
 # Of a tool that declares nothing, such as one of an MCP server.
 _PATH_KEY = re.compile(r"path|file|dir|folder|uri|source|src|dest|target|location|root|input|output", re.IGNORECASE)
 _THROUGH_PROCESS = re.compile(r"/+proc/[^/]+/(task/[^/]+/)?(cwd|root|fd|map_files)(/|$)")
-_MOST_HIDDEN = 200
 
 
 def call_targets(tool: Tool, arguments: Mapping[str, JsonValue], workspace: Path) -> tuple[Target, ...]:
@@ -182,65 +180,13 @@ def with_real_paths(rules: Sequence[Permission], workspace: Path, original: Path
         pattern = normal_pattern(rule.match.get("path", ""), str(workspace))
         if rule.do == "allow" or not pattern:
             continue
-        parts = pattern.split("/")
-        literal = next((place for place, part in enumerate(parts) if not is_literal(part)), len(parts))
-        folder = "/".join(parts[:literal]) or ("/" if pattern.startswith("/") else ".")
+        folder, rest = literal_start(pattern)
         try:
             real = _relative(os.path.realpath(workspace / folder), {**_roots(workspace), **_roots(original)})
         except OSError as error:  # it is replaced at this moment
             msg = f"`permissions` has a rule for {pattern!r}, and where that leads cannot be read: {error}. Try again."
             raise ConfigError(msg, key="permissions.match.path") from error
         if real != folder:
-            there = posixpath.normpath("/".join((glob.escape(real), *parts[literal:])))
+            there = posixpath.normpath(f"{glob.escape(real)}/{rest}")
             found.append(replace(rule, match={**rule.match, "path": there}))
     return tuple(found)
-
-
-def path_patterns(rules: Sequence[Permission], tool: str) -> tuple[str, ...]:
-    """Return the path patterns of the rules that keep commands of a tool out of a path."""
-    found: list[str] = []
-    for rule in rules:
-        if not rule.names(tool):
-            continue
-        if rule.do == "allow" and not rule.match:
-            break
-        if rule.do != "allow" and "path" in rule.match:
-            found.append(rule.match["path"])
-    return tuple(dict.fromkeys(found))
-
-
-def hidden_paths(patterns: Sequence[str], workspace: Path) -> tuple[Path, ...]:
-    """Return what exists in the workspace and matches a pattern, without what lies in another returned folder.
-
-    Symlinks are left out: what they lead to is found by its own name. A folder that cannot be listed may hold a match,
-    and a command may make it readable again, so it is returned too.
-    """
-    found: dict[Path, None] = {}
-    wide: list[str] = []
-    for pattern in (normal_pattern(pattern, str(workspace)) for pattern in patterns):
-        name = literal_folder(pattern) or pattern
-        path = workspace / name
-        if not is_literal(name):
-            wide.append(pattern)
-        elif path.exists():
-            found[Path(os.path.realpath(path))] = None
-    if wide:
-        for path in _matching(wide, workspace):
-            found[path] = None
-            if len(found) > _MOST_HIDDEN:
-                return (workspace,)  # too many mounts for one command
-    return tuple(path for path in found if not any(folder in found for folder in path.parents))
-
-
-def _matching(patterns: Sequence[str], workspace: Path) -> Iterator[Path]:
-    matched, unreadable = set[str](), list[str]()
-    for path, entry in walk(workspace, protected=frozenset(), unreadable=unreadable):
-        is_below = path.rpartition("/")[0] in matched
-        # `docs/*` names the folder too, so that nothing can be added to it.
-        whole = [one for one in patterns if one.endswith("*")] if entry.kind == "folder" else ()
-        if is_below or any(matches(path, one) for one in patterns) or any(matches(f"{path}/", one) for one in whole):
-            if entry.kind == "folder":
-                matched.add(path)
-            if not is_below and entry.kind != "link":
-                yield workspace / path
-    yield from (workspace / path for path in unreadable if not (workspace / path).is_symlink())

@@ -21,9 +21,10 @@ from ..tooling.execute import execute
 from ..tooling.shorten import OUTPUTS
 from ..tooling.tool import Tool
 from . import prompts
-from .call_paths import Decided, call_targets, hidden_paths, path_patterns
+from .call_paths import Decided, call_targets
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
+from .hidden_paths import hidden_paths, path_patterns
 from .state import RunState
 from .watching import ask_user
 from .window import result_limit_chars
@@ -179,7 +180,7 @@ def _hiding(context: ToolContext[Any], patterns: Sequence[str]) -> tuple[ToolCon
     """Return the context whose commands do not reach the paths, or the text for the model if that is impossible."""
     sandbox = context.sandbox
     try:
-        hidden = hidden_paths(patterns, context.workspace)
+        hidden = hidden_paths(patterns, context.workspace, sandbox)
     except OSError as error:
         return context, prompts.path_unclear(error)
     if not sandbox.can_hide or context.workspace in hidden:

@@ -85,6 +85,13 @@ def literal_folder(pattern: str) -> str | None:
     return folder if folder != pattern and folder and is_literal(folder) else None
 
 
+def literal_start(pattern: str) -> tuple[str, str]:
+    """Split a pattern into the folder before its first part with a wildcard, and the rest."""
+    parts = pattern.split("/")
+    literal = next((place for place, part in enumerate(parts) if not is_literal(part)), len(parts))
+    return "/".join(parts[:literal]) or ("/" if pattern.startswith("/") else "."), "/".join(parts[literal:])
+
+
 def is_literal(pattern: str) -> bool:
     """Return whether a pattern matches only one name."""
     return pattern.isascii() and not re.search(r"[*?\[]", pattern)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent import Sandbox
 from agent.journal.runs import run_folder
-from agent.loop.call_paths import hidden_paths
+from agent.loop.hidden_paths import hidden_paths
 from agent.sandbox.removal import remove_tree
 from agent.workspace.attempts import save_attempt
 from agent.workspace.git_history import copy_history
@@ -119,7 +120,7 @@ def test_a_history_with_deep_folders_is_copied(folder: Path, base: Path, nest: N
 
 def test_a_pattern_of_a_rule_is_matched_in_deep_folders(folder: Path, nest: Nest):
     nest(folder)
-    assert folder / "d" / "leaf.txt" in hidden_paths(["*/leaf.txt"], folder)
+    assert folder / "d" / "leaf.txt" in hidden_paths(["*/leaf.txt"], folder, Sandbox())
 
 
 def test_the_folder_of_a_run_without_a_journal_is_removed_at_any_depth(base: Path, nest: Nest):

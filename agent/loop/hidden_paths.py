@@ -1,0 +1,89 @@
+"""Find the paths that the rules of a run hide from its commands; hides none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ..policy.permissions import Permission
+from ..policy.targets import is_literal, literal_folder, literal_start, matches, normal_pattern
+from ..sandbox import Sandbox
+from ..sandbox.bubblewrap import SYSTEM
+from ..workspace.tree import walk
+
+_MOST_HIDDEN = 200
+
+
+def path_patterns(rules: Sequence[Permission], tool: str) -> tuple[str, ...]:
+    """Return the path patterns of the rules that keep commands of a tool out of a path."""
+    found: list[str] = []
+    for rule in rules:
+        if not rule.names(tool):
+            continue
+        if rule.do == "allow" and not rule.match:
+            break
+        if rule.do != "allow" and "path" in rule.match:
+            found.append(rule.match["path"])
+    return tuple(dict.fromkeys(found))
+
+
+def hidden_paths(patterns: Sequence[str], workspace: Path, sandbox: Sandbox) -> tuple[Path, ...]:
+    """Return what a pattern matches of what commands would see, without what lies in another returned folder.
+
+    Symlinks are left out: what they lead to is found by its own name. A folder that cannot be listed may hold a match,
+    and a command may make it readable again, so it is returned too.
+
+    Args:
+        patterns: those of the rules.
+        workspace: the folder that commands work in. It is returned if there is too much to hide.
+        sandbox: of the commands.
+    """
+    found: dict[Path, None] = {}
+    wide: list[str] = []
+    for pattern in (normal_pattern(pattern, str(workspace)) for pattern in patterns):
+        name = literal_folder(pattern) or pattern
+        path = workspace / name
+        if not is_literal(name):
+            wide.append(pattern)
+        elif path.exists():
+            found[Path(os.path.realpath(path))] = None
+    for path in _matching(wide, workspace, sandbox):
+        found[path] = None
+        if len(found) > _MOST_HIDDEN:
+            return (workspace,)  # too many mounts for one command
+    return tuple(path for path in found if not any(folder in found for folder in path.parents))
+
+
+def _matching(patterns: Iterable[str], workspace: Path, sandbox: Sandbox) -> Iterator[Path]:
+    by_folder: dict[Path, list[str]] = {}
+    for pattern in patterns:
+        is_outside = pattern.startswith("/")
+        for folder in _seen(Path(literal_start(pattern)[0]), sandbox) if is_outside else [workspace]:
+            by_folder.setdefault(folder, []).append(pattern)
+    for folder, ones in by_folder.items():
+        yield from _matching_below(folder, ones, named="" if folder == workspace else f"{folder}/")
+
+
+def _seen(folder: Path, sandbox: Sandbox) -> Iterator[Path]:
+    """Yield what to search of a folder outside the workspace: it, if commands see it, or what they are given in it."""
+    given = (*sandbox.rules.read, *sandbox.rules.write)
+    if folder.is_dir() and any(folder.is_relative_to(place) for place in (*given, *map(Path, SYSTEM))):
+        yield folder
+    else:
+        yield from (place for place in given if place.is_relative_to(folder) and place.is_dir())
+
+
+def _matching_below(top: Path, patterns: Sequence[str], *, named: str) -> Iterator[Path]:
+    matched, unreadable = set[str](), list[str]()
+    for path, entry in walk(top, protected=frozenset(), unreadable=unreadable):
+        is_below = path.rpartition("/")[0] in matched
+        # `docs/*` names the folder too, so that nothing can be added to it.
+        whole = [one for one in patterns if one.endswith("*")] if entry.kind == "folder" else ()
+        name = f"{named}{path}"
+        if is_below or any(matches(name, one) for one in patterns) or any(matches(f"{name}/", one) for one in whole):
+            if entry.kind == "folder":
+                matched.add(path)
+            if not is_below and entry.kind != "link":
+                yield top / path
+    yield from (top / path for path in unreadable if not (top / path).is_symlink())
