@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -137,20 +138,21 @@ class Decided:
 
     def hold(self, tool: Tool) -> Tool:
         """Return the tool whose body reaches no path that the decision does not cover, if it opens with `beneath`."""
+        check = partial(self._check, _roots(self.workspace))
 
         async def body(value: object, context: ToolContext[Any]) -> object:
-            with checking_opened(self._check):
+            with checking_opened(check):
                 return await tool.body(value, context)
 
         return replace(tool, body=body)
 
-    def _check(self, path: str) -> None:
+    def _check(self, roots: Mapping[str, None], path: str) -> None:
         """Check a path of the workspace without symlinks.
 
         Raises:
             PermissionError: the decision was about other paths, and a rule restricts this one.
         """
-        real = _relative(path, _roots(self.workspace))
+        real = _relative(path, roots)
         if real.startswith("/") or any(target.spelled(real, below=target.below) for target in self.targets):
             return
         names = [name for target in self.targets for name in target.spelled(real, below=True)]
