@@ -29,6 +29,15 @@ from . import prompts
 _MAX_CHARS = 4_096
 # Of a tool that declares nothing, such as one of an MCP server.
 _PATH_KEY = re.compile(r"path|file|dir|folder|uri|source|src|dest|target|location|root|input|output", re.IGNORECASE)
+# As diff and git write them, and as models that were trained on `*** Begin Patch` do.
+_PATCH = re.compile(
+    r"^(?:@@|rename to |copy to |\*\*\* (?:Begin Patch|Add File|Update File|Delete File))", re.MULTILINE
+)
+_PATCHED = re.compile(
+    r"^(?:---|\+\+\+|(?:rename|copy) (?:from|to)|\*\*\* (?:(?:Add|Update|Delete) File|Move to):) "
+    r'"?(?:[ab]/)?([^\t\r\n"]+)',
+    re.MULTILINE,
+)
 _THROUGH_PROCESS = re.compile(r"/+proc/[^/]+/(task/[^/]+/)?(cwd|root|fd|map_files)(/|$)")
 
 
@@ -58,12 +67,14 @@ def call_targets(tool: Tool, arguments: Mapping[str, JsonValue], workspace: Path
 
 
 def _texts(arguments: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
-    """Yield the texts in arguments, each with the nearest key above it, and the keys that look like a path."""
+    """Yield the texts in arguments, each with the nearest key above it, and as `path` what keys and patches name."""
     pending: list[tuple[str, JsonValue | Mapping[str, JsonValue]]] = [("", arguments)]
     while pending:
         key, value = pending.pop()
         if isinstance(value, str):
             yield key, value
+            if _PATCH.search(value):
+                yield from (("path", name) for name in _PATCHED.findall(value) if name != "/dev/null")
         elif isinstance(value, Mapping):
             names = {name for name in value if re.search("[/.]", name)}  # of files, and their contents below
             yield from (("path", name) for name in value if name in names)

@@ -87,7 +87,9 @@ def patch(old: str, new: str) -> dict[str, str]:
         ("server_put", {"file": "src/\n/../../docs/a.md"}), ("server_put", {"file": "docs/new\nname"}),
         ("server_put", {"files": {"docs/new.md": "x"}}), ("server_put", {"a": [[[{"path": "docs/a.md"}]]]}),
         ("server_put", {"source": "."}), ("server_put", {"source": "src/..", "to": "n"}),
-        ("server_put", {"source": "lnk/.."}),
+        ("server_put", {"source": "lnk/.."}), ("server_put", patch("a/docs/a.md", "b/docs/a.md")),
+        ("server_put", {"patch": "*** Begin Patch\n*** Add File: docs/new.md\n+x\n*** End Patch\n"}),
+        ("server_put", {"edits": [{"text": "rename from src/a.md\nrename to docs/b.md\n"}]}),
     ],
 )  # fmt: skip
 async def test_a_denied_path_is_denied_by_every_name_and_to_every_tool(workspace: Path, name: str, arguments: Any):
@@ -126,7 +128,14 @@ async def test_a_path_through_a_process_is_not_followed(workspace: Path, path: s
 
 async def test_texts_that_are_no_paths_fit_a_rule_that_allows_one_folder(workspace: Path):
     rules = [Permission(tool="*", match={"path": "src/*"}, do="allow"), Permission(tool="*", do="deny")]
-    given = {"path": "src", "file_text": "see docs/\n\n# all\n", "source": "x = 1\n" * 3000, "files": {"src/a.md": "x"}}
+    given = {
+        "text": "--- a\n--- b\n",
+        "patch": patch("a/src/a.md", "/dev/null")["diff"],
+        "path": "src",
+        "file_text": "see docs/\n\n# all\n",
+        "source": "x = 1\n" * 3000,
+        "files": {"src/a.md": "x"},
+    }
     (result,) = await play(workspace, ("server_put", given), permissions=rules, tools=[foreign()])
     assert result.content == "done"
 
