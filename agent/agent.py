@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from . import starting
 from .agent_settings import AgentSettings, DepsT, OutputT
-from .delegation import agent_tool
+from .begin import NOBODY, Start, Watching
 from .errors import ConfigError
-from .fallback import resume_on_any, start_on_any
-from .given import Conversation, check_kind, messages_of, prompt_of, refuse_running_loop
-from .journal.runs import run_place
 from .keywords import checked_keywords, unknown_attribute
-from .loop.outcome import Outcome
-from .loop.watching import Observer
-from .messages import Image
-from .model.protocol import Model, TokenCount
-from .model.settings import ModelSettings
 from .old_names import AGENT_ATTRIBUTES, AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE, SESSION_ELSEWHERE
-from .policy.limits import NO_LIMITS, Limits
-from .run_settings import RunSettings, TaskOrigin
-from .session import Session, session_name
-from .starting import NOBODY, Start, Watching
-from .streaming import EventStream
-from .task.environment import (
-    starts_commands,
-    task_sandbox,
-    task_secrets,
-    task_variables,
-)
-from .task.load import task_adapter
-from .task.own_files import checked_own_files
-from .task.task import Task
-from .task.tool_loading import load_all_tools
-from .tooling.tool import Tool
-from .turns import NOTHING_SAVED, read_session, session_names
+
+# What runs, sessions and task files need are 150 modules, which are imported when the first of these starts.
+if TYPE_CHECKING:
+    from .given import Conversation
+    from .loop.outcome import Outcome
+    from .loop.watching import Observer
+    from .messages import Image
+    from .model.protocol import Model, TokenCount
+    from .model.settings import ModelSettings
+    from .policy.limits import Limits
+    from .run_settings import RunSettings
+    from .session import Session
+    from .streaming import EventStream
+    from .task.task import Task
+    from .tooling.tool import Tool
 
 
 @checked_keywords(renamed=AGENT_RENAMED, elsewhere=AGENT_ELSEWHERE, own_types=True)
@@ -95,31 +83,11 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Raises:
             ConfigError: A tool cannot be loaded, or something that the task refers to does not exist.
         """
-        check_kind(task, Task, "task", "Read the file with load_task(path).")
-        files = checked_own_files(task, None if runs is None else Path(runs))
-        tools = load_all_tools(task.tools, task.mcp, directory=task.directory)
+        from .task_settings import settings_of_task
+
         return Agent[None, Any](
-            model,
-            tools=tools,
-            instructions=task.instructions,
-            project_instructions=task.project_instructions,
-            output_type=cast("Any", task.output_schema() or str),
-            model_settings=task.model_settings,
-            ladder=task.ladder,
-            limits=task.limits,
-            verify=task.verify,
-            workspace=task.workspace_folder(),
-            workspace_mode=task.workspace.mode,
-            env=task_variables(task, environ),
-            secrets=task_secrets(task),
-            sandbox=task_sandbox(task) if starts_commands(tools, task.verify) else None,
-            permissions=task.permissions,
-            runs=runs,
-            _origin=TaskOrigin(
-                task=task_adapter().dump_python(task, mode="json"), own_files=files,
-                verify_env=task.verify_env(), environ=environ,
-            ),
-        )  # fmt: skip
+            model, runs=runs, **settings_of_task(task, environ, None if runs is None else Path(runs))
+        )
 
     @checked_keywords(elsewhere=RUN_ELSEWHERE)
     async def run(
@@ -156,6 +124,8 @@ class Agent(AgentSettings[DepsT, OutputT]):
 
         The arguments are those of `run`. The loop raises what `run` raises.
         """
+        from .streaming import EventStream
+
         settings = self.settings(deps=deps, limits=limits, model_settings=model_settings)
         begin = _begin(prompt, history, images, name)
         return EventStream(lambda watching: self._start(settings, begin, watching))
@@ -174,6 +144,11 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Raises:
             ConfigError: A setting is invalid, or a journal cannot be read.
         """
+        from .given import check_kind
+        from .policy.limits import NO_LIMITS, Limits
+        from .session import Session, session_name
+        from .turns import NOTHING_SAVED, read_session
+
         given = session_name(name)
         check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
         settings = self.settings()
@@ -186,6 +161,8 @@ class Agent(AgentSettings[DepsT, OutputT]):
 
     def sessions(self) -> tuple[str, ...]:
         """Return the names of the sessions in `runs`, oldest first."""
+        from .turns import session_names
+
         runs = self.settings().runs
         return () if runs is None else session_names(runs)
 
@@ -202,6 +179,8 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Raises:
             ConfigError: The name is not allowed.
         """
+        from .delegation import agent_tool
+
         text = description or f"Give a task to {name}, an agent that works on it by itself, and get its result."
         return agent_tool(name, text, settings=self.settings, start=self._start, timeout_s=timeout_s)
 
@@ -220,6 +199,9 @@ class Agent(AgentSettings[DepsT, OutputT]):
             ConfigError: There is no such run, it has ended or still runs, or its tools or workspace have changed.
             EndpointError: The server could not be reached before the run started.
         """
+        from .given import check_kind
+        from .journal.runs import run_place
+
         check_kind(folder, (str, Path), "folder", "Give the folder of a run, or its name.")
         runs = self.settings().runs
         place = Path(folder) if runs is None else run_place(runs, folder)
@@ -241,6 +223,10 @@ class Agent(AgentSettings[DepsT, OutputT]):
             ConfigError: As for `run`, or an event loop is running, as in a notebook: use `await agent.run(...)`.
             EndpointError: As for `run`.
         """
+        import asyncio
+
+        from .given import refuse_running_loop
+
         refuse_running_loop("run")
         return asyncio.run(
             self.run(
@@ -256,6 +242,10 @@ class Agent(AgentSettings[DepsT, OutputT]):
             ConfigError: As for `resume`, or an event loop is running, as in a notebook: use `await agent.resume(...)`.
             EndpointError: As for `resume`.
         """
+        import asyncio
+
+        from .given import refuse_running_loop
+
         refuse_running_loop("resume")
         return asyncio.run(self.resume(folder, observe=observe))
 
@@ -265,7 +255,10 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Raises:
             EndpointError: The server does not answer.
         """
-        return await starting.count(self.settings(), prompt_of(prompt, images))
+        from .given import prompt_of
+        from .starting import count
+
+        return await count(self.settings(), prompt_of(prompt, images))
 
     if not TYPE_CHECKING:  # a type checker would accept every name
 
@@ -273,12 +266,18 @@ class Agent(AgentSettings[DepsT, OutputT]):
             raise unknown_attribute(self, name, AGENT_ATTRIBUTES)
 
     async def _start(self, settings: RunSettings, begin: Start, watching: Watching = NOBODY) -> Outcome[OutputT]:
+        from .fallback import start_on_any
+
         return cast("Outcome[OutputT]", await start_on_any(settings, self._models, begin, watching))
 
     async def _resume(self, settings: RunSettings, folder: Path, watching: Watching) -> Outcome[OutputT]:
+        from .fallback import resume_on_any
+
         return cast("Outcome[OutputT]", await resume_on_any(settings, self._models, folder, watching))
 
 
 def _begin(prompt: str, history: Conversation, images: Iterable[Image], name: str | None) -> Start:
+    from .given import check_kind, messages_of, prompt_of
+
     check_kind(name, (str, type(None)), "name", "Give a text.")
     return Start(prompt=prompt_of(prompt, images), history=messages_of(history), name=name)

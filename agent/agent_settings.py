@@ -8,32 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, Protocol, cast
+from typing import TYPE_CHECKING, Generic, Protocol, cast
 
 from typing_extensions import TypeForm, TypeVar
 
-from . import ready_tools
-from .given import check_kind, check_kinds, check_runs, model_of, sandbox_of
-from .loop.facts import InstructionsMode
-from .model.protocol import Model
-from .model.settings import ModelSettings
-from .policy.ladder import Ladder
-from .policy.limits import Limits
-from .policy.permissions import Approve, Permission, check_rules
-from .policy.verification import Verify
-from .run_settings import RunSettings, TaskOrigin
-from .sandbox import IsolationChoice, Sandbox
-from .task.environment import (
-    base_environment,
-    file_secrets,
-)
-from .task.mcp_server import McpServer
-from .task.tool_loading import as_tools, load_mcp_tools
-from .tooling.final_result import output_spec
-from .tooling.requirements import check_deps
-from .tooling.tool import Tool, ToolSource
-from .tooling.toolbox import Toolbox
-from .workspace.prepare import WorkspaceMode
+# A program that only names `Agent` loads none of these.
+if TYPE_CHECKING:
+    from .loop.facts import InstructionsMode
+    from .model.protocol import Model
+    from .model.settings import ModelSettings
+    from .policy.ladder import Ladder
+    from .policy.limits import Limits
+    from .policy.permissions import Approve, Permission
+    from .policy.verification import Verify
+    from .run_settings import RunSettings, TaskOrigin
+    from .sandbox import IsolationChoice, Sandbox
+    from .task.mcp_server import McpServer
+    from .tooling.tool import Tool, ToolSource
+    from .tooling.toolbox import Toolbox
+    from .workspace.prepare import WorkspaceMode
 
 DepsT = TypeVar("DepsT", default=None)
 OutputT = TypeVar("OutputT", default=str)
@@ -51,6 +44,22 @@ class JsonSchema(Protocol[OutputT_co]):
     def copy(self) -> object: ...
 
 
+def _model_settings() -> ModelSettings:
+    from .model.settings import ModelSettings
+
+    return ModelSettings()
+
+
+def _servers() -> Mapping[str, McpServer]:
+    return {}
+
+
+def _limits() -> Limits:
+    from .policy.limits import Limits
+
+    return Limits()
+
+
 @dataclass(frozen=True)
 class AgentSettings(Generic[DepsT, OutputT]):
     """The settings of an agent; `Agent` says what each is."""
@@ -64,10 +73,10 @@ class AgentSettings(Generic[DepsT, OutputT]):
     )
     deps: DepsT = field(default=cast("DepsT", None), kw_only=True)
     fallback: Sequence[Model | str] = field(default=(), kw_only=True)
-    mcp: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer], kw_only=True)
-    model_settings: ModelSettings = field(default_factory=ModelSettings, kw_only=True)
+    mcp: Mapping[str, McpServer] = field(default_factory=_servers, kw_only=True)
+    model_settings: ModelSettings = field(default_factory=_model_settings, kw_only=True)
     ladder: Ladder | None = field(default=None, kw_only=True)
-    limits: Limits = field(default_factory=Limits, kw_only=True)
+    limits: Limits = field(default_factory=_limits, kw_only=True)
     verify: Verify | None = field(default=None, kw_only=True)
     workspace: str | Path | None = field(default=None, kw_only=True)
     workspace_mode: WorkspaceMode = field(default="in_place", kw_only=True)
@@ -83,6 +92,11 @@ class AgentSettings(Generic[DepsT, OutputT]):
     def __post_init__(self) -> None:
         if self.instructions in {"auto", "none"}:  # what is now `project_instructions` had this name
             self._move_mode(self.instructions)
+        from . import starting
+        from .given import check_kinds
+        from .tooling.final_result import output_spec
+
+        del starting  # it is only loaded: now, and not in the event loop of the first run
         check_kinds(vars(self))
         output_spec(self.output_type)
 
@@ -94,6 +108,16 @@ class AgentSettings(Generic[DepsT, OutputT]):
         Raises:
             ConfigError: A tool cannot be loaded, two tools have one name, or a file cannot be read.
         """
+        from . import ready_tools
+        from .given import check_kind, check_runs, sandbox_of
+        from .model.settings import ModelSettings
+        from .policy.limits import Limits
+        from .policy.permissions import check_rules
+        from .run_settings import RunSettings
+        from .task.environment import base_environment, file_secrets
+        from .tooling.final_result import output_spec
+        from .tooling.requirements import check_deps
+
         check_kind(limits, (Limits, type(None)), "limits", "Write Limits(steps=...).")
         check_kind(
             model_settings, (ModelSettings, type(None)), "model_settings", "Write ModelSettings(temperature=...)."
@@ -137,6 +161,8 @@ class AgentSettings(Generic[DepsT, OutputT]):
     @cached_property
     def _models(self) -> tuple[Model, ...]:
         """The model, then those to fall back on; made once, so that all runs share the connections to a server."""
+        from .given import model_of
+
         return tuple(map(model_of, (self.model, *self.fallback)))
 
     @cached_property
@@ -146,5 +172,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
 
     @cached_property
     def _loaded_tools(self) -> tuple[Tool, ...]:
+        from .task.tool_loading import as_tools, load_mcp_tools
+
         tools = as_tools(self.tools)
         return (*tools, *load_mcp_tools(self.mcp, directory=Path.cwd(), taken=[tool.name for tool in tools]))

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .begin import Start
 from .errors import ConfigError, EndpointError, ToolError
 from .journal.events import Delegated
 from .loop.outcome import Outcome
@@ -15,7 +16,6 @@ from .loop.parent import ParentRun
 from .messages import UserMessage
 from .policy.limits import check_positive
 from .run_settings import RunSettings
-from .starting import Start
 from .tooling.arguments import ModelArguments
 from .tooling.context import ToolContext
 from .tooling.json_schema import plain_schema

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .begin import Start, Watching
 from .errors import EndpointError
 from .loop.outcome import Outcome
 from .model.protocol import Model
 from .run_settings import RunSettings
-from .starting import Start, Watching, resume, start
+from .starting import resume, start
 
 Attempt = Callable[[RunSettings, Sequence[str]], Awaitable[Outcome[object]]]
 """Starts or resumes a run with these settings, and records these notices."""

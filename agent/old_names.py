@@ -7,10 +7,11 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from .keywords import Conversion
-from .tooling.json_schema import plain_schema
 
 
 def _result(value: object) -> tuple[str, object]:
+    from .tooling.json_schema import plain_schema
+
     # The old result was the dict of the call, also for a model.
     return "output_type", plain_schema(cast("Any", value)) if hasattr(value, "model_fields") else value
 

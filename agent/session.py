@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
 
+from .begin import Start, Watching
 from .errors import ConfigError
 from .given import check_kind, prompt_of
 from .journal.events import Event, RunStarted
@@ -27,7 +28,6 @@ from .old_names import SESSION_ATTRIBUTES, SESSION_ELSEWHERE
 from .policy.budget import SharedLimits, Spent
 from .policy.limits import NO_LIMITS, Limits
 from .run_settings import RunSettings
-from .starting import Start, Watching
 from .streaming import EventStream
 from .turns import NOTHING_SAVED, Place, SavedSession, Turn, read_turn, session_names, turn_of
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
+from .begin import NOBODY, Start, Watching
 from .errors import ConfigError
 from .journal.events import Noticed, Resumed, RunStarted
 from .journal.journal import Journal, JournalWriteError
@@ -24,9 +24,8 @@ from .loop.recording import recorder
 from .loop.resume import resume_state
 from .loop.run import Run
 from .loop.state import RunState
-from .loop.watching import Observer, Watcher
-from .messages import Message, SystemMessage, UserMessage
-from .model.deltas import Delta
+from .loop.watching import Watcher
+from .messages import SystemMessage, UserMessage
 from .model.history import History
 from .model.protocol import Connection, TokenCount
 from .model.wire import Request
@@ -43,40 +42,6 @@ from .workspace.prepare import PreparedWorkspace, prepare_workspace
 from .workspace.recorded_run import claimed_folder, diff_text, works_in_place
 from .workspace.verify_inputs import noticing_verify_inputs
 from .workspace.workspace import Snapshot, Workspace
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """What a run begins with, besides its settings."""
-
-    prompt: UserMessage
-    history: Sequence[Message] = ()
-    """The conversation that the run continues, with its system message or without."""
-    name: str | None = None
-    """Of the run. None means one made of the time."""
-    session: str = ""
-    """Name of the session that it is a turn of. Empty if it is of none."""
-    rung: int = 0
-    """Rung of the ladder that it begins on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watching:
-    """Who watches a run."""
-
-    observe: Observer | None = None
-    """Called with each event after it is recorded."""
-    deltas: Callable[[Delta], None] | None = None
-    """Called with each part of a reply as it arrives."""
-
-    def __post_init__(self) -> None:
-        if self.observe is not None and not callable(self.observe):
-            found = cast("object", self.observe)
-            msg = f"`observe` is {found!r}, of type {type(found).__name__}. Give a function that takes an event."
-            raise ConfigError(msg, key="observe")
-
-
-NOBODY = Watching()
 
 
 async def start(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Generic
 
 from typing_extensions import TypeVar
 
+from .begin import Watching
 from .journal.events import Event, RunStarted
 from .keywords import unknown_attribute
 from .loop.outcome import Outcome
 from .model.deltas import Delta
 from .old_names import STREAM_ATTRIBUTES
-from .starting import Watching
 
 OutputT = TypeVar("OutputT", default=str)
 

@@ -94,6 +94,17 @@ def test_import_agent_is_light(tmp_path: Path):
     assert not loaded & heavy
 
 
+def test_naming_the_agent_loads_nothing_of_a_run(tmp_path: Path):
+    """Half a second went by before a program that imports `Agent` could do anything else."""
+    loaded = loaded_by("import agent; agent.Agent", tmp_path)
+    assert not loaded & {"pydantic", "asyncio", "agent.given", "agent.starting", "agent.task", "agent.loop"}
+
+
+def test_making_an_agent_loads_what_would_else_be_loaded_in_the_event_loop(tmp_path: Path):
+    loaded = loaded_by("from agent import Agent\nAgent('http://127.0.0.1:1/v1')", tmp_path)
+    assert {"agent.starting", "agent.loop.run", "agent.tooling.execute"} <= loaded
+
+
 def test_import_serving_is_light(tmp_path: Path):
     loaded = loaded_by("import serving; serving.current_server", tmp_path)
     assert not loaded & {"agent", "tools", "yaml", "pynvml", "prometheus_client", "serving.engine", "serving.doctor"}

@@ -1,0 +1,46 @@
+"""Return the settings of the agent that a task file describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .given import check_kind
+from .run_settings import TaskOrigin
+from .task.environment import starts_commands, task_sandbox, task_secrets, task_variables
+from .task.load import task_adapter
+from .task.own_files import checked_own_files
+from .task.task import Task
+from .task.tool_loading import load_all_tools
+
+
+def settings_of_task(task: Task, environ: Mapping[str, str], runs: Path | None) -> Mapping[str, Any]:
+    """Return the keywords of an agent, but for the folder of its runs.
+
+    Raises:
+        ConfigError: a tool cannot be loaded, or something that the task refers to does not exist.
+    """
+    check_kind(task, Task, "task", "Read the file with load_task(path).")
+    files = checked_own_files(task, runs)
+    tools = load_all_tools(task.tools, task.mcp, directory=task.directory)
+    return {
+        "tools": tools,
+        "instructions": task.instructions,
+        "project_instructions": task.project_instructions,
+        "output_type": task.output_schema() or str,
+        "model_settings": task.model_settings,
+        "ladder": task.ladder,
+        "limits": task.limits,
+        "verify": task.verify,
+        "workspace": task.workspace_folder(),
+        "workspace_mode": task.workspace.mode,
+        "env": task_variables(task, environ),
+        "secrets": task_secrets(task),
+        "sandbox": task_sandbox(task) if starts_commands(tools, task.verify) else None,
+        "permissions": task.permissions,
+        "_origin": TaskOrigin(
+            task=task_adapter().dump_python(task, mode="json"), own_files=files, verify_env=task.verify_env(),
+            environ=environ,
+        ),
+    }  # fmt: skip
