@@ -18,7 +18,7 @@ from .journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
-from .journal.prefix_events import ContextRenewed, Folded, PrefixChanged
+from .journal.prefix_events import ContextRenewed, Folded, PrefixChanged, SummedUp
 from .journal.turn_events import (
     CallEnded,
     CallStarted,
@@ -62,6 +62,7 @@ __all__ = [
     "RunStarted",
     "Said",
     "Status",
+    "SummedUp",
     "TextDelta",
     "Triggered",
     "TurnTaken",

@@ -14,7 +14,7 @@ from ..model.settings import ModelSettings
 from ..policy.budget import SharedLimits, Spent
 from ..policy.ladder import Ladder, Trigger
 from ..policy.limits import Limits
-from .prefix_events import ContextRenewed, Folded, PrefixChanged
+from .prefix_events import ContextRenewed, Folded, PrefixChanged, SummedUp
 from .turn_events import (
     CallEnded,
     CallStarted,
@@ -266,6 +266,7 @@ Event = Annotated[
     | PrefixChanged
     | ContextRenewed
     | Folded
+    | SummedUp
     | Noticed
     | Loosened
     | Adapted

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..messages import Effort, UserMessage
+from ..messages import Effort, Usage, UserMessage
 from .turn_events import Timed
 
 Because = Literal["effort", "fold", "renewal", "server", "resume", "unknown"]
@@ -47,6 +47,21 @@ class ContextRenewed(Timed):
     conflicts: tuple[str, ...] = ()
     """Paths that were not restored, because something else may have changed them."""
     kind: Literal["context_renewed"] = "context_renewed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SummedUp(Timed):
+    """The model was asked to sum up the conversation, which is renewed next because it filled the window."""
+
+    step: int
+    text: str
+    """What it wrote. Empty if it wrote nothing that can be used; the new conversation then does without."""
+    why_not: str = ""
+    """Why there is no text."""
+    usage: Usage | None = None
+    """Of the request. None if it got no reply, or the server reports none."""
+    elapsed_s: float = 0.0
+    kind: Literal["summed_up"] = "summed_up"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

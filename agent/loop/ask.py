@@ -9,11 +9,13 @@ from typing import Literal
 from tenacity import RetryCallState
 
 from ..errors import EndpointError, EndpointRejected
-from ..journal.events import Noticed, Replied, Requested, Retried
-from ..messages import Reply
+from ..journal.events import Noticed, Replied, Requested, Retried, SummedUp
+from ..messages import Reply, UserMessage
 from ..model.control_tokens import unescape_control_tokens
 from ..model.refusals import overflow
 from ..model.retry import is_journaled, retrying
+from ..model.wire import encode_message
+from ..parsing.thoughts import split_thoughts
 from ..policy.budget import output_left
 from ..policy.ladder import Rung
 from ..tooling.redaction import redacted_reply
@@ -23,6 +25,14 @@ from .send import Order, Sender
 from .state import RunState
 from .window import LIKELY_BYTES_PER_TOKEN, SAFE_BYTES_PER_TOKEN, min_reply_tokens, reply_room
 
+# Of a summary that the model writes: 400 words take some 600 tokens; thinking before it, a few times that.
+_SUMMARY_TOKENS = 1_000
+_SUMMARY_THOUGHT_TOKENS = 3_000
+_LEAST_SUMMARY_TOKENS = 300
+_SUM_UP_TOKENS = 200
+"""Of the message that asks for it, and what a chat template adds."""
+_SUMMARY_S = 180.0
+"""How long it is waited for; without it the conversation is renewed all the same."""
 _NEW_TEXT_SHARE = 0.9
 """New text may be denser than what was counted so far, and chat templates add a few tokens to each message."""
 
@@ -34,6 +44,8 @@ class NoReply:
     cause: Literal["context_full", "wall_s", "refused", "error"]
     """`refused` means the server does not accept this kind of request, and a retry would not help."""
     reason: str
+    prompt_tokens: int = 0
+    """Of the prompt that was too long; perhaps estimated."""
 
 
 class Asker:
@@ -101,9 +113,59 @@ class Asker:
         self._deps.record(replied)
         return replied
 
+    async def sum_up(self, prompt_tokens: int) -> SummedUp:
+        """Ask for a summary of the conversation in one bounded request, without the last turn if that does not fit.
+
+        `prompt_tokens` is the size of the whole conversation. The request goes on from the last prompt, so the engine
+        reads little. It does not forbid calls: some servers leave the tools out of the prompt then, and would read all
+        of it again. Failures are returned, not raised.
+        """
+        state, began = self._state, self._deps.clock()
+        fitting = self._fitting_summary(prompt_tokens)
+        if fitting is None:
+            return SummedUp(step=state.step, text="", why_not="there is no room for it")
+        end, room = fitting
+        ask = encode_message(UserMessage(content=prompts.SUM_UP), with_reasoning=False)
+        request = self._sender.request(Order(rung=state.rung, max_tokens=room), end=end, then=(ask,))
+        left_s = _SUMMARY_S if (limit := self._wall_s_left()) is None else min(_SUMMARY_S, limit)
+        try:
+            async with asyncio.timeout(left_s):
+                reply = await self._deps.connection.ask(request)
+        except TimeoutError:
+            return SummedUp(step=state.step, text="", why_not=f"no reply came in {left_s:.0f} s", elapsed_s=left_s)
+        except EndpointError as error:
+            return SummedUp(step=state.step, text="", why_not=str(error))
+        reply = redacted_reply(unescape_control_tokens(reply), self._deps.context.redacted)
+        text = split_thoughts(reply.content).rest.strip()
+        if text and reply.finish_reason == "length":
+            text += " ... (cut off here)"
+        return SummedUp(
+            step=state.step,
+            text=text,
+            why_not="" if text else "the reply holds no text",
+            usage=reply.usage,
+            elapsed_s=round(self._deps.clock() - began, 4),
+        )
+
+    def _fitting_summary(self, prompt_tokens: int) -> tuple[int, int] | None:
+        """Return with how many messages a summary is asked for, and its room in tokens. None if there is none."""
+        state, history = self._state, self._state.history
+        effort, allowed = state.effort, output_left(state.budget.limits, state.spent)
+        wanted = _SUMMARY_TOKENS if effort in {None, "none"} else _SUMMARY_TOKENS + _SUMMARY_THOUGHT_TOKENS
+        wanted = wanted if allowed is None else min(wanted, allowed)
+        window, turns = state.started.window_tokens, history.turns()
+        last = turns[-1][0] if turns else len(history.messages)
+        if window is None:
+            return last, wanted
+        # The last prompt, which got a reply, has room for about that; results of any length have come since.
+        for end, taken in ((len(history.messages), prompt_tokens), (last, state.size.counted_tokens)):
+            room = min(wanted, window - taken - _SUM_UP_TOKENS)
+            if taken and room >= min(wanted, _LEAST_SUMMARY_TOKENS):
+                return end, room
+        return None
+
     async def _ask_with_retries(self, order: Order, step: int) -> Reply:
-        limit = self._state.budget.limits.wall_s
-        left_s = None if limit is None else max(0.0, limit - self._deps.clock())
+        left_s = self._wall_s_left()
         patience_s = self._deps.patience_s if left_s is None else min(self._deps.patience_s, left_s)
 
         def record_retry(call: RetryCallState) -> None:
@@ -122,6 +184,11 @@ class Asker:
             )
             return await policy(self._sender.send, order)
 
+    def _wall_s_left(self) -> float | None:
+        """Return the seconds that the limits leave. None means any number."""
+        limit = self._state.budget.limits.wall_s
+        return None if limit is None else max(0.0, limit - self._deps.clock())
+
     def _no_reply(self, error: EndpointError, room: int) -> NoReply:
         found = overflow(error, max_tokens=room)
         if found is not None:
@@ -137,7 +204,7 @@ class Asker:
         of = ", of a window that the server does not report" if window is None else f" of {window:,}"
         said = f": {refusal}" if refusal else ""
         reason = f"{prompts.CONTEXT_FULL} (the prompt has {about}{prompt_tokens:,} tokens{of}){said}"
-        return NoReply(cause="context_full", reason=reason)
+        return NoReply(cause="context_full", reason=reason, prompt_tokens=prompt_tokens)
 
     def _estimate(self, bytes_per_token: float) -> int:
         """Return the estimated tokens of the prompt, with fewer bytes per token than were counted so far."""

@@ -77,6 +77,14 @@ FOLDED = "(This result was left out to make room. Call it again if you need it.)
 FOLDED_IN = "(This result was left out to make room. As it was then, it is whole in {file}: read the parts you need.)"
 FOLDED_IMAGES = "(These images were left out to make room. Call the tool again to see them.)"
 
+# What the model is asked before a conversation that filled the window gives way to a new one.
+SUM_UP = (
+    "This conversation fills the context window and is restarted after your next message. Write down now, for "
+    "yourself, what you need to go on: what you found out, with file names and line numbers; what you decided and why; "
+    "what is done, what is left, and what did not work. You will keep the task, your changes as a diff, a list of your "
+    "calls and the results of the last ones, so leave those out. Write plain text, at most 400 words, and call no tool."
+)
+
 CONTEXT_FULL = "the conversation filled the context window before the task was done"
 
 # Why a conversation is renewed, as a clause for the model, by trigger.

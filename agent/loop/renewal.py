@@ -92,6 +92,7 @@ async def renew(
             renewal,
             records=work.records,
             texts=work.texts,
+            own=work.summed_up.text if work.summed_up is not None else "",
             verifications=work.failed_attempts,
             last_calls=work.last_calls,
             max_chars=max_chars,

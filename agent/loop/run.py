@@ -27,7 +27,7 @@ from ..policy.ladder import Rung, Trigger
 from ..policy.verification import Verify
 from ..tooling.final_result import FINAL_TOOL
 from . import prompts
-from .ask import Asker
+from .ask import Asker, NoReply
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
 from .folding import fold
@@ -118,7 +118,7 @@ class Run:
                 # The server cannot constrain replies; feedback without a constraint still works.
                 self._deps.record(Noticed(text=prompts.REASK_REFUSED.format(reason=answer.reason)))
             case "context_full":
-                await self._context_full(answer.reason)
+                await self._context_full(answer)
             case "wall_s":
                 await self._end_over_budget(answer.reason)
             case "error" | "refused":
@@ -127,15 +127,18 @@ class Run:
                 assert_never(answer.cause)
         return None
 
-    async def _context_full(self, reason: str) -> None:
+    async def _context_full(self, full: NoReply) -> None:
         may_renew = any(rung.fresh_context for rung in self._state.started.ladder.rungs)
         if (folded := await fold(self._state, self._deps)) is not None:
             self._deps.record(folded)
         elif may_renew and len(self._state.history.messages) > 2:
-            clause = "it filled the context window"
-            await self._renew_context(prompts.CONTEXT_FULL, clause=clause, is_failure=False, may_restore=False)
+            if self._state.work.summed_up is None and not self._state.profile.trained_texts:
+                self._deps.record(await self._asker.sum_up(full.prompt_tokens))
+            await self._renew_context(
+                prompts.CONTEXT_FULL, clause="it filled the context window", is_failure=False, may_restore=False
+            )
         else:
-            await self._end_over_budget(reason)
+            await self._end_over_budget(full.reason)
 
     # Interpreting the reply.
 
@@ -204,7 +207,7 @@ class Run:
             case EndAsStuck():
                 if not await self._passes_silently():
                     reason = f"the ladder has no rung left after {action.trigger}: {action.reason}"
-                    self._end("stuck", self._with_state_of_work(reason))
+                    self._end("stuck", self._with_work(reason))
             case _:
                 assert_never(action)
 
@@ -237,17 +240,12 @@ class Run:
             self._end("verified", "the verification passed when the run was about to give up")
         return ended.ok
 
-    def _with_state_of_work(self, reason: str) -> str:
-        """Add to a reason that there are changes, and whether they were verified."""
-        if not self._state.work.may_have_changed or self._deps.snapshot is None:
-            return reason
-        checked = self._state.work.files_verification is not None
-        verdict = "did not pass the verification" if checked else "were not verified"
-        return f"{reason.rstrip('.')}; the changes so far are in the workspace and {verdict}"
+    def _with_work(self, reason: str) -> str:
+        return reason if self._deps.snapshot is None else self._state.work.told_after(reason)
 
     async def _end_over_budget(self, reason: str) -> None:
         if not await self._passes_silently():
-            self._end("budget", self._with_state_of_work(reason))
+            self._end("budget", self._with_work(reason))
 
     def _apply_verification(self, result: VerifyEnded) -> None:
         attempts = 1 if self._deps.verify is None else self._deps.verify.attempts

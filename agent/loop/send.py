@@ -96,11 +96,18 @@ class Sender:
             if not self._ignored(reply, request, order):
                 return _as_call(reply, order.force_tool) if request.json_schema is not None else reply
 
-    def request(self, order: Order) -> Request:
-        """Return the request in the form that the server is known to accept."""
+    def request(self, order: Order, *, end: int | None = None, then: Sequence[bytes] = ()) -> Request:
+        """Return the request in the form that the server is known to accept.
+
+        Args:
+            order: what to ask for.
+            end: how many messages of the conversation to send. None means all.
+            then: messages to send after them, as JSON.
+        """
         surface = self._surface
         history = self._state.history
-        return self._form(order, surface, history.wire if surface.images else history.wire_without_images())
+        messages = history.wire if surface.images else history.wire_without_images()
+        return self._form(order, surface, [*messages[:end], *then])
 
     def _form(self, order: Order, surface: Surface, messages: Sequence[bytes]) -> Request:
         state = self._state

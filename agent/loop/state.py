@@ -31,6 +31,7 @@ from ..journal.events import (
     RunEnded,
     RunStarted,
     Said,
+    SummedUp,
     Triggered,
     TurnTaken,
     VerifyEnded,
@@ -138,6 +139,9 @@ class RunState:
                 self._apply_decision(escalation.progressed(self.started.ladder, self.position))
             case ContextRenewed():
                 self._renewed(event)
+            case SummedUp():
+                self.work.summed_up = event
+                self.spent = self.spent.after_reply(event.usage) if event.usage else self.spent
             case Folded():
                 self._folded(event)
             case Said():
@@ -166,8 +170,7 @@ class RunState:
             case Resumed():
                 self._resumed(event)
             case RunEnded():
-                self.ended = event
-                self.spent = event.spent
+                self.ended, self.spent = event, event.spent
             case RunStarted() | Retried() | PrefixChanged() | Repaired() | Rescued() | VerifyStarted():
                 pass
             case _:

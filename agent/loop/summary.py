@@ -23,6 +23,7 @@ _LEAST_CHARS = 2_000
 # Of the room for all parts with a free length.
 _VERIFICATION_SHARE = 0.35
 _TEXT_SHARE = 0.2
+_OWN_SHARE = 0.4
 # Of what those leave.
 _DIFF_SHARE = 0.7
 
@@ -58,6 +59,7 @@ def summary(
     *,
     records: Sequence[CallRecord | str],
     texts: Sequence[str],
+    own: str = "",
     verifications: Sequence[VerifyEnded],
     last_calls: Sequence[CallRecord] = (),
     max_chars: int,
@@ -70,6 +72,7 @@ def summary(
         records: every call of the run, oldest first, also those of conversations before the last one; a text between
             them is a line of its own.
         texts: what the model wrote beside its calls, oldest first.
+        own: what the model wrote for this purpose; then `texts` are left out. Empty if it wrote nothing.
         verifications: every failed attempt, oldest first.
         last_calls: those of `records` whose results the model has not used yet; it reads these results here.
         max_chars: bound of the summary without these results, at least 2,000; the long parts are cut.
@@ -88,7 +91,7 @@ def summary(
         attempts_left=renewal.attempts_left,
         max_chars=int(left * _VERIFICATION_SHARE),
     )
-    noted = _notes(texts, int(left * _TEXT_SHARE))
+    noted = _own(own, int(left * _OWN_SHARE)) if own else _notes(texts, int(left * _TEXT_SHARE))
     left -= len(verified) + len(noted)
     diff = _diff(renewal, int(left * _DIFF_SHARE))
     calls = call_lines(used, left - len(diff)) if records else "You have called nothing yet."
@@ -129,6 +132,13 @@ def _how_to_apply(renewal: Renewal) -> str:
     is_all = all(change.has_text or change.diff == NOT_SHOWN for change in renewal.changes or ())
     what = "all of them" if is_all else "those to text files"
     return f': apply_diff with diff_file="{renewal.patch}" brings {what} back'
+
+
+def _own(text: str, max_chars: int) -> str:
+    """Quote what the model wrote to itself before the restart."""
+    title = "What you wrote for yourself before the restart:"
+    lines = cut_end(re.sub(r"\n\s*\n+", "\n", text), max_chars - len(title)).splitlines()
+    return "\n".join([title, *(f"> {line}" for line in lines)])
 
 
 def _notes(texts: Sequence[str], max_chars: int) -> str:

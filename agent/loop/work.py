@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from ..journal.events import CallEnded, CallStarted, ContextRenewed, FilesChanged, TurnTaken, VerifyEnded
+from ..journal.events import CallEnded, CallStarted, ContextRenewed, FilesChanged, SummedUp, TurnTaken, VerifyEnded
 from ..messages import AssistantMessage, ToolCall, ToolResult
 from ..policy.ladder import Ladder
 from ..tooling.final_result import FINAL_TOOL
@@ -41,6 +41,8 @@ class Work:
         """The verification of the files as they are now. None if they may have changed since the last one."""
         self.stale_steps = 0
         """Consecutive steps without progress."""
+        self.summed_up: SummedUp | None = None
+        """What the model wrote for the conversation that begins next."""
         self.folded: set[str] = set()
         """Ids of the calls whose results are folded."""
         self._trained_texts = trained_texts
@@ -126,6 +128,7 @@ class Work:
 
     def start_conversation(self, event: ContextRenewed) -> None:
         """Record that the conversation was renewed, and whether the files were restored."""
+        self.summed_up = None
         self.stale_steps, self._seen = 0, set()
         self._last, self._unchanged = "", set()
         self.saved_patch = ""
@@ -141,6 +144,13 @@ class Work:
         self._unchanged -= gone
         self.folded.update(calls)
         self._last = "" if self._last in gone else self._last
+
+    def told_after(self, reason: str) -> str:
+        """Return the reason for an end with what became of the changes, if there may be some."""
+        if not self.may_have_changed:
+            return reason
+        verdict = "were not verified" if self.files_verification is None else "did not pass the verification"
+        return f"{reason.rstrip('.')}; the changes so far are in the workspace and {verdict}"
 
     def _record(self, call: ToolCall, result: ToolResult) -> CallRecord:
         return CallRecord(

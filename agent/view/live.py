@@ -30,6 +30,7 @@ from ..journal.events import (
     RunEnded,
     RunStarted,
     Said,
+    SummedUp,
     Triggered,
     TurnTaken,
     VerifyEnded,
@@ -115,6 +116,8 @@ class LiveView:
                 return self._prefix_changed(event)
             case ContextRenewed():
                 return self._renewed(event)
+            case SummedUp():
+                return [self._mark("summary", event.text or f"the model wrote none: {event.why_not}", _DIM)]
             case Folded():
                 return [self._mark("folded", folded(event), _DIM)]
             case Noticed():

@@ -159,11 +159,14 @@ TOO_LONG = "This model's maximum context length is 32768 tokens. However, your r
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_h12_a_full_context_restarts_with_a_summary(stream: bool) -> None:
     bad = faults.http_error(400, TOO_LONG)
-    ran = await run([calls(("add", {"a": 3, "b": 4})), bad, REPLY], stream=stream)
+    ran = await run([calls(("add", {"a": 3, "b": 4})), bad, says("I added."), REPLY], stream=stream)
     assert (ran.outcome.status, ran.outcome.answer, ran.added) == ("finished", REPLY.content, [(3, 4)])
-    assert [message["content"] for message in ran.bodies[2]["messages"][1:]] == [
+    # The summary is asked for without the turn that did not fit.
+    assert [message["role"] for message in ran.bodies[2]["messages"]] == ["system", "user", "user"]
+    assert [message["content"] for message in ran.bodies[3]["messages"][1:]] == [
         "Add 3 and 4.\n\nYou are in the middle of this task; the conversation was restarted because it filled the "
         "context window. Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
+        "What you wrote for yourself before the restart:\n> I added.\n\n"
         "Your last calls ran, but you have not seen their results yet. These are the results:\n\n"
         '=== add {"a": 3, "b": 4} -> ok\n7\n\n'
         "Go on with the task from here. Read again only what you need."

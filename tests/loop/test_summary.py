@@ -23,7 +23,11 @@ from agent.workspace.diff import Change
 from tools.changes import apply_diff
 
 ENV = {"PATH": os.environ["PATH"]}
-FULL = EndpointRejected("This model's maximum context length is 2048 tokens.", url="http://x/v1", status=400)
+FULL = (
+    EndpointRejected("This model's maximum context length is 2048 tokens.", url="http://x/v1", status=400),
+    says(""),
+)
+"""A refused prompt, and a model that does not sum up the conversation."""
 CALL = ToolCall(id="call00001", name="read_file", arguments='{"path": "a.py"}')
 FILLED = Renewal(reason="it filled the context window", is_failure=False, restored=False)
 
@@ -314,9 +318,9 @@ async def test_a_full_window_carries_the_failed_verification_over(tmp_path: Path
     """The new context never mentioned the failure, so the same work was handed in again."""
     project = Project(tmp_path, verify=Verify(command="cat a.py; test ! -e a.py", attempts=3))
 
-    await project.run(writes("a.py", "x = 1\n"), says("The parser is fixed."), FULL, *[says("Again.")] * 2)
+    await project.run(writes("a.py", "x = 1\n"), says("The parser is fixed."), *FULL, *[says("Again.")] * 2)
 
-    assert project.prompt(3) == (
+    assert project.prompt(4) == (
         "You are in the middle of this task; the conversation was restarted because it filled the context window.\n"
         "The files are as you left them, and they have not passed the verification.\n\n"
         "Verification failed (attempt 1 of 3).\nCommand: cat a.py; test ! -e a.py\nExit code: 1\nOutput:\nx = 1\n"
@@ -339,7 +343,7 @@ async def test_the_summary_adds_up_over_two_renewals(tmp_path: Path):
     )]  # fmt: skip
 
     await project.run(
-        reads[0], writes("a.py", "a = 2\n", text="I change a.py now."), FULL, reads[1], reads[1], FULL, says("Done.")
+        reads[0], writes("a.py", "a = 2\n", text="I change a.py now."), *FULL, reads[1], reads[1], *FULL, says("Done.")
     )
 
     assert project.prompt(-1) == (
@@ -362,7 +366,7 @@ async def test_the_summary_adds_up_over_two_renewals(tmp_path: Path):
 async def test_secrets_of_a_diff_are_hidden_before_it_is_cut(tmp_path: Path):
     project = Project(tmp_path, secrets={"KEY": "hunter2hunter2"})
 
-    await project.run(writes("a.py", "the key is hunter2hunter2\n"), FULL, says("Done."))
+    await project.run(writes("a.py", "the key is hunter2hunter2\n"), *FULL, says("Done."))
 
     assert "+the key is [secret KEY]\n" in project.prompt(-1)
     assert "hunter2" not in project.prompt(-1).partition("=== write_file")[0]
@@ -371,11 +375,11 @@ async def test_secrets_of_a_diff_are_hidden_before_it_is_cut(tmp_path: Path):
 async def test_without_a_snapshot_nothing_is_said_about_changes(tmp_path: Path):
     """It said "No file has been changed yet", which nobody had checked."""
     tools = Project(tmp_path).tools()
-    model = ScriptedModel([writes("a.py", "x\n"), FULL, says("Done.")])
+    model = ScriptedModel([writes("a.py", "x\n"), *FULL, says("Done.")])
 
     await Agent(model, tools=tools, instructions="Be good.").run("Go.")
 
-    assert model.bodies[2]["messages"][1]["content"] == (
+    assert model.bodies[3]["messages"][1]["content"] == (
         "Go.\n\nYou are in the middle of this task; the conversation was restarted because it filled the context "
         "window. Nothing is known to be wrong with your last changes.\nThe files are as you left them.\n\n"
         "Your last calls ran, but you have not seen their results yet. These are the results:\n\n"
@@ -392,7 +396,7 @@ async def test_the_results_of_the_calls_that_filled_the_window_are_not_thrown_aw
     (tmp_path / "a.py").write_text("a = 1\nb = 2\n")
     project = Project(tmp_path)
 
-    await project.run(calls(("read_file", {"path": "a.py"}), ("read_file", {"path": "c.py"})), FULL, says("Done."))
+    await project.run(calls(("read_file", {"path": "a.py"}), ("read_file", {"path": "c.py"})), *FULL, says("Done."))
 
     assert project.prompt(-1).partition("The files are as you left them.\n\n")[2] == (
         "No file differs from the start.\n\nFiles you have read: a.py\n\n"
@@ -407,15 +411,15 @@ async def test_results_that_were_carried_over_are_carried_over_again_until_the_m
     ladder = Ladder(rungs=(Rung(), Rung(fresh_context=True)), triggers={"empty_reply": 1})
     project = Project(tmp_path, ladder=ladder)
 
-    await project.run(calls(("read_file", {"path": "a.py"})), FULL, says(""), says("Done."))
+    await project.run(calls(("read_file", {"path": "a.py"})), *FULL, says(""), says("Done."))
 
-    assert '\n\nThe results of your last calls:\n\n=== read_file {"path": "a.py"} -> ok\na = 1\n\n' in project.prompt(3)
+    assert '\n\nThe results of your last calls:\n\n=== read_file {"path": "a.py"} -> ok\na = 1\n\n' in project.prompt(4)
 
 
 async def test_after_an_answer_no_results_are_carried_over(tmp_path: Path):
     project = Project(tmp_path, verify=Verify(command="exit 1", attempts=2))
-    await project.run(writes("a.py", "x\n"), says("Done."), FULL, says("Done."))
-    assert "===" not in project.prompt(3)
+    await project.run(writes("a.py", "x\n"), says("Done."), *FULL, says("Done."))
+    assert "===" not in project.prompt(4)
 
 
 async def test_carried_results_take_no_room_that_a_long_task_needs(tmp_path: Path):
@@ -426,7 +430,7 @@ async def test_carried_results_take_no_room_that_a_long_task_needs(tmp_path: Pat
     shown: list[int] = []
     for prompt in ("Go.", "Go. " * 8_500):
         project.model = ScriptedModel(
-            [calls(("read_file", {"path": "a.py"})), full, says("Done.")], window_tokens=16_384
+            [calls(("read_file", {"path": "a.py"})), full, says(""), says("Done.")], window_tokens=16_384
         )
         await Agent(project.model, tools=project.tools(), workspace=tmp_path, env=ENV).run(prompt)
         shown.append(project.prompt(-1).count("x"))
