@@ -43,15 +43,20 @@ def hidden_paths(patterns: Sequence[str], workspace: Path, sandbox: Sandbox) -> 
     wide: list[str] = []
     for pattern in (normal_pattern(pattern, str(workspace)) for pattern in patterns):
         name = literal_folder(pattern) or pattern
-        path = workspace / name
         if not is_literal(name):
             wide.append(pattern)
-        elif path.exists():
-            found[Path(os.path.realpath(path))] = None
+        else:
+            places = _seen(Path(name), sandbox) if name.startswith("/") else [workspace / name]
+            found |= {Path(os.path.realpath(place)): None for place in places if place.exists()}
     for path in _matching(wide, workspace, sandbox):
         found[path] = None
         if len(found) > _MOST_HIDDEN:
-            return (workspace,)  # too many mounts for one command
+            break
+    for path in [path for path in found if path in workspace.parents]:
+        del found[path]
+        found |= dict.fromkeys(_around(workspace, path))
+    if workspace in found or len(found) > _MOST_HIDDEN:
+        return (workspace,)  # too many mounts for one command
     return tuple(path for path in found if not any(folder in found for folder in path.parents))
 
 
@@ -65,18 +70,27 @@ def _matching(patterns: Iterable[str], workspace: Path, sandbox: Sandbox) -> Ite
         yield from _matching_below(folder, ones, named="" if folder == workspace else f"{folder}/")
 
 
-def _seen(folder: Path, sandbox: Sandbox) -> Iterator[Path]:
-    """Yield what to search of a folder outside the workspace: it, if commands see it, or what they are given in it."""
+def _seen(path: Path, sandbox: Sandbox) -> Iterator[Path]:
+    """Yield a path outside the workspace if commands see it, or else what they are given in it."""
     given = (*sandbox.rules.read, *sandbox.rules.write)
-    if folder.is_dir() and any(folder.is_relative_to(place) for place in (*given, *map(Path, SYSTEM))):
-        yield folder
+    system = map(Path, SYSTEM if sandbox.isolation == "bubblewrap" else ())
+    if any(path.is_relative_to(place) for place in (*given, *system)):
+        yield path
     else:
-        yield from (place for place in given if place.is_relative_to(folder) and place.is_dir())
+        yield from (place for place in given if place.is_relative_to(path))
+
+
+def _around(workspace: Path, folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder besides the workspace, which a rule names by paths of its own."""
+    for above in (above for above in workspace.parents if above.is_relative_to(folder)):
+        for path in above.iterdir():
+            if not workspace.is_relative_to(path) and not path.is_symlink():
+                yield path
 
 
 def _matching_below(top: Path, patterns: Sequence[str], *, named: str) -> Iterator[Path]:
     matched, unreadable = set[str](), list[str]()
-    for path, entry in walk(top, protected=frozenset(), unreadable=unreadable):
+    for path, entry in walk(top, protected=frozenset(), unreadable=unreadable) if top.is_dir() else ():
         is_below = path.rpartition("/")[0] in matched
         # `docs/*` names the folder too, so that nothing can be added to it.
         whole = [one for one in patterns if one.endswith("*")] if entry.kind == "folder" else ()

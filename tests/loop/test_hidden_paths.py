@@ -49,6 +49,21 @@ def test_a_pattern_about_a_folder_beside_the_workspace_hides_what_commands_see_o
     assert found == (tmp_path / ("data/in" if pattern == "data/in*" else "data/in/x.key"),)
 
 
-def test_a_pattern_about_a_folder_of_the_system_is_looked_for_there(tmp_path: Path):
-    found = hidden_paths(["/etc/pass?d"], tmp_path, Sandbox())
-    assert found == (Path("/etc/passwd"),)
+@pytest.mark.parametrize("pattern", ["/etc/passwd", "/etc/pass?d"])
+def test_a_file_of_the_system_is_hidden_where_commands_see_it(tmp_path: Path, pattern: str):
+    """In a container, the file that was hidden was another one: that of the image."""
+    assert hidden_paths([pattern], tmp_path, Sandbox(isolation="bubblewrap")) == (Path("/etc/passwd"),)
+    assert hidden_paths([pattern], tmp_path, Sandbox(isolation="container")) == ()
+
+
+@pytest.mark.parametrize("pattern", ["*", "in/*", "in?"])
+def test_a_rule_about_the_folder_above_hides_what_is_around_the_workspace(tmp_path: Path, pattern: str):
+    """It hid the workspace with the rest, and every command failed with a message of bubblewrap."""
+    workspace = tmp_path / "in1/in2/w"
+    workspace.mkdir(parents=True)
+    for name in ("x", "in1/y", "in1/in2/z"):
+        (tmp_path / name).touch()
+    (tmp_path / "in1/link").symlink_to(workspace)
+    rule = f"{tmp_path}/in1/{pattern.replace('in?', 'in?/*').replace('in/', 'in2/')}"
+    found = hidden_paths([rule], workspace, Sandbox(rules=Rules(read=(tmp_path,))))
+    assert {str(path.relative_to(tmp_path)) for path in found} == {"in1/in2/z", *(["in1/y"] if pattern == "*" else [])}
