@@ -92,13 +92,22 @@ class AgentSettings(Generic[DepsT, OutputT]):
     def __post_init__(self) -> None:
         if self.instructions in {"auto", "none"}:  # what is now `project_instructions` had this name
             self._move_mode(self.instructions)
-        from . import starting
+        from . import ready_tools, starting
         from .given import check_kinds
+        from .policy.permissions import check_rules
         from .tooling.final_result import output_spec
+        from .tooling.requirements import check_deps
+        from .tooling.toolbox import Toolbox
 
         del starting  # it is only loaded: now, and not in the event loop of the first run
         check_kinds(vars(self))
-        output_spec(self.output_type)
+        output = output_spec(self.output_type)
+        tools = Toolbox([*self._own_tools, *([] if output is None else [output.tool])])
+        if self.deps is not None:
+            check_deps(tools, self.deps)
+        if not self.mcp:  # the tools of MCP servers are known when a run starts
+            self._toolboxes["generic"] = tools
+            check_rules(self.permissions, tools.argument_names(), elsewhere=ready_tools.NAMES)
 
     def settings(
         self, *, deps: DepsT | None = None, limits: Limits | None = None, model_settings: ModelSettings | None = None
@@ -171,8 +180,14 @@ class AgentSettings(Generic[DepsT, OutputT]):
         return {}
 
     @cached_property
-    def _loaded_tools(self) -> tuple[Tool, ...]:
-        from .task.tool_loading import as_tools, load_mcp_tools
+    def _own_tools(self) -> tuple[Tool, ...]:
+        from .task.tool_loading import as_tools
 
-        tools = as_tools(self.tools)
-        return (*tools, *load_mcp_tools(self.mcp, directory=Path.cwd(), taken=[tool.name for tool in tools]))
+        return as_tools(self.tools)
+
+    @cached_property
+    def _loaded_tools(self) -> tuple[Tool, ...]:
+        from .task.tool_loading import load_mcp_tools
+
+        own = self._own_tools
+        return (*own, *load_mcp_tools(self.mcp, directory=Path.cwd(), taken=[tool.name for tool in own]))

@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from agent import Agent, ApprovalRequest, ConfigError, Ladder, ModelSettings, Permission, Rung, Sandbox, tool
+from agent import (
+    Agent,
+    ApprovalRequest,
+    ConfigError,
+    Ladder,
+    ModelSettings,
+    Permission,
+    Rung,
+    Sandbox,
+    ToolContext,
+    tool,
+)
 from agent.cli import main
 from agent.journal.events import Noticed
 from agent.testing import ScriptedModel, calls, says
@@ -89,11 +100,58 @@ async def test_only_true_approves_a_call(tmp_path: Path, answer: object):
         ({"tool": "*", "match": {"noet": "*"}}, "Did you mean `note`?"),
     ],
 )
-def test_a_rule_that_can_match_no_call_is_refused_when_the_run_starts(rule: dict[str, Any], message: str):
-    one = agent(tools=[remove], permissions=[Permission(do="deny", **rule)], sandbox=Sandbox())
+def test_a_rule_that_can_match_no_call_is_refused_when_the_agent_is_made(rule: dict[str, Any], message: str):
     with pytest.raises(ConfigError) as caught:
-        one.run_sync("Go.")
+        agent(tools=[remove], permissions=[Permission(do="deny", **rule)], sandbox=Sandbox())
     assert message in str(caught.value)
+
+
+def undocumented(number: int) -> int:
+    return number
+
+
+class Opaque:
+    """Nothing that a model can write."""
+
+
+def opaque(value: Opaque) -> str:
+    """Return it."""
+    return str(value)
+
+
+def documented(number: int) -> int:
+    """Return it."""
+    return number
+
+
+@tool
+def counting(context: ToolContext[Opaque]) -> str:
+    """Count."""
+    return str(context.deps)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tools": [undocumented]}, "Tool 'undocumented' has no description"),
+        ({"tools": [lambda: 3]}, "A lambda has no name, annotations or docstring."),
+        ({"tools": [opaque]}, "Tool 'opaque': its parameters have no JSON Schema"),
+        ({"tools": [documented, documented]}, "Two tools are named 'documented'. Rename one"),
+        ({"tools": ["raed_file"]}, "No ready tool is named 'raed_file'. Did you mean `read_file`?"),
+        ({"tools": [3]}, "Cannot make a tool of 3: it cannot be called."),
+        ({"tools": [tool(documented, name="final_result")], "output_type": int}, "Two tools are named 'final_result'."),
+        ({"tools": [counting], "deps": 3}, "Tool 'counting' needs `deps` of type Opaque, but they are of type int."),
+    ],
+)
+def test_a_tool_that_cannot_work_is_refused_when_the_agent_is_made(settings: dict[str, Any], message: str):
+    """It was refused only by the first run, which may be hours after the start of a service."""
+    with pytest.raises(ConfigError) as caught:
+        agent(**settings)
+    assert str(caught.value).startswith(message)
+
+
+def test_deps_may_be_given_to_the_run_alone():
+    assert agent(tools=[counting]).run_sync("Go.", deps=Opaque()).output == "x"
 
 
 @pytest.mark.parametrize(
