@@ -175,7 +175,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
         return tuple(map(model_of, (self.model, *self.fallback)))
 
     @cached_property
-    def _toolboxes(self) -> dict[str, Toolbox]:
+    def _toolboxes(self) -> dict[tuple[str, bool], Toolbox]:
         """Made once for each model family, as their schemas are."""
         return {}
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tools.debugger import debug_evaluate, debug_look, debug_resume, debug_start, debug_stop
     from tools.files import edit_file, list_files, read_file, write_file
     from tools.mcp import mcp_tools as mcp_tools
+    from tools.notes import write_notes
     from tools.processes import read_process, start_process, stop_process
     from tools.search import search
     from tools.shell import run_shell
@@ -55,6 +56,7 @@ __all__ = [
     "stop_process",
     "undo_change",
     "write_file",
+    "write_notes",
 ]
 
 _MODULES = MappingProxyType(
@@ -82,6 +84,7 @@ _MODULES = MappingProxyType(
         "stop_process": "processes",
         "undo_change": "changes",
         "write_file": "files",
+        "write_notes": "notes",
     }
 )
 

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from .journal.events import RunStarted
 from .loop.facts import InstructionsMode, default_system_prompt, find_instructions
+from .loop.work import NOTES_TOOL
 from .model.profiles import Profile
 from .model.protocol import Model
 from .model.settings import ModelSettings
@@ -19,6 +20,7 @@ from .policy.ladder import Ladder
 from .policy.limits import Limits
 from .policy.permissions import Approve, Permission
 from .policy.verification import Verify
+from .ready_tools import find
 from .sandbox import Sandbox
 from .sandbox.rules import check_workspace
 from .task.environment import run_sandbox, starts_commands
@@ -30,6 +32,9 @@ from .workspace.claims import claimed
 from .workspace.instructions import Instructions
 from .workspace.prepare import WorkspaceMode, with_worktree
 from .workspace.withheld import SecretFiles, secret_files
+
+_SMALL_WINDOW_TOKENS = 65_536
+"""In such a window a long task is folded or restarted; 32k to 64k is what a few GPUs have room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +78,30 @@ class RunSettings:
     runs: Path | None
     own_files: Sequence[Path]
     task: Mapping[str, JsonValue]
-    toolboxes: dict[str, Toolbox]
-    """Those that runs of the agent have needed so far, by model family."""
+    toolboxes: dict[tuple[str, bool], Toolbox]
+    """Those that runs of the agent have needed so far, by model family and whether the tool for notes is added."""
     shared_limits: Sequence[SharedLimits] = ()
     """Those of the session, or of the run that called this one."""
 
-    def toolbox(self, family: str = "generic") -> Toolbox:
-        """Return the tools of a run for a model family, including the one for the structured result."""
-        if family not in self.toolboxes:
-            tools = [*self.tools, *([] if self.output is None else [self.output.tool])]
-            self.toolboxes[family] = Toolbox(tools, family=family)
-        return self.toolboxes[family]
+    def toolbox(self, family: str = "generic", *, notes: bool = False) -> Toolbox:
+        """Return the tools of a run for a model family, with the one for the structured result, and the one for notes.
+
+        Args:
+            family: of the model.
+            notes: whether the tool for notes is one of them though nobody asked for it; `takes_notes` says so.
+        """
+        key = family, notes
+        if key not in self.toolboxes:
+            last = [] if self.output is None else [self.output.tool]
+            added = [find(NOTES_TOOL)] if notes and all(tool.name != NOTES_TOOL for tool in self.tools) else []
+            self.toolboxes[key] = Toolbox([*self.tools, *added, *last], family=family)
+        return self.toolboxes[key]
+
+    def takes_notes(self, profile: Profile, window_tokens: int | None) -> bool:
+        """Return whether the model gets the tool for notes: it works with files or commands, in a small window."""
+        is_small = window_tokens is not None and window_tokens <= _SMALL_WINDOW_TOKENS
+        works = any(tool.commands or tool.name == "read_file" for tool in self.tools)
+        return is_small and works and not profile.trained_texts
 
     def profile(self, model: str) -> Profile:
         """Return the profile of a model, by its served name."""

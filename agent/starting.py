@@ -25,6 +25,7 @@ from .loop.resume import resume_state
 from .loop.run import Run
 from .loop.state import RunState
 from .loop.watching import Watcher
+from .loop.work import NOTES_TOOL
 from .messages import SystemMessage, UserMessage
 from .model.history import History
 from .model.protocol import Connection, TokenCount
@@ -111,7 +112,8 @@ async def count(settings: RunSettings, prompt: UserMessage) -> TokenCount | None
         history.add_system(settings.system_prompt(served.model, window_tokens=served.window_tokens))
         history.add_user(prompt)
         effort = (settings.ladder or profile.ladder).rungs[0].effort if profile.takes_effort else None
-        tools = settings.toolbox(profile.name).definitions
+        notes = settings.takes_notes(profile, served.window_tokens)
+        tools = settings.toolbox(profile.name, notes=notes).definitions
         request = Request(model=served.model, messages=history.wire, tools=tools, max_tokens=1, effort=effort)
         return await connection.count(request)
 
@@ -143,8 +145,9 @@ async def _drive(
     )  # fmt: skip
     context = replace(context, parent=parent)
     rules = (*settings.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ()))
+    toolbox = settings.toolbox(state.profile.name, notes=NOTES_TOOL in first.tools)
     deps = RunDependencies(
-        connection=connection, toolbox=settings.toolbox(state.profile.name), context=context, record=record,
+        connection=connection, toolbox=toolbox, context=context, record=record,
         sync=journal.sync if journal is not None else lambda: None,
         clock=lambda: before_s + time.monotonic() - began, sleep=asyncio.sleep,
         verify=settings.verify, verify_env=settings.verify_env,
@@ -209,7 +212,7 @@ async def _first_event(
     """Return the first event of a new run, and notices of its workspace."""
     served = await connection.served()
     profile = settings.profile(served.model)
-    toolbox = settings.toolbox(profile.name)
+    toolbox = settings.toolbox(profile.name, notes=settings.takes_notes(profile, served.window_tokens))
     settings.base_sandbox()  # fail before a copy or worktree is made if this machine has no sandbox
     prepared, notices = await asyncio.to_thread(_prepared, settings, folder, toolbox)
     found = settings.found_instructions(profile)

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .events import Event, PrefixChanged, Replied
+from ..messages import Usage
+from .events import Event, PrefixChanged, Replied, SummedUp
 
-Reason = Literal["effort", "fold", "renewal", "server", "resume", "unknown", "lost"]
-"""As `PrefixChanged.because` names them; `lost` is what the engine had read and no longer has in its cache."""
+Reason = Literal["effort", "fold", "renewal", "server", "resume", "unknown", "summary", "lost"]
+"""As `PrefixChanged.because` names them; `summary` is what a request for a summary makes the engine read, and `lost` is
+what it had read and no longer has in its cache."""
 
 
 @dataclass(kw_only=True)
@@ -59,6 +61,7 @@ _AFTER: dict[Reason, str] = {
     "server": "after changes that the server asked for ({})",
     "resume": "after resumes ({})",
     "unknown": "for an unknown reason ({})",
+    "summary": "for summaries ({})",
     "lost": "no longer in its cache ({})",
 }
 
@@ -75,20 +78,32 @@ def prefill(events: Iterable[Event]) -> Prefill:
             found.again[reason] += sum(counted)
             found.times[reason] += 1
             counted = None
+        elif isinstance(event, SummedUp):
+            read = _add(found, event.usage)
+            if read is not None:
+                found.again["summary"] += read
+                found.times["summary"] += 1
         elif isinstance(event, Replied):
             _settle(found, counted)
             counted, usage = None, event.reply.usage
-            if usage is None or usage.cached_tokens is None:
-                found.uncounted += 1
+            read = _add(found, usage)
+            if usage is None or read is None:
                 continue
-            found.requests += 1
-            found.prompt_tokens += usage.prompt_tokens
-            found.cached_tokens += usage.cached_tokens
-            read = usage.prompt_tokens - usage.cached_tokens
             new = min(read, max(0, usage.prompt_tokens - before))
             counted, before = (new, read - new), usage.prompt_tokens
     _settle(found, counted)
     return found
+
+
+def _add(found: Prefill, usage: Usage | None) -> int | None:
+    """Count a request; return the tokens that were not in the cache. None if the server did not report that."""
+    if usage is None or usage.cached_tokens is None:
+        found.uncounted += 1
+        return None
+    found.requests += 1
+    found.prompt_tokens += usage.prompt_tokens
+    found.cached_tokens += usage.cached_tokens
+    return usage.prompt_tokens - usage.cached_tokens
 
 
 def _settle(found: Prefill, counted: tuple[int, int] | None) -> None:

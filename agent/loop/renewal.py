@@ -91,6 +91,7 @@ async def renew(
             summary,
             renewal,
             records=work.records,
+            notes=work.notes,
             texts=work.texts,
             own=work.summed_up.text if work.summed_up is not None else "",
             verifications=work.failed_attempts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import ConfigError
 from ..journal.events import RunStarted
@@ -14,16 +15,25 @@ from ..tooling.redaction import filled
 from ..tooling.toolbox import Toolbox
 from ..workspace.workspace import Workspace
 from .state import RunState
+from .work import NOTES_TOOL
+
+
+class ToolboxFor(Protocol):
+    """Returns the tools of a run."""
+
+    def __call__(self, family: str, *, notes: bool) -> Toolbox:
+        """Return those for a model family, with the tool for notes or as they were given."""
+        ...
 
 
 def resume_state(
-    folder: Path, toolbox: Callable[[str], Toolbox], profile: Callable[[str], Profile], secrets: Mapping[str, str]
+    folder: Path, toolbox: ToolboxFor, profile: Callable[[str], Profile], secrets: Mapping[str, str]
 ) -> RunState:
     """Return the state of a run after its last event.
 
     Args:
         folder: Folder of the run.
-        toolbox: Returns the tools for the rest of the run, for a model family.
+        toolbox: Returns the tools for the rest of the run.
         profile: Returns the profile for a model name.
         secrets: Values by name that the journal does not have.
 
@@ -34,7 +44,7 @@ def resume_state(
     first, events = read_run(folder)
     first = _with_secrets(first, secrets)
     model_profile = profile(first.model)
-    if not toolbox(model_profile.name).matches(first.tools_digest, first.tools):
+    if not toolbox(model_profile.name, notes=NOTES_TOOL in first.tools).matches(first.tools_digest, first.tools):
         msg = (
             f"Cannot resume run {first.run!r}: it used other tools ({', '.join(first.tools)}). Resume it with the same "
             "tools, or run the task again."

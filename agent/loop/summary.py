@@ -58,6 +58,7 @@ def summary(
     renewal: Renewal,
     *,
     records: Sequence[CallRecord | str],
+    notes: str = "",
     texts: Sequence[str],
     own: str = "",
     verifications: Sequence[VerifyEnded],
@@ -71,6 +72,7 @@ def summary(
         renewal: why, and what happened to the files.
         records: every call of the run, oldest first, also those of conversations before the last one; a text between
             them is a line of its own.
+        notes: what the model wrote with the tool for notes.
         texts: what the model wrote beside its calls, oldest first.
         own: what the model wrote for this purpose; then `texts` are left out. Empty if it wrote nothing.
         verifications: every failed attempt, oldest first.
@@ -84,18 +86,24 @@ def summary(
     head, tail = f"{_opening(renewal)}\n{_files(renewal)}", _next_step(renewal)
     paths = read_files(records, unread=last_ids.difference(carried.whole))
     read = f"Files you have read: {paths}" if paths else ""
-    left = max(_LEAST_CHARS, max_chars) - len(head) - len(read) - len(tail) - 7 * len("\n\n")
+    left = max(_LEAST_CHARS, max_chars) - len(head) - len(read) - len(tail) - 8 * len("\n\n")
     verified = show_failures(
         verifications,
         files="restored" if renewal.restored else "same" if renewal.files_failed else "changed",
         attempts_left=renewal.attempts_left,
         max_chars=int(left * _VERIFICATION_SHARE),
     )
-    noted = _own(own, int(left * _OWN_SHARE)) if own else _notes(texts, int(left * _TEXT_SHARE))
+    kept = _quoted("Your notes:", notes, int(left * _OWN_SHARE))
+    left -= len(kept)
+    noted = (
+        _quoted("What you wrote for yourself before the restart:", own, int(left * _OWN_SHARE))
+        if own
+        else _notes(texts, int(left * _TEXT_SHARE))
+    )
     left -= len(verified) + len(noted)
     diff = _diff(renewal, int(left * _DIFF_SHARE))
     calls = call_lines(used, left - len(diff)) if records else "You have called nothing yet."
-    return "\n\n".join(part for part in (head, verified, noted, diff, calls, read, carried.text, tail) if part)
+    return "\n\n".join(part for part in (head, verified, kept, noted, diff, calls, read, carried.text, tail) if part)
 
 
 def _opening(renewal: Renewal) -> str:
@@ -134,10 +142,11 @@ def _how_to_apply(renewal: Renewal) -> str:
     return f': apply_diff with diff_file="{renewal.patch}" brings {what} back'
 
 
-def _own(text: str, max_chars: int) -> str:
-    """Quote what the model wrote to itself before the restart."""
-    title = "What you wrote for yourself before the restart:"
-    lines = cut_end(re.sub(r"\n\s*\n+", "\n", text), max_chars - len(title)).splitlines()
+def _quoted(title: str, text: str, max_chars: int) -> str:
+    """Return a text of the model under a title. Empty if there is none."""
+    if not text.strip():
+        return ""
+    lines = cut_end(re.sub(r"\n\s*\n+", "\n", text.strip()), max_chars - len(title)).splitlines()
     return "\n".join([title, *(f"> {line}" for line in lines)])
 
 

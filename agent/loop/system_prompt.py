@@ -81,7 +81,9 @@ def _lines(facts: RunFacts) -> Iterator[str]:
                 f"- Python: {facts.python}. Set PYTHONPATH for a script outside the folder that imports its packages."
             )
     if facts.window_tokens is not None:
-        after = " When it is full, the conversation restarts with a summary." if facts.can_renew else ""
+        after = (
+            " When it is full, old results are left out; then it restarts with a summary." if facts.can_renew else ""
+        )
         yield f"- Window: {facts.window_tokens:,} tokens for the whole conversation.{after}"
     if facts.verify is not None:
         yield _verification(facts.verify, can_renew=facts.can_renew)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from .assessment import failure_of_turn, made_progress
 from .pending import RecordFailure, RecordProgress
 from .summary_calls import CallRecord
 
+NOTES_TOOL = "write_notes"
+"""The ready tool whose notes outlive every shortening of the conversation."""
 _REASONING_CHARS = 1_200
 _MAY_HAVE_EFFECT = frozenset({"ok", "timeout", "no_answer", "interrupted"})
 
@@ -28,6 +31,8 @@ class Work:
         """The calls of the last turn, until the model takes another one: it has not used their results yet."""
         self.texts: list[str] = []
         """What the model wrote beside its calls or thought before them, and its answers, oldest first."""
+        self.notes = ""
+        """What the model wrote with the tool for notes, last."""
         self.failed_attempts: list[VerifyEnded] = []
         self.own_changes: dict[str, str] = {}
         """Paths that the run itself changed, with their signatures; kept only in a folder that others may use."""
@@ -108,7 +113,11 @@ class Work:
         self._seen |= set(fingerprints)
         self._last = fingerprints[0] if len(fingerprints) == 1 else ""
         turn = turn_taken.turn
-        records = [self._record(call, result) for call, result in zip(turn.tool_calls, results, strict=True)]
+        done = list(zip(turn.tool_calls, results, strict=True))
+        for call, result in done:
+            if call.name == NOTES_TOOL and result.status == "ok":
+                self.notes = str(json.loads(call.arguments).get("notes", ""))
+        records = [self._record(call, result) for call, result in done if call.name != NOTES_TOOL]
         self.records += records
         self.last_calls = [record for record in records if record.call.name != FINAL_TOOL]
         self._note(_conclusion(turn))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.events import Event, PrefixChanged, Replied
+from agent.events import Event, PrefixChanged, Replied, SummedUp
 from agent.journal.prefill import prefill
 from agent.journal.prefix_events import Because
 from agent.messages import Reply, Usage
@@ -25,15 +25,17 @@ def test_each_token_is_new_or_read_again_for_one_reason():
     events: list[Event] = [
         replied(1_000, 0), replied(1_200, 1_000), replied(1_500, 1_184),
         replied(1_600, 100), changed("effort"), replied(900, 500), changed("fold", "effort"), replied(1_000, 0),
+        SummedUp(step=1, text="", usage=Usage(prompt_tokens=1_100, completion_tokens=3, cached_tokens=1_000)),
+        SummedUp(step=1, text="", why_not="no reply"),
     ]  # fmt: skip
     found = prefill(events)
-    assert (found.requests, found.prompt_tokens, found.cached_tokens) == (6, 7_200, 2_784)
+    assert (found.requests, found.prompt_tokens, found.cached_tokens) == (7, 8_300, 3_784)
     assert found.new_tokens == 1_000 + 200 + 300 + 100
-    assert found.again == {"lost": 16 + 900, "effort": 1_500, "fold": 400}
+    assert found.again == {"lost": 16 + 900, "effort": 1_500, "fold": 400, "summary": 100}
     assert found.new_tokens + found.again.total() == found.read_tokens
     assert str(found) == (
-        "the engine read 4,416 of 7,200 prompt tokens (39% were in its cache): 1,600 new; again: 916 no longer in its "
-        "cache (2), 1,500 after effort switches (1), 400 after folds (1)"
+        "the engine read 4,516 of 8,300 prompt tokens (46% were in its cache): 1,600 new; again: 916 no longer in its "
+        "cache (2), 1,500 after effort switches (1), 400 after folds (1), 100 for summaries (1)"
     )
 
 

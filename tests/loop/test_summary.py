@@ -428,7 +428,7 @@ async def test_carried_results_take_no_room_that_a_long_task_needs(tmp_path: Pat
     project = Project(tmp_path)
     full = EndpointRejected("This model's maximum context length is 16384 tokens.", url="http://x/v1", status=400)
     shown: list[int] = []
-    for prompt in ("Go.", "Go. " * 8_500):
+    for prompt in ("Go.", "Go. " * 8_300):
         project.model = ScriptedModel(
             [calls(("read_file", {"path": "a.py"})), full, says(""), says("Done.")], window_tokens=16_384
         )

@@ -48,8 +48,8 @@ def test_all_facts_of_a_run_in_a_repository():
         "start_process for a server. There is no network: nothing can be installed. Only the folder and /tmp can be "
         "changed. /tmp is HOME too; it keeps its files until the run ends, then they are removed.\n"
         "- Python: /usr/bin/python3. Set PYTHONPATH for a script outside the folder that imports its packages.\n"
-        "- Window: 65,536 tokens for the whole conversation. When it is full, the conversation restarts with a "
-        "summary.\n"
+        "- Window: 65,536 tokens for the whole conversation. When it is full, old results are left "
+        "out; then it restarts with a summary.\n"
         "- Verification: after your answer, `pytest -q` checks the work; you have 3 attempts. After repeated failures "
         "the changes may be taken back; they are then saved under .agent/attempts."
     )
