@@ -10,7 +10,14 @@ from .agent_settings import AgentSettings, DepsT, OutputT
 from .begin import NOBODY, Start, Watching
 from .errors import ConfigError
 from .keywords import checked_keywords, unknown_attribute
-from .old_names import AGENT_ATTRIBUTES, AGENT_ELSEWHERE, AGENT_RENAMED, RUN_ELSEWHERE, SESSION_ELSEWHERE
+from .old_names import (
+    AGENT_ATTRIBUTES,
+    AGENT_ELSEWHERE,
+    AGENT_RENAMED,
+    AS_TOOL_ELSEWHERE,
+    RUN_ELSEWHERE,
+    SESSION_ELSEWHERE,
+)
 
 # What runs, sessions and task files need are 150 modules, which are imported when the first of these starts.
 if TYPE_CHECKING:
@@ -166,6 +173,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
         runs = self.settings().runs
         return () if runs is None else session_names(runs)
 
+    @checked_keywords(elsewhere=AS_TOOL_ELSEWHERE)
     def as_tool(self, name: str, description: str | None = None, *, timeout_s: float = 1800.0) -> Tool:
         """Return this agent as a tool for another one: each call is a run with its own prompt, and returns the result.
 

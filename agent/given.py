@@ -42,7 +42,10 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "fallback": ((list, tuple), "Give a list, such as [Endpoint(...)]."),
     "secrets": (Mapping, 'Give names and values, such as {"TOKEN": token}.'),
     "secret_files": ((list, tuple), 'Give a list, such as [".env"].'),
-    "instructions": ((str, type(None)), "Give a text."),
+    "instructions": (
+        (str, type(None)),
+        "Give a text. For a run of its own text: dataclasses.replace(agent, instructions=...).",
+    ),
 }
 """The types of an agent's settings, and what to write instead of another one."""
 
@@ -100,11 +103,13 @@ def check_kind(value: object, kind: type | tuple[type, ...], place: str, advice:
         ConfigError: it has another type.
     """
     if not isinstance(value, kind):
-        shown = "" if place.startswith(_SECRET) else f"{value!r}, "
+        text = repr(value)
+        shown = "" if place.startswith(_SECRET) or len(text) > _MAX_SHOWN_CHARS else f"{text}, "
         msg = f"`{place}` is {shown}of type {type(value).__name__}. {advice}"
         raise ConfigError(msg, key=place.partition("[")[0])
 
 
+_MAX_SHOWN_CHARS = 200
 _SECRET = ("env", "secrets")
 """Settings whose values are not shown."""
 
@@ -136,7 +141,7 @@ def prompt_of(prompt: str, images: Iterable[Image]) -> UserMessage:
     Raises:
         ConfigError: the prompt is empty or no text, or something else is given as an image.
     """
-    check_kind(prompt, str, "prompt", "Give a text; images belong in `images`.")
+    check_kind(prompt, str, "prompt", "Give a text; images belong in `images`, earlier messages in `history`.")
     if not isinstance(cast("object", images), Iterable) or isinstance(images, str | bytes):
         msg = f"`images` is of type {type(images).__name__}. Give a list, such as [Image.from_file(path)]."
         raise ConfigError(msg, key="images")

@@ -94,7 +94,8 @@ def unknown_attribute(owner: object, name: str, elsewhere: Mapping[str, str]) ->
     kind = type(owner)
     advice = f" {elsewhere[name]}" if name in elsewhere else ""
     if not advice and not name.startswith("_"):
-        advice = did_you_mean(name, _public(dir(kind)))
+        # Fields without a default are no attributes of the class.
+        advice = did_you_mean(name, _public(dict.fromkeys([*getattr(kind, "__dataclass_fields__", ()), *dir(kind)])))
     return AttributeError(f"{kind.__name__} has no attribute {name!r}.{advice}", name=name, obj=owner)
 
 

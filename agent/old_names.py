@@ -41,6 +41,11 @@ AGENT_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "max_turns": "Write limits=Limits(steps=...).",
         "max_steps": "Write limits=Limits(steps=...).",
         "retries": "How often a failing call is tried follows from `ladder`.",
+        "tool_retries": "How often a failing call is tried follows from `ladder`.",
+        "output_retries": "How often a failing call is tried follows from `ladder`.",
+        "hooks": "Give a function that gets each event to `run`: run(prompt, observe=...).",
+        "input_guardrails": "Check the prompt before `run`; `permissions` and `approve` decide about calls.",
+        "output_guardrails": "`verify` is a command that decides; validators of `output_type` check a result.",
         "temperature": "Write model_settings=ModelSettings(temperature=...).",
         "max_tokens": "Write model_settings=ModelSettings(max_tokens=...).",
         "seed": "Write model_settings=ModelSettings(seed=...).",
@@ -60,6 +65,7 @@ AGENT_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
         "run_stream": "Write `async for event in agent.stream(prompt)`.",
         "run_streamed": "Write `async for event in agent.stream(prompt)`.",
         "iter": "Write `async for event in agent.stream(prompt)`.",
+        "run_stream_sync": "Only async: `async for event in agent.stream(prompt)`; or run_sync(prompt, observe=...).",
         "override": "Write dataclasses.replace(agent, model=...).",
         "clone": "Write dataclasses.replace(agent, ...).",
         "chat": "A conversation of many turns is agent.session().",
@@ -89,6 +95,12 @@ RUN_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "temperature": "Write model_settings=ModelSettings(temperature=...).",
         "stream": "Write `async for event in agent.stream(prompt)`.",
         "callback": "Give `observe`: it is called with each event.",
+        "event_stream_handler": "Give `observe`: it is called with each event.",
+        "hooks": "Give `observe`: it is called with each event.",
+        "timeout": "Write limits=Limits(wall_s=...).",
+        "usage": "Usages add up: first.usage + second.usage.",
+        "conversation_id": "Start a session with agent.session(name), or give `history`.",
+        "run_config": "Give the settings themselves: limits, model_settings, ...",
     }
 )
 
@@ -105,6 +117,16 @@ SESSION_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     }
 )
 """Keywords that people try with sessions, and for each what to write here."""
+
+AS_TOOL_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "tool_name": "The name is the first argument.",
+        "tool_description": "The description is `description`.",
+        "max_turns": "The limits are those of the agent: Agent(..., limits=Limits(steps=...)).",
+        "timeout": "The seconds are `timeout_s`.",
+    }
+)
+"""Keywords that people try with an agent as a tool, and for each what to write here."""
 
 SESSION_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
     {

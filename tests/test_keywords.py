@@ -94,6 +94,8 @@ FOREIGN = {
     "mcp_servers": "Write mcp={'name': McpServer(command=(...))}.",
     "deps_type": "The type is that of `deps`: Agent(..., deps=...).",
     "usage_limits": "The limits are `limits`: Limits(steps=..., tokens=...).",
+    "output_retries": "How often a failing call is tried follows from `ladder`.",
+    "hooks": "Give a function that gets each event to `run`: run(prompt, observe=...).",
     "outptu_type": "Did you mean `output_type`?",
     "workspce": "Did you mean `workspace`?",
 }
@@ -107,7 +109,15 @@ def test_a_name_of_another_library_and_a_typo_are_told_the_right_one(name: str):
     assert str(caught.value) == f"Agent() has no parameter {name!r}. {FOREIGN[name]}"
 
 
-@pytest.mark.parametrize(("name", "advice"), [("message_history", "`history`"), ("max_turns", "Limits(steps=...)")])
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("message_history", "`history`"),
+        ("max_turns", "Limits(steps=...)"),
+        ("event_stream_handler", "Give `observe`: it is called with each event."),
+        ("timeout", "Write limits=Limits(wall_s=...)."),
+    ],
+)
 def test_names_of_a_run_are_told_too(name: str, advice: str):
     given: Any = {name: 1}
     with pytest.raises(TypeError) as caught:
@@ -136,7 +146,11 @@ WRONG_KINDS: dict[str, tuple[Any, str]] = {
     "secret_files": ("a.env", "`secret_files` is 'a.env', of type str. Give a list, such as [\".env\"]."),
     "mcp": ({"a": "x.py"}, "`mcp['a']` is 'x.py', of type str. Write McpServer(command="),
     "approve": (True, "`approve` is True, of type bool. Give a function that returns True or False."),
-    "instructions": (3, "`instructions` is 3, of type int. Give a text."),
+    "instructions": (
+        len,
+        "of type builtin_function_or_method. Give a text. For a run of its own text: dataclasses.replace(agent, "
+        "instructions=...).",
+    ),
 }
 
 
@@ -150,7 +164,11 @@ def test_items_of_another_type_are_refused_too():
     ("prompt", "text"),
     [
         (None, "`prompt` is None, of type NoneType. Give a text"),
-        (["a"], "`prompt` is ['a'], of type list. Give a text"),
+        (
+            ["a"],
+            "`prompt` is ['a'], of type list. Give a text; images belong in `images`, earlier messages in `history`.",
+        ),
+        (["a" * 300], "`prompt` is of type list. Give a text"),
         ("", "`prompt` is empty. Say what the model is to do."),
         (" \n", "`prompt` is empty. Say what the model is to do."),
     ],
@@ -252,6 +270,10 @@ WRONG_CALLS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda agent: agent.run_sync("x", observe="p"), "`observe` is 'p', of type str. Give a function that takes an"),
     (lambda agent: asyncio.run(agent.session().run("x", observe=3)), "`observe` is 3, of type int. Give a function"),
     (lambda agent: agent.run_sync(), "run_sync() needs `prompt`. Write run_sync(prompt=...)."),
+    (
+        lambda agent: dataclasses.replace(agent, tools=[agent]),
+        "An agent becomes a tool of another by a name: tools=[other.as_tool(name, description)].",
+    ),
     (lambda agent: agent.as_tool("a", timeout_s=-1), "`timeout_s` must be more than 0, got -1."),
 ]
 
@@ -323,6 +345,9 @@ FOREIGN_SETTINGS: list[tuple[Any, dict[str, Any], str]] = [
     (Prices, {"promt": 1}, "Did you mean `prompt`?"),
     (Rules, {"netwrok": True}, "Did you mean `network`?"),
     (CommandLimits, {"memory": 1}, "Did you mean `memory_mb`?"),
+    (tool, {"max_retries": 3}, "How often a failing call is tried again follows from the agent's `ladder`."),
+    (tool, {"is_enabled": True}, "Which tools a run has is decided by the agent: dataclasses.replace(agent, tools="),
+    (Agent("http://x/v1").as_tool, {"tool_name": "a"}, "The name is the first argument."),
 ]
 
 
@@ -355,6 +380,11 @@ OTHER_ATTRIBUTES = [
     ("outcome", "final_output", "The result is `outcome.output`."),
     ("outcome", "all_messages", "The messages are `outcome.messages`."),
     ("outcome", "new_mesages", "Did you mean `new_messages`?"),
+    ("outcome", "reson", "Did you mean `reason`?"),
+    ("outcome", "cost", "Write outcome.usage.cost(Prices(...))."),
+    ("context", "context", "The object given as `deps` is `context.deps`."),
+    ("context", "messages", "A tool gets no messages: what it needs is an argument, or in `context.deps`."),
+    ("context", "dep", "Did you mean `deps`?"),
     ("usage", "input_tokens", "The tokens of all prompts are `prompt_tokens`."),
     ("usage", "total_token", "Did you mean `total_tokens`?"),
     ("session", "run_sync", "A session is async: write `await session.run(prompt)`, or asyncio.run(session.run("),
@@ -368,10 +398,19 @@ OTHER_ATTRIBUTES = [
 async def test_an_attribute_of_another_librarys_results_is_answered_with_ours(owner: str, name: str, advice: str):
     agent = Agent(model())
     outcome = await agent.run("x")
-    owners = {"outcome": outcome, "usage": outcome.usage, "session": agent.session(), "stream": agent.stream("x")}
+    owners = {
+        "outcome": outcome, "usage": outcome.usage, "session": agent.session(), "stream": agent.stream("x"),
+        "context": ToolContext(workspace=Path()),
+    }  # fmt: skip
     with pytest.raises(AttributeError) as caught:
         getattr(owners[owner], name)
     assert str(caught.value).startswith(f"{type(owners[owner]).__name__} has no attribute {name!r}. {advice}")
+
+
+def test_a_usage_that_is_called_is_answered_with_what_to_write():
+    usage: Any = Agent(model()).run_sync("x").usage
+    with pytest.raises(TypeError, match=r"^A usage cannot be called\. It is an attribute: write outcome\.usage\.$"):
+        usage()
 
 
 def made(kind: Any, *values: object) -> object:

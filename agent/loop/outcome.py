@@ -39,6 +39,8 @@ _ATTRIBUTES: Mapping[str, str] = MappingProxyType(
         "text": "The model's last text is `outcome.answer`.",
         "error": "Why the run ended is `outcome.reason`; raise_for_status() raises it.",
         "all_messages": "The messages are `outcome.messages`.",
+        "all_messages_json": "Write json.dumps(outcome.to_chat()).",
+        "cost": "Write outcome.usage.cost(Prices(...)).",
         "to_input_list": "Give the outcome as `history`: agent.run(prompt, history=outcome).",
         "history": "The messages are `outcome.messages`; agent.run(prompt, history=outcome) continues them.",
         "events": "The events are in the file `outcome.journal`; watch a run with agent.stream(prompt).",

@@ -67,6 +67,10 @@ class Spent:
         def __getattr__(self, name: str) -> object:
             raise unknown_attribute(self, name, _ATTRIBUTES)
 
+        def __call__(self) -> object:
+            msg = "A usage cannot be called. It is an attribute: write outcome.usage."
+            raise TypeError(msg)
+
     @property
     def requests(self) -> int:
         """Number of requests that got a reply: `steps`."""

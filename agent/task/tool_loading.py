@@ -50,6 +50,9 @@ def as_tools(given: Sequence[Tool | ToolSource | str]) -> tuple[Tool, ...]:
 def _as_tool(given: Tool | ToolSource | str) -> Tool:
     if isinstance(given, str):
         return ready_tools.find(given)
+    if hasattr(given, "as_tool"):
+        msg = "An agent becomes a tool of another by a name: tools=[other.as_tool(name, description)]."
+        raise ConfigError(msg, key="tools")
     return cast("Tool", given) if isinstance(given, Tool) else tool(given)
 
 

@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Generic, cast
 
 from typing_extensions import TypeVar
 
 from ..errors import ToolError
-from ..keywords import checked_keywords
+from ..keywords import checked_keywords, unknown_attribute
 from ..sandbox import Launch, Sandbox, Shared, private_folder
 from ..sandbox.process import CommandResult, Output, Process, start_process
 from ..sandbox.programs import find_program, interpreter
@@ -28,6 +29,18 @@ WHOLE_HEAD_BYTES = 30_000_000
 WHOLE_TAIL_BYTES = 20_000_000
 """How much is kept of the output of a command that runs to completion."""
 _SHOWN_CHARS = 120
+
+
+_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "context": "The object given as `deps` is `context.deps`.",
+        "usage": "What the run used is `outcome.usage`.",
+        "messages": "A tool gets no messages: what it needs is an argument, or in `context.deps`.",
+        "prompt": "A tool gets no messages: what it needs is an argument, or in `context.deps`.",
+        "retry": "A call does not know how often it was tried: raise ToolError, and the model may try again.",
+    }
+)
+"""Attributes that people know from other libraries, and for each what to write here."""
 
 
 @checked_keywords(renamed={"state": "deps"})
@@ -65,6 +78,11 @@ class ToolContext(Generic[DepsT]):
     output_limit_chars: int = DEFAULT_OUTPUT_CHARS
     parent: object = field(default=None, repr=False)
     shared: Shared | None = None
+
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __getattr__(self, name: str) -> object:
+            raise unknown_attribute(self, name, _ATTRIBUTES)
 
     @property
     def state(self) -> DepsT:

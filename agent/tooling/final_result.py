@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, Required, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, RootModel, create_model
-from typing_extensions import TypedDict
 
 from ..errors import ConfigError
 from .arguments import ModelArguments
 from .from_schema import tool_from_schema
 from .json_schema import plain_schema
 from .tool import Tool
+from .typed_dicts import of_pydantic
 
 # A tool and not response_format: tools plus response_format in one request suppress calls on vLLM (its issue 39929).
 FINAL_TOOL = "final_result"
@@ -96,7 +95,7 @@ def _wrapper(output_type: object) -> type[BaseModel]:
         raise ConfigError(msg, key="output_type")
     try:
         return create_model(
-            FINAL_TOOL, __config__=ConfigDict(extra="forbid"), result=(cast("Any", _of_pydantic(kind)), ...)
+            FINAL_TOOL, __config__=ConfigDict(extra="forbid"), result=(cast("Any", of_pydantic(kind)), ...)
         )
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -110,18 +109,6 @@ def _union(kinds: Sequence[Any]) -> object:
     for kind in kinds[1:]:
         union = union | kind
     return union
-
-
-def _of_pydantic(kind: object) -> object:
-    """Return a type that pydantic takes on every Python: before 3.12 it takes no TypedDict of `typing`."""
-    if not is_typeddict(kind) or sys.version_info >= (3, 12):
-        return kind
-    required: frozenset[str] = cast("Any", kind).__required_keys__
-    fields: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        bare = get_args(hint)[0] if get_origin(hint) in {Required, NotRequired} else hint
-        fields[name] = Required[bare] if name in required else NotRequired[bare]
-    return cast("Any", TypedDict)(cast("Any", kind).__name__, fields)
 
 
 async def _accept(*_: object) -> str:

@@ -16,8 +16,10 @@ from pydantic.fields import FieldInfo
 from ..errors import ConfigError
 from .context import ToolContext
 from .threads import in_thread
+from .typed_dicts import of_pydantic
 
 _LAMBDA = (lambda: None).__name__
+_CONTEXT_NAMES = frozenset({"context", "ctx", "run_context", "wrapper"})
 ToolBody = Callable[[Any, "ToolContext[Any]"], Awaitable[object]]
 ToolSource = Callable[..., object] | type[BaseModel]
 
@@ -177,6 +179,8 @@ def _parameters(name: str, source: Callable[..., object], hints: dict[str, Any])
         if parameter.name not in hints and parameter.name not in bound:
             is_unbound = index == 0 and parameter.name in {"self", "cls"}
             advice = f"If it is a method, bind it: tool(instance.{name})." if is_unbound else "Add one."
+            if parameter.name in _CONTEXT_NAMES:
+                advice = "To get the run's context, annotate it: ToolContext."
             if getattr(source, "__name__", None) == _LAMBDA:
                 advice = "Write a function with annotated parameters."
             msg = f"Tool {name!r}: parameter {parameter.name!r} has no type annotation. {advice}"
@@ -216,6 +220,7 @@ def _deps_type(hint: object) -> object:
 
 def _field(hint: object, default: object, description: str | None) -> tuple[object, object]:
     given = default if default is not inspect.Parameter.empty else ...
+    hint = of_pydantic(hint)
     infos = _field_infos(hint, given)
     if description and not any(info.description for info in infos):
         hint = Annotated[hint, Field(description=description)]

@@ -110,8 +110,15 @@ class Tool(Generic[ParametersT, ResultT]):
 
 _ELSEWHERE = {
     "retries": "How often a failing call is tried again follows from the agent's `ladder`.",
+    "max_retries": "How often a failing call is tried again follows from the agent's `ladder`.",
     "timeout": "The timeout in seconds is `timeout_s`.",
     "strict": "Calls are always checked strictly.",
+    "strict_mode": "Calls are always checked strictly.",
+    "sequential": "A tool that must not run beside others is `exclusive`.",
+    "failure_error_function": "Raise ToolError with the text that the model should read.",
+    "docstring_format": "Docstrings of every common style are read.",
+    "prepare": "Which tools a run has is decided by the agent: dataclasses.replace(agent, tools=[...]).",
+    "is_enabled": "Which tools a run has is decided by the agent: dataclasses.replace(agent, tools=[...]).",
     "name_override": "The name is `name`.",
     "description_override": "The description is `description`.",
     "takes_ctx": "A parameter annotated ToolContext gets the context.",

@@ -25,6 +25,10 @@ class Options(TypedDict):
     deep: bool
 
 
+class Search(TypedDict, total=False):
+    options: list[Options]
+
+
 KINDS: dict[str, tuple[Any, Any, Any]] = {
     "model": (Report, {"number": 3}, Report(number=3)),
     "dataclass": (Place, {"result": {"path": "a", "line": 2}}, Place("a", 2)),
@@ -36,6 +40,13 @@ KINDS: dict[str, tuple[Any, Any, Any]] = {
     "list of types": ([Report, Place], {"result": {"path": "a", "line": 2}}, Place("a", 2)),
     "tuple of types": ((Report, Place), {"result": {"number": 3}}, Report(number=3)),
     "optional": (Report | None, {"result": None}, None),
+    "list of typed dicts": (list[Options], {"result": [{"deep": True}]}, [{"deep": True}]),
+    "typed dict or none": (Options | None, {"result": {"deep": True}}, {"deep": True}),
+    "typed dict by name": (
+        dict[str, Annotated[Search, "x"]],
+        {"result": {"a": {"options": [{"deep": True}]}}},
+        {"a": {"options": [{"deep": True}]}},
+    ),
     "literal": (Literal["a", "b"], {"result": "b"}, "b"),
     "annotated": (Annotated[int, Field(ge=1)], {"result": 1}, 1),
     "schema": ({"type": "object", "properties": {"a": {"type": "integer"}}}, {"a": 1}, {"a": 1}),

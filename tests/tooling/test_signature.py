@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, Required, TypedDict
 
 import pytest
 from pydantic import BaseModel, EmailStr, Field, RootModel
@@ -137,6 +137,33 @@ def test_a_callable_becomes_a_tool(kind: str) -> None:
     assert result_of(made, arguments) == result
 
 
+class Line(TypedDict, total=False):
+    text: Required[Annotated[str, Field(min_length=1)]]
+    marks: "list[Mark]"
+
+
+class Mark(TypedDict):
+    """A mark."""
+
+    at: int
+
+
+def test_a_typed_dict_of_typing_is_a_parameter_on_every_python() -> None:
+    """Before Python 3.12, pydantic takes none, and it was refused with pydantic's words."""
+
+    @tool
+    def draw(lines: list[Line], mark: Mark | None = None) -> str:
+        """Draw."""
+        return f"{lines} {mark}"
+
+    found = result_of(draw, {"lines": [{"text": "a", "marks": [{"at": 3}]}]})
+    assert found == "[{'text': 'a', 'marks': [{'at': 3}]}] None"
+    items: Any = draw.parameters["properties"]
+    line = items["lines"]["items"]
+    assert (line["required"], line["properties"]["text"]) == (["text"], {"type": "string", "minLength": 1})
+    assert line["properties"]["marks"]["items"]["properties"] == {"at": {"type": "integer"}}
+
+
 def test_a_value_that_a_partial_binds_is_neither_shown_nor_replaced() -> None:
     made = tool(functools.partial(find, key="secret"))
     assert "secret" not in json.dumps(made.definition())
@@ -233,6 +260,13 @@ def misspelt(a: "int |") -> int:  # type: ignore[valid-type]  # noqa: F722
     return a
 
 
+def contextual(ctx: object) -> str:
+    """Do it."""
+    return str(ctx)
+
+
+del contextual.__annotations__["ctx"]
+
 GENERATOR = (
     "the function is a generator, and a tool gives one result. Return everything that it yields, such as in a list."
 )
@@ -283,6 +317,11 @@ REFUSED: list[tuple[Any, str]] = [
         "find",
         "Cannot make a tool of 'find': it cannot be called. Use a function, an object with `__call__`, or a pydantic "
         "model with a `run` method. A class method becomes a tool as tool(ItsClass.method).",
+    ),
+    (
+        contextual,
+        "Tool 'contextual': parameter 'ctx' has no type annotation. To get the run's context, annotate it: "
+        "ToolContext.",
     ),
     (doubled, "Tool 'doubled': two parameters are sent as 'b'. Change the alias of one."),
     (
