@@ -123,6 +123,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
         from .policy.limits import Limits
         from .policy.permissions import check_rules
         from .run_settings import RunSettings
+        from .sandbox.sources import Sources
         from .task.environment import base_environment, file_secrets
         from .tooling.final_result import output_spec
         from .tooling.requirements import check_deps
@@ -150,7 +151,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
             env={name: value for name, value in env.items() if value is not None},
             secrets={**file_secrets(self.secret_files, Path.cwd(), workspace), **self.secrets},
             runs=runs,
-            own_files=() if origin is None else origin.own_files, task={} if origin is None else origin.task,
+            own=Sources() if origin is None else origin.own, task={} if origin is None else origin.task,
             toolboxes=self._toolboxes,
         )  # fmt: skip
         check_rules(self.permissions, settings.toolbox().argument_names(), elsewhere=ready_tools.NAMES)
@@ -187,7 +188,11 @@ class AgentSettings(Generic[DepsT, OutputT]):
 
     @cached_property
     def _loaded_tools(self) -> tuple[Tool, ...]:
+        from .given import sandbox_of
         from .task.tool_loading import load_mcp_tools
 
-        own = self._own_tools
-        return (*own, *load_mcp_tools(self.mcp, directory=Path.cwd(), taken=[tool.name for tool in own]))
+        own, workspace = self._own_tools, Path(self.workspace or ".").absolute()
+        sandbox = sandbox_of(self.sandbox, workspace)
+        writable = (workspace, *(() if sandbox is None else sandbox.rules.write))
+        taken = [tool.name for tool in own]
+        return (*own, *load_mcp_tools(self.mcp, directory=Path.cwd(), writable=writable, taken=taken))

@@ -23,6 +23,7 @@ from .policy.verification import Verify
 from .ready_tools import find
 from .sandbox import Sandbox
 from .sandbox.rules import check_workspace
+from .sandbox.sources import Sources
 from .task.environment import run_sandbox, starts_commands
 from .tooling.final_result import OutputSpec
 from .tooling.redaction import with_secrets_in
@@ -43,8 +44,8 @@ class TaskOrigin:
 
     task: Mapping[str, JsonValue]
     """Written to the journal, so that the run can be resumed from the journal alone."""
-    own_files: Sequence[Path]
-    """Absolute paths of the files that define the run; a run that changes one says so."""
+    own: Sources
+    """What defines the run; a run that changes some of it says so."""
     verify_env: Mapping[str, str]
     """Extra environment variables of the verification, not of tools; a value that is an absolute path is readable."""
     environ: Mapping[str, str]
@@ -76,7 +77,7 @@ class RunSettings:
     """The complete environment of commands."""
     secrets: Mapping[str, str]
     runs: Path | None
-    own_files: Sequence[Path]
+    own: Sources
     task: Mapping[str, JsonValue]
     toolboxes: dict[tuple[str, bool], Toolbox]
     """Those that runs of the agent have needed so far, by model family and whether the tool for notes is added."""

@@ -161,9 +161,9 @@ async def _drive(
         cleanup.enter_context(guarded_imports(settings.written_folders(context.workspace), since_ns=since_ns))
         if journal is not None:
             cleanup.callback(journal.close)
-        own_files = None if all(tool.read_only for tool in settings.tools) else settings.own_files
+        own = None if all(tool.read_only for tool in settings.tools) else settings.own
         cleanup.push_async_callback(watcher.aclose)
-        notices = cleanup.enter_context(watched(context.workspace, own_files, folder, journal, watcher.show))
+        notices = cleanup.enter_context(watched(context.workspace, own, folder, journal, watcher.show))
         cleanup.push_async_callback(shared.aclose)
         cleanup.push_async_callback(context.resources.aclose, lambda text: notices.append(context.redacted(text)))
         try:
@@ -172,6 +172,7 @@ async def _drive(
                 record(Noticed(text=text))
         except JournalWriteError as error:
             raise ConfigError(str(error)) from error
+        await asyncio.gather(*(tool.prepare(context) for tool in deps.toolbox if tool.prepare is not None))
         ended = await Run(state, deps).drive()
     if watcher.failure is not None and ended.status != "error":  # it raised at the very end
         notices.append(str(watcher.failure))

@@ -8,9 +8,10 @@ from typing import Any
 
 from .given import check_kind
 from .run_settings import TaskOrigin
+from .sandbox.sources import Sources
 from .task.environment import starts_commands, task_sandbox, task_secrets, task_variables
 from .task.load import task_adapter
-from .task.own_files import checked_own_files
+from .task.own_files import checked_imports, checked_own_files, writable_folders
 from .task.task import Task
 from .task.tool_loading import load_all_tools
 
@@ -22,8 +23,9 @@ def settings_of_task(task: Task, environ: Mapping[str, str], runs: Path | None) 
         ConfigError: a tool cannot be loaded, or something that the task refers to does not exist.
     """
     check_kind(task, Task, "task", "Read the file with load_task(path).")
-    files = checked_own_files(task, runs)
-    tools = load_all_tools(task.tools, task.mcp, directory=task.directory)
+    own = checked_own_files(task, runs)
+    with checked_imports(task, runs) as imported:
+        tools = load_all_tools(task.tools, task.mcp, directory=task.directory, writable=writable_folders(task))
     return {
         "tools": tools,
         "instructions": task.instructions,
@@ -40,7 +42,7 @@ def settings_of_task(task: Task, environ: Mapping[str, str], runs: Path | None) 
         "sandbox": task_sandbox(task) if starts_commands(tools, task.verify) else None,
         "permissions": task.permissions,
         "_origin": TaskOrigin(
-            task=task_adapter().dump_python(task, mode="json"), own_files=files, verify_env=task.verify_env(),
-            environ=environ,
+            task=task_adapter().dump_python(task, mode="json"), own=own | Sources(files=frozenset(imported)),
+            verify_env=task.verify_env(), environ=environ,
         ),
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ _PING_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 10.0  # closing the input, SIGTERM and SIGKILL take the package mcp 7 s at most (version 2.3)
 _STDERR_BYTES = 600
 # Python reads no compiled module that a run left beside its source: below /dev/null there is none.
+_PYTHON = re.compile(r"python[\d.]*")
 _NO_CACHE = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/dev/null"}
 
 
@@ -134,10 +136,12 @@ class Session:
             try:
                 if server.command:
                     program, *arguments = server.command
+                    if _PYTHON.fullmatch(Path(program).name):  # with -I or -E it does not read its variables
+                        arguments = ["-X", "pycache_prefix=/dev/null", *arguments]
                     parameters = StdioServerParameters(
                         command=program,
                         args=arguments,
-                        env={**_NO_CACHE, **server.env, VARIABLE: self._mark},
+                        env={**server.env, **_NO_CACHE, VARIABLE: self._mark},
                         cwd=self._directory,
                         encoding_error_handler="replace",  # one byte that is not UTF-8 would end the connection
                     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,22 +11,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from agent import ConfigError, Image, McpServer, NoAnswer, Tool, ToolContext, ToolError, tool_from_schema
+from agent import ConfigError, McpServer, Tool, ToolContext, tool_from_schema
 
-from ._server_answers import is_forgotten, rejection
+from ._server_calls import ServerTool, Sessions
 from ._server_session import START_TIMEOUT_S, Era, Session, Unavailable
 from ._server_settings import named_settings
 from ._server_tools import Offer, make_tools
 
 if TYPE_CHECKING:
-    from mcp.types import CallToolResult
     from mcp.types import Tool as McpTool
 
 _MAX_PAGES = 50
 
 
-def mcp_tools(servers: Mapping[str, McpServer], directory: Path, *, taken: Iterable[str] = ()) -> tuple[Tool, ...]:
-    """Start each server, list its tools and stop it; a run starts it again at the first call.
+def mcp_tools(
+    servers: Mapping[str, McpServer], directory: Path, *, writable: Sequence[Path] | None = None,
+    taken: Iterable[str] = (),
+) -> tuple[Tool, ...]:  # fmt: skip
+    """Start each server, list its tools and stop it; a run starts it again.
+
+    A server in a folder that the run can change is started before the first command of the run; any other at its first
+    call.
 
     A tool whose schema cannot be used is left out; `Tool.notes` of the server's first tool tells it, and names the
     tools whose names had to be changed and the size of all definitions if it is large.
@@ -34,6 +39,8 @@ def mcp_tools(servers: Mapping[str, McpServer], directory: Path, *, taken: Itera
     Args:
         servers: by their name in the task; the names of their tools begin with it.
         directory: working directory of the server commands; the task file's folder.
+        writable: absolute; folders that commands of a run may change. A server that loads a file there is not used once
+            such a file has changed. None means the working directory.
         taken: names of other tools, which none of these may have.
 
     Raises:
@@ -47,13 +54,15 @@ def mcp_tools(servers: Mapping[str, McpServer], directory: Path, *, taken: Itera
     notes: dict[str, Sequence[str]] = {}
     with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
         for name, server in servers.items():
-            pinned = server.pinned(directory.absolute())
             listed = executor.submit(asyncio.run, _list_tools(name, server, directory)).result()
+            # Only now: `uv run` makes the environment when it first starts the server.
+            here = directory.absolute()
+            pinned = server.pinned(here, [here] if writable is None else writable)
             notes[name] = listed.notes
             for one in _select(name, server, listed.tools):
-                tool = _ServerTool(
+                tool = ServerTool(
                     server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name,
-                    changed_files=pinned.changed,
+                    changed_files=pinned.changed, is_within=pinned.is_within,
                 )  # fmt: skip
                 offers.append(_offer(tool, one))
     return make_tools(offers, taken=taken, notes=notes)
@@ -73,28 +82,6 @@ class _Listed:
     """How later connections begin."""
     notes: Sequence[str]
     """For the user."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ServerTool:
-    """A tool of a server, as a call finds it."""
-
-    server_name: str
-    server: McpServer
-    directory: Path
-    era: Era
-    name: str
-    changed_files: Callable[[], Sequence[Path]]
-    """Returns the server's files that are not as they were when its tools were listed."""
-
-    def session(self) -> Session:
-        if changed := ", ".join(map(str, self.changed_files())):
-            msg = (
-                f"The MCP server `{self.server_name}` was not started: {changed} changed during this run, and would "
-                "run outside the sandbox. Undo the change, or work without this server's tools."
-            )
-            raise ToolError(msg)
-        return Session(self.server_name, self.server, self.directory, era=self.era)
 
 
 async def _list_tools(name: str, server: McpServer, directory: Path) -> _Listed:
@@ -146,7 +133,7 @@ def _select(name: str, server: McpServer, offered: Sequence[_Offered]) -> list[_
     return [known[tool] for tool in server.tools] or list(offered)
 
 
-def _offer(tool: _ServerTool, offered: _Offered) -> Offer:
+def _offer(tool: ServerTool, offered: _Offered) -> Offer:
     return Offer(
         server=tool.server_name,
         tool=tool.name,
@@ -155,7 +142,7 @@ def _offer(tool: _ServerTool, offered: _Offered) -> Offer:
     )
 
 
-def _make_tool(server_tool: _ServerTool, sent: _Offered, tool_name: str) -> Tool:
+def _make_tool(server_tool: ServerTool, sent: _Offered, tool_name: str) -> Tool:
     async def unused(_arguments: object) -> object:
         raise AssertionError
 
@@ -175,89 +162,11 @@ def _make_tool(server_tool: _ServerTool, sent: _Offered, tool_name: str) -> Tool
     )
 
     async def body(arguments: dict[str, object], context: ToolContext[Any]) -> object:
-        sessions = context.resources.get(_Sessions)
-        return await sessions.call(server_tool, arguments, retry=read_only)
+        sessions = context.resources.get(Sessions)
+        return await sessions.call(server_tool, arguments, context, retry=read_only)
 
-    return replace(tool, body=body, env=named_settings(server_tool.server))
+    async def prepare(context: ToolContext[Any]) -> None:
+        if server_tool.is_within_reach(context):
+            await context.resources.get(Sessions).start(server_tool, context)
 
-
-class _Sessions:
-    """The servers started by a run."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, Session] = {}
-
-    async def call(
-        self, tool: _ServerTool, arguments: Mapping[str, Any], *, retry: bool, renewed: bool = False
-    ) -> object:
-        """Call a tool; one that changes nothing is called once more if there is no answer.
-
-        Args:
-            tool: the tool.
-            arguments: of the call.
-            retry: whether the tool changes nothing.
-            renewed: whether the session was renewed for this call, because the server had forgotten it.
-
-        Raises:
-            ToolError: the server does not start, is not started because its files changed, or rejects the call.
-            NoAnswer: the call was sent, and there is no answer.
-        """
-        name, timeout_s = tool.server_name, tool.server.timeout_s
-        session = self._open[name] = self._open.get(name) or tool.session()
-        try:
-            client = await session.client()
-        except Unavailable as error:
-            await self._close(name, session)
-            raise ToolError(str(error)) from error
-        try:
-            result = await asyncio.wait_for(client.call_tool(tool.name, dict(arguments)), timeout_s)
-        except TimeoutError as error:
-            msg = f"The MCP server `{name}` did not answer within {timeout_s:g} s."
-            raise NoAnswer(msg) from error
-        except Exception as error:
-            if is_forgotten(error) and not renewed:
-                await self._close(name, session)
-                return await self.call(tool, arguments, retry=retry, renewed=True)
-            if answer := rejection(error):
-                msg = f"The MCP server `{name}` rejected the call: {answer}"
-                raise ToolError(msg) from error
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            lost = f"The MCP server `{name}` did not answer the call: {reason}."
-            if not await session.is_alive():
-                await self._close(name, session)
-                lost = f"The MCP server `{name}` exited during the call; the next one restarts it."
-                lost += session.stderr_note().replace(" ", "\n", 1)
-            if retry:
-                return await self.call(tool, arguments, retry=False)
-            raise NoAnswer(lost) from error
-        return _convert(result)
-
-    async def aclose(self) -> None:
-        sessions, self._open = list(self._open.values()), {}
-        await asyncio.gather(*(session.aclose() for session in sessions))
-
-    async def _close(self, name: str, session: Session) -> None:
-        """End a session; the next call starts another. One that another call has started meanwhile stays."""
-        if self._open.get(name) is session:
-            del self._open[name]
-        await session.aclose()
-
-
-def _convert(result: CallToolResult) -> object:
-    """Return the text or the image of a result; other content is only named."""
-    texts: list[str] = []
-    for part in result.content:
-        if part.type == "text":
-            texts.append(part.text)
-        elif part.type == "image" and not result.is_error:
-            return Image(data=part.data, media_type=part.mime_type)
-        elif part.type == "resource" and hasattr(part.resource, "text"):
-            texts.append(str(getattr(part.resource, "text", "")))
-        else:
-            texts.append(f"[{part.type}, not shown]")
-    text = "\n".join(texts)
-    if result.is_error:
-        raise ToolError(text or "The tool failed without a message.")
-    if text or result.structured_content is None:
-        return text or "(no output)"
-    return result.structured_content
+    return replace(tool, body=body, prepare=prepare, env=named_settings(server_tool.server))

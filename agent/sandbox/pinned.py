@@ -1,150 +1,84 @@
-"""Remember the contents of files that run outside the sandbox, to notice when one changes; runs none of them."""
+"""Remember what programs outside the sandbox load, to notice when some of it changes; runs none of it."""
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import itertools
-import os
-import shutil
-import stat
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from importlib.machinery import all_suffixes
+import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-_MAX_BYTES = 64 * 1024 * 1024
+from .file_facts import checksum_of, content_of, facts_below, facts_of
+from .programs import is_inside
+from .sources import Sources, module_name
+
+_MAX_NAMED = 5
+_MAX_SEARCHED_BYTES = 256 * 1024 * 1024
 _MAX_SOURCE_BYTES = 1024 * 1024
-_MAX_MODULES = 500
+_IMPORT = (
+    rb"^[ \t]*(?:from[ \t]+%b[\w.]*[ \t]+import\b|import[ \t]+(?:[\w.]+(?:[ \t]+as[ \t]+\w+)?[ \t]*,[ \t]*)*%b\b)"
+    rb"|(?:import_module|__import__)\(\s*[\"']%b\b"
+)
+"""Has the name of a module three times."""
 
 
 class Pinned:
-    """Files with their contents at one moment."""
+    """What a program loads, as it was at one moment."""
 
-    def __init__(self, files: Iterable[Path]) -> None:
-        """Read the files; one that is not there is remembered as missing."""
-        self._known = checksums_with_beside(files)
+    def __init__(self, sources: Sources, directory: Path) -> None:
+        """Read the files; one that is not there is remembered as missing.
+
+        Args:
+            sources: what the program loads.
+            directory: absolute; where it runs.
+        """
+        self._sources, self._directory = sources, directory
+        paths = {*sources.files, *sources.existing()}
+        self._files = {path: (facts_of(path), checksum_of(path)) for path in paths}
+        self._environments = {folder: facts_below(folder) for folder in sources.environments}
+        self._unlisted = sources.unlisted()
+
+    def is_within(self, folders: Sequence[Path]) -> bool:
+        """Return whether the program runs in one of the folders, or loads something there."""
+        return is_inside(self._directory, folders) or self._sources.inside(folders) != Sources(
+            libraries=self._sources.libraries
+        )
 
     def changed(self) -> Sequence[Path]:
-        """Return the files whose contents are different now, and those that were put beside them."""
-        now = checksums_with_beside(map(Path, self._known))
-        return [Path(path) for path, found in now.items() if self._known.get(path) != found]
+        """Return the files whose contents are different now, and those that appeared and would be loaded."""
+        found: list[Path] = []
+        for path in {*self._files, *self._sources.existing()}:
+            facts, checksum = self._files.get(path, ((), ""))
+            if facts_of(path) != facts and checksum_of(path) != checksum:
+                found.append(path)
+        for folder, before in self._environments.items():
+            now = facts_below(folder)
+            different = (path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+            found += [Path(path) for path in sorted(different)[:_MAX_NAMED]]
+        return sorted({*found, *self._hiding()})
+
+    def _hiding(self) -> Iterable[Path]:
+        """Return the modules that appeared, and that something of what is installed imports if it is there."""
+        new = self._sources.unlisted() - self._unlisted
+        names = imported_names(self._sources.libraries, {module_name(path) for path in new})
+        hiding = {path for path in new if module_name(path) in names}
+        self._unlisted |= new - hiding  # nothing imports them, so they are looked for only once
+        return hiding
 
 
-def checksums(files: Iterable[Path]) -> Mapping[str, str]:
-    """Return the checksum of each file; empty for one that is not there, or not a regular file."""
-    found: dict[str, str] = {}
-    for path in files:
-        content = _content(path, _MAX_BYTES)
-        found[str(path)] = "" if content is None else hashlib.sha256(content).hexdigest()
-    return found
+def imported_names(libraries: Iterable[Path], names: Collection[str]) -> frozenset[str]:
+    """Return those of the names that a Python file below one of the folders imports; all, if there is too much to read.
 
-
-def checksums_with_beside(files: Iterable[Path]) -> Mapping[str, str]:
-    """Return the checksums of files and of what is `beside` them."""
-    paths = tuple(files)
-    return checksums([*paths, *beside(paths)])
-
-
-def command_files(command: Sequence[str], directory: Path) -> tuple[Path, ...]:
-    """Return the files that the words of a command name, and what its Python files import from their own folder.
-
-    Modules that are found elsewhere, such as installed ones, and what is imported by a computed name are not returned.
-
-    Args:
-        command: the program and its arguments.
-        directory: absolute; where the command runs.
+    Packages try imports of what need not be installed, such as a faster parser.
     """
-    files = [path for word in command if (path := directory / word).is_file()]
-    if command and (program := shutil.which(command[0])) is not None and "/" not in command[0]:
-        files.append(Path(program))
-    files += [config for path in files if (config := path.parent.parent / "pyvenv.cfg").is_file()]
-    scripts = [(path, path.parent) for path in files if path.suffix == ".py"]
-    for option, module in itertools.pairwise(command):
-        if option == "-m":
-            scripts += [(path, directory) for path in _module_files(directory, f"{module}.__main__")]
-    found = dict.fromkeys(files)
-    while scripts and len(found) < _MAX_MODULES:
-        path, top = scripts.pop()
-        found[path] = None
-        scripts += [(one, top) for one in _imported(path, top) if one not in found]
-    return tuple(found)
-
-
-def beside(files: Iterable[Path]) -> tuple[Path, ...]:
-    """Return the files that Python runs without being told to, when it runs one of these files.
-
-    Modules beside it that are imported instead of Python's own or installed ones; and what an interpreter reads at its
-    start from the environment that its `pyvenv.cfg` stands for.
-    """
-    paths = tuple(files)
-    folders = dict.fromkeys(folder for path in paths if path.suffix == ".py" for folder in _tops(path))
-    names = _importable() if folders else set[str]()
-    found: dict[Path, None] = {}
-    for folder in folders:
-        with suppress(OSError):
-            there = {entry.name.partition(".")[0] for entry in os.scandir(folder)} & names
-            places = [Path(f"{folder / name}{end}") for name in sorted(there) for end in _MODULE_ENDS]
-            found |= dict.fromkeys(path for path in places if path.is_file())
-    for path in paths:
-        if path.name == "pyvenv.cfg":
-            for pattern in ("*.pth", "sitecustomize.py", "usercustomize.py"):
-                found |= dict.fromkeys(sorted(path.parent.glob(f"lib/python*/site-packages/{pattern}")))
-    return tuple(found)
-
-
-_MODULE_ENDS = tuple(f"{start}{suffix}" for start in ("", "/__init__") for suffix in all_suffixes())
-
-
-def _tops(path: Path) -> Iterator[Path]:
-    """Yield the folders in which a program with this file may look for modules: its own, and that of its package."""
-    yield path.parent
-    if (path.parent / "__init__.py").is_file():
-        yield path.parent.parent
-
-
-def _importable() -> set[str]:
-    """Return the names of Python's own modules and of those that are installed for this process."""
-    installed = [Path(entry) for entry in sys.path if Path(entry).name == "site-packages" and Path(entry).is_dir()]
-    names = sys.stdlib_module_names | {path.stem for entry in installed for path in entry.iterdir()}
-    return {name for name in names if name.isidentifier()}
-
-
-def _imported(path: Path, top: Path) -> Iterator[Path]:
-    """Yield the files that a Python file imports from the folder `top`, in which its program looks for modules."""
-    try:
-        tree = ast.parse(_content(path, _MAX_SOURCE_BYTES) or b"")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for name in node.names:
-                yield from _module_files(top, name.name)
-        elif isinstance(node, ast.ImportFrom):
-            start = path.parents[node.level - 1] if 0 < node.level <= len(path.parents) else top
-            base = [node.module] if node.module else []
-            for name in node.names:
-                yield from _module_files(start, ".".join([*base, name.name]))
-
-
-def _module_files(top: Path, module: str) -> Iterator[Path]:
-    """Yield the files of a module and of the packages that it is in; what does not exist is left out."""
-    parts = [part for part in module.split(".") if part.isidentifier()]
-    for count in range(1, len(parts) + 1):
-        place = top.joinpath(*parts[:count])
-        yield from (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
-
-
-def _content(path: Path, most_bytes: int) -> bytes | None:
-    """Return the beginning of a regular file, with its size if it is longer. None for anything else."""
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with os.fdopen(opened, "rb") as file:
-        facts = os.fstat(opened)
-        if not stat.S_ISREG(facts.st_mode):
-            return None
-        content = file.read(most_bytes)
-    return content if facts.st_size <= most_bytes else content + str(facts.st_size).encode()
+    left, left_bytes = {name: name.encode() for name in names}, _MAX_SEARCHED_BYTES
+    for path in itertools.chain.from_iterable(map(facts_below, libraries if names else ())):
+        if not path.endswith(".py"):
+            continue
+        content = content_of(Path(path), _MAX_SOURCE_BYTES) or b""
+        left_bytes -= len(content)
+        if left_bytes < 0:
+            return frozenset(names)
+        for name, word in list(left.items()):
+            if word in content and re.search(_IMPORT % (word, word, word), content, re.MULTILINE):
+                del left[name]
+    return frozenset(names) - left.keys()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +13,8 @@ from pydantic import ConfigDict
 from ..errors import ConfigError
 from ..keywords import checked_keywords
 from ..policy.limits import check_positive
-from ..sandbox.pinned import Pinned, command_files
+from ..sandbox.pinned import Pinned
+from ..sandbox.sources import command_sources
 from .parts import CONFIG
 
 
@@ -49,10 +50,11 @@ class McpServer:
             raise ConfigError(msg, key="mcp")
         check_positive(self.timeout_s, key="mcp.timeout_s")
 
-    def pinned(self, directory: Path) -> Pinned:
-        """Return the files of `command` as they are now, to notice a change, or a new module that hides another.
+    def pinned(self, directory: Path, writable: Sequence[Path]) -> Pinned:
+        """Return what `command` loads as it is now, to notice a change, or a new module that hides another.
 
         Args:
             directory: absolute path of the folder that the command runs in.
+            writable: folders that commands of a run may change; what lies elsewhere is not looked at.
         """
-        return Pinned(command_files(self.command, directory))
+        return Pinned(command_sources(self.command, directory, writable, self.env), directory)

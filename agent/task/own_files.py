@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from ..errors import ConfigError
-from ..journal.runs import list_runs
 from ..sandbox.beneath import open_named
-from ..sandbox.pinned import beside, checksums, command_files
-from ..sandbox.programs import is_inside
-from ..workspace.left_behind import AFTER, BEFORE
+from ..sandbox.imports import watched_imports
+from ..sandbox.pinned import imported_names
+from ..sandbox.sources import Sources, command_sources, module_name
+from ..workspace.changed_files import made_by_runs, refuse_changed
 from ..workspace.tree import folders_below
 from .load import MAX_TASK_BYTES, load_task
 from .renamed import RenamedKey
@@ -32,36 +31,48 @@ _MAX_LOADED_BYTES = 512 * 1024
 """Of all other tasks: a run may have left many that take long to load. The smallest come first."""
 _MAX_SEARCHED_BYTES = 32 * 1024 * 1024
 _NOT_OURS = frozenset({"node_modules", "__pycache__"})
-_LOOK_BACK = 50
-"""How many earlier runs are searched for one that had the same files."""
 
 
-def checked_own_files(task: Task, runs: Path | None) -> tuple[Path, ...]:
+def checked_own_files(task: Task, runs: Path | None) -> Sources:
     """Return what `own_files` does; call it before the task's tools are loaded.
 
     Raises:
         ConfigError: an earlier run changed one of them. None for `runs` means that no run is recorded.
     """
-    files = own_files(task)
+    writable = _writable(task)
+    used = _used(task, writable)
+    found = used | _others(task, writable)
     if runs is not None:
-        running = {os.path.normpath(path) for path in _running_files(task)}
-        refuse_changed(files, [path for path in files if str(path) in running], runs)
-    return files
+        running = {*used.existing(), *used.environments}
+        refuse_changed([*found.existing(), *found.environments], running, runs)
+        refuse_changed((), _hiding(used, runs), runs)
+    return found
 
 
-def own_files(task: Task) -> tuple[Path, ...]:
-    """Return the files that run outside the sandbox, or say how, and that a run of the task can change.
+@contextmanager
+def checked_imports(task: Task, runs: Path | None) -> Generator[set[Path]]:
+    """Collect, inside the block, what is imported of what a run of the task can change; load its tools there.
 
-    Its task file and those of others in its folder and in the folders that the run can change, and for each of these
-    tasks the files of its tools and MCP servers with what they import from their own folder, and what Python runs
-    beside them without being told to.
+    Raises:
+        ConfigError: inside the block; an earlier run changed what is about to be imported, by whatever name.
     """
-    writable = [task.path(task.workspace.path), *map(task.path, task.sandbox.write)]
-    others = dict(_other_tasks(task.directory, writable))
-    code = [path for other in others.values() if other is not None for path in _code_files(other)]
-    files = [*_running_files(task), *code, *others, *beside(code)]
-    normal = dict.fromkeys(Path(os.path.normpath(path)) for path in files)  # runs of other tasks have the same paths
-    return tuple(path for path in normal if path.is_file() and is_inside(path, writable))
+
+    def check(path: Path) -> None:
+        if runs is not None:
+            refuse_changed([path], [path], runs)
+
+    with watched_imports(_writable(task), check) as found:
+        yield found
+
+
+def own_files(task: Task) -> Sources:
+    """Return what runs outside the sandbox, or says how, and that a run of the task can change.
+
+    Its task file and those of others in its folder and in the folders that the run can change, and what the tools and
+    MCP servers of these tasks load.
+    """
+    writable = _writable(task)
+    return _used(task, writable) | _others(task, writable)
 
 
 def writable_folders(task: Task) -> tuple[Path, ...]:
@@ -70,82 +81,48 @@ def writable_folders(task: Task) -> tuple[Path, ...]:
     return tuple(task.path(name) for name in (*in_place, *task.sandbox.write))
 
 
-def refuse_changed(files: Sequence[Path], running: Sequence[Path], runs: Path) -> None:
-    """Check that no earlier run changed a file, or may have changed it before it was killed.
-
-    Args:
-        files: absolute paths.
-        running: those of them that run now: no run may have made them either, or changed one that it did not know.
-        runs: folder of all runs.
-
-    Raises:
-        ConfigError: one did. The message says how to accept the change.
-    """
-    left = dict(checksums(files))
-    for folder in reversed(list_runs(runs)[-_LOOK_BACK:]) if left else ():
-        before, after = _record(folder / BEFORE), _record(folder / AFTER)
-        if before is None:  # the user has accepted what it left
-            continue
-        known = cast("Mapping[str, str]", before.get("own_files") or {})
-        made = _changed_during(folder, before, [path for path in running if str(path) in left.keys() - known.keys()])
-        for path in dict.fromkeys([*_judged(left, known, after or {}), *made]):
-            now = left.pop(path)
-            was_changed = now != known.get(path) and (after is None or now == after.get(path))
-            if was_changed or path in made:
-                how = "was killed, and may have changed it" if after is None else "changed it"
-                msg = (
-                    f"{path} runs outside the sandbox or says what does, and the run {folder.name} {how}. Look at it. "
-                    f"To accept it as it is: rm {folder / BEFORE}"
-                )
-                raise ConfigError(msg)
+def _writable(task: Task) -> Sequence[Path]:
+    """Return the folders that runs of a task can change, also those that it is told to leave unchanged."""
+    return [task.path(name) for name in (task.workspace.path, *task.sandbox.write)]
 
 
-def _judged(left: Iterable[str], known: Mapping[str, str], after: Mapping[str, object]) -> list[str]:
-    """Return the files that a run can have changed: those that it began with, and modules that it put beside them.
-
-    Args:
-        left: files of now.
-        known: the files at the start of the run.
-        after: those at its end. Empty if it was killed.
-    """
-    added = set(after) if after else set(map(str, beside(map(Path, known))))
-    return [path for path in left if path in known or path in added]
+def _used(task: Task, writable: Sequence[Path]) -> Sources:
+    """Return what a run of the task uses: its own file, and what its tools and servers load."""
+    files = [] if task.file is None else [_normal(task.file)]
+    return _code(task, writable) | Sources(files=frozenset(files)).inside(writable)
 
 
-def _changed_during(folder: Path, before: Mapping[str, object], files: Iterable[Path]) -> Sequence[str]:
-    """Return the files in the workspace of a run whose inodes were last changed while it ran; no command can hide that.
-
-    Args:
-        folder: of the run.
-        before: what it recorded.
-        files: those that it did not know.
-    """
-    workspace = before.get("workspace")
-    if not isinstance(workspace, str):
-        return ()
-    with suppress(OSError):
-        start_ns = (folder / BEFORE).stat().st_mtime_ns
-        end_ns = (folder / AFTER).stat().st_mtime_ns if (folder / AFTER).exists() else None
-        inside = [path for path in files if is_inside(path, [Path(workspace)])]
-        times = {str(path): path.stat().st_ctime_ns for path in inside}
-        return [path for path, at in times.items() if start_ns <= at and (end_ns is None or at <= end_ns)]
-    return ()
+def _others(task: Task, writable: Sequence[Path]) -> Sources:
+    found = Sources()
+    for path, other in _other_tasks(task.directory, writable):
+        found |= Sources(files=frozenset([_normal(path)]))
+        if other is not None:
+            found |= _code(other, writable)
+    # A run may have left many tasks, with environments that take long to look at: the run of such a task does that.
+    return replace(found, environments=frozenset()).inside(writable)
 
 
-def _running_files(task: Task) -> Sequence[Path]:
-    """Return the files that a run of the task uses: its own, those of its tools and servers, and what they import."""
-    code = list(_code_files(task))
-    return [*([] if task.file is None else [task.file]), *code, *beside(code)]
+def _hiding(sources: Sources, runs: Path) -> Sequence[Path]:
+    """Return modules that a run made, where a server looks for those that its packages import if they are there."""
+    made = made_by_runs(sources.unlisted(), runs)
+    names = imported_names(sources.libraries, {module_name(path) for path in made})
+    return [path for path in made if module_name(path) in names]
 
 
-def _code_files(task: Task) -> Iterator[Path]:
-    directory = task.directory.absolute()
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(path.absolute()))  # runs of other tasks have the same paths
+
+
+def _code(task: Task, writable: Sequence[Path]) -> Sources:
+    directory = _normal(task.directory)
+    found = Sources()
     for tool in task.tools:
         name = (tool.use.rpartition(":")[0] or tool.use).strip()
         if name.endswith(".py"):
-            yield from command_files([name], directory)
+            found |= command_sources([name], directory, writable)
     for server in task.mcp.values():
-        yield from command_files(server.command, directory)
+        found |= command_sources(server.command, directory, writable, server.env)
+    return found
 
 
 def _loaded(path: Path) -> Task | None:
@@ -192,10 +169,3 @@ def _candidates(places: Iterable[Path]) -> dict[Path, int]:
                     if _PROMPT.search(file.read(MAX_TASK_BYTES)):
                         found[path] = size_bytes
     return found
-
-
-def _record(path: Path) -> Mapping[str, object] | None:
-    try:
-        return cast("Mapping[str, object]", json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None

@@ -57,23 +57,32 @@ def _as_tool(given: Tool | ToolSource | str) -> Tool:
 
 
 def load_all_tools(
-    references: Iterable[str | ToolUse], servers: Mapping[str, McpServer], *, directory: Path
+    references: Iterable[str | ToolUse], servers: Mapping[str, McpServer], *, directory: Path, writable: Sequence[Path]
 ) -> tuple[Tool, ...]:
     """Load the tools of a task and those of its MCP servers; see `load_tools` and `load_mcp_tools`."""
     tools = load_tools(references, directory=directory)
     check_requirements(tools)
-    return (*tools, *load_mcp_tools(servers, directory=directory, taken=[tool.name for tool in tools]))
+    taken = [tool.name for tool in tools]
+    return (*tools, *load_mcp_tools(servers, directory=directory, writable=writable, taken=taken))
 
 
-def load_mcp_tools(servers: Mapping[str, McpServer], *, directory: Path, taken: Iterable[str] = ()) -> tuple[Tool, ...]:
-    """Load the tools of MCP servers. `taken`: names of other tools, which none of these may have.
+def load_mcp_tools(
+    servers: Mapping[str, McpServer], *, directory: Path, writable: Sequence[Path], taken: Iterable[str] = ()
+) -> tuple[Tool, ...]:
+    """Load the tools of MCP servers.
+
+    Args:
+        servers: by their names.
+        directory: where their commands run.
+        writable: folders that commands of a run may change; what the servers load there is looked at.
+        taken: names of other tools, which none of these may have.
 
     Raises:
         ConfigError: a server does not answer, or one of its tools cannot be used.
     """
     if not servers:
         return ()
-    return ready_tools.mcp_tools(servers, directory, taken=taken)
+    return ready_tools.mcp_tools(servers, directory, writable=writable, taken=taken)
 
 
 class _Loader:

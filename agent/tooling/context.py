@@ -150,9 +150,7 @@ class ToolContext(Generic[DepsT]):
         """
         if self.shared is not None:
             self.shared.connect()
-        process = await self._start(argv, env=env, read=read, write=write, output=Output())
-        self.track(f"`{_shown(argv)}`", is_running=lambda: process.is_running, stop=process.kill)
-        return process
+        return await self._start(argv, env=env, read=read, write=write, output=Output())
 
     def track(self, what: str, *, is_running: Callable[[], bool], stop: Callable[[], Awaitable[object]]) -> None:
         """Register something to stop before the workspace is restored and at the end of the run, as `start` does.
@@ -166,6 +164,10 @@ class ToolContext(Generic[DepsT]):
         """
         self.resources.get(RunningCommands).add(what, is_running=is_running, stop=stop)
 
+    def running_commands(self) -> tuple[str, ...]:
+        """Return the commands of the run that have not ended; they may change files of the workspace at any moment."""
+        return self.resources.get(RunningCommands).running()
+
     async def _start(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None, read: Sequence[Path], write: Sequence[Path],
         output: Output,
@@ -175,9 +177,11 @@ class ToolContext(Generic[DepsT]):
             raise ToolError(msg)
         try:
             with self.launch(argv, env=env, read=read, write=write) as launch:
-                return await start_process(launch, folder=self.workspace, output=output)
+                process = await start_process(launch, folder=self.workspace, output=output)
         except OSError as error:
             raise not_started(error, argv, self.env if env is None else env) from error
+        self.track(f"`{_shown(argv)}`", is_running=lambda: process.is_running, stop=process.kill)
+        return process
 
     def launch(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, read: Sequence[Path] = (),

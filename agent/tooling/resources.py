@@ -63,6 +63,10 @@ class RunningCommands:
         self._commands = [command for command in self._commands if _is_running(command)]
         self._commands.append(_Command(what=what, is_running=is_running, stop=stop))
 
+    def running(self) -> tuple[str, ...]:
+        """Return those that have not ended."""
+        return tuple(command.what for command in self._commands if _is_running(command))
+
     async def aclose(self) -> None:
         """Stop them all.
 

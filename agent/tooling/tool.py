@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing_extensions import ParamSpec, TypeVar
 from ..errors import ConfigError
 from ..keywords import checked_keywords
 from .arguments import Arguments, JsonObject, ModelArguments
+from .context import ToolContext
 from .json_schema import plain_schema
 from .shorten import DEFAULT_OUTPUT_CHARS
 from .signature import ToolBody, ToolSource, default_name, parts_of
@@ -54,6 +55,8 @@ class Tool(Generic[ParametersT, ResultT]):
             starts only where they are installed.
         variants: Replacements by model family, for a model that was trained on another definition of this tool.
         notes: One sentence for people about each part of the schema that is not checked or was changed.
+        prepare: Called when a run with the tool starts, before any command of it, such as to start a server. None means
+            that there is nothing to prepare.
         deps_type: What its ToolContext is annotated with: the `deps` that it needs. None means any.
         source: The function or model that it was made of. None if it was made of a schema.
     """
@@ -73,6 +76,7 @@ class Tool(Generic[ParametersT, ResultT]):
     requires: Mapping[str, str] = field(default_factory=dict[str, str])
     variants: Mapping[str, Tool] = field(default_factory=dict[str, "Tool"])
     notes: tuple[str, ...] = ()
+    prepare: Callable[[ToolContext[Any]], Awaitable[None]] | None = field(default=None, repr=False, compare=False)
     deps_type: object = None
     source: Callable[ParametersT, ResultT] | None = field(default=None, repr=False, compare=False)
 

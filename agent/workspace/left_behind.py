@@ -12,15 +12,16 @@ from typing import TypeVar, cast
 from ..journal.events import CallEnded, Event, Noticed
 from ..journal.journal import Journal
 from ..journal.runs import is_running
-from ..sandbox.pinned import checksums, checksums_with_beside
+from ..sandbox.file_facts import checksums
 from ..sandbox.repositories import find_repositories
+from ..sandbox.sources import Sources
+from .changed_files import record_end, record_start
 from .folder_keys import overlap
 from .git_settings import GitSettings, disarm_git, git_settings
 from .unfinished import all_runs, record_path, records_near
 
 BEFORE = "before.json"
-AFTER = "after.json"
-"""Files in the folder of a run: checksums of its own files."""
+"""In the folder of a run: checksums of its own files, for a process that resumes it."""
 Recorded = TypeVar("Recorded")
 _NEW_REPOSITORY = (
     "The run has made a git repository: {path}. Do not use git there, or open it in an editor, before the run ends: "
@@ -34,12 +35,12 @@ class Before:
 
     git: GitSettings
     own_files: Mapping[str, str]
-    """Checksums of the files that define the run, such as its task and tools, by absolute path."""
+    """Checksums of what defines the run, such as its task and tools, by absolute path."""
 
 
 @contextmanager
 def watched(
-    workspace: Path, own_files: Sequence[Path] | None, folder: Path, journal: Journal | None,
+    workspace: Path, own: Sources | None, folder: Path, journal: Journal | None,
     observe: Callable[[Event], None] | None = None,
 ) -> Generator[list[str]]:  # fmt: skip
     """Record the state before the block and compare it at the end; yield a list to which the differences are added.
@@ -48,19 +49,19 @@ def watched(
 
     Args:
         workspace: the folder that the run works in.
-        own_files: as for `look_before`. None means that the run changes no files, so that nothing is looked at.
+        own: as for `look_before`. None means that the run changes no files, so that nothing is looked at.
         folder: the run's own.
         journal: of the run. None means that its folder is not kept.
         observe: called at the end with a notice for each text in the list; they come after the end of the run, so the
             journal does not have them.
     """
     kept, notices = journal is not None, list[str]()
-    before = None if own_files is None else look_before(workspace, own_files, folder, kept=kept)
+    before = None if own is None else look_before(workspace, own, folder, kept=kept)
     try:
         yield notices
     finally:
-        if before is not None:
-            notices += look_after(workspace, before, folder, kept=kept)
+        if own is not None and before is not None:
+            notices += look_after(workspace, own, before, folder, kept=kept)
         if observe is not None:
             for text in notices:
                 observe(Noticed(text=text))
@@ -127,35 +128,37 @@ def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None
     return notices
 
 
-def look_before(workspace: Path, own_files: Sequence[Path], folder: Path, *, kept: bool) -> Before:
+def look_before(workspace: Path, own: Sources, folder: Path, *, kept: bool) -> Before:
     """Return what there is before a run; a resumed run finds what its first process recorded.
 
     Args:
         workspace: the folder that the run works in.
-        own_files: absolute paths of the files that define the run.
+        own: what defines the run.
         folder: the run's own.
         kept: whether the run's folder is kept, so that the record is written there.
     """
     record = record_path(folder, workspace)
     files = _recorded(folder / BEFORE, lambda record: cast("dict[str, str]", record["own_files"]))
     git = _recorded(record, GitSettings.from_json)
-    before = Before(git=git or git_settings(workspace), own_files=checksums(own_files) if files is None else files)
+    before = Before(
+        git=git or git_settings(workspace),
+        own_files=checksums([*own.existing(), *own.environments]) if files is None else files,
+    )
     if kept:
         with suppress(OSError):
-            (folder / AFTER).unlink(missing_ok=True)  # of the process before a resumed one, which may be killed
             if files is None:
                 folder.mkdir(parents=True, exist_ok=True)
-                found = {"workspace": str(workspace), "own_files": before.own_files}
-                (folder / BEFORE).write_text(json.dumps(found), encoding="utf-8")
+                (folder / BEFORE).write_text(json.dumps({"own_files": before.own_files}), encoding="utf-8")
             if git is None:
                 run = str(folder.relative_to(all_runs(folder.parent)))
                 text = json.dumps({"run": run, "workspace": str(workspace), **before.git.to_json()})
                 record.parent.mkdir(parents=True, exist_ok=True)
                 record.write_text(text, encoding="utf-8")
+            record_start(folder, workspace, before.own_files)
     return before
 
 
-def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> tuple[str, ...]:
+def look_after(workspace: Path, own: Sources, before: Before, folder: Path, *, kept: bool) -> tuple[str, ...]:
     """Return a sentence for each thing that the run left behind and that somebody should look at.
 
     Call it when no command of the run is alive. Takes away what git would start; see `disarm_git`.
@@ -165,8 +168,8 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
         notices += disarm_git(workspace, before.git)
         if kept:
             record_path(folder, workspace).unlink(missing_ok=True)
-    now = checksums_with_beside(map(Path, before.own_files))
-    changed = [path for path, found in now.items() if before.own_files.get(path) != found]
+    now = checksums({*map(Path, before.own_files), *own.existing(), *own.environments})
+    changed = sorted(path for path, found in now.items() if before.own_files.get(path, "") != found)
     if changed:
         notices.append(
             f"The run changed files of tasks, tools or servers: {', '.join(changed)}. They run outside the sandbox, or "
@@ -174,7 +177,7 @@ def look_after(workspace: Path, before: Before, folder: Path, *, kept: bool) -> 
         )
     if kept:
         with suppress(OSError):
-            (folder / AFTER).write_text(json.dumps(now), encoding="utf-8")
+            record_end(folder, workspace, map(Path, changed))
     return tuple(notices)
 
 

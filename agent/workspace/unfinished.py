@@ -12,7 +12,7 @@ from pathlib import Path
 from ..journal.journal import JOURNAL_NAME
 from .folder_keys import folder_key, may_overlap
 
-_INDEX = ".index"
+INDEX = ".index"
 """In the folder of all runs; what it has is found without looking at each run."""
 
 
@@ -63,11 +63,11 @@ def record_snapshot(folder: Path, workspace: Path, snapshot: Path) -> None:
 
 def _snapshot_link(folder: Path, workspace: Path) -> Path:
     name = hashlib.sha256(os.fsencode(workspace)).hexdigest()[:32]
-    return all_runs(folder.parent) / _INDEX / "snapshots" / name
+    return all_runs(folder.parent) / INDEX / "snapshots" / name
 
 
 def _unfinished(runs: Path) -> Path:
-    return runs / _INDEX / "unfinished"
+    return runs / INDEX / "unfinished"
 
 
 def all_runs(runs: Path) -> Path:

@@ -3,7 +3,7 @@
 The verification runs in the sandbox, so this is no escape; but code that it loads can make it pass. What is looked at:
 
 - The programs, scripts and settings that the command names in the workspace; of a virtual environment there, what
-  Python reads at its start (`sandbox.pinned.beside`), the code of pytest and coverage, and each plugin of pytest.
+  Python reads at its start (`sandbox.sources.start_files`), the code of pytest and coverage, and each plugin of pytest.
 - What runners load without being told to: pytest its settings and each conftest.py (docs.pytest.org, "Configuration"
   and "conftest.py", of 9.0), tox and nox their files, Python sitecustomize.py (docs.python.org, "site"), make its
   makefile (GNU make manual, 3.2), npm the "scripts" of package.json and .npmrc (docs.npmjs.com), jest, vitest and
@@ -33,7 +33,7 @@ from ..journal.events import Event, Noticed, VerifyEnded
 from ..policy.command_words import commands_in
 from ..sandbox.beneath import open_regular
 from ..sandbox.inside import LeadsOut
-from ..sandbox.pinned import beside
+from ..sandbox.sources import implied_environments, start_files
 from .tree import folders_below
 
 RECORD = "verify.json"
@@ -155,6 +155,7 @@ def _inputs(workspace: Path, command: str, env: Mapping[str, str]) -> _Inputs:
             folders.append(here)
         programs = {form.split()[0] for form in forms}
         on_paths = {place / program for program in programs if "/" not in program for place in on_path}
+        on_paths |= {place / "bin/python" for place in implied_environments(programs, here, env)}
         given = {word for word in (*programs, *_scripts(name, words)) if "/" in word or word not in programs}
         scripts = {path for folder in folders for word in given if (path := folder / word).is_file()}
         found[False] |= {_inside(workspace, path) for path in on_paths}
@@ -199,7 +200,7 @@ def _of_environments(workspace: Path, programs: Iterable[str]) -> Iterator[str]:
     for folder in {Path(program).parent for program in programs if Path(program).parent.name == "bin"}:
         config = workspace / folder.parent / "pyvenv.cfg"
         if config.is_file():
-            yield from (str(path.relative_to(workspace)) for path in (config, *beside([config])))
+            yield from (str(path.relative_to(workspace)) for path in (config, *start_files(config)))
             yield from (str(folder / name) for name in ("python", "python3"))
             for packages in config.parent.glob("lib/python*/site-packages"):
                 yield from (str(path.relative_to(workspace)) for path in _of_runners(packages))

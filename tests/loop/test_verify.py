@@ -16,6 +16,7 @@ from agent.loop.verify import HEAD_BYTES, TAIL_BYTES, Verification, feedback, ve
 from agent.model.profiles import MISTRAL, POCKET, Profile
 from agent.run_settings import TaskOrigin
 from agent.sandbox import Isolation
+from agent.sandbox.sources import Sources
 from agent.testing import ScriptedModel, says
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ async def fed_back(profile: Profile, command: str) -> str:
     """Return what the model reads after it failed a verification."""
     model = ScriptedModel([says("Done."), says("Done.")], profile=profile)
     env = {"AGENT_TASK_DIR": "/"}
-    origin = TaskOrigin(task={}, own_files=(), verify_env=env, environ={})
+    origin = TaskOrigin(task={}, own=Sources(), verify_env=env, environ={})
     await Agent(model, verify=Verify(command=command, attempts=2), env=ENV, _origin=origin).run("Go.")
     return str(model.bodies[-1]["messages"][-1]["content"])
 

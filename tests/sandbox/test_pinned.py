@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from agent.sandbox.pinned import Pinned, command_files
+from agent.sandbox.pinned import Pinned, imported_names
+from agent.sandbox.sources import command_sources
 
 _SITE = ".venv/lib/python3.11/site-packages"
+
+
+def pinned_by(command: tuple[str, ...], folder: Path, env: Mapping[str, str] | None = None) -> Pinned:
+    return Pinned(command_sources(command, folder, [folder], env), folder)
 
 
 def _add(name: str) -> Callable[[Path], Path]:
@@ -49,7 +55,7 @@ def environment(tmp_path: Path) -> Path:
 def test_what_an_interpreter_runs_at_its_start_is_pinned_with_a_server(
     environment: Path, change: Callable[[Path], Path]
 ):
-    pinned = Pinned(command_files((".venv/bin/python", "server.py"), environment))
+    pinned = pinned_by((".venv/bin/python", "server.py"), environment)
     assert pinned.changed() == []
 
     added = change(environment)
@@ -59,12 +65,113 @@ def test_what_an_interpreter_runs_at_its_start_is_pinned_with_a_server(
 
 def test_what_was_there_before_and_other_files_are_no_change(environment: Path):
     (environment / _SITE / "old.pth").write_text("import os")
-    pinned = Pinned(command_files((".venv/bin/python", "server.py"), environment))
+    pinned = pinned_by((".venv/bin/python", "server.py"), environment)
 
-    (environment / _SITE / "package.py").write_text("")
+    (environment / _SITE / "__pycache__").mkdir()
+    (environment / _SITE / "__pycache__/package.cpython-311.pyc").write_text("")  # servers read no bytecode
     (environment / "notes.txt").write_text("")
+    (environment / "solution.py").write_text("")
 
     assert pinned.changed() == []
+
+
+@pytest.mark.parametrize("how", ["edited", "edited, with its old time", "replaced", "new", "removed"])
+def test_all_packages_of_an_environment_in_the_workspace_are_pinned(how: str, environment: Path):
+    """A server imported what a command had put into a package of the project's active .venv."""
+    package = environment / _SITE / "acme/__init__.py"
+    package.parent.mkdir()
+    package.write_text("x = 1\n")
+    facts = package.stat()
+    pinned = pinned_by((".venv/bin/python", "server.py"), environment)
+    if how == "new":
+        package = package.with_name("fast.so")
+    if how in {"replaced", "removed"}:
+        package.unlink()
+    if how != "removed":
+        package.write_text("x = 2\n")
+    if how == "edited, with its old time":
+        os.utime(package, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert pinned.changed() == [package]
+
+
+def test_a_package_that_a_link_puts_into_an_environment_is_pinned(environment: Path):
+    (environment / "vendor/acme").mkdir(parents=True)
+    (environment / "vendor/acme/__init__.py").write_text("")
+    (environment / _SITE / "acme").symlink_to("../../../../vendor/acme")
+    pinned = pinned_by((".venv/bin/python", "server.py"), environment)
+    (environment / "vendor/acme/__init__.py").write_text("import os")
+    assert pinned.changed() == [environment / _SITE / "acme/__init__.py"]
+
+
+HIDING = {
+    "an installed package": ("import acme", "acme.py"),
+    "a file of its own": ("import helper", "helper/__init__.py"),
+    "a file of its own by an extension": ("import helper", "helper.abi3.so"),
+    "a module of its own package": ("from pack import part", "pack/part/__init__.py"),
+    "nothing, in a package": ("try:\n    from pack import speedups\nexcept ImportError: pass", "pack/speedups.py"),
+    "nothing, with a fallback": ("try:\n    import orjson\nexcept ImportError: pass", "orjson.py"),
+    "nothing, for an installed package": ("import acme", "brotli.py"),
+    "nothing, by a computed import": ("import importlib\nimportlib.import_module('plug.inner')", "plug/inner.py"),
+}
+
+
+@pytest.mark.parametrize(("imports", "new"), HIDING.values(), ids=HIDING)
+def test_a_module_where_a_server_would_look_for_it_first_is_a_change(imports: str, new: str, environment: Path):
+    acme = environment / _SITE / "acme.py"
+    acme.write_text("try:\n    import zlib, brotli as fast\nexcept ImportError:\n    fast = None\n")
+    (environment / "server.py").write_text(imports)
+    for name in ("helper.py", "pack/__init__.py", "pack/part.py", "plug/__init__.py"):
+        (environment / name).parent.mkdir(exist_ok=True)
+        (environment / name).touch()
+    pinned = pinned_by((".venv/bin/python", "server.py"), environment)
+    path = environment / new
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    assert pinned.changed() == [path]
+
+
+def test_a_module_that_is_imported_by_a_computed_name_is_pinned(environment: Path):
+    (environment / "server.py").write_text("import importlib\nhelper = importlib.import_module('pack.helper')\n")
+    helper = environment / "pack/helper.py"
+    helper.parent.mkdir()
+    helper.write_text("")
+    pinned = pinned_by((".venv/bin/python", "server.py"), environment)
+    helper.write_text("import os")
+    assert pinned.changed() == [helper]
+
+
+def test_what_is_installed_as_editable_is_pinned(environment: Path):
+    (environment / "src/acme").mkdir(parents=True)
+    (environment / "src/acme/cli.py").write_text("from . import deep")
+    (environment / "src/acme/deep.py").write_text("")
+    (environment / _SITE / "acme.pth").write_text(f"{environment}/src\n")
+    (environment / ".venv/bin/acme").write_text("#!python\nfrom acme.cli import main\n")
+    pinned = pinned_by((".venv/bin/acme",), environment)
+    (environment / "src/acme/deep.py").write_text("import os")
+    assert pinned.changed() == [environment / "src/acme/deep.py"]
+
+
+@pytest.mark.parametrize("command", ["uv run server.py", "poetry run server", "pdm run python -m server"])
+@pytest.mark.parametrize("new", [f"{_SITE}/new.py", "pyproject.toml", ".venv/bin/server", "uv.lock"])
+def test_the_environment_that_a_runner_of_projects_implies_is_pinned(command: str, new: str, environment: Path):
+    pinned = pinned_by(tuple(command.split()), environment)
+    (environment / new).write_text("x")
+    assert pinned.changed() == [environment / new]
+
+
+def test_a_program_that_appears_earlier_on_the_path_is_a_change(tmp_path: Path):
+    (tmp_path / "bin").mkdir()
+    pinned = pinned_by(("sh", "start.sh"), tmp_path, {"PATH": f"bin:{os.defpath}"})
+    (tmp_path / "bin/sh").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/sh").chmod(0o755)
+    assert pinned.changed() == [tmp_path / "bin/sh"]
+
+
+def test_names_that_prose_or_other_modules_have_are_not_imported(tmp_path: Path):
+    (tmp_path / "a.py").write_text(
+        '"""import the solution, and\nfrom solution to problem."""\nimport app.solution, solutions\nx = "solution"\n'
+    )
+    assert imported_names([tmp_path], {"solution", "app", "problem"}) == {"app"}
 
 
 @pytest.mark.parametrize(
@@ -86,5 +193,5 @@ def test_of_other_starters_than_python_the_files_that_are_words_are_pinned_as_th
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "server.py").write_text("import library")
-    found = command_files(shlex.split(command), tmp_path)
-    assert sorted(path.name for path in found if path.is_relative_to(tmp_path)) == known
+    found = command_sources(shlex.split(command), tmp_path, [tmp_path])
+    assert sorted(path.name for path in found.existing()) == known

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import marshal
 import os
+import shutil
+import struct
+import sys
 import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
 from agent import Agent, ConfigError, Outcome, Task, load_task
-from agent.task.own_files import own_files
+from agent.task.own_files import checked_own_files, own_files
 from agent.testing import ScriptedModel, calls, says
 
 if TYPE_CHECKING:
@@ -37,6 +46,20 @@ def write(work: Path, path: str, content: str) -> Outcome:
     return agent(work, calls(("write_file", {"path": path, "content": content}))).run_sync("Go.")
 
 
+@contextmanager
+def killed() -> Generator[None]:
+    """Have runs in the block end without the record of what they changed, as those do that are killed."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("agent.workspace.left_behind.record_end", Mock())
+        yield
+
+
+def accept(refused: pytest.ExceptionInfo[ConfigError]) -> None:
+    """Do what the message of a refusal says."""
+    words = str(refused.value).rpartition("To accept it as it is: rm ")[2]
+    Path(words).unlink()
+
+
 @pytest.mark.parametrize("path", ["mine.py", "task.yaml"])
 def test_a_file_of_the_task_that_its_run_changed_is_named_and_refused_by_the_next_run(path: str, work: Path):
     mark = work.parent / "ran"
@@ -51,21 +74,24 @@ def test_a_file_of_the_task_that_its_run_changed_is_named_and_refused_by_the_nex
     mark.unlink(missing_ok=True)
     with pytest.raises(
         ConfigError, match=rf"the run {outcome.run} changed it\. Look at it\. To accept it as it is: rm "
-    ):
+    ) as refused:
         agent(work)
     assert not mark.exists()
-    (work.parent / "runs" / outcome.run / "before.json").unlink()
-    agent(work)  # accepted
+    accept(refused)
+    agent(work)
 
 
 def test_a_file_that_was_changed_after_a_killed_run_is_refused(work: Path):
-    outcome = write(work, "a.txt", "x")
-    assert outcome.notices == ()
-    (work.parent / "runs" / outcome.run / "after.json").unlink()  # as if it had been killed before its end
-    agent(work)
+    with killed():
+        assert write(work, "a.txt", "x").notices == ()
     (work / "mine.py").write_text(TOOL + "# changed\n")
-    with pytest.raises(ConfigError, match=r"was killed, and may have changed it"):
+    with pytest.raises(ConfigError, match=r"was killed, and may have changed it") as refused:
         agent(work)
+    accept(refused)
+    agent(work)
+    time.sleep(0.02)  # the clock of files has steps of up to 10 ms
+    (work / "mine.py").write_text(TOOL + "# changed again, by the user\n")
+    agent(work)
 
 
 def test_the_users_own_changes_between_runs_are_no_finding(work: Path):
@@ -77,7 +103,7 @@ def test_the_users_own_changes_between_runs_are_no_finding(work: Path):
 def test_a_file_outside_the_workspace_is_not_looked_at(work: Path):
     outside = (work / "task.yaml").rename(work.parent / "task.yaml")
     outside.write_text("prompt: Go.\nworkspace: work\ntools: [write_file]\n")
-    assert own_files(load_task(outside)) == ()
+    assert own_files(load_task(outside)).existing() == set()
 
 
 def test_a_module_that_a_tools_file_imports_from_its_folder_is_refused_too(work: Path):
@@ -107,17 +133,18 @@ def test_what_the_run_of_another_task_changed_is_refused(path: str, work: Path):
 def test_a_yaml_file_with_a_prompt_that_is_no_task_is_the_models_to_edit(work: Path):
     (work / "evals").mkdir()
     (work / "evals" / "a.yaml").write_text("prompt: Hi\nproviders: [x]\n")
-    assert work / "evals" / "a.yaml" not in own_files(load_task(work / "task.yaml"))
+    assert work / "evals" / "a.yaml" not in own_files(load_task(work / "task.yaml")).files
 
 
 @pytest.mark.parametrize("module", ["json.py", "pydantic/__init__.py"])
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_module_that_a_run_put_beside_a_tools_file_is_named_and_refused(module: str, killed: bool, work: Path):
+@pytest.mark.parametrize("how", [nullcontext, killed])
+def test_a_module_that_a_run_put_beside_a_tools_file_is_named_and_refused(
+    module: str, how: Callable[[], AbstractContextManager[None]], work: Path
+):
     """The next run's tools file or MCP server would import it in place of Python's own."""
-    outcome = write(work, module, "raise SystemExit\n")
+    with how():
+        outcome = write(work, module, "raise SystemExit\n")
     assert [str(work / module) in notice for notice in outcome.notices] == [True]
-    if killed:
-        (work.parent / "runs" / outcome.run / "after.json").unlink()
     with pytest.raises(ConfigError, match=rf"{work / module} runs outside the sandbox .* {outcome.run} "):
         agent(work)
 
@@ -152,13 +179,12 @@ def test_a_task_that_a_run_made_or_changed_is_refused_whatever_its_name(path: st
         outcome = Agent.from_task(load_task(other), model, environ=os.environ, runs=runs).run_sync("Go.")
         assert str(other) in outcome.notices[0]
     else:
-        outcome = agent(work, changed).run_sync("Go.")
-    if first == "changed and killed":
-        (runs / outcome.run / "after.json").unlink()
-    with pytest.raises(ConfigError, match=rf"the run {outcome.run} (was killed, and may have )?changed it"):
+        with killed() if first == "changed and killed" else nullcontext():
+            outcome = agent(work, changed).run_sync("Go.")
+    with pytest.raises(ConfigError, match=rf"the run {outcome.run} (was killed, and may have )?changed it") as refused:
         Agent.from_task(load_task(other), ScriptedModel([]), environ=os.environ, runs=runs)
-    (runs / outcome.run / "before.json").unlink()
-    Agent.from_task(load_task(other), ScriptedModel([]), environ=os.environ, runs=runs)  # accepted
+    accept(refused)
+    Agent.from_task(load_task(other), ScriptedModel([]), environ=os.environ, runs=runs)
 
 
 def test_a_tools_file_that_a_run_made_before_a_task_named_it_is_refused(work: Path):
@@ -179,9 +205,127 @@ def test_a_task_that_the_user_made_after_a_run_or_before_it_is_no_finding(work: 
         Agent.from_task(load_task(work / name), ScriptedModel([]), environ=os.environ, runs=work.parent / "runs")
 
 
+def test_a_changed_file_is_refused_however_many_runs_there_were_since_and_without_their_folders(work: Path):
+    """A tool that a run had changed was accepted after 50 newer runs, or once the run was removed."""
+    runs = work.parent / "runs"
+    outcome = write(work, "mine.py", TOOL + "# changed\n")
+    shutil.copy(runs / outcome.run / "journal.jsonl", work.parent)
+    shutil.rmtree(runs / outcome.run)
+    for number in range(60):
+        (runs / f"29991231-0000{number:02}-abcdef").mkdir()
+        shutil.copy(work.parent / "journal.jsonl", runs / f"29991231-0000{number:02}-abcdef")
+    with pytest.raises(ConfigError, match=rf"mine\.py runs outside the sandbox .* {outcome.run} changed it"):
+        agent(work)
+
+
+def test_contents_that_a_run_left_are_refused_again_when_they_come_back(work: Path):
+    """As with `git stash` and `git stash pop`."""
+    write(work, "mine.py", TOOL + "# changed\n")
+    (work / "mine.py").write_text(TOOL)
+    agent(work)
+    (work / "mine.py").write_text(TOOL + "# changed\n")
+    with pytest.raises(ConfigError, match=r"mine\.py runs outside the sandbox"):
+        agent(work)
+
+
+def test_the_times_of_runs_in_one_folder_have_a_bound(work: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agent.workspace.changed_files._MAX_TIMES", 4)
+    write(work, "new.py", TOOL)
+    for _ in range(9):
+        write(work, "a.txt", "x")
+    (times,) = (work.parent / "runs/.index/times").iterdir()
+    assert len(times.read_text().splitlines()) <= 6
+    (work / "task.yaml").write_text("prompt: Go.\nworkspace: .\ntools: ['./new.py:hello']\n")
+    with pytest.raises(ConfigError, match=r"new\.py runs outside the sandbox .* changed it"):
+        agent(work)
+
+
+IMPORTS = {
+    "by a computed name": ("importlib.import_module('hel' + 'per')", "helper.py"),
+    "over another": ("import helper", "helper/__init__.py"),
+    "if it is there": ("importlib.import_module('or' + 'json')", "orjson.py"),
+}
+
+
+@pytest.mark.parametrize(("imports", "path"), IMPORTS.values(), ids=IMPORTS)
+def test_what_a_tools_file_imports_of_what_a_run_left_is_refused(imports: str, path: str, work: Path):
+    (work / "helper.py").write_text("x = 1\n")
+    beginning = "import importlib, os, sys\nsys.path.insert(0, os.path.dirname(__file__))\ntry:\n    "
+    (work / "mine.py").write_text(f"{beginning}{imports}\nexcept ImportError: pass\n{TOOL}")
+    mark = work.parent / "ran"
+    outcome = write(work, path, f"__import__('pathlib').Path({str(mark)!r}).touch()\n")
+    _forget(work)
+    with pytest.raises(ConfigError, match=rf"{path} runs outside the sandbox .* {outcome.run} changed it") as refused:
+        agent(work)
+    assert not mark.exists()
+    accept(refused)
+    agent(work)
+    _forget(work)
+
+
+def test_a_tools_file_reads_no_bytecode_that_a_run_left_beside_its_modules(work: Path):
+    helper = work / "helper.py"
+    helper.write_text("x = 1\n")
+    (work / "mine.py").write_text(
+        "import os, sys\nsys.path.insert(0, os.path.dirname(__file__))\nimport helper\n" + TOOL
+    )
+    mark = work.parent / "ran"
+    facts = helper.stat()
+    code = compile(f"__import__('pathlib').Path({str(mark)!r}).touch()", "helper.py", "exec")
+    cached = Path(cache_from_source(str(helper)))
+    cached.parent.mkdir()
+    times = struct.pack("<III", 0, int(facts.st_mtime), facts.st_size)
+    cached.write_bytes(MAGIC_NUMBER + times + marshal.dumps(code))
+    _forget(work)
+    agent(work)
+    _forget(work)
+    assert not mark.exists()
+
+
+def test_a_module_that_a_tools_file_imports_by_a_computed_name_is_named_when_a_run_changes_it(work: Path):
+    (work / "helper.py").write_text("x = 1\n")
+    (work / "mine.py").write_text(
+        "import importlib, os, sys\nsys.path.insert(0, os.path.dirname(__file__))\n"
+        f"importlib.import_module('hel' + 'per')\n{TOOL}"
+    )
+    _forget(work)
+    assert str(work / "helper.py") in write(work, "helper.py", "x = 2\n").notices[0]
+    _forget(work)
+
+
+def test_an_environment_of_a_server_that_a_run_changed_is_named_and_refused(work: Path):
+    package = work / ".venv/lib/python3.12/site-packages/acme/__init__.py"
+    package.parent.mkdir(parents=True)
+    package.touch()
+    (work / ".venv/pyvenv.cfg").touch()
+    (work / ".venv/bin").mkdir()
+    (work / ".venv/bin/python").touch(0o755)
+    (work / "server.yaml").write_text("prompt: Go.\nworkspace: .\nmcp: {s: {command: [.venv/bin/python, -m, acme]}}\n")
+    task = load_task(work / "server.yaml")
+    assert checked_own_files(task, work.parent / "runs").environments == {work / ".venv"}
+    outcome = write(work, str(package.relative_to(work)), "import os\n")
+    with pytest.raises(ConfigError, match=rf"\.venv runs outside the sandbox .* {outcome.run} changed it") as refused:
+        checked_own_files(task, work.parent / "runs")
+    package.with_name("users.py").touch()  # what the user installs beside it accepts nothing
+    with pytest.raises(ConfigError, match=rf"\.venv runs outside the sandbox .* {outcome.run} changed it"):
+        checked_own_files(task, work.parent / "runs")
+    accept(refused)
+    checked_own_files(task, work.parent / "runs")
+
+
+def _forget(work: Path) -> None:
+    """Have the next tools file import its modules anew, as another process does."""
+    of_tests = str(work.parents[1])  # this one's, and those of others
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(of_tests):
+            del sys.modules[name]
+    sys.path[:] = [entry for entry in sys.path if not entry.startswith(of_tests)]
+    importlib.invalidate_caches()
+
+
 def test_folders_nested_deeper_than_python_can_recurse_end_no_start(work: Path, nest: Nest):
     nest(work, 1100)
-    assert work / "task.yaml" in own_files(load_task(work / "task.yaml"))
+    assert work / "task.yaml" in own_files(load_task(work / "task.yaml")).files
 
 
 def test_planted_files_that_look_like_tasks_take_a_bounded_time(work: Path, monkeypatch: pytest.MonkeyPatch):
@@ -198,6 +342,6 @@ def test_planted_files_that_look_like_tasks_take_a_bounded_time(work: Path, monk
         return load_task(path)
 
     monkeypatch.setattr("agent.task.own_files._loaded", loaded)
-    found = own_files(load_task(work / "task.yaml"))
+    found = own_files(load_task(work / "task.yaml")).files
     assert work / "jobs/real.yaml" in found
     assert sum(path.stat().st_size for path in read) <= 512 * 1024

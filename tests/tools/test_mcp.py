@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import Agent, ConfigError, McpServer, Tool, load_task
+from agent import Agent, ConfigError, McpServer, Tool, load_task, tool
 from agent.messages import ToolResult
 from agent.task.tool_loading import load_mcp_tools
 from agent.testing import ScriptedModel, calls, says
@@ -247,7 +247,7 @@ def test_servers_are_configured_in_the_task(folder: Path, stdio: McpServer):
     server = {"command": list(stdio.command), "env": dict(stdio.env), "tools": ["add"]}
     (folder / "task.yaml").write_text(f"prompt: Add.\nmcp: {json.dumps({'demo': server})}\n")
     task = load_task(folder / "task.yaml")
-    (tool,) = load_mcp_tools(task.mcp, directory=folder)
+    (tool,) = load_mcp_tools(task.mcp, directory=folder, writable=[folder])
     assert tool.name == "demo_add"
 
 
@@ -303,9 +303,10 @@ async def test_a_server_is_not_started_with_a_new_module_beside_it_that_hides_on
     assert not (folder / "started").exists()
 
 
-async def test_a_server_reads_no_bytecode_that_a_run_left_beside_its_modules(folder: Path):
+@pytest.mark.parametrize("options", [(), ("-E",)])
+async def test_a_server_reads_no_bytecode_that_a_run_left_beside_its_modules(folder: Path, options: tuple[str, ...]):
     (folder / "helper.py").write_text("")
-    tools = _small(folder, "import helper", "server.py")
+    tools = _small(folder, "import helper", *options, "server.py")
     facts = (folder / "helper.py").stat()
     code = compile("open('started', 'w')", "helper.py", "exec")
     cached = Path(cache_from_source(str(folder / "helper.py")))
@@ -315,6 +316,46 @@ async def test_a_server_reads_no_bytecode_that_a_run_left_beside_its_modules(fol
     (result,) = await _results(tools, folder, ("demo_add", {"a": 1, "b": 2}))
     assert result.status == "ok"
     assert not (folder / "started").exists()
+
+
+async def test_a_server_that_commands_could_change_is_started_before_the_first_of_them(folder: Path):
+    """A background command replaced the file between its check and its start, at the first call of the server."""
+    tools = _small(folder, "open('started', 'w').close()", "server.py")
+    (folder / "started").unlink()
+
+    @tool
+    def look() -> str:
+        """Look for the file."""
+        return str((folder / "started").exists())
+
+    (result,) = await _results((*tools, look), folder, ("look", {}))
+    assert result.content == "True"
+
+
+async def test_a_server_elsewhere_is_started_when_it_is_called(folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    tools = _small(folder, "open('started', 'w').close()", "server.py")
+    (folder / "started").unlink()
+    await _results(tools, tmp_path_factory.mktemp("elsewhere"))
+    assert not (folder / "started").exists()
+
+
+async def test_a_running_server_whose_file_a_command_changes_is_ended_before_it_can_import_it(folder: Path):
+    (folder / "helper.py").touch()
+    tools = _small(folder, "def late():\n    import helper", "server.py")
+
+    @tool
+    def change() -> str:
+        """Change the file."""
+        (folder / "helper.py").write_text("x = 1\n")
+        return "Changed."
+
+    calls = [("demo_add", {"a": 1, "b": 2}), ("change", {}), ("demo_add", {"a": 1, "b": 2})]
+    first, _, second = await _results((*tools, change), folder, *calls)
+    assert first.status == "ok"
+    assert second.content == (
+        f"Error: The MCP server `demo` was ended: {folder / 'helper.py'} changed during this run, and would run "
+        "outside the sandbox. Undo the change, or work without this server's tools."
+    )
 
 
 async def test_a_server_runs_on_while_other_files_of_its_folder_change(folder: Path):

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 
-from agent import Agent, ConfigError, McpServer, Outcome, ToolError
+from agent import Agent, ConfigError, McpServer, Outcome, ToolContext, ToolError, tool
 from agent.journal.journal import read_journal
 from agent.messages import ToolResult
 from agent.testing import ScriptedModel, ScriptedServer, calls, says
@@ -201,6 +201,38 @@ async def test_a_server_that_dies_under_two_calls_is_restarted_for_the_next(serv
     assert [found[0] for found in _results(outcome)] == ["no_answer", "no_answer", "ok", "ok"]
     assert {found[1] for found in _results(outcome)[:2]} == {lost}
     assert server.alive == []
+
+
+async def test_a_server_is_not_restarted_while_a_command_could_change_its_files(server: Server):
+    going_on = False
+
+    @tool
+    def start(context: ToolContext[Any]) -> str:
+        """Start a command in the background."""
+        nonlocal going_on
+        going_on = True
+        context.track("`sleep`", is_running=lambda: going_on, stop=stopped)
+        return "Started."
+
+    @tool
+    def stop() -> str:
+        """Stop it."""
+        nonlocal going_on
+        going_on = False
+        return "Stopped."
+
+    async def stopped() -> None: ...
+
+    model = ScriptedModel([calls(("s_die", {"q": "1"})), calls(("start", {})), calls(GOOD), calls(("stop", {})),
+                           calls(GOOD), says("Done.")])  # fmt: skip
+    tools = (*mcp_tools({"s": server.settings("")}, server.folder), start, stop)
+    outcome = await Agent(model, tools=tools, workspace=server.folder).run("Go.")
+    results = _results(outcome)
+    assert results[2] == ("error", (
+        "Error: The MCP server `s` was not started: commands of this run are going on (`sleep`), and could change its "
+        "files while it starts, outside the sandbox. Stop them, and call the tool again."
+    ))  # fmt: skip
+    assert results[4] == ("ok", "got it")
 
 
 async def test_a_call_that_was_sent_and_not_answered_is_told_as_such_and_not_sent_again(server: Server):

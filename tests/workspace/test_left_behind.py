@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import Agent, Outcome, Rules, find_sandbox
+from agent import Agent, ConfigError, Outcome, Rules, find_sandbox
 from agent.journal.journal import Journal
+from agent.sandbox.sources import Sources
 from agent.testing import ScriptedModel, says
 from agent.workspace import left_behind
+from agent.workspace.changed_files import refuse_changed
 from agent.workspace.left_behind import look_before
 from agent.workspace.prepare import WorkspaceMode
 from agent.workspace.unfinished import record_path
@@ -38,7 +40,7 @@ def arm(folder: Path) -> Path:
 
 def killed(runs: Path, workspace: Path, name: str = "killed") -> Path:
     """Return the folder of a run that records the state before it, and then no more."""
-    look_before(workspace, (), runs / name, kept=True)
+    look_before(workspace, Sources(), runs / name, kept=True)
     Journal(runs / name).close()
     return runs / name
 
@@ -133,19 +135,16 @@ def test_what_a_killed_run_left_goes_when_another_run_is_resumed_there(work: Pat
 
 def test_accepting_the_own_files_of_a_killed_run_does_not_accept_its_git_settings(work: Path):
     folder = work.parent / "runs/killed"
-    look_before(work, (work / "tools.py",), folder, kept=True)
+    look_before(work, Sources(files=frozenset([work / "tools.py"])), folder, kept=True)
     Journal(folder).close()
     config = arm(work / "nested")
-    (folder / "before.json").unlink()  # as the message about own files says
+    (work / "tools.py").touch()
+    with pytest.raises(ConfigError, match=r"the run killed was killed, and may have changed it\..* rm ") as refused:
+        refuse_changed([], [work / "tools.py"], work.parent / "runs")
+    Path(str(refused.value).rpartition(" rm ")[2]).unlink()
+    refuse_changed([], [work / "tools.py"], work.parent / "runs")
     run(work)
     assert "fsmonitor" not in config.read_text()
-
-
-def test_a_resumed_run_that_is_killed_is_not_taken_for_one_that_ended(work: Path):
-    folder = killed(work.parent / "runs", work)
-    (folder / "after.json").write_text("{}")  # of its first process, which was interrupted
-    look_before(work, (), folder, kept=True)
-    assert not (folder / "after.json").exists()
 
 
 def test_what_a_killed_run_left_is_found_without_looking_at_runs_that_ended(

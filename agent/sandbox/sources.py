@@ -1,0 +1,282 @@
+"""Find what a command that runs outside the sandbox loads, and what it would load if it were there; runs none of it."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.machinery import all_suffixes
+from pathlib import Path
+
+from .file_facts import content_of
+from .programs import is_inside
+
+_MAX_SOURCE_BYTES = 1024 * 1024
+_MAX_MODULES = 500
+_MAX_LEVELS = 12
+_MODULE_ENDS = tuple(f"{start}{suffix}" for start in ("", "/__init__") for suffix in all_suffixes())
+_RUNNERS = frozenset({"uv", "poetry", "pdm", "hatch", "pipenv", "rye"})
+"""They start a command in the environment of a project, which they find by its files."""
+_PROJECT_FILES = (
+    "pyproject.toml", "uv.lock", "uv.toml", ".python-version", "poetry.lock", "poetry.toml", "pdm.lock", "pdm.toml",
+    ".pdm-python", "Pipfile", "Pipfile.lock", "hatch.toml", "setup.py", "setup.cfg", ".env",
+)  # fmt: skip
+_COMPUTES_IMPORTS = re.compile(rb"import_module|__import__|runpy|find_spec|spec_from_file|exec\(")
+_EDITABLE = re.compile(r"'(/[^'\n]+)'")
+"""A folder of an editable install, in the module of setuptools that finds it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """What programs outside the sandbox load."""
+
+    files: frozenset[Path] = frozenset()
+    """Files that they load; one that is missing is loaded if it appears."""
+    modules: Mapping[Path, frozenset[str]] = field(default_factory=dict[Path, frozenset[str]])
+    """Names that Python looks for in folders; one that appears may hide another."""
+    environments: frozenset[Path] = frozenset()
+    """Folders of which everything may be loaded."""
+    libraries: frozenset[Path] = frozenset()
+    """Folders of installed packages, which may import what is in the folders of `modules`."""
+
+    def __or__(self, other: Sources) -> Sources:
+        """Return what the programs of both load."""
+        folders = self.modules.keys() | other.modules.keys()
+        none = frozenset[str]()
+        return Sources(
+            files=self.files | other.files,
+            modules={folder: self.modules.get(folder, none) | other.modules.get(folder, none) for folder in folders},
+            environments=self.environments | other.environments,
+            libraries=self.libraries | other.libraries,
+        )
+
+    def inside(self, folders: Sequence[Path]) -> Sources:
+        """Return the part that lies in folders, or is reached by a symlink there."""
+        return Sources(
+            files=frozenset(path for path in self.files if is_inside(path, folders)),
+            modules={folder: names for folder, names in self.modules.items() if is_inside(folder, folders)},
+            environments=frozenset(path for path in self.environments if is_inside(path, folders)),
+            libraries=self.libraries,
+        )
+
+    def existing(self) -> frozenset[Path]:
+        """Return the files that are there now, without those of the environments."""
+        found = {path for path in self.files if path.is_file()}
+        for folder, names in self.modules.items():
+            found.update(_modules_in(folder, names))
+        return frozenset(found)
+
+    def unlisted(self) -> frozenset[Path]:
+        """Return the modules in the folders of `modules` that have none of the names there."""
+        found: set[Path] = set()
+        for folder, names in self.modules.items():
+            found.update(_modules_in(folder, _module_names(folder) - names))
+        return frozenset(found)
+
+
+def module_name(path: Path) -> str:
+    """Return the name of a module, without those of the packages that it is in."""
+    stem = path.name.partition(".")[0]
+    return path.parent.name if stem == "__init__" else stem
+
+
+def _module_names(folder: Path) -> frozenset[str]:
+    """Return the names in a folder that may be those of modules."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        stems = {entry.name.partition(".")[0] for entry in entries}
+        return frozenset(name for name in stems if name.isidentifier())
+    return frozenset()
+
+
+def command_sources(
+    command: Sequence[str], directory: Path, writable: Sequence[Path], env: Mapping[str, str] | None = None
+) -> Sources:
+    """Return what a command loads in some folders, as far as its words, environments and the imports of its files say.
+
+    What is imported by a computed name is found only if the name stands in the file.
+
+    Args:
+        command: the program and its arguments.
+        directory: absolute; where the command runs.
+        writable: absolute; the folders.
+        env: environment variables that it gets in addition.
+    """
+    return _Search(command, directory, writable, env or {}).found().inside(writable)
+
+
+def implied_environments(words: Iterable[str], folder: Path, env: Mapping[str, str]) -> Sequence[Path]:
+    """Return where a runner of projects, such as uv, looks for the environment of one. Empty if no word is a runner.
+
+    Args:
+        words: of a command.
+        folder: absolute; where the runner looks for the project, as it does in those above.
+        env: environment variables that it has.
+    """
+    if not any(Path(word).name in _RUNNERS for word in words):
+        return ()
+    named = [folder / value for name in ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV") if (value := env.get(name))]
+    return [*named, *(place / ".venv" for place in [folder, *folder.parents][:_MAX_LEVELS])]
+
+
+def start_files(config: Path) -> Sequence[Path]:
+    """Return what an interpreter reads at its start from the environment that this `pyvenv.cfg` stands for."""
+    names = ("*.pth", "sitecustomize.py", "usercustomize.py")
+    return [path for name in names for path in sorted(config.parent.glob(f"lib/python*/site-packages/{name}"))]
+
+
+def _modules_in(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Yield the files in a folder by which Python finds modules of these names."""
+    for name in sorted(_module_names(folder).intersection(names)):
+        yield from _forms(folder, name)
+
+
+class _Search:
+    def __init__(
+        self, command: Sequence[str], directory: Path, writable: Sequence[Path], env: Mapping[str, str]
+    ) -> None:
+        self._command, self._directory, self._writable, self._env = command, directory, writable, env
+        self._files: set[Path] = set()
+        self._modules: dict[Path, set[str]] = {}
+        self._environments: set[Path] = set()
+        self._libraries: set[Path] = set()
+
+    def found(self) -> Sources:
+        named = [value for word in self._command for value in (word, word.partition("=")[2]) if value]
+        named += [part for value in self._env.values() for part in value.split(os.pathsep) if part]
+        words = {path for word in named if _exists(path := self._directory / word)}
+        self._files.update(path for path in words if path.is_file())
+        for folder in [self._directory, *(path for path in words if path.is_dir())]:
+            for environment in implied_environments(self._command, folder, self._env):
+                self._add_environment(environment, may_appear=True)
+                self._files.update(environment.parent / name for name in _PROJECT_FILES)
+        self._add_programs()
+        for path in list(self._files):
+            self._add_environment(path.parent.parent)
+            if path.name.startswith("python"):
+                self._libraries.update(Path(os.path.realpath(path)).parent.parent.glob("lib/python3*"))
+        self._add_scripts()
+        return Sources(
+            files=frozenset(self._files),
+            modules={folder: frozenset(names) for folder, names in self._modules.items()},
+            environments=frozenset(self._environments),
+            libraries=frozenset(self._libraries),
+        )
+
+    def _add_programs(self) -> None:
+        """Add the programs that the PATH leads to, and the places before, where another one would be found."""
+        starts_other = any(Path(word).name in {*_RUNNERS, "env"} for word in self._command)
+        path = self._env.get("PATH", os.environ.get("PATH", os.defpath))
+        folders = [self._directory / name for name in path.split(os.pathsep)]
+        if starts_other:
+            folders = [*(place / "bin" for place in self._environments), *folders]
+        for word in self._command if starts_other else self._command[:1]:
+            if "/" in word or word.startswith("-") or not word:
+                continue
+            for folder in folders:
+                self._files.add(folder / word)
+                if shutil.which(word, path=str(folder)):
+                    break
+
+    def _add_environment(self, folder: Path, *, may_appear: bool = False) -> None:
+        if may_appear or (folder / "pyvenv.cfg").is_file() or (folder / "conda-meta").is_dir():
+            self._environments.add(folder)
+            self._files.add(folder / "pyvenv.cfg")
+            self._libraries.update(folder.glob("lib/python*/site-packages"))
+
+    def _add_scripts(self) -> None:
+        """Add what Python files import, of that which lies in their folder or in a project that is installed there."""
+        installed = [*filter(None, self._env.get("PYTHONPATH", "").split(os.pathsep)), *self._editable()]
+        places = self._tops(self._directory / name for name in installed)
+        scripts = [(path, (*self._tops([path.parent]), *places)) for path in self._files if _is_python(path)]
+        for option, module in itertools.pairwise(self._command):
+            if option == "-m":
+                tops = (*self._tops([self._directory]), *places)
+                scripts += [(path, tops) for path in self._module_files(tops, f"{module}.__main__")]
+        hidden = _importable(self._libraries) if scripts else frozenset[str]()
+        for folder in {top for _, tops in scripts for top in tops}:
+            self._modules.setdefault(folder, set()).update(hidden)
+        seen: set[Path] = set()
+        while scripts and len(seen) < _MAX_MODULES:
+            path, tops = scripts.pop()
+            if path not in seen:
+                seen.add(path)
+                scripts += [(one, tops) for one in self._imported(path, tops)]
+        self._files |= seen
+
+    def _tops(self, folders: Iterable[Path]) -> Sequence[Path]:
+        return [folder for folder in dict.fromkeys(folders) if is_inside(folder, self._writable)]
+
+    def _editable(self) -> Iterator[str]:
+        """Yield the folders that an environment's site-packages lead to."""
+        for library in self._libraries:
+            for path in library.glob("*.pth"):
+                lines = (content_of(path, _MAX_SOURCE_BYTES) or b"").decode(errors="replace").splitlines()
+                yield from (str(library / line) for line in lines if line and not line.startswith(("import", "#")))
+            for path in library.glob("__editable__*.py"):
+                text = (content_of(path, _MAX_SOURCE_BYTES) or b"").decode(errors="replace")
+                yield from (str(Path(found).parent) for found in _EDITABLE.findall(text))
+
+    def _imported(self, path: Path, tops: Sequence[Path]) -> Iterator[Path]:
+        """Yield the files that a Python file imports from the folders in which its program looks for modules."""
+        content = content_of(path, _MAX_SOURCE_BYTES) or b""
+        try:
+            tree = ast.parse(content)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return
+        computes = _COMPUTES_IMPORTS.search(content) is not None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for name in node.names:
+                    yield from self._module_files(tops, name.name)
+            elif isinstance(node, ast.ImportFrom):
+                is_relative = 0 < node.level <= len(path.parents)
+                start = [path.parents[node.level - 1]] if is_relative else tops
+                base = [node.module] if node.module else []
+                for name in node.names:
+                    yield from self._module_files(start, ".".join([*base, name.name]))
+            elif computes and isinstance(node, ast.Constant) and isinstance(node.value, str):
+                name = node.value.removesuffix(".py").replace("/", ".").strip(".")
+                if name and all(part.isidentifier() for part in name.split(".")):
+                    yield from self._module_files((path.parent, *tops), name)
+
+    def _module_files(self, tops: Iterable[Path], module: str) -> Iterator[Path]:
+        """Yield the files of a module and of the packages that it is in, and remember where they were looked for."""
+        parts = [part for part in module.split(".") if part.isidentifier()]
+        for top in tops:
+            for count, name in enumerate(parts):
+                folder = top.joinpath(*parts[:count])
+                if not folder.is_dir():
+                    break
+                self._modules.setdefault(folder, set()).add(name)
+                yield from _forms(folder, name)
+
+
+def _forms(folder: Path, name: str) -> Iterator[Path]:
+    """Yield the files that Python may take for a module."""
+    yield from (path for end in _MODULE_ENDS if (path := Path(f"{folder / name}{end}")).is_file())
+
+
+def _importable(libraries: Iterable[Path]) -> frozenset[str]:
+    """Return the names of Python's own modules and of those that are installed for this process or in libraries."""
+    names = {*sys.stdlib_module_names, "sitecustomize", "usercustomize"}
+    for entry in {*libraries, *(Path(entry) for entry in sys.path if Path(entry).name == "site-packages")}:
+        with suppress(OSError):
+            names.update(path.name.partition(".")[0] for path in entry.iterdir())
+    return frozenset(name for name in names if name.isidentifier())
+
+
+def _is_python(path: Path) -> bool:
+    return path.suffix == ".py" or re.match(rb"#![^\n]*python", content_of(path, 128) or b"") is not None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a name
+        return False
