@@ -55,6 +55,8 @@ class History:
         self._wire_bytes = 0
         self._ids: set[str] = set()
         self._next_call = 0
+        self._hash, self._hashed = hashlib.blake2b(digest_size=8), 0
+        """Messages that the hash has seen; a request does not go through the whole history again."""
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -86,11 +88,11 @@ class History:
 
     def digest(self) -> str:
         """Return a checksum of `wire`, 16 hexadecimal digits."""
-        found = hashlib.blake2b(digest_size=8)
-        for wire in self._wire:
-            found.update(wire)
-            found.update(b"\n")
-        return found.hexdigest()
+        for wire in self._wire[self._hashed :]:
+            self._hash.update(wire)
+            self._hash.update(b"\n")
+        self._hashed = len(self._wire)
+        return self._hash.hexdigest()
 
     def turns(self) -> Sequence[tuple[int, int]]:
         """Return where each turn begins, its assistant message, and where it ends, after its results and images."""
@@ -165,6 +167,7 @@ class History:
         self._wire.clear()
         self._sizes.clear()
         self._wire_bytes = 0
+        self._forget_hash()
 
     def _reserve(self, turn: AssistantMessage) -> None:
         new_ids = {call.id for call in turn.tool_calls}
@@ -179,7 +182,12 @@ class History:
         self._sizes.append(0)
         self._replace(len(self._messages) - 1, message)
 
+    def _forget_hash(self) -> None:
+        self._hash, self._hashed = hashlib.blake2b(digest_size=8), 0
+
     def _replace(self, index: int, message: Message) -> None:
+        if index < self._hashed:
+            self._forget_hash()
         self._messages[index] = message
         self._wire[index] = encode_message(message, with_reasoning=self._replay_reasoning)
         size = len(self._wire[index])

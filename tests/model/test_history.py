@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import json
 import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -412,6 +413,45 @@ def test_a_restart_removes_the_messages_and_keeps_the_ids_reserved():
     history.add_system("Be good.")
     with pytest.raises(AssertionError, match="call ids are unique in a run"):
         history.add_turn(TURN, [RESULT])
+
+
+def test_the_digest_is_that_of_the_messages_as_they_are_now():
+    history = new_history()
+    history.add_turn(TURN, [RESULT])
+    changes: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: history.add_user(UserMessage(content="More.")),
+        lambda: history.fold({RESULT.tool_call_id: "folded"}, images=""),
+        history.restart,
+        lambda: history.add_system("Be better."),
+    ]
+    for change in changes:
+        change()
+        assert (
+            history.digest()
+            == hashlib.blake2b(b"".join(b"%s\n" % one for one in history.wire), digest_size=8).hexdigest()
+        )
+
+
+def test_a_digest_reads_no_message_a_second_time(monkeypatch: pytest.MonkeyPatch):
+    """At each of 400 requests, the whole history was read again, twice."""
+    read: list[bytes] = []
+    monkeypatch.setattr(hashlib, "blake2b", lambda digest_size: ListedHash(read))  # pyright: ignore[reportUnknownLambdaType]
+    history = new_history()
+    for number in range(10):
+        history.add_user(UserMessage(content=f"Go on with {number}."))
+        history.digest()
+    assert [one for one in read if one != b"\n"] == list(history.wire)
+
+
+class ListedHash:
+    """A hash that lists what it is given."""
+
+    def __init__(self, read: list[bytes]) -> None:
+        self.update = read.append
+
+    def hexdigest(self) -> str:
+        return ""
 
 
 def test_wire_bytes_is_the_size_of_all_messages():
