@@ -217,7 +217,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
             where = " here. Give its folder, or give the agent the `runs` that it is in."
             msg = f"There is no run {str(folder)!r}" + (where if runs is None else f" in {runs}. Check its name.")
             raise ConfigError(msg, key="folder")
-        return await self._resume(self.settings(), place, Watching(observe=observe))
+        return await self._resume(self.settings(), place.absolute(), Watching(observe=observe))
 
     @checked_keywords(elsewhere=RUN_ELSEWHERE)
     def run_sync(

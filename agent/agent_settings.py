@@ -135,7 +135,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
         origin = self._origin
         env: dict[str, str | None] = {**base_environment(os.environ if origin is None else origin.environ), **self.env}
         workspace = None if self.workspace is None else Path(self.workspace)
-        runs = None if self.runs is None else Path(self.runs)
+        runs = None if self.runs is None else Path(self.runs).absolute()  # git and tools work in other folders
         if runs is not None:
             check_runs(runs)
         settings = RunSettings(

@@ -259,3 +259,17 @@ async def test_the_reason_is_gits_own_and_the_advice_fits_it(folder: Path, state
         await agent.run("Fix it.")
     advice = "or use a copy: `copy: true` of a task, workspace_mode='copy' of an Agent."
     assert str(caught.value) == f"{begin}{message}, {advice}"
+
+
+async def test_a_relative_folder_of_runs_is_that_of_the_program_and_not_one_in_the_repository(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The worktree was made in the repository, and the run failed."""
+    monkeypatch.chdir(folder)
+    agent = replace(an_agent(folder, ScriptedModel([FIX, says("Fixed.")])), runs="runs", limits=Limits(steps=0))
+    first = await agent.run("Fix it.", name="one")
+    assert first.workspace == folder / "runs" / "one" / "workspace" / "part"
+    assert git(folder / "repository", "status", "--short") == ""
+
+    resumed = replace(agent, runs=None, limits=Limits())
+    assert (await resumed.resume("runs/one")).status == "verified"
