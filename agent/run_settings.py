@@ -147,6 +147,11 @@ class RunSettings:
             return ()
         return (*([] if workspace is None else [workspace]), *([] if sandbox is None else sandbox.rules.write))
 
+    def places_beside(self, workspace: Path) -> Sequence[Path]:
+        """Return the folders besides the workspace, and not in it, that sandboxed commands may change."""
+        found = dict.fromkeys(path.resolve() for path in self.written_folders(None) if path.is_dir())
+        return tuple(path for path in found if not path.is_relative_to(workspace.resolve()))
+
     def base_sandbox(self) -> Sandbox | None:
         """Return the sandbox without paths of a workspace. None if the run starts no commands."""
         return run_sandbox(self.sandbox, self.workspace) if starts_commands(self.tools, self.verify) else None

@@ -162,8 +162,9 @@ async def _drive(
         if journal is not None:
             cleanup.callback(journal.close)
         own = None if all(tool.read_only for tool in settings.tools) else settings.own
+        places = (context.workspace, *settings.places_beside(context.workspace))
         cleanup.push_async_callback(watcher.aclose)
-        notices = cleanup.enter_context(watched(context.workspace, own, folder, journal, watcher.show))
+        notices = cleanup.enter_context(watched(places, own, folder, journal, watcher.show))
         cleanup.push_async_callback(shared.aclose)
         cleanup.push_async_callback(context.resources.aclose, lambda text: notices.append(context.redacted(text)))
         try:
@@ -185,7 +186,9 @@ def _from_killed_runs(settings: RunSettings, workspace: Path, resumed: Path | No
     """Take away what killed runs left for git to start, if this run may change files; return notices."""
     if all(tool.read_only for tool in settings.tools):
         return ()
-    return disarm_after_killed(settings.runs if resumed is None else resumed.parent, workspace, resumed)
+    runs = settings.runs if resumed is None else resumed.parent
+    places = (workspace, *settings.places_beside(workspace))
+    return tuple(text for place in places for text in disarm_after_killed(runs, place, resumed))
 
 
 def _prepared(settings: RunSettings, folder: Path, toolbox: Toolbox) -> tuple[PreparedWorkspace, Sequence[str]]:

@@ -40,8 +40,9 @@ def checked_own_files(task: Task, runs: Path | None) -> Sources:
         ConfigError: an earlier run changed one of them. None for `runs` means that no run is recorded.
     """
     writable = _writable(task)
-    used = _used(task, writable)
-    found = used | _others(task, writable)
+    # What lies beside the task file may be of an earlier run, although this run cannot change it.
+    used = _used(task, [*writable, task.directory])
+    found = used.inside(writable) | _others(task, writable)
     if runs is not None:
         running = {*used.existing(), *used.environments}
         refuse_changed([*found.existing(), *found.environments], running, runs)

@@ -123,7 +123,7 @@ def disarm_git(workspace: Path, before: GitSettings) -> Iterator[str]:
             left.append(path)
     missing = sorted(path for path in before.files.keys() - after.files.keys() if path.split("/")[-1] == ".git")
     if made:
-        yield f"The run made git repositories in the workspace: {_listed(name or '.' for name in made)}."
+        yield f"The run made git repositories: {_listed(name or '.' for name in made)}."
     if missing:
         yield f"The run replaced or removed {_listed(missing)}, by which git knows a submodule or worktree. Restore it."
     if taken:

@@ -33,14 +33,15 @@ _NEW_REPOSITORY = (
 class Before:
     """What there was before a run."""
 
-    git: GitSettings
+    git: Mapping[Path, GitSettings]
+    """By the folder that it is of; the run's workspace comes first."""
     own_files: Mapping[str, str]
     """Checksums of what defines the run, such as its task and tools, by absolute path."""
 
 
 @contextmanager
 def watched(
-    workspace: Path, own: Sources | None, folder: Path, journal: Journal | None,
+    places: Sequence[Path], own: Sources | None, folder: Path, journal: Journal | None,
     observe: Callable[[Event], None] | None = None,
 ) -> Generator[list[str]]:  # fmt: skip
     """Record the state before the block and compare it at the end; yield a list to which the differences are added.
@@ -48,7 +49,7 @@ def watched(
     When the block ends, no command of the run may be alive.
 
     Args:
-        workspace: the folder that the run works in.
+        places: absolute; the folder that the run works in, and others that it can change.
         own: as for `look_before`. None means that the run changes no files, so that nothing is looked at.
         folder: the run's own.
         journal: of the run. None means that its folder is not kept.
@@ -56,12 +57,12 @@ def watched(
             journal does not have them.
     """
     kept, notices = journal is not None, list[str]()
-    before = None if own is None else look_before(workspace, own, folder, kept=kept)
+    before = None if own is None else look_before(places, own, folder, kept=kept)
     try:
         yield notices
     finally:
         if own is not None and before is not None:
-            notices += look_after(workspace, own, before, folder, kept=kept)
+            notices += look_after(own, before, folder, kept=kept)
         if observe is not None:
             for text in notices:
                 observe(Noticed(text=text))
@@ -128,20 +129,19 @@ def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None
     return notices
 
 
-def look_before(workspace: Path, own: Sources, folder: Path, *, kept: bool) -> Before:
+def look_before(places: Sequence[Path], own: Sources, folder: Path, *, kept: bool) -> Before:
     """Return what there is before a run; a resumed run finds what its first process recorded.
 
     Args:
-        workspace: the folder that the run works in.
+        places: as for `watched`.
         own: what defines the run.
         folder: the run's own.
         kept: whether the run's folder is kept, so that the record is written there.
     """
-    record = record_path(folder, workspace)
+    recorded = {place: _recorded(record_path(folder, place), GitSettings.from_json) for place in places}
     files = _recorded(folder / BEFORE, lambda record: cast("dict[str, str]", record["own_files"]))
-    git = _recorded(record, GitSettings.from_json)
     before = Before(
-        git=git or git_settings(workspace),
+        git={place: git or git_settings(place) for place, git in recorded.items()},
         own_files=checksums([*own.existing(), *own.environments]) if files is None else files,
     )
     if kept:
@@ -149,25 +149,29 @@ def look_before(workspace: Path, own: Sources, folder: Path, *, kept: bool) -> B
             if files is None:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / BEFORE).write_text(json.dumps({"own_files": before.own_files}), encoding="utf-8")
-            if git is None:
-                run = str(folder.relative_to(all_runs(folder.parent)))
-                text = json.dumps({"run": run, "workspace": str(workspace), **before.git.to_json()})
-                record.parent.mkdir(parents=True, exist_ok=True)
-                record.write_text(text, encoding="utf-8")
-            record_start(folder, workspace, before.own_files)
+            run = str(folder.relative_to(all_runs(folder.parent)))
+            for place, git in before.git.items():
+                if recorded[place] is None:
+                    record = record_path(folder, place)
+                    record.parent.mkdir(parents=True, exist_ok=True)
+                    text = json.dumps({"run": run, "workspace": str(place), **git.to_json()})
+                    record.write_text(text, encoding="utf-8")
+                record_start(folder, place, before.own_files if place == places[0] else {})
     return before
 
 
-def look_after(workspace: Path, own: Sources, before: Before, folder: Path, *, kept: bool) -> tuple[str, ...]:
+def look_after(own: Sources, before: Before, folder: Path, *, kept: bool) -> tuple[str, ...]:
     """Return a sentence for each thing that the run left behind and that somebody should look at.
 
     Call it when no command of the run is alive. Takes away what git would start; see `disarm_git`.
     """
     notices: list[str] = []
-    with suppress(OSError):
-        notices += disarm_git(workspace, before.git)
-        if kept:
-            record_path(folder, workspace).unlink(missing_ok=True)
+    workspace, *_ = before.git
+    for place, git in before.git.items():
+        with suppress(OSError):
+            notices += [text if place == workspace else f"In {place}: {text}" for text in disarm_git(place, git)]
+            if kept:
+                record_path(folder, place).unlink(missing_ok=True)
     now = checksums({*map(Path, before.own_files), *own.existing(), *own.environments})
     changed = sorted(path for path, found in now.items() if before.own_files.get(path, "") != found)
     if changed:
@@ -177,7 +181,8 @@ def look_after(workspace: Path, own: Sources, before: Before, folder: Path, *, k
         )
     if kept:
         with suppress(OSError):
-            record_end(folder, workspace, map(Path, changed))
+            for place in before.git:
+                record_end(folder, place, map(Path, changed if place == workspace else ()))
     return tuple(notices)
 
 

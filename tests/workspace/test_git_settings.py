@@ -82,7 +82,7 @@ def test_a_repository_that_the_run_made_starts_nothing_afterwards(name: str, wor
     git(work, "status")
     git(work, "diff")
     assert not mark.exists()
-    assert "The run made git repositories in the workspace: ." in "\n".join(notices)
+    assert "The run made git repositories: ." in "\n".join(notices)
     assert f"They were taken away and are kept in {KEPT}" in "\n".join(notices)
 
 
@@ -90,7 +90,7 @@ def test_a_harmless_repository_of_the_run_is_kept_as_it_is_and_named(work: Path)
     setup = "git init -q -b main; git config user.email a@b; git config user.name a; "
     notices = run(work, setup + "echo 1 > f; git add f; git commit -qm one")
     assert notices[0].startswith(f"The run has made a git repository: {work}.")  # at once, after the call that made it
-    assert notices[1:] == ("The run made git repositories in the workspace: ..",)
+    assert notices[1:] == ("The run made git repositories: ..",)
     assert git(work, "log", "--format=%s") == "one\n"
     assert "email = a@b" in (work / ".git/config").read_text()
 
@@ -117,7 +117,7 @@ def test_a_repository_below_the_top_or_without_dot_git_is_found(make: str, work:
     git(place, "init", "-q", *(["--bare"] if make == "bare" else []))
     git(place, "config", "core.fsmonitor", "touch x")
     assert [text.partition(":")[0] for text in disarm_git(work, before)] == [
-        "The run made git repositories in the workspace", "The run left settings or hooks by which git starts programs",
+        "The run made git repositories", "The run left settings or hooks by which git starts programs",
     ]  # fmt: skip
     assert git(place, "config", "core.fsmonitor") == ""
 

@@ -40,7 +40,7 @@ def arm(folder: Path) -> Path:
 
 def killed(runs: Path, workspace: Path, name: str = "killed") -> Path:
     """Return the folder of a run that records the state before it, and then no more."""
-    look_before(workspace, Sources(), runs / name, kept=True)
+    look_before([workspace], Sources(), runs / name, kept=True)
     Journal(runs / name).close()
     return runs / name
 
@@ -60,7 +60,7 @@ def taken(name: str, path: str) -> tuple[str, str]:
     return (
         f"The run {name} was killed. The run left settings or hooks by which git starts programs: {path}. They were "
         "taken away and are kept in .agent/git: look at them before you put one back.",
-        f"The run {name} was killed. The run made git repositories in the workspace: {Path(path).parent.parent}.",
+        f"The run {name} was killed. The run made git repositories: {Path(path).parent.parent}.",
     )
 
 
@@ -135,7 +135,7 @@ def test_what_a_killed_run_left_goes_when_another_run_is_resumed_there(work: Pat
 
 def test_accepting_the_own_files_of_a_killed_run_does_not_accept_its_git_settings(work: Path):
     folder = work.parent / "runs/killed"
-    look_before(work, Sources(files=frozenset([work / "tools.py"])), folder, kept=True)
+    look_before([work], Sources(files=frozenset([work / "tools.py"])), folder, kept=True)
     Journal(folder).close()
     config = arm(work / "nested")
     (work / "tools.py").touch()
