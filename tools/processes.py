@@ -54,7 +54,8 @@ async def start_process(context: Context, command: str, wait_s: WaitS = 2) -> st
     It runs until stop_process or the end of the run; run_shell and run_tests reach its ports on localhost.
     """
     started = context.resources.get(_Started)
-    if len(started.running) >= MAX_RUNNING:
+    # One that was stopped before a verification can still be read, and is no longer in the way.
+    if sum(process.is_running for process in started.running.values()) >= MAX_RUNNING:
         msg = f"{MAX_RUNNING} processes are running, which is the maximum. Stop one with stop_process."
         raise ToolError(msg)
     process = await context.start(shell_argv(command))

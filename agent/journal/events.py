@@ -210,7 +210,8 @@ class VerifyEnded(Timed):
     output: str
     elapsed_s: float
     say: str = ""
-    """Feedback for the model if the run continues. Empty if the verification passed."""
+    """Feedback for the model if the run continues; of a silent check, only what was stopped for it. Empty if the
+    verification passed."""
     kind: Literal["verify_ended"] = "verify_ended"
 
 

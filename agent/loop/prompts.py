@@ -165,7 +165,6 @@ ANSWER_TAKEN_FROM_REASONING = (
 )
 
 STOPPED_COMMANDS = (
-    "Before the files were put back, these background commands of yours were stopped: {commands}. Start them again if "
-    "you need them."
+    "Before {before}, these background commands of yours were stopped: {commands}. Start them again if you need them."
 )
-STOPPED_COMMANDS_NOTICE = "Background commands were stopped before the files were put back: {commands}."
+STOPPED_COMMANDS_NOTICE = "Background commands were stopped before {before}: {commands}."

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from ..errors import ConfigError
 from ..journal.events import ContextRenewed, FilesChanged, Noticed
 from ..messages import UserMessage
-from ..tooling.resources import RunningCommands
 from ..workspace.attempts import save_attempt
 from ..workspace.diff import Change
 from ..workspace.own_changes import changed_by_others, restore_own
 from ..workspace.workspace import Restored, Snapshot, Workspace
-from . import prompts
+from .background import stop_commands
 from .dependencies import RunDependencies
 from .earlier import quote_earlier
 from .state import RunState
@@ -99,8 +98,9 @@ async def renew(
             max_chars=max_chars,
             max_results_chars=_max_results_chars(state, deps, max_chars),
         )
-    if files.stopped:
-        text += f"\n\n{prompts.STOPPED_COMMANDS.format(commands=files.stopped)}"
+    silent = work.files_verification
+    stopped = (files.stopped, silent.say if silent is not None and not silent.attempt else "")
+    text = "\n\n".join(part for part in (text, *stopped) if part)
     await deps.context.resources.renew_context(lambda text: deps.record(Noticed(text=deps.context.redacted(text))))
     text = deps.context.redacted(text)  # it quotes the model's calls, in which it may have written a secret
     earlier = quote_earlier(state.started.history, max_chars=_max_chars(state.started.window_tokens) // 2)
@@ -127,7 +127,7 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
             raise
         return _Files()
     # A command that still runs could change files, and what their names lead to, while they are put back.
-    stopped = await _stop_commands(deps) if restore else ""
+    stopped = await stop_commands(deps, before="the files were put back") if restore else ""
     others = _others(state, deps, workspace)
     own = {path: signature for path, signature in state.work.own_changes.items() if path not in others}
     only = own if deps.shared_workspace else None
@@ -151,14 +151,6 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
     return _Files(
         changes=shown, patch=patch, restored=restored.changed, conflicts=tuple(sorted(conflicts)), stopped=stopped
     )  # fmt: skip
-
-
-async def _stop_commands(deps: RunDependencies) -> str:
-    """Stop the commands that outlive their calls; return those that were running."""
-    stopped = deps.context.redacted(", ".join(await deps.context.resources.get(RunningCommands).stop()))
-    if stopped:
-        deps.record(Noticed(text=prompts.STOPPED_COMMANDS_NOTICE.format(commands=stopped)))
-    return stopped
 
 
 def _restore(workspace: Workspace, snapshot: Snapshot, only: Mapping[str, str] | None) -> Restored:

@@ -14,6 +14,7 @@ from ..policy.verification import Verify
 from ..sandbox import Sandbox, Shared
 from ..sandbox.process import LEFT_OUT, Output, start_process
 from ..sandbox.terminal import displayed
+from .background import stop_commands
 from .dependencies import RunDependencies
 from .reported_tests import reported_tests
 from .system_prompt import HIDDEN_TESTS
@@ -108,7 +109,11 @@ def _cut(text: str) -> str:
 
 
 async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) -> VerifyEnded:
-    """Run the verification of a run and return its event; `attempt` 0 is a silent check without feedback."""
+    """Run the verification of a run and return its event; `attempt` 0 is a silent check without feedback.
+
+    What the run has in the background is stopped first: it could show the command other files than it leaves.
+    """
+    stopped = await stop_commands(deps, before="the verification")
     result = await verify(
         settings.command,
         workspace=deps.context.workspace,
@@ -122,6 +127,8 @@ async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) 
     say = "" if result.ok or not attempt else feedback(result, settings, attempt=attempt, with_command=not is_hidden)
     if say and settings.show == "all" and is_hidden:
         say += _HIDDEN_TESTS_NOTE
+    if not result.ok:
+        say = f"{say}\n{stopped}".strip()
     return VerifyEnded(
         attempt=attempt,
         ok=result.ok,

@@ -6,6 +6,7 @@ its name outside the sandbox. The places that the rule touches, and the modules 
 - Programs started outside, such as bwrap, nsenter, prlimit, docker, git, rg and our own Python: `programs` finds them
   where commands cannot write, and refuses one that was replaced.
 - Folders made readable because of a PATH, a symlink or a .pth file: `bubblewrap.program_folders`.
+- Folders mounted in the workspace: `namespaces_helper`, by descriptors; not in a container, as the README says.
 - Files read or written in the workspace: `beneath` and `inside`, for the tools too. Kept outputs:
   `tooling.own_files`. Test reports: `tools/_report_file.py`, by descriptors and with bounds.
 - Snapshots, diffs, restores: `workspace.tree` and `workspace.placing`, by descriptors, after the commands that the run
@@ -28,7 +29,6 @@ its name outside the sandbox. The places that the rule touches, and the modules 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import platform
 import subprocess
@@ -41,9 +41,10 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigError
-from . import bubblewrap, container, landlock, loopback, seccomp
+from . import bubblewrap, container, landlock, namespaces, seccomp
 from .own_code import check_not_own_code, own_code_in
-from .programs import find_program, loader_variables
+from .programs import find_program, installed_program, loader_variables
+from .protected import protected_paths
 from .repositories import git_paths
 from .rules import TMP, CommandLimits, Rules, without_replaceable
 from .shared import Shared, private_folder
@@ -106,6 +107,8 @@ class Sandbox:
         if self.isolation != "container" and platform.machine() in seccomp.MACHINES:
             inside += " and a system call filter"
         parts = [f"{inside}: commands can change only the workspace", "homes are hidden", *self.rules.words()]
+        if self.isolation == "bubblewrap" and not namespaces.can_enter():
+            parts[-1] += "; but one that runs while another starts can lift what is protected inside the workspace"
         if self.isolation == "landlock":
             parts[-1] += f"; but {', '.join(landlock.gaps(self.rules, namespaces=self.namespaces))}"
         return ", ".join(parts) + (f" ({self.note})" if self.note else "")
@@ -118,7 +121,7 @@ class Sandbox:
     def connects_commands(self, shared: Shared | None) -> bool:
         """Return whether a command reaches the ports of another one on localhost, if both share this."""
         if self.isolation == "bubblewrap":
-            return self.rules.network or (shared is not None and loopback.can_share())
+            return self.rules.network or (shared is not None and namespaces.can_enter())
         return self.isolation == "none" or (self.isolation == "landlock" and self.rules.network)
 
     def untrusted(self, workspace: Path) -> tuple[Path, ...]:
@@ -188,20 +191,24 @@ class Sandbox:
         untrusted = (*self.untrusted(workspace), *write)
         roots = (workspace, *rules.write)
         git = git_paths(roots) if shared is None else shared.git_paths(roots)
+        protected = protected_paths(workspace, rules, git)
         if self.isolation == "bubblewrap":
             inside = {**env, "HOME": str(TMP), "TMPDIR": str(TMP)}
-            entering = () if shared is None or rules.network else shared.entering_network(untrusted)
-            with seccomp.filter_file() as filter_fd:
+            network = None if shared is None or rules.network else shared.network(untrusted)
+            with seccomp.filter_file() as filter_fd, namespaces.mounted(protected, untrusted) as mounts:
                 line = bubblewrap.command_line(
-                    argv, program=_found(bubblewrap.executable(untrusted=untrusted), "bwrap"), workspace=workspace,
-                    env=inside, rules=rules, filter_fd=filter_fd, temporary=temporary, entering=entering, git=git,
+                    argv, program=installed_program("bwrap", untrusted=untrusted), workspace=workspace, env=inside,
+                    rules=rules, filter_fd=filter_fd, temporary=temporary,
+                    entering=namespaces.entering(network=network, mounts=mounts, untrusted=untrusted),
+                    has_network=network is not None, mounts=mounts, protected=protected,
                 )  # fmt: skip
-                yield Launch(argv=line, env=_without_loader(inside), pass_fds=() if filter_fd is None else (filter_fd,))
+                inherited = tuple(number for number in (filter_fd, mounts) if number is not None)
+                yield Launch(argv=line, env=_without_loader(inside), pass_fds=inherited)
             return
         with _pipe() as ends:
             line = container.command_line(
                 argv, image=self.image, workspace=workspace, env=env, rules=rules, stdin_fd=ends[0],
-                temporary=temporary, program=container.executable(untrusted), git=git,
+                temporary=temporary, program=installed_program("docker", untrusted=untrusted), protected=protected,
             )  # fmt: skip
             outside = container.client_env(env, untrusted=untrusted)
             yield Launch(argv=line, env=outside, pass_fds=ends)
@@ -280,12 +287,6 @@ def _try_bubblewrap(program: str) -> str:
 def _without_loader(env: Mapping[str, str]) -> Mapping[str, str]:
     loaded = loader_variables(env)
     return {name: value for name, value in env.items() if name not in loaded}
-
-
-def _found(program: str | None, name: str) -> str:
-    if program is None:
-        raise FileNotFoundError(errno.ENOENT, f"{name} is not installed in a folder that commands cannot change")
-    return program
 
 
 @contextlib.contextmanager

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from .own_code import own_code_in
 from .programs import find_program, is_inside, links_to, loader_variables
-from .repositories import real_paths
+from .protected import Protected, protected_paths
 from .rules import TMP, Rules, Temporary, resource_limits
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store")
@@ -34,7 +33,8 @@ workspace's owner."""
 
 def command_line(
     argv: Sequence[str], *, program: str, workspace: Path, env: Mapping[str, str], rules: Rules, filter_fd: int | None,
-    temporary: Temporary | None = None, entering: Sequence[str] = (), git: Sequence[Path] = (),
+    temporary: Temporary | None = None, entering: Sequence[str] = (), has_network: bool = False,
+    mounts: int | None = None, protected: Protected | None = None,
 ) -> list[str]:  # fmt: skip
     """Return the whole command line.
 
@@ -49,15 +49,17 @@ def command_line(
         rules: what else is allowed.
         filter_fd: open file with the system call filter. None means that this machine has no filter.
         temporary: the folder for /tmp. None means an empty one that goes with the command.
-        entering: words before bubblewrap that make it start in a network. Empty: a network of its own.
-        git: what belongs to git in the folders that it may change, and must stay as it is.
+        entering: words before bubblewrap that make it start in other namespaces.
+        has_network: whether one of them is a network. False: it has one of its own.
+        mounts: the open mount namespace among them, in which `protected` is mounted. The command does not inherit it.
+        protected: what it must not change. None means only what the rules hide, and our own code.
     """
     line = [
         *entering, program, "--unshare-user", "--uid", str(_ID), "--gid", str(_ID), "--unshare-ipc", "--unshare-pid",
         "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent",
         "--cap-drop", "ALL",
     ]  # fmt: skip
-    if not rules.network and not entering:
+    if not rules.network and not has_network:
         line.append("--unshare-net")
     line += [*_system(), "--proc", "/proc", *_kernel_settings(), "--dev", "/dev"]
     empty = [TMP, *_SCRATCH]
@@ -74,14 +76,11 @@ def command_line(
         line += ["--bind", str(path), str(path)]
     for name, value in loader_variables(env).items():
         line += ["--setenv", name, value]
-    roots = (workspace, *rules.write)
-    own_code = own_code_in(roots)
-    # First, because each covers what was mounted in it before.
-    for path in fixed_folders((*own_code, *rules.hidden), roots):
-        line += ["--bind", str(path), str(path)]
-    for path in (*real_paths(git, roots), *own_code):
-        line += ["--ro-bind", str(path), str(path)]
-    line += [*_hidden(rules.hidden), "--chdir", str(workspace)]
+    if mounts is None:
+        line += _protecting(protected or protected_paths(workspace, rules))
+    else:
+        line += ["--sync-fd", str(mounts)]
+    line += ["--chdir", str(workspace)]
     # Both are file systems in memory, each of half of the machine's.
     line += ["--remount-ro", "/dev", "--remount-ro", "/"]
     if filter_fd is not None:
@@ -211,18 +210,14 @@ def _is_system(path: Path) -> bool:
     return any(path == Path(name) or Path(name) in path.parents for name in SYSTEM)
 
 
-def fixed_folders(paths: Iterable[Path], roots: Sequence[Path]) -> Sequence[Path]:
-    """Return the folders between folders that a command may change and paths in them, the outer ones first.
-
-    Mount each onto itself: a mount cannot be renamed, and so nothing else can get the name of such a path.
-    """
-    return sorted(
-        {folder for path in paths for folder in path.parents if any(root in folder.parents for root in roots)}
-    )
-
-
-def _hidden(paths: Sequence[Path]) -> Iterator[str]:
-    for path in paths:
+def _protecting(protected: Protected) -> Iterator[str]:
+    """Yield the mounts where no helper can make them: bubblewrap looks for each by its path."""
+    # First, because each covers what was mounted in it before.
+    for path in protected.fixed:
+        yield from ("--bind", str(path), str(path))
+    for path in protected.real_read_only():
+        yield from ("--ro-bind", str(path), str(path))
+    for path in protected.hidden:
         if path.is_dir():
             yield from ("--tmpfs", str(path), "--remount-ro", str(path))
         elif path.exists():

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .bubblewrap import fixed_folders
-from .own_code import own_code_in
-from .programs import find_program, interpreter, loader_variables, trusted_path
-from .repositories import real_paths
+from .programs import installed_program, interpreter, loader_variables, trusted_path
+from .protected import Protected, protected_paths
 from .rules import MB, TMP, CommandLimits, Rules, Temporary
 
 _INIT = """\
@@ -40,7 +37,7 @@ _CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DO
 
 def command_line(
     argv: Sequence[str], *, image: str, workspace: Path, env: Mapping[str, str], rules: Rules, stdin_fd: int,
-    temporary: Temporary | None = None, program: str = "docker", git: Sequence[Path] = (),
+    temporary: Temporary | None = None, program: str = "docker", protected: Protected | None = None,
 ) -> list[str]:  # fmt: skip
     """Return the whole command line; start it with `client_env` as its environment.
 
@@ -53,7 +50,7 @@ def command_line(
         stdin_fd: the read end of a pipe whose write end the process inherits too.
         temporary: the folder for /tmp. None means an empty one that goes with the container.
         program: path of the docker client.
-        git: what belongs to git in the folders that it may change, and must stay as it is.
+        protected: what it must not change. None means only what the rules hide, and our own code.
 
     Raises:
         OSError: the Python that holds the container's input lies where commands may change it.
@@ -80,13 +77,12 @@ def command_line(
     # The engine accepts one mount per path, so a path that is both readable and writable is mounted writable.
     mounts = dict.fromkeys([path for path in rules.read if path.exists()], "readonly")
     mounts |= dict.fromkeys([workspace, *rules.write], "readonly=false")
-    roots = (workspace, *rules.write)
-    own_code = own_code_in(roots)
-    mounts |= dict.fromkeys(fixed_folders((*own_code, *rules.hidden), roots), "readonly=false")
-    mounts |= dict.fromkeys((*real_paths(git, roots), *own_code), "readonly")
+    protected = protected or protected_paths(workspace, rules)
+    mounts |= dict.fromkeys(protected.fixed, "readonly=false")
+    mounts |= dict.fromkeys(protected.real_read_only(), "readonly")
     for path, how in mounts.items():
         line += _mount(path, path, how)
-    for path in rules.hidden:
+    for path in protected.hidden:
         line += [f"--tmpfs={path}:ro"] if path.is_dir() else _mount(Path(os.devnull), path, "readonly")
     if temporary is not None:
         line += _mount(temporary.folder, TMP, "readonly=false")
@@ -116,7 +112,7 @@ def problem(image: str, *, untrusted: Iterable[Path] = ()) -> str:
             "find_sandbox('container', Rules(), image='python:3.12') for an Agent"
         )
     try:
-        client = executable(untrusted)
+        client = installed_program("docker", untrusted=untrusted)
         subprocess.run(
             [client, "image", "inspect", "--format={{.Id}}", image], stdin=subprocess.DEVNULL, capture_output=True,
             text=True, errors="replace", timeout=20, check=True, env={**os.environ, "PATH": trusted_path(untrusted)},
@@ -131,18 +127,6 @@ def problem(image: str, *, untrusted: Iterable[Path] = ()) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"docker does not answer: {error}"
     return ""
-
-
-def executable(untrusted: Iterable[Path]) -> str:
-    """Return the path of the docker client.
-
-    Raises:
-        OSError: it is not installed where commands cannot change it, or was replaced while this process was running.
-    """
-    found = find_program("docker", untrusted=untrusted)
-    if found is None:
-        raise FileNotFoundError(errno.ENOENT, "docker is not installed in a folder that commands cannot change")
-    return found
 
 
 def _limits(limits: CommandLimits) -> Iterator[str]:

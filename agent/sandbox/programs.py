@@ -55,6 +55,18 @@ def find_program(name: str, *, untrusted: Iterable[Path] = ()) -> str | None:
     return None
 
 
+def installed_program(name: str, *, untrusted: Iterable[Path] = ()) -> str:
+    """Return the real path of a program, as `find_program` does.
+
+    Raises:
+        OSError: it is not installed where commands cannot change it, or was replaced since the first call.
+    """
+    found = find_program(name, untrusted=untrusted)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, f"{name} is not installed in a folder that commands cannot change")
+    return found
+
+
 def interpreter(*, untrusted: Iterable[Path] = ()) -> str:
     """Return the path of the Python of this process, for programs that need only its standard library (`-I -S`).
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from . import loopback
+from . import namespaces
 from .removal import remove_tree
 from .repositories import git_paths
 from .rules import TMP, Temporary
@@ -35,7 +35,7 @@ class Shared:
         self._temporary: Temporary | None = None
         self._connects = False
         self._git_paths: dict[tuple[Path, ...], Sequence[Path]] = {}
-        self._loopback: loopback.Loopback | None = None
+        self._network: namespaces.Network | None = None
 
     def temporary(self, *, fixed: Iterable[Path], needed: Iterable[Path]) -> Temporary | None:
         """Return the folder that a command has as /tmp. None if it cannot have it, because of what it needs there.
@@ -77,24 +77,23 @@ class Shared:
         """Start the commands from now on in one network, so that they reach each other's ports on localhost."""
         self._connects = True
 
-    def entering_network(self, untrusted: Iterable[Path] = ()) -> Sequence[str]:
-        """Return the words before bubblewrap that make it start in the network of the run.
+    def network(self, untrusted: Iterable[Path] = ()) -> namespaces.Network | None:
+        """Return the network of the run. None if each command has its own: before `connect`, or where it has to.
 
         Args:
             untrusted: absolute folders whose programs must not be started outside the sandbox.
 
-        Returns:
-            Empty if each command has its own: before `connect`, and where they cannot share one.
-
         Raises:
-            OSError: the network could not be made.
+            OSError: it could not be made.
         """
-        if not self._connects or not loopback.can_share():
-            return ()
+        if not self._connects or not namespaces.can_enter():
+            return None
         with self._lock:
-            if self._loopback is None:
-                self._loopback = loopback.Loopback(untrusted=untrusted)
-            return self._loopback.entering()
+            if self._network is not None and not self._network.can_be_entered:
+                self._close_network()
+            if self._network is None:
+                self._network = namespaces.Network(untrusted=untrusted)
+            return self._network
 
     def private_folder(self) -> AbstractContextManager[Path]:
         """Create a folder as `private_folder` does, beside that of the commands.
@@ -109,11 +108,14 @@ class Shared:
         """Remove the folder and the network."""
         with self._lock:
             base, self._base, self._temporary = self._base, None, None
-            if self._loopback is not None:
-                self._loopback.close()
-                self._loopback = None
+            self._close_network()
         if base is not None:
             await asyncio.to_thread(remove_tree, base)
+
+    def _close_network(self) -> None:
+        if self._network is not None:
+            self._network.close()
+            self._network = None
 
     def _made(self) -> Path:
         if self._base is None:

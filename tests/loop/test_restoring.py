@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent import Agent, Ladder, Limits, Outcome, Rung, Sandbox, ToolError, Verify, tool
+from agent import Agent, Ladder, Limits, Outcome, Rung, Sandbox, ToolContext, ToolError, Verify, tool
 from agent.journal.events import ContextRenewed, Event, FilesChanged, Noticed, VerifyEnded, VerifyStarted
 from agent.journal.journal import read_journal
 from agent.testing import ScriptedModel, calls, says
@@ -374,11 +374,32 @@ async def test_background_commands_are_stopped_before_files_are_put_back_and_the
     )  # fmt: skip
     assert f"these background commands of yours were stopped: `{alive}`. Start them again" in shared.summary
     assert [event.text for event in shared.events if isinstance(event, Noticed)] == [
-        f"Background commands were stopped before the files were put back: `{alive}`."
+        f"Background commands were stopped before the verification: `{alive}`."
     ]
     (read,) = [message for message in shared.model.bodies[-1]["messages"] if message["role"] == "tool"]
     assert read["content"].startswith("Process 1 has ended (exit code 137 (killed by SIGKILL)).")
     assert shared.files["a.txt"] == "original\n"
+
+
+async def test_the_model_is_told_what_was_stopped_for_a_verification_that_it_does_not_see(tmp_path: Path):
+    stopped: list[str] = []
+
+    @tool
+    async def listen(context: ToolContext[Any]) -> str:
+        """Listen."""
+
+        async def stop() -> None:
+            stopped.append(shared.files["a.txt"])
+
+        context.track("a listener", is_running=lambda: not stopped, stop=stop)
+        return ""
+
+    triggers = {"empty_reply": 1, "verify_failed": 2}
+    ladder = Ladder(rungs=(Rung(), Rung(fresh_context=True, restore="any")), triggers=triggers)
+    shared = Shared(tmp_path, tools=[write_file, listen], ladder=ladder, verify=Verify(command="exit 1", attempts=2))
+    await shared.run(writes("a.txt", "x"), DONE, calls(("listen", {})), says(""), DONE)
+    assert (stopped[:1], shared.files["a.txt"]) == (["x"], "original\n")
+    assert "Before the verification, these background commands of yours were stopped: a listener" in shared.summary
 
 
 async def test_a_background_command_goes_on_if_nothing_is_put_back(tmp_path: Path):

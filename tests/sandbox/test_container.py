@@ -14,6 +14,7 @@ import pytest
 
 from agent import Agent, ConfigError, Rules, Sandbox, ToolContext, find_sandbox, load_task
 from agent.sandbox import Shared, container
+from agent.sandbox.protected import protected_paths
 from agent.sandbox.rules import Temporary
 from agent.testing import ScriptedModel, says
 from tools.processes import start_process, stop_process
@@ -93,8 +94,9 @@ def test_no_path_is_mounted_twice_and_a_writable_one_is_mounted_writable(tmp_pat
     # The folder of a task is often its workspace, and the verification may read it.
     rules = Rules(read=(tmp_path, both, tmp_path / "gone"), write=(both,))
     line = container.command_line(
-        ["true"], image="i", workspace=tmp_path, env={}, rules=rules, stdin_fd=7, git=[tmp_path / ".git"]
-    )
+        ["true"], image="i", workspace=tmp_path, env={}, rules=rules, stdin_fd=7,
+        protected=protected_paths(tmp_path, rules, [tmp_path / ".git"]),
+    )  # fmt: skip
     mounts = [next(csv.reader([line[at + 1]])) for at, word in enumerate(line) if word == "--mount"]
     assert {(mount[2].removeprefix("target="), mount[3]) for mount in mounts} == {
         (str(tmp_path), "readonly=false"), (str(both), "readonly=false"), (str(tmp_path / ".git"), "readonly"),

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from agent import ToolContext
+from agent.tooling.resources import RunningCommands
 from tools.processes import MAX_RUNNING, read_process, start_process, stop_process
 
 if TYPE_CHECKING:
@@ -58,6 +59,18 @@ async def test_a_process_that_ignores_sigterm_is_killed(context: ToolContext[Any
     assert (await called(stop_process, context, process=1)).startswith(
         "Process 1 was stopped (exit code 137 (killed by SIGKILL))."
     )
+
+
+async def test_processes_that_were_stopped_before_a_verification_do_not_count(
+    context: ToolContext[Any], called: Called
+):
+    """No process could be started any more, and stop_process was the advice."""
+    for _ in range(MAX_RUNNING):
+        await called(start_process, context, command="echo up; exec sleep 60", wait_s=0)
+    await context.resources.get(RunningCommands).stop()
+    again = await called(start_process, context, command="echo again; exec sleep 60", wait_s=1)
+    assert again == f"Process {MAX_RUNNING + 1} is running. Output:\nagain\n"
+    assert (await called(read_process, context, process=1)).startswith("Process 1 has ended (exit code 137")
 
 
 async def test_all_processes_end_with_the_run(context: ToolContext[Any], called: Called, until_gone: UntilGone):
