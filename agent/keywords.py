@@ -94,8 +94,9 @@ def unknown_attribute(owner: object, name: str, elsewhere: Mapping[str, str]) ->
     kind = type(owner)
     advice = f" {elsewhere[name]}" if name in elsewhere else ""
     if not advice and not name.startswith("_"):
-        # Fields without a default are no attributes of the class.
-        advice = did_you_mean(name, _public(dict.fromkeys([*getattr(kind, "__dataclass_fields__", ()), *dir(kind)])))
+        # Slots have fields in no `__dict__`, and the fields of others are no attributes of the class without a default.
+        known = [*getattr(kind, "__dataclass_fields__", ()), *getattr(owner, "__dict__", ()), *dir(kind)]
+        advice = did_you_mean(name, _public(dict.fromkeys(known)))
     return AttributeError(f"{kind.__name__} has no attribute {name!r}.{advice}", name=name, obj=owner)
 
 

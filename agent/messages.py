@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from .errors import ConfigError
+from .keywords import checked_keywords
 
 Effort = Literal["none", "high"]
 """Reasoning effort of Mistral Medium 3.5, which accepts only these two values (model card, read 2026-11)."""
@@ -29,6 +30,14 @@ _IMAGE_TYPE = re.compile(r"image/[a-z0-9][a-z0-9.+-]{0,60}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
+@checked_keywords(
+    elsewhere={
+        "url": "A run sends the data itself: download it, and write Image.from_file(path).",
+        "path": "Write Image.from_file(path).",
+        "content": "Write Image(data=base64.b64encode(content).decode(), media_type='image/png').",
+    },
+    own_types=True,
+)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
     """One image for a vision model.

@@ -135,6 +135,8 @@ SESSION_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
         "send": "Write `await session.run(prompt)`.",
         "ask": "Write `await session.run(prompt)`.",
         "history": "The conversation is `session.messages`.",
+        "id": "The name of a session is `session.name`.",
+        "session_id": "The name of a session is `session.name`.",
         "save": "With `runs`, each turn is saved as it runs; agent.session(name) continues the session.",
         "load": "Write agent.session(name); the agent needs the `runs` that the session is in.",
         "get_items": "The conversation is `session.messages`, or session.to_chat() in OpenAI's chat format.",
