@@ -106,7 +106,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
         if self.deps is not None:
             check_deps(tools, self.deps)
         if not self.mcp:  # the tools of MCP servers are known when a run starts
-            self._toolboxes["generic"] = tools
+            self._toolboxes["generic", False] = tools  # as RunSettings.toolbox keeps them
             check_rules(self.permissions, tools.argument_names(), elsewhere=ready_tools.NAMES)
 
     def settings(
