@@ -6,7 +6,8 @@ its name outside the sandbox. The places that the rule touches, and the modules 
 - Programs started outside, such as bwrap, nsenter, prlimit, docker, git, rg and our own Python: `programs` finds them
   where commands cannot write, and refuses one that was replaced.
 - Folders made readable because of a PATH, a symlink or a .pth file: `bubblewrap.program_folders`.
-- Folders mounted in the workspace: `namespaces_helper`, by descriptors; not in a container, as the README says.
+- Folders mounted in the workspace: `namespaces_helper`, by descriptors. In a container by names, but only while no
+  other command runs there: `container.held_input`.
 - Files read or written in the workspace: `beneath` and `inside`, for the tools too. Kept outputs:
   `tooling.own_files`. Test reports: `tools/_report_file.py`, by descriptors and with bounds.
 - Snapshots, diffs, restores: `workspace.tree` and `workspace.placing`, by descriptors, after the commands that the run
@@ -205,7 +206,7 @@ class Sandbox:
                 inherited = tuple(number for number in (filter_fd, mounts) if number is not None)
                 yield Launch(argv=line, env=_without_loader(inside), pass_fds=inherited)
             return
-        with _pipe() as ends:
+        with container.held_input(protected) as ends:
             line = container.command_line(
                 argv, image=self.image, workspace=workspace, env=env, rules=rules, stdin_fd=ends[0],
                 temporary=temporary, program=installed_program("docker", untrusted=untrusted), protected=protected,
@@ -287,13 +288,3 @@ def _try_bubblewrap(program: str) -> str:
 def _without_loader(env: Mapping[str, str]) -> Mapping[str, str]:
     loaded = loader_variables(env)
     return {name: value for name, value in env.items() if name not in loaded}
-
-
-@contextlib.contextmanager
-def _pipe() -> Generator[tuple[int, int]]:
-    ends = os.pipe()
-    try:
-        yield ends
-    finally:
-        for end in ends:
-            os.close(end)

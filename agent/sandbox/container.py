@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .programs import installed_program, interpreter, loader_variables, trusted_path
@@ -32,6 +37,10 @@ separate ones would arrive out of order."""
 
 _HOLD = "import os,sys; os.dup2(int(sys.argv[1]), 0); os.execvp(sys.argv[2], sys.argv[2:])"
 """Gives the docker client a standard input that ends only when the client does, so the container cannot outlive it."""
+_REFUSED = (
+    "in a container, no command starts while another one runs that could put a symlink at {path}, which a rule or a "
+    "repository needs as it is"
+)
 _CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 
 
@@ -90,6 +99,48 @@ def command_line(
     is_local = wanted.is_absolute() and not any(wanted.is_relative_to(path) for path in mounts)
     # Not as --workdir: the engine would make that folder itself, and a /tmp above it that only root can write to.
     return [*line, image, "-c", _INIT, "sh", str(workspace), wanted.name if is_local else argv[0], *argv[1:]]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Running:
+    """The read ends of the pipes that containers hold open, and the folders that their commands may change."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    ends: dict[int, Sequence[Path]] = field(default_factory=dict[int, Sequence[Path]])
+
+
+_running = _Running()
+
+
+@contextmanager
+def held_input(protected: Protected) -> Generator[tuple[int, int]]:
+    """Open the pipe that a container has as its input while it runs, and never reads from.
+
+    Args:
+        protected: what its command must not change.
+
+    Raises:
+        OSError: another container that was started here may change the same folders, and so what the engine would mount
+            by its name.
+    """
+    path = next(iter(protected.fixed), None)
+    path = path or next((path for path in protected.read_only if path.parent not in protected.roots), None)
+    with _running.lock:
+        for end in list(_running.ends):
+            ended = select.poll()
+            ended.register(end, 0)
+            if ended.poll(0):  # nobody holds the other end
+                del _running.ends[end]
+                os.close(end)
+        if path is not None and any(root in roots for roots in _running.ends.values() for root in protected.roots):
+            raise OSError(errno.EBUSY, _REFUSED.format(path=path))
+        ends = os.pipe()
+        _running.ends[os.dup(ends[0])] = protected.roots
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def client_env(env: Mapping[str, str], *, untrusted: Iterable[Path] = ()) -> dict[str, str]:

@@ -11,6 +11,10 @@ from ..sandbox.process import CommandResult
 
 _NO_FILE = os.strerror(errno.ENOENT)
 _REASONS = frozenset({_NO_FILE, os.strerror(errno.EACCES), os.strerror(errno.ENOEXEC)})
+_ADVICE = {
+    errno.E2BIG: "Write a script with write_file and run that.",
+    errno.EBUSY: "Stop the other command first.",  # from `sandbox.container.held_input`
+}
 _LAUNCHER_CODES = frozenset({1, 126, 127})
 
 
@@ -25,10 +29,7 @@ def not_started(error: OSError, argv: Sequence[str], env: Mapping[str, str]) -> 
     reason = error.strerror or str(error)
     if reason in _REASONS and error.filename == argv[0]:
         return ToolError(_missing(argv[0], reason, env))
-    is_long = error.errno == errno.E2BIG
-    advice = (
-        "Write a script with write_file and run that." if is_long else "No command can run now: say so in your answer."
-    )
+    advice = _ADVICE.get(error.errno or 0, "No command can run now: say so in your answer.")
     return ToolError(f"The command could not be started: {reason}. {advice}")
 
 

@@ -17,6 +17,7 @@ from agent.sandbox import Shared, container
 from agent.sandbox.protected import protected_paths
 from agent.sandbox.rules import Temporary
 from agent.testing import ScriptedModel, says
+from agent.tooling.not_started import not_started
 from tools.processes import start_process, stop_process
 from tools.shell import run_shell
 
@@ -114,6 +115,26 @@ async def test_a_task_whose_folder_is_its_workspace_is_verified_in_a_container(d
     outcome = await agent.run("Hi.")
     assert outcome.status == "verified", outcome.reason
     assert (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("kind", ["rule", "repository"])
+def test_what_the_engine_mounts_by_name_is_not_mounted_while_a_background_command_runs(tmp_path: Path, kind: str):
+    """It could put a symlink there meanwhile: the engine, which is root, then mounted a folder outside."""
+    (work := tmp_path / "work").mkdir()
+    rules = Rules(hidden=(work / "a/b.pem",) if kind == "rule" else ())
+    nested = protected_paths(work, rules, [work / "sub/.git"] if kind == "repository" else [])
+    plain = protected_paths(work, Rules(hidden=(work / "b.pem",)), [work / ".git"])
+    other = protected_paths(tmp_path / "other", Rules(hidden=(tmp_path / "other/a/b.pem",)))
+    with container.held_input(plain) as ends:
+        held = os.dup(ends[1])  # by the client of a command in the background
+    with container.held_input(plain), container.held_input(other):
+        pass
+    with pytest.raises(OSError, match="no command starts while another one runs") as refused:
+        container.held_input(nested).__enter__()
+    assert str(not_started(refused.value, ["true"], {})).endswith("needs as it is. Stop the other command first.")
+    os.close(held)
+    with container.held_input(nested):
+        pass
 
 
 def test_no_value_of_the_environment_is_on_the_command_line(tmp_path: Path):
