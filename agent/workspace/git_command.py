@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -58,6 +59,32 @@ def add_worktree(folder: Path, into: Path, commit: str) -> None:
         with suppress(ConfigError):
             run_git(folder, "worktree", "remove", "--force", str(into))
         raise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """A setting of git."""
+
+    key: str
+    value: str
+    origin: Path
+    """The file that it stands in."""
+
+
+def listed_settings(folder: Path) -> Sequence[Setting]:
+    """Return the settings that git goes by in a folder: those of the repository, the user and the machine.
+
+    Raises:
+        ConfigError: as for `run_git`.
+    """
+    words = _run(folder, ("config", "--list", "--show-origin", "-z"), {**_SETTINGS}).split("\0")
+    found: list[Setting] = []
+    for origin, entry in zip(words[::2], words[1::2], strict=False):
+        kind, _, path = origin.partition(":")
+        key, separator, value = entry.partition("\n")
+        if kind == "file" and separator:
+            found.append(Setting(key=key, value=value, origin=folder / path))
+    return found
 
 
 def parsed_settings(data: bytes) -> Sequence[tuple[str, str]] | None:

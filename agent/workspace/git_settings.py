@@ -83,10 +83,10 @@ def git_settings(workspace: Path, first: Iterable[str] = ()) -> GitSettings:
     """
     found = list(find_repositories(workspace))
     named = chain.from_iterable(_named_files(workspace, one) for one in found)
-    listed = list(islice(chain.from_iterable(_listed_files(workspace, one) for one in found), _MAX_ENTRIES + 1))
-    is_whole, left_bytes = len(listed) <= _MAX_ENTRIES, _MAX_TOTAL_BYTES
+    entries = list(islice(chain.from_iterable(_listed_files(workspace, one) for one in found), _MAX_ENTRIES + 1))
+    is_whole, left_bytes = len(entries) <= _MAX_ENTRIES, _MAX_TOTAL_BYTES
     files: dict[str, bytes] = {}
-    for path in dict.fromkeys(chain(first, named, filter(None, listed))):
+    for path in dict.fromkeys(chain(first, named, filter(None, entries))):
         with suppress(OSError):
             data = _content(workspace, path)
             left_bytes -= len(data)
@@ -123,18 +123,18 @@ def disarm_git(workspace: Path, before: GitSettings) -> Iterator[str]:
             left.append(path)
     missing = sorted(path for path in before.files.keys() - after.files.keys() if path.split("/")[-1] == ".git")
     if made:
-        yield f"The run made git repositories: {_listed(name or '.' for name in made)}."
+        yield f"The run made git repositories: {listed(name or '.' for name in made)}."
     if missing:
-        yield f"The run replaced or removed {_listed(missing)}, by which git knows a submodule or worktree. Restore it."
+        yield f"The run replaced or removed {listed(missing)}, by which git knows a submodule or worktree. Restore it."
     if taken:
         yield (
-            f"The run left settings or hooks by which git starts programs: {_listed(taken)}. They were taken away and "
+            f"The run left settings or hooks by which git starts programs: {listed(taken)}. They were taken away and "
             f"are kept in {KEPT}: look at them before you put one back."
         )
     if left:
         yield (
             "The run left settings or hooks by which git starts programs, and they could not be taken away: "
-            f"{_listed(left)}. Remove them before you use git or an editor there."
+            f"{listed(left)}. Remove them before you use git or an editor there."
         )
     if not after.is_whole:
         yield (
@@ -206,10 +206,11 @@ def _armed(data: bytes) -> Sequence[tuple[str, str]]:
     found = parsed_settings(data)
     if found is None:
         return [("unreadable", data.decode(errors="replace"))]
-    return [(key, value) for key, value in found if not _is_harmless(key, value)]
+    return [(key, value) for key, value in found if not is_harmless(key, value)]
 
 
-def _is_harmless(key: str, value: str) -> bool:
+def is_harmless(key: str, value: str) -> bool:
+    """Return whether a setting starts no program and names none."""
     return bool(_HARMLESS.fullmatch(key) or (_URL.fullmatch(key) and _PLAIN_URL.fullmatch(value)))
 
 
@@ -229,7 +230,7 @@ def _replace(workspace: Path, path: str, data: bytes, old: bytes | None) -> None
 def _harmless_text(data: bytes) -> bytes:
     lines: list[str] = []
     for key, value in parsed_settings(data) or [("core.repositoryformatversion", "0")]:
-        if _is_harmless(key, value):
+        if is_harmless(key, value):
             section, _, rest = key.partition(".")
             middle, dot, name = rest.rpartition(".")
             head = f"[{section} {_quoted(middle)}]" if dot else f"[{section}]"
@@ -247,6 +248,7 @@ def _name(workspace: Path, repository: Repository) -> str:
     return "" if path == Path() else str(path)
 
 
-def _listed(names: Iterable[str], most: int = 10) -> str:
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Return names for a sentence."""
     words = [name if name.isprintable() else ascii(name) for name in names]
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")

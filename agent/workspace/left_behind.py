@@ -18,6 +18,7 @@ from ..sandbox.sources import Sources
 from .changed_files import record_end, record_start
 from .folder_keys import overlap
 from .git_settings import GitSettings, disarm_git, git_settings
+from .named_by_git import Named, changed_since, named_by_git
 from .unfinished import all_runs, record_path, records_near
 
 BEFORE = "before.json"
@@ -35,6 +36,8 @@ class Before:
 
     git: Mapping[Path, GitSettings]
     """By the folder that it is of; the run's workspace comes first."""
+    named: Mapping[Path, Named]
+    """What the user's settings of git name in each folder."""
     own_files: Mapping[str, str]
     """Checksums of what defines the run, such as its task and tools, by absolute path."""
 
@@ -123,7 +126,8 @@ def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None
                 continue
             if _is_running(folder):
                 continue
-            texts = disarm_git(place, GitSettings.from_json(record))
+            named = cast("Named", record.get("named") or {})
+            texts = (*disarm_git(place, GitSettings.from_json(record)), *changed_since(named, place))
             notices += [f"The run {folder.name} was killed. {text}" for text in texts]
             path.unlink()
     return notices
@@ -140,8 +144,10 @@ def look_before(places: Sequence[Path], own: Sources, folder: Path, *, kept: boo
     """
     recorded = {place: _recorded(record_path(folder, place), GitSettings.from_json) for place in places}
     files = _recorded(folder / BEFORE, lambda record: cast("dict[str, str]", record["own_files"]))
+    named = {place: _recorded(record_path(folder, place), lambda one: cast("Named", one["named"])) for place in places}
     before = Before(
         git={place: git or git_settings(place) for place, git in recorded.items()},
+        named={place: named_by_git(place) if found is None else found for place, found in named.items()},
         own_files=checksums([*own.existing(), *own.environments]) if files is None else files,
     )
     if kept:
@@ -154,8 +160,8 @@ def look_before(places: Sequence[Path], own: Sources, folder: Path, *, kept: boo
                 if recorded[place] is None:
                     record = record_path(folder, place)
                     record.parent.mkdir(parents=True, exist_ok=True)
-                    text = json.dumps({"run": run, "workspace": str(place), **git.to_json()})
-                    record.write_text(text, encoding="utf-8")
+                    found = {"run": run, "workspace": str(place), **git.to_json(), "named": before.named[place]}
+                    record.write_text(json.dumps(found), encoding="utf-8")
                 record_start(folder, place, before.own_files if place == places[0] else {})
     return before
 
@@ -169,7 +175,8 @@ def look_after(own: Sources, before: Before, folder: Path, *, kept: bool) -> tup
     workspace, *_ = before.git
     for place, git in before.git.items():
         with suppress(OSError):
-            notices += [text if place == workspace else f"In {place}: {text}" for text in disarm_git(place, git)]
+            texts = [*disarm_git(place, git), *changed_since(before.named[place], place)]
+            notices += texts if place == workspace else [f"In {place}: {text}" for text in texts]
             if kept:
                 record_path(folder, place).unlink(missing_ok=True)
     now = checksums({*map(Path, before.own_files), *own.existing(), *own.environments})

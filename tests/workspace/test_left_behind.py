@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from agent import Agent, ConfigError, Outcome, Rules, find_sandbox
 from agent.journal.journal import Journal
 from agent.sandbox.sources import Sources
-from agent.testing import ScriptedModel, says
+from agent.testing import ScriptedModel, calls, says
 from agent.workspace import left_behind
 from agent.workspace.changed_files import refuse_changed
 from agent.workspace.left_behind import look_before
@@ -73,6 +74,20 @@ def test_the_next_run_disarms_what_a_killed_run_left_before_it_looks_at_git(mode
     assert "fsmonitor" not in config.read_text()
     assert not record_path(folder, work).exists()
     assert run(work, mode).notices == ()
+
+
+def test_a_hook_in_the_users_own_folder_that_a_run_or_a_killed_one_changed_is_named(work: Path):
+    subprocess.run(["git", "init", "-q"], cwd=work, check=True)
+    subprocess.run(["git", "config", "core.hooksPath", ".husky"], cwd=work, check=True)
+    (work / ".husky").mkdir()
+    killed(work.parent / "runs", work)
+    (work / ".husky/pre-commit").write_text("#!/bin/sh\n")
+    (text,) = run(work).notices
+    assert text.startswith(
+        "The run killed was killed. The run changed files that your settings of git name: .husky/pre-commit. "
+    )
+    model = ScriptedModel([calls(("run_shell", {"command": "echo true >> .husky/pre-commit"})), says("Done.")])
+    assert "settings of git name: .husky/pre-commit. " in replace(agent(work), model=model).run_sync("Go.").notices[0]
 
 
 @pytest.mark.parametrize(("before", "after"), [(".", "sub"), ("sub", ".")])
