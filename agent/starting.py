@@ -64,10 +64,12 @@ async def start(
         # The rules of a run that this one was called by are about its own calls.
         with checking_opened(None), claimed, run_folder(settings.runs, run) as folder:
             first, about_workspace = await _first_event(settings, connection, run, folder, begin)
+            sandbox = settings.run_sandbox(first, folder)
+            first = replace(first, sandbox=str(sandbox or ""))
             notices = (*notices, *about_workspace)
             state = RunState(first, settings.profile(first.model))
             journal = Journal(folder) if settings.runs is not None else None
-            return await _drive(settings, connection, state, first, folder, journal, watching, notices)
+            return await _drive(settings, connection, state, first, sandbox, folder, journal, watching, notices)
 
 
 async def resume(
@@ -96,7 +98,8 @@ async def resume(
             with checking_opened(None), settings.claim(claimed_folder(first, folder), first.run):
                 killed = await asyncio.to_thread(_from_killed_runs, settings, Path(first.workspace), folder)
                 notices = (*notices, *killed)
-                return await _drive(settings, connection, state, resumed, folder, journal, watching, notices)
+                sandbox = settings.run_sandbox(first, folder)
+                return await _drive(settings, connection, state, resumed, sandbox, folder, journal, watching, notices)
 
 
 async def count(settings: RunSettings, prompt: UserMessage) -> TokenCount | None:
@@ -119,12 +122,13 @@ async def count(settings: RunSettings, prompt: UserMessage) -> TokenCount | None
 
 
 async def _drive(
-    settings: RunSettings, connection: Connection, state: RunState, opening: RunStarted | Resumed, folder: Path,
-    journal: Journal | None, watching: Watching, notices_before: Sequence[str],
+    settings: RunSettings, connection: Connection, state: RunState, opening: RunStarted | Resumed,
+    own_sandbox: Sandbox | None, folder: Path, journal: Journal | None, watching: Watching,
+    notices_before: Sequence[str],
 ) -> Outcome[object]:  # fmt: skip
     first = state.started
     before_s, began = state.spent.wall_s, time.monotonic()
-    sandbox = settings.run_sandbox(first, folder) or Sandbox()
+    sandbox = own_sandbox or Sandbox()
     snapshot, shared = None if first.snapshot is None else Path(first.snapshot), Shared(first.run)
     context = ToolContext(
         workspace=Path(first.workspace), deps=settings.deps, env=settings.env, sandbox=sandbox,
@@ -236,4 +240,4 @@ async def _first_event(
         history=tuple(history), model_settings=settings.model_settings, session=begin.session, rung=begin.rung,
         shared_limits=tuple(settings.shared_limits),
     )  # fmt: skip
-    return replace(first, sandbox=str(settings.run_sandbox(first, folder) or "")), notices
+    return first, notices

@@ -72,17 +72,17 @@ def _redacted_start(event: RunStarted, redact: Redact) -> RunStarted:
 def _walked(value: object, redact: Redact) -> object:
     if isinstance(value, str):
         return redact(value)
-    if isinstance(value, Mapping):
-        items = cast("Mapping[object, object]", value).items()
-        return {_walked(key, redact): _walked(item, redact) for key, item in items}
+    if is_dataclass(value) and not isinstance(value, type):
+        return _walked_record(value, redact)
     if isinstance(value, list | tuple):
         walked = [_walked(item, redact) for item in cast("list[object]", value)]
         return walked if isinstance(value, list) else tuple(walked)
     if isinstance(value, int | float) and not isinstance(value, bool):
         shown = redact(str(value))
         return value if shown == str(value) else shown
-    if is_dataclass(value) and not isinstance(value, type):
-        return _walked_record(value, redact)
+    if isinstance(value, Mapping):  # asked last, as it takes longest
+        items = cast("Mapping[object, object]", value).items()
+        return {_walked(key, redact): _walked(item, redact) for key, item in items}
     return value
 
 

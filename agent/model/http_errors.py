@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import cast
@@ -47,13 +47,13 @@ def error_in_body(data: object, url: str, secrets: Sequence[str]) -> EndpointRej
 
     vLLM sends one for logit_bias with EAGLE in a stream; proxies send those of their upstream.
     """
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return None
-    body = cast("Mapping[str, object]", data)
+    body = cast("dict[str, object]", data)
     found = body.get("error")
     if not found or body.get("choices"):
         return None
-    code = cast("Mapping[str, object]", found).get("code") if isinstance(found, Mapping) else None
+    code = cast("dict[str, object]", found).get("code") if isinstance(found, dict) else None
     status = int(str(code)) if str(code).isdigit() and 400 <= int(str(code)) <= 599 else 500
     return rejected(status, json.dumps(data), url=url, secrets=secrets)
 

@@ -56,7 +56,7 @@ def call_parts(message: Mapping[str, Any]) -> Sequence[object]:
     llama-cpp-python 0.3.36 sends both for the same call.
     """
     calls = list_of(message.get("tool_calls"))
-    if calls or not isinstance(message.get("function_call"), Mapping):
+    if calls or not isinstance(message.get("function_call"), dict):
         return calls
     return [{"function": message["function_call"]}]
 
@@ -72,7 +72,7 @@ def text_of(value: object) -> str:
     """Return the text of `content`, which is text or a list of parts."""
     if isinstance(value, str):
         return value
-    parts = [cast("Mapping[str, object]", part) for part in list_of(value) if isinstance(part, Mapping)]
+    parts = [cast("dict[str, object]", part) for part in list_of(value) if isinstance(part, dict)]
     return "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text")
 
 
@@ -91,9 +91,9 @@ def finish_reason_of(value: object) -> FinishReason:
 
 def usage_of(value: object) -> Usage | None:
     """Return the usage of a response. None if it is missing, or counts nothing, as some servers send it."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
-    usage = cast("Mapping[str, Any]", value)
+    usage = cast("dict[str, Any]", value)
     prompt_tokens = _count(usage, "prompt_tokens") or 0
     completion_tokens = _count(usage, "completion_tokens") or 0
     if not prompt_tokens and not completion_tokens:
@@ -112,8 +112,8 @@ def mapping_of(value: object, what: str) -> Mapping[str, Any]:
     Raises:
         UnreadableReply: it is not.
     """
-    if isinstance(value, Mapping):
-        return cast("Mapping[str, Any]", value)
+    if isinstance(value, dict):  # read from JSON, so it is no other Mapping
+        return cast("dict[str, Any]", value)
     msg = f"{what} is {_one_line(value)}, not a JSON object"
     raise UnreadableReply(msg)
 
@@ -134,7 +134,7 @@ def _raw_call(data: object) -> RawCall:
 
 
 def _count(holder: object, key: str) -> int | None:
-    value = cast("Mapping[str, object]", holder).get(key) if isinstance(holder, Mapping) else None
+    value = cast("dict[str, object]", holder).get(key) if isinstance(holder, dict) else None
     return value if isinstance(value, int) else None
 
 

@@ -68,8 +68,9 @@ _SHAPES = (
     _shape("1PASSWORD TOKEN", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/]{250,}={0,3}"),
     _shape("JWT", "eyJ", r"eyJ[\w-]{14,}\.eyJ[\w-]{14,}\.[\w-]{16,}"),
 )  # fmt: skip
-_BEGIN = re.compile("|".join(re.escape(begin) for shape in _SHAPES for begin in shape.begins))
-_SHORT_CHARS = 200
+_BEGINS = tuple(begin for shape in _SHAPES for begin in shape.begins)
+_BEGIN = re.compile("|".join(map(re.escape, _BEGINS)))
+_SHORT_CHARS = 50
 """A text that is not longer, such as a path, is searched for all beginnings at once: an event may hold thousands."""
 # The last is the subject 1234567890 of the token that jwt.io shows.
 _EXAMPLE = re.compile(r"EXAMPLE|(.)\1{9}|x{6}|1234567890(?:12|ab)|abcdefghij|IxMjM0NTY3ODkw", re.IGNORECASE)
@@ -99,7 +100,7 @@ def without_shapes(text: str) -> str:
     """Replace each text that has the form of a secret, and is no example, with the name of the form."""
     if "PRIVATE KEY" in text:
         text = _without_key_ends(_PRIVATE_KEY.sub(lambda found: in_place_of(found[0], "PRIVATE KEY"), text))
-    if len(text) <= _SHORT_CHARS and not _BEGIN.search(text):
+    if not (_BEGIN.search(text) if len(text) <= _SHORT_CHARS else any(map(text.__contains__, _BEGINS))):
         return text
     for shape in _SHAPES:
         if any(begin in text for begin in shape.begins):
