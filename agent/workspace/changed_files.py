@@ -124,7 +124,7 @@ def _alive(index: Path, places: Iterable[Path]) -> Iterator[tuple[Path, _Time]]:
         index: the folder of what is kept.
         places: paths near which the runs worked.
     """
-    keys = {folder_key(path.resolve().parent) for path in places}
+    keys = {folder_key(path.resolve().parent) for path in (*places, index)}  # with copies in the folder of runs
     for path in sorted(_listed(index / "started")):
         record = _read(path)
         if record is None or not any(may_overlap(path.name.partition(".")[0], key) for key in keys):

@@ -98,7 +98,7 @@ def noticing_repositories(
 
 
 def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None = None) -> Sequence[str]:
-    """Take away what killed runs left for git to start in a folder; see `disarm_git`.
+    """Take away what killed runs left for git to start in a folder, or in copies; see `disarm_git`.
 
     Call it before a run uses the folder.
 
@@ -113,7 +113,8 @@ def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None
     if runs is None:
         return ()
     found: list[tuple[str, Path]] = []
-    for path in records_near(runs, workspace.resolve()):
+    top = all_runs(runs).resolve()  # a copy or worktree there has a place of its own, which no later run has
+    for path in {*records_near(runs, workspace.resolve()), *records_near(runs, top)}:
         if (run := _recorded(path, lambda record: cast("str", record["run"]))) is not None:
             found.append((run, path))
     notices: list[str] = []
@@ -122,13 +123,16 @@ def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None
         with suppress(OSError, ValueError, KeyError):
             record = _read(path)
             place = Path(cast("str", record["workspace"]))
-            if folder == resumed or not overlap(place, workspace.resolve()) or not place.is_dir():
+            is_copy = place.resolve().is_relative_to(top)
+            is_near = is_copy or overlap(place, workspace.resolve())
+            if folder == resumed or not is_near or not place.is_dir():
                 continue
             if _is_running(folder):
                 continue
             named = cast("Named", record.get("named") or {})
             texts = (*disarm_git(place, GitSettings.from_json(record)), *changed_since(named, place))
-            notices += [f"The run {folder.name} was killed. {text}" for text in texts]
+            where = f" In {place}:" if is_copy else ""
+            notices += [f"The run {folder.name} was killed.{where} {text}" for text in texts]
             path.unlink()
     return notices
 

@@ -99,6 +99,24 @@ def test_a_killed_run_is_found_from_a_folder_above_or_below_its_own(before: str,
     assert "fsmonitor" not in config.read_text()
 
 
+@pytest.mark.parametrize("inside", [".", "sub"])
+def test_what_a_killed_run_left_in_a_worktree_or_copy_of_its_own_is_taken_away(inside: str, work: Path):
+    """No later run works there, and so it waited for the user's git."""
+    (work / "sub").mkdir()
+    copy = work.parent / "runs/killed/workspace"
+    config = arm(copy / "nested")
+    config.write_text("")
+    killed(work.parent / "runs", copy)
+    arm(copy / "nested")
+    (text,) = run(work, inside=inside).notices
+    assert text.startswith(
+        f"The run killed was killed. In {copy}: The run left settings or hooks by which git starts programs: "
+        "nested/.git/config. "
+    )
+    assert "fsmonitor" not in config.read_text()
+    assert run(work).notices == ()
+
+
 def test_what_a_killed_run_left_in_a_submodule_is_taken_away(work: Path):
     sub = work.parent / "sub"
     arm(sub).write_text("")
