@@ -11,8 +11,9 @@ from typing import Literal
 
 from .programs import links_to
 
-_MAX_ENTRIES = 60_000
-"""Listed at most, nearest to the top first; 0.1 s on the machine where this was written."""
+MAX_ENTRIES = 400_000
+"""Listed at most, nearest to the top first; 60,000 take 0.1 s on the machine where this was written."""
+_MAX_ENTRIES_QUICKLY = 60_000
 _MAX_POINTER_BYTES = 4096
 _POINTER = b"gitdir: "
 _BARE_NAMES = ("HEAD", "commondir", "objects", "refs")
@@ -38,23 +39,36 @@ class Repository:
         return Path(os.path.realpath(git)) if self.kind == "link" else git  # `resolve` fails at a link to itself
 
 
-def find_repositories(root: Path) -> Iterator[Repository]:
-    """Yield the repositories in a folder, those nearest to the top first; symlinks are not followed.
+class Search:
+    """The repositories in a folder, those nearest to the top first; symlinks are not followed."""
 
-    What lies below a very large number of files is not found.
-    """
-    folders, listed = [root], 0
-    while folders:
-        below: list[Path] = []
-        for folder in folders:
-            # Beyond the limit, and in a folder that cannot be listed, git's own names are looked up.
-            entries = _entries(folder) if listed < _MAX_ENTRIES else None
-            if entries is None or ".git" in entries or "HEAD" in entries:
-                yield from _repositories_at(folder)
-            if entries is not None:
-                listed += len(entries)
-                below += [Path(item) for item in entries.values() if item.name != ".git" and _is_folder(item)]
-        folders = below
+    def __init__(self, root: Path, *, quick: bool = False) -> None:
+        """Prepare it; iterate over it to search.
+
+        Args:
+            root: the folder.
+            quick: whether to look at fewer files, for a search after each call.
+        """
+        self._root, self._most = root, _MAX_ENTRIES_QUICKLY if quick else MAX_ENTRIES
+        self.is_whole = True
+        """False once something was not looked at, because there are too many files."""
+
+    def __iter__(self) -> Iterator[Repository]:
+        """Search, and yield each."""
+        folders, listed = [self._root], 0
+        while folders:
+            below: list[Path] = []
+            for folder in folders:
+                # Beyond the limit, and in a folder that cannot be listed, git's own names are looked up.
+                entries = _entries(folder) if listed < self._most else None
+                if entries is None or ".git" in entries or "HEAD" in entries:
+                    yield from _repositories_at(folder)
+                if entries is not None:
+                    listed += len(entries)
+                    below += [Path(item) for item in entries.values() if item.name != ".git" and _is_folder(item)]
+                elif listed >= self._most:
+                    self.is_whole = False
+            folders = below
 
 
 def git_paths(roots: Iterable[Path]) -> tuple[Path, ...]:
@@ -62,7 +76,7 @@ def git_paths(roots: Iterable[Path]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for root in (root for root in roots if root.is_dir()):
         top = root.resolve()
-        for repository in find_repositories(root):
+        for repository in Search(root):
             git = repository.git_folder()
             if repository.kind in {"folder", "file"}:
                 found[repository.path / ".git"] = None

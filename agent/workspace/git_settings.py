@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from ..sandbox.beneath import open_regular
-from ..sandbox.repositories import Repository, find_repositories
+from ..sandbox.repositories import MAX_ENTRIES, Repository, Search
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .git_command import parsed_settings
 from .placing import set_metadata, unlink
@@ -61,6 +61,8 @@ class GitSettings:
     """Contents by path, relative to the folder."""
     is_whole: bool = True
     """Whether all were read; False if a limit was reached."""
+    is_searched: bool = True
+    """Whether all repositories were found; False if there are too many files."""
 
     def to_json(self) -> Mapping[str, object]:
         """Return the record of it, for another process."""
@@ -81,7 +83,8 @@ def git_settings(workspace: Path, first: Iterable[str] = ()) -> GitSettings:
         workspace: the folder.
         first: paths, relative to the folder, to read before the others.
     """
-    found = list(find_repositories(workspace))
+    search = Search(workspace)
+    found = list(search)
     named = chain.from_iterable(_named_files(workspace, one) for one in found)
     entries = list(islice(chain.from_iterable(_listed_files(workspace, one) for one in found), _MAX_ENTRIES + 1))
     is_whole, left_bytes = len(entries) <= _MAX_ENTRIES, _MAX_TOTAL_BYTES
@@ -95,7 +98,7 @@ def git_settings(workspace: Path, first: Iterable[str] = ()) -> GitSettings:
                 break
             files[path] = data
     names = frozenset(_name(workspace, one) for one in found)
-    return GitSettings(repositories=names, files=files, is_whole=is_whole)
+    return GitSettings(repositories=names, files=files, is_whole=is_whole, is_searched=search.is_whole)
 
 
 def disarm_git(workspace: Path, before: GitSettings) -> Iterator[str]:
@@ -135,6 +138,12 @@ def disarm_git(workspace: Path, before: GitSettings) -> Iterator[str]:
         yield (
             "The run left settings or hooks by which git starts programs, and they could not be taken away: "
             f"{listed(left)}. Remove them before you use git or an editor there."
+        )
+    if not after.is_searched:
+        yield (
+            f"There are more than {MAX_ENTRIES:,} files in {workspace}, so that git repositories far below it were not "
+            "looked for: they were not read-only for commands, and what git would start there was not taken away. Let "
+            "the run work in a smaller folder, or look for them before you use git or an editor there."
         )
     if not after.is_whole:
         yield (

@@ -13,7 +13,7 @@ from ..journal.events import CallEnded, Event, Noticed
 from ..journal.journal import Journal
 from ..journal.runs import is_running
 from ..sandbox.file_facts import checksums
-from ..sandbox.repositories import find_repositories
+from ..sandbox.repositories import Search
 from ..sandbox.sources import Sources
 from .changed_files import record_end, record_start
 from .folder_keys import overlap
@@ -84,13 +84,13 @@ def noticing_repositories(
         record: records an event.
         tools: names of the tools that may make a repository.
     """
-    known = {one.path for one in find_repositories(workspace)}
+    known = {one.path for one in Search(workspace, quick=True)}
 
     def record_and_look(event: Event) -> None:
         record(event)
         if not isinstance(event, CallEnded) or event.result.name not in tools:
             return
-        for path in sorted({one.path for one in find_repositories(workspace)} - known):
+        for path in sorted({one.path for one in Search(workspace, quick=True)} - known):
             known.add(path)
             record(Noticed(text=_NEW_REPOSITORY.format(path=path)))
 

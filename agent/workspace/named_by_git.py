@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..sandbox.file_facts import checksum_of
-from ..sandbox.repositories import find_repositories
+from ..sandbox.repositories import Search
 from .git_command import Setting, listed_settings
 from .git_settings import is_harmless, listed
 from .tree import folders_below
@@ -35,7 +35,7 @@ def named_by_git(workspace: Path) -> Named:
     Args:
         workspace: absolute; the folder.
     """
-    tops = [one.path for one in itertools.islice(find_repositories(workspace), _MAX_REPOSITORIES)]
+    tops = [one.path for one in itertools.islice(Search(workspace), _MAX_REPOSITORIES)]
     tops += [place for place in workspace.parents if (place / ".git").exists()][:1]
     found: dict[str, Mapping[str, str]] = {}
     for top in tops:

@@ -10,7 +10,7 @@ import pytest
 
 from agent import Agent, ConfigError, Rules, Sandbox, find_sandbox
 from agent.journal.events import Event, Noticed
-from agent.sandbox.repositories import find_repositories, git_paths, real_paths
+from agent.sandbox.repositories import Search, git_paths, real_paths
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace.git_command import run_git
 from agent.workspace.git_settings import KEPT, disarm_git, git_settings
@@ -214,7 +214,7 @@ def test_a_folder_that_commands_may_write_keeps_its_repository(work: Path, tmp_p
 
 def test_a_pipe_in_the_place_of_dot_git_blocks_nothing(work: Path):
     os.mkfifo(work / ".git")
-    assert [one.kind for one in find_repositories(work)] == ["file"]
+    assert [one.kind for one in Search(work)] == ["file"]
     assert git_settings(work).files == {}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent import ConfigError
 from agent.sandbox import repositories
-from agent.sandbox.repositories import find_repositories, git_paths
+from agent.sandbox.repositories import Search, git_paths
 from agent.workspace import git_settings as module
 from agent.workspace.git_command import add_worktree
 from agent.workspace.git_settings import disarm_git, git_settings
@@ -157,7 +157,7 @@ def test_a_pointer_is_read_as_git_reads_it(name: str, work: Path):
     git(folder, "config", "core.fsmonitor", "touch x")
     (work / "n/.git").write_bytes(text)
     assert git(work / "n", "config", "core.fsmonitor") == "touch x\n"
-    [found] = [one for one in find_repositories(work) if one.kind == "file"]
+    [found] = [one for one in Search(work) if one.kind == "file"]
     assert found.git_folder() == folder
     list(disarm_git(work, before))
     assert git(work / "n", "config", "core.fsmonitor") == ""
@@ -170,18 +170,31 @@ def test_a_pointer_to_itself_ends_nothing(kind: str, work: Path):
         (work / ".git").symlink_to(".git")
     else:
         (work / ".git").write_text("gitdir: loop\n")
-    assert [one.kind for one in find_repositories(work)] == [kind]
+    assert [one.kind for one in Search(work)] == [kind]
     git_paths([work])
     git_settings(work)
 
 
 def test_a_folder_of_many_files_hides_no_repository_beside_it(work: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(repositories, "_MAX_ENTRIES", 5)
+    monkeypatch.setattr(repositories, "MAX_ENTRIES", 5)
     for folder in range(3):
         (work / f"{folder}/.git").mkdir(parents=True)
         for number in range(9):
             (work / f"{folder}/{number}").touch()
-    assert {one.path.name for one in find_repositories(work)} == {"0", "1", "2"}
+    assert {one.path.name for one in Search(work)} == {"0", "1", "2"}
+
+
+def test_a_workspace_of_too_many_files_to_search_is_said(work: Path, monkeypatch: pytest.MonkeyPatch):
+    """What lay far below 60,000 files was neither looked at nor read-only, without a word."""
+    monkeypatch.setattr(repositories, "MAX_ENTRIES", 5)
+    before = git_settings(work)
+    (work / "far/below").mkdir(parents=True)
+    assert list(disarm_git(work, before)) == []
+    for number in range(9):
+        (work / f"{number}").touch()
+    (text,) = disarm_git(work, before)
+    assert text.startswith("There are more than 400,000 files in ")
+    assert text.endswith("or look for them before you use git or an editor there.")
 
 
 # Our own git.
