@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from . import namespaces_helper
 from .programs import installed_program, interpreter
 from .protected import Protected
 
+_HELPER = Path(__file__).with_name("namespaces_helper.py")
 _ANSWER_S = 10.0
 _MAX_ANSWER_BYTES = 4096
 _ENV = {"PATH": os.defpath}
@@ -142,7 +142,7 @@ class _Helper:
             python,
             "-I",
             "-S",
-            namespaces_helper.__file__,
+            str(_HELPER),
         ]
         self._owner = os.getpid()
         self._channel, other = socket.socketpair()
