@@ -145,7 +145,7 @@ class Session(Generic[OutputT]):
 
     @checked_keywords()
     async def resume(self, *, observe: Observer | None = None) -> Outcome[OutputT]:
-        """Resume the last turn, which was interrupted or failed, and return its outcome.
+        """Resume the last turn, which was interrupted or failed; the agent's limits apply, within those of the session.
 
         Raises:
             ConfigError: There is nothing to resume, or no journal.
