@@ -16,9 +16,11 @@ its name outside the sandbox. The places that the rule touches, and the modules 
   `agent run` all, in a library what was changed since the run started.
 - Secret files: `workspace.withheld` keeps them out of snapshots.
 - Git: `repositories` finds what commands must not change, `workspace.git_command` starts git without the settings,
-  hooks and attributes of a repository, `workspace.git_settings` takes away what a run left there.
-- The run's own task, tools and MCP servers: `pinned`, `workspace.left_behind` and `task.own_files` notice a change, and
-  the next run refuses it. `workspace.verify_inputs` notices what a verification loads: it runs in the sandbox.
+  hooks and attributes of a repository, `workspace.git_settings` takes away what a run left there, and
+  `workspace.named_by_git` names what it changed of the hooks and settings of the user that lie in the project.
+- The run's own task, tools and MCP servers: `sources` finds what they load. Servers start before the first command, and
+  end when `pinned` notices a change. `task.own_files` refuses what an earlier run changed, by the memory of
+  `workspace.changed_files`. `workspace.verify_inputs` notices what a verification loads: it runs in the sandbox.
 - The records of runs, and the user's home: `workspace.kept_apart` refuses a run that could change them.
 - Patterns: `workspace.ignore_rules` and `schema.patterns` match in linear time, `search` in a process with a deadline.
 - Permissions: `policy.targets` decides on where a path ends; `Rules.hidden` holds it for commands, `opened` for what

@@ -58,6 +58,7 @@ def noticed(work: Path, command: str, changes: Mapping[str, str], path: str = os
     return [name for text in texts for name in text.split(": ", 1)[1].split(". Read")[0].split(", ")]
 
 
+PACKAGES = ".venv/lib/python3.12/site-packages"
 LOADED = [
     (PYTEST, "conftest.py", "conftest.py"),
     (PYTEST, "tests/conftest.py", "tests/conftest.py (new)"),
@@ -79,6 +80,10 @@ LOADED = [
     ("jest --config=scripts/check.sh", "scripts/check.sh", "scripts/check.sh"),
     ("npx jest", "jest.config.js", "jest.config.js (new)"),
     (".venv/bin/python -m pytest", ".venv/pyvenv.cfg", ".venv/pyvenv.cfg"),
+    ("uv run pytest", ".venv/bin/python", ".venv/bin/python"),
+    ("cd tests && poetry run pytest -q", ".venv/bin/python", ".venv/bin/python"),
+    ("pdm run python -m pytest", PACKAGES + "/new.pth", PACKAGES + "/new.pth (new)"),
+    ("uv run --frozen pytest", PACKAGES + "/pytest.py", PACKAGES + "/pytest.py (new)"),
 ]
 
 
@@ -88,9 +93,6 @@ def test_a_pass_after_the_run_changed_what_the_verification_loads_is_said(
 ):
     write(work, {".venv/bin/python": "#!/bin/sh\n"})
     assert noticed(work, command, {path: "exit 0\n"}) == [said]
-
-
-PACKAGES = ".venv/lib/python3.12/site-packages"
 
 
 @pytest.mark.parametrize(
