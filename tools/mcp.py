@@ -28,7 +28,7 @@ def mcp_tools(
     servers: Mapping[str, McpServer], directory: Path, *, writable: Sequence[Path] | None = None,
     taken: Iterable[str] = (),
 ) -> tuple[Tool, ...]:  # fmt: skip
-    """Start each server, list its tools and stop it; a run starts it again.
+    """Start all servers, list their tools and stop them; a run starts each again.
 
     A server in a folder that the run can change is started before the first command of the run; any other at its first
     call.
@@ -53,18 +53,18 @@ def mcp_tools(
     offers: list[Offer] = []
     notes: dict[str, Sequence[str]] = {}
     with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
-        for name, server in servers.items():
-            listed = executor.submit(asyncio.run, _list_tools(name, server, directory)).result()
-            # Only now: `uv run` makes the environment when it first starts the server.
-            here = directory.absolute()
-            pinned = server.pinned(here, [here] if writable is None else writable)
-            notes[name] = listed.notes
-            for one in _select(name, server, listed.tools):
-                tool = ServerTool(
-                    server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name,
-                    changed_files=pinned.changed, is_within=pinned.is_within,
-                )  # fmt: skip
-                offers.append(_offer(tool, one))
+        listings = executor.submit(asyncio.run, _list_all(servers, directory)).result()
+    here = directory.absolute()
+    for (name, server), listed in zip(servers.items(), listings, strict=True):
+        # Only now: `uv run` makes the environment when it first starts the server.
+        pinned = server.pinned(here, [here] if writable is None else writable)
+        notes[name] = listed.notes
+        for one in _select(name, server, listed.tools):
+            tool = ServerTool(
+                server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name,
+                changed_files=pinned.changed, is_within=pinned.is_within,
+            )  # fmt: skip
+            offers.append(_offer(tool, one))
     return make_tools(offers, taken=taken, notes=notes)
 
 
@@ -82,6 +82,13 @@ class _Listed:
     """How later connections begin."""
     notes: Sequence[str]
     """For the user."""
+
+
+async def _list_all(servers: Mapping[str, McpServer], directory: Path) -> list[_Listed]:
+    """Return the tools of each server; they start at the same time, as one that is slow may take 10 s and more."""
+    tasks = [asyncio.create_task(_list_tools(name, server, directory)) for name, server in servers.items()]
+    await asyncio.gather(*tasks, return_exceptions=True)  # of several that fail, the first one is told
+    return [task.result() for task in tasks]
 
 
 async def _list_tools(name: str, server: McpServer, directory: Path) -> _Listed:

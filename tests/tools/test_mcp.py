@@ -264,6 +264,23 @@ def _small(folder: Path, imports: str, *command: str) -> tuple[Tool, ...]:
     return mcp_tools({"demo": McpServer(command=(sys.executable, *command), timeout_s=20)}, folder)
 
 
+def test_a_server_that_is_slow_to_start_keeps_no_other_one_waiting(folder: Path):
+    """Each was listed when the one before had ended, and one that is silent at first takes 10 s."""
+    meet = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\nuntil = time.monotonic() + 20\n"
+    meet += "while not pathlib.Path(sys.argv[2]).exists():\n    assert time.monotonic() < until\n    time.sleep(0.01)"
+    (folder / "tools.json").write_text('[{"name": "add", "inputSchema": {}}]')
+    (folder / "server.py").write_text(f"{meet}\n{RAW_SERVER}")
+    servers = {one: McpServer(command=(sys.executable, "server.py", one, other)) for one, other in ("ab", "ba")}
+    assert [found.name for found in mcp_tools(servers, folder)] == ["a_add", "b_add"]
+
+
+def test_of_several_servers_that_do_not_start_the_first_is_told(folder: Path):
+    (folder / "server.py").write_text("import pathlib, sys\npathlib.Path(sys.argv[1]).touch()\nsys.exit(sys.argv[1])")
+    servers = {one: McpServer(command=(sys.executable, "server.py", one)) for one in "ab"}
+    with pytest.raises(ConfigError, match=r"`a` \(.*It wrote: a"):
+        mcp_tools(servers, folder)
+
+
 async def test_what_a_server_returns_is_as_bounded_as_what_other_tools_return(folder: Path):
     server = _raw(folder, {"name": "a", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}}})
     (tool,) = mcp_tools({"raw": server}, folder)
