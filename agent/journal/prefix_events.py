@@ -46,6 +46,8 @@ class ContextRenewed(Timed):
     """File in the workspace that holds the changes which were restored away. Empty if there were none."""
     conflicts: tuple[str, ...] = ()
     """Paths that were not restored, because something else may have changed them."""
+    is_tight: bool = False
+    """Whether the summary is as short as it can be, because a longer one did not fit."""
     kind: Literal["context_renewed"] = "context_renewed"
 
 

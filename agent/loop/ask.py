@@ -33,8 +33,6 @@ _SUM_UP_TOKENS = 200
 """Of the message that asks for it, and what a chat template adds."""
 _SUMMARY_S = 180.0
 """How long it is waited for; without it the conversation is renewed all the same."""
-_NEW_TEXT_SHARE = 0.9
-"""New text may be denser than what was counted so far, and chat templates add a few tokens to each message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,12 +206,10 @@ class Asker:
 
     def _estimate(self, bytes_per_token: float) -> int:
         """Return the estimated tokens of the prompt, with fewer bytes per token than were counted so far."""
-        state = self._state
-        size, tools = state.size, len(self._deps.toolbox.definitions)
-        if not size.counted_tokens:
-            return size.estimate(state.history.wire_bytes + tools, bytes_per_token=bytes_per_token)
-        counted = (size.counted_bytes + tools) / size.counted_tokens
-        return size.estimate(state.history.wire_bytes, bytes_per_token=min(bytes_per_token, _NEW_TEXT_SHARE * counted))
+        size, tools = self._state.size, len(self._deps.toolbox.definitions)
+        per_token = size.bytes_per_token(tools, most=bytes_per_token)
+        is_counted = size.counted_tokens > 0
+        return size.estimate(self._state.history.wire_bytes + (0 if is_counted else tools), bytes_per_token=per_token)
 
     async def _room(self, rung: Rung) -> int | NoReply:
         """Return `max_tokens` for the next request; NoReply if the conversation leaves no room for a reply."""

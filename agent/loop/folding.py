@@ -17,7 +17,9 @@ from .summary_calls import CallRecord, call_line
 from .window import LIKELY_BYTES_PER_TOKEN
 
 KEPT_TURNS = 4
-"""The last turns are never folded: the model is at work with their results."""
+"""At most so many of the last turns are never folded: the model is at work with their results."""
+_KEPT_SHARE = 0.4
+"""Of the prompt: fewer turns stay if they take more, but always the last one, which the model has not answered yet."""
 LEAST_CHARS = 600
 """A shorter result stays: the line in its place would free little."""
 _LEFT = 0.6
@@ -50,11 +52,11 @@ async def fold(state: RunState, deps: RunDependencies) -> Folded | None:
     """
     if state.profile.trained_texts:
         return None  # the pocket model has never seen a folded result
-    found = choose(state.history, state.work.records, state.work.folded, tools_bytes=len(deps.toolbox.definitions))
+    tools_bytes = len(deps.toolbox.definitions)
+    found = choose(state.history, state.work.records, state.work.folded, tools_bytes=tools_bytes)
     if found is None:
         return None
-    size = state.size
-    per_token = size.counted_bytes / size.counted_tokens if size.counted_tokens else LIKELY_BYTES_PER_TOKEN
+    per_token = state.size.bytes_per_token(tools_bytes, most=LIKELY_BYTES_PER_TOKEN)
     return Folded(
         step=state.step,
         lines=await asyncio.to_thread(_lines, found.records, state.history, deps),
@@ -78,7 +80,7 @@ def choose(
     known = {record.call.id: record for record in records if isinstance(record, CallRecord)}
     total = history.wire_bytes + tools_bytes
     chosen, freed, first = list[CallRecord](), 0, 0
-    for start, end in history.turns()[:-KEPT_TURNS]:
+    for start, end in _foldable(history, total):
         if freed >= total * (1 - _LEFT):
             break
         for index in range(start + 1, end):
@@ -97,6 +99,18 @@ def choose(
     if not chosen or again > freed * _READ_AGAIN:
         return None
     return Choice(records=chosen, first_message=first, freed_bytes=freed, again_bytes=again)
+
+
+def _foldable(history: History, total: int) -> Sequence[tuple[int, int]]:
+    """Return the turns before those that stay whole."""
+    turns = history.turns()
+    kept, taken = 0, 0
+    for start, end in reversed(turns[-KEPT_TURNS:]):
+        taken += sum(history.sizes[start:end])
+        if kept and taken > total * _KEPT_SHARE:
+            break
+        kept += 1
+    return turns[: len(turns) - kept]
 
 
 def _lines(records: Sequence[CallRecord], history: History, deps: RunDependencies) -> Mapping[str, str]:

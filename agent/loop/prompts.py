@@ -85,6 +85,7 @@ SUM_UP = (
     "calls and the results of the last ones, so leave those out. Write plain text, at most 400 words, and call no tool."
 )
 
+FILLED = "it filled the context window"
 CONTEXT_FULL = "the conversation filled the context window before the task was done"
 
 # Why a conversation is renewed, as a clause for the model, by trigger.

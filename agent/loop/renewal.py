@@ -18,17 +18,20 @@ from .dependencies import RunDependencies
 from .earlier import quote_earlier
 from .state import RunState
 from .summary import Renewal, summary, trained_summary
+from .window import LIKELY_BYTES_PER_TOKEN, min_reply_tokens
 
 _MAX_DIFF_CHARS = 60_000
 _MAX_SUMMARY_CHARS = 24_000
 _MIN_SUMMARY_CHARS = 3_000
+_LEAST_SUMMARY_CHARS = 1_000
+"""Where little room is left beside the task and the tools."""
 _MAX_RESULTS_CHARS = 64_000
 _LIKELY_RESULTS_CHARS = 6_000
 """Of the last calls' results, if the window is not known."""
-_CHARS_PER_TOKEN = 3
 # Shares of the window: of the summary, and of the last calls' results, which take no more than half of what is left.
 _SUMMARY_SHARE = 0.17
 _RESULTS_SHARE = 0.2
+_SUMMARY_SHARE_OF_REST = 0.6
 _NOT_SAVED = "The changes that failed the verification could not be saved ({reason}), so they were not put back."
 
 
@@ -46,7 +49,13 @@ class _Files:
 
 
 async def renew(
-    state: RunState, deps: RunDependencies, *, reason: str, clause: str, is_failure: bool, may_restore: bool
+    state: RunState,
+    deps: RunDependencies,
+    *,
+    reason: str,
+    clause: str,
+    may_restore: bool | None,
+    is_tight: bool = False,
 ) -> ContextRenewed:
     """Return the event that restarts the conversation, after its files were saved and restored if need be.
 
@@ -57,8 +66,9 @@ async def renew(
         deps: of the run.
         reason: why, as recorded.
         clause: why, as a clause for the model.
-        is_failure: False if nothing failed, such as when the window is full.
-        may_restore: whether files that a verification failed for are restored.
+        may_restore: whether files that a verification failed for are restored. None if nothing failed, such as when the
+            window is full.
+        is_tight: whether the summary has to be as short as it can be, because a longer one did not fit.
 
     Raises:
         ConfigError: the workspace is gone, and was to be restored.
@@ -66,15 +76,16 @@ async def renew(
     """
     work, prompt = state.work, state.started.prompt
     failed = work.files_verification is not None and not work.files_verification.ok
-    files = await _handle_files(state, deps, restore=may_restore and failed)
+    files = await _handle_files(state, deps, restore=bool(may_restore and failed))
     has_restored = bool(files.restored or files.patch)
+    max_chars, max_results_chars = _room(state, deps, is_tight=is_tight)
     if state.profile.trained_texts:
-        is_at_start = has_restored or (may_restore and not work.may_have_changed)
+        is_at_start = has_restored or (bool(may_restore) and not work.may_have_changed)
         text = trained_summary(state.history.messages, reason=reason, restored=is_at_start)
     else:
         renewal = Renewal(
             reason=clause,
-            is_failure=is_failure,
+            is_failure=may_restore is not None,
             restored=has_restored,
             patch=files.patch,
             conflicts=files.conflicts,
@@ -84,7 +95,6 @@ async def renew(
             has_diff_tool=_takes(deps, "diff", "path"),
             has_patch_tool=_takes(deps, "apply_diff", "diff_file"),
         )
-        max_chars = _max_chars(state.started.window_tokens)
         # In a thread: for 18,000 changed files, this and the redaction take 0.14 s (two cores, 2026-11-28).
         text = await asyncio.to_thread(
             summary,
@@ -96,14 +106,14 @@ async def renew(
             verifications=work.failed_attempts,
             last_calls=work.last_calls,
             max_chars=max_chars,
-            max_results_chars=_max_results_chars(state, deps, max_chars),
+            max_results_chars=max_results_chars,
         )
     silent = work.files_verification
     stopped = (files.stopped, silent.say if silent is not None and not silent.attempt else "")
     text = "\n\n".join(part for part in (text, *stopped) if part)
     await deps.context.resources.renew_context(lambda text: deps.record(Noticed(text=deps.context.redacted(text))))
     text = deps.context.redacted(text)  # it quotes the model's calls, in which it may have written a secret
-    earlier = quote_earlier(state.started.history, max_chars=_max_chars(state.started.window_tokens) // 2)
+    earlier = quote_earlier(state.started.history, max_chars=max_chars // 2)
     return ContextRenewed(
         step=state.step,
         prompt=UserMessage(
@@ -112,6 +122,7 @@ async def renew(
         restored=files.restored,
         patch=files.patch,
         conflicts=files.conflicts,
+        is_tight=is_tight,
     )
 
 
@@ -179,20 +190,20 @@ def _redacted(changes: tuple[Change, ...] | None, deps: RunDependencies) -> tupl
     return tuple(replace(change, diff=deps.context.redacted(change.diff)) for change in changes)
 
 
-def _max_chars(window_tokens: int | None) -> int:
-    if window_tokens is None:
-        return _MAX_SUMMARY_CHARS
-    return max(_MIN_SUMMARY_CHARS, min(_MAX_SUMMARY_CHARS, int(window_tokens * _CHARS_PER_TOKEN * _SUMMARY_SHARE)))
-
-
-def _max_results_chars(state: RunState, deps: RunDependencies, summary_chars: int) -> int:
-    """Return how many characters the results of the last calls may take in the new conversation."""
-    started = state.started
+def _room(state: RunState, deps: RunDependencies, *, is_tight: bool) -> tuple[int, int]:
+    """Return how many characters the summary may take, and the results of the last calls beside it."""
+    started, tools_bytes = state.started, len(deps.toolbox.definitions)
+    if is_tight:
+        return _LEAST_SUMMARY_CHARS, 0
     if started.window_tokens is None:
-        return _LIKELY_RESULTS_CHARS
-    window_chars = started.window_tokens * _CHARS_PER_TOKEN
-    taken = len(started.system) + len(deps.toolbox.definitions) + len(started.prompt.content) + summary_chars
-    return max(0, min(_MAX_RESULTS_CHARS, int(window_chars * _RESULTS_SHARE), (window_chars - taken) // 2))
+        return _MAX_SUMMARY_CHARS, _LIKELY_RESULTS_CHARS
+    per_token = state.size.bytes_per_token(tools_bytes, most=LIKELY_BYTES_PER_TOKEN)
+    window_chars = int(started.window_tokens * per_token)
+    reply_chars = int(min_reply_tokens(started.window_tokens, is_new=False) * per_token)
+    left = window_chars - reply_chars - len(started.system) - tools_bytes - len(started.prompt.content)
+    wanted = max(_MIN_SUMMARY_CHARS, min(_MAX_SUMMARY_CHARS, int(window_chars * _SUMMARY_SHARE)))
+    taken = max(_LEAST_SUMMARY_CHARS, min(wanted, int(left * _SUMMARY_SHARE_OF_REST)))
+    return taken, max(0, min(_MAX_RESULTS_CHARS, int(window_chars * _RESULTS_SHARE), left - taken))
 
 
 def _takes(deps: RunDependencies, name: str, parameter: str) -> bool:

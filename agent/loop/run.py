@@ -128,15 +128,16 @@ class Run:
         return None
 
     async def _context_full(self, full: NoReply) -> None:
+        is_new = len(self._state.history.messages) <= 2
         may_renew = any(rung.fresh_context for rung in self._state.started.ladder.rungs)
         if (folded := await fold(self._state, self._deps)) is not None:
             self._deps.record(folded)
-        elif may_renew and len(self._state.history.messages) > 2:
+        elif may_renew and not is_new:
             if self._state.work.summed_up is None and not self._state.profile.trained_texts:
                 self._deps.record(await self._asker.sum_up(full.prompt_tokens))
-            await self._renew_context(
-                prompts.CONTEXT_FULL, clause="it filled the context window", is_failure=False, may_restore=False
-            )
+            await self._renew_context(prompts.CONTEXT_FULL, clause=prompts.FILLED)
+        elif may_renew and self._state.work.is_tight is False:
+            await self._renew_context(prompts.CONTEXT_FULL, clause=prompts.FILLED, is_tight=True)
         else:
             await self._end_over_budget(full.reason)
 
@@ -199,9 +200,7 @@ class Run:
             case RenewContext():
                 if not await self._passes_silently():
                     clause = prompts.RENEWED_BECAUSE[action.trigger].format(reason=action.reason)
-                    await self._renew_context(
-                        action.reason, clause=clause, is_failure=True, may_restore=action.may_restore
-                    )
+                    await self._renew_context(action.reason, clause=clause, may_restore=action.may_restore)
             case SendFeedback():
                 self._send_message(action.text, force_tool=self._state.forced_tool)
             case EndAsStuck():
@@ -272,10 +271,13 @@ class Run:
             Moved(step=self._state.step, rung=move.to, effort=move.rung.effort, switches_effort=move.switches_effort)
         )
 
-    async def _renew_context(self, reason: str, *, clause: str, is_failure: bool, may_restore: bool) -> None:
+    async def _renew_context(
+        self, reason: str, *, clause: str, may_restore: bool | None = None, is_tight: bool = False
+    ) -> None:
+        """Renew the conversation; `may_restore` is None if nothing failed."""
         try:
             event = await renew(
-                self._state, self._deps, reason=reason, clause=clause, is_failure=is_failure, may_restore=may_restore
+                self._state, self._deps, reason=reason, clause=clause, may_restore=may_restore, is_tight=is_tight
             )
         except (OSError, ConfigError) as error:  # a tool may have removed the folder
             self._end("error", f"the workspace cannot be restored: {error}")

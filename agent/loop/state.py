@@ -194,7 +194,7 @@ class RunState:
         self.spent = self.spent.after_reply(event.reply.usage or estimated_usage(event, self.estimated_tokens))
         self.spent = replace(self.spent, wall_s=self.spent.wall_s + event.elapsed_s)
         if event.reply.usage is not None:
-            self.size = PromptSize(counted_tokens=event.reply.usage.prompt_tokens, counted_bytes=event.wire_bytes)
+            self.size = PromptSize.of(event.reply.usage.prompt_tokens, event.wire_bytes)
         if event.reask:
             self.reask_reply = event
         else:
@@ -295,6 +295,6 @@ class RunState:
         self.pending_action = None
         self.history.restart()
         self.earlier_messages = self._start_history((), event.prompt)
-        self.size = PromptSize()
+        self.size = self.size.restarted()
         self.final = self.forced_tool = None
         self.work.start_conversation(event)

@@ -19,7 +19,7 @@ _MAX_TEXTS = 8
 _TEXT_CHARS = 2_000
 _LEAST_TEXT_CHARS = 300
 _CUT_NOTE_CHARS = 320
-_LEAST_CHARS = 2_000
+_LEAST_CHARS = 1_000
 # Of the room for all parts with a free length.
 _VERIFICATION_SHARE = 0.35
 _TEXT_SHARE = 0.2
@@ -77,7 +77,7 @@ def summary(
         own: what the model wrote for this purpose; then `texts` are left out. Empty if it wrote nothing.
         verifications: every failed attempt, oldest first.
         last_calls: those of `records` whose results the model has not used yet; it reads these results here.
-        max_chars: bound of the summary without these results, at least 2,000; the long parts are cut.
+        max_chars: bound of the summary without these results, at least 1,000; the long parts are cut.
         max_results_chars: bound of these results.
     """
     carried = carry_results(last_calls, title=_results_title(renewal), max_chars=max_results_chars)

@@ -27,7 +27,7 @@ from .file_tracking import FileTracker
 from .hidden_paths import hidden_paths, path_patterns
 from .state import RunState
 from .watching import ask_user
-from .window import result_limit_chars
+from .window import LIKELY_BYTES_PER_TOKEN, result_limit_chars
 
 
 async def run_calls(state: RunState, deps: RunDependencies) -> str:
@@ -108,7 +108,14 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
     if not tool.read_only:
         await tracker.start()  # the CallStarted event must be on disk before the side effect
     if not state.profile.trained_texts:
-        limit_chars = result_limit_chars(tool.output_limit_chars, state.started.window_tokens)
+        per_token = state.size.bytes_per_token(len(deps.toolbox.definitions), most=LIKELY_BYTES_PER_TOKEN)
+        turn = state.open_turn
+        limit_chars = result_limit_chars(
+            tool.output_limit_chars,
+            state.started.window_tokens,
+            bytes_per_token=per_token,
+            calls=1 if turn is None else len(turn.turn.tool_calls),
+        )
         tool = replace(tool, output_limit_chars=limit_chars)
     workspace = deps.context.workspace
     spill_dir = workspace / OUTPUTS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..journal.events import Replied
 from ..messages import Usage
@@ -18,7 +18,11 @@ _MOST_BYTES_PER_TOKEN = 5.0
 MIN_REPLY_TOKENS = 256
 # With fewer left, a call that writes a file of usual length is cut off; it is better to restart with a summary.
 _USEFUL_REPLY_TOKENS = 2_048
-_MIN_RESULT_CHARS = 2_000
+_MIN_RESULT_CHARS = 800
+_RESULT_SHARE = 0.1
+_TURN_SHARE = 0.4
+_NEW_TEXT_SHARE = 0.9
+"""New text may be denser than what was counted so far, and chat templates add a few tokens to each message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +33,13 @@ class PromptSize:
     """Prompt tokens of the last request, as the server counted them; 0 before the first count."""
     counted_bytes: int = 0
     """Size of the encoded prompt that `counted_tokens` covers."""
+    measured: tuple[int, int] = (0, 0)
+    """Both as the server counted them last, whatever was taken out since."""
+
+    @classmethod
+    def of(cls, tokens: int, size_bytes: int) -> PromptSize:
+        """Return the size that the server has just counted."""
+        return cls(counted_tokens=tokens, counted_bytes=size_bytes, measured=(tokens, size_bytes))
 
     def estimate(self, wire_bytes: int, *, bytes_per_token: float = SAFE_BYTES_PER_TOKEN) -> int:
         """Return the estimated tokens of a prompt of this many encoded bytes; the default estimate is high."""
@@ -36,8 +47,22 @@ class PromptSize:
 
     def less(self, freed_bytes: int) -> PromptSize:
         """Return the size after this many encoded bytes were taken out; a high estimate until the server counts."""
-        counted = self.counted_tokens - round(max(0, freed_bytes) / _MOST_BYTES_PER_TOKEN)
-        return PromptSize(counted_tokens=max(0, counted), counted_bytes=max(0, self.counted_bytes - freed_bytes))
+        counted = max(0, self.counted_tokens - round(max(0, freed_bytes) / _MOST_BYTES_PER_TOKEN))
+        return replace(self, counted_tokens=counted, counted_bytes=max(0, self.counted_bytes - freed_bytes))
+
+    def restarted(self) -> PromptSize:
+        """Return the size at the beginning of a new conversation, which nobody has counted."""
+        return PromptSize(measured=self.measured)
+
+    def bytes_per_token(self, tools_bytes: int, *, most: float) -> float:
+        """Return how many bytes of new text a token is likely to take, or `most` if that is less or nothing is known.
+
+        Args:
+            tools_bytes: size of the tools' definitions, which the counted tokens cover too.
+            most: such as LIKELY_BYTES_PER_TOKEN.
+        """
+        tokens, size_bytes = self.measured
+        return min(most, _NEW_TEXT_SHARE * (size_bytes + tools_bytes) / tokens) if tokens else most
 
 
 def min_reply_tokens(window_tokens: int, *, is_new: bool) -> int:
@@ -51,11 +76,21 @@ def min_reply_tokens(window_tokens: int, *, is_new: bool) -> int:
     return least if is_new else max(least, min(_USEFUL_REPLY_TOKENS, window_tokens // 8))
 
 
-def result_limit_chars(limit_chars: int, window_tokens: int | None) -> int:
-    """Return how long a tool result may be: its own limit, but no more than a tenth of the window."""
+def result_limit_chars(
+    limit_chars: int, window_tokens: int | None, *, bytes_per_token: float = LIKELY_BYTES_PER_TOKEN, calls: int = 1
+) -> int:
+    """Return how long a tool result may be: its own limit, but no more than a tenth of the window.
+
+    Args:
+        limit_chars: of the tool.
+        window_tokens: of the model. None if unknown.
+        bytes_per_token: of text like that of this run.
+        calls: of the same turn; more than four share four tenths of the window.
+    """
     if window_tokens is None:
         return limit_chars
-    return min(limit_chars, max(_MIN_RESULT_CHARS, int(window_tokens * LIKELY_BYTES_PER_TOKEN) // 10))
+    share = min(_RESULT_SHARE, _TURN_SHARE / max(1, calls))
+    return min(limit_chars, max(_MIN_RESULT_CHARS, int(window_tokens * bytes_per_token * share)))
 
 
 def reply_room(*, prompt_tokens: int, window_tokens: int | None, wanted: int, allowed: int | None) -> int:

@@ -48,6 +48,8 @@ class Work:
         """Consecutive steps without progress."""
         self.summed_up: SummedUp | None = None
         """What the model wrote for the conversation that begins next."""
+        self.is_tight: bool | None = None
+        """Whether the conversation began with the shortest summary. None if it is the first one."""
         self.folded: set[str] = set()
         """Ids of the calls whose results are folded."""
         self._trained_texts = trained_texts
@@ -92,6 +94,7 @@ class Work:
     def start_turn(self) -> None:
         """Record that the model has answered with a turn, so that it has used the results before it."""
         self.last_calls = ()
+        self.summed_up = None
 
     def end_turn(
         self, turn_taken: TurnTaken, results: Sequence[ToolResult], ladder: Ladder
@@ -137,7 +140,7 @@ class Work:
 
     def start_conversation(self, event: ContextRenewed) -> None:
         """Record that the conversation was renewed, and whether the files were restored."""
-        self.summed_up = None
+        self.is_tight = event.is_tight
         self.stale_steps, self._seen = 0, set()
         self._last, self._unchanged = "", set()
         self.saved_patch = ""

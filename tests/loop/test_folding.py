@@ -45,9 +45,11 @@ def test_the_oldest_results_go_first_until_the_prompt_takes_six_tenths():
     assert chosen(*[2_000] * 12) == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_the_last_turns_stay_whole():
-    assert chosen(*[5_000] * (KEPT_TURNS + 1)) == [0]
-    assert chosen(*[50_000] * KEPT_TURNS) is None
+def test_the_last_turns_stay_whole_while_they_take_four_tenths_of_the_prompt():
+    """In a window of 4,096 tokens four turns filled it, so nothing was ever folded."""
+    assert chosen(*[2_000] * 5, *[100] * KEPT_TURNS) == [0, 1, 2]
+    assert chosen(*[100] * 3, *[5_000] * KEPT_TURNS) == [3, 4]
+    assert chosen(50_000) is None
 
 
 def test_short_results_stay():
@@ -61,8 +63,8 @@ def test_a_result_is_folded_once():
 
 
 def test_a_fold_that_makes_the_engine_read_much_for_little_is_not_made():
-    assert chosen(3_000, *[9_000] * KEPT_TURNS) is None
-    assert chosen(9_000, *[9_000] * KEPT_TURNS) == [0]
+    assert chosen(700, *[100] * 40) is None
+    assert chosen(9_000, *[100] * 40) == [0]
 
 
 def test_what_the_tools_take_counts_as_part_of_the_prompt():

@@ -197,7 +197,9 @@ async def test_a_resumed_run_keeps_its_loose_tools(tmp_path: Path):
         (folder,) = tmp_path.glob("[!.]*")
         _, events = read_run(folder)
         assert [event.tools for event in loosened(events)] == [("find",)]
-        state = resume_state(folder, lambda family: Toolbox(named(*EIGHT), family=family), lambda _: MISTRAL, {})
+        state = resume_state(
+            folder, lambda family, *, notes: Toolbox(named(*EIGHT), family=family), lambda _: MISTRAL, {}
+        )
     assert state.loose_tools == {"find"}
 
 

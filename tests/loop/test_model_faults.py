@@ -244,7 +244,7 @@ REPAIRABLE = {
 @pytest.mark.parametrize("name", REPAIRABLE)
 async def test_an_unambiguous_reply_is_repaired_and_executed_at_once(name: str, stream: bool) -> None:
     row = REPAIRABLE[name]
-    ran = await run([row.bad, answers_correctly, answers_correctly], stream=stream)
+    ran = await run([row.bad, *[answers_correctly] * 3], stream=stream)
     assert (ran.outcome.status, ran.outcome.answer) == ("finished", "The sum is 7.")
     assert ran.done == [*row.done, *(() if SEVEN in row.done else (SEVEN,))]
     assert ran.repairs == row.repairs

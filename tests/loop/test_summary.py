@@ -435,7 +435,7 @@ async def test_carried_results_take_no_room_that_a_long_task_needs(tmp_path: Pat
         await Agent(project.model, tools=project.tools(), workspace=tmp_path, env=ENV).run(prompt)
         shown.append(project.prompt(-1).count("x"))
     assert 4_950 > shown[0] > 4_850  # whole, as the window limits a result
-    assert 2_400 < shown[1] < 3_200
+    assert 2_400 < shown[1] < 3_600
 
 
 async def test_the_tool_that_brings_changes_back_is_named_only_if_the_run_has_it(tmp_path: Path):

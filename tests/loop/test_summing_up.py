@@ -159,3 +159,23 @@ async def test_a_run_that_is_killed_after_the_summary_does_not_ask_for_it_again(
 
     assert len(second.bodies) == 1
     assert "> All noted." in second.bodies[0]["messages"][1]["content"]
+
+
+async def test_a_summary_that_does_not_fit_is_written_once_more_as_short_as_it_can_be():
+    """The run ended, because the new conversation was 251 tokens too long for a window of 4,096."""
+    full = EndpointRejected("This model's maximum context length is 8192 tokens.", url="http://x/v1", status=400)
+    outcome, events, _ = await ran([*notes(4), full, says("fact " * 900), full, says("Done.")])
+    renewed = [event for event in events if isinstance(event, ContextRenewed)]
+    assert (outcome.status, [event.is_tight for event in renewed]) == ("finished", [False, True])
+    long, short = (event.prompt.content for event in renewed)
+    assert len(short) < len(long) / 2
+    assert "What you wrote for yourself" in short
+    assert "You are in the middle of this task" in short
+    assert summed(events).text.startswith("fact fact")
+
+
+async def test_a_conversation_that_fits_in_no_form_ends_the_run_as_a_budget():
+    full = EndpointRejected("This model's maximum context length is 8192 tokens.", url="http://x/v1", status=400)
+    outcome, events, model = await ran([*notes(4), full, says("Facts."), full, full])
+    assert (outcome.status, len(model.bodies)) == ("budget", 8)
+    assert [event.kind for event in events].count("context_renewed") == 2

@@ -94,7 +94,7 @@ async def run_on(server: ScriptedServer) -> Outcome:
 async def test_the_server_counts_only_near_the_window():
     script = [
         calls(("read", {"size": 100}), usage=Usage(prompt_tokens=300, completion_tokens=9)),
-        calls(*(("read", {"size": size}) for size in range(9_000, 9_030, 5)), usage=Usage(prompt_tokens=400)),
+        calls(*(("read", {"size": size}) for size in range(9_000, 9_030, 5)), usage=Usage(prompt_tokens=6_000)),
         says("Done."),
     ]
     with ScriptedServer(script, window_tokens=32_768) as server:
@@ -109,12 +109,13 @@ async def test_the_server_counts_only_near_the_window():
 
 
 async def test_reply_room_is_what_the_counted_prompt_leaves():
-    script = [calls(*(("read", {"size": size}) for size in range(4_800, 4_840, 5))), says("Done.")]
+    reads = [calls(*(("read", {"size": size + at}) for at in range(0, 20, 5))) for size in (4_800, 4_820)]
+    script = [*reads, says("Done.")]
     with ScriptedServer(script, window_tokens=16_384) as server:
         await run_on(server)
 
-    counted = -(-len(json.dumps([server.bodies[1]["tools"], server.bodies[1]["messages"]]).encode()) // 4)
-    assert server.bodies[1]["max_tokens"] == 16_384 - counted < 8_192
+    counted = -(-len(json.dumps([server.bodies[2]["tools"], server.bodies[2]["messages"]]).encode()) // 4)
+    assert server.bodies[2]["max_tokens"] == 16_384 - counted < 8_192
 
 
 async def test_if_the_server_cannot_count_a_prompt_that_probably_fits_is_sent():
@@ -189,13 +190,13 @@ async def test_a_full_window_renews_the_context_and_leaves_the_workspace_unchang
         (tmp_path / name).touch()
         return "written"
 
-    model = ScriptedModel([calls(("write", {"name": "file"})), FULL, says("Done.")])
+    model = ScriptedModel([calls(("write", {"name": "file"})), FULL, says(""), says("Done.")])
     events: list[Event] = []
 
     outcome = await Agent(model, tools=[write], workspace=tmp_path).run("Go.", observe=events.append)
 
     assert (outcome.status, (tmp_path / "file").exists()) == ("finished", True)
-    assert model.bodies[2]["messages"][1:] == [
+    assert model.bodies[3]["messages"][1:] == [
         {
             "role": "user",
             "content": (
@@ -216,7 +217,8 @@ async def test_a_full_window_renews_the_context_and_leaves_the_workspace_unchang
     ("ladder", "script"),
     [
         (Ladder(), [FULL]),
-        (Ladder(), [calls(("read", {"size": 10})), FULL, FULL]),
+        # The request for a summary is refused as well, and then a new conversation and a shorter one.
+        (Ladder(), [calls(("read", {"size": 10})), *[FULL] * 4]),
         (Ladder(rungs=(Rung(),)), [calls(("read", {"size": 10})), FULL]),
     ],
 )
@@ -254,7 +256,22 @@ def test_a_conversation_restarts_before_replies_get_too_short(window: int, is_ne
 
 @pytest.mark.parametrize(
     ("limit", "window", "chars"),
-    [(16_000, None, 16_000), (16_000, 65_536, 16_000), (16_000, 16_384, 4_915), (16_000, 1_024, 2_000)],
+    [(16_000, None, 16_000), (16_000, 65_536, 16_000), (16_000, 16_384, 4_915), (16_000, 1_024, 800)],
 )
 def test_a_result_takes_no_more_than_a_tenth_of_the_window(limit: int, window: int | None, chars: int):
     assert result_limit_chars(limit, window) == chars
+
+
+def test_dense_text_and_many_calls_of_a_turn_leave_less_for_each_result():
+    assert result_limit_chars(16_000, 16_384, bytes_per_token=2.0) == 3_276
+    assert [result_limit_chars(16_000, 16_384, calls=calls) for calls in (1, 4, 8)] == [4_915, 4_915, 2_457]
+
+
+def test_the_bytes_of_a_token_are_what_the_server_counted_last():
+    counted = PromptSize.of(1_000, 1_500)
+    assert PromptSize().bytes_per_token(500, most=3.0) == 3.0
+    assert counted.bytes_per_token(500, most=3.0) == pytest.approx(1.8)
+    assert counted.bytes_per_token(9_500, most=3.0) == 3.0
+    assert counted.less(1_000).bytes_per_token(500, most=3.0) == pytest.approx(1.8)
+    assert counted.restarted().bytes_per_token(500, most=3.0) == pytest.approx(1.8)
+    assert counted.restarted().counted_tokens == 0
