@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -73,6 +74,10 @@ def agent_tool(
             raise ToolError(msg)
         return outcome.output
 
+    async def prepare(_context: ToolContext[Any]) -> None:
+        # Its MCP servers are started to list their tools: before a command of this run can change their files.
+        await asyncio.to_thread(settings)
+
     check_positive(timeout_s, key="timeout_s")
     return Tool(
         name=checked_name(name),
@@ -80,5 +85,6 @@ def agent_tool(
         parameters=plain_schema(_Arguments, name=name),
         arguments=ModelArguments(model=_Arguments),
         body=body,
+        prepare=prepare,
         timeout_s=timeout_s,
     )

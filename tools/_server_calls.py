@@ -28,8 +28,8 @@ class ServerTool:
     directory: Path
     era: Era
     name: str
-    changed_files: Callable[[], Sequence[Path]]
-    """Returns what the server loads and is not as it was when its tools were listed."""
+    changed_files: Callable[[bool], Sequence[Path]]
+    """Returns what the server loads, and is not as it was when its tools were listed; takes whether it is running."""
     is_within: Callable[[Sequence[Path]], bool]
     """Returns whether it loads something in one of these folders, or runs there."""
 
@@ -121,7 +121,7 @@ class Sessions:
                 "change its files while it starts, outside the sandbox. Stop them, and call the tool again."
             )
             raise ToolError(msg)
-        if changed := ", ".join(map(str, await asyncio.to_thread(tool.changed_files))):
+        if changed := ", ".join(map(str, await asyncio.to_thread(tool.changed_files, session is not None))):
             if session is not None:
                 await self._close(name, session)
             what = "not started" if session is None else "ended"

@@ -62,7 +62,7 @@ def mcp_tools(
         for one in _select(name, server, listed.tools):
             tool = ServerTool(
                 server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name,
-                changed_files=pinned.changed, is_within=pinned.is_within,
+                changed_files=lambda runs, pinned=pinned: pinned.changed(runs=runs), is_within=pinned.is_within,
             )  # fmt: skip
             offers.append(_offer(tool, one))
     return make_tools(offers, taken=taken, notes=notes)

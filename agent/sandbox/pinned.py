@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from .file_facts import checksum_of, content_of, facts_below, facts_of
 from .programs import is_inside
@@ -21,6 +23,15 @@ _IMPORT = (
 """Has the name of a module three times."""
 
 
+class _Pin(NamedTuple):
+    facts: tuple[int, ...]
+    real: str
+    checksum: str
+
+
+_MISSING = _Pin(facts=(), real="", checksum="")
+
+
 class Pinned:
     """What a program loads, as it was at one moment."""
 
@@ -32,8 +43,8 @@ class Pinned:
             directory: absolute; where it runs.
         """
         self._sources, self._directory = sources, directory
-        paths = {*sources.files, *sources.existing()}
-        self._files = {path: (facts_of(path), checksum_of(path)) for path in paths}
+        paths = {*sources.files, *sources.arguments, *sources.existing()}
+        self._files = {path: _pin(path) for path in paths}
         self._environments = {folder: facts_below(folder) for folder in sources.environments}
         self._unlisted = sources.unlisted()
 
@@ -43,12 +54,17 @@ class Pinned:
             libraries=self._sources.libraries
         )
 
-    def changed(self) -> Sequence[Path]:
-        """Return the files whose contents are different now, and those that appeared and would be loaded."""
+    def changed(self, *, runs: bool = False) -> Sequence[Path]:
+        """Return the files whose contents are different now, and those that appeared and would be loaded.
+
+        Args:
+            runs: whether the program is running, so that what it reads at its start is left out.
+        """
         found: list[Path] = []
-        for path in {*self._files, *self._sources.existing()}:
-            facts, checksum = self._files.get(path, ((), ""))
-            if facts_of(path) != facts and checksum_of(path) != checksum:
+        for path in {*self._files, *self._sources.existing()} - (self._sources.arguments if runs else set()):
+            pin = self._files.get(path, _MISSING)
+            # The inode changes too if a file gets back its old content.
+            if facts_of(path) != pin.facts and _pin(path)[1:] != pin[1:]:
                 found.append(path)
         for folder, before in self._environments.items():
             now = facts_below(folder)
@@ -63,6 +79,11 @@ class Pinned:
         hiding = {path for path in new if module_name(path) in names}
         self._unlisted |= new - hiding  # nothing imports them, so they are looked for only once
         return hiding
+
+
+def _pin(path: Path) -> _Pin:
+    facts = facts_of(path)
+    return _Pin(facts=facts, real=os.path.realpath(path), checksum=checksum_of(path)) if facts else _MISSING
 
 
 def imported_names(libraries: Iterable[Path], names: Collection[str]) -> frozenset[str]:

@@ -14,19 +14,20 @@ from dataclasses import dataclass, field
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
+from .environments import PROJECT_FILES, RUNNERS, implied_environments
 from .file_facts import content_of
 from .programs import is_inside
 
 _MAX_SOURCE_BYTES = 1024 * 1024
 _MAX_MODULES = 500
-_MAX_LEVELS = 12
 _MODULE_ENDS = tuple(f"{start}{suffix}" for start in ("", "/__init__") for suffix in all_suffixes())
-_RUNNERS = frozenset({"uv", "poetry", "pdm", "hatch", "pipenv", "rye"})
-"""They start a command in the environment of a project, which they find by its files."""
-_PROJECT_FILES = (
-    "pyproject.toml", "uv.lock", "uv.toml", ".python-version", "poetry.lock", "poetry.toml", "pdm.lock", "pdm.toml",
-    ".pdm-python", "Pipfile", "Pipfile.lock", "hatch.toml", "setup.py", "setup.cfg", ".env",
-)  # fmt: skip
+_CODE = frozenset({
+    ".py", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".mts", ".sh", ".rb", ".pl", ".php", ".lua", ".jar", ".so", ".wasm",
+})  # fmt: skip
+_DATA = frozenset({
+    ".db", ".sqlite", ".sqlite3", ".duckdb", ".csv", ".parquet", ".jsonl", ".log", ".txt", ".md", ".pdf",
+})  # fmt: skip
+"""Files that servers work on."""
 _COMPUTES_IMPORTS = re.compile(rb"import_module|__import__|runpy|find_spec|spec_from_file|exec\(")
 _EDITABLE = re.compile(r"'(/[^'\n]+)'")
 """A folder of an editable install, in the module of setuptools that finds it."""
@@ -37,7 +38,9 @@ class Sources:
     """What programs outside the sandbox load."""
 
     files: frozenset[Path] = frozenset()
-    """Files that they load; one that is missing is loaded if it appears."""
+    """Files that they load at any time; one that is missing is loaded if it appears."""
+    arguments: frozenset[Path] = frozenset()
+    """Files that they are given, and read when they start, such as settings; they may write them too."""
     modules: Mapping[Path, frozenset[str]] = field(default_factory=dict[Path, frozenset[str]])
     """Names that Python looks for in folders; one that appears may hide another."""
     environments: frozenset[Path] = frozenset()
@@ -51,6 +54,7 @@ class Sources:
         none = frozenset[str]()
         return Sources(
             files=self.files | other.files,
+            arguments=self.arguments | other.arguments,
             modules={folder: self.modules.get(folder, none) | other.modules.get(folder, none) for folder in folders},
             environments=self.environments | other.environments,
             libraries=self.libraries | other.libraries,
@@ -60,6 +64,7 @@ class Sources:
         """Return the part that lies in folders, or is reached by a symlink there."""
         return Sources(
             files=frozenset(path for path in self.files if is_inside(path, folders)),
+            arguments=frozenset(path for path in self.arguments if is_inside(path, folders)),
             modules={folder: names for folder, names in self.modules.items() if is_inside(folder, folders)},
             environments=frozenset(path for path in self.environments if is_inside(path, folders)),
             libraries=self.libraries,
@@ -67,7 +72,7 @@ class Sources:
 
     def existing(self) -> frozenset[Path]:
         """Return the files that are there now, without those of the environments."""
-        found = {path for path in self.files if path.is_file()}
+        found = {path for path in self.files | self.arguments if path.is_file()}
         for folder, names in self.modules.items():
             found.update(_modules_in(folder, names))
         return frozenset(found)
@@ -110,26 +115,6 @@ def command_sources(
     return _Search(command, directory, writable, env or {}).found().inside(writable)
 
 
-def implied_environments(words: Iterable[str], folder: Path, env: Mapping[str, str]) -> Sequence[Path]:
-    """Return where a runner of projects, such as uv, looks for the environment of one. Empty if no word is a runner.
-
-    Args:
-        words: of a command.
-        folder: absolute; where the runner looks for the project, as it does in those above.
-        env: environment variables that it has.
-    """
-    if not any(Path(word).name in _RUNNERS for word in words):
-        return ()
-    named = [folder / value for name in ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV") if (value := env.get(name))]
-    return [*named, *(place / ".venv" for place in [folder, *folder.parents][:_MAX_LEVELS])]
-
-
-def start_files(config: Path) -> Sequence[Path]:
-    """Return what an interpreter reads at its start from the environment that this `pyvenv.cfg` stands for."""
-    names = ("*.pth", "sitecustomize.py", "usercustomize.py")
-    return [path for name in names for path in sorted(config.parent.glob(f"lib/python*/site-packages/{name}"))]
-
-
 def _modules_in(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     """Yield the files in a folder by which Python finds modules of these names."""
     for name in sorted(_module_names(folder).intersection(names)):
@@ -142,35 +127,40 @@ class _Search:
     ) -> None:
         self._command, self._directory, self._writable, self._env = command, directory, writable, env
         self._files: set[Path] = set()
+        self._arguments: set[Path] = set()
         self._modules: dict[Path, set[str]] = {}
         self._environments: set[Path] = set()
         self._libraries: set[Path] = set()
 
     def found(self) -> Sources:
-        named = [value for word in self._command for value in (word, word.partition("=")[2]) if value]
-        named += [part for value in self._env.values() for part in value.split(os.pathsep) if part]
-        words = {path for word in named if _exists(path := self._directory / word)}
-        self._files.update(path for path in words if path.is_file())
+        words = self._existing(value for word in self._command for value in (word, word.partition("=")[2]))
+        values = self._existing(part for value in self._env.values() for part in value.split(os.pathsep))
+        self._files.update(path for path in words | values if path.is_file() and _is_code(path))
+        self._arguments.update(path for path in words if path.is_file() and path.suffix not in _DATA)
         for folder in [self._directory, *(path for path in words if path.is_dir())]:
             for environment in implied_environments(self._command, folder, self._env):
                 self._add_environment(environment, may_appear=True)
-                self._files.update(environment.parent / name for name in _PROJECT_FILES)
+                self._arguments.update(environment.parent / name for name in PROJECT_FILES)
         self._add_programs()
-        for path in list(self._files):
+        for path in self._files | self._arguments:
             self._add_environment(path.parent.parent)
             if path.name.startswith("python"):
                 self._libraries.update(Path(os.path.realpath(path)).parent.parent.glob("lib/python3*"))
         self._add_scripts()
         return Sources(
             files=frozenset(self._files),
+            arguments=frozenset(self._arguments - self._files),
             modules={folder: frozenset(names) for folder, names in self._modules.items()},
             environments=frozenset(self._environments),
             libraries=frozenset(self._libraries),
         )
 
+    def _existing(self, names: Iterable[str]) -> set[Path]:
+        return {path for name in names if name and _exists(path := self._directory / name)}
+
     def _add_programs(self) -> None:
         """Add the programs that the PATH leads to, and the places before, where another one would be found."""
-        starts_other = any(Path(word).name in {*_RUNNERS, "env"} for word in self._command)
+        starts_other = any(Path(word).name in {*RUNNERS, "env"} for word in self._command)
         path = self._env.get("PATH", os.environ.get("PATH", os.defpath))
         folders = [self._directory / name for name in path.split(os.pathsep)]
         if starts_other:
@@ -273,6 +263,10 @@ def _importable(libraries: Iterable[Path]) -> frozenset[str]:
 
 def _is_python(path: Path) -> bool:
     return path.suffix == ".py" or re.match(rb"#![^\n]*python", content_of(path, 128) or b"") is not None
+
+
+def _is_code(path: Path) -> bool:
+    return path.suffix in _CODE or os.access(path, os.X_OK) or _is_python(path)
 
 
 def _exists(path: Path) -> bool:

@@ -3,7 +3,7 @@
 The verification runs in the sandbox, so this is no escape; but code that it loads can make it pass. What is looked at:
 
 - The programs, scripts and settings that the command names in the workspace; of a virtual environment there, what
-  Python reads at its start (`sandbox.sources.start_files`), the code of pytest and coverage, and each plugin of pytest.
+  Python reads at its start (`sandbox.environments`), the code of pytest and coverage, and each plugin of pytest.
 - What runners load without being told to: pytest its settings and each conftest.py (docs.pytest.org, "Configuration"
   and "conftest.py", of 9.0), tox and nox their files, Python sitecustomize.py (docs.python.org, "site"), make its
   makefile (GNU make manual, 3.2), npm the "scripts" of package.json and .npmrc (docs.npmjs.com), jest, vitest and
@@ -32,8 +32,8 @@ from typing import cast
 from ..journal.events import Event, Noticed, VerifyEnded
 from ..policy.command_words import commands_in
 from ..sandbox.beneath import open_regular
+from ..sandbox.environments import implied_environments, start_files
 from ..sandbox.inside import LeadsOut
-from ..sandbox.sources import implied_environments, start_files
 from .tree import folders_below
 
 RECORD = "verify.json"

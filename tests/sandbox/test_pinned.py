@@ -159,6 +159,41 @@ def test_the_environment_that_a_runner_of_projects_implies_is_pinned(command: st
     assert pinned.changed() == [environment / new]
 
 
+@pytest.mark.parametrize(
+    ("command", "env", "name", "is_looked_at"),
+    [
+        (("server.py", "--db", "data.sqlite"), {}, "data.sqlite", ()),
+        (("server.py",), {"MEMORY_FILE_PATH": "memory.json"}, "memory.json", ()),
+        (("server.py", "--memory=memory.json"), {}, "memory.json", ("start",)),
+        (("mcp-proxy", "--config", "servers.yaml"), {}, "servers.yaml", ("start",)),
+        (("server.py", "plugin.py"), {}, "plugin.py", ("start", "call")),
+        (("server.py",), {"PRELOAD": "hook.so"}, "hook.so", ("start", "call")),
+        (("sh", "-c", "x", "tool"), {}, "tool", ("start", "call")),
+    ],
+)
+def test_a_server_that_writes_the_data_it_is_given_runs_on(
+    command: tuple[str, ...], env: Mapping[str, str], name: str, is_looked_at: tuple[str, ...], tmp_path: Path
+):
+    """What it wrote to a file that is a word of its command counted as a change of what it loads."""
+    (tmp_path / name).write_text("#!/bin/sh\n")
+    if name == "tool":
+        (tmp_path / name).chmod(0o755)
+    pinned = pinned_by(command, tmp_path, env)
+    (tmp_path / name).write_text("more")
+    assert bool(pinned.changed()) == ("start" in is_looked_at)
+    assert bool(pinned.changed(runs=True)) == ("call" in is_looked_at)
+
+
+def test_a_link_that_leads_to_another_file_with_the_same_content_is_a_change(tmp_path: Path):
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).touch()
+    (tmp_path / "server.py").symlink_to("a.py")
+    pinned = pinned_by(("python3", "server.py"), tmp_path)
+    (tmp_path / "server.py").unlink()
+    (tmp_path / "server.py").symlink_to("b.py")
+    assert pinned.changed() == [tmp_path / "server.py"]
+
+
 def test_a_program_that_appears_earlier_on_the_path_is_a_change(tmp_path: Path):
     (tmp_path / "bin").mkdir()
     pinned = pinned_by(("sh", "start.sh"), tmp_path, {"PATH": f"bin:{os.defpath}"})

@@ -375,6 +375,28 @@ async def test_a_running_server_whose_file_a_command_changes_is_ended_before_it_
     )
 
 
+async def test_the_server_of_an_agent_that_is_a_tool_is_listed_before_a_command_can_change_it(folder: Path):
+    """It was listed at the first call of the agent, whatever the calling run had made of its file by then."""
+    _small(folder, "", "server.py")
+    server = McpServer(command=(sys.executable, str(folder / "server.py")), timeout_s=20)
+    (folder / "tools.json").rename(folder / "listed.json")
+    server_text = (folder / "server.py").read_text().replace("tools.json", f"{folder}/listed.json")
+    (folder / "server.py").write_text(server_text)
+
+    @tool
+    def change() -> str:
+        """Change the file."""
+        (folder / "server.py").write_text(f"open({str(folder / 'started')!r}, 'w').close()\n{server_text}")
+        return "Changed."
+
+    inner = ScriptedModel([calls(("demo_add", {})), says("Done.")])
+    helper = Agent(inner, mcp={"demo": server}, workspace=folder).as_tool("helper")
+    model = ScriptedModel([calls(("change", {})), calls(("helper", {"prompt": "Go."})), says("Done.")])
+    await Agent(model, tools=[change, helper], workspace=folder).run("Go.")
+    assert "was not started" in inner.bodies[-1]["messages"][-1]["content"]
+    assert not (folder / "started").exists()
+
+
 async def test_a_server_runs_on_while_other_files_of_its_folder_change(folder: Path):
     tools = _small(folder, "", "server.py")
     (folder / "app.py").write_text("x = 1\n")
