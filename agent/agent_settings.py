@@ -193,6 +193,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
 
         own, workspace = self._own_tools, Path(self.workspace or ".").absolute()
         sandbox = sandbox_of(self.sandbox, workspace)
-        writable = (workspace, *(() if sandbox is None else sandbox.rules.write))
+        # And the current folder: what runs this agent as a tool may work there.
+        writable = (workspace, Path.cwd(), *(() if sandbox is None else sandbox.rules.write))
         taken = [tool.name for tool in own]
         return (*own, *load_mcp_tools(self.mcp, directory=Path.cwd(), writable=writable, taken=taken))

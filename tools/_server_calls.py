@@ -31,7 +31,7 @@ class ServerTool:
     changed_files: Callable[[bool], Sequence[Path]]
     """Returns what the server loads, and is not as it was when its tools were listed; takes whether it is running."""
     is_within: Callable[[Sequence[Path]], bool]
-    """Returns whether it loads something in one of these folders, or runs there."""
+    """Returns whether it runs in one of these folders, or loads something that commands of a run may change."""
 
     def session(self) -> Session:
         return Session(self.server_name, self.server, self.directory, era=self.era)

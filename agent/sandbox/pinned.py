@@ -49,10 +49,8 @@ class Pinned:
         self._unlisted = sources.unlisted()
 
     def is_within(self, folders: Sequence[Path]) -> bool:
-        """Return whether the program runs in one of the folders, or loads something there."""
-        return is_inside(self._directory, folders) or self._sources.inside(folders) != Sources(
-            libraries=self._sources.libraries
-        )
+        """Return whether the program runs in one of the folders, or something that it loads is looked at."""
+        return is_inside(self._directory, folders) or self._sources != Sources(libraries=self._sources.libraries)
 
     def changed(self, *, runs: bool = False) -> Sequence[Path]:
         """Return the files whose contents are different now, and those that appeared and would be loaded.

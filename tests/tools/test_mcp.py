@@ -350,9 +350,12 @@ async def test_a_server_that_commands_could_change_is_started_before_the_first_o
 
 
 async def test_a_server_elsewhere_is_started_when_it_is_called(folder: Path, tmp_path_factory: pytest.TempPathFactory):
-    tools = _small(folder, "open('started', 'w').close()", "server.py")
+    _small(folder, "open('started', 'w').close()", "server.py")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    server = McpServer(command=(sys.executable, "server.py"), timeout_s=20)
+    tools = mcp_tools({"demo": server}, folder, writable=[elsewhere])
     (folder / "started").unlink()
-    await _results(tools, tmp_path_factory.mktemp("elsewhere"))
+    await _results(tools, elsewhere)
     assert not (folder / "started").exists()
 
 
@@ -375,25 +378,26 @@ async def test_a_running_server_whose_file_a_command_changes_is_ended_before_it_
     )
 
 
-async def test_the_server_of_an_agent_that_is_a_tool_is_listed_before_a_command_can_change_it(folder: Path):
+async def test_the_server_of_an_agent_that_is_a_tool_is_no_other_than_before_the_run(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
     """It was listed at the first call of the agent, whatever the calling run had made of its file by then."""
+    monkeypatch.chdir(folder)
     _small(folder, "", "server.py")
-    server = McpServer(command=(sys.executable, str(folder / "server.py")), timeout_s=20)
-    (folder / "tools.json").rename(folder / "listed.json")
-    server_text = (folder / "server.py").read_text().replace("tools.json", f"{folder}/listed.json")
-    (folder / "server.py").write_text(server_text)
+    text = (folder / "server.py").read_text()
 
     @tool
     def change() -> str:
         """Change the file."""
-        (folder / "server.py").write_text(f"open({str(folder / 'started')!r}, 'w').close()\n{server_text}")
+        (folder / "server.py").write_text(f"open({str(folder / 'started')!r}, 'w').close()\n{text}")
         return "Changed."
 
     inner = ScriptedModel([calls(("demo_add", {})), says("Done.")])
-    helper = Agent(inner, mcp={"demo": server}, workspace=folder).as_tool("helper")
+    server = McpServer(command=(sys.executable, "server.py"), timeout_s=20)
+    helper = Agent(inner, mcp={"demo": server}, workspace=tmp_path_factory.mktemp("other")).as_tool("helper")
     model = ScriptedModel([calls(("change", {})), calls(("helper", {"prompt": "Go."})), says("Done.")])
     await Agent(model, tools=[change, helper], workspace=folder).run("Go.")
-    assert "was not started" in inner.bodies[-1]["messages"][-1]["content"]
+    assert "`demo` was not started" in inner.bodies[-1]["messages"][-1]["content"]
     assert not (folder / "started").exists()
 
 
