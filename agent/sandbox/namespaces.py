@@ -185,10 +185,14 @@ class _Helper:
         raise OSError(errno.EPERM, msg)
 
     def close(self) -> None:
+        is_own = self._owner == os.getpid()
+        with suppress(OSError):  # it has ended
+            if is_own:
+                self._channel.shutdown(socket.SHUT_RDWR)  # a fork of this process may still have the channel open
         self._channel.close()
         if self.user >= 0:
             os.close(self.user)
-        if self._owner == os.getpid():
+        if is_own:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_ANSWER_S)
 

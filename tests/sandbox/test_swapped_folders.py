@@ -151,3 +151,15 @@ def test_a_helper_that_was_killed_is_started_again(work: Path, shared: Shared):
         namespaces._ask({"roots": [[str(work), 0, 0]], "mounts": []}, ())  # pyright: ignore[reportPrivateUsage]
     assert run(sandbox, work, shared, look) == first
     assert "Read-only" in first
+
+
+def test_a_copy_of_its_channel_in_a_fork_of_this_process_does_not_keep_the_helper_alive():
+    """The end of the process waited for it for 10 s."""
+    needs_namespaces()
+    namespaces.Network().close()
+    helper = namespaces._running  # pyright: ignore[reportPrivateUsage]
+    assert helper is not None
+    copy = helper._channel.dup()  # pyright: ignore[reportPrivateUsage]
+    namespaces._close()  # pyright: ignore[reportPrivateUsage]
+    copy.close()
+    assert helper._process.returncode is not None  # pyright: ignore[reportPrivateUsage]
