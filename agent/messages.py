@@ -12,8 +12,8 @@ from typing import Literal, cast
 from .errors import ConfigError
 from .keywords import checked_keywords
 
-Effort = Literal["none", "high"]
-"""Reasoning effort of Mistral Medium 3.5, which accepts only these two values (model card, read 2026-11)."""
+Effort = Literal["none", "low", "medium", "high"]
+"""Reasoning effort; each model takes some of these, see `Profile.efforts`."""
 
 ToolStatus = Literal["ok", "error", "invalid", "timeout", "no_answer", "interrupted", "duplicate", "denied"]
 """How a call ended: `invalid` and `duplicate` calls were not executed, `interrupted` ones perhaps in part. A call with

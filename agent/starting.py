@@ -88,8 +88,10 @@ async def resume(
         check_kept_apart(written, folder.parent)
         async with settings.model.open(session=state.started.run) as connection:
             served, first = await connection.served(), state.started
-            if served.model != first.model:  # on another server, or the server has another model now
-                state.profile = settings.profile(served.model)
+            profile = settings.profile(served.model)
+            if (served.model, profile.name) != (first.model, state.profile.name):  # another server, or another model
+                state.profile = profile
+                state.started = replace(first, ladder=profile.climbed(first.ladder))
             resumed = Resumed(
                 wall_s=state.spent.wall_s, limits=settings.limits, shared_limits=tuple(settings.shared_limits),
                 sandbox=str(settings.run_sandbox(first, folder) or ""), base_url=settings.model.base_url,
@@ -114,7 +116,7 @@ async def count(settings: RunSettings, prompt: UserMessage) -> TokenCount | None
         history = History(replay_reasoning=profile.replay_reasoning)
         history.add_system(settings.system_prompt(served.model, window_tokens=served.window_tokens))
         history.add_user(prompt)
-        effort = (settings.ladder or profile.ladder).rungs[0].effort if profile.takes_effort else None
+        effort = profile.climbed(settings.ladder).rungs[0].effort
         notes = settings.takes_notes(profile, served.window_tokens)
         tools = settings.toolbox(profile.name, notes=notes).definitions
         request = Request(model=served.model, messages=history.wire, tools=tools, max_tokens=1, effort=effort)
@@ -233,7 +235,7 @@ async def _first_event(
     first = RunStarted(
         run=name, at=datetime.now(UTC).isoformat(timespec="seconds"), task=settings.task,
         base_url=settings.model.base_url, model=served.model, profile=profile.name, window_tokens=served.window_tokens,
-        ladder=settings.ladder or profile.ladder, limits=settings.limits, tools=toolbox.names,
+        ladder=profile.climbed(settings.ladder), limits=settings.limits, tools=toolbox.names,
         tools_digest=toolbox.digest, system=system, instructions="" if found is None else found.path,
         prompt=begin.prompt, workspace=str(prepared.workspace.path), worktree=prepared.worktree,
         snapshot=str(prepared.snapshot) if prepared.snapshot else None, note=prepared.note,

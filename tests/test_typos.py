@@ -52,7 +52,7 @@ def test_a_mode_with_a_typo_is_not_taken_for_the_default(settings: dict[str, Any
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        (Rung, {"effort": "medium"}, "`ladder.rungs.effort` cannot be 'medium'. Known: none, high."),
+        (Rung, {"effort": "lots"}, "`ladder.rungs.effort` cannot be 'lots'. Known: none, low, medium, high."),
         (Rung, {"restore": "always"}, "`ladder.rungs.restore` cannot be 'always'."),
         (Ladder, {"triggers": {"tool_eror": 2}}, "`ladder.triggers` cannot be 'tool_eror'. Did you mean `tool_error`?"),
         (ModelSettings, {"temperature": 9}, "`model_settings.temperature` must be between 0 and 2, got 9."),

@@ -42,7 +42,8 @@ def _restricted(profile: Profile, found: Capabilities) -> Profile:
     # None means that the probe got no result; the feature is then used, as without a probe.
     return replace(
         profile,
-        takes_effort=profile.takes_effort and found.effort_accepted is not False,
+        # The probe asks at `none` and `high`, so it says nothing about a model that does not know `none`.
+        efforts=() if found.effort_accepted is False and "none" in profile.efforts else profile.efforts,
         replay_reasoning=profile.replay_reasoning and found.reasoning_replayed is not False,
         surface=Surface(
             strict=found.strict_works is not False,

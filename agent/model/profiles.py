@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..messages import Effort
 from ..policy.ladder import Ladder, Rung
 
-ProfileName = Literal["mistral", "pocket", "generic"]
+ProfileName = Literal["mistral", "mistral_large", "gpt_oss", "pocket", "generic"]
 
 SchemaField = Literal["structured_outputs", "response_format"]
 """The request field that constrains the reply text to a JSON schema: vLLM's or OpenAI's."""
@@ -84,7 +84,7 @@ class Profile:
         replay_reasoning: True means reasoning of earlier turns is sent back; without it the prefix cache and the
             thoughts are lost.
         ladder: Used if neither the agent nor the task has one.
-        takes_effort: False means `reasoning_effort` is never sent.
+        efforts: The values of `reasoning_effort` that the model takes, the lowest first. Empty means it is never sent.
         surface: What the server supports.
         trained_texts: True for a model so small that it only understands the exact texts that it was trained on.
         growths: How often `max_tokens` is multiplied by four after a truncated reply, before the model is told to be
@@ -96,10 +96,30 @@ class Profile:
     reply_tokens: Mapping[Effort | None, int]
     replay_reasoning: bool
     ladder: Ladder
-    takes_effort: bool
+    efforts: tuple[Effort, ...] = ()
     surface: Surface = Surface()
     trained_texts: bool = False
     growths: int = 2
+
+    @property
+    def takes_effort(self) -> bool:
+        """Whether `reasoning_effort` is sent."""
+        return bool(self.efforts)
+
+    def effort(self, wanted: Effort | None) -> Effort | None:
+        """Return the effort of this model that stands where `wanted` does: the lowest, a middle one or the highest.
+
+        So one ladder serves all models: `none` is `low` for a model that always reasons. None if it takes no effort.
+        """
+        if wanted is None or wanted in self.efforts or not self.efforts:
+            return wanted if self.efforts else None
+        places: Mapping[Effort, int] = {"none": 0, "low": 0, "medium": len(self.efforts) // 2, "high": -1}
+        return self.efforts[places[wanted]]
+
+    def climbed(self, ladder: Ladder | None) -> Ladder:
+        """Return a ladder with this model's efforts; the profile's own if there is none."""
+        chosen = ladder or self.ladder
+        return replace(chosen, rungs=tuple(replace(rung, effort=self.effort(rung.effort)) for rung in chosen.rungs))
 
 
 MISTRAL = Profile(
@@ -113,7 +133,18 @@ MISTRAL = Profile(
     reply_tokens={"none": 8_192, "high": 32_768, None: 8_192},
     replay_reasoning=True,
     ladder=Ladder(),
-    takes_effort=True,
+    # Model card, read 2026-11: it accepts only these two.
+    efforts=("none", "high"),
+)
+
+# Mistral Large 4 takes low, medium and high (weights of 2026-10-29). What to sample with is the server's choice. Every
+# switch of effort makes the engine read the whole prompt again, so the ladder has only the lowest and the highest.
+MISTRAL_LARGE = replace(
+    MISTRAL,
+    name="mistral_large",
+    sampling={None: NO_SAMPLING},
+    reply_tokens={"low": 8_192, "medium": 16_384, "high": 32_768, None: 16_384},
+    efforts=("low", "medium", "high"),
 )
 
 # The tiny model shipped with this package, made for exact work. It is so small that sampling above temperature 0 loses
@@ -149,20 +180,33 @@ GENERIC = Profile(
     # Servers use different fields for it, and some reject a message that has one (hosted Mistral: HTTP 422).
     replay_reasoning=False,
     ladder=Ladder(rungs=(Rung(), Rung(constrained=True), Rung(fresh_context=True))),
-    takes_effort=False,
 )
 
-# The family whose tokenizer (v15) renders reasoning effort; the pocket model uses it too.
-_MISTRAL_V15 = re.compile(r"mistral-medium-3[.-]5|mistral-small-4", re.IGNORECASE)
-_POCKET = re.compile(r"(^|/)pocket", re.IGNORECASE)
-_BY_NAME: Mapping[ProfileName, Profile] = {profile.name: profile for profile in (MISTRAL, POCKET, GENERIC)}
+# gpt-oss takes the same efforts in `reasoning_effort`; its servers drop or refuse reasoning that is sent back.
+GPT_OSS = replace(
+    GENERIC,
+    name="gpt_oss",
+    sampling={None: NO_SAMPLING},
+    reply_tokens=MISTRAL_LARGE.reply_tokens,
+    ladder=Ladder(),
+    efforts=MISTRAL_LARGE.efforts,
+)
+
+_FAMILIES: Sequence[tuple[re.Pattern[str], Profile]] = (
+    (re.compile(r"(^|/)pocket", re.IGNORECASE), POCKET),
+    # The family whose tokenizer (v15) renders reasoning effort; the pocket model uses it too.
+    (re.compile(r"mistral-medium-3[.-]5|mistral-small-4", re.IGNORECASE), MISTRAL),
+    (re.compile(r"mistral-large-4", re.IGNORECASE), MISTRAL_LARGE),
+    (re.compile(r"gpt-oss", re.IGNORECASE), GPT_OSS),
+)
+_BY_NAME: Mapping[ProfileName, Profile] = {
+    profile.name: profile for profile in (MISTRAL, MISTRAL_LARGE, GPT_OSS, POCKET, GENERIC)
+}
 
 
 def profile_for(model: str) -> Profile:
     """Return the profile for a model name; `GENERIC` if the name is unknown."""
-    if _POCKET.search(model):
-        return POCKET
-    return MISTRAL if _MISTRAL_V15.search(model) else GENERIC
+    return next((profile for pattern, profile in _FAMILIES if pattern.search(model)), GENERIC)
 
 
 def named_profile(name: ProfileName) -> Profile:

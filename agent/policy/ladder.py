@@ -29,8 +29,9 @@ class Rung:
     """One way to ask the model.
 
     Attributes:
-        effort: The `reasoning_effort` of requests. None (null in a task) means that it is not sent; on a constrained
-            rung, that the run's effort stays.
+        effort: The `reasoning_effort` of requests: none, low, medium or high. One that the model does not know stands
+            for its place among those that it knows: lowest, middle, highest. None (null in a task) means that it is not
+            sent; on a constrained rung, that the run's effort stays.
         constrained: True repeats the request, constrained to the broken call's schema; the bad reply never enters the
             history.
         fresh_context: True restarts the conversation from a summary.

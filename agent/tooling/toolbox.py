@@ -17,7 +17,7 @@ from .arguments import JsonObject
 from .requirements import check_requirements
 from .tool import Tool
 
-_MISTRAL_TOKENIZERS = frozenset({"mistral", "pocket"})
+_MISTRAL_TOKENIZERS = frozenset({"mistral", "mistral_large", "pocket"})
 """Families whose grammars vLLM always compiles with guidance (0.32, sampling_params.py)."""
 _NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
 

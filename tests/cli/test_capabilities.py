@@ -126,7 +126,7 @@ def test_the_endpoint_leaves_out_everything_the_probe_found_refused(environ: dic
 
     profile = replace(
         POCKET,
-        takes_effort=False,
+        efforts=(),
         replay_reasoning=False,
         surface=Surface(strict=False, required=False, named=False, schema_field=None, counts_tokens=False),
     )

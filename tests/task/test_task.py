@@ -225,7 +225,7 @@ verify: true
 verify: x
 ladder:
   triggers: {repat: 1}
-  rungs: [{effort: low}, {effort: none, constrained: 1}]
+  rungs: [{effort: lots}, {effort: none, constrained: 1}]
 steps: 4
 output: {schema: 3}
 directory: /
@@ -247,7 +247,7 @@ workspace: [a]
         'task.yaml:4: `verify` must be text or a mapping, got true. If you mean text, put it in quotes: "true".\n'
         "task.yaml:5: `verify` is given twice, first on line 4. Keep one.\n"
         "task.yaml:7: Unknown key `ladder.triggers.repat`. Did you mean `repeat`?\n"
-        'task.yaml:8: `ladder.rungs[0].effort` must be none or high, got "low".\n'
+        'task.yaml:8: `ladder.rungs[0].effort` must be none, low, medium or high, got "lots".\n'
         "task.yaml:8: `ladder.rungs[1].constrained` must be true or false, got 1.\n"
         "task.yaml:9: Unknown key `steps`. Did you mean `limits.steps`?\n"
         "task.yaml:10: `output.schema` must be a file name or a JSON Schema, got 3.\n"
