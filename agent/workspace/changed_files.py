@@ -87,22 +87,36 @@ def refuse_changed(files: Iterable[Path], running: Iterable[Path], runs: Path) -
     index, running = all_runs(runs) / INDEX, tuple(running)
     places = dict.fromkeys([*files, *running])
     alive = list(_alive(index, places))
+    times = _Times(index)
+    found: dict[Path, str] = {}
     for path in places:
         mark = _mark(index, path)
-        if mark.exists():
-            checksum = checksums([path])[str(path)]
-            for item in _contents(mark):
-                if item["checksum"] == checksum or (path.is_dir() and _in_times(path, [_Time(**item["time"])])):
-                    raise _refusal(path, item["run"], item["how"], f"To accept it as it is: rm {mark}")
-    times = _Times(index)
-    for path in running:
-        if time := times.of_change(path):
-            mark = _mark(index, path)
+        if text := _judged(path, mark):
+            found[path] = text
+        elif path in running and (time := times.of_change(path)):
             _add_content(mark, path, time)
-            raise _refusal(path, time.run, time.how, f"To accept it as it is: rm {mark}")
-        near = [time for root, time in alive if path.resolve().is_relative_to(root)]
-        if time := _in_times(path, near):
-            raise _refusal(path, time.run, time.how, "Wait until that run has ended.")
+            found[path] = _sentence(path, time.run, time.how)
+        elif path in running:
+            near = [time for root, time in alive if path.resolve().is_relative_to(root)]
+            if time := _in_times(path, near):
+                msg = f"{_sentence(path, time.run, time.how)} Look at it, and wait until that run has ended."
+                raise ConfigError(msg)
+    if found:
+        marks = " ".join(str(_mark(index, path)) for path in found)
+        look = "Look at it. To accept it as it is" if len(found) == 1 else "Look at them. To accept them as they are"
+        msg = f"{' '.join(found.values())} {look}: rm {marks}"
+        raise ConfigError(msg)
+
+
+def _judged(path: Path, mark: Path) -> str:
+    """Return a sentence if a file is as a run left it, and the user has not accepted that. Empty if not."""
+    if not mark.exists():
+        return ""
+    checksum = checksums([path])[str(path)]
+    for item in _contents(mark):
+        if item["checksum"] == checksum or (path.is_dir() and _in_times(path, [_Time(**item["time"])])):
+            return _sentence(path, item["run"], item["how"])
+    return ""
 
 
 def made_by_runs(files: Iterable[Path], runs: Path) -> frozenset[Path]:
@@ -112,9 +126,8 @@ def made_by_runs(files: Iterable[Path], runs: Path) -> frozenset[Path]:
     return frozenset(path for path in files if times.of_change(path) is not None)
 
 
-def _refusal(path: Path, run: str, how: str, way_out: str) -> ConfigError:
-    msg = f"{path} runs outside the sandbox or says what does, and the run {run} {how}. Look at it. {way_out}"
-    return ConfigError(msg)
+def _sentence(path: Path, run: str, how: str) -> str:
+    return f"{path} runs outside the sandbox or says what does, and the run {run} {how}."
 
 
 def _alive(index: Path, places: Iterable[Path]) -> Iterator[tuple[Path, _Time]]:

@@ -56,8 +56,8 @@ def killed() -> Generator[None]:
 
 def accept(refused: pytest.ExceptionInfo[ConfigError]) -> None:
     """Do what the message of a refusal says."""
-    words = str(refused.value).rpartition("To accept it as it is: rm ")[2]
-    Path(words).unlink()
+    for word in str(refused.value).rpartition(": rm ")[2].split():
+        Path(word).unlink()
 
 
 @pytest.mark.parametrize("path", ["mine.py", "task.yaml"])
@@ -216,6 +216,19 @@ def test_a_changed_file_is_refused_however_many_runs_there_were_since_and_withou
         shutil.copy(work.parent / "journal.jsonl", runs / f"29991231-0000{number:02}-abcdef")
     with pytest.raises(ConfigError, match=rf"mine\.py runs outside the sandbox .* {outcome.run} changed it"):
         agent(work)
+
+
+def test_all_that_a_run_changed_is_refused_at_once_and_accepted_with_one_command(work: Path):
+    changes = [("write_file", {"path": path, "content": TOOL + "# changed\n"}) for path in ("mine.py", "json.py")]
+    outcome = agent(work, calls(*changes)).run_sync("Go.")
+    with pytest.raises(ConfigError) as refused:
+        agent(work)
+    how = f"runs outside the sandbox or says what does, and the run {outcome.run} changed it."
+    assert f"{work / 'mine.py'} {how}" in str(refused.value)
+    assert f"{work / 'json.py'} {how}" in str(refused.value)
+    assert "Look at them. To accept them as they are: rm " in str(refused.value)
+    accept(refused)
+    agent(work)
 
 
 def test_contents_that_a_run_left_are_refused_again_when_they_come_back(work: Path):
