@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -129,7 +129,6 @@ async def _drive(
     notices_before: Sequence[str],
 ) -> Outcome[object]:  # fmt: skip
     first = state.started
-    before_s, began = state.spent.wall_s, time.monotonic()
     sandbox = own_sandbox or Sandbox()
     snapshot, shared = None if first.snapshot is None else Path(first.snapshot), Shared(first.run)
     context = ToolContext(
@@ -155,7 +154,7 @@ async def _drive(
     deps = RunDependencies(
         connection=connection, toolbox=toolbox, context=context, record=record,
         sync=journal.sync if journal is not None else lambda: None,
-        clock=lambda: before_s + time.monotonic() - began, sleep=asyncio.sleep,
+        clock=_clock(state.spent.wall_s), sleep=asyncio.sleep,
         verify=settings.verify, verify_env=settings.verify_env,
         permissions=with_real_paths(rules, context.workspace, settings.workspace or Path.cwd()),
         approve=settings.approve, watch=watching.deltas, wants_result=settings.output is not None,
@@ -186,6 +185,13 @@ async def _drive(
     path = None if journal is None else journal.path
     diff = None if journal is not None else await asyncio.to_thread(_diff, first)
     return outcome_of(state, ended, path, notices, context.redacted, output=settings.output, diff=diff)
+
+
+def _clock(before_s: float) -> Callable[[], float]:
+    """Return a clock of the seconds that a run has taken; it stands still while `agent run` is suspended."""
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    return lambda: before_s + loop.time() - began_s
 
 
 def _from_killed_runs(settings: RunSettings, workspace: Path, resumed: Path | None = None) -> Sequence[str]:

@@ -30,6 +30,7 @@ from ..view.text import on_one_line, visible, visible_json
 from .discovery import NOWHERE
 from .dry_run import dry_run
 from .run_task import all_served, find_servers, parse_overrides, write_output
+from .suspending import run_suspendable
 from .task_file import TASK_FILE, read_task
 
 _EXPLAINED = frozenset({"stuck", "budget", "error"})
@@ -65,7 +66,7 @@ def run_batch(args: argparse.Namespace) -> int:
         folders = [folder for entry in entries for folder in writable_folders(entry.task)]
         try:
             with guarded_imports(folders):
-                asyncio.run(batch.run(args.jobs))
+                run_suspendable(batch.run(args.jobs))
         finally:
             batch.print_summary()
     return batch.exit_code

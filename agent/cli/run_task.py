@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import errno
 import json
 import os
@@ -34,6 +33,7 @@ from .changed_files import print_changed_files
 from .discovery import EndpointRequest, endpoint_at, find_endpoint
 from .dry_run import dry_run
 from .progress import ProgressLines
+from .suspending import run_suspendable
 from .task_file import read_task
 
 
@@ -160,9 +160,9 @@ def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, fol
     with guarded_imports(writable_folders(task)):
         if folder is None:
             prompt, images = task.rendered_prompt(), task.images()
-            outcome = asyncio.run(agent.run(prompt, images=images, observe=observe))
+            outcome = run_suspendable(agent.run(prompt, images=images, observe=observe))
         else:
-            outcome = asyncio.run(agent.resume(folder, observe=observe))
+            outcome = run_suspendable(agent.resume(folder, observe=observe))
     if outcome.journal is not None and not args.json:
         print_changed_files(outcome.journal.parent)
     write_output(task, outcome)

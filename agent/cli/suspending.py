@@ -1,0 +1,42 @@
+"""Let Ctrl-Z suspend runs: the time until they go on counts for no limit and no timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+ResultT = TypeVar("ResultT")
+
+
+def run_suspendable(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Run a coroutine to its end, as asyncio.run does.
+
+    SIGTSTP stops the process, and SIGCONT lets it go on with a clock that stood still meanwhile. Commands that are
+    running are not stopped. A stop by SIGSTOP, which no process can notice, counts.
+    """
+    return asyncio.run(_suspendable(work))
+
+
+async def _suspendable(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    stopped_s = 0.0
+
+    def suspend(_number: int, _frame: object) -> None:
+        nonlocal stopped_s
+        began_s = time.monotonic()
+        signal.raise_signal(signal.SIGSTOP)
+        took_s = time.monotonic() - began_s
+        stopped_s += took_s
+        print(f"\nagent: going on after {took_s:,.0f} s, which do not count for the limits.", file=sys.stderr)
+
+    loop = asyncio.get_running_loop()
+    # Timeouts, waits and the clock of a run all go by the time of the loop.
+    loop.time = lambda: time.monotonic() - stopped_s
+    before = signal.signal(signal.SIGTSTP, suspend)
+    try:
+        return await work
+    finally:
+        signal.signal(signal.SIGTSTP, before)
