@@ -590,6 +590,7 @@ def test_sigkill_at_random_moments_neither_loses_nor_repeats_a_call(tmp_path: Pa
         last = f"n{8 * number + chance.randrange(6)}"
         process = _start_process(tmp_path, *chance.choice([(last, ""), ("", last)]))
         while not (tmp_path / last).exists() and _journal_size(tmp_path) <= size_bytes:
+            assert process.poll() is None, "it ended by itself"
             time.sleep(0.0005)
         process.kill()
         assert process.communicate() == ("", None)
