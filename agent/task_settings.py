@@ -11,7 +11,7 @@ from .run_settings import TaskOrigin
 from .sandbox.sources import Sources
 from .task.environment import starts_commands, task_sandbox, task_secrets, task_variables
 from .task.load import task_adapter
-from .task.own_files import checked_imports, checked_own_files, writable_folders
+from .task.own_files import changeable_folders, checked_imports, checked_own_files, writable_folders
 from .task.task import Task
 from .task.tool_loading import load_all_tools
 
@@ -24,7 +24,7 @@ def settings_of_task(task: Task, environ: Mapping[str, str], runs: Path | None) 
     """
     check_kind(task, Task, "task", "Read the file with load_task(path).")
     own = checked_own_files(task, runs)
-    with checked_imports(task, runs) as imported:
+    with checked_imports(changeable_folders(task), runs) as imported:
         tools = load_all_tools(task.tools, task.mcp, directory=task.directory, writable=writable_folders(task))
     return {
         "tools": tools,

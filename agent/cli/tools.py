@@ -18,14 +18,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command."""
     import json
+    import os
     from pathlib import Path
 
     from .. import ready_tools
+    from ..journal.runs import runs_folder
+    from ..task.own_files import checked_imports
     from ..task.tool_loading import load_tools
     from ..view.text import visible_json
+    from ..workspace.changed_files import refuse_changed
 
     if args.name:
-        for tool in load_tools([args.name], directory=Path.cwd()):
+        runs, file = runs_folder(os.environ), Path.cwd() / (args.name.rpartition(":")[0] or args.name)
+        if file.suffix == ".py":
+            refuse_changed((), [file], runs)
+        with checked_imports([Path.cwd()], runs):
+            tools = load_tools([args.name], directory=Path.cwd())
+        for tool in tools:
             print(visible_json(json.dumps(tool.definition(), indent=2, ensure_ascii=False)))
         return 0
     listed = [ready_tools.find(name) for name in ready_tools.NAMES]

@@ -39,7 +39,7 @@ def checked_own_files(task: Task, runs: Path | None) -> Sources:
     Raises:
         ConfigError: an earlier run changed one of them. None for `runs` means that no run is recorded.
     """
-    writable = _writable(task)
+    writable = changeable_folders(task)
     # What lies beside the task file may be of an earlier run, although this run cannot change it.
     used = _used(task, [*writable, task.directory])
     found = used.inside(writable) | _others(task, writable)
@@ -51,8 +51,12 @@ def checked_own_files(task: Task, runs: Path | None) -> Sources:
 
 
 @contextmanager
-def checked_imports(task: Task, runs: Path | None) -> Generator[set[Path]]:
-    """Collect, inside the block, what is imported of what a run of the task can change; load its tools there.
+def checked_imports(folders: Sequence[Path], runs: Path | None) -> Generator[set[Path]]:
+    """Collect, inside the block, what is imported of what runs can change; load own tools there.
+
+    Args:
+        folders: those that runs can change.
+        runs: folder of all runs. None means that no run is recorded.
 
     Raises:
         ConfigError: inside the block; an earlier run changed what is about to be imported, by whatever name.
@@ -62,7 +66,7 @@ def checked_imports(task: Task, runs: Path | None) -> Generator[set[Path]]:
         if runs is not None:
             refuse_changed([path], [path], runs)
 
-    with watched_imports(_writable(task), check) as found:
+    with watched_imports(folders, check) as found:
         yield found
 
 
@@ -72,7 +76,7 @@ def own_files(task: Task) -> Sources:
     Its task file and those of others in its folder and in the folders that the run can change, and what the tools and
     MCP servers of these tasks load.
     """
-    writable = _writable(task)
+    writable = changeable_folders(task)
     return _used(task, writable) | _others(task, writable)
 
 
@@ -82,7 +86,7 @@ def writable_folders(task: Task) -> tuple[Path, ...]:
     return tuple(task.path(name) for name in (*in_place, *task.sandbox.write))
 
 
-def _writable(task: Task) -> Sequence[Path]:
+def changeable_folders(task: Task) -> Sequence[Path]:
     """Return the folders that runs of a task can change, also those that it is told to leave unchanged."""
     return [task.path(name) for name in (task.workspace.path, *task.sandbox.write)]
 

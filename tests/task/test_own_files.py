@@ -19,6 +19,7 @@ from unittest.mock import Mock
 import pytest
 
 from agent import Agent, ConfigError, Outcome, Task, load_task
+from agent.cli import main
 from agent.task.own_files import checked_own_files, own_files
 from agent.testing import ScriptedModel, calls, says
 
@@ -229,6 +230,19 @@ def test_all_that_a_run_changed_is_refused_at_once_and_accepted_with_one_command
     assert "Look at them. To accept them as they are: rm " in str(refused.value)
     accept(refused)
     agent(work)
+
+
+def test_a_tools_file_that_a_run_made_is_not_run_to_print_its_tools(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("AGENT_RUNS_DIR", str(work.parent / "runs"))
+    monkeypatch.chdir(work)
+    assert main(["tools", "./mine.py:hello"]) == 0
+    outcome = write(work, "mine.py", TOOL + "raise SystemExit\n")
+    assert main(["tools", "./mine.py:hello"]) == 2
+    assert f"mine.py runs outside the sandbox or says what does, and the run {outcome.run} changed it." in (
+        capsys.readouterr().err
+    )
 
 
 def test_contents_that_a_run_left_are_refused_again_when_they_come_back(work: Path):
