@@ -1,6 +1,6 @@
 """Drive long runs in a small window of the real engine, and print what the engine read, by reason.
 
-    .venv/bin/python tests/bench/long_runs.py [--steps 500] [--window 4096] [--agents 1] [--kv-windows 4]
+    .venv/bin/python tests/bench/long_runs.py [--steps 500] [--window 4096] [--agents 1] [--at-once N]
 
 The engine is vLLM with the pocket model on this machine's CPU. It renders, caches and reads every prompt; the replies
 come from a script, because a model of 3 M parameters does not work for 500 steps: reads, searches and edits of files of
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -251,9 +250,15 @@ def table(rans: Sequence[Ran]) -> Iterator[str]:
     yield f"| hit rate | {account.hit_rate:.1%} |"
 
 
-async def bench(url: str, *, agents: int, steps: int, folder: Path) -> list[Ran]:
-    """Run all agents at once."""
-    return await asyncio.gather(*(run_one(url, folder / str(seed), seed=seed, steps=steps) for seed in range(agents)))
+async def bench(url: str, *, agents: int, at_once: int, steps: int, folder: Path) -> list[Ran]:
+    """Run all agents, so many at once."""
+    free = asyncio.Semaphore(at_once)
+
+    async def one(seed: int) -> Ran:
+        async with free:
+            return await run_one(url, folder / str(seed), seed=seed, steps=steps)
+
+    return await asyncio.gather(*map(one, range(agents)))
 
 
 def main() -> int:
@@ -262,6 +267,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--window", type=int, default=4_096)
     parser.add_argument("--agents", type=int, default=1)
+    parser.add_argument("--at-once", type=int, help="runs at the same time; all of them by default")
     parser.add_argument("--kv-windows", type=int, default=4, help="full windows that the KV cache holds")
     parser.add_argument("--url", help="of a pocket engine that runs already")
     args = parser.parse_args()
@@ -270,7 +276,9 @@ def main() -> int:
         began = time.monotonic()
 
         def measured(url: str) -> list[Ran]:
-            return asyncio.run(bench(url, agents=args.agents, steps=args.steps, folder=folder))
+            return asyncio.run(
+                bench(url, agents=args.agents, at_once=args.at_once or args.agents, steps=args.steps, folder=folder)
+            )
 
         if args.url:
             rans = measured(args.url)
@@ -280,13 +288,16 @@ def main() -> int:
                 began = time.monotonic()
                 rans = measured(url)
         took_s = time.monotonic() - began
-    what = f"{args.agents} agents, {args.steps} steps, window {args.window:,}, KV cache of {args.kv_windows} windows"
+    at_once = args.at_once or args.agents
+    what = (
+        f"{args.agents} agents, {at_once} at once, {args.steps} steps, window {args.window:,}, KV cache of "
+        f"{args.kv_windows} windows"
+    )
     print(f"{what}, {took_s:.0f} s")
     print("\n".join(table(rans)))
     for ran in rans:
         if ran.outcome.status != "finished" or ran.refused:
             print(f"{ran.outcome.status}: {ran.outcome.reason}", *ran.refused[:3], sep="\n  ")
-    print(json.dumps([dict(ran.kinds) for ran in rans]))
     return int(any(ran.outcome.status != "finished" or ran.refused for ran in rans))
 
 
