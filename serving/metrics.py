@@ -22,6 +22,8 @@ class EngineMetrics:
     """Requests in the queue now."""
     kv_usage: float | None = None
     """Share of the KV cache in use now, 0 to 1."""
+    kv_tokens: int | None = None
+    """Tokens that the KV cache holds; vLLM only."""
     preemptions: int | None = None
     """Requests evicted from the KV cache for lack of space since the start; they are recomputed."""
     prompt_tokens: int | None = None
@@ -52,6 +54,9 @@ def parse_metrics(text: str) -> EngineMetrics:
     return EngineMetrics(engine="unknown")
 
 
+_KV_TOKENS = "tokens of the KV cache"
+"""Not the name of a sample: blocks times tokens per block, from the labels of vLLM's cache_config_info."""
+
 # Sample name to its values, one for each set of labels.
 _Values = Mapping[str, list[float]]
 
@@ -66,6 +71,9 @@ def _values(text: str) -> _Values:
                 found = values.setdefault(sample.name, [])
                 if isfinite(sample.value):  # NaN and Inf mean no value
                     found.append(sample.value)
+                sizes = sample.labels.get("num_gpu_blocks", ""), sample.labels.get("block_size", "")
+                if sample.name == "vllm:cache_config_info" and all(map(str.isdigit, sizes)):  # else it says None
+                    values.setdefault(_KV_TOKENS, []).append(float(int(sizes[0]) * int(sizes[1])))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError):
         # The parser raises any of these on text in another format; do not trust what it read before that either.
         return {}
@@ -84,6 +92,7 @@ def _vllm(values: _Values) -> EngineMetrics:
         running=_sum(values, "vllm:num_requests_running"),
         waiting=_sum(values, "vllm:num_requests_waiting"),
         kv_usage=_highest(values, "vllm:kv_cache_usage_perc"),
+        kv_tokens=_sum(values, _KV_TOKENS),
         preemptions=_sum(values, "vllm:num_preemptions_total"),
         prompt_tokens=_sum(values, "vllm:prompt_tokens_total"),
         generation_tokens=_sum(values, "vllm:generation_tokens_total"),

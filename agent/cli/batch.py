@@ -29,6 +29,7 @@ from ..task.task import Task
 from ..view.text import on_one_line, visible, visible_json
 from .discovery import NOWHERE
 from .dry_run import dry_run
+from .jobs import AUTO, fitting_jobs
 from .run_task import all_served, find_servers, parse_overrides, write_output
 from .suspending import run_suspendable
 from .task_file import TASK_FILE, read_task
@@ -52,21 +53,19 @@ def run_batch(args: argparse.Namespace) -> int:
         ConfigError: a task or the command line is wrong; nothing was started.
         EndpointError: the server did not answer at the start of a run; the runs in progress were interrupted.
     """
-    if args.jobs < 1:
-        msg = f"--jobs must be 1 or more, got {args.jobs}."
-        raise ConfigError(msg)
     entries = _load(Path(args.task), parse_overrides(args.overrides))
-    if args.jobs > 1:
+    if args.jobs != 1:
         _refuse_shared_workspaces(entries)
     found = find_servers([entry.task.model for entry in entries], args)
     if args.dry_run:
         return _dry_run(entries, found)
     with all_served(found) as endpoints:
+        jobs = fitting_jobs(endpoints.values()) if args.jobs == AUTO else args.jobs
         batch = _Batch([entry.at(endpoints[entry.task.model]) for entry in entries], as_json=args.json)
         folders = [folder for entry in entries for folder in writable_folders(entry.task)]
         try:
             with guarded_imports(folders):
-                run_suspendable(batch.run(args.jobs))
+                run_suspendable(batch.run(jobs))
         finally:
             batch.print_summary()
     return batch.exit_code

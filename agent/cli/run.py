@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .jobs import parse_jobs
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent run`."""
@@ -27,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="NAME", help="Name of the served model; `pocket` starts a tiny one on the CPU."
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="How many tasks of a folder to run at once (default 1)."
+        "--jobs",
+        type=parse_jobs,
+        default=1,
+        metavar="N",
+        help="How many tasks of a folder to run at once (default 1); `auto`: as many as the engine's KV cache holds.",
     )
     parser.add_argument(
         "--json",

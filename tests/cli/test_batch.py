@@ -255,10 +255,34 @@ def test_resume_and_a_folder_exclude_each_other(capsys: pytest.CaptureFixture[st
     )
 
 
-def test_jobs_must_be_at_least_one(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("jobs", ["0", "-1", "many", "1.5"])
+def test_jobs_are_a_number_or_auto(capsys: pytest.CaptureFixture[str], jobs: str):
     folder_of(a=TASK)
-    assert main(["run", "tasks", "--jobs", "0"]) == 2
-    assert capsys.readouterr().err == "agent: --jobs must be 1 or more, got 0.\n"
+    with pytest.raises(SystemExit) as left:
+        main(["run", "tasks", "--jobs", jobs])
+    assert left.value.code == 2
+    assert f"argument --jobs: must be 1 or more, or auto, got '{jobs}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ('vllm:cache_config_info{block_size="16",num_gpu_blocks="512"} 1.0', "jobs: 2, because the KV cache of URL "
+         "holds 2 full windows."),
+        ('vllm:cache_config_info{block_size="16",num_gpu_blocks="10"} 1.0', "jobs: 1, because the KV cache of URL "
+         "holds no full window."),
+        ("", "jobs: 1, because URL does not report the size of its KV cache. Give a number with --jobs."),
+    ],
+)  # fmt: skip
+def test_auto_runs_as_many_tasks_at_once_as_the_kv_cache_holds(
+    capsys: pytest.CaptureFixture[str], metrics: str, said: str
+):
+    """16 runs on a KV cache for four found 31 % of their prompts in it; four at a time found 80 %."""
+    folder_of(a=TASK)
+    text = f"# TYPE vllm:cache_config_info gauge\n{metrics}\n" if metrics else ""
+    with ScriptedServer(writes("hello"), window_tokens=4_096, metrics=text) as server:
+        assert run(server, "--jobs", "auto") == 0
+        assert said.replace("URL", server.url) in capsys.readouterr().err
 
 
 def test_a_dry_run_shows_each_task_and_sends_the_model_nothing(capsys: pytest.CaptureFixture[str]):

@@ -26,6 +26,8 @@ vllm:num_preemptions_total{engine="0",model_name="pocket"} 4.0
 vllm:prompt_tokens_total{engine="0",model_name="pocket"} 1200.0
 # TYPE vllm:generation_tokens_total counter
 vllm:generation_tokens_total{engine="0",model_name="pocket"} 340.0
+# TYPE vllm:cache_config_info gauge
+vllm:cache_config_info{block_size="128",cache_dtype="auto",engine="0",num_gpu_blocks="512"} 1.0
 """
 
 DRAFT = """\
@@ -64,6 +66,7 @@ def test_vllm_metrics_are_parsed():
         running=3,
         waiting=2,
         kv_usage=0.25,
+        kv_tokens=65_536,
         preemptions=4,
         prompt_tokens=1200,
         generation_tokens=340,
@@ -71,6 +74,10 @@ def test_vllm_metrics_are_parsed():
         prefix_hits=750,
         prefix_hit_rate=0.75,
     )
+
+
+def test_a_kv_cache_of_unknown_size_is_no_value():
+    assert parse_metrics(VLLM.replace('num_gpu_blocks="512"', 'num_gpu_blocks="None"')).kv_tokens is None
 
 
 def test_the_acceptance_length_counts_the_models_own_token():
