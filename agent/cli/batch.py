@@ -29,7 +29,7 @@ from ..task.task import Task
 from ..view.text import on_one_line, visible, visible_json
 from .discovery import NOWHERE
 from .dry_run import dry_run
-from .jobs import AUTO, fitting_jobs
+from .jobs import fitting_jobs
 from .run_task import all_served, find_servers, parse_overrides, write_output
 from .suspending import run_suspendable
 from .task_file import TASK_FILE, read_task
@@ -60,7 +60,7 @@ def run_batch(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(entries, found)
     with all_served(found) as endpoints:
-        jobs = fitting_jobs(endpoints.values()) if args.jobs == AUTO else args.jobs
+        jobs = fitting_jobs(endpoints.values()) if args.jobs is None else args.jobs
         batch = _Batch([entry.at(endpoints[entry.task.model]) for entry in entries], as_json=args.json)
         folders = [folder for entry in entries for folder in writable_folders(entry.task)]
         try:

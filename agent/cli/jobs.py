@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import urllib.request
@@ -16,24 +15,8 @@ from ..errors import EndpointError
 if TYPE_CHECKING:
     from ..model.endpoint import Endpoint
 
-AUTO = 0
-"""The number of jobs that stands for `auto`."""
 _METRICS_S = 5.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-def parse_jobs(text: str) -> int:
-    """Parse the value of `--jobs`.
-
-    Raises:
-        argparse.ArgumentTypeError: it is neither a number of jobs nor `auto`.
-    """
-    if text == "auto":
-        return AUTO
-    if text.isascii() and text.isdigit() and int(text):
-        return int(text)
-    msg = f"must be 1 or more, or auto, got {text!r}"
-    raise argparse.ArgumentTypeError(msg)
 
 
 def fitting_jobs(endpoints: Iterable[Endpoint]) -> int:

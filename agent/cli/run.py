@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from .jobs import parse_jobs
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `agent run`."""
@@ -30,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--jobs",
-        type=parse_jobs,
+        type=_jobs,
         default=1,
         metavar="N",
         help="How many tasks of a folder to run at once (default 1); `auto`: as many as the engine's KV cache holds.",
@@ -57,3 +55,13 @@ def main(args: argparse.Namespace) -> int:
 
     with interrupt_on_signals():
         return run_batch(args) if is_batch(args) else run(args)
+
+
+def _jobs(text: str) -> int | None:
+    """Return the number of jobs. None means `auto`."""
+    if text == "auto":
+        return None
+    if text.isascii() and text.isdigit() and int(text):
+        return int(text)
+    msg = f"must be 1 or more, or auto, got {text!r}"
+    raise argparse.ArgumentTypeError(msg)
