@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,8 +62,17 @@ def changed_ns(path: Path) -> int:
     return 0
 
 
-def facts_below(folder: Path) -> Mapping[str, tuple[int, ...]]:
-    """Return the facts of all files below a folder, by path; a symlink to a folder is followed, once."""
+def facts_below(folder: Path, within: Sequence[Path] = ()) -> Mapping[str, tuple[int, ...]]:
+    """Return the facts of all files below a folder, by path; a symlink to a folder is followed, once.
+
+    Args:
+        folder: one that is a symlink is followed too.
+        within: a symlink that leads out of these has only its own facts: nothing there is listed. The folder in which
+            `folder` lies if there are none.
+    """
+    roots = [os.path.realpath(root) for root in within or [folder.parent]]
+    if not _is_below(os.path.realpath(folder), roots):
+        return {str(folder): facts for facts in _own_facts(folder)}
     found: dict[str, tuple[int, ...]] = {}
     seen, left = {os.path.realpath(folder)}, [str(folder)]
     while left and len(found) < _MAX_ENTRIES:
@@ -71,16 +80,28 @@ def facts_below(folder: Path) -> Mapping[str, tuple[int, ...]]:
             if entry.name in _NOT_LOADED:
                 continue
             with suppress(OSError):  # it was removed meanwhile
+                real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                if entry.is_symlink() and not _is_below(real, roots):
+                    found[entry.path] = _facts(entry.stat(follow_symlinks=False))
+                    continue
                 if not entry.is_dir():
                     found[entry.path] = facts_of(Path(entry.path)) if entry.is_symlink() else _facts(entry.stat())
                     continue
                 if entry.is_symlink():
                     found[entry.path] = _facts(entry.stat(follow_symlinks=False))
-                real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
                 if real not in seen:
                     seen.add(real)
                     left.append(entry.path)
     return found
+
+
+def _is_below(real: str, roots: Iterable[str]) -> bool:
+    return any(Path(real).is_relative_to(root) for root in roots)
+
+
+def _own_facts(path: Path) -> Iterator[tuple[int, ...]]:
+    with suppress(OSError):
+        yield _facts(path.lstat())
 
 
 def digest_below(folder: Path) -> str:

@@ -35,17 +35,18 @@ _MISSING = _Pin(facts=(), real="", checksum="")
 class Pinned:
     """What a program loads, as it was at one moment."""
 
-    def __init__(self, sources: Sources, directory: Path) -> None:
+    def __init__(self, sources: Sources, directory: Path, writable: Sequence[Path]) -> None:
         """Read the files; one that is not there is remembered as missing.
 
         Args:
             sources: what the program loads.
             directory: absolute; where it runs.
+            writable: folders that commands of a run may change; links that lead out of them are not followed.
         """
-        self._sources, self._directory = sources, directory
+        self._sources, self._directory, self._writable = sources, directory, writable
         paths = {*sources.files, *sources.arguments, *sources.existing()}
         self._files = {path: _pin(path) for path in paths}
-        self._environments = {folder: facts_below(folder) for folder in sources.environments}
+        self._environments = {folder: facts_below(folder, writable) for folder in sources.environments}
         self._unlisted = sources.unlisted()
 
     def is_within(self, folders: Sequence[Path]) -> bool:
@@ -65,7 +66,7 @@ class Pinned:
             if facts_of(path) != pin.facts and _pin(path)[1:] != pin[1:]:
                 found.append(path)
         for folder, before in self._environments.items():
-            now = facts_below(folder)
+            now = facts_below(folder, self._writable)
             different = (path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
             found += [Path(path) for path in sorted(different)[:_MAX_NAMED]]
         return sorted({*found, *self._hiding()})
@@ -90,7 +91,8 @@ def imported_names(libraries: Iterable[Path], names: Collection[str]) -> frozens
     Packages try imports of what need not be installed, such as a faster parser.
     """
     left, left_bytes = {name: name.encode() for name in names}, _MAX_SEARCHED_BYTES
-    for path in itertools.chain.from_iterable(map(facts_below, libraries if names else ())):
+    found = (facts_below(folder, [Path("/")]) for folder in (libraries if names else ()))
+    for path in itertools.chain.from_iterable(found):
         if not path.endswith(".py"):
             continue
         content = content_of(Path(path), _MAX_SOURCE_BYTES) or b""

@@ -57,4 +57,4 @@ class McpServer:
             directory: absolute path of the folder that the command runs in.
             writable: folders that commands of a run may change; what lies elsewhere is not looked at.
         """
-        return Pinned(command_sources(self.command, directory, writable, self.env), directory)
+        return Pinned(command_sources(self.command, directory, writable, self.env), directory, writable)

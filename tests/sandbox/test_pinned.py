@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.sandbox.file_facts import facts_below
 from agent.sandbox.pinned import Pinned, imported_names
 from agent.sandbox.sources import command_sources
 
@@ -16,7 +17,7 @@ _SITE = ".venv/lib/python3.11/site-packages"
 
 
 def pinned_by(command: tuple[str, ...], folder: Path, env: Mapping[str, str] | None = None) -> Pinned:
-    return Pinned(command_sources(command, folder, [folder], env), folder)
+    return Pinned(command_sources(command, folder, [folder], env), folder, [folder])
 
 
 def _add(name: str) -> Callable[[Path], Path]:
@@ -101,6 +102,25 @@ def test_a_package_that_a_link_puts_into_an_environment_is_pinned(environment: P
     pinned = pinned_by((".venv/bin/python", "server.py"), environment)
     (environment / "vendor/acme/__init__.py").write_text("import os")
     assert pinned.changed() == [environment / _SITE / "acme/__init__.py"]
+
+
+@pytest.mark.parametrize("link", [".venv/z", ".venv"])
+def test_a_link_that_leads_out_of_what_runs_can_change_is_named_alone(
+    link: str, environment: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    """`.venv/z -> a hidden folder` made the names of the files there reach the model; `-> /` took half a minute."""
+    hidden = tmp_path_factory.mktemp("hidden")
+    (hidden / "pyvenv.cfg").touch()
+    (hidden / "names-of-customers").touch()
+    pinned = pinned_by((".venv/bin/python", "server.py"), environment)
+    path = environment / link
+    if path.exists():
+        path.rename(environment / "old")
+    path.symlink_to(hidden)
+    assert str(hidden) not in str(pinned.changed())
+    assert path in pinned.changed()
+    assert not any("customers" in str(changed) for changed in pinned.changed())
+    assert [name for name in facts_below(environment / ".venv") if "customers" in name] == []
 
 
 HIDING = {
