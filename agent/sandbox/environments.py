@@ -28,7 +28,7 @@ def implied_environments(words: Iterable[str], folder: Path, env: Mapping[str, s
     return [*named, *(place / ".venv" for place in [folder, *folder.parents][:_MAX_LEVELS])]
 
 
-def start_files(config: Path) -> Sequence[Path]:
-    """Return what an interpreter reads at its start from the environment that this `pyvenv.cfg` stands for."""
-    names = ("*.pth", "sitecustomize.py", "usercustomize.py")
-    return [path for name in names for path in sorted(config.parent.glob(f"lib/python*/site-packages/{name}"))]
+def start_files(packages: Path) -> Sequence[Path]:
+    """Return what an interpreter reads at its start from the site-packages of an environment."""
+    names = ("*.pth", "sitecustomize.*", "usercustomize.*")
+    return [path for name in names for path in sorted(packages.glob(name))]

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
+from importlib.machinery import all_suffixes
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -32,9 +33,10 @@ from typing import cast
 from ..journal.events import Event, Noticed, VerifyEnded
 from ..policy.command_words import commands_in
 from ..sandbox.beneath import open_regular
-from ..sandbox.environments import implied_environments, start_files
+from ..sandbox.environments import implied_environments
 from ..sandbox.inside import LeadsOut
 from .tree import folders_below
+from .verify_environments import MAX_BYTES, RUNNERS, files_of_environments, plugin_lines
 
 RECORD = "verify.json"
 """In the folder of a run: checksums of what its verification loaded before the run."""
@@ -55,18 +57,18 @@ _NODE_FILES = ("package.json", ".npmrc", "jest.config.*", "vitest.config.*", "vi
 _MAKE_FILES = ("GNUmakefile", "makefile", "Makefile")
 _SETTINGS_OPTIONS = frozenset({"-c", "-f", "--config", "--config-file", "--file", "--makefile"})
 _TEST_FILE = re.compile(r"(?:test_[^/]*|[^/]*[_.](?:test|spec))\.\w+")
-_RUNNERS = frozenset({"pytest", "_pytest", "py", "pluggy", "iniconfig", "coverage"})
-_MODULES = (sys.stdlib_module_names - {"test"}) | _RUNNERS
-_PLUGINS = re.compile(rb"^\[pytest11\].*?(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
-"""Read by pytest in the entry_points.txt of each installed distribution."""
+_MODULES = (sys.stdlib_module_names - {"test"}) | RUNNERS
+_MODULE_ENDS = tuple(all_suffixes())
 _SECTION = re.compile(r"\[+ *(?:tool *[.:] *)?[\"']?(?:pytest|tox|coverage|hatch|nox|poe|pdm|uv)\b")
 _SCRIPT_KEYS = frozenset({"scripts", "jest", "vitest", "mocha", "ava", "nyc", "c8"})
-_MAX_BYTES = 256 * 1024
-"""Of one file; of a longer one, only the beginning and the size are compared."""
-_MAX_ENTRIES = 20_000
-_MAX_FOLDERS = 200
-"""Of one package."""
+_MAX_ENTRIES = 100_000
 _MAX_NAMED = 10
+_LIMIT = "(limit)"
+"""In the checksums, in the place of a path, if there is more than is looked at."""
+_MORE = (
+    "The verification passed, but not all that it loads was looked at: the workspace, or an environment in it, has "
+    "more files than the limit of this check. The run may have changed what is not looked at."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,8 +86,9 @@ class _Inputs:
     def checksums(self) -> dict[str, str]:
         """Return the checksum of each file that is loaded, by its path; missing ones are left out. Never raises."""
         named = self.programs | self.scripts
-        paths = {*named, *_of_environments(self.workspace, named)}
-        found = {path: _checksum(self.workspace, path) for path in paths}
+        installed, is_all = files_of_environments(self.workspace, named)
+        found = {path: _checksum(self.workspace, path) for path in {*named, *installed}}
+        found |= {} if is_all else {_LIMIT: "reached"}
         if self.patterns:
             found |= _loaded_unasked(self.workspace, self.patterns)
         return {path: checksum for path, checksum in sorted(found.items()) if checksum}
@@ -112,7 +115,11 @@ def noticing_verify_inputs(
         if not isinstance(event, VerifyEnded) or not event.ok:
             return
         now = inputs.checksums()
-        changed = {path for path in before.keys() | now.keys() if before.get(path) != now.get(path)} - told
+        if _LIMIT in now and _LIMIT not in told:
+            record(Noticed(text=_MORE))
+            told.add(_LIMIT)
+        changed = {path for path in before.keys() | now.keys() if before.get(path) != now.get(path)} - told - {_LIMIT}
+        changed -= {path for path in before.keys() ^ now.keys() if "/__pycache__/" in path}  # any start of Python
         changed -= inputs.scripts - before.keys()  # of a resumed run: what the task had it write
         if changed:
             told.update(changed)
@@ -195,33 +202,6 @@ def _inside(workspace: Path, path: Path) -> str:
     return str(normal.relative_to(workspace)) if workspace in normal.parents else ""
 
 
-def _of_environments(workspace: Path, programs: Iterable[str]) -> Iterator[str]:
-    """Yield what Python reads at its start from the virtual environments of programs."""
-    for folder in {Path(program).parent for program in programs if Path(program).parent.name == "bin"}:
-        config = workspace / folder.parent / "pyvenv.cfg"
-        if config.is_file():
-            yield from (str(path.relative_to(workspace)) for path in (config, *start_files(config)))
-            yield from (str(folder / name) for name in ("python", "python3"))
-            for packages in config.parent.glob("lib/python*/site-packages"):
-                yield from (str(path.relative_to(workspace)) for path in _of_runners(packages))
-
-
-def _of_runners(packages: Path) -> Iterator[Path]:
-    """Yield the files in site-packages that pytest and coverage consist of, and those of pytest's plugins."""
-    plugins = [*packages.glob("*.dist-info/entry_points.txt"), *packages.glob("*.egg-info/entry_points.txt")]
-    yield from plugins
-    names = set(_RUNNERS)
-    for path in plugins:
-        with suppress(OSError), open_regular(packages, str(path.relative_to(packages))) as file:
-            named = (_plugin_lines(file.read(_MAX_BYTES)) or b"").decode(errors="replace")
-            names |= {name for name in re.findall(r"= *(\w+)", named) if name.isidentifier()}
-    code = [packages / f"{name}.py" for name in names]
-    for name in names:
-        for place, _, files in itertools.islice(folders_below(packages / name), _MAX_FOLDERS):
-            code += [place / file for file in files if not file.endswith((".pyc", ".pyi"))]
-    yield from sorted(code)[:_MAX_ENTRIES]
-
-
 def _loaded_unasked(workspace: Path, patterns: Iterable[str]) -> dict[str, str]:
     """Return the checksums of files that runners load by themselves; in hidden folders, only by a link to them."""
     found: dict[str, str] = {}
@@ -232,10 +212,12 @@ def _loaded_unasked(workspace: Path, patterns: Iterable[str]) -> dict[str, str]:
     for place, below, files in itertools.chain.from_iterable(map(folders_below, trees)):
         listed += len(files) + len(below)
         if listed > _MAX_ENTRIES:
+            found[_LIMIT] = "reached"
             break
         if place == workspace and _START_FILES[0] in patterns:
-            modules = [*(name for name in files if name.endswith(".py") and name[:-3] in _MODULES),
-                       *(f"{name}/__init__.py" for name in below if name in _MODULES)]  # fmt: skip
+            packages = (name for name in below if name in _MODULES)
+            modules = [*(name for name in files if name.endswith(_MODULE_ENDS) and name.partition(".")[0] in _MODULES),
+                       *(f"{name}/__init__{end}" for name in packages for end in _MODULE_ENDS)]  # fmt: skip
             found |= {name: "there" for name in modules if (workspace / name).is_file()}
         below[:] = [name for name in below if name[0] != "." and name not in {"node_modules", "__pycache__"}]
         if "pyvenv.cfg" in files:  # pytest loads what is in it if its name begins with `test`
@@ -262,13 +244,13 @@ def _checksum(workspace: Path, path: str) -> str:
     """Return the checksum of what is loaded of a file. Empty if it is missing, or nothing of it is loaded."""
     try:
         with open_regular(workspace, path, follow=True) as file:
-            content = file.read(_MAX_BYTES)
+            content = file.read(MAX_BYTES)
             size_bytes = os.fstat(file.fileno()).st_size
     except LeadsOut:  # such as the Python of an environment: a run cannot change what is there
         return f"leads to {os.path.realpath(workspace / path)}"
     except OSError:
         return ""
-    if size_bytes > _MAX_BYTES:
+    if size_bytes > MAX_BYTES:
         content += str(size_bytes).encode()
     else:
         content = _loaded_part(Path(path).name, content)
@@ -284,7 +266,7 @@ def _loaded_part(name: str, content: bytes) -> bytes | None:
             started = {key: keys[key] for key in _SCRIPT_KEYS & keys.keys()}
             return json.dumps(started, sort_keys=True).encode() if started else None
     if name == "entry_points.txt":
-        return _plugin_lines(content)
+        return plugin_lines(content)
     if name in {"pyproject.toml", "setup.cfg"}:
         kept: list[str] = []
         is_kept = False
@@ -293,8 +275,3 @@ def _loaded_part(name: str, content: bytes) -> bytes | None:
             kept += [line] if is_kept and line.strip() else []
         return "\n".join(kept).encode() if kept else None
     return content
-
-
-def _plugin_lines(content: bytes) -> bytes | None:
-    found = _PLUGINS.search(content)
-    return None if found is None else found[0]

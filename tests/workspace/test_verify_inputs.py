@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from agent import Agent, Outcome, Verify, tool
 from agent.journal.events import Event, Noticed, VerifyEnded
 from agent.testing import ScriptedModel, calls, says
+from agent.workspace import verify_environments, verify_inputs
+from agent.workspace.verify_environments import files_of_environments
 from agent.workspace.verify_inputs import noticing_verify_inputs
 
 if TYPE_CHECKING:
@@ -68,6 +71,9 @@ LOADED = [
     (PYTEST, "sitecustomize.py", "sitecustomize.py (new)"),
     (PYTEST, "pytest.py", "pytest.py (new)"),
     (PYTEST, "json/__init__.py", "json/__init__.py (new)"),
+    (PYTEST, "argparse.pyc", "argparse.pyc (new)"),
+    (PYTEST, "argparse/__init__.pyc", "argparse/__init__.pyc (new)"),
+    (PYTEST, "pygments.py", "pygments.py (new)"),
     ("env X=1 timeout 5 pytest -q", "tests/conftest.py", "tests/conftest.py (new)"),
     ("sh -c 'pytest -q'", "tox.ini", "tox.ini (new)"),
     ("cd tests && pytest", "conftest.py", "conftest.py"),
@@ -104,6 +110,13 @@ def test_a_pass_after_the_run_changed_what_the_verification_loads_is_said(
         ("evil-1.dist-info/entry_points.txt", "evil-1.dist-info/entry_points.txt (new)"),
         ("pytest_cov/plugin.py", "pytest_cov/plugin.py"),
         ("single.py", "single.py"),
+        ("pytest/__pycache__/__main__.cpython-312.pyc", "pytest/__pycache__/__main__.cpython-312.pyc"),
+        ("__pycache__/single.cpython-312.pyc", "__pycache__/single.cpython-312.pyc"),
+        ("pytest.pyc", "pytest.pyc (new)"),
+        ("pluggy.abi3.so", "pluggy.abi3.so (new)"),
+        ("exceptiongroup.py", "exceptiongroup.py (new)"),
+        ("pygments/__init__.py", "pygments/__init__.py (new)"),
+        ("sitecustomize.pyc", "sitecustomize.pyc (new)"),
     ],
 )
 def test_a_changed_runner_or_plugin_in_an_environment_of_the_workspace_is_said(path: str, said: str, work: Path):
@@ -112,11 +125,44 @@ def test_a_changed_runner_or_plugin_in_an_environment_of_the_workspace_is_said(p
         "pytest/__main__.py": "",
         "pytest_cov/plugin.py": "",
         "single.py": "",
+        "pytest/__pycache__/__main__.cpython-312.pyc": "compiled",
+        "__pycache__/single.cpython-312.pyc": "compiled",
         "cov-1.dist-info/entry_points.txt": plugins,
     }
     write(work, {f"{PACKAGES}/{name}": text for name, text in installed.items()} | {".venv/bin/python": ""})
     changes = {f"{PACKAGES}/{path}": "[pytest11]\nevil = zevil\n"}
     assert noticed(work, PYTEST, changes, f"{work}/.venv/bin:/usr/bin") == [f"{PACKAGES}/{said}"]
+
+
+def test_bytecode_that_python_writes_or_a_run_removes_gives_no_notice(work: Path):
+    old = work / PACKAGES / "pytest/__pycache__/old.cpython-312.pyc"
+    write(work, {".venv/bin/python": "", f"{PACKAGES}/pytest/__pycache__/old.cpython-312.pyc": "compiled"})
+    events: list[Event] = []
+    record = noticing_verify_inputs(work, PYTEST, {"PATH": f"{work}/.venv/bin"}, events.append, None)
+    old.rename(old.with_name("new.cpython-312.pyc"))
+    record(PASSED)
+    assert events == [PASSED]
+
+
+def test_links_to_one_environment_are_read_once(work: Path):
+    """3,000 links `lib/pythonN` made the product read pytest 3,000 times."""
+    write(work, {f"{PACKAGES}/pytest/__init__.py": "", f"{PACKAGES}/x.pth": ""})
+    for version in range(13, 23):
+        (work / f".venv/lib/python3.{version}").symlink_to("python3.12")
+    found, _ = files_of_environments(work, [".venv/bin/python"])
+    assert [path for path in found if path.endswith("x.pth")] == [f"{PACKAGES}/x.pth"]
+
+
+@pytest.mark.parametrize("module", [verify_inputs, verify_environments])
+def test_a_limit_that_was_reached_is_said_once(module: ModuleType, work: Path, monkeypatch: pytest.MonkeyPatch):
+    """20,100 files in a folder `aaa` hid a new tests/conftest.py, without a word."""
+    write(work, {f"{PACKAGES}/pytest/{number}.py": "" for number in range(9)})
+    events: list[Event] = []
+    record = noticing_verify_inputs(work, PYTEST, {"PATH": f"{work}/.venv/bin"}, events.append, None)
+    monkeypatch.setattr(module, "_MAX_ENTRIES" if module is verify_inputs else "_MAX_FILES", 5)
+    record(PASSED)
+    record(PASSED)
+    assert [event.text.count("the limit of this check") for event in events if isinstance(event, Noticed)] == [1, 0]
 
 
 def test_an_installed_package_that_is_no_plugin_gives_no_notice(work: Path):
