@@ -17,8 +17,9 @@ _MAX_NAMED = 5
 _MAX_SEARCHED_BYTES = 256 * 1024 * 1024
 _MAX_SOURCE_BYTES = 1024 * 1024
 _IMPORT = (
-    rb"^[ \t]*(?:from[ \t]+%b[\w.]*[ \t]+import\b|import[ \t]+(?:[\w.]+(?:[ \t]+as[ \t]+\w+)?[ \t]*,[ \t]*)*%b\b)"
-    rb"|(?:import_module|__import__)\(\s*[\"']%b\b"
+    rb"\b(?:from[\s\\]+%b[\w.]*[\s\\]+import\b"
+    rb"|import[\s\\]+(?:[\w.]+(?:[\s\\]+as[\s\\]+\w+)?[\s\\]*,[\s\\]*)*%b\b)"
+    rb"|(?:import\w*|find_spec)\(\s*(?:\w+\s*=\s*)?[rbuf]?[\"']%b\b"
 )
 """Has the name of a module three times."""
 

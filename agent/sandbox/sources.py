@@ -17,6 +17,7 @@ from pathlib import Path
 from .environments import PROJECT_FILES, RUNNERS, implied_environments
 from .file_facts import content_of
 from .programs import is_inside
+from .python_words import named_by, python_words
 
 _MAX_SOURCE_BYTES = 1024 * 1024
 _MAX_MODULES = 500
@@ -133,7 +134,7 @@ class _Search:
         self._libraries: set[Path] = set()
 
     def found(self) -> Sources:
-        words = self._existing(value for word in self._command for value in (word, word.partition("=")[2]))
+        words = self._existing(value for word in self._command for value in named_by(word))
         values = self._existing(part for value in self._env.values() for part in value.split(os.pathsep))
         self._files.update(path for path in words | values if path.is_file() and _is_code(path))
         self._arguments.update(path for path in words if path.is_file() and path.suffix not in _DATA)
@@ -183,11 +184,8 @@ class _Search:
         """Add what Python files import, of that which lies in their folder or in a project that is installed there."""
         installed = [*filter(None, self._env.get("PYTHONPATH", "").split(os.pathsep)), *self._editable()]
         places = self._tops(self._directory / name for name in installed)
-        scripts = [(path, (*self._tops([path.parent]), *places)) for path in self._files if _is_python(path)]
-        for option, module in itertools.pairwise(self._command):
-            if option == "-m":
-                tops = (*self._tops([self._directory]), *places)
-                scripts += [(path, tops) for path in self._module_files(tops, f"{module}.__main__")]
+        files = filter(_is_python, self._files)
+        scripts = [*self._started_scripts(places), *((path, [*self._tops([path.parent]), *places]) for path in files)]
         hidden = _importable(self._libraries) if scripts else frozenset[str]()
         for folder in {top for _, tops in scripts for top in tops}:
             self._modules.setdefault(folder, set()).update(hidden)
@@ -196,8 +194,26 @@ class _Search:
             path, tops = scripts.pop()
             if path not in seen:
                 seen.add(path)
-                scripts += [(one, tops) for one in self._imported(path, tops)]
+                content = content_of(path, _MAX_SOURCE_BYTES) or b""
+                scripts += [(one, tops) for one in self._imported(content, path, tops)]
         self._files |= seen
+
+    def _started_scripts(self, places: Sequence[Path]) -> Iterator[tuple[Path, Sequence[Path]]]:
+        """Yield the files that Python starts with, each with the folders in which it looks for modules."""
+        words = python_words(self._command)
+        named = self._existing(value for word in self._command for value in (*named_by(word), *words.strings))
+        tops = (*self._tops([self._directory, *filter(Path.is_dir, named)]), *places)
+        found = [path for module in words.modules for path in self._module_files(tops, f"{module}.__main__")]
+        for text in words.texts:
+            found += self._imported(text.encode(errors="replace"), self._directory / "-c", tops)
+        if not words.is_understood:
+            found += itertools.islice(self._directory.glob("*.py"), _MAX_MODULES)
+        yield from ((path, tops) for path in found)
+        for script in self._existing(words.scripts):
+            start = [script] if script.is_dir() else [script.parent]
+            own = (*self._tops(start), *places)
+            files = self._module_files(own, "__main__") if script.is_dir() else [script]
+            yield from ((path, own) for path in files)
 
     def _tops(self, folders: Iterable[Path]) -> Sequence[Path]:
         return [folder for folder in dict.fromkeys(folders) if is_inside(folder, self._writable)]
@@ -212,9 +228,8 @@ class _Search:
                 text = (content_of(path, _MAX_SOURCE_BYTES) or b"").decode(errors="replace")
                 yield from (str(Path(found).parent) for found in _EDITABLE.findall(text))
 
-    def _imported(self, path: Path, tops: Sequence[Path]) -> Iterator[Path]:
+    def _imported(self, content: bytes, path: Path, tops: Sequence[Path]) -> Iterator[Path]:
         """Yield the files that a Python file imports from the folders in which its program looks for modules."""
-        content = content_of(path, _MAX_SOURCE_BYTES) or b""
         try:
             tree = ast.parse(content)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -237,7 +252,7 @@ class _Search:
 
     def _module_files(self, tops: Iterable[Path], module: str) -> Iterator[Path]:
         """Yield the files of a module and of the packages that it is in, and remember where they were looked for."""
-        parts = [part for part in module.split(".") if part.isidentifier()]
+        parts = [part for part in module.split(".") if part and "/" not in part]  # `-m` takes `my-server` too
         for top in tops:
             for count, name in enumerate(parts):
                 folder = top.joinpath(*parts[:count])

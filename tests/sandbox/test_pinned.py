@@ -250,3 +250,54 @@ def test_of_other_starters_than_python_the_files_that_are_words_are_pinned_as_th
     (tmp_path / "server.py").write_text("import library")
     found = command_sources(shlex.split(command), tmp_path, [tmp_path])
     assert sorted(path.name for path in found.existing()) == known
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python -um server", "python -mserver", "python -Im server", "python -X dev -W error -um server",
+        "python -Xdev -Wignore -- server.py", "python --check-hash-based-pycs always -m server", "env python -Bmserver",
+        "python -c 'import server'", "python -uc 'import os, server; server.main()'", "python '-cimport server'",
+        "python -c \"__import__('ser' + 'ver')\"", "python -c \"exec(open('server.py').read())\"",
+        "python -Z server", "python --new server", "python -c 'match = ('", "uv run --module server",
+        "python start", "python folder", "frun server.py:mcp", "uvicorn server:app", "frun --app=server:make()",
+        "frun ./server.py:mcp", "uvicorn --app-dir src library:app",
+        "python -m my-server", "python -c \"import sys; sys.path.append('src'); import library\"",
+    ],
+)  # fmt: skip
+def test_however_python_is_told_what_to_start_its_imports_are_pinned(command: str, tmp_path: Path):
+    """Of `python -um server`, and of `frun server.py:mcp`, nothing was pinned."""
+    for name in ("server.py", "my-server.py", "start", "folder/__main__.py", "src/library.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("import helper")
+    folder = "folder" if "folder" in command else "src" if "library" in command else ""
+    helper = tmp_path / folder / "helper.py"
+    helper.touch()
+    found = command_sources(shlex.split(command), tmp_path, [tmp_path])
+    assert helper in found.existing()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python -c 'import json'", "node http://localhost:80 -c 'import server'", "ls -m",
+        "uv run --python python3 --with x tool",
+    ],
+)  # fmt: skip
+def test_a_command_that_does_not_import_a_file_of_the_folder_has_none_of_them_pinned(command: str, tmp_path: Path):
+    (tmp_path / "server.py").touch()
+    assert not command_sources(shlex.split(command), tmp_path, [tmp_path]).existing()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try: import fast", "if x: import fast", "a = 1; import fast", "import a, \\\n  fast", "import a as b , fast",
+        "import \\\n fast", "try: from fast import x", "import_module(name='fast')", 'x = __import__("fast.part")',
+        "import_module(\n    r'fast')", "importlib.util.find_spec('fast')", "pytest.importorskip('fast')",
+    ],
+)  # fmt: skip
+def test_an_import_anywhere_in_a_line_of_a_package_is_found(text: str, tmp_path: Path):
+    """`try: import fast` in an installed package let a run put its own fast.py beside the server."""
+    (tmp_path / "a.py").write_text(text)
+    assert imported_names([tmp_path], {"fast"}) == {"fast"}
