@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from agent import Agent, EndpointRejected, Image, Ladder, Limits, Rung, Verify, tool
-from agent.journal.events import ContextRenewed, Event, PrefixChanged, Replied, Requested
+from agent.journal.events import ContextRenewed, Event, PrefixChanged, Replied, Requested, SummedUp
+from agent.journal.journal import read_journal
 from agent.loop.prompts import CONTEXT_FULL, SYSTEM_PROMPT
 from agent.messages import AssistantMessage, Effort, RawCall, Reply, ToolResult
 from agent.model.profiles import MISTRAL, Sampling
 from agent.model.wire import Request
+from agent.testing import calls, says
 
 if TYPE_CHECKING:
     from conftest import LiveEngine, RecordingModel
@@ -384,3 +388,71 @@ async def test_an_image_from_a_tool_does_not_end_the_run_of_a_model_without_visi
     assert outcome.status in {"finished", "budget", "stuck"}, outcome.reason
     assert (outcome.steps, len(model.requests)) == (2, 2), "the refused request is not counted"
     assert b"(Not shown: you cannot see images. Continue without them.)" in model.requests[1].messages[-1]
+
+
+# 11. The prefix of a long run.
+
+STEPS = 100
+
+
+@tool(read_only=True)
+def look_up(topic: str) -> str:
+    """Look a topic up."""
+    return f"{topic}: " + " ".join(f"{topic}{number}" for number in range(12))
+
+
+def replies() -> Iterator[Reply]:
+    """Yield single and parallel calls, calls to re-ask for, empty replies, and the end."""
+    for step in range(1, STEPS):
+        if step % 17 == 0:
+            yield calls(("look", {"topic": f"t{step}"}))
+        elif step % 23 == 0:
+            yield says("")
+        else:
+            yield calls(*(("look_up", {"topic": f"t{step}{letter}"}) for letter in "abc"[: 1 + step % 3]))
+    yield says("All is looked up.")
+
+
+def stopped_early(request: Request) -> Request:
+    """Return a request whose real reply, which nobody reads, is short."""
+    return replace(request, extra_body={"stop": ["e", "a", " ", "\n"]})
+
+
+async def test_every_token_before_an_intended_change_is_in_the_cache_over_a_hundred_steps(
+    engine: LiveEngine, tmp_path: Path
+):
+    script = list(replies())
+    first, second = (
+        engine.recording_model(answers=part, profile=SHORT, window=7_000) for part in (script[:50], script[50:])
+    )
+    settings: dict[str, Any] = {
+        "tools": [look_up], "runs": tmp_path, "instructions": f"Look up. {secrets.token_hex(8)}",
+        "ladder": Ladder(
+            rungs=(Rung(effort="none"), Rung(effort="none", constrained=True), Rung(effort="high", fresh_context=True)),
+            triggers={"empty_reply": 2},
+        ),
+    }  # fmt: skip
+    for model in (first, second):
+        model.change = stopped_early
+    stopped = await Agent(first, limits=Limits(steps=50, tool_calls=None), **settings).run("Look it all up.")
+    outcome = await Agent(second, limits=Limits(steps=150, tool_calls=None), **settings).resume(stopped.run)
+
+    assert (stopped.status, outcome.status) == ("budget", "finished")
+    events = read_journal(outcome.journal or Path())
+    assert {event.because for event in events if isinstance(event, PrefixChanged)} >= {("resume",)}
+    assert not any("unknown" in event.because for event in events if isinstance(event, PrefixChanged))
+    await check_cached([first, second], engine)
+    # Requests for summaries use up replies of the script too.
+    assert sum(isinstance(event, Replied | SummedUp) for event in events) >= STEPS
+
+
+async def check_cached(models: Sequence[RecordingModel], engine: LiveEngine) -> None:
+    """Check that each prompt's beginning that the prompt before it had was found in the cache, in whole blocks."""
+    block = block_tokens(engine)
+    rendered = [tokens for model in models for tokens in await prompts(model)]
+    usages = [reply.usage for model in models for reply in model.replies]
+    for number, (before, now) in enumerate(itertools.pairwise(rendered), start=1):
+        usage = usages[number]
+        assert usage is not None
+        assert usage.prompt_tokens == len(now)
+        assert (usage.cached_tokens or 0) >= shared_prefix(before, now, block_tokens=block), number
