@@ -46,10 +46,12 @@ def secrets_of_file(text: str, name: str) -> dict[str, str]:
         if pair or not line.lstrip().startswith("#"):
             named.append((pair["name"], pair["quoted"] or pair["bare"]) if pair else (name, line))
     named += _leaves(text, name)
+    labels: dict[str, str] = {}
     found: dict[str, str] = {}
     for label, value in ((label, value.strip()) for label, value in named):
-        if _is_worth(label, value) and value not in found.values():
-            found[label if label not in found else f"{label} {len(found) + 1}"] = value
+        if _is_worth(label, value) and value not in labels:
+            labels[value] = label if label not in found else f"{label} {len(found) + 1}"
+            found[labels[value]] = value
     return found
 
 
@@ -96,14 +98,14 @@ def redacted(text: str, secrets: Mapping[str, str]) -> str:
 
 
 def _without_values(text: str, named: Named) -> str:
-    for name, form in plain_forms(named):
+    for name, form in plain_forms(named).perhaps_in(text):
         if form in text:
             text = text.replace(form, in_place_of(form, name))
     squeezed = "".join(text.split())
-    for name, form in encoded_forms(named):
+    for name, form in encoded_forms(named).perhaps_in(squeezed):
         if form in squeezed:
             text = spread(form).sub(partial(_in_place, name), text)
-    for name, value in long_values(named):
+    for name, value in long_values(named).perhaps_in(text):
         text = without_parts(text, value, mark_of(name))
     return text
 

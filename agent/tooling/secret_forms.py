@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote
 
@@ -24,18 +24,59 @@ _CUT_AFTER = re.compile(r"\s*(?:\Z|\n|\.\.\.|\u2026|\[)")
 _CUT_BEFORE = re.compile(r"(?:\A|\n|\.\.\.|\u2026|\])[ \t]*\Z")
 
 
+_MANY = 500
+"""From so many on, looking for each of them is slower than going through the text."""
+_PIECES = (64, 32, 16, 8, 4, 2, 1)
+
+
+class Forms:
+    """Texts to look for in another one; however many there are, the time for that hardly grows."""
+
+    def __init__(self, named: Named, parts: Callable[[str], Sequence[str]] = lambda form: (form,)) -> None:
+        """Remember pieces at the beginning and the end of the texts.
+
+        Args:
+            named: names and texts.
+            parts: returns the parts of a text of which one must be there.
+        """
+        self.named = named
+        self._by_beginning: dict[str, list[tuple[int, str]]] = {}
+        self._pieces = {size: set[str]() for size in _PIECES}
+        for number, (_, form) in enumerate(named if len(named) >= _MANY else ()):
+            for begin, end in map(_ends_of, parts(form)):
+                self._by_beginning.setdefault(begin, []).append((number, end))
+                self._pieces[len(begin)] |= {begin, end}
+
+    def perhaps_in(self, text: str) -> Named:
+        """Return the names and texts, in their order, without those that are certainly not in another text."""
+        if len(self.named) < _MANY:
+            return self.named
+        seen = {
+            piece
+            for size, wanted in self._pieces.items() if wanted
+            for at in range(len(text) - size + 1) if (piece := text[at : at + size]) in wanted
+        }  # fmt: skip
+        begun = (pair for piece in seen for pair in self._by_beginning.get(piece, ()))
+        return tuple(self.named[number] for number in sorted({number for number, end in begun if end in seen}))
+
+
+def _ends_of(text: str) -> tuple[str, str]:
+    size = next(size for size in _PIECES if size <= len(text))
+    return text[:size], text[-size:]
+
+
 @lru_cache(maxsize=16)
-def plain_forms(secrets: Named) -> Named:
+def plain_forms(secrets: Named) -> Forms:
     """Return each value, its lines, the password of a URL, and each of these as JSON and URLs spell it."""
     found: dict[str, str] = {}
     for name, value in _values(secrets):
         for form in (value, *_spellings(value)):
             found.setdefault(form, name)
-    return _longest_first(found)
+    return Forms(_longest_first(found))
 
 
 @lru_cache(maxsize=16)
-def encoded_forms(secrets: Named) -> Named:
+def encoded_forms(secrets: Named) -> Forms:
     """Return each value as base64, as hexadecimal digits and backwards, without whitespace."""
     found: dict[str, str] = {}
     for name, value in _values(secrets):
@@ -47,14 +88,14 @@ def encoded_forms(secrets: Named) -> Named:
         spread_out = () if squeezed.isdigit() else (squeezed, squeezed[::-1])
         for form in (*spread_out, data.hex(), data.hex().upper(), *_base64(data)):
             found.setdefault(form, name)
-    return _longest_first(found)
+    return Forms(_longest_first(found))
 
 
 @lru_cache(maxsize=16)
-def long_values(secrets: Named) -> Named:
+def long_values(secrets: Named) -> Forms:
     """Return the values, and lines of them, of which a part is worth replacing where a text was cut."""
     found = {value: name for name, value in _values(secrets) if _TOKEN.fullmatch(value)}
-    return _longest_first(found)
+    return Forms(_longest_first(found), lambda value: (value[: _least(value)], value[-_least(value) :]))
 
 
 def without_parts(text: str, value: str, instead: str) -> str:

@@ -52,8 +52,10 @@ def secret_files(
     top, directory = project.resolve(), Path(str(task.get("directory", ".")))
     named = [(directory / name).resolve() for name in cast("Sequence[str]", task.get("secret_files", ()))]
     paths = frozenset(str(path.relative_to(top)) for path in named if path.is_relative_to(top))
-    tokens = long_values(tuple(secrets.items()))
-    return SecretFiles(paths=paths, values=tuple(form.encode("utf-8", "replace") for _, form in plain_forms(tokens)))
+    tokens = long_values(tuple(secrets.items())).named
+    return SecretFiles(
+        paths=paths, values=tuple(form.encode("utf-8", "replace") for _, form in plain_forms(tokens).named)
+    )
 
 
 def record_withheld(tree: Path, paths: Iterable[str]) -> None:

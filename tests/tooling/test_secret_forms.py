@@ -169,3 +169,20 @@ def test_parts_on_every_line_of_a_long_text_take_a_moment():
     shown = redacted(f"{LONG[:20]}\n{LONG[-20:]} x\n" * 100_000, {"K": LONG})
     assert shown == "[secret K]\n[secret K] x\n" * 100_000
     assert time.process_time() - began < 5
+
+
+def test_thousands_of_secrets_in_the_forms_of_each_take_a_moment():
+    """A run that wrote 6,500 values into .env made each command of the next run take half a minute."""
+    chance = random.Random(1)
+    values = ["".join(chance.choices(string.ascii_letters + string.digits, k=24)) for _ in range(3000)]
+    secrets = secrets_of_file("\n".join(f"K{at}_TOKEN={value}" for at, value in enumerate(values)), ".env")
+    secrets["SHORT_TOKEN"] = "hunter7"
+    shown = [values[2], values[3].encode().hex(), values[4][::-1], " ".join(values[5])]
+    text = "\n".join([*shown, "hunter7", values[6][:12], "".join(chance.choices(string.ascii_letters, k=20_000))])
+    redacted("", secrets)
+    began = time.process_time()
+    assert [redacted(f"text {number}", secrets) for number in range(200)] == [f"text {number}" for number in range(200)]
+    lines = redacted(text, secrets).splitlines()
+    assert lines[:6] == [f"[secret {name}]" for name in ("K2_TOKEN", "K3_TOKEN", "K4_TOKEN", "K5_TOKEN", "SHORT_TOKEN",
+                                                        "K6_TOKEN")]  # fmt: skip
+    assert time.process_time() - began < 1
