@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .names import on_its_line
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -38,7 +40,8 @@ class ConfigError(AgentError):
         """Line of the mistake, from 1. None means unknown."""
         self.key = key
         """Dotted key of the mistake in the file, such as `limits.steps`. None means the whole file."""
-        place = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
+        name = "" if path is None else on_its_line(str(path))
+        place = f"{name}:{line}: " if name and line is not None else f"{name}: " if name else ""
         super().__init__(f"{place}{problem}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from ._suggestions import printable
 from ._test_report import Case, Outcome, Report, readable
 
 _MOST_DEPTH = 100
@@ -105,7 +106,7 @@ class _Target:
     def _closed(self, attributes: Mapping[str, str]) -> Case:
         scope = attributes.get("classname") or attributes.get("file") or ""
         name = attributes.get("name", "")
-        name = f"{scope}::{name}" if scope else name
+        name = printable(f"{scope}::{name}" if scope else name)
         if self._outcome is None:
             return Case(name=name, outcome="passed")
         message, printed = self._readable(self._message), self._readable("\n".join(self._printed))

@@ -65,6 +65,8 @@ def look_alike(workspace: Path, new: str) -> str:
 
 def printable(name: str) -> str:
     """Return a file name that prints on one line: control characters and undecodable bytes are escaped."""
+    if name.isprintable():
+        return name
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]", lambda found: ascii(found[0])[1:-1], name)
 
 

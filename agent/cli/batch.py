@@ -21,6 +21,7 @@ from ..journal.runs import runs_folder
 from ..loop.outcome import EXIT_CODES
 from ..messages import Image
 from ..model.endpoint import Endpoint
+from ..names import on_its_line
 from ..policy.budget import Spent
 from ..sandbox.imports import guarded_imports
 from ..task.own_files import writable_folders
@@ -101,7 +102,7 @@ def _load(folder: Path, overrides: Mapping[str, str]) -> list[_Entry]:
         try:
             entries.append(_entry(file, overrides))
         except ConfigError as error:
-            problems.append(str(error) if error.path == file else f"{file}: {error}")
+            problems.append(str(error) if error.path == file else f"{on_its_line(str(file))}: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
     return entries
@@ -172,7 +173,7 @@ class _Report:
                 pass
 
     def text(self, name_chars: int) -> str:
-        begin = f"{self.outcome:<13}  {self.task:<{name_chars}}"
+        begin = f"{self.outcome:<13}  {on_its_line(self.task):<{name_chars}}"
         if self.run is None:
             return f"{begin}  not started"
         spent = self.spent
@@ -190,7 +191,7 @@ class _Batch:
         self._entries = entries
         self._as_json = as_json
         self._began_s = time.monotonic()
-        self._name_chars = max(len(entry.name) for entry in entries)
+        self._name_chars = max(len(on_its_line(entry.name)) for entry in entries)
         self._ended: list[_Report] = []
 
     @property
@@ -234,7 +235,7 @@ class _Batch:
             return
         print(report.text(self._name_chars), flush=True)
         if problem:
-            print(visible(f"agent: {report.file}: {problem}"), file=sys.stderr, flush=True)
+            print(visible(f"agent: {on_its_line(report.file)}: {problem}"), file=sys.stderr, flush=True)
         elif report.outcome in _EXPLAINED:
             print(f"    {on_one_line(report.reason)}", flush=True)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from ..journal.runs import first_event
-from ..view.text import visible
+from ..names import on_its_line
+from ..view.text import on_one_line
 from ..workspace.workspace import Snapshot, Workspace
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def print_changed_files(folder: Path) -> None:
     try:
         changes = Workspace(first.workspace).diff(Snapshot(tree=Path(first.snapshot)), max_chars=0)
     except (ConfigError, OSError) as error:
-        print(f"changed files: unknown, because the workspace cannot be compared: {visible(str(error))}")
+        print(f"changed files: unknown, because the workspace cannot be compared: {on_one_line(str(error))}")
         return
     place = _place(first, folder)
     if not changes:
@@ -36,7 +37,7 @@ def print_changed_files(folder: Path) -> None:
         return
     print(f"changed files{place}:")
     for change in changes[:_MAX_PATHS]:
-        print(f"    {change.kind:8} {visible(change.path)}")
+        print(f"    {change.line}")
     if len(changes) > _MAX_PATHS:
         print(f"    ... {len(changes) - _MAX_PATHS} more")
     print(f"show them: agent diff {first.run}\nundo them: agent undo {first.run}")
@@ -45,6 +46,6 @@ def print_changed_files(folder: Path) -> None:
 def _place(first: RunStarted, folder: Path) -> str:
     """Return where the files are, if that is not the folder that the task named."""
     if first.worktree:
-        return f" in the worktree {visible(first.workspace)}"
+        return f" in the worktree {on_its_line(first.workspace)}"
     copy = (folder / "workspace").resolve()
-    return f" in the copy {visible(str(copy))}" if Path(first.workspace) == copy else ""
+    return f" in the copy {on_its_line(str(copy))}" if Path(first.workspace) == copy else ""

@@ -51,8 +51,7 @@ def main(args: argparse.Namespace) -> int:
 
     replaced = False
     for change in in_patch_order(changes):
-        listed = f"{change.kind:8} {change.path}"
-        text = listed if args.names else change.diff if change.has_text else f"{listed}  {change.diff}"
+        text = change.line if args.names else change.text
         as_shown = shown(text, change.path)
         replaced = replaced or as_shown != text
         print(as_shown, file=unclean(sys.stdout))  # --raw is exact

@@ -11,7 +11,7 @@ from ..journal.runs import runs_folder
 from ..model.endpoint import Endpoint
 from ..task.task import Task
 from ..tooling.notes import notes_of
-from ..view.text import visible
+from ..view.text import on_one_line, visible
 from .discovery import NOWHERE
 
 
@@ -25,7 +25,7 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     print(f"system:\n{_indented(settings.system_prompt(model or ''))}\n\nprompt:\n{_indented(prompt)}\n")
     print(f"tools: {', '.join(tools.names) or 'none'} ({len(tools.definitions):,} bytes of definitions)")
     for note in notes_of(tools):
-        print(f"  note: {visible(note)}")
+        print(f"  note: {on_one_line(note)}")
     if task.verify is not None:
         print(f"verify: {task.verify.command}")
     if endpoint is None:
@@ -34,7 +34,7 @@ def dry_run(task: Task, endpoint: Endpoint | None) -> int:
     try:
         counts = asyncio.run(agent.count(prompt, images=task.images()))
     except EndpointError as error:
-        print(f"tokens: not counted. {visible(str(error))}")
+        print(f"tokens: not counted. {on_one_line(str(error))}")
         return 0
     if counts is None:
         print(f"tokens: not counted, because {endpoint.base_url} has no /tokenize (vLLM has it)")

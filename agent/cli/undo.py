@@ -43,8 +43,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     may_ask = sys.stdin.isatty()
     verb = "Restoring" if args.yes else "This would restore" if may_ask else "Would restore"
-    print(f"{verb} {found.workspace.path} to its state before run {found.run}, including changes made after the run:")
     shown = _shown(found)
+    place = shown(str(found.workspace.path))
+    print(f"{verb} {place} to its state before run {found.run}, including changes made after the run:")
     for change in changes:
         print(f"  {_ACTIONS[change.kind]:8}  {shown(change.path)}")
     _print_left(left)
@@ -67,13 +68,13 @@ def _shown(found: RecordedRun) -> Callable[[str], str]:
     import os
 
     from ..journal.runs import first_event
+    from ..names import on_its_line
     from ..task.recorded import recorded_secrets
     from ..tooling.redaction import redacted
-    from ..view.text import visible
 
     first = first_event(found.folder)
     secrets = recorded_secrets({} if first is None else first.task, os.environ)
-    return lambda path: visible(redacted(path, secrets))
+    return lambda path: on_its_line(redacted(path, secrets))
 
 
 def _print_left(names: Sequence[str]) -> None:
@@ -102,10 +103,11 @@ def _made_ns(path: Path) -> int:
 
 
 def _restore(found: RecordedRun) -> None:
+    from ..names import on_its_line
     from ..workspace.recorded_run import undo
 
     restored, backup = undo(found)
-    print(f"Restored: {len(restored.changed)}. The state before this undo is in {backup}.")
+    print(f"Restored: {len(restored.changed)}. The state before this undo is in {on_its_line(str(backup))}.")
     if restored.kept:
         why = "too large or too secret for the snapshot, or they contain excluded files"
         print(f"Not restored ({why}): {', '.join(map(_shown(found), restored.kept))}")

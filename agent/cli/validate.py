@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
     from ..agent import Agent
     from ..journal.runs import runs_folder
     from ..tooling.notes import notes_of
-    from ..view.text import visible
+    from ..view.text import on_one_line
     from .discovery import NOWHERE
     from .run_task import parse_overrides
     from .task_file import read_task
@@ -37,5 +37,5 @@ def main(args: argparse.Namespace) -> int:
     tools = agent.settings().toolbox()
     print(f"{args.task}: the task {task.name!r} is valid ({', '.join(tools.names) or 'no tools'}).")
     for note in notes_of(tools):
-        print(f"  note: {visible(note)}")
+        print(f"  note: {on_one_line(note)}")
     return 0

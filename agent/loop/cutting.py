@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..names import on_its_line
+
 LEAST_CUT_CHARS = 200
 """A cut out of the middle takes at least as much: less would save nothing, since the note about it takes room too."""
 _MAX_PATHS = 20
@@ -45,7 +47,7 @@ def fair_shares(lengths: Sequence[int], room: int) -> list[int]:
 def listed(paths: Sequence[str], max_chars: int = _LIST_CHARS) -> str:
     """Join paths, and say how many are left out."""
     shown: list[str] = []
-    for path in paths[:_MAX_PATHS]:
+    for path in map(on_its_line, paths[:_MAX_PATHS]):
         if sum(map(len, shown)) + 2 * len(shown) + len(path) > max_chars:
             break
         shown.append(path)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from ..names import listed
 from ..policy.ladder import Trigger
 from ..policy.permissions import Permission
 
@@ -131,9 +132,8 @@ def with_hidden(text: str, hidden: Sequence[Path], workspace: Path) -> str:
     names = [path.relative_to(workspace).as_posix() for path in hidden if path.is_relative_to(workspace)]
     if not names:
         return text
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     ended = text if text.endswith("\n") else f"{text}\n"
-    return f"{ended}[{shown}: hidden from commands by the permission rules of this run]"
+    return f"{ended}[{listed(names, 5)}: hidden from commands by the permission rules of this run]"
 
 
 # Notices for the user, shown at most once per run.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..names import on_its_line
 from ..workspace.diff import NOT_SHOWN, Change
 from .cutting import cut_end, fair_shares, listed
 
@@ -55,7 +56,7 @@ def show_changes(changes: Sequence[Change], max_chars: int) -> ShownDiff:
 
 
 def _text(change: Change) -> str:
-    return change.diff if change.has_text else f"# {change.kind} {change.path}: {change.diff}"
+    return change.diff if change.has_text else f"# {change.kind} {on_its_line(change.path)}: {change.diff}"
 
 
 def _rank(path: str) -> int:

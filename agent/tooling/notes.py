@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..names import listed
 from .tool import Tool
 
 _MAX_NAMES = 3
@@ -16,10 +17,5 @@ def notes_of(tools: Iterable[Tool]) -> tuple[str, ...]:
         for note in tool.notes:
             names.setdefault(note, []).append(tool.name)
     about_servers = [note for note in names if note.startswith("mcp.")]
-    about_tools = [f"{_listed(names[note])}: {note}" for note in names if note not in about_servers]
+    about_tools = [f"{listed(names[note], _MAX_NAMES)}: {note}" for note in names if note not in about_servers]
     return (*about_servers, *about_tools)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return f"{', '.join(names[:_MAX_NAMES])}{more}"

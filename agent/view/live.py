@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal, TextIO
 
 from ..journal.events import (
@@ -36,10 +36,11 @@ from ..journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
+from ..names import listed, on_its_line
 from ..policy.budget import Spent
 from .prefix import folded, is_fault, prefix_changed
 from .results import Results, Shown
-from .text import lines_of, on_one_line, printable, shorten
+from .text import lines_of, on_one_line, shorten
 
 _DEFAULT_COLUMNS = 122
 """Width of a line if the output is not a terminal."""
@@ -84,7 +85,7 @@ class LiveView:
             case RunStarted():
                 return self._started(event)
             case Resumed():
-                sandbox = [f"sandbox: {event.sandbox}"] if event.sandbox else []
+                sandbox = [f"sandbox: {on_one_line(event.sandbox)}"] if event.sandbox else []
                 return [self._paint(f"resumed, {event.wall_s:.0f} s already used", _DIM), *sandbox]
             case Requested():
                 return self._requested(event)
@@ -135,18 +136,19 @@ class LiveView:
 
     def _started(self, event: RunStarted) -> list[str]:
         window = f", window {event.window_tokens:,} tokens" if event.window_tokens else ""
-        worktree = f" ({event.worktree})" if event.worktree else ""
+        served = f"{event.model} at {event.base_url}{window}"
+        worktree = f" ({on_one_line(event.worktree)})" if event.worktree else ""
         lines = [
-            self._paint(f"run {event.run}", _BOLD) + printable(f"  {event.model} at {event.base_url}{window}"),
-            f"tools: {', '.join(event.tools) or 'none'}",
-            printable(f"workspace: {event.workspace}{worktree}"),
+            self._paint(f"run {on_its_line(event.run)}", _BOLD) + f"  {on_one_line(served)}",
+            f"tools: {', '.join(map(on_its_line, event.tools)) or 'none'}",
+            f"workspace: {on_its_line(event.workspace)}{worktree}",
         ]
         if event.sandbox:
-            lines.append(f"sandbox: {event.sandbox}")
+            lines.append(f"sandbox: {on_one_line(event.sandbox)}")
         if event.instructions:
-            lines.append(f"instructions: {printable(event.instructions)}")
+            lines.append(f"instructions: {on_its_line(event.instructions)}")
         if event.note:
-            lines.append(self._paint(f"no snapshot of the workspace: {event.note}", _YELLOW))
+            lines.append(self._paint(f"no snapshot of the workspace: {on_one_line(event.note)}", _YELLOW))
         return [*lines, *self._block("task", event.prompt.content)]
 
     def _requested(self, event: Requested) -> list[str]:
@@ -195,7 +197,7 @@ class LiveView:
         if event.patch:
             lines.append(self._mark("saved", f"the changes that were undone are in {event.patch}", "", whole=True))
         if event.conflicts:
-            names = _listed(event.conflicts, _MAX_NAMES)
+            names = listed(event.conflicts, _MAX_NAMES)
             text = f"not restored, because something else may have changed them: {names}"
             lines.append(self._mark("kept", text, _YELLOW, whole=True))
         return lines
@@ -266,11 +268,6 @@ def _indented(lines: Iterable[str]) -> list[str]:
 def _silent(attempt: int) -> str:
     """Return the mark of a verification that the model is not told of."""
     return "" if attempt else "(silent) "
-
-
-def _listed(names: Sequence[str], limit: int) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{', '.join(names[:limit])}{more}"
 
 
 def _exit(event: VerifyEnded) -> str:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 
+from ..names import UNSEEN
+
 # Sequences in a program's output could move the cursor, set the title or write to the clipboard. A complete one is
 # removed, as a terminal would consume it: colors and cursor movements, titles and other strings, character sets.
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])")
-# Controls; what reorders text; what is not seen, such as zero-width characters, tags and blank letters: a text could
-# look like another one, or hide one. Tabs, newlines and the selectors of an emoji's form are left.
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
+_CONTROL = re.compile(f"[{UNSEEN}]")
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from ..names import on_its_line
 from ..sandbox.beneath import open_regular, opened_parent
 from ..tooling.own_files import OWN_FOLDER, write_inside
 from .diff import Change
@@ -53,10 +54,10 @@ def save_attempt(
         elif change.has_text and change.path not in cut and _fits_into_a_patch(workspace.path, change.path):
             whole.append(change)
             if _is_executable(workspace.path, change.path):
-                notes.append(f"# {_shown(change.path)} is executable")
+                notes.append(f"# {on_its_line(change.path)} is executable")
         else:
             note = _saved(workspace.path, change.path, folder)
-            notes.append(f"# {change.kind} {_shown(change.path)}: {note}")
+            notes.append(f"# {change.kind} {on_its_line(change.path)}: {note}")
     text = patch_text(whole, notes)
     write_inside(workspace.path, f"{folder}/{PATCH_NAME}", text.encode("utf-8", "replace"))
     return f"{folder}/{PATCH_NAME}"
@@ -64,7 +65,7 @@ def save_attempt(
 
 def patch_text(changes: Sequence[Change], notes: Sequence[str] = ()) -> str:
     """Join the text diffs of changes into one patch; `notes` come first, as comments."""
-    bare = [f"# {change.kind} {_shown(change.path)}: {change.diff}" for change in changes if not change.has_text]
+    bare = [f"# {change.kind} {on_its_line(change.path)}: {change.diff}" for change in changes if not change.has_text]
     diffs = [change.diff for change in changes if change.has_text]
     # The header of an empty file would take the diff below it as its own.
     diffs.sort(key=lambda diff: diff.startswith("diff --git "))
@@ -113,7 +114,7 @@ def _saved(workspace: Path, path: str, folder: str) -> str:
     with opened_parent(workspace, path) as (source, name):
         facts = os.lstat(name, dir_fd=source)
         if stat.S_ISLNK(facts.st_mode):
-            return f"a symlink to {os.readlink(name, dir_fd=source)}"
+            return f"a symlink to {on_its_line(os.readlink(name, dir_fd=source))}"
         with open_regular(workspace, path) as file:
             data = file.read(_MAX_COPY_BYTES + 1)
         is_whole = len(data) <= _MAX_COPY_BYTES
@@ -124,9 +125,4 @@ def _saved(workspace: Path, path: str, folder: str) -> str:
                 os.unlink(saved, dir_fd=into)
                 os.link(name, saved, src_dir_fd=source, dst_dir_fd=into, follow_symlinks=False)
     mode = f", mode {stat.S_IMODE(facts.st_mode):o}" if facts.st_mode & stat.S_IXUSR else ""
-    return f"saved as {_shown(target)}{mode}"
-
-
-def _shown(path: str) -> str:
-    """Return a path as a comment may hold it, in one line."""
-    return path if path.isprintable() else ascii(path)
+    return f"saved as {on_its_line(target)}{mode}"

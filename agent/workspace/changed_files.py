@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from ..errors import ConfigError
 from ..journal.runs import is_running
+from ..names import on_its_line
 from ..sandbox.file_facts import changed_ns, checksums, facts_below
 from .folder_keys import folder_key, may_overlap
 from .unfinished import INDEX, all_runs
@@ -127,7 +128,7 @@ def made_by_runs(files: Iterable[Path], runs: Path) -> frozenset[Path]:
 
 
 def _sentence(path: Path, run: str, how: str) -> str:
-    return f"{path} runs outside the sandbox or says what does, and the run {run} {how}."
+    return f"{on_its_line(str(path))} runs outside the sandbox or says what does, and the run {run} {how}."
 
 
 def _alive(index: Path, places: Iterable[Path]) -> Iterator[tuple[Path, _Time]]:

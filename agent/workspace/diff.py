@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..names import on_its_line
 from ..sandbox.beneath import open_regular
 from .tree import Entry, same_bytes
-from .unified import quoted_path, unified_diff
+from .unified import unified_diff
 
 ChangeKind = Literal["added", "changed", "removed"]
 
@@ -38,6 +39,16 @@ class Change:
     def has_text(self) -> bool:
         """Whether `diff` is a diff, not a note."""
         return not self.diff.startswith("[")
+
+    @property
+    def line(self) -> str:
+        """What became of the path, on one line."""
+        return f"{self.kind:8} {on_its_line(self.path)}"
+
+    @property
+    def text(self) -> str:
+        """The diff; for a change without one, a line with the path and the note."""
+        return self.diff if self.has_text else f"{self.line}  {self.diff}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +102,7 @@ def _same(name: str, before: State, after: State) -> bool:
 
 
 def _describe(entry: Entry) -> str:
-    return f"link to {entry.target}" if entry.kind == "link" else f"file of {entry.size_bytes} bytes"
+    return f"link to {on_its_line(entry.target)}" if entry.kind == "link" else f"file of {entry.size_bytes} bytes"
 
 
 def _unreadable(error: OSError) -> str:
@@ -117,7 +128,7 @@ def _text_diff(name: str, before: State, after: State) -> str:
 
 def _empty_file(name: str, *, added: bool) -> str:
     """Return the diff that adds or removes an empty file: it has no hunks, so git's header says what happens."""
-    paths = f"{quoted_path(f'a/{name}')} {quoted_path(f'b/{name}')}"
+    paths = f"{on_its_line(f'a/{name}')} {on_its_line(f'b/{name}')}"
     return f"diff --git {paths}\n{'new' if added else 'deleted'} file mode 100644"
 
 

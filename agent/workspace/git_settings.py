@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import cast
 
+from ..names import listed
 from ..sandbox.beneath import open_regular
 from ..sandbox.repositories import MAX_ENTRIES, Repository, Search
 from ..tooling.own_files import OWN_FOLDER, write_inside
@@ -255,9 +256,3 @@ def _quoted(text: str) -> str:
 def _name(workspace: Path, repository: Repository) -> str:
     path = repository.path.relative_to(workspace)
     return "" if path == Path() else str(path)
-
-
-def listed(names: Iterable[str], most: int = 10) -> str:
-    """Return names for a sentence."""
-    words = [name if name.isprintable() else ascii(name) for name in names]
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")

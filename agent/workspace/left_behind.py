@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 from ..journal.events import CallEnded, Event, Noticed
 from ..journal.journal import Journal
 from ..journal.runs import is_running
+from ..names import on_its_line
 from ..sandbox.file_facts import checksums
 from ..sandbox.repositories import Search
 from ..sandbox.sources import Sources
@@ -92,7 +93,7 @@ def noticing_repositories(
             return
         for path in sorted({one.path for one in Search(workspace, quick=True)} - known):
             known.add(path)
-            record(Noticed(text=_NEW_REPOSITORY.format(path=path)))
+            record(Noticed(text=_NEW_REPOSITORY.format(path=on_its_line(str(path)))))
 
     return record_and_look
 
@@ -131,7 +132,7 @@ def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None
                 continue
             named = cast("Named", record.get("named") or {})
             texts = (*disarm_git(place, GitSettings.from_json(record)), *changed_since(named, place))
-            where = f" In {place}:" if is_copy else ""
+            where = f" In {on_its_line(str(place))}:" if is_copy else ""
             notices += [f"The run {folder.name} was killed.{where} {text}" for text in texts]
             path.unlink()
     return notices
@@ -180,15 +181,16 @@ def look_after(own: Sources, before: Before, folder: Path, *, kept: bool) -> tup
     for place, git in before.git.items():
         with suppress(OSError):
             texts = [*disarm_git(place, git), *changed_since(before.named[place], place)]
-            notices += texts if place == workspace else [f"In {place}: {text}" for text in texts]
+            notices += texts if place == workspace else [f"In {on_its_line(str(place))}: {text}" for text in texts]
             if kept:
                 record_path(folder, place).unlink(missing_ok=True)
     now = checksums({*map(Path, before.own_files), *own.existing(), *own.environments})
     changed = sorted(path for path, found in now.items() if before.own_files.get(path, "") != found)
     if changed:
+        names = ", ".join(map(on_its_line, changed))
         notices.append(
-            f"The run changed files of tasks, tools or servers: {', '.join(changed)}. They run outside the sandbox, or "
-            "say what does. Look at them before you run such a task again."
+            f"The run changed files of tasks, tools or servers: {names}. They run outside the sandbox, or say what "
+            "does. Look at them before you run such a task again."
         )
     if kept:
         with suppress(OSError):

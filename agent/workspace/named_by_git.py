@@ -14,10 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..names import listed
 from ..sandbox.file_facts import checksum_of
 from ..sandbox.repositories import Search
 from .git_command import Setting, listed_settings
-from .git_settings import is_harmless, listed
+from .git_settings import is_harmless
 from .tree import folders_below
 
 _MAX_REPOSITORIES = 20

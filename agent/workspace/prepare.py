@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigError
+from ..names import listed
 from ..sandbox import Sandbox
 from ..sandbox.beneath import open_regular
 from .git_command import USE_COPY, add_worktree, run_git
 from .git_history import copy_history
-from .submodules import fill_submodules, lfs_pointers, listed
+from .submodules import fill_submodules, lfs_pointers
 from .unfinished import newest_snapshot, record_snapshot
 from .withheld import SecretFiles
 from .workspace import Snapshot, Workspace
@@ -106,10 +107,10 @@ def _add_worktree(folder: Path, into: Path) -> tuple[Workspace, str]:
         about += f", without {len(changed)} {'path' if len(changed) == 1 else 'paths'} with uncommitted changes"
     if empty := fill_submodules(top, into, lambda source: _check_repository(source, source)):
         count = "submodule" if len(empty) == 1 else "submodules"
-        about += f", without the {count} {listed(empty)}, of which the original has no checkout of that commit"
+        about += f", without the {count} {listed(empty, 5)}, of which the original has no checkout of that commit"
     if pointers := lfs_pointers(into):
         count = "1 file is" if len(pointers) == 1 else f"{len(pointers)} files are"
-        about += f"; {count} only a git-lfs pointer: {listed(pointers)}"
+        about += f"; {count} only a git-lfs pointer: {listed(pointers, 5)}"
     return Workspace(path), about
 
 

@@ -57,8 +57,7 @@ def in_patch_order(changes: Iterable[Change]) -> list[Change]:
 def diff_text(workspace: Workspace, snapshot: Snapshot) -> str:
     """Return everything that differs from a snapshot, as one unified diff; files without text by their names."""
     changes = in_patch_order(workspace.diff(snapshot, max_chars=sys.maxsize))
-    texts = (one.diff if one.has_text else f"{one.kind:8} {one.path}  {one.diff}" for one in changes)
-    return "".join(f"{text}\n" for text in texts)
+    return "".join(f"{one.text}\n" for one in changes)
 
 
 def undo(found: RecordedRun) -> tuple[Restored, Path]:

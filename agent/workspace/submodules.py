@@ -11,7 +11,6 @@ from .git_command import add_worktree, run_git
 
 _SUBMODULE_MODE = "160000"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
-_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,12 +45,6 @@ def lfs_pointers(worktree: Path) -> list[str]:
     """Return the files of which a worktree holds only what git-lfs puts in their place."""
     names = run_git(worktree, "ls-files", "-z", ":(attr:filter=lfs)").split("\0")
     return [name for name in names if name and _begins_with(worktree / name, _LFS_POINTER)]
-
-
-def listed(paths: list[str]) -> str:
-    """Return the first paths, and how many more there are."""
-    more = len(paths) - _SHOWN
-    return ", ".join(paths[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_source(source: Path, place: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from ..names import on_its_line
 
 _CONTEXT_LINES = 3
 # About a second. A million steps find 1,400 changes in a part of a text that has no line of its own; with more, that
@@ -59,21 +60,11 @@ def unified_diff(old: str, new: str, *, old_path: str | None, new_path: str | No
     return "\n".join([f"--- {names[0]}", f"+++ {names[1]}", *hunks])
 
 
-def quoted_path(path: str) -> str:
-    """Return a path as it stands in a diff; like git, quotes one with control characters, quotes or backslashes."""
-    if not re.search(r'[\x00-\x1f\x7f"\\\ud800-\udfff]', path):
-        return path
-    escapes = {0x22: '\\"', 0x5C: "\\\\", 0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
-    data = path.encode("utf-8", "surrogateescape")
-    shown = (chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}" for byte in data)
-    return f'"{"".join(escapes.get(byte, text) for byte, text in zip(data, shown, strict=True))}"'
-
-
 def _header_name(prefix: str, path: str | None) -> str:
     if path is None:
         return "/dev/null"
     # Like git, end a path with a space by a tab: other programs take a space for the start of a time.
-    return quoted_path(f"{prefix}/{path}") + ("\t" if " " in path else "")
+    return on_its_line(f"{prefix}/{path}") + ("\t" if " " in path else "")
 
 
 def _lines(text: str) -> list[str]:

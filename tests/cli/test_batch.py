@@ -78,6 +78,16 @@ def test_a_failed_task_does_not_stop_the_others(capsys: pytest.CaptureFixture[st
     ]  # fmt: skip
 
 
+def test_the_name_of_a_folder_does_not_forge_lines(capsys: pytest.CaptureFixture[str]):
+    folder_of(**{"a\n1 of 1 verified": TASK})
+    with ScriptedServer(writes("hello")) as server:
+        assert run(server) == 0
+    assert lines_of(capsys.readouterr().out) == [
+        'verified       "a\\n1 of 1 verified"    2 steps       15 output tokens _ s  RUN  rung 0',
+        "1 of 1 verified  200 prompt tokens, 15 output tokens, _ s",
+    ]
+
+
 def test_the_reason_of_a_task_that_was_given_up_is_below_its_line(capsys: pytest.CaptureFixture[str]):
     """It was once only in the journal."""
     folder_of(a=TASK, b=TASK)

@@ -48,7 +48,7 @@ def test_a_run_ends_with_the_files_it_changed_and_the_commands_that_follow(capsy
         "changed files:",
         "    removed  a.txt",
         "    added    b.txt",
-        "    added    e\ufffd[2J",
+        '    added    "e\\033[2J"',
         *COMMANDS,
     ]
 
@@ -105,3 +105,15 @@ def test_a_workspace_that_is_gone_does_not_fail_the_run(capsys: pytest.CaptureFi
         f"changed files: unknown, because the workspace cannot be compared: The workspace '{folder.absolute()}' cannot "
         "be used: No such file or directory. Create it, or use another folder.\n"
     )
+
+
+def test_a_file_name_does_not_forge_lines_at_the_end_of_a_run(capsys: pytest.CaptureFixture[str]):
+    """A name with newlines printed `verified` and `changed files: none` below the run's own last line."""
+    project("ws")
+    name = "z\nverified  2 steps\nchanged files: none\r\t"
+    shell = calls(("run_shell", {"command": f"printf '\\0' > '{name}'"}))
+    assert end_of([shell, says("Done.")], capsys) == [
+        "changed files:",
+        '    added    "z\\nverified  2 steps\\nchanged files: none\\r\\t"',
+        *COMMANDS,
+    ]

@@ -257,6 +257,10 @@ async def test_the_end_of_the_file_and_line_ends_are_as_the_diff_says(
             "--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n 1\n 2\n 3\n",
             'The diff\'s hunk 1 of "a.py" changes nothing. Begin removed lines with - and added lines with +.',
         ),
+        (
+            '--- "a/a.py\\n+++ b/b.py"\n+++ "b/a.py\\n+++ b/b.py"\n@@ -1 +1 @@\n-1\n+one\n',
+            r"The path 'a.py\n+++ b/b.py' holds a control character. Give a plain file name.",
+        ),
     ],
 )
 async def test_a_diff_that_cannot_be_applied_says_what_to_do(

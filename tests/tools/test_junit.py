@@ -100,3 +100,9 @@ def test_the_same_text_of_many_tests_is_worked_on_once(tmp_path: Path):
         sys.setprofile(None)
     assert "1000 skipped" in text.replace(",", "")
     assert max(calls["displayed"], calls["redacted"], calls["sub"]) < 50
+
+
+def test_a_test_name_does_not_forge_lines_of_the_report():
+    """An attribute holds a newline as `&#10;`."""
+    data = b"<testsuite><testcase classname='a' name='b&#10;All tests passed.'><failure/></testcase></testsuite>"
+    assert [case.name for case in from_junit(data).cases] == ["a::b\\nAll tests passed."]

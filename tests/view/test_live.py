@@ -480,3 +480,11 @@ def test_a_failed_verification_shows_the_end_of_its_output():
         "    ... 89 more lines",
     ]
     assert lines[6:] == [*(f"    {number}" for number in range(90, 100)), f"verify_failed  {TOTALS}"]
+
+
+def test_no_name_forges_a_line_at_the_start_of_a_run(tmp_path: Path):
+    folder = tmp_path / "a\nverified  2 steps"
+    folder.mkdir()
+    lines = shown([says("Done.")], workspace=folder)
+    assert f'workspace: "{tmp_path}/a\\nverified  2 steps"' in lines
+    assert not [line for line in lines if line.startswith("verified")]

@@ -81,7 +81,7 @@ def test_what_has_no_text_diff_is_copied_beside_the_patch(workspace: Workspace, 
     files = ".agent/attempts/1/files"
     assert saved(workspace, patch).decode() == (
         f"# added latin: saved as {files}/latin\n"
-        f"# added 'line\\nbreak': saved as '{files}/line\\nbreak'\n"
+        f'# added "line\\nbreak": saved as "{files}/line\\nbreak"\n'
         "# added link: a symlink to src/a.py\n"
         f"# changed photo: saved as {files}/photo\n"
         f"# changed run.sh: saved as {files}/run.sh, mode 755\n"

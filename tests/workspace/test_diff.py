@@ -76,7 +76,7 @@ def test_git_applies_every_diff(tmp_path_factory: pytest.TempPathFactory, old: s
         assert old == new
 
 
-@pytest.mark.parametrize("name", ["a b.txt", 'a"b\\c', "ü.txt", "a\tb"])
+@pytest.mark.parametrize("name", ["a b.txt", 'a"b\\c', "ü.txt", "a\tb", "a\nb", "a\r b", "a\u202eb", "a\x85b"])
 def test_git_reads_every_file_name(tmp_path: Path, name: str):
     patch = unified_diff("one\n", "two\n", old_path=name, new_path=name)
     assert applied(tmp_path, "one\n", patch, name=name) == "two\n"

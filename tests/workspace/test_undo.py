@@ -232,3 +232,47 @@ def test_a_run_that_changes_nothing_has_nothing_to_undo(
             r"current folder without naming it\.\n",
             capsys.readouterr().err,
         )
+
+
+@pytest.mark.parametrize("flags", [[], ["--raw"], ["--names"]])
+def test_a_file_name_does_not_forge_lines_of_diff(
+    flags: list[str], workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
+):
+    forged = "z\n+FORGED\nchanged  x"
+    for name, content in {f"binary{forged}": b"\0", f"text{forged}": b"x\n", f"empty{forged}": b""}.items():
+        (workspace / name).write_bytes(content)
+    (workspace / "link").symlink_to(forged)
+    assert main(["diff", "last", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not {"+FORGED", "changed  x"} & {*lines}
+    assert len([line for line in lines if "FORGED" in line]) == (3 if flags == ["--names"] else 4)
+
+
+def test_git_applies_the_diff_of_a_file_whose_name_looks_like_another_patch(
+    workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A binary file was listed by its bare name, which git took for the diff of another file."""
+    folder = workspace / "z\n--- a/a.txt\n+++ b"
+    folder.mkdir(parents=True)
+    hunk = "a.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+FORGED\n"
+    (folder / hunk).write_bytes(b"\0\1")
+    (folder / f"{hunk}text").write_text("x\n")
+    (folder / f"{hunk}empty").touch()
+    assert main(["diff", "last"]) == 0
+    patch = capsys.readouterr().out
+    (snapshot,) = changed.glob("*/snapshot")
+    subprocess.run(["git", "apply", "-"], cwd=snapshot, input=patch.encode(), check=True)
+    (folder / hunk).unlink()
+    assert _texts(snapshot) == _texts(workspace)
+
+
+def _texts(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_file_name_does_not_forge_lines_of_undo(workspace: Path, changed: Path, capsys: pytest.CaptureFixture[str]):
+    (workspace / "z\nRestored: 9. The state\r").touch()
+    assert main(["undo", "last", "--yes"]) == 0
+    printed = capsys.readouterr().out
+    assert '  remove    "z\\nRestored: 9. The state\\r"\n' in printed
+    assert printed.count("\nRestored: ") == 1

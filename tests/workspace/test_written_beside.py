@@ -90,3 +90,10 @@ def test_what_a_killed_run_left_beside_its_workspace_is_taken_away(
     monkeypatch.setattr("agent.task.own_files.refuse_changed", Mock())
     run(place, "true")
     assert not status(place)
+
+
+def test_a_file_name_does_not_forge_lines_of_a_refusal(place: Path):
+    run(place, r"""d=$'x\nForged.'; mkdir "$d"; printf 'prompt: b\nworkspace: .\n' > "$d/task.yaml" """)
+    with pytest.raises(ConfigError, match=r"x\\nForged\./task\.yaml\" runs outside the sandbox") as caught:
+        start(place, "work/x\nForged./task.yaml")
+    assert "\nForged" not in str(caught.value)
