@@ -17,7 +17,7 @@ _MAX_NAMED = 5
 _MAX_SEARCHED_BYTES = 256 * 1024 * 1024
 _MAX_SOURCE_BYTES = 1024 * 1024
 _IMPORT = (
-    rb"\b(?:from[\s\\]+%b[\w.]*[\s\\]+import\b"
+    rb"(?:^|[:;])[ \t]*(?:from[\s\\]+%b[\w.]*[\s\\]+import\b"
     rb"|import[\s\\]+(?:[\w.]+(?:[\s\\]+as[\s\\]+\w+)?[\s\\]*,[\s\\]*)*%b\b)"
     rb"|(?:import\w*|find_spec)\(\s*(?:\w+\s*=\s*)?[rbuf]?[\"']%b\b"
 )

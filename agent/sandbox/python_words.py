@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def _started(words: Iterator[str]) -> tuple[str, str]:
 
 def _named_anywhere(command: Sequence[str]) -> Iterator[str]:
     """Yield what other programs than Python, such as `uv run` and `coverage run`, may take for a module."""
-    for word, following in zip(command, [*command[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*command, ""]):
         if (cluster := _CLUSTER.fullmatch(word)) and cluster[2] == "m":
             yield cluster[3] or following
         elif option := _MODULE.fullmatch(word):

@@ -225,6 +225,7 @@ def test_a_program_that_appears_earlier_on_the_path_is_a_change(tmp_path: Path):
 def test_names_that_prose_or_other_modules_have_are_not_imported(tmp_path: Path):
     (tmp_path / "a.py").write_text(
         '"""import the solution, and\nfrom solution to problem."""\nimport app.solution, solutions\nx = "solution"\n'
+        '"""\n>>> import solution\n"""  # see `import solution`, or else import solution\n'
     )
     assert imported_names([tmp_path], {"solution", "app", "problem"}) == {"app"}
 
@@ -301,3 +302,8 @@ def test_an_import_anywhere_in_a_line_of_a_package_is_found(text: str, tmp_path:
     """`try: import fast` in an installed package let a run put its own fast.py beside the server."""
     (tmp_path / "a.py").write_text(text)
     assert imported_names([tmp_path], {"fast"}) == {"fast"}
+
+
+def test_a_server_at_a_url_has_nothing_to_pin(tmp_path: Path):
+    """Its command is empty, and the run ended with a ValueError."""
+    assert not command_sources((), tmp_path, [tmp_path]).existing()
