@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 from agent import McpServer
 
+from ._server_command import NO_CACHE, without_compiled
 from ._server_listing import Listing
 from ._server_processes import VARIABLE, kill_marked, new_mark
 
@@ -26,9 +26,6 @@ START_TIMEOUT_S = 60.0
 _PING_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 10.0  # closing the input, SIGTERM and SIGKILL take the package mcp 7 s at most (version 2.3)
 _STDERR_BYTES = 600
-# Python reads no compiled module that a run left beside its source: below /dev/null there is none.
-_PYTHON = re.compile(r"python[\d.]*")
-_NO_CACHE = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/dev/null"}
 
 
 class Unavailable(Exception):
@@ -135,13 +132,11 @@ class Session:
             self._stderr = stderr
             try:
                 if server.command:
-                    program, *arguments = server.command
-                    if _PYTHON.fullmatch(Path(program).name):  # with -I or -E it does not read its variables
-                        arguments = ["-X", "pycache_prefix=/dev/null", *arguments]
+                    program, *arguments = without_compiled(server.command, self._directory, server.env)
                     parameters = StdioServerParameters(
                         command=program,
                         args=arguments,
-                        env={**server.env, **_NO_CACHE, VARIABLE: self._mark},
+                        env={**server.env, **NO_CACHE, VARIABLE: self._mark},
                         cwd=self._directory,
                         encoding_error_handler="replace",  # one byte that is not UTF-8 would end the connection
                     )

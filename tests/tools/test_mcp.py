@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import marshal
+import os
 import socket
 import struct
 import subprocess
@@ -320,10 +321,24 @@ async def test_a_server_is_not_started_with_a_new_module_beside_it_that_hides_on
     assert not (folder / "started").exists()
 
 
-@pytest.mark.parametrize("options", [(), ("-E",)])
-async def test_a_server_reads_no_bytecode_that_a_run_left_beside_its_modules(folder: Path, options: tuple[str, ...]):
+PYTHON = sys.executable
+WITHOUT_VARIABLES = {
+    "PYTHON server.py": "", "PYTHON -E server.py": "", "env PYTHON -E server.py": "", "env -i PYTHON server.py": "",
+    "nice -n 1 PYTHON -u -sE server.py": "", "./server.py": "PYTHON -E", "server.py": "PYTHON -uE",
+    "./server.py x": "/usr/bin/env -S PYTHON -E",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "shebang"), WITHOUT_VARIABLES.items(), ids=WITHOUT_VARIABLES)
+async def test_a_server_reads_no_bytecode_that_a_run_left_beside_its_modules(folder: Path, command: str, shebang: str):
+    """With -E in the first line of server.py, or after `env`, it read what a run had put into __pycache__."""
     (folder / "helper.py").write_text("")
-    tools = _small(folder, "import helper", *options, "server.py")
+    (folder / "tools.json").write_text('[{"name": "add", "inputSchema": {}}]')
+    (folder / "server.py").write_text(f"#!{shebang}\nimport helper\n{RAW_SERVER}".replace("PYTHON", PYTHON))
+    (folder / "server.py").chmod(0o755)
+    words = tuple(command.replace("PYTHON", PYTHON).split())
+    server = McpServer(command=words, timeout_s=20, env={"PATH": f"{folder}:{os.defpath}"})
+    tools = mcp_tools({"demo": server}, folder)
     facts = (folder / "helper.py").stat()
     code = compile("open('started', 'w')", "helper.py", "exec")
     cached = Path(cache_from_source(str(folder / "helper.py")))
