@@ -11,17 +11,18 @@ from typing import NamedTuple
 
 from .file_facts import checksum_of, content_of, facts_below, facts_of
 from .programs import is_inside
-from .sources import Sources, module_name
+from .sources import Sources
 
 _MAX_NAMED = 5
 _MAX_SEARCHED_BYTES = 256 * 1024 * 1024
 _MAX_SOURCE_BYTES = 1024 * 1024
-_IMPORT = (
-    rb"(?:^|[:;])[ \t]*(?:from[\s\\]+%b[\w.]*[\s\\]+import\b"
-    rb"|import[\s\\]+(?:[\w.]+(?:[\s\\]+as[\s\\]+\w+)?[\s\\]*,[\s\\]*)*%b\b)"
-    rb"|(?:import\w*|find_spec)\(\s*(?:\w+\s*=\s*)?[rbuf]?[\"']%b\b"
+_MAX_NAMES = 500
+_IMPORT = re.compile(
+    rb"(?:^|[:;])[ \t]*(?:from[\s\\]+([\w.]+)[\s\\]+import\b"
+    rb"|import[\s\\]+((?:[\w.]+(?:[\s\\]+as[\s\\]+\w+)?[\s\\]*,[\s\\]*)*[\w.]+))"
+    rb"|(?:import\w{0,20}|find_spec)\(\s*(?:\w+\s*=\s*)?[rbuf]?[\"']([\w.]+)",
+    re.MULTILINE,
 )
-"""Has the name of a module three times."""
 
 
 class _Pin(NamedTuple):
@@ -86,11 +87,19 @@ def _pin(path: Path) -> _Pin:
     return _Pin(facts=facts, real=os.path.realpath(path), checksum=checksum_of(path)) if facts else _MISSING
 
 
+def module_name(path: Path) -> str:
+    """Return the name of a module, without those of the packages that it is in."""
+    stem = path.name.partition(".")[0]
+    return path.parent.name if stem == "__init__" else stem
+
+
 def imported_names(libraries: Iterable[Path], names: Collection[str]) -> frozenset[str]:
     """Return those of the names that a Python file below one of the folders imports; all, if there is too much to read.
 
     Packages try imports of what need not be installed, such as a faster parser.
     """
+    if len(names) > _MAX_NAMES:
+        return frozenset(names)
     left, left_bytes = {name: name.encode() for name in names}, _MAX_SEARCHED_BYTES
     found = (facts_below(folder, [Path("/")]) for folder in (libraries if names else ()))
     for path in itertools.chain.from_iterable(found):
@@ -100,7 +109,14 @@ def imported_names(libraries: Iterable[Path], names: Collection[str]) -> frozens
         left_bytes -= len(content)
         if left_bytes < 0:
             return frozenset(names)
-        for name, word in list(left.items()):
-            if word in content and re.search(_IMPORT % (word, word, word), content, re.MULTILINE):
+        if any(word in content for word in left.values()):
+            for name in _imported_in(content) & left.keys():
                 del left[name]
     return frozenset(names) - left.keys()
+
+
+def _imported_in(content: bytes) -> set[str]:
+    """Return the names of modules, without what is in them, that the text of a Python file imports anywhere."""
+    listed = (part for found in _IMPORT.findall(content) for group in found for part in re.split(rb"[\s\\]*,", group))
+    firsts = (re.match(rb"[\s\\]*(\w+)", part) for part in listed)
+    return {first[1].decode(errors="replace") for first in firsts if first}

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.machinery import all_suffixes
@@ -20,8 +20,12 @@ from .programs import is_inside
 from .python_words import named_by, python_words
 
 _MAX_SOURCE_BYTES = 1024 * 1024
+_MAX_PARSED_BYTES = 2 * 1024 * 1024
+"""Of all that one command imports: 1 MiB can take 6 s."""
 _MAX_MODULES = 500
-_MODULE_ENDS = tuple(f"{start}{suffix}" for start in ("", "/__init__") for suffix in all_suffixes())
+_PACKAGE_ENDS = tuple(f"/__init__{suffix}" for suffix in all_suffixes())
+_MODULE_ENDS = (*all_suffixes(), *_PACKAGE_ENDS)
+_MAX_UNREAD = 10_000
 _CODE = frozenset({
     ".py", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".mts", ".sh", ".rb", ".pl", ".php", ".lua", ".jar", ".so", ".wasm",
 })  # fmt: skip
@@ -48,6 +52,8 @@ class Sources:
     """Folders of which everything may be loaded."""
     libraries: frozenset[Path] = frozenset()
     """Folders of installed packages, which may import what is in the folders of `modules`."""
+    parsed_bytes: int = field(default=0, compare=False)
+    """How much was read for their imports."""
 
     def __or__(self, other: Sources) -> Sources:
         """Return what the programs of both load."""
@@ -59,6 +65,7 @@ class Sources:
             modules={folder: self.modules.get(folder, none) | other.modules.get(folder, none) for folder in folders},
             environments=self.environments | other.environments,
             libraries=self.libraries | other.libraries,
+            parsed_bytes=self.parsed_bytes + other.parsed_bytes,
         )
 
     def inside(self, folders: Sequence[Path]) -> Sources:
@@ -69,35 +76,22 @@ class Sources:
             modules={folder: names for folder, names in self.modules.items() if is_inside(folder, folders)},
             environments=frozenset(path for path in self.environments if is_inside(path, folders)),
             libraries=self.libraries,
+            parsed_bytes=self.parsed_bytes,
         )
 
     def existing(self) -> frozenset[Path]:
         """Return the files that are there now, without those of the environments."""
         found = {path for path in self.files | self.arguments if path.is_file()}
         for folder, names in self.modules.items():
-            found.update(_modules_in(folder, names))
+            found.update(_modules_in(folder, names.__contains__))
         return frozenset(found)
 
     def unlisted(self) -> frozenset[Path]:
         """Return the modules in the folders of `modules` that have none of the names there."""
         found: set[Path] = set()
         for folder, names in self.modules.items():
-            found.update(_modules_in(folder, _module_names(folder) - names))
+            found.update(_modules_in(folder, lambda name, names=names: name not in names))
         return frozenset(found)
-
-
-def module_name(path: Path) -> str:
-    """Return the name of a module, without those of the packages that it is in."""
-    stem = path.name.partition(".")[0]
-    return path.parent.name if stem == "__init__" else stem
-
-
-def _module_names(folder: Path) -> frozenset[str]:
-    """Return the names in a folder that may be those of modules."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        stems = {entry.name.partition(".")[0] for entry in entries}
-        return frozenset(name for name in stems if name.isidentifier())
-    return frozenset()
 
 
 def command_sources(
@@ -116,10 +110,14 @@ def command_sources(
     return _Search(command, directory, writable, env or {}).found().inside(writable)
 
 
-def _modules_in(folder: Path, names: Iterable[str]) -> Iterator[Path]:
-    """Yield the files in a folder by which Python finds modules of these names."""
-    for name in sorted(_module_names(folder).intersection(names)):
-        yield from _forms(folder, name)
+def _modules_in(folder: Path, is_wanted: Callable[[str], bool]) -> Iterator[Path]:
+    """Yield the files in a folder by which Python finds modules, of those names that are wanted."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (name := entry.name.partition(".")[0]).isidentifier() and is_wanted(name):
+                end = entry.name.removeprefix(name)
+                ends = ("",) if end in _MODULE_ENDS else () if end else _PACKAGE_ENDS
+                yield from (path for end in ends if (path := Path(entry.path + end)).is_file())
 
 
 class _Search:
@@ -132,6 +130,7 @@ class _Search:
         self._modules: dict[Path, set[str]] = {}
         self._environments: set[Path] = set()
         self._libraries: set[Path] = set()
+        self._parsed_bytes = 0
 
     def found(self) -> Sources:
         words = self._existing(value for word in self._command for value in named_by(word))
@@ -154,6 +153,7 @@ class _Search:
             modules={folder: frozenset(names) for folder, names in self._modules.items()},
             environments=frozenset(self._environments),
             libraries=frozenset(self._libraries),
+            parsed_bytes=self._parsed_bytes,
         )
 
     def _existing(self, names: Iterable[str]) -> set[Path]:
@@ -189,14 +189,18 @@ class _Search:
         hidden = _importable(self._libraries) if scripts else frozenset[str]()
         for folder in {top for _, tops in scripts for top in tops}:
             self._modules.setdefault(folder, set()).update(hidden)
-        seen: set[Path] = set()
+        seen, unread = set[Path](), set[Path]()
         while scripts and len(seen) < _MAX_MODULES:
             path, tops = scripts.pop()
             if path not in seen:
                 seen.add(path)
                 content = content_of(path, _MAX_SOURCE_BYTES) or b""
+                self._parsed_bytes += len(content)
+                if self._parsed_bytes > _MAX_PARSED_BYTES:
+                    unread.update(tops)  # it may import any module there
+                    continue
                 scripts += [(one, tops) for one in self._imported(content, path, tops)]
-        self._files |= seen
+        self._files.update(seen, *(itertools.islice(_modules_in(folder, bool), _MAX_UNREAD) for folder in unread))
 
     def _started_scripts(self, places: Sequence[Path]) -> Iterator[tuple[Path, Sequence[Path]]]:
         """Yield the files that Python starts with, each with the folders in which it looks for modules."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..sandbox.beneath import open_named
 from ..sandbox.imports import watched_imports
-from ..sandbox.pinned import imported_names
-from ..sandbox.sources import Sources, command_sources, module_name
+from ..sandbox.pinned import imported_names, module_name
+from ..sandbox.sources import Sources, command_sources
 from ..workspace.changed_files import made_by_runs, refuse_changed
 from ..workspace.tree import folders_below
 from .load import MAX_TASK_BYTES, load_task
@@ -29,6 +29,8 @@ _MAX_TASKS = 200
 _MAX_FOLDERS = 5000
 _MAX_LOADED_BYTES = 512 * 1024
 """Of all other tasks: a run may have left many that take long to load. The smallest come first."""
+_MAX_PARSED_BYTES = 2 * 1024 * 1024
+"""Of what all other tasks import."""
 _MAX_SEARCHED_BYTES = 32 * 1024 * 1024
 _NOT_OURS = frozenset({"node_modules", "__pycache__"})
 
@@ -101,9 +103,10 @@ def _others(task: Task, writable: Sequence[Path]) -> Sources:
     found = Sources()
     for path, other in _other_tasks(task.directory, writable):
         found |= Sources(files=frozenset([_normal(path)]))
-        if other is not None:
+        if other is not None and found.parsed_bytes < _MAX_PARSED_BYTES:
             found |= _code(other, writable)
-    # A run may have left many tasks, with environments that take long to look at: the run of such a task does that.
+    # A run may have left many tasks, with imports and environments that take long to look at: the run of such a task
+    # does that.
     return replace(found, environments=frozenset()).inside(writable)
 
 
