@@ -142,6 +142,8 @@ class _Search:
                 self._add_environment(environment, may_appear=True)
                 self._arguments.update(environment.parent / name for name in PROJECT_FILES)
         self._add_programs()
+        interpreters = self._existing(itertools.chain.from_iterable(map(_interpreters, self._files)))
+        self._files.update(path for path in interpreters if path.is_file())
         for path in self._files | self._arguments:
             self._add_environment(path.parent.parent)
             if path.name.startswith("python"):
@@ -278,6 +280,11 @@ def _importable(libraries: Iterable[Path]) -> frozenset[str]:
         with suppress(OSError):
             names.update(path.name.partition(".")[0] for path in entry.iterdir())
     return frozenset(name for name in names if name.isidentifier())
+
+
+def _interpreters(path: Path) -> Sequence[str]:
+    line = (content_of(path, 256) or b"").partition(b"\n")[0].decode(errors="replace")
+    return [word.removeprefix("-S") for word in line[2:].split()] if line.startswith("#!") else []
 
 
 def _is_python(path: Path) -> bool:

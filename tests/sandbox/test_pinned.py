@@ -307,3 +307,15 @@ def test_an_import_anywhere_in_a_line_of_a_package_is_found(text: str, tmp_path:
 def test_a_server_at_a_url_has_nothing_to_pin(tmp_path: Path):
     """Its command is empty, and the run ended with a ValueError."""
     assert not command_sources((), tmp_path, [tmp_path]).existing()
+
+
+@pytest.mark.parametrize("command", ["./serve", "./serve x"])
+@pytest.mark.parametrize("line", ["{}/.venv/bin/python", "/usr/bin/env -S {}/.venv/bin/python -u"])
+def test_the_environment_in_the_first_line_of_a_script_is_pinned(command: str, line: str, environment: Path):
+    """Of `./server.py` with `#!/project/.venv/bin/python`, only its own files were looked at."""
+    script = environment / command.split()[0]
+    script.write_text(f"#!{line.format(environment)}\n")
+    script.chmod(0o755)
+    pinned = pinned_by(tuple(command.split()), environment)
+    (environment / _SITE / "acme.py").touch()
+    assert pinned.changed() == [environment / _SITE / "acme.py"]
