@@ -71,7 +71,7 @@ class Pinned:
             now = facts_below(folder, self._writable)
             different = (path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
             found += [Path(path) for path in sorted(different)[:_MAX_NAMED]]
-        return sorted({*found, *self._hiding()})
+        return sorted({*found, *sorted(self._hiding())[:_MAX_NAMED]})
 
     def _hiding(self) -> Iterable[Path]:
         """Return the modules that appeared, and that something of what is installed imports if it is there."""

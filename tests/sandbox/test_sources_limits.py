@@ -68,3 +68,12 @@ def test_imports_of_many_other_tasks_are_read_up_to_a_limit(tmp_path: Path, monk
     found = own_files(load_task(tmp_path / "task.yaml")).files
     assert {tmp_path / "a.py", tmp_path / "bb.yaml"} <= found
     assert tmp_path / "bb.py" not in found
+
+
+def test_of_many_modules_beside_a_server_only_some_are_named(tmp_path: Path):
+    (tmp_path / "server.py").write_text("import json\n")
+    found = sources.command_sources(("python3", "server.py"), tmp_path, [tmp_path])
+    pinned = Pinned(found, tmp_path, [tmp_path])
+    for number in range(501):
+        (tmp_path / f"name{number}.py").touch()
+    assert len(pinned.changed()) == 5
