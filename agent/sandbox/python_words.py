@@ -69,6 +69,12 @@ def named_by(word: str) -> Iterator[str]:
         yield from (value, value.partition(":")[0])
 
 
+def interpreter_words(start: bytes) -> Sequence[str]:
+    """Return the words of the first line of a script that name its interpreter, from the beginning of its file."""
+    line = start.partition(b"\n")[0].decode(errors="replace")
+    return [word.removeprefix("-S") for word in line[2:].split()] if line.startswith("#!") else []
+
+
 def _parsed(text: str) -> ast.Module | None:
     try:
         return ast.parse(text)

@@ -17,7 +17,7 @@ from pathlib import Path
 from .environments import PROJECT_FILES, RUNNERS, implied_environments
 from .file_facts import content_of
 from .programs import is_inside
-from .python_words import named_by, python_words
+from .python_words import interpreter_words, named_by, python_words
 
 _MAX_SOURCE_BYTES = 1024 * 1024
 _MAX_PARSED_BYTES = 2 * 1024 * 1024
@@ -142,8 +142,8 @@ class _Search:
                 self._add_environment(environment, may_appear=True)
                 self._arguments.update(environment.parent / name for name in PROJECT_FILES)
         self._add_programs()
-        interpreters = self._existing(itertools.chain.from_iterable(map(_interpreters, self._files)))
-        self._files.update(path for path in interpreters if path.is_file())
+        interpreters = (word for path in self._files for word in interpreter_words(content_of(path, 256) or b""))
+        self._files.update(filter(Path.is_file, self._existing(interpreters)))
         for path in self._files | self._arguments:
             self._add_environment(path.parent.parent)
             if path.name.startswith("python"):
@@ -280,11 +280,6 @@ def _importable(libraries: Iterable[Path]) -> frozenset[str]:
         with suppress(OSError):
             names.update(path.name.partition(".")[0] for path in entry.iterdir())
     return frozenset(name for name in names if name.isidentifier())
-
-
-def _interpreters(path: Path) -> Sequence[str]:
-    line = (content_of(path, 256) or b"").partition(b"\n")[0].decode(errors="replace")
-    return [word.removeprefix("-S") for word in line[2:].split()] if line.startswith("#!") else []
 
 
 def _is_python(path: Path) -> bool:
