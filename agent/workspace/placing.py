@@ -111,9 +111,13 @@ def set_metadata(root: Path, path: str, entry: Entry) -> None:
 
 def set_folder_mode(root: Path, path: str, mode: int) -> None:
     """Set the mode of a folder; do nothing if it is not a folder any more."""
-    with suppress(FileNotFoundError, NotADirectoryError), _pinned(root, path) as (itself, facts):
-        if stat.S_ISDIR(facts.st_mode):
-            itself.chmod(mode)
+    try:
+        with _pinned(root, path) as (itself, facts):
+            if stat.S_ISDIR(facts.st_mode):
+                itself.chmod(mode)
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            raise
 
 
 def make_accessible(root: Path, path: str) -> int | None:

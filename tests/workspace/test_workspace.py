@@ -277,6 +277,22 @@ def test_inaccessible_folders_are_restored_and_get_their_mode_back(folder: Path,
     assert tree(folder) == before
 
 
+def test_an_inaccessible_folder_in_the_place_of_a_link_is_restored(folder: Path, tmp_path: Path):
+    """The restore ended with an OSError because its path then led through the link."""
+    (folder / "way").symlink_to("there")
+    workspace = Workspace(folder)
+    snapshot = taken(workspace, tmp_path / "snap")
+    (folder / "way").unlink()
+    (folder / "there").mkdir()
+    (folder / "way" / "in" / "it").mkdir(parents=True)
+    (folder / "way" / "in" / "it").chmod(0o555)
+
+    workspace.restore(snapshot)
+
+    assert (folder / "way").readlink() == Path("there")
+    assert not (folder / "there").exists()
+
+
 def test_the_mode_of_an_inaccessible_folder_is_not_set_on_the_target_of_a_restored_link(folder: Path, tmp_path: Path):
     (tmp_path / "outside").mkdir(mode=0o755)
     (folder / "out").symlink_to(tmp_path / "outside")
