@@ -197,9 +197,12 @@ async def test_a_resumed_run_keeps_its_loose_tools(tmp_path: Path):
         (folder,) = tmp_path.glob("[!.]*")
         _, events = read_run(folder)
         assert [event.tools for event in loosened(events)] == [("find",)]
-        state = resume_state(
-            folder, lambda family, *, notes: Toolbox(named(*EIGHT), family=family), lambda _: MISTRAL, {}
-        )
+
+        def toolbox(family: str, *, notes: bool) -> Toolbox:
+            assert not notes
+            return Toolbox(named(*EIGHT), family=family)
+
+        state = resume_state(folder, toolbox, lambda _: MISTRAL, {})
     assert state.loose_tools == {"find"}
 
 
