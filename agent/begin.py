@@ -24,7 +24,7 @@ class Start:
     name: str | None = None
     """Of the run. None means one made of the time."""
     session: str = ""
-    """Name of the session that it is a turn of. Empty if it is of none."""
+    """The session that it is a turn of, by name. Empty if it is of none."""
     rung: int = 0
     """Rung of the ladder that it begins on."""
 

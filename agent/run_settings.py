@@ -28,7 +28,7 @@ from .task.environment import run_sandbox, starts_commands
 from .tooling.final_result import OutputSpec
 from .tooling.redaction import with_secrets_in
 from .tooling.tool import Tool
-from .tooling.toolbox import Toolbox
+from .tooling.toolbox import Toolbox, can_read_files
 from .workspace.claims import claimed
 from .workspace.instructions import Instructions
 from .workspace.prepare import WorkspaceMode, with_worktree
@@ -101,8 +101,7 @@ class RunSettings:
     def takes_notes(self, profile: Profile, window_tokens: int | None) -> bool:
         """Return whether the model gets the tool for notes: it works with files or commands, in a small window."""
         is_small = window_tokens is not None and window_tokens <= _SMALL_WINDOW_TOKENS
-        works = any(tool.commands or tool.name == "read_file" for tool in self.tools)
-        return is_small and works and not profile.trained_texts
+        return is_small and can_read_files(self.tools) and not profile.trained_texts
 
     def profile(self, model: str) -> Profile:
         """Return the profile of a model, by its served name."""

@@ -14,8 +14,7 @@ import sys
 import tarfile
 import time
 import urllib.request
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import ip_address
@@ -24,12 +23,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
+from wrapped_model import WrappedModel
 
 if TYPE_CHECKING:
     from agent import Endpoint, Rules, Sandbox, Tool, ToolContext
     from agent.messages import Reply
-    from agent.model.profiles import Profile
-    from agent.model.protocol import Connection, Served, TokenCount
     from agent.model.wire import Request
 
 # No deadline: a machine shared with other jobs is sometimes slow. CI uses the same examples each time, so that only a
@@ -58,7 +56,7 @@ class LiveEngine:
 
     def recording_model(self, *, answers: Sequence[Reply | None] = (), **settings: Any) -> RecordingModel:
         """Return a model on this engine that records requests and replies."""
-        return RecordingModel(endpoint=self.endpoint(**settings), answers=answers)
+        return RecordingModel(model=self.endpoint(**settings), answers=answers)
 
     def get(self, path: str) -> str:
         """Return the body of a GET request to a route such as /metrics."""
@@ -78,13 +76,12 @@ class LiveEngine:
 
 
 @dataclass(kw_only=True)
-class RecordingModel:
+class RecordingModel(WrappedModel):
     """An Endpoint that records requests and replies and can change both.
 
     Every request reaches the real server, even if its reply is replaced, so validation and usage are the server's.
     """
 
-    endpoint: Endpoint
     change: Callable[[Request], Request] = field(default=lambda request: request)
     answers: Sequence[Reply | None] = ()
     """Replacements for the first replies, with the real prompt's usage. None keeps the real reply."""
@@ -92,37 +89,10 @@ class RecordingModel:
     replies: list[Reply] = field(default_factory=list["Reply"])
     """Replies as the run received them."""
 
-    @property
-    def base_url(self) -> str:
-        return self.endpoint.base_url
-
-    def profile_for(self, model: str) -> Profile:
-        return self.endpoint.profile_for(model)
-
-    @property
-    def patience_s(self) -> float:
-        return self.endpoint.patience_s
-
-    @property
-    def first_wait_s(self) -> float:
-        return self.endpoint.first_wait_s
-
-    @asynccontextmanager
-    async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
-        async with self.endpoint.open(session=session) as connection:
-            self._connection = connection
-            yield self
-
-    async def served(self) -> Served:
-        return await self._connection.served()
-
-    async def count(self, request: Request) -> TokenCount | None:
-        return await self._connection.count(request)
-
     async def ask(self, request: Request) -> Reply:
         # Copy the messages: the request shares its list with the history, which grows.
         sent = replace(self.change(request), messages=tuple(request.messages))
-        reply = await self._connection.ask(sent)
+        reply = await super().ask(sent)
         answer = self.answers[len(self.replies)] if len(self.replies) < len(self.answers) else None
         self.requests.append(sent)
         if answer is not None and reply.usage is not None:

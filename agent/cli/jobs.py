@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import urllib.request
 from collections.abc import Iterable
-from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ..errors import EndpointError
+from .engine_metrics import read_metrics
 
 if TYPE_CHECKING:
     from ..model.endpoint import Endpoint
-
-_METRICS_S = 5.0
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def fitting_jobs(endpoints: Iterable[Endpoint]) -> int:
@@ -36,23 +31,16 @@ def fitting_jobs(endpoints: Iterable[Endpoint]) -> int:
 
 def _windows(endpoint: Endpoint) -> int | None:
     """Return how many full windows the KV cache of an engine holds. None if it does not say."""
-    from serving.metrics import parse_metrics
-
     from ..model.address import NO_KEY
 
-    url = f"{endpoint.base_url.removesuffix('/v1')}/metrics"
-    # A proxy cannot reach the loopback address.
-    proxies = urllib.request.ProxyHandler({} if urlsplit(url).hostname in _LOOPBACK else None)
-    opener = urllib.request.build_opener(proxies)
-    if endpoint.api_key != NO_KEY:
-        opener.addheaders.append(("Authorization", f"Bearer {endpoint.api_key}"))
-    try:
-        with opener.open(url, timeout=_METRICS_S) as reply:
-            tokens = parse_metrics(reply.read().decode(errors="replace")).kv_tokens
-        window = asyncio.run(_window(endpoint))
-    except (OSError, HTTPException, ValueError, EndpointError):
+    metrics = read_metrics(endpoint.base_url, api_key="" if endpoint.api_key == NO_KEY else endpoint.api_key)
+    if metrics is None or metrics.kv_tokens is None:
         return None
-    return None if tokens is None or not window else tokens // window
+    try:
+        window = asyncio.run(_window(endpoint))
+    except EndpointError:
+        return None
+    return metrics.kv_tokens // window if window else None
 
 
 async def _window(endpoint: Endpoint) -> int | None:

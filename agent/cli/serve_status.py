@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import urllib.request
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
 NO_SERVER = "No server is recorded on this machine. Start one: agent serve, or without a GPU: agent serve pocket"
 _LOAD_S = 5.0
-_METRICS_S = 2.0
 _FOLLOW_S = 0.5
 
 
@@ -152,15 +149,10 @@ def _processes(record: ServerRecord) -> str:
 
 def _load(record: ServerRecord) -> str:
     """Query the server's metrics and describe its load; empty if it does not report any."""
-    from serving.metrics import parse_metrics
+    from .engine_metrics import read_metrics
 
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # A proxy cannot reach the loopback address.
-    try:
-        with opener.open(f"{record.base_url.removesuffix('/v1')}/metrics", timeout=_METRICS_S) as reply:
-            metrics = parse_metrics(reply.read().decode(errors="replace"))
-    except (OSError, HTTPException, ValueError):
-        return ""
-    if metrics.running is None:
+    metrics = read_metrics(record.base_url)
+    if metrics is None or metrics.running is None:
         return ""
     usage = "" if metrics.kv_usage is None else f", KV cache {metrics.kv_usage:.0%} used"
     return f"{metrics.running} requests running, {metrics.waiting or 0} waiting{usage}"

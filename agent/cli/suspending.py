@@ -1,4 +1,4 @@
-"""Let Ctrl-Z suspend runs: the time until they go on counts for no limit and no timeout."""
+"""Stop and continue runs at Ctrl-Z; the time between counts for no limit and no timeout."""
 
 from __future__ import annotations
 

@@ -21,8 +21,6 @@ class Prefill:
 
     requests: int = 0
     """With a count of cached tokens."""
-    uncounted: int = 0
-    """Requests without one."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     new_tokens: int = 0
@@ -98,7 +96,6 @@ def prefill(events: Iterable[Event]) -> Prefill:
 def _add(found: Prefill, usage: Usage | None) -> int | None:
     """Count a request; return the tokens that were not in the cache. None if the server did not report that."""
     if usage is None or usage.cached_tokens is None:
-        found.uncounted += 1
         return None
     found.requests += 1
     found.prompt_tokens += usage.prompt_tokens

@@ -10,6 +10,7 @@ from ..journal.events import Folded
 from ..messages import ToolResult
 from ..model.history import History
 from ..tooling.shorten import keep_whole
+from ..tooling.toolbox import can_read_files
 from . import prompts
 from .dependencies import RunDependencies
 from .state import RunState
@@ -117,7 +118,7 @@ def _lines(records: Sequence[CallRecord], history: History, deps: RunDependencie
     """Return by call id the lines that stand in for results; these are kept in files if the model can read files."""
     shown = {message.tool_call_id: message.content for message in history.messages if isinstance(message, ToolResult)}
     workspace = deps.context.workspace
-    reads_files = any(tool.commands or tool.name == "read_file" for tool in deps.toolbox)
+    reads_files = can_read_files(deps.toolbox)
     lines: dict[str, str] = {}
     for record in records:
         call_id = record.call.id

@@ -28,7 +28,7 @@ _LEAST_SUMMARY_CHARS = 1_000
 _MAX_RESULTS_CHARS = 64_000
 _LIKELY_RESULTS_CHARS = 6_000
 """Of the last calls' results, if the window is not known."""
-# Shares of the window: of the summary, and of the last calls' results, which take no more than half of what is left.
+# Shares of the window: of the summary, and of the last calls' results, which take no more than what is left.
 _SUMMARY_SHARE = 0.17
 _RESULTS_SHARE = 0.2
 _SUMMARY_SHARE_OF_REST = 0.6

@@ -182,7 +182,8 @@ GENERIC = Profile(
     ladder=Ladder(rungs=(Rung(), Rung(constrained=True), Rung(fresh_context=True))),
 )
 
-# gpt-oss takes the same efforts in `reasoning_effort`; its servers drop or refuse reasoning that is sent back.
+# gpt-oss takes the same efforts in `reasoning_effort`. Not tried on a server: whether it reads reasoning that is sent
+# back, so none is sent, as for any model that is not known.
 GPT_OSS = replace(
     GENERIC,
     name="gpt_oss",

@@ -118,7 +118,7 @@ class SharedLimits:
 
     of: Literal["session", "caller"]
     name: str
-    """Name of the session, or of the run that called it."""
+    """The session, or the run that called it, by name."""
     limits: Limits
     spent: Spent
     """What the others used before this run started or was resumed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -51,7 +52,7 @@ def watched_imports(untrusted: Sequence[Path], check: Callable[[Path], None]) ->
         sys.meta_path.remove(watch)
 
 
-class _Finder:
+class _Finder(ABC):
     """Finds what the others find, and has modules from some folders loaded from their source."""
 
     def __init__(self, untrusted: Sequence[Path]) -> None:
@@ -72,9 +73,9 @@ class _Finder:
         self.judge(name, spec)
         return spec
 
+    @abstractmethod
     def judge(self, name: str, spec: ModuleSpec) -> None:
         """Raise an error if the module must not be imported."""
-        raise NotImplementedError
 
 
 class _Watch(_Finder):

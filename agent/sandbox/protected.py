@@ -1,4 +1,4 @@
-"""Tell which paths in the folders that a command may change it must not change itself, and how; mounts nothing."""
+"""Return the paths that a command must not change, though it may change the folders around them; mounts nothing."""
 
 from __future__ import annotations
 

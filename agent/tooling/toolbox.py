@@ -22,6 +22,11 @@ _MISTRAL_TOKENIZERS = frozenset({"mistral", "mistral_large", "pocket"})
 _NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
 
 
+def can_read_files(tools: Iterable[Tool]) -> bool:
+    """Return whether a model with these tools can read a file of the workspace: by a command or by `read_file`."""
+    return any(tool.commands or tool.name == "read_file" for tool in tools)
+
+
 class Toolbox:
     """The tools of a run, in the given order; immutable, because a changed tool list empties the prefix cache."""
 

@@ -1,4 +1,4 @@
-"""Say in a line what changed the beginning of a prompt, and what that cost; pure."""
+"""Format what changed the beginning of a prompt, and what it cost, as one line; pure."""
 
 from ..journal.events import Folded, PrefixChanged
 

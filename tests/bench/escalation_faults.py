@@ -12,15 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal, cast, get_args
 
+from wrapped_model import WrappedModel
+
 from agent.messages import RawCall, Reply
-from agent.model.profiles import Profile
-from agent.model.protocol import Connection, Model, Served, TokenCount
 from agent.model.wire import Request
 
 FaultKind = Literal["bad_json", "wrong_tool", "wrong_argument", "wrong_type"]
@@ -120,10 +118,9 @@ def _with(call: RawCall, arguments: dict[str, Any]) -> RawCall:
 
 
 @dataclass(kw_only=True)
-class TrialModel:
+class TrialModel(WrappedModel):
     """The model of one run: sends requests to the real model with the run's seed and damages replies by the plan."""
 
-    model: Model
     plan: FaultPlan
     cache_salt: str
     damaged: Counter[FaultKind] = field(default_factory=Counter["FaultKind"])
@@ -131,35 +128,8 @@ class TrialModel:
     _requests: int = 0
     _steps: int = 0
 
-    @property
-    def base_url(self) -> str:
-        return self.model.base_url
-
-    def profile_for(self, model: str) -> Profile:
-        return self.model.profile_for(model)
-
-    @property
-    def patience_s(self) -> float:
-        return self.model.patience_s
-
-    @property
-    def first_wait_s(self) -> float:
-        return self.model.first_wait_s
-
-    @asynccontextmanager
-    async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
-        async with self.model.open(session=session) as connection:
-            self._connection = connection
-            yield self
-
-    async def served(self) -> Served:
-        return await self._connection.served()
-
-    async def count(self, request: Request) -> TokenCount | None:
-        return await self._connection.count(request)
-
     async def ask(self, request: Request) -> Reply:
-        reply = await self._connection.ask(self._seeded(request))
+        reply = await super().ask(self._seeded(request))
         self._requests += 1
         if request.force_tool is not None or request.tool_choice == "required" or request.json_schema is not None:
             return reply  # constrained to the schema: a re-ask, which does not count as a step

@@ -18,20 +18,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from wrapped_model import WrappedModel
 
 from agent import Agent, Endpoint, EndpointError, Ladder, Limits, Outcome, Rung, ready_tools
 from agent.journal.events import Event
 from agent.journal.prefill import Prefill, prefill
 from agent.loop.prompts import SUM_UP
 from agent.messages import Reply
-from agent.model.profiles import MISTRAL, Profile, Sampling
-from agent.model.protocol import Connection, Served, TokenCount
+from agent.model.profiles import MISTRAL, Sampling
 from agent.model.wire import Request
 from agent.testing import calls, says
 
@@ -108,46 +109,18 @@ class Script:
 
 
 @dataclass(kw_only=True)
-class PlayedModel:
-    """An Endpoint whose replies are replaced; every request reaches the engine, and the usage is the engine's."""
+class PlayedModel(WrappedModel):
+    """A model whose replies are replaced; every request reaches the engine, and the usage is the engine's."""
 
-    endpoint: Endpoint
     script: Script
     refused: list[str] = field(default_factory=list[str])
     """Requests that the engine refused, in its words."""
-
-    @property
-    def base_url(self) -> str:
-        return self.endpoint.base_url
-
-    @property
-    def patience_s(self) -> float:
-        return self.endpoint.patience_s
-
-    @property
-    def first_wait_s(self) -> float:
-        return self.endpoint.first_wait_s
-
-    def profile_for(self, model: str) -> Profile:
-        return self.endpoint.profile_for(model)
-
-    @asynccontextmanager
-    async def open(self, *, session: str | None = None) -> AsyncGenerator[Connection]:
-        async with self.endpoint.open(session=session) as connection:
-            self._connection = connection
-            yield self
-
-    async def served(self) -> Served:
-        return await self._connection.served()
-
-    async def count(self, request: Request) -> TokenCount | None:
-        return await self._connection.count(request)
 
     async def ask(self, request: Request) -> Reply:
         # The pocket model does not end its replies, so they are stopped early; nobody reads them.
         stopped = replace(request, extra_body={**request.extra_body, "stop": STOPS})
         try:
-            real = await self._connection.ask(stopped)
+            real = await super().ask(stopped)
         except EndpointError as error:
             self.refused.append(str(error))
             raise
@@ -178,10 +151,10 @@ def make_project(folder: Path) -> None:
 
 
 async def run_one(url: str, folder: Path, *, seed: int, steps: int) -> Ran:
-    """Let one agent work through its script."""
+    """Run one agent to the end of its script."""
     folder.mkdir()
     make_project(folder)
-    model = PlayedModel(endpoint=Endpoint(url, profile=PROFILE), script=Script(seed=seed, steps=steps))
+    model = PlayedModel(model=Endpoint(url, profile=PROFILE), script=Script(seed=seed, steps=steps))
     events: list[Event] = []
     agent = Agent(
         model, tools=[ready_tools.find(name) for name in TOOLS], instructions=INSTRUCTIONS, workspace=folder,

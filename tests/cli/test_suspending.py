@@ -21,7 +21,7 @@ from agent.testing.received import Received
 
 @pytest.fixture
 def stopped_for(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let each stop of the process take so many seconds, and none in truth."""
+    """Return a list of how many seconds each next stop of the process pretends to take."""
     each, passed_s = list[float](), [0.0]
 
     def stop(number: int) -> None:

@@ -397,7 +397,7 @@ STEPS = 100
 
 @tool(read_only=True)
 def look_up(topic: str) -> str:
-    """Look a topic up."""
+    """Return facts about a topic."""
     return f"{topic}: " + " ".join(f"{topic}{number}" for number in range(12))
 
 

@@ -42,4 +42,4 @@ def test_each_token_is_new_or_read_again_for_one_reason():
 @pytest.mark.parametrize("events", [[], [replied(50, None)]])
 def test_nothing_is_said_of_a_server_that_does_not_report_its_cache(events: list[Event]):
     found = prefill(events)
-    assert (str(found), found.uncounted, found.hit_rate) == ("", len(events), 0.0)
+    assert (str(found), found.requests, found.hit_rate) == ("", 0, 0.0)

@@ -42,6 +42,19 @@ async def ran(model: ScriptedModel, ladder: Ladder | None = None) -> list[Event]
     return events
 
 
+class Killed(BaseException):
+    """Ends a run as SIGKILL would."""
+
+
+async def killed_after_a_turn(runs: Path) -> None:
+    def kill(event: Event) -> None:
+        if event.kind == "turn_taken":
+            raise Killed
+
+    with pytest.raises(Killed):
+        await Agent(ScriptedModel([looks("a")]), tools=[look], runs=runs).run("Look.", observe=kill)
+
+
 async def test_turns_feedback_and_invalid_calls_only_add_to_the_prompt():
     bad = calls(("lok", {"path": "a"}))
     script = [
@@ -86,15 +99,7 @@ async def test_a_renewed_conversation_changes_from_the_task_on():
 
 
 async def test_a_resumed_run_tells_what_its_first_request_cost(tmp_path: Path):
-    class Killed(BaseException):
-        pass
-
-    def kill(event: Event) -> None:
-        if event.kind == "turn_taken":
-            raise Killed
-
-    with pytest.raises(Killed):
-        await Agent(ScriptedModel([looks("a")]), tools=[look], runs=tmp_path).run("Look.", observe=kill)
+    await killed_after_a_turn(tmp_path)
     outcome = await Agent(ScriptedModel([says("Ok.", usage=COUNTED)]), tools=[look]).resume(
         next(tmp_path.glob("[!.]*"))
     )
@@ -134,15 +139,7 @@ def encoded_with_a_blank(message: Message, *, with_reasoning: bool) -> bytes:
 async def test_a_journal_that_makes_another_conversation_of_a_run_is_a_fault_when_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    class Killed(BaseException):
-        pass
-
-    def kill(event: Event) -> None:
-        if event.kind == "turn_taken":
-            raise Killed
-
-    with pytest.raises(Killed):
-        await Agent(ScriptedModel([looks("a")]), tools=[look], runs=tmp_path).run("Look.", observe=kill)
+    await killed_after_a_turn(tmp_path)
     # As if another version of this library encoded messages in another way.
     monkeypatch.setattr("agent.model.history.encode_message", encoded_with_a_blank)
     outcome = await Agent(ScriptedModel([says("Ok.")]), tools=[look]).resume(next(tmp_path.glob("[!.]*")))
