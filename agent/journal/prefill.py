@@ -12,7 +12,7 @@ from .events import Event, PrefixChanged, Replied, SummedUp
 
 Reason = Literal["effort", "fold", "renewal", "server", "resume", "unknown", "summary", "lost"]
 """As `PrefixChanged.because` names them; `summary` is what a request for a summary makes the engine read, and `lost` is
-what it had read and no longer has in its cache."""
+what it had read and did not find in its cache: the part of a last block, or what had to leave it."""
 
 
 @dataclass(kw_only=True)
@@ -60,7 +60,7 @@ _AFTER: dict[Reason, str] = {
     "resume": "after resumes ({})",
     "unknown": "for an unknown reason ({})",
     "summary": "for summaries ({})",
-    "lost": "no longer in its cache ({})",
+    "lost": "not found in its cache, which keeps whole blocks ({})",
 }
 
 

@@ -262,8 +262,8 @@ def test_show_adds_up_what_the_engine_read(task: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert main(["show", "last"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "the engine read 1,040 of 2,000 prompt tokens (48% were in its cache): 1,000 new; again: 40 no longer in its "
-        "cache (1)"
+        "the engine read 1,040 of 2,000 prompt tokens (48% were in its cache): 1,000 new; again: 40 not found in its "
+        "cache, which keeps whole blocks (1)"
     )
 
 
