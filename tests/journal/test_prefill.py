@@ -35,7 +35,8 @@ def test_each_token_is_new_or_read_again_for_one_reason():
     assert found.new_tokens + found.again.total() == found.read_tokens
     assert str(found) == (
         "the engine read 4,516 of 8,300 prompt tokens (46% were in its cache): 1,600 new; again: 916 not found in its "
-        "cache, which keeps whole blocks (2), 1,500 after effort switches (1), 400 after folds (1), 100 for summaries (1)"
+        "cache, which keeps whole blocks (2), 1,500 after effort switches (1), 400 after folds (1), 100 for "
+        "summaries (1)"
     )
 
 
