@@ -33,7 +33,10 @@ async def test_a_container_ends_with_its_call(docker_image: str, tmp_path: Path,
     assert "ready" in await called(start_process, context, command=asked, wait_s=5)
     assert "exit code 5" in await called(stop_process, context, process=1)
     beats = "while true; do touch beat; sleep 0.1; done & sleep 60"
-    assert "2 s" in await called(run_shell, context, command=beats, timeout_s=2)
+    for timeout_s in (2, 8, 32):  # the start of a container counts, which takes seconds on a busy machine
+        assert f"{timeout_s} s" in await called(run_shell, context, command=beats, timeout_s=timeout_s)
+        if (tmp_path / "beat").exists():
+            break
     assert (tmp_path / "beat").stat().st_uid == os.getuid()
     assert _within(15, lambda: not _running(docker_image)), "the container outlived the call that was killed"
 
