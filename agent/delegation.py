@@ -55,6 +55,7 @@ def agent_tool(
             found = replace(
                 found,
                 shared_limits=parent.shared_limits(),
+                family=parent.family,
                 runs=found.runs or (None if parent.folder is None else parent.folder / "agents"),
             )
         begin = Start(prompt=UserMessage(content=cast("_Arguments", value).prompt))

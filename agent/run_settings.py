@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from .journal.events import RunStarted
 from .loop.facts import InstructionsMode, default_system_prompt, find_instructions
+from .loop.family import Family
 from .loop.work import NOTES_TOOL
 from .model.profiles import Profile
 from .model.protocol import Model
@@ -83,6 +84,8 @@ class RunSettings:
     """Those that runs of the agent have needed so far, by model family and whether the tool for notes is added."""
     shared_limits: Sequence[SharedLimits] = ()
     """Those of the session, or of the run that called this one."""
+    family: Family | None = None
+    """Of the run that called this one."""
 
     def toolbox(self, family: str = "generic", *, notes: bool = False) -> Toolbox:
         """Return the tools of a run for a model family, with the one for the structured result, and the one for notes.

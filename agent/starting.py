@@ -16,8 +16,10 @@ from .errors import ConfigError
 from .journal.events import Noticed, Resumed, RunStarted
 from .journal.journal import Journal, JournalWriteError
 from .journal.runs import check_run_name, run_folder
+from .loop.background import member_of
 from .loop.call_paths import with_real_paths
 from .loop.dependencies import RunDependencies
+from .loop.family import Family
 from .loop.outcome import Outcome, outcome_of
 from .loop.parent import ParentRun
 from .loop.recording import recorder
@@ -147,12 +149,14 @@ async def _drive(
     parent = ParentRun(
         folder=None if journal is None else folder, record=record,
         shared_limits=lambda: state.budget.shared_with(replace(state.spent, steps=0, tool_calls=0), first.run),
+        family=settings.family or Family(),
     )  # fmt: skip
     context = replace(context, parent=parent)
     rules = (*settings.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ()))
     toolbox = settings.toolbox(state.profile.name, notes=NOTES_TOOL in first.tools)
+    member = member_of(parent.family, context, record)
     deps = RunDependencies(
-        connection=connection, toolbox=toolbox, context=context, record=record,
+        connection=connection, toolbox=toolbox, context=context, member=member, record=record,
         sync=journal.sync if journal is not None else lambda: None,
         clock=_clock(state.spent.wall_s), sleep=asyncio.sleep,
         verify=settings.verify, verify_env=settings.verify_env,
@@ -168,6 +172,7 @@ async def _drive(
             cleanup.callback(journal.close)
         own = None if all(tool.read_only for tool in settings.tools) else settings.own
         places = (context.workspace, *settings.places_beside(context.workspace))
+        cleanup.enter_context(member.joined())  # until its commands have ended
         cleanup.push_async_callback(watcher.aclose)
         notices = cleanup.enter_context(watched(places, own, folder, journal, watcher.show))
         cleanup.push_async_callback(shared.aclose)
@@ -182,9 +187,10 @@ async def _drive(
         ended = await Run(state, deps).drive()
     if watcher.failure is not None and ended.status != "error":  # it raised at the very end
         notices.append(str(watcher.failure))
-    path = None if journal is None else journal.path
     diff = None if journal is not None else await asyncio.to_thread(_diff, first)
-    return outcome_of(state, ended, path, notices, context.redacted, output=settings.output, diff=diff)
+    return outcome_of(
+        state, ended, journal and journal.path, notices, context.redacted, output=settings.output, diff=diff
+    )
 
 
 def _clock(before_s: float) -> Callable[[], float]:

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from ..journal.events import Noticed
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..journal.events import Event, Noticed
+from ..tooling.context import ToolContext
 from ..tooling.resources import RunningCommands
 from . import prompts
 from .dependencies import RunDependencies
+from .family import Family, Member
+
+_FOR_ANOTHER = "{before} for another agent that works in this folder"
 
 
 async def stop_commands(deps: RunDependencies, *, before: str) -> str:
-    """Stop them, record that with the reason, and return a sentence for the model. Empty if none was running.
+    """Stop those of the run, record that with the reason, and return what the model should know. Empty if none ran.
+
+    It also says what other runs have stopped since the model was last told.
 
     Args:
         deps: of the run.
         before: before what they were stopped, as a sentence about the past says it.
     """
-    stopped = deps.context.redacted(", ".join(await deps.context.resources.get(RunningCommands).stop()))
-    if not stopped:
-        return ""
-    deps.record(Noticed(text=prompts.STOPPED_COMMANDS_NOTICE.format(before=before, commands=stopped)))
-    return prompts.STOPPED_COMMANDS.format(before=before, commands=stopped)
+    stopped = await deps.context.resources.get(RunningCommands).stop()
+    own = _record_stopped(deps.context, deps.record, stopped, before) if stopped else ""
+    return "\n".join(text for text in (deps.member.untold(), own) if text)
+
+
+def member_of(family: Family, context: ToolContext[Any], record: Callable[[Event], None]) -> Member:
+    """Return the member of a family that a run is, with what another run of it calls to stop its commands."""
+    return Member(
+        family,
+        (context.workspace, *context.sandbox.rules.write),
+        stop=lambda: context.resources.get(RunningCommands).stop(),
+        on_stopped=lambda stopped, before: _record_stopped(
+            context, record, stopped, _FOR_ANOTHER.format(before=before)
+        ),
+    )
+
+
+def _record_stopped(
+    context: ToolContext[Any], record: Callable[[Event], None], stopped: Sequence[str], before: str
+) -> str:
+    commands = context.redacted(", ".join(stopped))
+    record(Noticed(text=prompts.STOPPED_COMMANDS_NOTICE.format(before=before, commands=commands)))
+    return prompts.STOPPED_COMMANDS.format(before=before, commands=commands)

@@ -14,6 +14,7 @@ from ..policy.verification import Verify
 from ..tooling.context import ToolContext
 from ..tooling.toolbox import Toolbox
 from ..workspace.workspace import Snapshot
+from .family import Member
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,8 @@ class RunDependencies:
     connection: Connection
     toolbox: Toolbox
     context: ToolContext[Any]
+    member: Member
+    """The run among those that it was started by, and that its tools start."""
     record: Callable[[Event], None]
     """Writes an event to the journal, applies it to the state, then calls the observer."""
     sync: Callable[[], None]

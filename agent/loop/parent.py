@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..journal.events import Event
 from ..policy.budget import SharedLimits
+from .family import Family
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,3 +20,5 @@ class ParentRun:
     shared_limits: Callable[[], Sequence[SharedLimits]]
     """Returns the limits that the run and the runs of its tools share, with what is used of them."""
     record: Callable[[Event], None]
+    family: Family
+    """The runs that may work in one folder: it, those that its tools start, and the one that it was started by."""

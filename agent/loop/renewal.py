@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from ..errors import ConfigError
@@ -32,6 +33,7 @@ _LIKELY_RESULTS_CHARS = 6_000
 _SUMMARY_SHARE = 0.17
 _RESULTS_SHARE = 0.2
 _SUMMARY_SHARE_OF_REST = 0.6
+_RESTORE = "the files were put back"
 _NOT_SAVED = "The changes that failed the verification could not be saved ({reason}), so they were not put back."
 
 
@@ -76,7 +78,9 @@ async def renew(
     """
     work, prompt = state.work, state.started.prompt
     failed = work.files_verification is not None and not work.files_verification.ok
-    files = await _handle_files(state, deps, restore=bool(may_restore and failed))
+    restore = bool(may_restore and failed)
+    async with deps.member.alone(before=_RESTORE) if restore else nullcontext():
+        files = await _handle_files(state, deps, restore=restore)
     has_restored = bool(files.restored or files.patch)
     max_chars, max_results_chars = _room(state, deps, is_tight=is_tight)
     if state.profile.trained_texts:
@@ -138,7 +142,7 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
             raise
         return _Files()
     # A command that still runs could change files, and what their names lead to, while they are put back.
-    stopped = await stop_commands(deps, before="the files were put back") if restore else ""
+    stopped = await stop_commands(deps, before=_RESTORE) if restore else ""
     others = _others(state, deps, workspace)
     own = {path: signature for path, signature in state.work.own_changes.items() if path not in others}
     only = own if deps.shared_workspace else None

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -119,13 +120,16 @@ async def _run(call: ToolCall, state: RunState, deps: RunDependencies, tracker: 
         tool = replace(tool, output_limit_chars=limit_chars)
     workspace = deps.context.workspace
     spill_dir = workspace / OUTPUTS
-    execution = await execute(call, tool, value, context, spill_dir=spill_dir)
+    async with deps.member.calling() if tool.commands else nullcontext():
+        execution = await execute(call, tool, value, context, spill_dir=spill_dir)
     result = execution.result
     if context is not deps.context:
         result = replace(result, content=prompts.with_hidden(result.content, context.sandbox.rules.hidden, workspace))
     fingerprint = _fingerprint(call, result)
     if state.work.repeats([fingerprint]):
         result = replace(result, content=f"{result.content}\n{prompts.SAME_AGAIN}")
+    if untold := deps.member.untold():
+        result = replace(result, content=f"{result.content}\n{untold}")
     await tracker.end_one("" if tool.commands else result.content)
     deps.record(
         CallEnded(

@@ -111,18 +111,21 @@ def _cut(text: str) -> str:
 async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) -> VerifyEnded:
     """Run the verification of a run and return its event; `attempt` 0 is a silent check without feedback.
 
-    What the run has in the background is stopped first: it could show the command other files than it leaves.
+    What runs have in the background that can change the folder is stopped first: it could show the command other files
+    than it leaves.
     """
-    stopped = await stop_commands(deps, before="the verification")
-    result = await verify(
-        settings.command,
-        workspace=deps.context.workspace,
-        env={**deps.context.env, **deps.verify_env},
-        timeout_s=settings.timeout_s,
-        sandbox=deps.context.sandbox,
-        read=[Path(value) for value in deps.verify_env.values() if value.startswith("/")],
-        redact=deps.context.redacted,
-    )
+    before = "the verification"
+    async with deps.member.alone(before=before):
+        stopped = await stop_commands(deps, before=before)
+        result = await verify(
+            settings.command,
+            workspace=deps.context.workspace,
+            env={**deps.context.env, **deps.verify_env},
+            timeout_s=settings.timeout_s,
+            sandbox=deps.context.sandbox,
+            read=[Path(value) for value in deps.verify_env.values() if value.startswith("/")],
+            redact=deps.context.redacted,
+        )
     is_hidden = HIDDEN_TESTS in settings.command and deps.context.model_family != "pocket"
     say = "" if result.ok or not attempt else feedback(result, settings, attempt=attempt, with_command=not is_hidden)
     if say and settings.show == "all" and is_hidden:
