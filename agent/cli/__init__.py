@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.machinery import PathFinder
 from io import TextIOWrapper
 from pathlib import Path
@@ -81,8 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(command: str, args: argparse.Namespace) -> int:
     try:
         return _module(command).main(args)
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # the terminal may be closed
+            print(f"\n{error or 'Interrupted.'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader closed the pipe early, as `| head` does.

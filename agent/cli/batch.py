@@ -30,6 +30,7 @@ from ..task.task import Task
 from ..view.text import on_one_line, visible, visible_json
 from .discovery import NOWHERE
 from .dry_run import dry_run
+from .go_on import GoOn
 from .jobs import fitting_jobs
 from .run_task import all_served, find_servers, parse_overrides, write_output
 from .suspending import run_suspendable
@@ -62,11 +63,12 @@ def run_batch(args: argparse.Namespace) -> int:
         return _dry_run(entries, found)
     with all_served(found) as endpoints:
         jobs = fitting_jobs(endpoints.values()) if args.jobs is None else args.jobs
-        batch = _Batch([entry.at(endpoints[entry.task.model]) for entry in entries], as_json=args.json)
+        go_on = GoOn(args)
+        batch = _Batch([entry.at(endpoints[entry.task.model]) for entry in entries], go_on, as_json=args.json)
         folders = [folder for entry in entries for folder in writable_folders(entry.task)]
         try:
             with guarded_imports(folders):
-                run_suspendable(batch.run(jobs))
+                run_suspendable(batch.run(jobs), go_on.advice)
         finally:
             batch.print_summary()
     return batch.exit_code
@@ -187,8 +189,9 @@ class _Report:
 class _Batch:
     """Runs the tasks, and reports on each when it ends."""
 
-    def __init__(self, entries: Sequence[_Entry], *, as_json: bool) -> None:
+    def __init__(self, entries: Sequence[_Entry], go_on: GoOn, *, as_json: bool) -> None:
         self._entries = entries
+        self._go_on = go_on
         self._as_json = as_json
         self._began_s = time.monotonic()
         self._name_chars = max(len(on_its_line(entry.name)) for entry in entries)
@@ -208,18 +211,21 @@ class _Batch:
             for entry in waiting:
                 await self._run_one(entry)
 
+        # Not a TaskGroup, which cancels its tasks without the reason.
+        workers = [asyncio.create_task(work()) for _ in range(min(jobs, len(self._entries)))]
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(jobs, len(self._entries))):
-                    group.create_task(work())
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
 
     async def _run_one(self, entry: _Entry) -> None:
         report = _Report(task=entry.name, file=str(entry.file))
+        observe = self._go_on.watching(report.observe)
         problem = ""
         try:
-            outcome = await entry.agent.run(entry.prompt, images=entry.images, observe=report.observe)
+            outcome = await entry.agent.run(entry.prompt, images=entry.images, observe=observe)
             write_output(entry.task, outcome)
         except ConfigError as error:
             problem = report.reason = str(error)

@@ -51,9 +51,10 @@ def main(args: argparse.Namespace) -> int:
     """Run the command."""
     # `agent run --help` must not wait for pydantic, yaml and the loop.
     from .batch import is_batch, run_batch
-    from .run_task import interrupt_on_signals, run
+    from .ending import ending_on_signals
+    from .run_task import run
 
-    with interrupt_on_signals():
+    with ending_on_signals():
         return run_batch(args) if is_batch(args) else run(args)
 
 

@@ -6,7 +6,6 @@ import argparse
 import errno
 import json
 import os
-import signal
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from .approval import terminal_approval
 from .changed_files import print_changed_files
 from .discovery import EndpointRequest, endpoint_at, find_endpoint
 from .dry_run import dry_run
+from .go_on import GoOn
 from .progress import ProgressLines
 from .suspending import run_suspendable
 from .task_file import read_task
@@ -130,21 +130,6 @@ def write_output(task: Task, outcome: Outcome[Any]) -> None:
         raise ConfigError(msg, key="output.file") from error
 
 
-@contextmanager
-def interrupt_on_signals() -> Generator[None]:
-    """Make SIGTERM and a closed terminal end runs, and the engine started for them, as cleanly as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _run(task: Task, args: argparse.Namespace, folder: Path | None) -> int:
     found = find_servers([task.model], args)
     if args.dry_run:
@@ -156,15 +141,19 @@ def _run(task: Task, args: argparse.Namespace, folder: Path | None) -> int:
 def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, folder: Path | None) -> int:
     agent = Agent.from_task(task, endpoint, environ=os.environ, runs=runs_folder(os.environ))
     agent = replace(agent, approve=terminal_approval())
-    observe = _json_lines if args.json else LiveView(sys.stdout).show
+    show = _json_lines if args.json else LiveView(sys.stdout).show
+    go_on = GoOn(args)
+    observe = go_on.watching(show, "" if folder is None else folder.name)
     with guarded_imports(writable_folders(task)):
         if folder is None:
             prompt, images = task.rendered_prompt(), task.images()
-            outcome = run_suspendable(agent.run(prompt, images=images, observe=observe))
+            outcome = run_suspendable(agent.run(prompt, images=images, observe=observe), go_on.advice)
         else:
-            outcome = run_suspendable(agent.resume(folder, observe=observe))
+            outcome = run_suspendable(agent.resume(folder, observe=observe), go_on.advice)
     if outcome.journal is not None and not args.json:
         print_changed_files(outcome.journal.parent)
+    if outcome.server_failed and not args.json:
+        print(go_on.advice(), file=sys.stderr)
     write_output(task, outcome)
     return outcome.exit_code
 

@@ -74,10 +74,10 @@ class Run:
                 self._end("error", str(error))
                 self._deps.sync()
             assert self._state.ended is not None, "an end with status error is applied even if it cannot be written"
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if self._state.ended is None:
                 with suppress(JournalWriteError, CallbackError):
-                    self._end("interrupted", "the run was interrupted")
+                    self._end("interrupted", ": ".join(["the run was interrupted", *map(str, error.args)]))
                     self._deps.sync()
             raise
         return self._state.ended

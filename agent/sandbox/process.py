@@ -19,6 +19,8 @@ _DRAIN_S = 0.5
 _MAX_PASSES = 20
 LEFT_OUT = re.compile(r"^\[\.\.\. ([\d,]+) bytes left out \.\.\.\]$", re.MULTILINE)
 """The default note of `Output` where it was cut; the group is the number of bytes."""
+_leaders: set[int] = set()
+"""Processes that were started and are not killed yet, each the leader of its session."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,7 @@ class Process:
         self._start_s = self._loop.time()
         self._drained = asyncio.Event()
         self._killed = False
+        _leaders.add(process.pid)
         os.set_blocking(read_end, False)
         self._loop.add_reader(read_end, self._read)
 
@@ -116,6 +119,7 @@ class Process:
         if not self._killed:
             self._killed = True
             kill_session(self._process.pid)
+            _leaders.discard(self._process.pid)
         try:
             code = await self.wait(_GRACE_S)
             with suppress(TimeoutError):
@@ -190,6 +194,12 @@ def kill_session(leader: int) -> None:
         found = _groups(leader) - killed
         if not found:
             return
+
+
+def kill_all_sessions() -> None:
+    """Kill every process of this module that still runs, for a program that ends without any other clean-up."""
+    for leader in list(_leaders):
+        kill_session(leader)
 
 
 async def _start(launch: Launch, *, folder: Path, output: Output) -> Process:

@@ -247,7 +247,9 @@ def test_ctrl_c_ends_all_runs_and_reports_how_many_were_not_run():
             os.sched_yield()
         running.send_signal(signal.SIGINT)
         printed, errors = running.communicate(timeout=20)
-    assert (running.returncode, errors) == (130, "\nInterrupted.\n")
+    name = printed.splitlines()[1].split("  rung")[0].split()[-1]
+    command = f"agent run --resume {name} --base-url {server.url}"
+    assert (running.returncode, errors) == (130, f"\nInterrupted. Go on with:\n  {command}\n")
     assert lines_of(printed) == [
         "verified       a    2 steps       15 output tokens _ s  RUN  rung 0",
         "interrupted    b    0 steps        0 output tokens _ s  RUN  rung 0",

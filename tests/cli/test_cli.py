@@ -317,7 +317,9 @@ def test_ctrl_c_ends_a_run_with_130_and_a_complete_journal_that_can_be_resumed(t
             os.sched_yield()
         running.send_signal(signal.SIGINT)
         rest, errors = running.communicate(timeout=20)
-        assert (running.returncode, errors) == (130, "\nInterrupted.\n")
+        name = rest.split()[1]
+        command = f"agent run --resume {name} --base-url {server.url}"
+        assert (running.returncode, errors) == (130, f"\nInterrupted. Go on with:\n  {command}\n")
         assert rest.splitlines()[-1].startswith("interrupted  1 steps, 1 calls, ")
         assert main(["run", "--resume", "last", "--base-url", server.url]) == 0
 
