@@ -44,7 +44,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
         tools: what the model may call: tools, functions with type annotations and a docstring, or names of ready tools.
         instructions: the system prompt. None means the default for the model's family, with facts about the run.
         project_instructions: `auto` adds the AGENTS.md or CLAUDE.md nearest to the workspace to the default system
-            prompt; `none` does not.
+            prompt, as far as it takes a tenth of the window; `none` does not.
         output_type: type of the result: a pydantic model, a dataclass, a TypedDict, `list[...]`, a union, `int`, a list
             of types for a union, or the JSON Schema of an object. `str` means a text answer.
         deps: an object that tools use, as `context.deps`.

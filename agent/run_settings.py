@@ -120,6 +120,7 @@ class RunSettings:
             mode=self.workspace_mode, sandbox=self.base_sandbox(), env=self.env, window_tokens=window_tokens,
             verify=self.verify, ladder=self.ladder or profile.ladder, instructions=self.found_instructions(profile),
             wants_result=self.output is not None,
+            has_processes=any(tool.name == "start_process" for tool in self.tools),
         )  # fmt: skip
 
     def found_instructions(self, profile: Profile) -> Instructions | None:

@@ -29,7 +29,7 @@ def find_instructions(mode: InstructionsMode, project: Path | None, profile: Pro
 def default_system_prompt(
     profile: Profile, *, project: Path | None, workspace: Path, mode: WorkspaceMode, sandbox: Sandbox | None,
     env: Mapping[str, str], window_tokens: int | None, verify: Verify | None, ladder: Ladder,
-    instructions: Instructions | None, wants_result: bool,
+    instructions: Instructions | None, wants_result: bool, has_processes: bool,
 ) -> str:  # fmt: skip
     """Return the default system prompt of a run.
 
@@ -45,6 +45,7 @@ def default_system_prompt(
         ladder: of the run.
         instructions: of the project.
         wants_result: whether the run ends with a structured result.
+        has_processes: whether it has a tool for background processes.
     """
     if profile.trained_texts:
         return trained_system_prompt()
@@ -62,6 +63,7 @@ def default_system_prompt(
             can_renew=any(rung.fresh_context for rung in ladder.rungs),
             instructions=instructions,
             wants_result=wants_result,
+            has_processes=has_processes,
         )
     )
 

@@ -20,7 +20,10 @@ from .window import LIKELY_BYTES_PER_TOKEN
 KEPT_TURNS = 4
 """At most so many of the last turns are never folded: the model is at work with their results."""
 _KEPT_SHARE = 0.4
-"""Of the prompt: fewer turns stay if they take more, but always the last one, which the model has not answered yet."""
+"""Of all turns: fewer stay if they take more, but always the last one, which the model has not answered yet.
+
+Not of the prompt: where the tools and the system prompt take half of a small window, nearly all turns would stay.
+"""
 LEAST_CHARS = 600
 """A shorter result stays: the line in its place would free little."""
 _LEFT = 0.6
@@ -81,7 +84,7 @@ def choose(
     known = {record.call.id: record for record in records if isinstance(record, CallRecord)}
     total = history.wire_bytes + tools_bytes
     chosen, freed, first = list[CallRecord](), 0, 0
-    for start, end in _foldable(history, total):
+    for start, end in _foldable(history):
         if freed >= total * (1 - _LEFT):
             break
         for index in range(start + 1, end):
@@ -102,9 +105,10 @@ def choose(
     return Choice(records=chosen, first_message=first, freed_bytes=freed, again_bytes=again)
 
 
-def _foldable(history: History, total: int) -> Sequence[tuple[int, int]]:
+def _foldable(history: History) -> Sequence[tuple[int, int]]:
     """Return the turns before those that stay whole."""
     turns = history.turns()
+    total = sum(history.sizes[turns[0][0] :]) if turns else 0
     kept, taken = 0, 0
     for start, end in reversed(turns[-KEPT_TURNS:]):
         taken += sum(history.sizes[start:end])

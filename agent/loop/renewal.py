@@ -29,10 +29,12 @@ _LEAST_SUMMARY_CHARS = 1_000
 _MAX_RESULTS_CHARS = 64_000
 _LIKELY_RESULTS_CHARS = 6_000
 """Of the last calls' results, if the window is not known."""
-# Shares of the window: of the summary, and of the last calls' results, which take no more than what is left.
+# Shares of the window: of the summary, and of the last calls' results.
 _SUMMARY_SHARE = 0.17
 _RESULTS_SHARE = 0.2
-_SUMMARY_SHARE_OF_REST = 0.6
+_FILLED_SHARE = 0.5
+"""Of what the task, the tools and a reply leave: both take no more, or the next steps fill the window again."""
+_SUMMARY_SHARE_OF_FILLED = 0.6
 _RESTORE = "the files were put back"
 _NOT_SAVED = "The changes that failed the verification could not be saved ({reason}), so they were not put back."
 
@@ -205,9 +207,10 @@ def _room(state: RunState, deps: RunDependencies, *, is_tight: bool) -> tuple[in
     window_chars = int(started.window_tokens * per_token)
     reply_chars = int(min_reply_tokens(started.window_tokens, is_new=False) * per_token)
     left = window_chars - reply_chars - len(started.system) - tools_bytes - len(started.prompt.content)
+    filled = int(left * _FILLED_SHARE)
     wanted = max(_MIN_SUMMARY_CHARS, min(_MAX_SUMMARY_CHARS, int(window_chars * _SUMMARY_SHARE)))
-    taken = max(_LEAST_SUMMARY_CHARS, min(wanted, int(left * _SUMMARY_SHARE_OF_REST)))
-    return taken, max(0, min(_MAX_RESULTS_CHARS, int(window_chars * _RESULTS_SHARE), left - taken))
+    taken = max(_LEAST_SUMMARY_CHARS, min(wanted, int(filled * _SUMMARY_SHARE_OF_FILLED)))
+    return taken, max(0, min(_MAX_RESULTS_CHARS, int(window_chars * _RESULTS_SHARE), filled - taken))
 
 
 def _takes(deps: RunDependencies, name: str, parameter: str) -> bool:

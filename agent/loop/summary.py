@@ -24,6 +24,9 @@ _LEAST_CHARS = 1_000
 _VERIFICATION_SHARE = 0.35
 _TEXT_SHARE = 0.2
 _OWN_SHARE = 0.4
+"""Of its notes; of what it wrote for the restart as much again, if the failed attempts leave it."""
+_TOLD_SHARE = 0.85
+"""Of the failed attempts and both of these; the rest is for changes and calls."""
 # Of what those leave.
 _DIFF_SHARE = 0.7
 
@@ -94,16 +97,20 @@ def summary(
         max_chars=int(left * _VERIFICATION_SHARE),
     )
     kept = _quoted("Your notes:", notes, int(left * _OWN_SHARE))
-    left -= len(kept)
     noted = (
-        _quoted("What you wrote for yourself before the restart:", own, int(left * _OWN_SHARE))
+        _quoted("What you wrote for yourself before the restart:", own, _own_room(left, len(verified), len(kept)))
         if own
         else _notes(texts, int(left * _TEXT_SHARE))
     )
-    left -= len(verified) + len(noted)
+    left -= len(verified) + len(kept) + len(noted)
     diff = _diff(renewal, int(left * _DIFF_SHARE))
     calls = call_lines(used, left - len(diff)) if records else "You have called nothing yet."
     return "\n\n".join(part for part in (head, verified, kept, noted, diff, calls, read, carried.text, tail) if part)
+
+
+def _own_room(left: int, verified: int, kept: int) -> int:
+    least = (left - kept) * _OWN_SHARE
+    return int(max(least, min(left * _OWN_SHARE, left * _TOLD_SHARE - verified - kept)))
 
 
 def _opening(renewal: Renewal) -> str:

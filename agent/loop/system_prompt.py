@@ -12,11 +12,15 @@ from ..policy.verification import Verify
 from ..sandbox import Sandbox
 from ..sandbox.rules import TMP
 from ..tooling.final_result import FINAL_TOOL
-from ..workspace.instructions import Instructions
+from ..workspace.instructions import Instructions, shorten_instructions
 from . import prompts
+from .window import LIKELY_BYTES_PER_TOKEN
 
 HIDDEN_TESTS = "AGENT_TASK_DIR"
 """A verification that uses this variable runs files of the task's folder, which the model does not see."""
+
+_INSTRUCTIONS_SHARE = 0.1
+"""Of the window: they stay in the prompt for good."""
 
 _GENERAL = (
     "You work on a task with tools, on your own: nobody can answer questions. Do the whole task, check your work, "
@@ -45,6 +49,8 @@ class RunFacts:
     python: str = ""
     """Path of the Python that commands use. Empty if there is none."""
     window_tokens: int | None = None
+    has_processes: bool = False
+    """Whether the model can start background processes with a tool."""
     verify: Verify | None = None
     can_renew: bool = False
     """Whether the conversation may restart with a summary."""
@@ -60,10 +66,19 @@ def system_prompt(facts: RunFacts) -> str:
         return "\n".join([opening, *_lines(facts)])
     parts = [f"{opening}\n{_WORKING}"]
     if facts.instructions is not None:
-        cut = "\n[... the rest is cut: read the file for it]" if facts.instructions.is_cut else ""
-        parts.append(f"Instructions of this project ({facts.instructions.path}):\n{facts.instructions.text}{cut}")
+        parts.append(_instructions(facts.instructions, facts.window_tokens))
     parts.append("\n".join(["This run:", *_lines(facts)]))
     return "\n\n".join(parts)
+
+
+def _instructions(found: Instructions, window_tokens: int | None) -> str:
+    """Return the project's instructions; in a small window, no more of them than leaves room to work."""
+    if window_tokens is not None:
+        found = shorten_instructions(found, int(window_tokens * LIKELY_BYTES_PER_TOKEN * _INSTRUCTIONS_SHARE))
+    cut = "\n[... the rest is cut: read the file for it]" if found.is_cut else ""
+    if found.headings:
+        cut = f"{cut[:-1]}. It is about: {'; '.join(found.headings)}]"
+    return f"Instructions of this project ({found.path}):\n{found.text}{cut}"
 
 
 def trained_system_prompt() -> str:
@@ -75,7 +90,7 @@ def _lines(facts: RunFacts) -> Iterator[str]:
     if facts.workspace:
         yield _folder(facts)
     if facts.sandbox is not None:
-        yield _commands(facts.sandbox)
+        yield _commands(facts.sandbox, has_processes=facts.has_processes)
         if facts.python:
             yield (
                 f"- Python: {facts.python}. Set PYTHONPATH for a script outside the folder that imports its packages."
@@ -103,14 +118,15 @@ def _folder(facts: RunFacts) -> str:
     return f"- Folder: {facts.workspace}{kind}; paths are relative to it. {git}"
 
 
-def _commands(sandbox: Sandbox) -> str:
+def _commands(sandbox: Sandbox, *, has_processes: bool) -> str:
     lasting = "Each command starts anew in the folder, and its background processes end with it"
     if sandbox.isolation == "none":
         return f"- Commands: {lasting}."
     network = "The network is open." if sandbox.rules.network else "There is no network: nothing can be installed."
+    server = "; use start_process for a server" if has_processes else ""
     scratch, not_tmp = ("$TMPDIR", " (not /tmp)") if sandbox.isolation == "landlock" else (str(TMP), "")
     return (
-        f"- Commands: {lasting}; use start_process for a server. {network} Only the folder and {scratch} can be "
+        f"- Commands: {lasting}{server}. {network} Only the folder and {scratch} can be "
         f"changed{not_tmp}. {scratch} is HOME too; it keeps its files until the run ends, then they are removed."
     )
 

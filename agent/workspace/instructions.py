@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from ..sandbox.inside import find_inside
 NAMES = ("AGENTS.md", "CLAUDE.md")
 """In order of preference; see https://agents.md, read 2026-11."""
 MAX_CHARS = 16_000
+_HEADING = re.compile(r"#{1,2} +(.*\S)")
+_FENCE = re.compile(r" {0,3}(```|~~~)")
+_MAX_HEADINGS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +28,39 @@ class Instructions:
     text: str
     """At most `MAX_CHARS` characters."""
     is_cut: bool = False
+    headings: tuple[str, ...] = ()
+    """Of the upper two levels, in the part that was read and then cut."""
+
+
+def shorten_instructions(found: Instructions, max_chars: int) -> Instructions:
+    """Return instructions of at most so many characters, cut between two lines, with the headings that are cut off."""
+    if len(found.text) <= max_chars:
+        return found
+    lines = _lines(found.text)
+    end = max((line.end for line in lines if line.end <= max_chars and not line.in_code), default=max_chars)
+    headings = [line.heading for line in lines if line.heading and line.end > end]
+    return replace(found, text=found.text[:end].rstrip(), is_cut=True, headings=tuple(headings[:_MAX_HEADINGS]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Line:
+    end: int
+    """Offset of the next line."""
+    heading: str
+    """Empty if it is none, such as a comment in a block of code."""
+    in_code: bool
+    """Whether the next line is in a block of code."""
+
+
+def _lines(text: str) -> Sequence[_Line]:
+    lines: list[_Line] = []
+    end, in_code = 0, False
+    for line in text.splitlines(keepends=True):
+        end += len(line)
+        in_code ^= _FENCE.match(line) is not None
+        heading = None if in_code else _HEADING.match(line)
+        lines.append(_Line(end=end, heading="" if heading is None else heading[1], in_code=in_code))
+    return lines
 
 
 def read_instructions(workspace: Path) -> Instructions | None:

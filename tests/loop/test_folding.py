@@ -52,6 +52,11 @@ def test_the_last_turns_stay_whole_while_they_take_four_tenths_of_the_prompt():
     assert chosen(50_000) is None
 
 
+def test_turns_are_not_kept_for_taking_little_beside_long_definitions_of_tools():
+    """Where tools and system prompt took half of a small window, four tenths of the prompt were nearly all turns."""
+    assert chosen(*[4_000] * 5, tools_bytes=24_000) == [0, 1, 2]
+
+
 def test_short_results_stay():
     assert chosen(*[LEAST_CHARS - 1] * 40) is None
     assert chosen(100, 8_000, 100, 8_000, *[100] * 4) == [1]

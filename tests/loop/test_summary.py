@@ -422,13 +422,39 @@ async def test_after_an_answer_no_results_are_carried_over(tmp_path: Path):
     assert "===" not in project.prompt(4)
 
 
+async def test_a_renewed_conversation_has_room_to_work_in_a_small_window(tmp_path: Path):
+    """Results and summary took all that the task and the tools left, so it was full again one step later."""
+    project = Project(tmp_path)
+    for number in range(6):
+        (tmp_path / f"a{number}.py").write_text("x = 1\n" * 2_000)
+    reads = [("read_file", {"path": f"a{number}.py"}) for number in range(6)]
+    writing = [writes(f"b{number}.py", f"y_{number} = 1\n" * 200) for number in range(6)]
+    full = EndpointRejected("This model's maximum context length is 16384 tokens.", url="http://x/v1", status=400)
+    project.model = ScriptedModel(
+        [*writing, calls(*reads), full, says("I found x. " * 200), says("Done.")], window_tokens=16_384
+    )
+    await Agent(project.model, tools=project.tools(), workspace=tmp_path, env=ENV).run("Go. " * 3_000)
+    taken = len(project.prompt(-1)) - 12_000
+    assert 8_000 < taken < (16_384 * 3 - 6_144 - 12_000) / 2
+
+
+def test_what_the_model_wrote_for_the_restart_is_not_cut_for_its_notes():
+    """With notes of half the summary, six tenths of 400 words were left."""
+    own = "word " * 400
+    text = summarized(
+        FILLED, own=own, notes="n" * 3_000, max_chars=7_000, records=[record("read_file", path="a.py")] * 9
+    )
+    assert own.strip() in text
+    assert len(text) <= 7_000
+
+
 async def test_carried_results_take_no_room_that_a_long_task_needs(tmp_path: Path):
     """With a prompt of half the window, the renewed conversation would have been too long at once, and the run over."""
     (tmp_path / "a.py").write_text("x" * 9_000)
     project = Project(tmp_path)
     full = EndpointRejected("This model's maximum context length is 16384 tokens.", url="http://x/v1", status=400)
     shown: list[int] = []
-    for prompt in ("Go.", "Go. " * 8_300):
+    for prompt in ("Go.", "Go. " * 6400):
         project.model = ScriptedModel(
             [calls(("read_file", {"path": "a.py"})), full, says(""), says("Done.")], window_tokens=16_384
         )

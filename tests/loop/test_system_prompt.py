@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ FULL = RunFacts(
     sandbox=BUBBLEWRAP,
     python="/usr/bin/python3",
     window_tokens=65_536,
+    has_processes=True,
     verify=Verify(command="pytest -q"),
     can_renew=True,
     instructions=Instructions(path="AGENTS.md", text="Use tabs."),
@@ -94,6 +96,21 @@ def test_hidden_tests_are_announced_and_their_command_is_not_shown(verify: Verif
         "attempt. "
         "They may check more than the task names."
     )
+
+
+def test_long_instructions_do_not_take_a_quarter_of_a_small_window():
+    """AGENTS.md with 14,000 characters took 4,100 of 16,384 tokens: the conversation restarted every few steps."""
+    text = "# Guide\n\n" + "Use tabs.\n" * 1_000 + "\n## Tests\n\nRun them.\n"
+    facts = replace(FULL, instructions=Instructions(path="AGENTS.md", text=text))
+    small = system_prompt(replace(facts, window_tokens=16_384))
+    assert len(small) < 16_384 * 3 * 0.1 + len(system_prompt(FULL)) + 200
+    assert "Use tabs.\n[... the rest is cut: read the file for it. It is about: Tests]\n\nThis run:" in small
+    assert text in system_prompt(facts)
+
+
+def test_only_tools_of_the_run_are_recommended():
+    """A run without start_process was told to use it."""
+    assert "start_process" not in system_prompt(replace(FULL, has_processes=False))
 
 
 def test_without_a_sandbox_nothing_is_claimed_about_one():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.workspace.instructions import MAX_CHARS, Instructions, read_instructions
+from agent.workspace.instructions import MAX_CHARS, Instructions, read_instructions, shorten_instructions
 
 
 def test_agents_md_comes_before_claude_md(tmp_path: Path):
@@ -83,3 +83,14 @@ def test_what_is_no_text_is_ignored(tmp_path: Path):
     (tmp_path / "AGENTS.md").unlink()
     (tmp_path / "AGENTS.md").symlink_to("AGENTS.md")
     assert read_instructions(tmp_path) is None
+
+
+def test_shortened_instructions_end_between_lines_and_list_what_is_cut_off():
+    tests = "## Tests\n\n```bash\n# Run all\nmake test\n```\n\n### Style of tests"
+    text = f"# Guide\n\nUse tabs.\n\n{tests}\n\n## Commits\n\nShort."
+    found = Instructions(path="AGENTS.md", text=text)
+    assert shorten_instructions(found, 1_000) is found
+    assert shorten_instructions(found, 40) == Instructions(
+        path="AGENTS.md", text="# Guide\n\nUse tabs.\n\n## Tests", is_cut=True, headings=("Commits",)
+    )
+    assert shorten_instructions(Instructions(path="AGENTS.md", text="x" * 50), 40).text == "x" * 40
