@@ -35,8 +35,18 @@ exit "$code"
 that started the container is gone, even if killed; then it ends the others. It merges the two output streams, since
 separate ones would arrive out of order."""
 
-_HOLD = "import os,sys; os.dup2(int(sys.argv[1]), 0); os.execvp(sys.argv[2], sys.argv[2:])"
-"""Gives the docker client a standard input that ends only when the client does, so the container cannot outlive it."""
+_HOLD = """\
+import ctypes, os, signal, sys
+parent, stdin = int(sys.argv[1]), int(sys.argv[2])
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != parent:
+    sys.exit(1)
+os.dup2(stdin, 0)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+"""Makes the docker client end with this process, even if that is killed (1 is PR_SET_PDEATHSIG of linux/prctl.h), and
+gives it a standard input that ends only when the client does, so that the container outlives neither."""
 _REFUSED = (
     "in a container, no command starts while another one runs that could put a symlink at {path}, which a rule or a "
     "repository needs as it is"
@@ -66,7 +76,7 @@ def command_line(
     """
     untrusted = (workspace, *rules.write, *rules.untrusted)
     line = [
-        interpreter(untrusted=untrusted), "-I", "-S", "-c", _HOLD, str(stdin_fd), program,
+        interpreter(untrusted=untrusted), "-I", "-S", "-c", _HOLD, str(os.getpid()), str(stdin_fd), program,
         "run", "--rm", "--interactive", "--pull=never", "--read-only", "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--user={os.getuid()}:{os.getgid()}", "--hostname=sandbox", "--ulimit=core=0:0", "--workdir=/",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,27 @@ async def test_a_container_ends_with_its_call(docker_image: str, tmp_path: Path,
             break
     assert (tmp_path / "beat").stat().st_uid == os.getuid()
     assert _within(15, lambda: not _running(docker_image)), "the container outlived the call that was killed"
+
+
+_ENDLESS = """
+import asyncio, sys
+from pathlib import Path
+from agent import Rules, ToolContext, find_sandbox
+
+context = ToolContext(workspace=Path.cwd(), env={}, sandbox=find_sandbox("container", Rules(), image=sys.argv[1]))
+asyncio.run(context.run(["sh", "-c", "touch beat; sleep 600"], timeout_s=600))
+"""
+
+
+def test_a_container_ends_with_an_agent_that_is_killed(docker_image: str, tmp_path: Path):
+    """The docker client, and with it the container, lived on: the commands went on changing the workspace."""
+    agent = subprocess.Popen(
+        [sys.executable, "-c", _ENDLESS, docker_image], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
+    assert _within(60, (tmp_path / "beat").exists)
+    agent.kill()
+    agent.wait()
+    assert _within(30, lambda: not _running(docker_image)), "the container outlived the agent"
 
 
 async def test_the_containers_of_a_run_share_tmp(docker_image: str, tmp_path: Path):
