@@ -12,12 +12,13 @@ from ..messages import Effort, Message, UserMessage
 from ..model.profiles import ProfileName
 from ..model.settings import ModelSettings
 from ..policy.budget import SharedLimits, Spent
-from ..policy.ladder import Ladder, Trigger
+from ..policy.ladder import Ladder, Phase, Trigger
 from ..policy.limits import Limits
 from .prefix_events import ContextRenewed, Folded, PrefixChanged, SummedUp
 from .turn_events import (
     CallEnded,
     CallStarted,
+    HandInHeld,
     Rejected,
     Repaired,
     Replied,
@@ -129,6 +130,8 @@ class Moved(Timed):
     rung: int
     effort: Effort | None
     switches_effort: bool
+    phase: Phase | None = None
+    """The phase that begins. None if no policy with phases moved the run."""
     kind: Literal["moved"] = "moved"
 
 
@@ -256,6 +259,7 @@ Event = Annotated[
     | Repaired
     | Rescued
     | Rejected
+    | HandInHeld
     | TurnTaken
     | CallStarted
     | CallEnded

@@ -121,6 +121,14 @@ class Fault:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HandInHeld(Timed):
+    """A reply that would have handed the work in was dropped, to be asked again at the effort of that phase."""
+
+    step: int
+    kind: Literal["hand_in_held"] = "hand_in_held"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TurnTaken(Timed):
     """A reply was accepted; its turn enters the history once every call has a result."""
 

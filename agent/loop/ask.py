@@ -16,6 +16,7 @@ from ..model.refusals import overflow
 from ..model.retry import is_journaled, retrying
 from ..model.wire import encode_message
 from ..parsing.thoughts import split_thoughts
+from ..policy import escalation
 from ..policy.budget import output_left
 from ..policy.ladder import Rung
 from ..tooling.redaction import redacted_reply
@@ -76,10 +77,11 @@ class Asker:
         order = Order(rung=rung, max_tokens=room, force_tool=force_tool, reask=reask)
         step = self._state.step + 1
         began = self._deps.clock()
+        at = escalation.current_index(self._state.started.ladder, self._state.position)
         self._deps.record(
             Requested(
                 step=step,
-                rung=self._state.position.rung,
+                rung=at,
                 effort=rung.effort,
                 constrained=force_tool if force_tool is not None else "" if reask else None,
                 max_tokens=room,
@@ -101,7 +103,7 @@ class Asker:
             self._deps.record(Noticed(text=prompts.NO_USAGE))
         replied = Replied(
             step=step,
-            rung=self._state.position.rung,
+            rung=at,
             reply=redacted_reply(unescape_control_tokens(reply), self._deps.context.redacted),
             max_tokens=room,
             wire_bytes=self._state.history.wire_bytes,

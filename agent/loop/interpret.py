@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import assert_never, cast
 
 from ..journal.events import Event, Noticed, Rejected, Repaired, Replied, Rescued, TurnTaken
-from ..journal.turn_events import Fault
+from ..journal.turn_events import Fault, HandInHeld
 from ..messages import AssistantMessage, RawCall, ReasoningField, Reply, ToolResult, ToolStatus
 from ..model.history import call_id
 from ..parsing.feedback import feedback
 from ..parsing.reply import Answer, AnswerInReasoning, Batch, EmptyReply, Truncated, read
 from ..parsing.thoughts import split_thoughts
 from ..parsing.validation import CheckedCall, InvalidCall, canonical, check
+from ..policy import escalation
 from ..policy.ladder import Trigger
+from ..tooling.final_result import FINAL_TOOL
 from ..tooling.toolbox import Toolbox
 from . import prompts
 from .state import RunState
@@ -73,6 +75,17 @@ def interpret(state: RunState, replied: Replied, toolbox: Toolbox) -> Interpreta
             return _truncated(state, replied, reading)
         case _:
             assert_never(reading)
+
+
+def held_back(state: RunState, accept: Accept, toolbox: Toolbox) -> HandInHeld | None:
+    """Return the event that drops a reply which would hand the work in, if it is to be asked at another effort."""
+    turn = accept.turn_taken.turn
+    results = [call for call in turn.tool_calls if call.name == FINAL_TOOL]
+    hands_in = results if FINAL_TOOL in toolbox.names else not turn.tool_calls
+    if not hands_in or accept.turn_taken.faults:
+        return None
+    decision = escalation.handing_in(state.started.ladder, state.position)
+    return HandInHeld(step=state.step) if isinstance(decision.action, escalation.Move) else None
 
 
 def _text(state: RunState, replied: Replied, text: str, *events: Event) -> Accept | Reject:

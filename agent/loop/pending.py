@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from ..journal.events import VerifyEnded
+from ..journal.events import Moved, VerifyEnded
 from ..policy.escalation import Decision, Move, ReAsk, Stay, Stop
 from ..policy.ladder import Trigger
 from . import prompts
@@ -92,6 +92,13 @@ def after_decision(decision: Decision, trigger: Trigger | None, reason: str, fee
             return SendFeedback(text=feedback) if feedback else None
         case _:
             assert_never(decision.action)
+
+
+def moved(move: Move, *, step: int) -> Moved:
+    """Return the event that records a change of the rung."""
+    return Moved(
+        step=step, rung=move.to, effort=move.rung.effort, switches_effort=move.switches_effort, phase=move.phase
+    )
 
 
 def after_move(change: ChangeRung, *, trained_texts: bool) -> PendingAction | None:

@@ -9,7 +9,6 @@ from typing import Literal, assert_never
 
 from ..errors import ConfigError
 from ..journal.events import (
-    Moved,
     Noticed,
     Progressed,
     Replied,
@@ -31,7 +30,7 @@ from .ask import Asker, NoReply
 from .dependencies import RunDependencies
 from .file_tracking import FileTracker
 from .folding import fold
-from .interpret import Accept, SingleInvalidCall, interpret
+from .interpret import Accept, SingleInvalidCall, held_back, interpret
 from .pending import (
     ApplyVerification,
     ChangeRung,
@@ -41,6 +40,7 @@ from .pending import (
     RecordProgress,
     RenewContext,
     SendFeedback,
+    moved,
 )
 from .renewal import renew
 from .state import RunState
@@ -87,8 +87,7 @@ class Run:
         if state.prefix.unrecorded is not None:
             self._deps.record(state.prefix.unrecorded)
         elif state.open_turn is not None:
-            exceeded_limit = await run_calls(state, self._deps)
-            if exceeded_limit:
+            if exceeded_limit := await run_calls(state, self._deps):
                 await self._end_over_budget(exceeded_limit)
         elif state.pending_action is not None:
             await self._carry_out(state.pending_action)
@@ -102,8 +101,7 @@ class Run:
     # One request and its reply.
 
     async def _ask(self) -> None:
-        exceeded_limit = self._exceeded_limit()
-        if exceeded_limit:
+        if exceeded_limit := self._exceeded_limit():
             await self._end_over_budget(exceeded_limit)
             return
         await self._send(self._state.rung, force_tool=self._state.forced_tool, reask=False)
@@ -179,6 +177,9 @@ class Run:
         return invalid_reply.fallback
 
     def _accept(self, accept: Accept) -> None:
+        if (held := held_back(self._state, accept, self._deps.toolbox)) is not None:
+            self._deps.record(held)
+            return
         for event in accept.events:
             if not isinstance(event, Noticed) or event.text not in self._state.notices:
                 self._deps.record(event)
@@ -196,7 +197,7 @@ class Run:
             case ApplyVerification():
                 self._apply_verification(action.result)
             case ChangeRung():
-                self._change_rung(action.move)
+                self._deps.record(moved(action.move, step=self._state.step))
             case RenewContext():
                 if not await self._passes_silently():
                     clause = prompts.RENEWED_BECAUSE[action.trigger].format(reason=action.reason)
@@ -265,11 +266,6 @@ class Run:
         elif isinstance(decision.action, escalation.Stop):
             action = "stop"
         self._deps.record(Triggered(step=self._state.step, trigger=trigger, action=action, reason=reason))
-
-    def _change_rung(self, move: escalation.Move) -> None:
-        self._deps.record(
-            Moved(step=self._state.step, rung=move.to, effort=move.rung.effort, switches_effort=move.switches_effort)
-        )
 
     async def _renew_context(
         self, reason: str, *, clause: str, may_restore: bool | None = None, is_tight: bool = False

@@ -16,6 +16,7 @@ from ..journal.events import (
     Event,
     FilesChanged,
     Folded,
+    HandInHeld,
     Loosened,
     Moved,
     Noticed,
@@ -37,7 +38,7 @@ from ..journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
-from ..messages import AssistantMessage, Effort, Message, ToolResult, UserMessage
+from ..messages import Effort, Message, ToolResult, UserMessage
 from ..model.history import History
 from ..model.profiles import Profile
 from ..policy import escalation
@@ -61,7 +62,7 @@ class RunState:
         self.budget = Budget(own=first.limits, shared=first.shared_limits)
         self.profile = profile
         self.history = History(replay_reasoning=profile.replay_reasoning)
-        self.position = escalation.Position(rung=first.rung)
+        self.position = escalation.start(first.ladder, rung=first.rung)
         self.spent = Spent()
         self.size = PromptSize()
         self.step = self.estimated_tokens = 0
@@ -79,8 +80,7 @@ class RunState:
         self.last_invalid = self.last_failure = ""
         self.reply_growths = 0
         """How often `max_tokens` was raised after a truncated reply."""
-        self.answers_in_reasoning = 0
-        self.verify_attempts = 0
+        self.answers_in_reasoning = self.verify_attempts = 0
         self.final: JsonObject | None = None
         """The structured result. None if none was given, or the verification failed for it."""
         self.forced_tool: str | None = None
@@ -115,9 +115,7 @@ class RunState:
     @property
     def answer(self) -> str:
         """The model's last text, or empty."""
-        own = self.history.messages[self.earlier_messages :]
-        texts = [m.content for m in own if isinstance(m, AssistantMessage) and m.content.strip()]
-        return texts[-1].strip() if texts else ""
+        return self.history.last_text(after=self.earlier_messages)
 
     def apply(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case per event class
         """Update the state with one event."""
@@ -125,6 +123,9 @@ class RunState:
         match event:
             case Replied():
                 self._replied(event)
+            case HandInHeld():
+                self.pending_reply = self.reask_reply = None
+                self._apply_decision(escalation.handing_in(self.started.ladder, self.position))
             case TurnTaken():
                 self._turn_taken(event)
             case CallStarted():
@@ -178,9 +179,8 @@ class RunState:
 
     def open_ids(self) -> Sequence[str]:
         """Return the ids of the open turn's calls that have no result yet."""
-        if self.open_turn is None:
-            return ()
-        return [call.id for call in self.open_turn.turn.tool_calls if call.id not in self.results]
+        calls = self.open_turn.turn.tool_calls if self.open_turn is not None else ()
+        return [call.id for call in calls if call.id not in self.results]
 
     def _start_history(self, earlier: Sequence[Message], prompt: UserMessage) -> int:
         """Begin the conversation, and return how many messages are not of this run."""
@@ -277,7 +277,7 @@ class RunState:
     def _resumed(self, event: Resumed) -> None:
         if self.ended is not None and self.ended.status in {"stuck", "verify_failed"}:
             # Resuming a run that gave up means trying again, so the ladder and the verification attempts start over.
-            self.position = escalation.Position()
+            self.position = escalation.start(self.started.ladder)
             self.verify_attempts = 0
             self.pending_action = None
         if event.model:

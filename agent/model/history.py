@@ -109,6 +109,11 @@ class History:
         """The number for `call_id` of the next call; no call of the run, nor of what it continues, has a later one."""
         return self._next_call
 
+    def last_text(self, *, after: int) -> str:
+        """Return the last text of the model in the messages from index `after`, or empty."""
+        texts = [m.content for m in self._messages[after:] if isinstance(m, AssistantMessage) and m.content.strip()]
+        return texts[-1].strip() if texts else ""
+
     def add_system(self, content: str) -> None:
         """Add the system message; it must be the first message."""
         assert not self._messages, "a system message is only allowed at the start"

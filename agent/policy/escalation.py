@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from .ladder import CALL_TRIGGERS, Ladder, Rung, Trigger
+from .ladder import CALL_TRIGGERS, Ladder, Phase, Rung, Trigger
 
 _NO_COUNTS: Mapping[Trigger, int] = MappingProxyType({})
 
@@ -16,7 +16,7 @@ class Position:
     """The position of a run on its ladder."""
 
     rung: int = 0
-    """Index into `Ladder.rungs`, from 0; never a constrained rung, which lasts for one request only."""
+    """Index into `Ladder.rungs` that failures led to, from 0; never a constrained rung, which lasts for one request."""
     counts: Mapping[Trigger, int] = field(default_factory=lambda: _NO_COUNTS)
     """Failures of each kind since the last progress or climb."""
     good_steps: int = 0
@@ -26,6 +26,7 @@ class Position:
     pinned: bool = False
     """True if the run never comes down again. A failed verification proved the lower rungs too weak, and a context is
     not discarded twice."""
+    phase: Phase = "work"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,8 @@ class Move:
     to: int
     rung: Rung
     switches_effort: bool
+    phase: Phase | None = None
+    """The phase that begins. None if failures or progress alone move the run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,9 +70,19 @@ class Decision:
     action: Action
 
 
+def start(ladder: Ladder, *, rung: int = 0) -> Position:
+    """Return the position in which a run begins, or tries again after it gave up."""
+    return Position(rung=rung, phase="plan" if ladder.has_phases else "work")
+
+
 def current(ladder: Ladder, position: Position) -> Rung:
     """Return the rung of the next request."""
-    return ladder.rungs[position.rung]
+    return ladder.rungs[current_index(ladder, position)]
+
+
+def current_index(ladder: Ladder, position: Position) -> int:
+    """Return the index of the rung of the next request."""
+    return position.rung if position.phase == "work" else max(position.rung, ladder.plan_rung)
 
 
 def before_feedback(ladder: Ladder, position: Position, trigger: Trigger) -> Decision:
@@ -90,14 +103,19 @@ def failed(ladder: Ladder, position: Position, trigger: Trigger) -> Decision:
     """
     counts = {**position.counts, trigger: position.counts.get(trigger, 0) + 1}
     counted = replace(position, counts=MappingProxyType(counts), good_steps=0)
+    if trigger == "verify_failed" and position.phase == "hand_in":
+        counted = replace(counted, phase="plan")
     threshold = ladder.triggers.get(trigger)
+    usable = [index for index, rung in enumerate(ladder.rungs) if not rung.constrained]
+    above = [index for index in usable if index > position.rung]
+    if ladder.policy == "phases":
+        threshold, above = threshold and threshold * len(usable), []
     if threshold is None or counts[trigger] < threshold:
         return Decision(position=counted, action=Stay())
-    above = [index for index in range(position.rung + 1, len(ladder.rungs)) if not ladder.rungs[index].constrained]
     if not above:
         return Decision(position=counted, action=Stay() if trigger == "verify_failed" else Stop(trigger=trigger))
     pinned = position.pinned or trigger == "verify_failed" or ladder.rungs[above[0]].fresh_context
-    return _move(ladder, replace(counted, pinned=pinned), above[0])
+    return _move(ladder, position, replace(counted, rung=above[0], counts=_NO_COUNTS, pinned=pinned))
 
 
 def progressed(ladder: Ladder, position: Position) -> Decision:
@@ -105,33 +123,37 @@ def progressed(ladder: Ladder, position: Position) -> Decision:
     # Work between two verifications is progress but no proof: only a passed verification would clear that count.
     counts = {trigger: count for trigger, count in position.counts.items() if trigger == "verify_failed"}
     good = replace(position, counts=MappingProxyType(counts), good_steps=position.good_steps + 1)
-    may_come_down = (
-        position.rung > 0
-        and not position.pinned
-        and good.good_steps >= ladder.hold_steps
-        and position.effort_switches < ladder.max_effort_switches
-    )
-    return _move(ladder, good, 0) if may_come_down else Decision(position=good, action=Stay())
+    if good.good_steps < ladder.hold_steps or position.effort_switches >= ladder.max_effort_switches:
+        return Decision(position=good, action=Stay())
+    lower = replace(good, rung=position.rung if position.pinned else 0)
+    lower = replace(lower, phase="work") if position.phase == "plan" else lower
+    if current_index(ladder, lower) == current_index(ladder, position):
+        return Decision(position=good, action=Stay())
+    return _move(ladder, position, lower)
 
 
-def _move(ladder: Ladder, position: Position, to: int) -> Decision:
-    switches = ladder.rungs[to].effort != ladder.rungs[position.rung].effort
-    counts = {trigger: count for trigger, count in position.counts.items() if trigger == "verify_failed"}
-    if to > position.rung:
-        counts = {}
-    moved = replace(
-        position,
-        rung=to,
-        counts=MappingProxyType(counts),
-        good_steps=0,
-        effort_switches=position.effort_switches + switches,
-    )
-    return Decision(position=moved, action=Move(to=to, rung=ladder.rungs[to], switches_effort=switches))
+def handing_in(ladder: Ladder, position: Position) -> Decision:
+    """Decide about a reply that would hand the work in: `Move` if it is to be asked again at another effort."""
+    held = replace(position, phase="hand_in" if ladder.has_phases else position.phase)
+    if position.phase != "work" or position.effort_switches >= ladder.max_effort_switches:
+        return Decision(position=position, action=Stay())
+    if current_index(ladder, held) == current_index(ladder, position):
+        return Decision(position=position, action=Stay())
+    return _move(ladder, position, held)
+
+
+def _move(ladder: Ladder, before: Position, after: Position) -> Decision:
+    to = current_index(ladder, after)
+    switches = ladder.rungs[to].effort != current(ladder, before).effort
+    moved = replace(after, good_steps=0, effort_switches=before.effort_switches + switches)
+    phase = None if after.phase == before.phase else after.phase
+    return Decision(position=moved, action=Move(to=to, rung=ladder.rungs[to], switches_effort=switches, phase=phase))
 
 
 def _reask_rung(ladder: Ladder, position: Position) -> Rung | None:
     """Return the constrained rung right above or, once the run is past it, the current rung made constrained."""
-    here, above = ladder.rungs[position.rung], position.rung + 1
+    at = current_index(ladder, position)
+    here, above = ladder.rungs[at], at + 1
     if above < len(ladder.rungs) and ladder.rungs[above].constrained:
         # Another effort for one request would empty the prefix cache, so only a rung that sets an effort changes it.
         return replace(ladder.rungs[above], effort=ladder.rungs[above].effort or here.effort, fresh_context=False)

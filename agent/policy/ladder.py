@@ -13,6 +13,12 @@ from ..errors import ConfigError
 from ..keywords import checked_keywords
 from ..messages import Effort
 
+Policy = Literal["failures", "phases", "both"]
+"""What moves a run to a higher effort: its failures, the phases of its work, or both."""
+
+Phase = Literal["plan", "work", "hand_in"]
+"""Where a run is in its work, for a policy with phases; without one it is always `work`."""
+
 Trigger = Literal[
     "invalid_call", "unknown_tool", "tool_error", "repeat", "no_progress", "empty_reply", "truncated",
     "answer_in_reasoning", "verify_failed",
@@ -79,6 +85,11 @@ class Ladder:
             change the effort.
         max_reasks: Constrained re-asks per run; after them the constrained rung is skipped.
         no_progress_steps: Consecutive steps without a new result before `no_progress` fires.
+        policy: What moves the run to a higher effort. `failures`: the rungs, one after the other. `phases`: the first
+            rung with another effort is used for the plan, which takes `hold_steps` steps with progress at the start and
+            after each failed verification, and before the work is handed in; between them the first rung. Failures do
+            not move the run then; it stops after as many as all rungs together would tolerate. `both`: phases, and
+            failures move the run up.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -94,11 +105,26 @@ class Ladder:
     max_effort_switches: int = 2
     max_reasks: int = 20
     no_progress_steps: int = 4
+    policy: Policy = "failures"
+
+    @property
+    def has_phases(self) -> bool:
+        """Whether the phases of the work decide about the effort."""
+        return self.policy != "failures"
+
+    @property
+    def plan_rung(self) -> int:
+        """Index of the rung for plans and for handing in: the first with another effort. 0 if there is none."""
+        others = (
+            at for at, rung in enumerate(self.rungs) if not rung.constrained and rung.effort != self.rungs[0].effort
+        )
+        return next(others, 0)
 
     def __post_init__(self) -> None:
         self._check_kinds()
         for trigger in self.triggers:
             check_choice(trigger, get_args(Trigger), key="ladder.triggers")
+        check_choice(self.policy, get_args(Policy), key="ladder.policy")
         for key, problem in self._problems():
             raise ConfigError(problem, key=f"ladder.{key}")
 
@@ -124,6 +150,10 @@ class Ladder:
         elif self.rungs[0].constrained:
             text = "The first rung of a ladder cannot be constrained: there is no broken call yet."
             yield "rungs", f"{text} Put an unconstrained rung before it."
+        elif self.has_phases and not self.plan_rung:
+            effort = f"the effort {self.rungs[0].effort}" if self.rungs[0].effort else "no effort"
+            text = f"`policy: {self.policy}` needs two efforts, but every rung that can be used has {effort}."
+            yield "policy", f"{text} Give the rungs two efforts of the model, or use `policy: failures`."
         for trigger, threshold in self.triggers.items():
             if threshold < 1:
                 text = (

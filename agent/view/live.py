@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, TextIO
 
 from ..journal.events import (
@@ -38,6 +38,7 @@ from ..journal.events import (
 )
 from ..names import listed, on_its_line
 from ..policy.budget import Spent
+from ..policy.ladder import Phase
 from .prefix import folded, is_fault, prefix_changed
 from .results import Results, Shown
 from .text import lines_of, on_one_line, shorten
@@ -51,6 +52,11 @@ _MAX_LABEL_CHARS = 40
 _BLOCK_LINES = 12
 _MAX_NAMES = 20
 
+_PHASES: Mapping[Phase, str] = {
+    "plan": "a plan is made",
+    "work": "the plan is made",
+    "hand_in": "before the work is handed in",
+}
 _RED, _GREEN, _YELLOW, _DIM, _BOLD = "31", "32", "33", "2", "1"
 
 
@@ -112,7 +118,8 @@ class LiveView:
                 return self._triggered(event)
             case Moved():
                 effort = f", effort {event.effort}" if event.effort else ""
-                return [self._mark("ladder", f"now on rung {event.rung}{effort}", _BOLD)]
+                why = f": {_PHASES[event.phase]}" if event.phase else ""
+                return [self._mark("ladder", f"now on rung {event.rung}{effort}{why}", _BOLD)]
             case PrefixChanged():
                 return self._prefix_changed(event)
             case ContextRenewed():

@@ -36,7 +36,7 @@ from escalation_stats import RECORD, SETUP, Record, Setup
 from agent import AgentError, Endpoint, Limits, RunFailed
 from agent.model.profiles import profile_for
 
-ARMS = "none,high,ladder,reask"
+ARMS = "none,high,ladder,reask,phases,both"
 MARK = "<!-- what follows is written by a program -->"
 MAX_ERRORS = 5
 """Stop after this many consecutive runs with status `error`, which the model did not cause; a restart repeats them."""
@@ -89,7 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--base-url", type=lambda text: text.rstrip("/"), help="a running engine, such as http://127.0.0.1:8000/v1"
     )
-    parser.add_argument("--arms", default=ARMS, help=f"any of {ARMS}, or NAME=FILE.yaml (default: all four)")
+    parser.add_argument("--arms", default=ARMS, help=f"any of {ARMS}, or NAME=FILE.yaml (default: all)")
     parser.add_argument("--seeds", default="1", type=_numbers(int), help="such as 1,2,3; temperature 0 uses the first")
     parser.add_argument("--faults", default="0", type=_numbers(float), help="rates, such as 0,0.1,0.3 (default: 0)")
     parser.add_argument("--limit", type=int, help="number of tasks (default: all)")

@@ -97,7 +97,9 @@ def _format_ladder(ladder: object) -> str:
         extra = [name for name in ("constrained", "fresh_context") if rung.get(name)]
         words.append(" ".join([str(rung.get("effort")), *extra]))
     triggers = ", ".join(f"{name} {count}" for name, count in ladder["triggers"].items())
-    return f"{' → '.join(words)} (thresholds: {triggers})"
+    policy = ladder.get("policy", "failures")
+    phases = "" if policy == "failures" else f"; policy {policy}, a plan takes {ladder['hold_steps']} step"
+    return f"{' → '.join(words)} (thresholds: {triggers}{phases})"
 
 
 def _section(rate: float, records: Sequence[Record], setup: Setup) -> Iterator[str]:

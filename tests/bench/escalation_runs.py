@@ -63,6 +63,9 @@ def arms_of(profile: Profile) -> dict[str, Arm]:
         "high": Ladder(rungs=(high,), triggers=patient),
         "ladder": profile.ladder,
         "reask": Ladder(rungs=(none, Rung(effort="none", constrained=True)), triggers=patient),
+        # A whole run of this model takes about eight steps, so its plan takes the first one.
+        "phases": replace(profile.ladder, policy="phases", hold_steps=1),
+        "both": replace(profile.ladder, policy="both", hold_steps=1),
     }
     return {name: Arm(name=name, ladder=ladder) for name, ladder in ladders.items()}
 

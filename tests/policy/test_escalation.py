@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 from hypothesis import given
@@ -21,10 +22,13 @@ from agent.policy.escalation import (
     Stop,
     before_feedback,
     current,
+    current_index,
     failed,
+    handing_in,
     progressed,
+    start,
 )
-from agent.policy.ladder import CALL_TRIGGERS, Trigger
+from agent.policy.ladder import CALL_TRIGGERS, Policy, Trigger
 
 TRIGGERS: tuple[Trigger, ...] = get_args(Trigger)
 DEFAULT = Ladder()
@@ -255,6 +259,17 @@ def test_the_generic_ladder_climbs_from_plain_to_a_fresh_context_without_any_eff
             "`ladder.triggers` is ['repeat']. Give thresholds by trigger, such as {'repeat': 2}.",
         ),
         ({"triggers": None}, "`ladder.triggers` is None. Give thresholds by trigger, such as {'repeat': 2}."),
+        (
+            {"policy": "phases", "rungs": (Rung(effort="none"), Rung(effort="high", constrained=True))},
+            "`policy: phases` needs two efforts, but every rung that can be used has the effort none. Give the rungs "
+            "two efforts of the model, or use `policy: failures`.",
+        ),
+        (
+            {"policy": "both", "rungs": (Rung(), Rung(fresh_context=True))},
+            "`policy: both` needs two efforts, but every rung that can be used has no effort. Give the rungs two "
+            "efforts of the model, or use `policy: failures`.",
+        ),
+        ({"policy": "phase"}, "`ladder.policy` cannot be 'phase'. Did you mean `phases`?"),
         ({"hold_steps": None}, "`ladder.hold_steps` is None. Give a number."),
         ({"rungs": None}, "`ladder.rungs` is None. Give rungs, such as [Rung(effort='none')]."),
         (
@@ -267,6 +282,91 @@ def test_an_invalid_ladder_is_refused(settings: dict[str, object], text: str):
     with pytest.raises(ConfigError) as caught:
         Ladder(**settings)
     assert str(caught.value) == text
+
+
+# Phases: high for the plan and before the work is handed in.
+
+PHASES = Ladder(policy="phases", max_effort_switches=20)
+BOTH = replace(PHASES, policy="both")
+TO_PLAN = replace(TO_HIGH, phase="hand_in")
+AFTER_PLAN = replace(TO_BOTTOM, phase="work")
+
+
+@pytest.mark.parametrize("ladder", [PHASES, BOTH])
+def test_a_plan_is_made_at_high_effort_and_the_work_is_done_at_low(ladder: Ladder):
+    assert current(ladder, start(ladder)) == HIGH
+    assert work(ladder, start(ladder), ladder.hold_steps - 1).action == Stay()
+    decision = work(ladder, start(ladder), ladder.hold_steps)
+    assert decision.action == AFTER_PLAN
+    assert current(ladder, decision.position) == NONE
+    assert work(ladder, decision.position, 50).action == Stay()
+
+
+@pytest.mark.parametrize("ladder", [PHASES, BOTH])
+def test_what_would_hand_the_work_in_is_asked_again_at_high_effort_once(ladder: Ladder):
+    working = work(ladder, start(ladder), ladder.hold_steps).position
+    decision = handing_in(ladder, working)
+    assert decision.action == TO_PLAN
+    assert handing_in(ladder, decision.position).action == Stay()
+    assert work(ladder, decision.position, 50).action == Stay(), "what was found at high effort is done at high effort"
+
+
+def test_work_planned_at_high_effort_is_handed_in_at_once():
+    assert handing_in(PHASES, start(PHASES)).action == Stay()
+
+
+def test_without_phases_no_reply_is_asked_again_before_the_work_is_handed_in():
+    assert handing_in(DEFAULT, BOTTOM).action == Stay()
+    assert start(DEFAULT) == BOTTOM
+
+
+def test_after_a_failed_verification_a_plan_is_made_again():
+    submitted = handing_in(PHASES, work(PHASES, start(PHASES), PHASES.hold_steps).position).position
+    decision = failed(PHASES, submitted, "verify_failed")
+    assert decision.action == Stay()
+    assert current(PHASES, decision.position) == HIGH
+    assert work(PHASES, decision.position, PHASES.hold_steps).action == AFTER_PLAN
+
+
+def test_the_number_of_effort_switches_holds_for_phases_too():
+    ladder = replace(PHASES, max_effort_switches=2)
+    submitted = handing_in(ladder, work(ladder, start(ladder), ladder.hold_steps).position).position
+    again = failed(ladder, submitted, "verify_failed").position
+    assert work(ladder, again, 50).action == Stay()
+    assert current(ladder, work(ladder, again, 50).position) == HIGH
+
+    once = replace(PHASES, max_effort_switches=1)
+    working = work(once, start(once), once.hold_steps).position
+    assert handing_in(once, working).action == Stay()
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_phases_alone_tolerate_as_many_failures_as_all_rungs_together(trigger: Trigger):
+    usable = 3
+    bound = PHASES.triggers[trigger] * usable
+    assert fail(PHASES, start(PHASES), *[trigger] * (bound - 1)).action == Stay()
+    end = Stay() if trigger == "verify_failed" else Stop(trigger=trigger)
+    assert fail(PHASES, start(PHASES), *[trigger] * bound).action == end
+
+
+def test_failures_move_the_run_up_beside_the_phases():
+    planning = fail(BOTH, start(BOTH), "no_progress")
+    assert planning.action == Move(to=2, rung=HIGH, switches_effort=False)
+    working = work(BOTH, start(BOTH), BOTH.hold_steps).position
+    assert fail(BOTH, working, "no_progress").action == TO_HIGH
+    assert fail(BOTH, fail(BOTH, working, "no_progress").position, "no_progress").action == TO_FRESH
+
+
+def test_after_a_failed_verification_both_stay_at_high_effort():
+    submitted = handing_in(BOTH, work(BOTH, start(BOTH), BOTH.hold_steps).position).position
+    decision = failed(BOTH, submitted, "verify_failed")
+    assert decision.action == Move(to=2, rung=HIGH, switches_effort=False, phase="plan")
+    assert work(BOTH, decision.position, 50).action == Stay()
+
+
+def test_a_reask_in_a_plan_keeps_the_effort_of_the_plan():
+    decision = before_feedback(PHASES, start(PHASES), "invalid_call")
+    assert decision.action == ReAsk(rung=Rung(effort="high", constrained=True))
 
 
 # Any ladder, any run.
@@ -300,31 +400,44 @@ def test_a_run_with_only_failures_stops_within_a_bound(ladder: Ladder, triggers:
         position = decision.position
 
 
-@given(ladder=LADDERS, inputs=st.lists(st.sampled_from([*TRIGGERS, "progress", "reask"]), max_size=60))
-def test_a_run_is_never_on_a_constrained_rung_and_never_comes_down_when_pinned(ladder: Ladder, inputs: list[str]):
-    position, downs = BOTTOM, 0
+@given(
+    ladder=LADDERS,
+    policy=st.sampled_from(get_args(Policy)),
+    inputs=st.lists(st.sampled_from([*TRIGGERS, "progress", "reask", "hand in"]), max_size=60),
+)
+def test_a_run_is_never_on_a_constrained_rung_and_never_comes_down_when_pinned(
+    ladder: Ladder, policy: Policy, inputs: list[str]
+):
+    ladder = replace(ladder, policy=policy if ladder.plan_rung else "failures")
+    position, downs = start(ladder), 0
     for step in inputs:
         before = position
         if step == "progress":
             decision = progressed(ladder, position)
         elif step == "reask":
             decision = before_feedback(ladder, position, "invalid_call")
+        elif step == "hand in":
+            decision = handing_in(ladder, position)
         else:
-            decision = failed(ladder, position, step)
+            decision = failed(ladder, position, cast("Trigger", step))
         position = decision.position
+        at = current_index(ladder, position)
         moved = current(ladder, position).effort != current(ladder, before).effort
         assert not current(ladder, position).constrained
         assert position.effort_switches - before.effort_switches == moved
         assert not (before.pinned and position.rung < before.rung)
         assert position.pinned >= before.pinned
         assert position.reasks <= ladder.max_reasks
-        downs += position.rung < before.rung
+        downs += at < current_index(ladder, before)
+        phase = None if position.phase == before.phase else position.phase
         if isinstance(decision.action, Move):
-            assert decision.action == Move(to=position.rung, rung=ladder.rungs[position.rung], switches_effort=moved)
+            assert decision.action == Move(to=at, rung=ladder.rungs[at], switches_effort=moved, phase=phase)
         else:
-            assert position.rung == before.rung
+            assert at == current_index(ladder, before)
+        assert policy != "phases" or not ladder.has_phases or position.rung == 0
+        assert ladder.has_phases or position.phase == "work"
         if isinstance(decision.action, ReAsk):
-            named = [rung.effort for rung in ladder.rungs[position.rung + 1 : position.rung + 2] if rung.constrained]
+            named = [rung.effort for rung in ladder.rungs[at + 1 : at + 2] if rung.constrained]
             assert decision.action.rung.effort == ((named and named[0]) or current(ladder, position).effort)
             assert decision.action.rung.constrained
             assert not decision.action.rung.fresh_context

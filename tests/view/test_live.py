@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from agent import Agent, ToolError, Verify, tool
+from agent import Agent, Ladder, ToolError, Verify, tool
 from agent.journal.events import (
     CallEnded,
     CallStarted,
@@ -336,6 +336,17 @@ def test_a_re_ask_is_shown_with_the_tool_it_is_constrained_to():
     lines = shown([calls(("lok", {"path": "a"})), calls(("look", {"path": "a"})), says("Done.")])
     assert "  ladder    unknown_tool: re-asking, constrained to the schema" in lines
     assert "step 2  re-ask, effort none, constrained to look" in lines
+
+
+def test_the_phase_that_begins_is_shown():
+    lines = shown(
+        [calls(("look", {"path": "a"})), calls(("look", {"path": "b"})), says("Done."), says("Done.")],
+        ladder=Ladder(policy="phases", hold_steps=1),
+    )
+    assert [line for line in lines if line.startswith("  ladder")] == [
+        "  ladder    now on rung 0, effort none: the plan is made",
+        "  ladder    now on rung 2, effort high: before the work is handed in",
+    ]
 
 
 def test_climbing_is_shown():
