@@ -159,7 +159,7 @@ def test_a_turn_is_open_until_every_call_has_its_result():
         2,
     )
     closed = state_of(first, second, *rest)
-    assert (closed.open_ids(), closed.open_turn, len(closed.history.messages)) == ((), None, 5)
+    assert (closed.open_ids(), closed.open_turn, len(closed.history.messages)) == ([], None, 5)
     assert closed.spent.tool_calls == 2
 
 
