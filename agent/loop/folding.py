@@ -34,7 +34,9 @@ _READ_AGAIN = 5.0
 So whatever a run does, folds make the engine read at most this many tokens again for each new one.
 """
 _LINE_BYTES = 300
-"""Of a line in place of a result, about."""
+"""Of a line in place of a result, about. The result of a call that returned an image is shorter."""
+_NO_IMAGES_BYTES = 120
+"""Of the text in place of the images of a turn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,18 +89,22 @@ def choose(
     for start, end in _foldable(history):
         if freed >= total * (1 - _LEFT):
             break
+        turn, gain = dict[int, CallRecord](), 0
         for index in range(start + 1, end):
             message = history.messages[index]
             if not isinstance(message, ToolResult):
-                freed += history.sizes[index]  # the images of this turn, whose results are folded
+                gain += history.sizes[index] - _NO_IMAGES_BYTES  # the images of this turn, whose results are folded
                 continue
             record = known.get(message.tool_call_id)
             is_long = len(message.content) >= LEAST_CHARS or message.images
             if record is None or message.tool_call_id in folded or not is_long:
                 continue
-            chosen.append(record)
-            freed += max(0, history.sizes[index] - _LINE_BYTES)
-            first = first or index
+            turn[index] = record
+            gain += history.sizes[index] - _LINE_BYTES
+        if turn and gain > 0:
+            chosen += turn.values()
+            freed += gain
+            first = first or min(turn)
     again = sum(history.sizes[first:]) - freed
     if not chosen or again > freed * _READ_AGAIN:
         return None

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..messages import AssistantMessage, Image, Message, SystemMessage, ToolResult, UserMessage
+from .image_tokens import image_tokens
 from .wire import encode_message
 
-# An image is scaled down to the model's largest size and costs one token per patch, whatever its size in bytes.
-# Estimated for 1540 pixels in patches of 28 (an assumption, not read for Medium 3.5): 55 x 55 tokens, some 3,100.
-_IMAGE_BYTES = 6_200
+_IMAGE_TOKEN_BYTES = 2
+"""Bytes that a token of an image counts as; what an image costs does not depend on the size of its file."""
 _CALL_ID = re.compile(r"call([0-9A-Za-z]{5})")
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -197,7 +197,7 @@ class History:
         self._wire[index] = encode_message(message, with_reasoning=self._replay_reasoning)
         size = len(self._wire[index])
         if isinstance(message, UserMessage):
-            size += sum(_IMAGE_BYTES - len(image.data) for image in message.images)
+            size += sum(_IMAGE_TOKEN_BYTES * image_tokens(image) - len(image.data) for image in message.images)
         self._wire_bytes += size - self._sizes[index]
         self._sizes[index] = size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from agent import Agent, Image, Limits, Outcome, tool
 from agent.events import CallEnded, ContextRenewed, Event, Folded
+from agent.loop import prompts
 from agent.loop.folding import KEPT_TURNS, LEAST_CHARS, choose
 from agent.loop.summary_calls import CallRecord
 from agent.messages import AssistantMessage, Reply, ToolCall, ToolResult, UserMessage
@@ -21,14 +23,25 @@ from agent.testing import ScriptedModel, calls, says
 PIXEL = Image(data="iVBORw0KGgo=", media_type="image/png")
 
 
-def conversation(*lengths: int, images: Mapping[int, int] | None = None) -> tuple[History, list[CallRecord]]:
+def png(pixels: int) -> Image:
+    """Return the header of a square image."""
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + pixels.to_bytes(4) * 2 + b"\0\0"
+    return Image(data=base64.b64encode(header).decode(), media_type="image/png")
+
+
+SMALL, TINY = png(500), png(20)
+
+
+def conversation(
+    *lengths: int, images: Mapping[int, int] | None = None, image: Image = PIXEL
+) -> tuple[History, list[CallRecord]]:
     """Return a conversation of one call a turn, whose results have these lengths, and its calls."""
     history, records = History(replay_reasoning=True), list[CallRecord]()
     history.add_system("Work.")
     history.add_user(UserMessage(content="Go."))
     for number, length in enumerate(lengths):
         call = ToolCall(id=call_id(number), name="read", arguments=json.dumps({"at": number}))
-        shown = (PIXEL,) * (images or {}).get(number, 0)
+        shown = (image,) * (images or {}).get(number, 0)
         result = ToolResult(tool_call_id=call.id, name="read", content="x" * length, images=shown)
         history.add_turn(AssistantMessage(tool_calls=(call,)), [result])
         records.append(CallRecord(call=call, result=result, is_read=True))
@@ -89,6 +102,25 @@ def test_images_are_folded_with_their_results():
     assert b"image_url" not in b"".join(history.wire)
     assert freed == before - history.wire_bytes == before - sum(history.sizes)
     assert history.wire_bytes == sum(map(len, history.wire))
+
+
+def test_small_images_go_until_the_prompt_takes_six_tenths():
+    """A fold took lines for as long as the results, so it freed a fifth, and one fold followed another."""
+    history, records = conversation(*[40] * 40, images=dict.fromkeys(range(40), 1), image=SMALL)
+    found = choose(history, records, set(), tools_bytes=0)
+    assert found is not None
+    before = history.wire_bytes
+
+    line = "- look {} -> ok: (an image: image/png)\n" + prompts.FOLDED
+    freed = history.fold({record.call.id: line for record in found.records}, images=prompts.FOLDED_IMAGES)
+
+    assert freed >= found.freed_bytes
+    assert 0.4 < history.wire_bytes / before < 0.65
+
+
+def test_images_that_take_less_than_the_lines_in_their_place_stay():
+    history, records = conversation(*[40] * 40, images=dict.fromkeys(range(40), 1), image=TINY)
+    assert choose(history, records, set(), tools_bytes=0) is None
 
 
 def test_images_stay_while_one_of_their_results_does():
