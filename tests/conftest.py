@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
+import vision_model
 from hypothesis import HealthCheck, settings
 from wrapped_model import WrappedModel
 
@@ -40,10 +41,13 @@ settings.load_profile("house")
 ENGINE_URL = "AGENT_TEST_ENGINE_URL"
 """URL of a running pocket engine, such as http://127.0.0.1:8377/v1, to skip the start while writing tests."""
 
+VISION_ENGINE_URL = "AGENT_TEST_VISION_ENGINE_URL"
+"""The same for the engine of the model with vision."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LiveEngine:
-    """A real vLLM with the pocket model."""
+    """A real vLLM with a tiny model."""
 
     base_url: str
     model: str
@@ -113,6 +117,19 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
 
     # With its own state folder, these tests neither find nor stop a server that the user left running.
     with pocket_engine(environ={**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}) as started:
+        record = started.start()
+        yield LiveEngine(base_url=record.base_url, model=record.model)
+
+
+@pytest.fixture(scope="session")
+def vision_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
+    """Start a model with vision of random weights on the CPU once per session."""
+    found = os.environ.get(VISION_ENGINE_URL)
+    if found:
+        yield LiveEngine(base_url=found, model="vision")
+        return
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
+    with vision_model.vision_engine(tmp_path_factory.mktemp("vision"), environ=environ) as started:
         record = started.start()
         yield LiveEngine(base_url=record.base_url, model=record.model)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from vision_model import IMG, IMG_BREAK, IMG_END, PICTURE_TOKENS, picture
 
 from agent import Agent, EndpointRejected, Image, Ladder, Limits, Rung, Verify, tool
 from agent.journal.events import ContextRenewed, Event, PrefixChanged, Replied, Requested, SummedUp
@@ -21,6 +22,7 @@ from agent.messages import AssistantMessage, Effort, RawCall, Reply, ToolResult
 from agent.model.profiles import MISTRAL, Sampling
 from agent.model.wire import Request
 from agent.testing import calls, says
+from serving.pocket import MAX_MODEL_LEN
 
 if TYPE_CHECKING:
     from conftest import LiveEngine, RecordingModel
@@ -84,8 +86,20 @@ async def prompts(model: RecordingModel) -> list[tuple[int, ...]]:
         for request in model.requests:
             counted = await connection.count(request)
             assert counted is not None
-            counts.append(counted.tokens)
+            counts.append(with_images(counted.tokens, request))
     return counts
+
+
+def with_images(tokens: tuple[int, ...], request: Request) -> tuple[int, ...]:
+    """Return the tokens of a prompt, those of different images different from each other."""
+    messages = [json.loads(wire)["content"] for wire in request.messages]
+    parts = (part for content in messages if isinstance(content, list) for part in content)
+    images = iter([part["image_url"]["url"] for part in parts if part["type"] == "image_url"])
+    found, shown = list[int](), next(images, "")
+    for token in tokens:
+        found.append(hash((token, shown)) if token in {IMG, IMG_BREAK, IMG_END} else token)
+        shown = next(images, "") if token == IMG_END else shown
+    return tuple(found)
 
 
 def calling(*calls: tuple[str, str], content: str = "", reasoning: str = "") -> Reply:
@@ -446,8 +460,11 @@ async def test_every_token_before_an_intended_change_is_in_the_cache_over_a_hund
     assert sum(isinstance(event, Replied | SummedUp) for event in events) >= STEPS
 
 
-async def check_cached(models: Sequence[RecordingModel], engine: LiveEngine) -> None:
-    """Check that each prompt's beginning that the prompt before it had was found in the cache, in whole blocks."""
+async def check_cached(models: Sequence[RecordingModel], engine: LiveEngine) -> int:
+    """Check that each prompt's beginning that the prompt before it had was found in the cache, in whole blocks.
+
+    Return how many prompts go on from the whole prompt before them.
+    """
     block = block_tokens(engine)
     rendered = [tokens for model in models for tokens in await prompts(model)]
     usages = [reply.usage for model in models for reply in model.replies]
@@ -456,3 +473,63 @@ async def check_cached(models: Sequence[RecordingModel], engine: LiveEngine) -> 
         assert usage is not None
         assert usage.prompt_tokens == len(now)
         assert (usage.cached_tokens or 0) >= shared_prefix(before, now, block_tokens=block), number
+    return sum(now[: len(before)] == before for before, now in itertools.pairwise(rendered))
+
+
+# 12. The prefix of a run with images.
+
+IMAGE_STEPS = 20
+
+
+def image_replies() -> Iterator[Reply]:
+    """Yield calls that return no image, one, or several at once, calls to re-ask for, and the end."""
+    for step in range(1, IMAGE_STEPS):
+        if step % 11 == 0:
+            yield calls(("photo", {"place": "yard"}))
+        elif step % 5 == 0:
+            yield calls(("look_up", {"topic": f"t{step}"}))
+        elif step % 3 == 0:
+            yield calls(("show_map", {}), ("look_up", {"topic": f"t{step}"}), ("take_photo", {"place": "gate"}))
+        else:
+            yield calls(("take_photo", {"place": "yard"}))
+    yield says("All is seen.")
+
+
+async def test_every_token_before_an_intended_change_is_in_the_cache_of_a_run_with_images(
+    vision_engine: LiveEngine, tmp_path: Path
+):
+    taken = itertools.count(1)
+
+    @tool
+    def take_photo(place: str) -> Image:
+        """Return a photo of a place as it is now."""
+        return picture(next(taken))
+
+    @tool
+    def show_map() -> Image:
+        """Return the map, which stays as it is."""
+        return picture(0)
+
+    script = list(image_replies())
+    first, second = (
+        vision_engine.recording_model(answers=part, profile=SHORT, window=MAX_MODEL_LEN)
+        for part in (script[:12], script[12:])
+    )
+    settings: dict[str, Any] = {
+        "tools": [take_photo, show_map, look_up], "runs": tmp_path, "instructions": f"See. {secrets.token_hex(8)}",
+        "ladder": Ladder(rungs=(Rung(effort="none"), Rung(effort="none", constrained=True))),
+    }  # fmt: skip
+    for model in (first, second):
+        model.change = stopped_early
+    stopped = await Agent(first, limits=Limits(steps=12, tool_calls=None), **settings).run("See it all.")
+    outcome = await Agent(second, limits=Limits(steps=150, tool_calls=None), **settings).resume(stopped.run)
+
+    assert (stopped.status, outcome.status) == ("budget", "finished"), (stopped.reason, outcome.reason)
+    events = read_journal(outcome.journal or Path())
+    reasons = [event.because for event in events if isinstance(event, PrefixChanged)]
+    assert set(reasons) == {("fold",), ("resume",)}
+    # Every other prompt goes on from the whole prompt before it, with all its images.
+    continued = await check_cached([first, second], vision_engine)
+    assert continued == len(first.requests) + len(second.requests) - 1 - reasons.count(("fold",))
+    cached = [reply.usage.cached_tokens or 0 for model in (first, second) for reply in model.replies if reply.usage]
+    assert max(cached) > 7 * PICTURE_TOKENS
