@@ -13,6 +13,7 @@ from agent import Image, McpServer, NoAnswer, ToolContext, ToolError
 
 from ._server_answers import is_forgotten, rejection
 from ._server_session import Era, Session, Unavailable
+from ._suggestions import printable
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -121,10 +122,11 @@ class Sessions:
                 "change its files while it starts, outside the sandbox. Stop them, and call the tool again."
             )
             raise ToolError(msg)
-        if changed := ", ".join(map(str, await asyncio.to_thread(tool.changed_files, session is not None))):
+        if paths := await asyncio.to_thread(tool.changed_files, session is not None):
             if session is not None:
                 await self._close(name, session)
             what = "not started" if session is None else "ended"
+            changed = ", ".join(printable(str(path)) for path in paths)
             msg = (
                 f"The MCP server `{name}` was {what}: {changed} changed during this run, and would run outside the "
                 "sandbox. Undo the change, or work without this server's tools."

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcp.types import Tool as McpTool
 
 _MAX_PAGES = 50
+_MAX_NAMED = 20
 
 
 def mcp_tools(
@@ -135,7 +136,10 @@ def _noise_notes(noise: Sequence[str]) -> list[str]:
 def _select(name: str, server: McpServer, offered: Sequence[_Offered]) -> list[_Offered]:
     known = {one.tool.name: one for one in offered}
     if missing := [tool for tool in server.tools if tool not in known]:
-        msg = f"The MCP server `{name}` has no tool {missing[0]!r}. It has: {', '.join(known) or 'none'}."
+        names = [tool if tool.isprintable() else ascii(tool) for tool in known]
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        has = ", ".join(names[:_MAX_NAMED]) or "none"
+        msg = f"The MCP server `{name}` has no tool {missing[0]!r}. It has: {has}{more}."
         raise ConfigError(msg, key=f"mcp.{name}.tools")
     return [known[tool] for tool in server.tools] or list(offered)
 

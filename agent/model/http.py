@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import EndpointError, EndpointRejected, EndpointUnreachable, EndpointUnreadable
 from ..messages import Reply
+from ..names import listed
 from .advice import is_about_the_key
 from .deltas import Delta
 from .error_text import server_sentence
@@ -173,9 +174,7 @@ class HttpConnection:
         if not models:
             self._note(wanted, "is empty")
         elif not any(fnmatchcase(wanted, model.name) for model in models):
-            names = ", ".join(model.name for model in models[:_LISTED])
-            more = f" and {len(models) - _LISTED:,} more" if len(models) > _LISTED else ""
-            self._note(wanted, f"has only {names}{more}")
+            self._note(wanted, f"has only {listed((model.name for model in models), _LISTED)}")
         return next((model for model in models if model.name == wanted), unlisted)
 
     def _note(self, model: str, what: str) -> None:

@@ -360,6 +360,7 @@ UNLISTED: dict[str, tuple[int, object, str | None]] = {
         [f"model-{number}" for number in range(190)],
         f"{ASKED}has only {', '.join(f'model-{number}' for number in range(10))} and 180 more",
     ),
+    "a name of two lines": (200, {"data": [{"id": "a\nverified"}]}, f'{ASKED}has only "a\\nverified"'),
     "a wildcard that fits": (200, {"data": [{"id": "lar*"}]}, None),
     "nothing": (200, {"data": []}, f"{ASKED}is empty"),
     "no list at all": (200, "page", f"{ASKED}is empty"),

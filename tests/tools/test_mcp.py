@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 
@@ -202,6 +203,17 @@ def _raw(folder: Path, *offered: object) -> McpServer:
     (folder / "raw.py").write_text(RAW_SERVER)
     (folder / "tools.json").write_text(json.dumps(offered))
     return McpServer(command=(sys.executable, "raw.py"), timeout_s=20)
+
+
+def test_names_that_a_server_sent_take_one_line_of_a_message_and_only_some_are_listed(tmp_path: Path):
+    """A line end in the name of a tool began a line of its own in the terminal."""
+    names = ["add\nagent: verified", *(f"tool_{number}" for number in range(30))]
+    server = _raw(tmp_path, *({"name": name, "inputSchema": {"type": "object"}} for name in names))
+    with pytest.raises(ConfigError, match="has no tool 'sub'") as caught:
+        mcp_tools({"raw": replace(server, tools=("sub",))}, tmp_path)
+    _, _, listed = str(caught.value).partition("It has: ")
+    assert listed.startswith("'add\\nagent: verified', tool_0, tool_1, ")
+    assert listed.endswith(", tool_18 and 11 more.")
 
 
 NAME = {"properties": {"name": {"type": "string"}}, "required": ["name"]}
