@@ -68,7 +68,7 @@ class SummedUp(Timed):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folded(Timed):
-    """The oldest results gave way to a line each, because the conversation filled the window."""
+    """The oldest results gave way to a line each, and older reasoning was dropped, because the window was full."""
 
     step: int
     lines: Mapping[str, str]
@@ -77,6 +77,8 @@ class Folded(Timed):
     """Index of the first message that changed; the engine finds those before it in its cache."""
     freed_tokens: int
     """Estimated."""
+    reasoning_before: int = 0
+    """Index of the message before which no turn has its reasoning any more."""
     prefilled_tokens: int
     """What the engine reads again; estimated. The event `prefix_changed` has its own count."""
     kind: Literal["folded"] = "folded"

@@ -1,4 +1,4 @@
-"""Fold the oldest results of a conversation that fills the window: a line in place of each says where the whole is."""
+"""Fold the oldest turns of a conversation that fills the window: lines in place of results, and no reasoning."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ class Choice:
 
     records: Sequence[CallRecord]
     """Oldest first."""
+    reasoning_before: int
+    """Index of the message before which the reasoning of turns is dropped. 0 if there is none to drop."""
     first_message: int
     """Index of the first message that changes; what is before it stays in the engine's cache."""
     freed_bytes: int
@@ -52,7 +54,7 @@ class Choice:
 
 
 async def fold(state: RunState, deps: RunDependencies) -> Folded | None:
-    """Return the event that folds the oldest results, whose whole texts are then in files. None if it does not pay.
+    """Return the event that folds the oldest turns, whose whole results are then in files. None if it does not pay.
 
     The window is taken for full, so that a share of the prompt is that share of the window.
     """
@@ -66,6 +68,7 @@ async def fold(state: RunState, deps: RunDependencies) -> Folded | None:
     return Folded(
         step=state.step,
         lines=await asyncio.to_thread(_lines, found.records, state.history, deps),
+        reasoning_before=found.reasoning_before,
         first_message=found.first_message,
         freed_tokens=round(found.freed_bytes / per_token),
         prefilled_tokens=round(found.again_bytes / per_token),
@@ -85,10 +88,12 @@ def choose(
     """
     known = {record.call.id: record for record in records if isinstance(record, CallRecord)}
     total = history.wire_bytes + tools_bytes
-    chosen, freed, first = list[CallRecord](), 0, 0
+    chosen, freed, first, reasoning_before = list[CallRecord](), 0, 0, 0
     for start, end in _foldable(history):
         if freed >= total * (1 - _LEFT):
             break
+        if reasoning := history.reasoning_bytes(start):
+            freed, first, reasoning_before = freed + reasoning, first or start, end
         turn, gain = dict[int, CallRecord](), 0
         for index in range(start + 1, end):
             message = history.messages[index]
@@ -106,9 +111,11 @@ def choose(
             freed += gain
             first = first or min(turn)
     again = sum(history.sizes[first:]) - freed
-    if not chosen or again > freed * _READ_AGAIN:
+    if not first or again > freed * _READ_AGAIN:
         return None
-    return Choice(records=chosen, first_message=first, freed_bytes=freed, again_bytes=again)
+    return Choice(
+        records=chosen, reasoning_before=reasoning_before, first_message=first, freed_bytes=freed, again_bytes=again
+    )
 
 
 def _foldable(history: History) -> Sequence[tuple[int, int]]:

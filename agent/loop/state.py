@@ -287,7 +287,7 @@ class RunState:
         self.ended = None
 
     def _folded(self, event: Folded) -> None:
-        self.size = self.size.less(self.history.fold(event.lines, images=prompts.FOLDED_IMAGES))
+        self.size = self.size.less(self.history.fold(event.lines, prompts.FOLDED_IMAGES, event.reasoning_before))
         self.work.fold(event.lines.keys())
 
     def _renewed(self, event: ContextRenewed) -> None:

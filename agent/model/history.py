@@ -148,15 +148,27 @@ class History:
         if images is not None:
             self._append(images)
 
-    def fold(self, lines: Mapping[str, str], *, images: str) -> int:
+    def reasoning_bytes(self, index: int) -> int:
+        """Return how many bytes of a message of the model are its reasoning; 0 if none is sent."""
+        message = self._messages[index]
+        assert isinstance(message, AssistantMessage), "only the model reasons"
+        if not self._replay_reasoning or not message.reasoning:
+            return 0
+        return self._sizes[index] - len(encode_message(message, with_reasoning=False))
+
+    def fold(self, lines: Mapping[str, str], images: str, reasoning_before: int = 0) -> int:
         """Write lines in place of results, and a text in place of their images; return how many bytes that frees.
 
         Args:
             lines: by call id.
             images: the text for images, if all results that returned some in their turn are folded.
+            reasoning_before: the reasoning of turns before this index is dropped.
         """
         before = self._wire_bytes
         for start, end in self.turns():
+            turn = self._messages[start]
+            if start < reasoning_before and isinstance(turn, AssistantMessage) and turn.reasoning:
+                self._replace(start, replace(turn, reasoning=""))
             results = self._messages[start + 1 : end]
             with_images = {found.tool_call_id for found in results if isinstance(found, ToolResult) and found.images}
             for index, message in enumerate(results, start + 1):

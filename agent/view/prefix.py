@@ -6,8 +6,10 @@ from ..journal.events import Folded, PrefixChanged
 def folded(event: Folded) -> str:
     """Return what a fold left out, and its estimated price."""
     count = len(event.lines)
-    results = "the oldest result" if count == 1 else f"the {count} oldest results"
-    return f"{results}, to make room: about {event.freed_tokens:,} tokens freed, {event.prefilled_tokens:,} read again"
+    results = "the oldest result" if count == 1 else f"the {count} oldest results" if count else ""
+    reasoning = "the oldest reasoning" if event.reasoning_before else ""
+    what = " and ".join(part for part in (results, reasoning) if part)
+    return f"{what}, to make room: about {event.freed_tokens:,} tokens freed, {event.prefilled_tokens:,} read again"
 
 
 def prefix_changed(event: PrefixChanged) -> str:

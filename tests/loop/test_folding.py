@@ -89,6 +89,37 @@ def test_what_the_tools_take_counts_as_part_of_the_prompt():
     assert chosen(*[2_000] * 12, tools_bytes=20_000) == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
+def thinking(*lengths: int, replay: bool = True) -> tuple[History, list[CallRecord]]:
+    """Return a conversation of short results, before which the model thought so many characters."""
+    history, records = History(replay_reasoning=replay), list[CallRecord]()
+    history.add_system("Work.")
+    history.add_user(UserMessage(content="Go."))
+    for number, length in enumerate(lengths):
+        call = ToolCall(id=call_id(number), name="read", arguments=json.dumps({"at": number}))
+        result = ToolResult(tool_call_id=call.id, name="read", content="short")
+        history.add_turn(AssistantMessage(tool_calls=(call,), reasoning="t" * length), [result])
+        records.append(CallRecord(call=call, result=result, is_read=True))
+    return history, records
+
+
+def test_the_reasoning_of_the_oldest_turns_is_dropped_where_it_fills_the_window():
+    """At high effort it took most of a window, and nothing could be folded."""
+    history, records = thinking(*[4_000] * 10)
+    found = choose(history, records, (), tools_bytes=0)
+    assert found is not None
+    assert (found.records, found.first_message) == ([], 2), "its turn begins to differ, and no result does"
+    before = history.wire_bytes
+    assert history.fold({}, "gone", found.reasoning_before) == found.freed_bytes == before - history.wire_bytes
+    kept = [bool(one.reasoning) for one in history.messages if isinstance(one, AssistantMessage)]
+    assert kept == [False] * 5 + [True] * 5
+    assert choose(history, records, (), tools_bytes=0) is not None, "the others follow when it is full again"
+
+
+def test_no_reasoning_is_dropped_that_was_never_sent():
+    history, records = thinking(*[4_000] * 10, replay=False)
+    assert choose(history, records, (), tools_bytes=0) is None
+
+
 def test_images_are_folded_with_their_results():
     history, records = conversation(50, *[2_000] * 6, images={0: 2})
     found = choose(history, records, set(), tools_bytes=0)
@@ -150,6 +181,12 @@ def read(path: str) -> str:
     return f"{path}: " + " ".join(f"line{number}" for number in range(300))
 
 
+@tool(read_only=True)
+def look(at: int) -> str:
+    """Look at a number."""
+    return f"{at} is fine"
+
+
 def reads(number: int) -> Iterator[Reply]:
     """Yield replies that read one file each; their prompts are not counted, so that sizes are estimated."""
     for at in range(number):
@@ -159,13 +196,13 @@ def reads(number: int) -> Iterator[Reply]:
 class Ran:
     """A run in a small window, and what came of it."""
 
-    def __init__(self, model: ScriptedModel, folder: Path) -> None:
-        self.model, self.folder = model, folder
+    def __init__(self, model: ScriptedModel, folder: Path, tools: Sequence[Any] = ()) -> None:
+        self.model, self.folder, self.tools = model, folder, tools or [read]
         self.events: list[Event] = []
         self.outcome: Outcome | None = None
 
     async def run(self) -> Ran:
-        agent = Agent(self.model, tools=[read], workspace=self.folder)
+        agent = Agent(self.model, tools=self.tools, workspace=self.folder)
         self.outcome = await agent.run("Read them all.", observe=self.events.append)
         return self
 
@@ -198,6 +235,21 @@ async def test_a_folded_result_names_its_call_and_the_file_that_holds_the_whole(
     whole = (ran.folder / ".agent" / "outputs" / f"{call_id(0)}.txt").read_text()
     assert whole.startswith("f0.txt: line0")
     assert whole.endswith("line299")
+
+
+async def test_reasoning_that_fills_the_window_is_dropped_and_the_run_goes_on(tmp_path: Path):
+    script = [replace(calls(("look", {"at": at})), reasoning="think " * 700, usage=None) for at in range(30)]
+    ran = Ran(ScriptedModel([*script, says("Done.")], window_tokens=16_384), tmp_path, tools=[look])
+    await ran.run()
+    assert ran.outcome is not None
+    assert (ran.outcome.status, {tuple(fold.lines) for fold in ran.folds}) == ("finished", {()})
+    assert not any(isinstance(event, ContextRenewed) for event in ran.events)
+    last = ran.sent(-1)
+    turns = [at for at, message in enumerate(last) if message["role"] == "assistant"]
+    dropped = [at for at in turns if "reasoning" not in last[at]]
+    assert dropped == [at for at in turns if at < ran.folds[-1].reasoning_before]
+    assert dropped
+    assert ran.sent(-1)[turns[-1]]["reasoning"] == "think " * 700
 
 
 async def test_only_the_folded_results_change(ran: Ran):
