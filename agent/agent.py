@@ -263,8 +263,8 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Raises:
             EndpointError: The server does not answer.
         """
+        from .first_prompt import count
         from .given import prompt_of
-        from .starting import count
 
         return await count(self.settings(), prompt_of(prompt, images))
 

@@ -28,10 +28,8 @@ from .loop.run import Run
 from .loop.state import RunState
 from .loop.watching import Watcher
 from .loop.work import NOTES_TOOL
-from .messages import SystemMessage, UserMessage
-from .model.history import History
-from .model.protocol import Connection, TokenCount
-from .model.wire import Request
+from .messages import SystemMessage
+from .model.protocol import Connection
 from .policy.permissions import DESTRUCTIVE
 from .run_settings import RunSettings
 from .sandbox import Sandbox, Shared
@@ -104,25 +102,6 @@ async def resume(
                 notices = (*notices, *killed)
                 sandbox = settings.run_sandbox(first, folder)
                 return await _drive(settings, connection, state, resumed, sandbox, folder, journal, watching, notices)
-
-
-async def count(settings: RunSettings, prompt: UserMessage) -> TokenCount | None:
-    """Return the tokens of the first request, as the server renders it. None if the server cannot count them.
-
-    Raises:
-        EndpointError: the server does not answer.
-    """
-    async with settings.model.open() as connection:
-        served = await connection.served()
-        profile = settings.profile(served.model)
-        history = History(replay_reasoning=profile.replay_reasoning)
-        history.add_system(settings.system_prompt(served.model, window_tokens=served.window_tokens))
-        history.add_user(prompt)
-        effort = profile.climbed(settings.ladder).rungs[0].effort
-        notes = settings.takes_notes(profile, served.window_tokens)
-        tools = settings.toolbox(profile.name, notes=notes).definitions
-        request = Request(model=served.model, messages=history.wire, tools=tools, max_tokens=1, effort=effort)
-        return await connection.count(request)
 
 
 async def _drive(

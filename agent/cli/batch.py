@@ -60,7 +60,7 @@ def run_batch(args: argparse.Namespace) -> int:
         _refuse_shared_workspaces(entries)
     found = find_servers([entry.task.model for entry in entries], args)
     if args.dry_run:
-        return _dry_run(entries, found)
+        return _dry_run(entries, found, args.model)
     with all_served(found) as endpoints:
         jobs = fitting_jobs(endpoints.values()) if args.jobs is None else args.jobs
         go_on = GoOn(args)
@@ -137,10 +137,10 @@ def _refuse_shared_workspaces(entries: Sequence[_Entry]) -> None:
             raise ConfigError(msg)
 
 
-def _dry_run(entries: Sequence[_Entry], found: Mapping[TaskModel, Endpoint | None]) -> int:
+def _dry_run(entries: Sequence[_Entry], found: Mapping[TaskModel, Endpoint | None], model: str | None) -> int:
     for number, entry in enumerate(entries):
         print(f"== {entry.file}" if number == 0 else f"\n== {entry.file}")
-        dry_run(entry.task, found[entry.task.model])
+        dry_run(entry.task, found[entry.task.model], model=model)
     return 0
 
 

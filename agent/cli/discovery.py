@@ -39,10 +39,12 @@ class EndpointRequest:
 
     base_url: str | None
     model: str | None
+    is_needed: bool = True
+    """False means that the caller can do without a server, if none is given."""
 
 
 def find_endpoint(wanted: EndpointRequest, task: TaskModel, environ: Mapping[str, str]) -> Endpoint | None:
-    """Return the endpoint for a run. None means that the pocket model is requested and no server has it yet.
+    """Return the endpoint for a run. None means no server yet, for the pocket model or if none is needed.
 
     Raises:
         ConfigError: no server is given in any of the four ways, or the API key's variable is not set.
@@ -55,6 +57,8 @@ def find_endpoint(wanted: EndpointRequest, task: TaskModel, environ: Mapping[str
             return None
         base_url = recorded.base_url
     base_url = base_url or environ.get("AGENT_BASE_URL") or (recorded.base_url if recorded else None)
+    if base_url is None and not wanted.is_needed:
+        return None
     if base_url is None:
         raise ConfigError(NOT_FOUND)
     return endpoint_at(base_url, model, task, environ)

@@ -68,12 +68,12 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def find_servers(models: Iterable[TaskModel], args: argparse.Namespace) -> dict[TaskModel, Endpoint | None]:
-    """Find the server for each different `model` of the tasks. None means the pocket model, not served yet.
+    """Find the server for each different `model` of the tasks. None means none yet, for the pocket model or a dry run.
 
     Raises:
         ConfigError: no server is given, or the API key's variable is not set.
     """
-    wanted = EndpointRequest(base_url=args.base_url, model=args.model)
+    wanted = EndpointRequest(base_url=args.base_url, model=args.model, is_needed=not args.dry_run)
     return {model: find_endpoint(wanted, model, os.environ) for model in dict.fromkeys(models)}
 
 
@@ -133,7 +133,7 @@ def write_output(task: Task, outcome: Outcome[Any]) -> None:
 def _run(task: Task, args: argparse.Namespace, folder: Path | None) -> int:
     found = find_servers([task.model], args)
     if args.dry_run:
-        return dry_run(task, found[task.model])
+        return dry_run(task, found[task.model], model=args.model)
     with all_served(found) as endpoints:
         return _with_endpoint(task, endpoints[task.model], args, folder)
 

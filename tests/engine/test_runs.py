@@ -19,10 +19,11 @@ from agent.journal.events import ContextRenewed, Event, PrefixChanged, Replied, 
 from agent.journal.journal import read_journal
 from agent.loop.prompts import CONTEXT_FULL, SYSTEM_PROMPT
 from agent.messages import AssistantMessage, Effort, RawCall, Reply, ToolResult
+from agent.model.local_tokens import count_locally
 from agent.model.profiles import MISTRAL, Sampling
 from agent.model.wire import Request
 from agent.testing import calls, says
-from serving.pocket import MAX_MODEL_LEN
+from serving.pocket import MAX_MODEL_LEN, model_dir
 
 if TYPE_CHECKING:
     from conftest import LiveEngine, RecordingModel
@@ -190,6 +191,19 @@ async def _of_length(engine: LiveEngine, length: int) -> Request:
     assert counted is not None
     assert len(counted.tokens) == length
     return request(text)
+
+
+@pytest.mark.parametrize("effort", ["none", "high"])
+async def test_the_models_tokenizer_counts_a_first_prompt_as_the_engine_does(engine: LiveEngine, effort: Effort):
+    messages = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": "Fix é in a.py, not [INST]."}]
+    request = Request(
+        model=engine.model, messages=[json.dumps(message).encode() for message in messages],
+        tools=json.dumps([get_weather.definition()]).encode(), max_tokens=1, effort=effort,
+    )  # fmt: skip
+    async with engine.endpoint().open() as connection:
+        counted = await connection.count(request)
+    assert counted is not None
+    assert count_locally(request, str(model_dir()), {}) == len(counted.tokens)
 
 
 # 6. Histories that the server accepts.
