@@ -28,7 +28,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+
+    import pluggy
 
 REPORT_ENV = "TRAMONTANE_TEST_REPORT"
 """Environment variable that holds the absolute path of the report."""
@@ -86,6 +88,17 @@ class _Differences:
         # At this point it would print variables of any size.
         self._option.verbose = self._verbose
         yield
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> Generator[None, pluggy.Result[tuple[str, str, object]], None]:
+    """Print no letter for a subtest: pytest 9 prints it while the output of the test is captured, which then has it."""
+    outcome = yield
+    if _subtest(report):
+        category, _, word = outcome.get_result()
+        outcome.force_result((category, "", word))
 
 
 def _is_small(value: object) -> bool:

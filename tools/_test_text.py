@@ -16,6 +16,7 @@ PAGE_FAILURES = 8
 SLOW_S = 10.0
 """Durations are reported from here on: a repeated quick run must give the same text, or the repeat is not noticed."""
 _MAX_NAMES = 10
+_NAME_CHARS = 60  # of each in a list, on average: a test with parameters may have hundreds
 _MAX_LATER = 30
 _HEAD_LINES, _TAIL_LINES = 20, 5
 _MAX_LINE_CHARS = 400
@@ -290,8 +291,9 @@ def _first_line(text: str) -> str:
 
 
 def _join(names: Sequence[str], limit: int = _MAX_NAMES) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+    count = max((n for n in range(2, limit + 1) if sum(map(len, names[:n])) <= _NAME_CHARS * limit), default=1)
+    shown = ", ".join(names[:count])
+    return shown if len(names) <= count else f"{shown} and {len(names) - count} more"
 
 
 def _cut(text: str, limit: int) -> str:

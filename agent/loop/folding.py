@@ -140,6 +140,7 @@ def _lines(records: Sequence[CallRecord], history: History, deps: RunDependencie
     for record in records:
         call_id = record.call.id
         where = keep_whole(shown[call_id], call_id=call_id, workspace=workspace) if reads_files else ""
-        rest = prompts.FOLDED_IN.format(file=where) if where else prompts.FOLDED
+        kept_in = prompts.FOLDED_READ if record.call.name == "read_file" else prompts.FOLDED_IN
+        rest = kept_in.format(file=where) if where else prompts.FOLDED
         lines[call_id] = f"{call_line(record)}\n{rest}"
     return lines

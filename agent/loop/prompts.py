@@ -75,6 +75,10 @@ CLIMBED: Mapping[Trigger, str] = MappingProxyType(
 
 # What stands in place of a result that was folded, below the line of its call.
 FOLDED = "(This result was left out to make room. Call it again if you need it.)"
+FOLDED_READ = (
+    "(This result was left out to make room. Call it again to see the file as it is now; "
+    "as it was then, it is in {file}.)"
+)
 FOLDED_IN = "(This result was left out to make room. As it was then, it is whole in {file}: read the parts you need.)"
 FOLDED_IMAGES = "(These images were left out to make room. Call the tool again to see them.)"
 

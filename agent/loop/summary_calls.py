@@ -21,7 +21,9 @@ _IMAGE_IS_LOST = "[The image is not carried over: call it again to see it.]"
 _EXIT_CODE = re.compile(r"exit code \d+( \(killed by [^)]+\))?(?=$|, took )")
 # The counts of pytest, also as run_tests gives them; those of unittest are its last lines anyway.
 _TEST_COUNTS = re.compile(r"(=+ )?\d+ (failed|passed|errors?|skipped|xfailed|xpassed|deselected)\b")
-_FAILING_TEST = re.compile(r"(FAILED|ERROR) ")
+_FAILING_TEST = re.compile(r"(FAILED|ERROR) (?!\()|On the other pages: ")
+_PAGE = re.compile(r"\[page \d+ of \d+")
+_TESTS_CHARS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,16 +169,25 @@ def _outcome(record: CallRecord) -> str:
         return f" -> {lines[0]}" if len(lines) == 1 and len(lines[0]) <= _LINE_CHARS else ""
     exit_code = _EXIT_CODE.match(lines[-1]) if lines else None
     if exit_code is not None:
-        return f" -> {exit_code.group()}{_joined(_telling(lines[:-1]))}"
-    return f" -> ok{_joined(_telling(lines))}"
+        return f" -> {exit_code.group()}{_telling(lines[:-1])}"
+    return f" -> ok{_telling(lines)}"
 
 
-def _telling(lines: Sequence[str]) -> Sequence[str]:
-    """Return the failing tests and the counts of a test run, else the last lines."""
+def _telling(lines: Sequence[str]) -> str:
+    """Return the counts of a test run and the tests that failed, also of a page of its report, else the last lines."""
     counts = [line for line in lines if _TEST_COUNTS.match(line)][-1:]
-    if not counts:
-        return lines[-_SHOWN_LINES:]
-    return [*[line for line in lines if _FAILING_TEST.match(line)][: _SHOWN_LINES - 1], *counts]
+    failing = [line for line in lines if _FAILING_TEST.match(line)]
+    is_page = bool(lines) and _PAGE.match(lines[-1]) is not None
+    if not counts and not (failing and is_page):
+        return _joined(lines[-_SHOWN_LINES:])
+    shown = [*counts]
+    for line in failing:
+        cut = cut_end(line, _LINE_CHARS)
+        if sum(map(len, shown)) + len(cut) > _TESTS_CHARS:
+            break
+        shown.append(cut)
+    more = len(counts) + len(failing) - len(shown)
+    return f": {' | '.join(shown)}" + (f" | and {more} more such lines" if more else "")
 
 
 def _joined(lines: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..names import on_its_line
@@ -11,6 +11,8 @@ from ..workspace.diff import NOT_SHOWN, Change
 from .cutting import cut_end, fair_shares, listed
 
 _LEAST_FILE_CHARS = 120  # a header and a line
+_USEFUL_CHARS = 600
+_TORN = re.compile(r"^\[\.\.\. [\d,]+ more lines of this hunk \.\.\.\]$", re.MULTILINE)
 _HUNK = re.compile(r"^(?=@@ )", re.MULTILINE)
 _TEST = re.compile(r"(^|[/_.-])(tests?|specs?|testing)([/_.-]|$)", re.IGNORECASE)
 _PROSE = re.compile(
@@ -40,19 +42,40 @@ def show_changes(changes: Sequence[Change], max_chars: int) -> ShownDiff:
     paths = [change.path for change in changes]
     if max_chars // len(texts) < _LEAST_FILE_CHARS:
         return ShownDiff(text=f"# {len(texts)} files: {listed(paths, max_chars - 40)}", cut=tuple(paths), is_names=True)
-    room, shares = max_chars - len(texts), [0] * len(texts)
-    for rank in range(3):
-        group = [index for index, path in enumerate(paths) if _rank(path) == rank]
-        for index, share in zip(group, fair_shares([len(texts[index]) for index in group], room), strict=True):
-            shares[index] = share
-            room -= share
-    shown = [_cut_hunks(text, share) for text, share in zip(texts, shares, strict=True)]
+    counted: dict[int, str] = {}
+    while True:
+        shown = _share(texts, paths, counted, max_chars)
+        # Of a file whose first hunk is cut, a few lines of context say less than how much of it changed.
+        torn = [index for index, kept in enumerate(shown) if len(kept) < _USEFUL_CHARS and _TORN.search(kept)]
+        if not torn or len(texts) == 1:
+            break
+        index = max(torn, key=lambda index: (_rank(paths[index]), len(texts[index])))
+        counted[index] = _counts(changes[index])
     cut = tuple(
         change.path
         for change, text, kept in zip(changes, texts, shown, strict=True)
         if kept != text or change.diff == NOT_SHOWN
     )
     return ShownDiff(text="\n".join(kept for kept in shown if kept), cut=cut)
+
+
+def _share(texts: Sequence[str], paths: Sequence[str], counted: Mapping[int, str], max_chars: int) -> list[str]:
+    """Return what is shown of each file, in room that is shared in the order of ranks; `counted` takes one line."""
+    shown = [counted.get(index, "") for index in range(len(texts))]
+    room = max_chars - len(texts) - sum(map(len, shown))
+    for rank in range(3):
+        group = [index for index, path in enumerate(paths) if _rank(path) == rank and index not in counted]
+        for index, share in zip(group, fair_shares([len(texts[index]) for index in group], room), strict=True):
+            shown[index] = _cut_hunks(texts[index], share)
+            room -= share
+    return shown
+
+
+def _counts(change: Change) -> str:
+    lines = change.diff.splitlines()
+    added = sum(line.startswith("+") and not line.startswith("+++ ") for line in lines)
+    removed = sum(line.startswith("-") and not line.startswith("--- ") for line in lines)
+    return f"# {change.kind} {on_its_line(change.path)}: {added} lines added, {removed} removed"
 
 
 def _text(change: Change) -> str:

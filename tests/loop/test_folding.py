@@ -231,7 +231,11 @@ async def test_a_folded_result_names_its_call_and_the_file_that_holds_the_whole(
     line = ran.folds[0].lines[call_id(0)]
     first, second = line.splitlines()
     assert first == 'read_file {"path": "f0.txt"}'
-    assert f".agent/outputs/{call_id(0)}.txt" in second
+    # It told to read the parts needed from the copy, which is out of date once the model has edited the file.
+    assert second == (
+        "(This result was left out to make room. Call it again to see the file as it is now; as it was then, it is in "
+        f".agent/outputs/{call_id(0)}.txt.)"
+    )
     whole = (ran.folder / ".agent" / "outputs" / f"{call_id(0)}.txt").read_text()
     assert whole.startswith("f0.txt: line0")
     assert whole.endswith("line299")

@@ -43,13 +43,30 @@ def test_the_line_of_a_read_keeps_an_answer_of_one_line_and_an_error():
     assert line(missing) == 'read_file {"path": "b"} -> error: Error: There is no b.py.'
 
 
+def test_the_line_of_a_page_of_failures_names_the_tests():
+    """It was `ok: [page 2 of 3 (11 failures); next: run_tests with page=3, which runs no test]`."""
+    page = (
+        "FAILED t.py::a\n  ValueError: no\n\nFAILED t.py::b\n  at t.py:1: f()\n\n[page 2 of 3 (11 failures); next: x]"
+    )
+    assert line(call("run_tests", page, page=2)) == 'run_tests {"page": 2} -> ok: FAILED t.py::a | FAILED t.py::b'
+    first = "8 failed, 9 passed.\n\nFAILED t.py::c\n  no\n\nOn the other pages: t.py::a, t.py::b.\n\n[page 1 of 3]"
+    assert line(call("run_tests", first)) == (
+        "run_tests {} -> ok: 8 failed, 9 passed. | FAILED t.py::c | On the other pages: t.py::a, t.py::b."
+    )
+
+
+def test_the_line_of_a_test_run_is_bounded():
+    many = "9 failed.\n" + "".join(f"FAILED t.py::{number} {'x' * 120}\n" for number in range(9))
+    assert line(call("run_tests", many)).endswith(f"FAILED t.py::2 {'x' * 120} | and 6 more such lines")
+
+
 @pytest.mark.parametrize(
     ("content", "shown"),
     [
         ("13c13\n< a\n---\n> b\nFAILED t.py::a\nFAILED t.py::b\nFAILED t.py::c\n= 9 failed, 38 passed in 0.29s =\n",
-         "ok: FAILED t.py::a | FAILED t.py::b | = 9 failed, 38 passed in 0.29s ="),
+         "ok: = 9 failed, 38 passed in 0.29s = | FAILED t.py::a | FAILED t.py::b | FAILED t.py::c"),
         ("1 failed, 99 passed, 1 skipped.\nChanges since these tests last ran:\n\nFAILED t.py::a\n  ValueError: no\n"
-         "  at t.py:1: f()\n", "ok: FAILED t.py::a | 1 failed, 99 passed, 1 skipped."),
+         "  at t.py:1: f()\n", "ok: 1 failed, 99 passed, 1 skipped. | FAILED t.py::a"),
         ("461 passed, 3 xfailed.\nEach test has the same outcome as in its last run.", "ok: 461 passed, 3 xfailed."),
         ("FAIL: test_a (t.A)\n\nRan 2 tests in 0.1s\n\nFAILED (failures=1)\n\nexit code 1",
          "exit code 1: FAIL: test_a (t.A) | Ran 2 tests in 0.1s | FAILED (failures=1)"),

@@ -42,6 +42,16 @@ def test_a_hunk_that_is_too_long_by_itself_is_cut_at_the_end_of_a_line():
     assert 300 < len(shown) <= 400
 
 
+def test_files_with_room_for_a_few_lines_of_context_get_their_counts():
+    """Of fourteen files each showed a header, context and `[... 9 more lines of this hunk ...]`."""
+    small = changed("a.py", 2)
+    shown = show_changes([small, *[changed(f"b{n}.py", 40, 40) for n in range(10)]], 1_800)
+    counts = "".join(f"\n# changed b{n}.py: 80 lines added, 0 removed" for n in range(8))
+    assert shown.text.startswith(f"{small.diff}{counts}\n--- a/b8.py\n")
+    assert "more lines of this hunk" not in shown.text
+    assert shown.cut == tuple(f"b{n}.py" for n in range(10))
+
+
 def test_sources_are_shown_before_tests_and_these_before_change_logs():
     """The change log stood whole above a source that was cut."""
     changes = [changed("CHANGELOG", 30), changed("pkg/core.py", 30), changed("tests/test_core.py", 30)]
@@ -67,7 +77,10 @@ def test_shown_changes_never_exceed_their_bound_and_hold_only_whole_lines(files:
     assert len(shown.text) <= max_chars
     known = {line for change in changes for line in change.diff.splitlines()}
     extra = [line for line in shown.text.splitlines() if line not in known]
-    assert shown.is_names or all(line.startswith("[... ") and line.endswith(" ...]") for line in extra)
+    assert shown.is_names or all(
+        (line.startswith("[... ") and line.endswith(" ...]")) or line.endswith(" lines added, 0 removed")
+        for line in extra
+    )
     assert bool(shown.cut) == (shown.text != "\n".join(change.diff for change in changes))
 
 

@@ -295,6 +295,28 @@ async def test_every_failed_subtest_is_reported(project: Path, called: Called):
     assert "\n  still fail: test_code.py::Some::test_all\n" in again
 
 
+async def test_the_progress_of_subtests_is_not_taken_for_output_of_the_test(project: Path, called: Called):
+    """A letter for each subtest, from pytest 9, stood in the captured output: `uuuuuhello`."""
+    (project / "test_code.py").write_text(
+        "import unittest\n\n\nclass Some(unittest.TestCase):\n    def test_all(self):\n"
+        "        for number in range(3):\n            with self.subTest(number=number):\n"
+        "                self.assertEqual(number, number)\n"
+        "        print('hello')\n        self.fail()\n"
+    )
+    assert "\n  output:\n    hello" in await called(run_tests, context(project))
+
+
+async def test_long_ids_of_tests_that_failed_for_one_reason_do_not_fill_the_result(project: Path, called: Called):
+    """Ten ids with a page of Markdown each came before the error."""
+    (project / "test_code.py").write_text(
+        "import pytest\n\n\n@pytest.mark.parametrize('text', range(20), ids=lambda n: f'{n}-' + 'x' * 190)\n"
+        "def test_all(text):\n    raise AttributeError('line')\n"
+    )
+    title = next(line for line in (await called(run_tests, context(project))).splitlines() if line.startswith("FAILED"))
+    assert len(title) < 700
+    assert title.endswith(" and 18 more")
+
+
 async def test_what_is_cut_can_be_seen_without_another_run(project: Path, called: Called):
     (project / "test_code.py").write_text(
         "def test_long():\n    for line in range(30):\n        print('line', line)\n    first = 'x' * 200\n"
