@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from .journal.journal import Journal, JournalWriteError
 from .journal.runs import check_run_name, run_folder
 from .loop.background import member_of
 from .loop.call_paths import with_real_paths
+from .loop.clock import RunClock
 from .loop.dependencies import RunDependencies
 from .loop.family import Family
 from .loop.outcome import Outcome, outcome_of
@@ -137,7 +138,7 @@ async def _drive(
     deps = RunDependencies(
         connection=connection, toolbox=toolbox, context=context, member=member, record=record,
         sync=journal.sync if journal is not None else lambda: None,
-        clock=_clock(state.spent.wall_s), sleep=asyncio.sleep,
+        clock=RunClock(state.spent.wall_s),
         verify=settings.verify, verify_env=settings.verify_env,
         permissions=with_real_paths(rules, context.workspace, settings.workspace or Path.cwd()),
         approve=settings.approve, watch=watching.deltas, wants_result=settings.output is not None,
@@ -170,13 +171,6 @@ async def _drive(
     return outcome_of(
         state, ended, journal and journal.path, notices, context.redacted, output=settings.output, diff=diff
     )
-
-
-def _clock(before_s: float) -> Callable[[], float]:
-    """Return a clock of the seconds that a run has taken; it stands still while `agent run` is suspended."""
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
-    return lambda: before_s + loop.time() - began_s
 
 
 def _from_killed_runs(settings: RunSettings, workspace: Path, resumed: Path | None = None) -> Sequence[str]:

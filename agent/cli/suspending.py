@@ -12,13 +12,16 @@ from typing import Any, TypeVar
 from .ending import cancelled_by_signals
 
 ResultT = TypeVar("ResultT")
+_BEAT_S = 1.0
+"""How often it is noted that the process is not stopped."""
 
 
 def run_suspendable(work: Coroutine[Any, Any, ResultT], advice: Callable[[], str] = str) -> ResultT:
     """Run a coroutine to its end, as asyncio.run does; `advice` returns how to go on if a signal ends it.
 
-    SIGTSTP stops the process, and SIGCONT lets it go on with a clock that stood still meanwhile. Commands that are
-    running are not stopped. A stop by SIGSTOP, which no process can notice, counts.
+    SIGTSTP and SIGSTOP stop the process, and SIGCONT lets it go on with a clock that stood still meanwhile, to a second
+    after SIGSTOP, which no process can notice. Commands that are running are not stopped. While a machine sleeps, its
+    monotonic clock stands still anyway (Linux, macOS).
 
     Raises:
         KeyboardInterrupt: a signal ended it; its text says so, and the advice.
@@ -30,22 +33,37 @@ def run_suspendable(work: Coroutine[Any, Any, ResultT], advice: Callable[[], str
 
 
 async def _suspendable(work: Coroutine[Any, Any, ResultT], advice: Callable[[], str]) -> ResultT:
-    stopped_s = 0.0
+    loop = asyncio.get_running_loop()
+    stopped_s, alive_s = 0.0, time.monotonic()
+
+    def beat() -> None:
+        nonlocal alive_s
+        alive_s = time.monotonic()
+        loop.call_later(_BEAT_S, beat)
 
     def suspend(_number: int, _frame: object) -> None:
-        nonlocal stopped_s
-        began_s = time.monotonic()
+        nonlocal alive_s
+        alive_s = time.monotonic()
         signal.raise_signal(signal.SIGSTOP)
-        took_s = time.monotonic() - began_s
-        stopped_s += took_s
-        print(f"\nagent: going on after {took_s:,.0f} s, which do not count for the limits.", file=sys.stderr)
+        go_on()
 
-    loop = asyncio.get_running_loop()
+    def go_on(_number: int = 0, _frame: object = None) -> None:
+        nonlocal stopped_s, alive_s
+        took_s, alive_s = time.monotonic() - alive_s, time.monotonic()
+        if took_s > 2 * _BEAT_S:  # after less, the process may only have been busy
+            stopped_s += took_s
+            print(f"\nagent: going on after {took_s:,.0f} s, which do not count for the limits.", file=sys.stderr)
+
     # Timeouts, waits and the clock of a run all go by the time of the loop.
     loop.time = lambda: time.monotonic() - stopped_s
-    before = signal.signal(signal.SIGTSTP, suspend)
+    before = {
+        signal.SIGTSTP: signal.signal(signal.SIGTSTP, suspend),
+        signal.SIGCONT: signal.signal(signal.SIGCONT, go_on),
+    }
+    beat()
     try:
         with cancelled_by_signals(asyncio.current_task(), advice):
             return await work
     finally:
-        signal.signal(signal.SIGTSTP, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -165,8 +165,13 @@ class Asker:
         return None
 
     async def _ask_with_retries(self, order: Order, step: int) -> Reply:
-        left_s = self._wall_s_left()
-        patience_s = self._deps.patience_s if left_s is None else min(self._deps.patience_s, left_s)
+        loop = asyncio.get_running_loop()
+
+        async def wait(seconds: float) -> None:
+            deadline.reschedule(None)  # a server that is away or full is waited for beyond the limit of the run's time
+            await self._deps.clock.wait(seconds)
+            left_s = self._wall_s_left()
+            deadline.reschedule(None if left_s is None else loop.time() + left_s)
 
         def record_retry(call: RetryCallState) -> None:
             if not is_journaled(call.attempt_number):
@@ -175,11 +180,12 @@ class Asker:
             wait_s = round(call.upcoming_sleep, 3)
             self._deps.record(Retried(step=step, attempt=call.attempt_number, wait_s=wait_s, reason=str(error)))
 
-        async with asyncio.timeout(left_s):
+        async with asyncio.timeout(self._wall_s_left()) as deadline:
             policy = retrying(
-                patience_s=patience_s,
+                patience_s=self._deps.patience_s,
                 first_wait_s=self._deps.first_wait_s,
-                sleep=self._deps.sleep,
+                clock=loop.time,
+                sleep=wait,
                 before_sleep=record_retry,
             )
             return await policy(self._sender.send, order)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..policy.verification import Verify
 from ..tooling.context import ToolContext
 from ..tooling.toolbox import Toolbox
 from ..workspace.workspace import Snapshot
+from .clock import RunClock
 from .family import Member
 
 
@@ -30,9 +31,7 @@ class RunDependencies:
     """Writes an event to the journal, applies it to the state, then calls the observer."""
     sync: Callable[[], None]
     """Flushes all recorded events to the disk."""
-    clock: Callable[[], float]
-    """Seconds the run has taken, without pauses between processes."""
-    sleep: Callable[[float], Awaitable[None]]
+    clock: RunClock
     verify: Verify | None = None
     verify_env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Extra environment variables of the verification; a value that is an absolute path is readable for it."""

@@ -28,14 +28,17 @@ def retrying(
     *,
     patience_s: float,
     first_wait_s: float = 0.5,
+    clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
     before_sleep: Callable[[RetryCallState], None],
 ) -> AsyncRetrying:
     """Return the retry policy: retry for up to `patience_s` seconds, then raise the last error.
 
     The wait starts at `first_wait_s` seconds and doubles up to 30 s, with jitter. A longer one in a Retry-After header
-    is honoured up to 300 s; a shorter one is not, since a server could ask for requests without end.
+    is honoured up to 300 s; a shorter one is not, since a server could ask for requests without end. `clock` stands
+    still in a suspended process, which tenacity's own does not.
     """
+    began_s = clock()
     # Not wait_exponential_jitter: tenacity 9.2 warns about a parameter that older versions need.
     backoff = wait_exponential(multiplier=first_wait_s, max=30.0) + wait_random(0.0, first_wait_s)
 
@@ -51,7 +54,7 @@ def retrying(
         )
         if probably_permanent and state.attempt_number >= _MAX_TRIES_OF_500:
             return True
-        return (state.seconds_since_start or 0.0) + (state.upcoming_sleep or 0.0) > patience_s
+        return clock() - began_s + state.upcoming_sleep > patience_s
 
     return AsyncRetrying(
         retry=lambda state: (error := _error(state)) is not None and worth_retrying(error),

@@ -51,7 +51,7 @@ class Spent:
         cached_tokens: Included in `prompt_tokens`; also 0 if the server does not report it.
         output_tokens: Including reasoning.
         reasoning_tokens: Included in `output_tokens`; 0 if the server does not report it.
-        wall_s: Seconds since the start, including waits for the engine.
+        wall_s: Seconds since the start, without waits for a server that is away or full.
     """
 
     steps: int = 0

@@ -33,7 +33,9 @@ class Limits:
         output_tokens: Generated tokens of all requests together, including reasoning.
         reasoning_tokens: Generated reasoning tokens of all requests together, as the server reports them; no effect if
             it does not.
-        wall_s: Seconds since the start of the run, including waits for the engine; a resumed run continues the count.
+        wall_s: Seconds since the start of the run, including those of requests in the engine's queue. Waits for a
+            server that is away or full, and the time that `agent run` is suspended, do not count. A resumed run
+            continues the count.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

@@ -52,6 +52,27 @@ def test_a_suspended_process_meets_no_timeout_when_it_goes_on(
     )
 
 
+def test_a_process_that_is_stopped_from_outside_meets_no_timeout_either(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """SIGSTOP cannot be noticed: the time until SIGCONT, as of a batch system, counted."""
+    passed_s = 0.0
+
+    async def work() -> None:
+        nonlocal passed_s
+        async with asyncio.timeout(30):
+            await asyncio.sleep(0.01)
+            passed_s = 3_600.0
+            os.kill(os.getpid(), signal.SIGCONT)
+            await asyncio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGCONT)  # twice is harmless, as is one without a stop
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(suspending, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed_s))
+    run_suspendable(work())
+    assert capsys.readouterr().err == "\nagent: going on after 3,600 s, which do not count for the limits.\n"
+
+
 def test_the_handler_of_the_program_is_put_back():
     async def work() -> object:
         return signal.getsignal(signal.SIGTSTP)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from agent import Agent, Endpoint, EndpointUnreachable, Outcome, tool
+from agent import Agent, Endpoint, EndpointUnreachable, Limits, Outcome, tool
 from agent.journal.events import ContextRenewed, Event, Retried
 from agent.model.profiles import MISTRAL
 from agent.testing import Answer, Fault, Received, ScriptedAnswer, ScriptedServer, calls, faults, says
@@ -236,3 +239,38 @@ async def test_an_unreachable_server_is_an_error_before_the_run() -> None:
     server.close()
     with pytest.raises(EndpointUnreachable, match="Is the server up"):
         await Agent(Endpoint(server.url, profile=MISTRAL)).run("Hello.")
+
+
+@pytest.fixture
+async def quick_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the waits between attempts so far; each only moves the time of the loop."""
+    waits = list[float]()
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        await asyncio.sleep(0.001)  # what is due by now comes first
+
+    loop = asyncio.get_running_loop()
+    loop.time = lambda: time.monotonic() + sum(waits)
+    monkeypatch.setattr(
+        "agent.loop.clock.asyncio", SimpleNamespace(sleep=wait, get_running_loop=asyncio.get_running_loop)
+    )
+    return waits
+
+
+async def test_waiting_for_a_server_takes_nothing_of_the_limit_of_time(quick_waits: list[float]):
+    """A run with less time left than an upgrade of the engine takes gave up during it."""
+    loading = faults.http_error(503, "loading", headers={"Retry-After": "200"})
+    with ScriptedServer([loading, loading, REPLY]) as server:
+        endpoint = Endpoint(server.url, patience_s=900.0)
+        outcome = await Agent(endpoint, limits=Limits(wall_s=60.0)).run("Well?")
+    assert (outcome.status, quick_waits) == ("finished", [200.0, 200.0])
+    assert outcome.usage.wall_s < 60.0
+
+
+async def test_patience_ends_whatever_the_limit_of_time(quick_waits: list[float]):
+    loading = faults.http_error(503, "loading", headers={"Retry-After": "200"})
+    with ScriptedServer(itertools.repeat(loading)) as server:
+        endpoint = Endpoint(server.url, patience_s=900.0)
+        outcome = await Agent(endpoint, limits=Limits(wall_s=60.0)).run("Well?")
+    assert (outcome.status, quick_waits) == ("error", [200.0] * 4)

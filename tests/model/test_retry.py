@@ -51,7 +51,7 @@ def test_other_errors_are_not_worth_retrying(error: BaseException) -> None:
 
 
 class Clock:
-    """A clock that only `sleep` advances; tenacity reads it instead of time.monotonic."""
+    """A clock that only `sleep` advances."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -72,7 +72,6 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("tenacity.time", SimpleNamespace(monotonic=made.monotonic))
     monkeypatch.setattr("random.random", lambda: 1.0)
     return made
 
@@ -91,7 +90,11 @@ async def attempts(
         return "ok"
 
     policy = retrying(
-        patience_s=patience_s, first_wait_s=first_wait_s, sleep=clock.sleep, before_sleep=clock.record_retry
+        patience_s=patience_s,
+        first_wait_s=first_wait_s,
+        clock=clock.monotonic,
+        sleep=clock.sleep,
+        before_sleep=clock.record_retry,
     )
     if succeeds_at == NEVER:
         with pytest.raises(type(error)) as raised:
@@ -116,6 +119,13 @@ async def test_the_first_wait_is_configurable(clock: Clock) -> None:
 async def test_waits_never_exceed_patience(clock: Clock) -> None:
     await attempts(clock, UNREACHABLE, patience_s=900.0)
     assert 870.0 < clock.now_s <= 900.0
+
+
+async def test_time_in_a_suspended_process_takes_no_patience(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an hour between Ctrl-Z and `fg`, a run gave its server up at the next failure."""
+    hours = iter(range(0, 3_600 * NEVER, 3_600))
+    monkeypatch.setattr("tenacity.time", SimpleNamespace(monotonic=lambda: float(next(hours))))
+    assert await attempts(clock, UNREACHABLE, patience_s=60.0, succeeds_at=3) == 3
 
 
 async def test_zero_patience_means_one_try(clock: Clock) -> None:
