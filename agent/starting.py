@@ -15,12 +15,13 @@ from .begin import NOBODY, Start, Watching
 from .errors import ConfigError
 from .journal.events import Noticed, Resumed, RunStarted
 from .journal.journal import Journal, JournalWriteError
-from .journal.runs import check_run_name, run_folder
+from .journal.runs import check_run_name, read_run, run_folder
 from .loop.background import member_of
 from .loop.call_paths import with_real_paths
 from .loop.clock import RunClock
 from .loop.dependencies import RunDependencies
 from .loop.family import Family
+from .loop.moving import told_before_moving
 from .loop.outcome import Outcome, outcome_of
 from .loop.parent import ParentRun
 from .loop.recording import recorder
@@ -89,13 +90,18 @@ async def resume(
         check_kept_apart(written, folder.parent)
         async with settings.model.open(session=state.started.run) as connection:
             served, first = await connection.served(), state.started
-            profile = settings.profile(served.model)
-            if (served.model, profile.name) != (first.model, state.profile.name):  # another server, or another model
+            profile, base_url = settings.profile(served.model), settings.model.base_url
+            if (base_url, served.model, served.window_tokens) != (first.base_url, first.model, first.window_tokens):
+                notices = (
+                    *notices,
+                    *told_before_moving(state, served, base_url, profile.surface, read_run(folder)[1]),
+                )
+            if (served.model, profile.name) != (first.model, state.profile.name):
                 state.profile = profile
                 state.started = replace(first, ladder=profile.climbed(first.ladder))
             resumed = Resumed(
                 wall_s=state.spent.wall_s, limits=settings.limits, shared_limits=tuple(settings.shared_limits),
-                sandbox=str(settings.run_sandbox(first, folder) or ""), base_url=settings.model.base_url,
+                sandbox=str(settings.run_sandbox(first, folder) or ""), base_url=base_url,
                 model=served.model, window_tokens=served.window_tokens,
             )  # fmt: skip
             with checking_opened(None), settings.claim(claimed_folder(first, folder), first.run):

@@ -50,10 +50,11 @@ async def test_a_run_whose_server_is_lost_goes_on_with_the_next_one_and_its_mode
     )  # fmt: skip
     (resumed,) = [event for event in events if isinstance(event, Resumed)]
     assert (resumed.model, resumed.base_url) == ("m2", second.url)
-    (notice,) = [event.text for event in events if isinstance(event, Noticed)]
+    notice, costs = [event.text for event in events if isinstance(event, Noticed)]
+    assert costs.startswith(f"The run goes on with m2 at {second.url}, after scripted at {first.url}. ")
     assert notice.startswith(f"No answer from {first.url}/chat/completions: ")
     assert notice.endswith(f". The run continues with the server at {second.url}.")
-    assert outcome.notices == (notice,)
+    assert outcome.notices == (notice, costs)
     assert main(["show", outcome.run, "--runs", str(tmp_path)]) == 0
     assert f"The run continues with the server at {second.url}." in capsys.readouterr().out.replace("\n  ", " ")
 

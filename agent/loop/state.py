@@ -50,7 +50,7 @@ from . import prompts
 from .adaptation import adapted
 from .pending import ApplyVerification, ChangeRung, PendingAction, RecordFailure, after_decision, after_move
 from .prefix import Prefix
-from .window import PromptSize, estimated_usage
+from .window import PromptSize, estimated_usage, wanted_reply_tokens
 from .work import Work
 
 
@@ -60,7 +60,7 @@ class RunState:
     def __init__(self, first: RunStarted, profile: Profile) -> None:
         self.started = first
         self.budget = Budget(own=first.limits, shared=first.shared_limits)
-        self.profile = profile
+        self.profile, self._surface = profile, profile.surface
         self.history = History(replay_reasoning=profile.replay_reasoning)
         self.position = escalation.start(first.ladder, rung=first.rung)
         self.spent = Spent()
@@ -97,11 +97,9 @@ class RunState:
 
     @property
     def reply_tokens(self) -> int:
-        """Tokens wanted for the next reply; multiplied by four for each growth after a truncated reply."""
-        wanted = self.profile.reply_tokens.get(self.effort) or max(self.profile.reply_tokens.values())
+        """Tokens wanted for the next reply."""
         most = self.started.model_settings.max_tokens
-        grown = wanted * 4**self.reply_growths
-        return grown if most is None else min(grown, most)
+        return wanted_reply_tokens(self.profile, self.effort, growths=self.reply_growths, most=most)
 
     @property
     def rung(self) -> Rung:
@@ -281,6 +279,8 @@ class RunState:
             self.verify_attempts = 0
             self.pending_action = None
         if event.model:
+            if event.base_url != self.started.base_url:  # what one server refused, another may take
+                self.profile, self.loose_tools = replace(self.profile, surface=self._surface), frozenset()
             server = {"base_url": event.base_url, "model": event.model, "window_tokens": event.window_tokens}
             self.started = replace(self.started, **server)
         self.budget = Budget(own=event.limits or self.budget.own, shared=event.shared_limits)

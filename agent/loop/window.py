@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..journal.events import Replied
-from ..messages import Usage
+from ..messages import Effort, Usage
+from ..model.profiles import Profile
 
 # English text and code take 3 to 4 bytes per token with the tekken tokenizer; a small vocabulary may take 2. A high
 # estimate costs a /tokenize call near the window, a low estimate costs a refused request.
@@ -63,6 +64,13 @@ class PromptSize:
         """
         tokens, size_bytes = self.measured
         return min(most, _NEW_TEXT_SHARE * (size_bytes + tools_bytes) / tokens) if tokens else most
+
+
+def wanted_reply_tokens(profile: Profile, effort: Effort | None, *, growths: int, most: int | None) -> int:
+    """Return the tokens wanted for a reply: four times as many after each growth, but no more than `most`."""
+    wanted = profile.reply_tokens.get(effort) or max(profile.reply_tokens.values())
+    grown = wanted * 4**growths
+    return grown if most is None else min(grown, most)
 
 
 def min_reply_tokens(window_tokens: int, *, is_new: bool) -> int:
