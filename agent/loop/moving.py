@@ -44,7 +44,7 @@ def told_before_moving(
         return _about_window(state, served.window_tokens, tokens)
     goes_on = f"The run goes on with {served.model} at {base_url}, after {before.model} at {before.base_url}."
     if served.model != before.model:
-        goes_on += " If these are not two names of one model, the result is that of both."
+        goes_on += " If these are not two names of one model, the rest is the work of another model."
     if state.spent.steps:
         goes_on += f" {_about_reading(state, tokens, events)}"
     missed = {field for event in events if isinstance(event, Adapted) for field in event.surface}

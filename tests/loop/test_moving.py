@@ -69,7 +69,9 @@ async def test_the_same_server_is_nothing_to_tell(tmp_path: Path):
 
 async def test_another_model_is_told(tmp_path: Path):
     _, notices, _ = await moved(tmp_path, server={"model": "other"})
-    assert "with other at NEW, after scripted at OLD. If these are not two names of one model, the result" in notices[0]
+    assert (
+        "with other at NEW, after scripted at OLD. If these are not two names of one model, the rest is" in notices[0]
+    )
 
 
 @pytest.mark.parametrize(
