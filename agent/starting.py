@@ -160,7 +160,12 @@ async def _drive(
         places = (context.workspace, *settings.places_beside(context.workspace))
         cleanup.enter_context(member.joined())  # until its commands have ended
         cleanup.push_async_callback(watcher.aclose)
-        notices = cleanup.enter_context(watched(places, own, folder, journal, watcher.show))
+        notices = cleanup.enter_context(
+            watched(
+                places, own, folder, journal, watcher.show,
+                set_ids_since_ns=since_ns if sandbox.isolation == "container" else None,  # the other walls refuse them
+            )
+        )  # fmt: skip
         cleanup.push_async_callback(shared.aclose)
         cleanup.push_async_callback(context.resources.aclose, lambda text: notices.append(context.redacted(text)))
         try:

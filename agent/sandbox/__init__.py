@@ -15,6 +15,7 @@ its name outside the sandbox. The places that the rule touches, and the modules 
 - What this process imports: `own_code` is read-only for commands and tools, `imports` refuses the rest: in
   `agent run` all, in a library what was changed since the run started.
 - Secret files: `workspace.withheld` keeps them out of snapshots.
+- Set-user-ID files: `seccomp` refuses them; `workspace.set_ids` takes that from those made in a container.
 - Git: `repositories` finds what commands must not change, `workspace.git_command` starts git without the settings,
   hooks and attributes of a repository, `workspace.git_settings` takes away what a run left there, and
   `workspace.named_by_git` names what it changed of the hooks and settings of the user that lie in the project.

@@ -20,6 +20,7 @@ from .changed_files import record_end, record_start
 from .folder_keys import overlap
 from .git_settings import GitSettings, disarm_git, git_settings
 from .named_by_git import Named, changed_since, named_by_git
+from .set_ids import without_set_ids
 from .unfinished import all_runs, record_path, records_near
 
 BEFORE = "before.json"
@@ -46,7 +47,7 @@ class Before:
 @contextmanager
 def watched(
     places: Sequence[Path], own: Sources | None, folder: Path, journal: Journal | None,
-    observe: Callable[[Event], None] | None = None,
+    observe: Callable[[Event], None] | None = None, *, set_ids_since_ns: int | None = None,
 ) -> Generator[list[str]]:  # fmt: skip
     """Record the state before the block and compare it at the end; yield a list to which the differences are added.
 
@@ -59,6 +60,7 @@ def watched(
         journal: of the run. None means that its folder is not kept.
         observe: called at the end with a notice for each text in the list; they come after the end of the run, so the
             journal does not have them.
+        set_ids_since_ns: start of the run, if commands could make set-user-ID files; these lose that permission.
     """
     kept, notices = journal is not None, list[str]()
     before = None if own is None else look_before(places, own, folder, kept=kept)
@@ -67,6 +69,9 @@ def watched(
     finally:
         if own is not None and before is not None:
             notices += look_after(own, before, folder, kept=kept)
+        if own is not None and set_ids_since_ns is not None:
+            found = [without_set_ids(place, since_ns=set_ids_since_ns) for place in places]
+            notices += filter(None, found)
         if observe is not None:
             for text in notices:
                 observe(Noticed(text=text))

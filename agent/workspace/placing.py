@@ -109,6 +109,17 @@ def set_metadata(root: Path, path: str, entry: Entry) -> None:
             os.utime(itself, ns=(facts.st_atime_ns, entry.mtime_ns))
 
 
+def clear_set_ids(root: Path, path: str, *, since_ns: int) -> bool:
+    """Take set-user-ID and set-group-ID from a file that was changed since a moment; return whether it had one."""
+    with _pinned(root, path) as (itself, facts):
+        mode = stat.S_IMODE(facts.st_mode)
+        plain = mode & ~(stat.S_ISUID | stat.S_ISGID)
+        if not stat.S_ISREG(facts.st_mode) or mode == plain or facts.st_ctime_ns < since_ns:
+            return False
+        itself.chmod(plain)
+        return True
+
+
 def set_folder_mode(root: Path, path: str, mode: int) -> None:
     """Set the mode of a folder; do nothing if it is not a folder any more."""
     try:
