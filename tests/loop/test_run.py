@@ -651,13 +651,13 @@ async def test_the_time_limit_of_a_run_ends_a_hanging_request():
     assert (outcome.status, outcome.reason) == ("budget", "the limit wall_s = 0.2 was reached during a request")
 
 
-async def interrupted(agent: Agent, prompt: str, *, at: str) -> list[Event]:
+async def interrupted(agent: Agent, prompt: str, *, at: str, why: str | None = None) -> list[Event]:
     """Cancel the run after the first event of kind `at`, as Ctrl-C does, and return the events in its journal."""
     reached = asyncio.Event()
     running = asyncio.create_task(agent.run(prompt, observe=lambda event: reached.set() if event.kind == at else None))
     await reached.wait()
     await asyncio.sleep(0.05)
-    running.cancel()
+    running.cancel(why)
     with pytest.raises(asyncio.CancelledError):
         await running
     assert agent.runs is not None
@@ -680,6 +680,12 @@ async def test_ctrl_c_during_a_call_leaves_a_complete_journal(tmp_path: Path):
 
     assert event_lines(events)[-2:] == ["call_started tool=hang", "run_ended status=interrupted"]
     assert getattr(events[-1], "reason", "") == "the run was interrupted"
+
+
+async def test_the_reason_of_a_cancellation_is_recorded(tmp_path: Path):
+    agent = Agent(ScriptedModel([calls(("hang", {}))]), tools=[hanging()], runs=tmp_path)
+    events = await interrupted(agent, "Go.", at="call_started", why="the user closed the page")
+    assert getattr(events[-1], "reason", "") == "the run was interrupted: the user closed the page"
 
 
 async def test_ctrl_c_during_a_verification_leaves_a_complete_journal(tmp_path: Path):

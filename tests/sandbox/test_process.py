@@ -16,7 +16,7 @@ import pytest
 
 from agent import CommandResult, ConfigError, Rules, Sandbox, ToolContext, ToolError, find_sandbox, kill_session
 from agent.sandbox import Isolation
-from agent.sandbox.process import Output, start_process
+from agent.sandbox.process import Output, kill_all_sessions, start_process
 
 if TYPE_CHECKING:
     from conftest import Held
@@ -266,3 +266,12 @@ async def test_no_file_descriptor_is_left_open(tmp_path: Path):
     before = len(list(Path("/proc/self/fd").iterdir()))
     await many()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+async def test_a_program_that_ends_at_once_leaves_no_command_without_a_sandbox(tmp_path: Path):
+    context = context_of(tmp_path)
+    ended, running = [await context.start(bash(command)) for command in ("true", "trap '' TERM; sleep 20 & sleep 20")]
+    await ended.kill()
+    kill_all_sessions()
+    assert await running.wait(10.0) == -signal.SIGKILL
+    await running.kill()
