@@ -125,7 +125,8 @@ class Asker:
         if fitting is None:
             return SummedUp(step=state.step, text="", why_not="there is no room for it")
         end, room = fitting
-        ask = encode_message(UserMessage(content=prompts.SUM_UP), with_reasoning=False)
+        wanted = prompts.SUM_UP + (prompts.NOTES_ARE_KEPT if state.work.notes else "")
+        ask = encode_message(UserMessage(content=wanted), with_reasoning=False)
         request = self._sender.request(Order(rung=state.rung, max_tokens=room), end=end, then=(ask,))
         left_s = _SUMMARY_S if (limit := self._wall_s_left()) is None else min(_SUMMARY_S, limit)
         try:

@@ -86,9 +86,11 @@ FOLDED_IMAGES = "(These images were left out to make room. Call the tool again t
 SUM_UP = (
     "This conversation fills the context window and is restarted after your next message. Write down now, for "
     "yourself, what you need to go on: what you found out, with file names and line numbers; what you decided and why; "
-    "what is done, what is left, and what did not work. You will keep the task, your changes as a diff, a list of your "
-    "calls and the results of the last ones, so leave those out. Write plain text, at most 400 words, and call no tool."
+    "what is done, what is left, what did not work. You will keep the task, your changes as a diff if they are few, "
+    "your last calls and the results of the very last ones, so leave those out. Write plain text, at most 400 words, "
+    "and call no tool."
 )
+NOTES_ARE_KEPT = " Your notes are kept too: do not repeat them."
 
 FILLED = "it filled the context window"
 CONTEXT_FULL = "the conversation filled the context window before the task was done"

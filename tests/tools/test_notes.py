@@ -11,6 +11,7 @@ import pytest
 
 from agent import Agent, Limits, Outcome, ready_tools, tool
 from agent.events import CallEnded, ContextRenewed, Event
+from agent.loop import prompts
 from agent.messages import Reply
 from agent.model.profiles import POCKET
 from agent.testing import ScriptedModel, calls, says
@@ -46,6 +47,9 @@ async def test_the_last_notes_open_every_new_conversation(tmp_path: Path):
     _, events, model = await ran(script, tmp_path, limits=Limits(steps=60))
     renewed = [event.prompt.content for event in events if isinstance(event, ContextRenewed)]
     assert len(renewed) >= 2
+    # Asked for a summary, it was not told that its notes stay, and so wrote them twice.
+    asked = [str(body["messages"][-1]["content"]) for body in model.bodies]
+    assert f"{prompts.SUM_UP} Your notes are kept too: do not repeat them." in asked
     for prompt in (*renewed, model.bodies[-1]["messages"][1]["content"]):
         assert "Your notes:\n> calc.py:3 rounds twice.\n> Left: the tests.\n" in prompt
         assert "Nothing yet." not in prompt
