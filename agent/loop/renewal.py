@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from ..errors import ConfigError
 from ..journal.events import ContextRenewed, FilesChanged, Noticed
 from ..messages import UserMessage
+from ..tooling.shorten import keep_whole
+from ..tooling.toolbox import can_read_files
 from ..workspace.attempts import save_attempt
 from ..workspace.diff import Change
 from ..workspace.own_changes import changed_by_others, restore_own
@@ -107,6 +109,7 @@ async def renew(
             renewal,
             records=work.records,
             notes=work.notes,
+            notes_file=await asyncio.to_thread(_keep_notes, state, deps),
             texts=work.texts,
             own=work.summed_up.text if work.summed_up is not None else "",
             verifications=work.failed_attempts,
@@ -194,6 +197,13 @@ def _redacted(changes: tuple[Change, ...] | None, deps: RunDependencies) -> tupl
     if changes is None:
         return None
     return tuple(replace(change, diff=deps.context.redacted(change.diff)) for change in changes)
+
+
+def _keep_notes(state: RunState, deps: RunDependencies) -> str:
+    """Write the notes to a file, because the summary may have no room for all of them; return its path."""
+    if not state.work.notes or not can_read_files(deps.toolbox):
+        return ""
+    return keep_whole(state.work.notes, call_id=f"notes-{state.step}", workspace=deps.context.workspace)
 
 
 def _room(state: RunState, deps: RunDependencies, *, is_tight: bool) -> tuple[int, int]:

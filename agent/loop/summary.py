@@ -62,6 +62,7 @@ def summary(
     *,
     records: Sequence[CallRecord | str],
     notes: str = "",
+    notes_file: str = "",
     texts: Sequence[str],
     own: str = "",
     verifications: Sequence[VerifyEnded],
@@ -76,6 +77,7 @@ def summary(
         records: every call of the run, oldest first, also those of conversations before the last one; a text between
             them is a line of its own.
         notes: what the model wrote with the tool for notes.
+        notes_file: the file in the workspace that holds them whole. Empty if there is none that the model can read.
         texts: what the model wrote beside its calls, oldest first.
         own: what the model wrote for this purpose; then `texts` are left out. Empty if it wrote nothing.
         verifications: every failed attempt, oldest first.
@@ -96,7 +98,7 @@ def summary(
         attempts_left=renewal.attempts_left,
         max_chars=int(left * _VERIFICATION_SHARE),
     )
-    kept = _quoted("Your notes:", notes, int(left * _OWN_SHARE))
+    kept = _kept(notes, notes_file, int(left * _OWN_SHARE))
     noted = (
         _quoted("What you wrote for yourself before the restart:", own, _own_room(left, len(verified), len(kept)))
         if own
@@ -106,6 +108,15 @@ def summary(
     diff = _diff(renewal, int(left * _DIFF_SHARE))
     calls = call_lines(used, left - len(diff)) if records else "You have called nothing yet."
     return "\n\n".join(part for part in (head, verified, kept, noted, diff, calls, read, carried.text, tail) if part)
+
+
+def _kept(notes: str, file: str, max_chars: int) -> str:
+    """Quote the notes; of long ones most of the end, which is likely to say what is left to do."""
+    title, text = "Your notes:", re.sub(r"\n\s*\n+", "\n", notes.strip())
+    if len(text) > max_chars - len(title):
+        title = f"Your notes, without their middle{f' (the whole is in {file})' if file else ''}:"
+        text = cut_middle(text, max_chars - len(title))
+    return _quoted(title, text, max_chars)
 
 
 def _own_room(left: int, verified: int, kept: int) -> int:

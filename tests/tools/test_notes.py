@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,19 @@ async def test_the_last_notes_open_every_new_conversation(tmp_path: Path):
         assert "Your notes:\n> calc.py:3 rounds twice.\n> Left: the tests.\n" in prompt
         assert "Nothing yet." not in prompt
         assert "- write_notes" not in prompt
+
+
+async def test_the_end_of_long_notes_and_where_the_whole_is_open_a_new_conversation(tmp_path: Path):
+    """The end was cut off, where most notes say what is left to do, and the rest was nowhere."""
+    notes = "".join(f"- found {number}: it rounds twice.\n" for number in range(110)) + "Left: the changelog."
+    assert len(notes) <= MAX_CHARS
+    script = [calls(("write_notes", {"notes": notes})), *fills(30), says("Done.")]
+    _, events, _ = await ran(script, tmp_path, limits=Limits(steps=60))
+    prompt = next(event.prompt.content for event in events if isinstance(event, ContextRenewed))
+    assert "> Left: the changelog.\n" in prompt
+    file = re.search(r"Your notes, without their middle \(the whole is in (\S+)\):\n> - found 0: ", prompt)
+    assert file is not None
+    assert (tmp_path / file[1]).read_text() == notes
 
 
 async def test_notes_survive_a_kill_and_a_resume(tmp_path: Path):
