@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from agent import ToolError
 
+from ._test_pages import PAGE_CHARS, around_first_page, split_blocks, split_lines
 from ._test_report import Case, Frame, Outcome, Report
 
-PAGE_CHARS = 12_000
-"""Below the default limit at which a tool's result is cut."""
-PAGE_FAILURES = 8
 SLOW_S = 10.0
 """Durations are reported from here on: a repeated quick run must give the same text, or the repeat is not noticed."""
 _MAX_NAMES = 10
@@ -70,12 +69,14 @@ def page_of_report(report: Report, head: Sequence[str], asked: Asked) -> str:
         ToolError: there is no such page or failure.
     """
     later: list[str] = []
+    first_chars, names_chars = around_first_page(head, asked.page_chars)
     if asked.failure:
         text = "\n\n".join(map(_full, _named_groups(report, asked.failure)))
-        pages = _split_lines(text.split("\n"), asked.page_chars)
+        pages = split_lines(text.split("\n"), asked.page_chars)
     else:
         groups = _groups(report)
-        split = _split_blocks([_block(group, asked.call) for group in groups], asked.page_chars)
+        blocks = [_block(group, asked.call) for group in groups]
+        split = split_blocks(blocks, first_chars=first_chars, page_chars=asked.page_chars)
         pages = ["\n\n".join(blocks) for blocks in split]
         later = [case.title for group in groups[len(split[0]) :] for case in group]
     if asked.page > len(pages):
@@ -84,7 +85,7 @@ def page_of_report(report: Report, head: Sequence[str], asked: Asked) -> str:
     parts = [*head, ""] if asked.page == 1 and not asked.failure else []
     parts.append(pages[asked.page - 1])
     if later and asked.page == 1:
-        parts += ["", f"On the other pages: {_join(later, _MAX_LATER)}."]
+        parts += ["", f"On the other pages: {_join(later, _fitting(later, names_chars))}."]
     if len(pages) > 1:
         parts += ["", _page_line(report, pages, asked)]
     return "\n".join(parts).rstrip("\n")
@@ -173,28 +174,6 @@ def _named_groups(report: Report, wanted: str) -> list[list[Case]]:
         names = _join([group[0].title for group in groups]) or "none"
         msg = f'No failure of the last run is named "{wanted}". Set failure to one of these: {names}.'
     raise ToolError(msg)
-
-
-def _split_blocks(blocks: Sequence[str], page_chars: int) -> list[list[str]]:
-    pages: list[list[str]] = [[]]
-    for block in blocks:
-        page = pages[-1]
-        if page and (len(page) == PAGE_FAILURES or sum(map(len, page)) + len(block) > page_chars):
-            pages.append([])
-        pages[-1].append(block)
-    return pages
-
-
-def _split_lines(lines: Sequence[str], page_chars: int) -> list[str]:
-    pages, size = [""], 0
-    for line in lines:
-        for part in [line[at : at + page_chars] for at in range(0, len(line), page_chars)] or [""]:
-            if size + len(part) > page_chars and size:
-                pages.append("")
-                size = 0
-            pages[-1] += f"\n{part}" if size else part
-            size += len(part) + 1
-    return pages
 
 
 def _title(group: Sequence[Case]) -> str:
@@ -294,6 +273,12 @@ def _join(names: Sequence[str], limit: int = _MAX_NAMES) -> str:
     count = max((n for n in range(2, limit + 1) if sum(map(len, names[:n])) <= _NAME_CHARS * limit), default=1)
     shown = ", ".join(names[:count])
     return shown if len(names) <= count else f"{shown} and {len(names) - count} more"
+
+
+def _fitting(names: Sequence[str], max_chars: int) -> int:
+    """Return how many of the first names have room, one at least."""
+    sizes = accumulate(len(name) + len(", ") for name in names[:_MAX_LATER])
+    return max(1, sum(size <= max_chars for size in sizes))
 
 
 def _cut(text: str, limit: int) -> str:

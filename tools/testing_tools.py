@@ -20,9 +20,10 @@ from ._junit import from_junit
 from ._report_file import read_report
 from ._test_candidates import where_tests_are
 from ._test_memory import Selection, TestHistory
+from ._test_pages import PAGE_CHARS
 from ._test_report import Report, readable
 from ._test_selection import check_files, describe_missing_test, pytest_arguments, select
-from ._test_text import PAGE_CHARS, Asked, page_of_report, summary_lines
+from ._test_text import Asked, page_of_report, summary_lines
 
 MAX_TIMEOUT_S = 1_800
 MAX_REPORT_BYTES = 20_000_000

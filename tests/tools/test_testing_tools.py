@@ -349,6 +349,18 @@ async def test_the_pages_of_a_report_have_room_in_a_small_window(project: Path, 
     assert len(str(await called(run_tests, small, page=2))) <= 4_000
 
 
+async def test_long_names_and_many_changes_leave_a_page_whole(project: Path, called: Called):
+    """The names of failures on other pages, and of tests that changed, made a page too long, so its middle was cut."""
+    tests = "".join(f"def test_{'long_' * 25}{n}():\n    assert {n} == '{'x' * 200}'\n\n\n" for n in range(20))
+    (project / "test_code.py").write_text(tests)
+    small = ToolContext(workspace=project, env=ENV, output_limit_chars=4_000)
+    for run in (1, 2):
+        first = str(await called(run_tests, small))
+        assert len(first) <= 4_000, run
+        assert re.search(r"\nOn the other pages: test_code.py::test_long.* and \d+ more\.\n", first)
+    assert "\n  still fail: " in first
+
+
 async def test_failures_beyond_the_first_page_are_named_and_can_be_read(project: Path, called: Called):
     (project / "test_code.py").write_text(
         "".join(f"def test_{number}():\n    assert {number} == 'x'\n\n\n" for number in range(10))
