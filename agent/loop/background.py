@@ -30,15 +30,18 @@ async def stop_commands(deps: RunDependencies, *, before: str) -> str:
 
 
 def member_of(family: Family, context: ToolContext[Any], record: Callable[[Event], None]) -> Member:
-    """Return the member of a family that a run is, with what another run of it calls to stop its commands."""
-    return Member(
+    """Return the member of a family that a run is; the tools of the run then know the commands of other members."""
+    member = Member(
         family,
         (context.workspace, *context.sandbox.rules.write),
+        running=lambda: context.resources.get(RunningCommands).running(),
         stop=lambda: context.resources.get(RunningCommands).stop(),
         on_stopped=lambda stopped, before: _record_stopped(
             context, record, stopped, _FOR_ANOTHER.format(before=before)
         ),
     )
+    context.resources.running_elsewhere = member.running_elsewhere
+    return member
 
 
 def _record_stopped(

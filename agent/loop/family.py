@@ -14,19 +14,21 @@ class Member:
     """A run of the family, and the folders that its commands may change."""
 
     def __init__(
-        self, family: Family, folders: Iterable[Path], stop: Callable[[], Awaitable[Sequence[str]]],
-        on_stopped: Callable[[Sequence[str], str], str],
+        self, family: Family, folders: Iterable[Path], running: Callable[[], Sequence[str]],
+        stop: Callable[[], Awaitable[Sequence[str]]], on_stopped: Callable[[Sequence[str], str], str],
     ) -> None:  # fmt: skip
         """Prepare it; it counts while it has joined.
 
         Args:
             family: of the run.
             folders: absolute; those that its commands may change.
+            running: returns the commands of the run that have not ended.
             stop: stops the commands of the run that outlive their calls, and returns those that were running.
             on_stopped: records which of them another run stopped, and before what; returns a sentence for the model.
         """
         self._family = family
         self._folders = [folder.resolve() for folder in folders]
+        self._running = running
         self._stop = stop
         self._on_stopped = on_stopped
         self._calls = 0
@@ -71,6 +73,10 @@ class Member:
         finally:
             self._is_alone = False
             self._family.wake()
+
+    def running_elsewhere(self) -> Sequence[str]:
+        """Return the commands of other runs that can change the same folder."""
+        return [command for other in self._others() for command in other._running()]
 
     def untold(self) -> str:
         """Return what other runs stopped since the last call, for the model. Empty if nothing."""

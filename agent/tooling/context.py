@@ -165,8 +165,11 @@ class ToolContext(Generic[DepsT]):
         self.resources.get(RunningCommands).add(what, is_running=is_running, stop=stop)
 
     def running_commands(self) -> tuple[str, ...]:
-        """Return the commands of the run that have not ended; they may change files of the workspace at any moment."""
-        return self.resources.get(RunningCommands).running()
+        """Return the commands that have not ended and may change files of the workspace at any moment.
+
+        They are those of the run, of the one that called it, and of agents that these have as tools.
+        """
+        return (*self.resources.get(RunningCommands).running(), *self.resources.running_elsewhere())
 
     async def _start(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None, read: Sequence[Path], write: Sequence[Path],

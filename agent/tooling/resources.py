@@ -103,6 +103,8 @@ class Resources:
     """One object of each class that a tool requested."""
 
     def __init__(self) -> None:
+        self.running_elsewhere: Callable[[], Sequence[str]] = tuple
+        """Returns the commands of other runs that can change the same folder."""
         self._objects: dict[type, object] = {}
         self._lock = threading.Lock()  # sync tools run in threads, several at a time
 

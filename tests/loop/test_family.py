@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent import Agent, Sandbox, Verify
+from agent import Agent, Sandbox, ToolContext, Verify, tool
 from agent.journal.events import Event, Noticed
 from agent.loop.family import Family, Member
 from agent.testing import ScriptedModel, calls, says
@@ -66,12 +66,28 @@ async def test_what_the_caller_has_in_the_background_of_another_folder_goes_on(t
     assert str(model.bodies[3]["messages"][-1]["content"]).startswith("Process 1 is running.")
 
 
+async def test_a_tool_knows_what_the_caller_has_in_the_background(here: Path):
+    """An MCP server outside the sandbox was started while a command of the caller could replace its files."""
+
+    @tool
+    def running(context: ToolContext[Any]) -> str:
+        """Return the commands that are running."""
+        return ", ".join(context.running_commands())
+
+    model = ScriptedModel([calls(("running", {})), DONE])
+    expert = agent_with(model, running)
+    caller = agent_with(ScriptedModel([BACKGROUND, ASK, DONE]), start_process, expert.as_tool("expert"))
+    await caller.run("Go.")
+    assert model.bodies[1]["messages"][-1]["content"] == f"`{FAKE}`"
+    assert list(here.iterdir()) == [here / "a.txt"]
+
+
 class Commands:
     """The commands of a run, which only say what becomes of them."""
 
     def __init__(self, family: Family, *folders: Path) -> None:
         self.running, self.told = ["a server"], list[str]()
-        self.member = Member(family, folders, self.stop, self.on_stopped)
+        self.member = Member(family, folders, lambda: self.running, self.stop, self.on_stopped)
 
     async def stop(self) -> Sequence[str]:
         stopped, self.running = self.running, []
