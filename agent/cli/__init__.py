@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _escape_unencodable(sys.stdout)
         with clean_output():
             parser = _parser(chosen)
-            args = parser.parse_args(arguments)
+            args = parser.parse_args(arguments, argparse.Namespace(ends_process=argv is None))
             if chosen is None:
                 parser.print_help()
                 return 2

@@ -50,8 +50,7 @@ class _Ending:
 
     def _end_late(self) -> None:
         threading.Event().wait(_CLEAN_S)
-        # After this command, only the end of the process may still wait, for threads of a task's own tools.
-        if not self.is_over or not threading.main_thread().is_alive():
+        if not self.is_over:
             self._end_at_once(f"because something did not end within {_CLEAN_S:.0f} s")
 
     def _end_at_once(self, why: str) -> NoReturn:
@@ -65,11 +64,12 @@ _CURRENT: ContextVar[_Ending | None] = ContextVar("ending", default=None)
 
 
 @contextmanager
-def ending_on_signals() -> Generator[None]:
+def ending_on_signals(*, ends_process: bool) -> Generator[None]:
     """End what runs inside the block at SIGINT, SIGTERM and SIGHUP.
 
     The first signal cancels the runs, or raises KeyboardInterrupt if none is in progress. A second SIGINT or SIGTERM
-    ends the process at once with exit code 130, as do 8 s without an end. SIGINT and SIGHUP stay ignored if they were:
+    ends the process at once with exit code 130, as do 8 s without an end of the block, or of the process if that ends
+    after it, since threads of a task's own tools may keep it alive. SIGINT and SIGHUP stay ignored if they were:
     shells do so for commands in the background, and nohup.
     """
     ending = _Ending()
@@ -82,7 +82,7 @@ def ending_on_signals() -> Generator[None]:
     try:
         yield
     finally:
-        ending.is_over = True
+        ending.is_over = not ends_process
         for number, handler in before.items():
             signal.signal(number, handler)
         _CURRENT.reset(token)

@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     from .ending import ending_on_signals
     from .run_task import run
 
-    with ending_on_signals():
+    with ending_on_signals(ends_process=args.ends_process):
         return run_batch(args) if is_batch(args) else run(args)
 
 

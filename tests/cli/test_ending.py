@@ -188,7 +188,7 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_second_signal_ends_at_once(exits: list[str], monkeypatch: pytest.MonkeyPatch, number: int):
     """A tool that swallowed its cancellation kept the process alive through any number of them."""
     monkeypatch.setattr(ending, "_SAME_S", 0.0)
-    with ending_on_signals():
+    with ending_on_signals(ends_process=False):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(Exited, match="130"):
@@ -198,7 +198,7 @@ def test_a_second_signal_ends_at_once(exits: list[str], monkeypatch: pytest.Monk
 
 def test_a_signal_that_is_sent_twice_is_one(exits: list[str]):
     """`timeout` and closed terminals do that."""
-    with ending_on_signals():
+    with ending_on_signals(ends_process=False):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
@@ -206,17 +206,19 @@ def test_a_signal_that_is_sent_twice_is_one(exits: list[str]):
     assert exits == []
 
 
-def test_what_does_not_end_is_ended(exits: list[str], monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("is_over", [False, True], ids=["in the command", "in threads after it"])
+def test_what_does_not_end_is_ended(exits: list[str], monkeypatch: pytest.MonkeyPatch, is_over: bool):
+    """A tool with a pool of threads kept an ended process alive, since the interpreter waits for pools."""
     ended = threading.Event()
-    monkeypatch.setattr(ending, "_CLEAN_S", 0.01)
-
+    monkeypatch.setattr(ending, "_CLEAN_S", 0.2)
 
     def end(_code: int) -> None:
         ended.set()
 
     monkeypatch.setattr(ending.os, "_exit", end)
-    with ending_on_signals():
+    with ending_on_signals(ends_process=is_over):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-        assert ended.wait(10.0)
+        assert is_over or ended.wait(10.0)
+    assert ended.wait(10.0)
     assert exits == ["\nEnded at once, because something did not end within 0 s.\n"]
