@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, cast
 
@@ -189,6 +189,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
     @cached_property
     def _loaded_tools(self) -> tuple[Tool, ...]:
         from .given import sandbox_of
+        from .task.environment import run_sandbox
         from .task.tool_loading import load_mcp_tools
 
         own, workspace = self._own_tools, Path(self.workspace or ".").absolute()
@@ -196,4 +197,10 @@ class AgentSettings(Generic[DepsT, OutputT]):
         # And the current folder: what runs this agent as a tool may work there.
         writable = (workspace, Path.cwd(), *(() if sandbox is None else sandbox.rules.write))
         taken = [tool.name for tool in own]
-        return (*own, *load_mcp_tools(self.mcp, directory=Path.cwd(), writable=writable, taken=taken))
+        in_place = self.workspace_mode in {"in_place", "create"}
+        is_sandboxed = sandbox is None or sandbox.isolation not in {"none", "container"}
+        return (*own, *load_mcp_tools(
+            self.mcp, directory=Path.cwd(), writable=writable, taken=taken,
+            changing=(*([workspace] if in_place else []), *(() if sandbox is None else sandbox.rules.write)),
+            sandbox=partial(run_sandbox, sandbox, workspace) if is_sandboxed else None,
+        ))  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,11 @@ def settings_of_task(task: Task, environ: Mapping[str, str], runs: Path | None) 
     check_kind(task, Task, "task", "Read the file with load_task(path).")
     own = checked_own_files(task, runs)
     with checked_imports(changeable_folders(task), runs) as imported:
-        tools = load_all_tools(task.tools, task.mcp, directory=task.directory, writable=writable_folders(task))
+        is_sandboxed = task.sandbox.use not in {"none", "container"}
+        tools = load_all_tools(
+            task.tools, task.mcp, directory=task.directory, writable=writable_folders(task),
+            sandbox=partial(task_sandbox, task) if is_sandboxed else None,
+        )  # fmt: skip
     return {
         "tools": tools,
         "instructions": task.instructions,

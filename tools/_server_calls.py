@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from agent import Image, McpServer, NoAnswer, ToolContext, ToolError
+from agent import Image, Launch, McpServer, NoAnswer, ToolContext, ToolError
 
 from ._server_answers import is_forgotten, rejection
 from ._server_session import Era, Session, Unavailable
@@ -18,6 +18,18 @@ from ._suggestions import printable
 if TYPE_CHECKING:
     from mcp import Client
     from mcp.types import CallToolResult
+
+
+class Pins(Protocol):
+    """What a server outside the sandbox loads, as it was at one moment."""
+
+    def changed(self, *, runs: bool) -> Sequence[Path]:
+        """Return what is not as it was; `runs` says whether the server is running."""
+        ...
+
+    def is_within(self, folders: Sequence[Path]) -> bool:
+        """Return whether it runs in one of the folders, or loads something that commands of a run may change."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +41,25 @@ class ServerTool:
     directory: Path
     era: Era
     name: str
-    changed_files: Callable[[bool], Sequence[Path]]
-    """Returns what the server loads, and is not as it was when its tools were listed; takes whether it is running."""
-    is_within: Callable[[Sequence[Path]], bool]
-    """Returns whether it runs in one of these folders, or loads something that commands of a run may change."""
+    pins: Pins | None
+    """What the server loads, as it was when its tools were listed. None means that it runs in the sandbox of commands,
+    because the run can change what it runs."""
 
-    def session(self) -> Session:
-        return Session(self.server_name, self.server, self.directory, era=self.era)
+    def session(self, context: ToolContext[Any]) -> Session:
+        def launch(env: Mapping[str, str]) -> AbstractContextManager[Launch]:
+            return self.server.launch(
+                context.sandbox, workspace=context.workspace, directory=self.directory.absolute(), env=env,
+                shared=context.shared,
+            )  # fmt: skip
+
+        inside = launch if self.pins is None else None
+        return Session(self.server_name, self.server, self.directory, era=self.era, launch=inside)
 
     def is_within_reach(self, context: ToolContext[Any]) -> bool:
-        """Return whether commands of the run may change what the server loads."""
-        return bool(self.server.command) and self.is_within(context.sandbox.untrusted(context.workspace))
+        """Return whether the server runs outside the sandbox, and commands of the run may change what it loads."""
+        if self.pins is None or not self.server.command:
+            return False
+        return self.pins.is_within(context.sandbox.untrusted(context.workspace))
 
 
 class Sessions:
@@ -47,6 +67,8 @@ class Sessions:
 
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
+        self._hidden: dict[str, frozenset[Path]] = {}
+        """What is hidden from each server in the sandbox."""
 
     async def start(self, tool: ServerTool, context: ToolContext[Any]) -> None:
         """Start the server of a tool; the call of a tool says why it did not start."""
@@ -102,19 +124,43 @@ class Sessions:
             ToolError: it does not start, or must not.
         """
         name = tool.server_name
-        if tool.is_within_reach(context):
-            await self._check(tool, context)
-        session = self._open[name] = self._open.get(name) or tool.session()
+        if tool.pins is not None and tool.is_within_reach(context):
+            await self._check(tool, tool.pins, context)
+        if tool.pins is None:
+            session = await self._inside(tool, context)
+        else:
+            session = self._open[name] = self._open.get(name) or tool.session(context)
         try:
             return session, await session.client()
         except Unavailable as error:
             await self._close(name, session)
             raise ToolError(str(error)) from error
 
-    async def _check(self, tool: ServerTool, context: ToolContext[Any]) -> None:
+    async def _inside(self, tool: ServerTool, context: ToolContext[Any]) -> Session:
+        """Return the session with a server in the sandbox; one that sees what this call must not see is ended."""
+        name, hidden = tool.server_name, frozenset(context.sandbox.rules.hidden)
+        session = self._open.get(name)
+        if session is not None and not hidden <= self._hidden[name]:
+            await self._close(name, session)
+            session = None
+        if session is None:
+            # It is a command of the run, which can change the files of the workspace at any moment.
+            session = self._open[name] = tool.session(context)
+            self._hidden[name] = hidden
+            context.track(
+                f"the MCP server `{name}`, which starts again at its next call",
+                is_running=lambda: self._open.get(name) is session,
+                stop=lambda: self._close(name, session),
+            )
+        return session
+
+    async def _check(self, tool: ServerTool, pins: Pins, context: ToolContext[Any]) -> None:
         """Check that the server is, and will be, the one whose tools were listed; it may load files at any call."""
         name = tool.server_name
         session = self._open.get(name)
+        if session is None:
+            inside = [(other, self._open[other]) for other in self._hidden if other in self._open]
+            await asyncio.gather(*(self._close(other, one) for other, one in inside))
         # Before the check: what a command changes while it goes on is noticed by the next one.
         if session is None and (commands := ", ".join(context.running_commands())):
             msg = (
@@ -122,7 +168,7 @@ class Sessions:
                 "change its files while it starts, outside the sandbox. Stop them, and call the tool again."
             )
             raise ToolError(msg)
-        if paths := await asyncio.to_thread(tool.changed_files, session is not None):
+        if paths := await asyncio.to_thread(pins.changed, runs=session is not None):
             if session is not None:
                 await self._close(name, session)
             what = "not started" if session is None else "ended"

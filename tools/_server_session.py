@@ -6,13 +6,15 @@ import asyncio
 import logging
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO, cast
 
-from agent import McpServer
+from agent import Launch, McpServer
 
 from ._server_command import NO_CACHE, without_compiled
+from ._server_inside import inside
 from ._server_listing import Listing
 from ._server_processes import VARIABLE, kill_marked, new_mark
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Era = Literal["auto", "legacy"]
 """How a connection begins: `auto` asks for protocol 2026-07-28 first, `legacy` begins with the older handshake."""
+Launched = Callable[[Mapping[str, str]], AbstractContextManager[Launch]]
 
 START_TIMEOUT_S = 60.0
 _PING_TIMEOUT_S = 5.0
@@ -40,7 +43,9 @@ class Unavailable(Exception):
 class Session:
     """The connection to one server; a single task opens and closes it, as anyio requires."""
 
-    def __init__(self, name: str, server: McpServer, directory: Path, *, era: Era = "auto") -> None:
+    def __init__(
+        self, name: str, server: McpServer, directory: Path, *, era: Era = "auto", launch: Launched | None = None
+    ) -> None:
         """Prepare a session; `client` starts it.
 
         Args:
@@ -48,8 +53,9 @@ class Session:
             server: its settings.
             directory: working directory of its command.
             era: how the connection begins.
+            launch: prepares its start in the sandbox, with the variables that every server gets. None means outside.
         """
-        self._name, self._server, self._directory = name, server, directory
+        self._name, self._server, self._directory, self._launch = name, server, directory, launch
         self._era: Era = era
         self._end = asyncio.Event()
         self._ready: asyncio.Future[Client] | None = None
@@ -123,7 +129,7 @@ class Session:
 
     async def _run(self, ready: asyncio.Future[Client]) -> None:
         from mcp import Client, StdioServerParameters
-        from mcp.client.stdio import stdio_client
+        from mcp.client.stdio import get_default_environment, stdio_client
         from mcp.client.streamable_http import streamable_http_client
 
         _keep_quiet()
@@ -131,7 +137,9 @@ class Session:
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
             self._stderr = stderr
             try:
-                if server.command:
+                if self._launch is not None:
+                    transport = inside(self._launch(get_default_environment()), self._directory, stderr)
+                elif server.command:
                     program, *arguments = without_compiled(server.command, self._directory, server.env)
                     parameters = StdioServerParameters(
                         command=program,

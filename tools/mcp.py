@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,9 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from agent import ConfigError, McpServer, Tool, ToolContext, tool_from_schema
+from agent import ConfigError, McpServer, Sandbox, Tool, ToolContext, tool_from_schema
 
 from ._server_calls import ServerTool, Sessions
+from ._server_place import ServerPlace, find_place
 from ._server_session import START_TIMEOUT_S, Era, Session, Unavailable
 from ._server_settings import named_settings
 from ._server_tools import Offer, make_tools
@@ -27,12 +28,12 @@ _MAX_NAMED = 20
 
 def mcp_tools(
     servers: Mapping[str, McpServer], directory: Path, *, writable: Sequence[Path] | None = None,
-    taken: Iterable[str] = (),
+    taken: Iterable[str] = (), changing: Sequence[Path] = (), sandbox: Callable[[], Sandbox] | None = None,
 ) -> tuple[Tool, ...]:  # fmt: skip
     """Start all servers, list their tools and stop them; a run starts each again.
 
-    A server in a folder that the run can change is started before the first command of the run; any other at its first
-    call.
+    A server that runs code of a folder which the run can change runs in the sandbox of commands. One that runs outside
+    all the same is started before the first command of the run; any other at its first call.
 
     A tool whose schema cannot be used is left out; `Tool.notes` of the server's first tool tells it, and names the
     tools whose names had to be changed and the size of all definitions if it is large.
@@ -40,31 +41,35 @@ def mcp_tools(
     Args:
         servers: by their name in the task; the names of their tools begin with it.
         directory: working directory of the server commands; the task file's folder.
-        writable: absolute; folders that commands of a run may change. A server that loads a file there is not used once
-            such a file has changed. None means the working directory.
+        writable: absolute; folders that commands of a run may change. A server outside the sandbox that loads a file
+            there is not used once such a file has changed. None means the working directory.
         taken: names of other tools, which none of these may have.
+        changing: absolute; those folders that the run itself may change, the workspace first.
+        sandbox: finds that of commands. None means that servers cannot run in it.
 
     Raises:
         ConfigError: the package `mcp` is not installed, a server does not answer, it lacks a tool that the task names
-            or sends a schema for it that cannot be used, or none of its tools can be used.
+            or sends a schema for it that cannot be used, none of its tools can be used, or this machine has no sandbox
+            for it.
     """
     if servers and find_spec("mcp") is None:
         msg = 'MCP servers need the package mcp, which is not installed: pip install "tramontane[mcp]".'
         raise ConfigError(msg, key="mcp")
     offers: list[Offer] = []
     notes: dict[str, Sequence[str]] = {}
-    with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
-        listings = executor.submit(asyncio.run, _list_all(servers, directory)).result()
     here = directory.absolute()
-    for (name, server), listed in zip(servers.items(), listings, strict=True):
+    found = [folder.absolute() for folder in changing if folder.is_dir()]
+    places = [find_place(name, server, here, found, sandbox) for name, server in servers.items()]
+    with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
+        listings = executor.submit(asyncio.run, _list_all(servers, directory, places)).result()
+    for (name, server), place, listed in zip(servers.items(), places, listings, strict=True):
         # Only now: `uv run` makes the environment when it first starts the server.
-        pinned = server.pinned(here, [here] if writable is None else writable)
-        notes[name] = listed.notes
+        pins = None if place.launch else server.pinned(here, [here] if writable is None else writable)
+        notes[name] = [*place.notes, *(() if pins is None else pins.notes()), *listed.notes]
         for one in _select(name, server, listed.tools):
             tool = ServerTool(
-                server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name,
-                changed_files=lambda runs, pinned=pinned: pinned.changed(runs=runs), is_within=pinned.is_within,
-            )  # fmt: skip
+                server_name=name, server=server, directory=directory, era=listed.era, name=one.tool.name, pins=pins
+            )
             offers.append(_offer(tool, one))
     return make_tools(offers, taken=taken, notes=notes)
 
@@ -85,24 +90,30 @@ class _Listed:
     """For the user."""
 
 
-async def _list_all(servers: Mapping[str, McpServer], directory: Path) -> list[_Listed]:
+async def _list_all(
+    servers: Mapping[str, McpServer], directory: Path, places: Sequence[ServerPlace]
+) -> list[_Listed]:  # fmt: skip
     """Return the tools of each server; they start at the same time, as one that is slow may take 10 s and more."""
-    tasks = [asyncio.create_task(_list_tools(name, server, directory)) for name, server in servers.items()]
+    tasks = [
+        asyncio.create_task(_list_tools(name, server, directory, place))
+        for (name, server), place in zip(servers.items(), places, strict=True)
+    ]
     await asyncio.gather(*tasks, return_exceptions=True)  # of several that fail, the first one is told
     return [task.result() for task in tasks]
 
 
-async def _list_tools(name: str, server: McpServer, directory: Path) -> _Listed:
+async def _list_tools(name: str, server: McpServer, directory: Path, place: ServerPlace) -> _Listed:
     try:
-        return await _list_once(name, server, Session(name, server, directory))
+        return await _list_once(name, server, Session(name, server, directory, launch=place.launch), place)
     except Unavailable as error:
         if error.exited and server.command:  # some older servers exit on a request that they do not know
+            older = Session(name, server, directory, era="legacy", launch=place.launch)
             with suppress(Unavailable):
-                return await _list_once(name, server, Session(name, server, directory, era="legacy"))
-        raise ConfigError(str(error), key=f"mcp.{name}") from error
+                return await _list_once(name, server, older, place)
+        raise ConfigError(f"{error}{place.advice}", key=f"mcp.{name}") from error
 
 
-async def _list_once(name: str, server: McpServer, session: Session) -> _Listed:
+async def _list_once(name: str, server: McpServer, session: Session, place: ServerPlace) -> _Listed:
     try:
         client = await session.client()
         tools: list[McpTool] = []
@@ -117,7 +128,8 @@ async def _list_once(name: str, server: McpServer, session: Session) -> _Listed:
     except Unavailable:
         raise
     except Exception as error:  # a server may fail in any way
-        msg = f"The MCP server `{name}` did not list its tools: {error or type(error).__name__}.{session.stderr_note()}"
+        reason = f"{error or type(error).__name__}.{session.stderr_note()}{place.advice}"
+        msg = f"The MCP server `{name}` did not list its tools: {reason}"
         raise ConfigError(msg, key=f"mcp.{name}") from error
     finally:
         await session.aclose()
@@ -180,4 +192,6 @@ def _make_tool(server_tool: ServerTool, sent: _Offered, tool_name: str) -> Tool:
         if server_tool.is_within_reach(context):
             await context.resources.get(Sessions).start(server_tool, context)
 
-    return replace(tool, body=body, prepare=prepare, env=named_settings(server_tool.server))
+    return replace(
+        tool, body=body, prepare=prepare, env=named_settings(server_tool.server), commands=server_tool.pins is None
+    )

@@ -19,9 +19,10 @@ its name outside the sandbox. The places that the rule touches, and the modules 
 - Git: `repositories` finds what commands must not change, `workspace.git_command` starts git without the settings,
   hooks and attributes of a repository, `workspace.git_settings` takes away what a run left there, and
   `workspace.named_by_git` names what it changed of the hooks and settings of the user that lie in the project.
-- The run's own task, tools and MCP servers: `sources` finds what they load. Servers start before the first command, and
-  end when `pinned` notices a change. `task.own_files` refuses what an earlier run changed, by the memory of
-  `workspace.changed_files`. `workspace.verify_inputs` notices what a verification loads: it runs in the sandbox.
+- The run's own task, tools and MCP servers: a server runs in the sandbox if `reach` finds that the run can change what
+  it runs. Of others, `sources` finds what they load; they start before the first command, and end when `pinned` notices
+  a change. `task.own_files` refuses what an earlier run changed, by the memory of `workspace.changed_files`.
+  `workspace.verify_inputs` notices what a verification loads: it runs in the sandbox.
 - The records of runs, and the user's home: `workspace.kept_apart` refuses a run that could change them.
 - Patterns: `workspace.ignore_rules` and `schema.patterns` match in linear time, `search` in a process with a deadline.
 - Permissions: `policy.targets` decides on where a path ends; `Rules.hidden` holds it for commands, `opened` for what
@@ -156,7 +157,7 @@ class Sandbox:
     @contextlib.contextmanager
     def launch(
         self, argv: Sequence[str], *, workspace: Path, env: Mapping[str, str], read: Sequence[Path] = (),
-        write: Sequence[Path] = (), shared: Shared | None = None,
+        write: Sequence[Path] = (), shared: Shared | None = None, folder: Path | None = None,
     ) -> Generator[Launch]:  # fmt: skip
         """Prepare a command; start it inside the context, which it may outlive.
 
@@ -168,6 +169,7 @@ class Sandbox:
             write: absolute paths that it may change in addition to those in the rules.
             shared: the /tmp and network of the run's commands. None means its own, which go with it; under Landlock,
                 its /tmp goes when this process ends.
+            folder: absolute; where it runs instead, in bubblewrap. Elsewhere, start it there.
 
         Raises:
             OSError: a program that starts it is missing, was replaced, or lies where commands may change it.
@@ -178,11 +180,11 @@ class Sandbox:
         rules = replace(self.rules, read=(*self.rules.read, *read), write=(*self.rules.write, *write))
         rules = without_replaceable(rules, workspace)
         if self.isolation == "landlock":
-            folder = landlock.temporary_folder() if shared is None else shared.folder()
+            own = landlock.temporary_folder() if shared is None else shared.folder()
             line = landlock.command_line(
-                argv, workspace=workspace, env=env, rules=rules, temporary=folder, namespaces=self.namespaces
+                argv, workspace=workspace, env=env, rules=rules, temporary=own, namespaces=self.namespaces
             )
-            inside = {**env, "HOME": str(folder), "TMPDIR": str(folder)}
+            inside = {**env, "HOME": str(own), "TMPDIR": str(own)}
             yield Launch(argv=line, env=_without_loader(inside))
             return
         temporary = None
@@ -191,7 +193,8 @@ class Sandbox:
                 env, writable=(workspace, *rules.write), untrusted=self.rules.untrusted
             )
             fixed = (workspace, *self.rules.read, *self.rules.write, *programs)
-            temporary = shared.temporary(fixed=fixed, needed=(*fixed, *read, *write))
+            needed = (*fixed, *read, *write, *(() if folder is None else (folder,)))
+            temporary = shared.temporary(fixed=fixed, needed=needed)
         untrusted = (*self.untrusted(workspace), *write)
         roots = (workspace, *rules.write)
         git = git_paths(roots) if shared is None else shared.git_paths(roots)
@@ -204,7 +207,7 @@ class Sandbox:
                     argv, program=installed_program("bwrap", untrusted=untrusted), workspace=workspace, env=inside,
                     rules=rules, filter_fd=filter_fd, temporary=temporary,
                     entering=namespaces.entering(network=network, mounts=mounts, untrusted=untrusted),
-                    has_network=network is not None, mounts=mounts, protected=protected,
+                    has_network=network is not None, mounts=mounts, protected=protected, folder=folder,
                 )  # fmt: skip
                 inherited = tuple(number for number in (filter_fd, mounts) if number is not None)
                 yield Launch(argv=line, env=_without_loader(inside), pass_fds=inherited)

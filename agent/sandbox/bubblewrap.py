@@ -34,7 +34,7 @@ workspace's owner."""
 def command_line(
     argv: Sequence[str], *, program: str, workspace: Path, env: Mapping[str, str], rules: Rules, filter_fd: int | None,
     temporary: Temporary | None = None, entering: Sequence[str] = (), has_network: bool = False,
-    mounts: int | None = None, protected: Protected | None = None,
+    mounts: int | None = None, protected: Protected | None = None, folder: Path | None = None,
 ) -> list[str]:  # fmt: skip
     """Return the whole command line.
 
@@ -53,6 +53,7 @@ def command_line(
         has_network: whether one of them is a network. False: it has one of its own.
         mounts: the open mount namespace among them, in which `protected` is mounted. The command does not inherit it.
         protected: what it must not change. None means only what the rules hide, and our own code.
+        folder: where it runs instead of the workspace; empty, if it is none of the folders that it sees.
     """
     line = [
         *entering, program, "--unshare-user", "--uid", str(_ID), "--gid", str(_ID), "--unshare-ipc", "--unshare-pid",
@@ -80,7 +81,9 @@ def command_line(
         line += _protecting(protected or protected_paths(workspace, rules))
     else:
         line += ["--sync-fd", str(mounts)]
-    line += ["--chdir", str(workspace)]
+    if folder is not None and not is_inside(folder, (workspace, *rules.write)):
+        line += ["--dir", str(folder)]  # elsewhere a command could redirect bubblewrap
+    line += ["--chdir", str(folder or workspace)]
     # Both are file systems in memory, each of half of the machine's.
     line += ["--remount-ro", "/dev", "--remount-ro", "/"]
     if filter_fd is not None:

@@ -17,6 +17,10 @@ _MAX_NAMED = 5
 _MAX_SEARCHED_BYTES = 256 * 1024 * 1024
 _MAX_SOURCE_BYTES = 1024 * 1024
 _MAX_NAMES = 500
+_PARTLY_READ = (
+    "it imports more Python files of folders that the run can change than are read, 2 MB: of what these import, only "
+    "modules beside those that were read are looked at for changes"
+)
 _IMPORT = re.compile(
     rb"(?:^|[:;])[ \t]*(?:from[\s\\]+([\w.]+)[\s\\]+import\b"
     rb"|import[\s\\]+((?:[\w.]+(?:[\s\\]+as[\s\\]+\w+)?[\s\\]*,[\s\\]*)*[\w.]+))"
@@ -50,6 +54,10 @@ class Pinned:
         self._files = {path: _pin(path) for path in paths}
         self._environments = {folder: facts_below(folder, writable) for folder in sources.environments}
         self._unlisted = sources.unlisted()
+
+    def notes(self) -> Sequence[str]:
+        """Return what the user should know about the files that were not looked at."""
+        return [_PARTLY_READ] if self._sources.is_partial else []
 
     def is_within(self, folders: Sequence[Path]) -> bool:
         """Return whether the program runs in one of the folders, or something that it loads is looked at."""

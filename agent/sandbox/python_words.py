@@ -46,7 +46,7 @@ def python_words(command: Sequence[str]) -> PythonWords:
     is_understood = True
     command = list(command)
     for index, word in enumerate(command):
-        if _is_interpreter(word) and command[index - 1 : index] not in (["-p"], ["--python"]):
+        if is_interpreter(word) and command[index - 1 : index] not in (["-p"], ["--python"]):
             kind, value = _started(iter(command[index + 1 :]))
             if kind == "?":
                 is_understood = False
@@ -82,7 +82,8 @@ def _parsed(text: str) -> ast.Module | None:
         return None
 
 
-def _is_interpreter(word: str) -> bool:
+def is_interpreter(word: str) -> bool:
+    """Return whether a word of a command is the name or path of a Python."""
     return _INTERPRETER.fullmatch(Path(word).name) is not None
 
 

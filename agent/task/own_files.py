@@ -13,12 +13,14 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..sandbox.beneath import open_named
+from ..sandbox.command_sources import command_sources
 from ..sandbox.imports import watched_imports
 from ..sandbox.pinned import imported_names, module_name
-from ..sandbox.sources import Sources, command_sources
+from ..sandbox.sources import Sources
 from ..workspace.changed_files import made_by_runs, refuse_changed
 from ..workspace.tree import folders_below
 from .load import MAX_TASK_BYTES, load_task
+from .mcp_server import McpServer
 from .renamed import RenamedKey
 from .task import Task
 
@@ -88,6 +90,15 @@ def writable_folders(task: Task) -> tuple[Path, ...]:
     return tuple(task.path(name) for name in (*in_place, *task.sandbox.write))
 
 
+def runs_in_sandbox(server: McpServer, task: Task) -> bool:
+    """Return whether a server of a task runs in the sandbox of commands, as its runs can change what it runs."""
+    if server.sandbox == "none" or task.sandbox.use in {"none", "container"}:
+        return False
+    return server.runs_code_in(
+        [folder for folder in writable_folders(task) if folder.is_dir()], _normal(task.directory)
+    )
+
+
 def changeable_folders(task: Task) -> Sequence[Path]:
     """Return the folders that runs of a task can change, also those that it is told to leave unchanged."""
     return [task.path(name) for name in (task.workspace.path, *task.sandbox.write)]
@@ -129,6 +140,8 @@ def _code(task: Task, writable: Sequence[Path]) -> Sources:
         if name.endswith(".py"):
             found |= command_sources([name], directory, writable)
     for server in task.mcp.values():
+        if runs_in_sandbox(server, task):
+            continue
         found |= command_sources(server.command, directory, writable, server.env)
     return found
 

@@ -16,6 +16,7 @@ from typing import cast
 from .. import ready_tools
 from ..errors import ConfigError
 from ..nearest import did_you_mean
+from ..sandbox import Sandbox
 from ..tooling.requirements import check_requirements
 from ..tooling.tool import Tool, ToolSource, tool
 from .mcp_server import McpServer
@@ -57,32 +58,46 @@ def _as_tool(given: Tool | ToolSource | str) -> Tool:
 
 
 def load_all_tools(
-    references: Iterable[str | ToolUse], servers: Mapping[str, McpServer], *, directory: Path, writable: Sequence[Path]
-) -> tuple[Tool, ...]:
-    """Load the tools of a task and those of its MCP servers; see `load_tools` and `load_mcp_tools`."""
+    references: Iterable[str | ToolUse], servers: Mapping[str, McpServer], *, directory: Path, writable: Sequence[Path],
+    sandbox: Callable[[], Sandbox] | None,
+) -> tuple[Tool, ...]:  # fmt: skip
+    """Load the tools of a task and those of its MCP servers; see `load_tools` and `load_mcp_tools`.
+
+    Args:
+        references: as of `load_tools`.
+        servers: by their names.
+        directory: the task file's folder.
+        writable: folders that the run may change, the workspace first.
+        sandbox: finds that of commands. None means that servers cannot run in it.
+    """
     tools = load_tools(references, directory=directory)
     check_requirements(tools)
     taken = [tool.name for tool in tools]
-    return (*tools, *load_mcp_tools(servers, directory=directory, writable=writable, taken=taken))
+    return (*tools, *load_mcp_tools(
+        servers, directory=directory, writable=writable, changing=writable, sandbox=sandbox, taken=taken
+    ))  # fmt: skip
 
 
 def load_mcp_tools(
-    servers: Mapping[str, McpServer], *, directory: Path, writable: Sequence[Path], taken: Iterable[str] = ()
-) -> tuple[Tool, ...]:
+    servers: Mapping[str, McpServer], *, directory: Path, writable: Sequence[Path], taken: Iterable[str] = (),
+    changing: Sequence[Path] = (), sandbox: Callable[[], Sandbox] | None = None,
+) -> tuple[Tool, ...]:  # fmt: skip
     """Load the tools of MCP servers.
 
     Args:
         servers: by their names.
         directory: where their commands run.
-        writable: folders that commands of a run may change; what the servers load there is looked at.
+        writable: folders that commands of a run may change; what servers outside the sandbox load there is looked at.
         taken: names of other tools, which none of these may have.
+        changing: those that the run itself may change, the workspace first; what runs code of them is sandboxed.
+        sandbox: finds that of commands. None means that servers cannot run in it.
 
     Raises:
         ConfigError: a server does not answer, or one of its tools cannot be used.
     """
     if not servers:
         return ()
-    return ready_tools.mcp_tools(servers, directory, writable=writable, taken=taken)
+    return ready_tools.mcp_tools(servers, directory, writable=writable, taken=taken, changing=changing, sandbox=sandbox)
 
 
 class _Loader:

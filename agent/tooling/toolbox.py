@@ -24,7 +24,8 @@ _NAME_LIKE = re.compile(r"[\w.:/-]{0,100}")
 
 def can_read_files(tools: Iterable[Tool]) -> bool:
     """Return whether a model with these tools can read a file of the workspace: by a command or by `read_file`."""
-    return any(tool.commands or tool.name == "read_file" for tool in tools)
+    # A tool that was made of a schema, such as that of an MCP server, has a command of its own.
+    return any((tool.commands and tool.source is not None) or tool.name == "read_file" for tool in tools)
 
 
 class Toolbox:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.sandbox.command_sources import command_sources
 from agent.sandbox.file_facts import facts_below
 from agent.sandbox.pinned import Pinned, imported_names
-from agent.sandbox.sources import command_sources
 
 _SITE = ".venv/lib/python3.11/site-packages"
 

@@ -10,7 +10,7 @@ import pytest
 
 import agent.task.own_files
 from agent import load_task
-from agent.sandbox import sources
+from agent.sandbox import command_sources, sources
 from agent.sandbox.pinned import Pinned, imported_names
 from agent.task.own_files import own_files
 
@@ -19,18 +19,18 @@ def test_what_a_server_imports_beyond_the_limit_is_pinned_without_being_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """300 modules of 1 MB each, which a run made, kept the next run from starting for minutes."""
-    monkeypatch.setattr(sources, "_MAX_PARSED_BYTES", 100)
+    monkeypatch.setattr(command_sources, "_MAX_PARSED_BYTES", 100)
     read: list[bytes] = []
 
     def parse(text: bytes) -> ast.Module:
         read.append(text)
         return ast.Module([], [])
 
-    monkeypatch.setattr(sources.ast, "parse", parse)
+    monkeypatch.setattr(command_sources.ast, "parse", parse)
     (tmp_path / "server.py").write_text(f"import large\n{'#' * 200}")
     large = tmp_path / "large.py"
     large.write_text("")
-    found = sources.command_sources(("python3", "server.py"), tmp_path, [tmp_path])
+    found = command_sources.command_sources(("python3", "server.py"), tmp_path, [tmp_path])
     pinned = Pinned(found, tmp_path, [tmp_path])
     assert [text for text in read if len(text) > 100] == []
     large.write_text("x = 1")
@@ -72,7 +72,7 @@ def test_imports_of_many_other_tasks_are_read_up_to_a_limit(tmp_path: Path, monk
 
 def test_of_many_modules_beside_a_server_only_some_are_named(tmp_path: Path):
     (tmp_path / "server.py").write_text("import json\n")
-    found = sources.command_sources(("python3", "server.py"), tmp_path, [tmp_path])
+    found = command_sources.command_sources(("python3", "server.py"), tmp_path, [tmp_path])
     pinned = Pinned(found, tmp_path, [tmp_path])
     for number in range(501):
         (tmp_path / f"name{number}.py").touch()
