@@ -179,9 +179,10 @@ class _Report:
         if self.run is None:
             return f"{begin}  not started"
         spent = self.spent
+        output = f"{'~' if spent.estimated_tokens else ''}{spent.output_tokens:,}"
         reasks = f", re-asks: {self.reasks}" if self.reasks else ""
         return (
-            f"{begin}  {spent.steps:>3} steps  {spent.output_tokens:>7,} output tokens  {spent.wall_s:>7.1f} s  "
+            f"{begin}  {spent.steps:>3} steps  {output:>7} output tokens  {spent.wall_s:>7.1f} s  "
             f"{self.run}  rung {self.highest_rung}{reasks}"
         )
 
@@ -260,8 +261,9 @@ class _Batch:
         counts = [f"{outcomes['verified']} of {len(self._entries)} verified", *others]
         if not_run:
             counts.append(f"{not_run} not run")
+        about = "about " if spent.estimated_tokens else ""
         print(
-            f"{', '.join(counts)}  {spent.prompt_tokens:,} prompt tokens, {spent.output_tokens:,} output tokens, "
-            f"{spent.wall_s:.1f} s",
+            f"{', '.join(counts)}  {about}{spent.prompt_tokens:,} prompt tokens, "
+            f"{about}{spent.output_tokens:,} output tokens, {spent.wall_s:.1f} s",
             flush=True,
         )

@@ -78,8 +78,9 @@ def _row(run: RunSummary, now: datetime) -> tuple[str, ...]:
         return (run.run, "", "", "", "", run.status, "", "")
     task, model = shorten(on_one_line(run.task), _MAX_TASK_CHARS), on_one_line(run.model)
     spent = run.spent
+    tokens = f"{'~' if spent.estimated_tokens else ''}{spent.tokens:,}"
     return (
-        run.run, _started(run.at, now), _duration(spent.wall_s), str(spent.steps), f"{spent.tokens:,}", run.status,
+        run.run, _started(run.at, now), _duration(spent.wall_s), str(spent.steps), tokens, run.status,
         task or "-", model,
     )  # fmt: skip
 

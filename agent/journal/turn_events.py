@@ -29,13 +29,16 @@ class Requested(Timed):
     """Tool that the reply is constrained to. None means unconstrained; empty means any tool of the list."""
     max_tokens: int
     prompt_tokens: int
-    """A high estimate; the server's own count is in the reply's usage."""
+    """By `source`; what the server counted for the reply is in its usage."""
     wall_s: float
     """Seconds the run has taken so far."""
     reask: bool = False
     """True if this repeats the last request with a constraint; its reply then replaces the invalid one."""
     digest: str = ""
     """`History.digest` of the conversation. Empty in journals of versions before it was recorded."""
+    source: Literal["engine", "estimate"] = "estimate"
+    """Of `prompt_tokens`: `engine` if its /tokenize counted them, which it is asked near the end of the window;
+    `estimate` is a high one."""
     kind: Literal["requested"] = "requested"
 
 

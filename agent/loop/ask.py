@@ -47,6 +47,15 @@ class NoReply:
     """Of the prompt that was too long; perhaps estimated."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Room:
+    """How much a request asks for, and what it was computed with."""
+
+    max_tokens: int
+    prompt_tokens: int
+    source: Literal["engine", "estimate"]
+
+
 class Asker:
     """Asks on behalf of one run."""
 
@@ -71,9 +80,10 @@ class Asker:
             force_tool = None  # a message asks for the call anyway
         if reask and not (surface.required and surface.tool_choice if force_tool is None else self._sender.can_force):
             return NoReply(cause="refused", reason="the server supports no way to constrain it")
-        room = await self._room(rung)
-        if isinstance(room, NoReply):
-            return room
+        found = await self._room(rung)
+        if isinstance(found, NoReply):
+            return found
+        room = found.max_tokens
         order = Order(rung=rung, max_tokens=room, force_tool=force_tool, reask=reask)
         step = self._state.step + 1
         began = self._deps.clock()
@@ -85,7 +95,8 @@ class Asker:
                 effort=rung.effort,
                 constrained=force_tool if force_tool is not None else "" if reask else None,
                 max_tokens=room,
-                prompt_tokens=self._estimate(SAFE_BYTES_PER_TOKEN),
+                prompt_tokens=found.prompt_tokens,
+                source=found.source,
                 wall_s=round(began, 3),
                 reask=reask,
                 digest=self._state.history.digest(),
@@ -200,14 +211,16 @@ class Asker:
         found = overflow(error, max_tokens=room)
         if found is not None:
             estimate = self._estimate(LIKELY_BYTES_PER_TOKEN)
-            return self._context_full(found.prompt_tokens or estimate, "" if found.prompt_tokens else str(error))
+            if found.prompt_tokens:
+                return self._context_full(found.prompt_tokens, is_counted=True)
+            return self._context_full(estimate, is_counted=False, refusal=str(error))
         is_refused = isinstance(error, EndpointRejected) and error.status in {400, 422}
         return NoReply(cause="refused" if is_refused else "error", reason=str(error))
 
-    def _context_full(self, prompt_tokens: int, refusal: str = "") -> NoReply:
+    def _context_full(self, prompt_tokens: int, *, is_counted: bool, refusal: str = "") -> NoReply:
         """Return why the conversation is too long; `refusal` is the server's, if it does not count the prompt."""
         window = self._state.started.window_tokens
-        about = "about " if refusal else ""
+        about = "" if is_counted else "about "
         of = ", of a window that the server does not report" if window is None else f" of {window:,}"
         said = f": {refusal}" if refusal else ""
         reason = f"{prompts.CONTEXT_FULL} (the prompt has {about}{prompt_tokens:,} tokens{of}){said}"
@@ -220,23 +233,27 @@ class Asker:
         is_counted = size.counted_tokens > 0
         return size.estimate(self._state.history.wire_bytes + (0 if is_counted else tools), bytes_per_token=per_token)
 
-    async def _room(self, rung: Rung) -> int | NoReply:
-        """Return `max_tokens` for the next request; NoReply if the conversation leaves no room for a reply."""
+    async def _room(self, rung: Rung) -> _Room | NoReply:
+        """Return the room for the next reply; NoReply if the conversation leaves no room for a reply."""
         state = self._state
         window = state.started.window_tokens
         wanted = min(state.reply_tokens, state.profile.surface.reply_tokens or state.reply_tokens)
         allowed = output_left(state.budget.limits, state.spent)
-        prompt_tokens = self._estimate(SAFE_BYTES_PER_TOKEN)
-        if window is None or prompt_tokens + wanted <= window:
-            return reply_room(prompt_tokens=prompt_tokens, window_tokens=window, wanted=wanted, allowed=allowed)
+        high = self._estimate(SAFE_BYTES_PER_TOKEN)
+        if window is None or high + wanted <= window:
+            room = reply_room(prompt_tokens=high, window_tokens=window, wanted=wanted, allowed=allowed)
+            return _Room(max_tokens=room, prompt_tokens=high, source="estimate")
         is_new = state.profile.trained_texts or len(state.history.messages) <= 2
         least = min_reply_tokens(window, is_new=is_new)
         # Count exactly only near the window: it costs a request, and the server tokenizes the whole prompt.
         counted = await self._count(rung) if self._can_count else None
         likely = self._estimate(LIKELY_BYTES_PER_TOKEN) if counted is None else counted
         if window - likely < least:
-            return self._context_full(likely)
-        return reply_room(prompt_tokens=likely, window_tokens=window, wanted=wanted, allowed=allowed)
+            return self._context_full(likely, is_counted=counted is not None)
+        room = reply_room(prompt_tokens=likely, window_tokens=window, wanted=wanted, allowed=allowed)
+        if counted is None:
+            return _Room(max_tokens=room, prompt_tokens=high, source="estimate")
+        return _Room(max_tokens=room, prompt_tokens=counted, source="engine")
 
     async def _count(self, rung: Rung) -> int | None:
         """Return the exact number of prompt tokens. None if the server did not count them."""

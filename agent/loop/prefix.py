@@ -24,7 +24,7 @@ from ..journal.prefix_events import Because
 from ..messages import Effort
 from ..model.history import History
 from ..model.profiles import Profile
-from .window import estimated_usage
+from .window import estimated_usage, likely_tokens
 
 _IN_THE_PROMPT = frozenset({"effort", "images", "strict", "system"})
 """Fields of `Surface` that change what the engine reads, and not only how it answers."""
@@ -38,7 +38,7 @@ class _Sent:
 
     messages: Sequence[bytes]
     effort: Effort | None
-    estimated_tokens: int
+    likely_tokens: int
     is_known: bool
     """False if the journal, read again, makes another conversation of it than was sent."""
 
@@ -82,7 +82,7 @@ class Prefix:
         self._sent = now = _Sent(
             messages=tuple(history.wire),
             effort=event.effort if profile.takes_effort and profile.surface.effort else None,
-            estimated_tokens=event.prompt_tokens,
+            likely_tokens=likely_tokens(event),
             is_known=event.digest in {"", history.digest()},
         )
         before = self._answered
@@ -97,7 +97,7 @@ class Prefix:
 
     def _replied(self, event: Replied) -> None:
         if self._answered is not None and self._sent is not None and self._because:
-            usage = event.reply.usage or estimated_usage(event, self._sent.estimated_tokens)
+            usage = event.reply.usage or estimated_usage(event, self._sent.likely_tokens)
             cached = usage.cached_tokens
             self.unrecorded = PrefixChanged(
                 step=event.step,

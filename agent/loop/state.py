@@ -50,7 +50,7 @@ from . import prompts
 from .adaptation import adapted
 from .pending import ApplyVerification, ChangeRung, PendingAction, RecordFailure, after_decision, after_move
 from .prefix import Prefix
-from .window import PromptSize, estimated_usage, wanted_reply_tokens
+from .window import PromptSize, estimated_usage, likely_tokens, wanted_reply_tokens
 from .work import Work
 
 
@@ -164,7 +164,7 @@ class RunState:
             case Delegated():
                 self.spent = self.spent.after_delegation(event.spent)
             case Requested():
-                self.step, self.estimated_tokens = event.step, event.prompt_tokens
+                self.step, self.estimated_tokens = event.step, likely_tokens(event)
                 self.spent = replace(self.spent, wall_s=event.wall_s)
             case Resumed():
                 self._resumed(event)
@@ -189,7 +189,7 @@ class RunState:
         return count
 
     def _replied(self, event: Replied) -> None:
-        self.spent = self.spent.after_reply(event.reply.usage or estimated_usage(event, self.estimated_tokens))
+        self.spent = self.spent.after_reply(event.reply.usage, estimate=estimated_usage(event, self.estimated_tokens))
         self.spent = replace(self.spent, wall_s=self.spent.wall_s + event.elapsed_s)
         if event.reply.usage is not None:
             self.size = PromptSize.of(event.reply.usage.prompt_tokens, event.wire_bytes)

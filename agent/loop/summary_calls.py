@@ -174,9 +174,10 @@ def _outcome(record: CallRecord) -> str:
 
 
 def _telling(lines: Sequence[str]) -> str:
-    """Return the counts of a test run and the tests that failed, also of a page of its report, else the last lines."""
-    counts = [line for line in lines if _TEST_COUNTS.match(line)][-1:]
-    failing = [line for line in lines if _FAILING_TEST.match(line)]
+    """Return the counts of the last test run and the tests that failed in it, also on a page, else the last lines."""
+    *earlier, last = [-1, -1, *(at for at, line in enumerate(lines) if _TEST_COUNTS.match(line))]
+    counts = [] if last < 0 else [lines[last]]
+    failing = [line for line in lines[earlier[-1] + 1 :] if _FAILING_TEST.match(line)]
     is_page = bool(lines) and _PAGE.match(lines[-1]) is not None
     if not counts and not (failing and is_page):
         return _joined(lines[-_SHOWN_LINES:])

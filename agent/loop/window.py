@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..journal.events import Replied
+from ..journal.events import Replied, Requested
 from ..messages import Effort, Usage
 from ..model.profiles import Profile
 
@@ -112,19 +112,26 @@ def reply_room(*, prompt_tokens: int, window_tokens: int | None, wanted: int, al
     return max(1, room)
 
 
+def likely_tokens(requested: Requested) -> int:
+    """Return the likely tokens of a prompt, which was recorded with a high estimate or its exact size."""
+    if requested.source == "engine":
+        return requested.prompt_tokens
+    return round(requested.prompt_tokens * SAFE_BYTES_PER_TOKEN / LIKELY_BYTES_PER_TOKEN)
+
+
 def estimated_usage(replied: Replied, prompt_tokens: int) -> Usage:
     """Return the likely usage of a reply that the server sent none for, so that budgets count it.
 
     Args:
         replied: the reply.
-        prompt_tokens: the high estimate that its request was recorded with.
+        prompt_tokens: the likely ones of its request.
     """
     reply = replied.reply
     thought = len(reply.reasoning.encode())
     written = thought + len(reply.content.encode())
     written += sum(len(call.name.encode()) + len(call.arguments.encode()) for call in reply.tool_calls)
     return Usage(
-        prompt_tokens=round(prompt_tokens * SAFE_BYTES_PER_TOKEN / LIKELY_BYTES_PER_TOKEN),
+        prompt_tokens=prompt_tokens,
         completion_tokens=max(1, round(written / LIKELY_BYTES_PER_TOKEN)),
         reasoning_tokens=round(thought / LIKELY_BYTES_PER_TOKEN),
     )

@@ -52,6 +52,7 @@ class Spent:
         output_tokens: Including reasoning.
         reasoning_tokens: Included in `output_tokens`; 0 if the server does not report it.
         wall_s: Seconds since the start, without waits for a server that is away or full.
+        estimated_tokens: Of prompts and replies that the server sent no usage for; 0 means all counts are the server's.
     """
 
     steps: int = 0
@@ -61,6 +62,7 @@ class Spent:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     wall_s: float = 0.0
+    estimated_tokens: int = 0
 
     if not TYPE_CHECKING:  # a type checker would accept every name
 
@@ -99,9 +101,10 @@ class Spent:
         """Return the amounts after a run of an agent that is a tool: its tokens count, its steps and seconds do not."""
         return self + replace(other, steps=0, tool_calls=0, wall_s=0.0)
 
-    def after_reply(self, usage: Usage | None) -> Spent:
-        """Return the amounts after one more reply; a reply without usage counts only as a step."""
-        usage = usage or Usage()
+    def after_reply(self, usage: Usage | None, *, estimate: Usage | None = None) -> Spent:
+        """Return the amounts after one more reply; a reply without usage and estimate counts only as a step."""
+        guessed = (estimate if usage is None else None) or Usage()
+        usage = usage or guessed
         return replace(
             self,
             steps=self.steps + 1,
@@ -109,6 +112,7 @@ class Spent:
             cached_tokens=self.cached_tokens + (usage.cached_tokens or 0),
             output_tokens=self.output_tokens + usage.completion_tokens,
             reasoning_tokens=self.reasoning_tokens + usage.reasoning_tokens,
+            estimated_tokens=self.estimated_tokens + guessed.prompt_tokens + guessed.completion_tokens,
         )
 
 

@@ -290,9 +290,10 @@ def _exit(event: VerifyEnded) -> str:
 
 
 def _facts(spent: Spent) -> str:
+    about = "about " if spent.estimated_tokens else ""
     cached = f" ({spent.cached_tokens:,} cached)" if spent.cached_tokens else ""
     reasoning = f" ({spent.reasoning_tokens:,} reasoning)" if spent.reasoning_tokens else ""
     return (
-        f"{spent.steps} steps, {spent.tool_calls} calls, {spent.prompt_tokens:,} prompt tokens{cached}, "
-        f"{spent.output_tokens:,} output tokens{reasoning}, {spent.wall_s:.1f} s"
+        f"{spent.steps} steps, {spent.tool_calls} calls, {about}{spent.prompt_tokens:,} prompt tokens{cached}, "
+        f"{about}{spent.output_tokens:,} output tokens{reasoning}, {spent.wall_s:.1f} s"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -30,6 +31,12 @@ RUNS = [
     run_of("2026-11-28T08:05:00+00:00", "stuck", "a-name-that-is-longer-than-its-column", 3_599.7, 140, 12_345_678),
     run_of("2026-11-28T12:59:00+00:00", "running", "evil \x1b[31mtask\x1b[0m", 125.0, 3, 6_000),
 ]
+
+
+def test_tokens_that_the_server_did_not_count_are_marked():
+    run = run_of("2025-03-04T12:00:00+00:00", "finished", "", 0.84, 1, 5_000)
+    line = table([replace(run, spent=replace(run.spent, estimated_tokens=99))], now=NOW, columns=None)[1]
+    assert line.split()[7] == "~5,001"
 
 
 def test_runs_are_listed_with_time_duration_steps_and_tokens_in_aligned_columns():
@@ -66,5 +73,5 @@ def test_json_has_what_the_table_has(
     spent = {"steps": 1, "tool_calls": 0, "prompt_tokens": 100, "cached_tokens": 0, "output_tokens": 2}
     assert line == {
         "run": outcome.run, "status": "finished", "task": "greet", "model": "scripted",
-        "spent": {**spent, "reasoning_tokens": 0},
+        "spent": {**spent, "reasoning_tokens": 0, "estimated_tokens": 0},
     }  # fmt: skip

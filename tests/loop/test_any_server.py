@@ -256,6 +256,7 @@ def test_missing_usage_is_said_once_and_budgets_count_an_estimate() -> None:
     ran = Ran(lambda _: says("word " * 100, usage=None), tools=[])
     outcome = ran.outcomes[0]
     assert (outcome.usage.output_tokens, outcome.usage.prompt_tokens > 50) == (167, True)
+    assert outcome.usage.estimated_tokens == outcome.usage.total_tokens
     assert [text for text in outcome.notices if "no usage" in text] == [
         "The server sends no usage, so token counts and token budgets are an estimate: about 3 bytes per token, "
         "reasoning that the server does not send not included."

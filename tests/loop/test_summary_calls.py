@@ -65,6 +65,8 @@ def test_the_line_of_a_test_run_is_bounded():
     [
         ("13c13\n< a\n---\n> b\nFAILED t.py::a\nFAILED t.py::b\nFAILED t.py::c\n= 9 failed, 38 passed in 0.29s =\n",
          "ok: = 9 failed, 38 passed in 0.29s = | FAILED t.py::a | FAILED t.py::b | FAILED t.py::c"),
+        ("FAILED t.py::a - no\n1 failed, 1 passed in 0.4s\nmended\n..  [100%]\n2 passed in 0.3s\n",
+         "ok: 2 passed in 0.3s"),  # run before and after a change
         ("1 failed, 99 passed, 1 skipped.\nChanges since these tests last ran:\n\nFAILED t.py::a\n  ValueError: no\n"
          "  at t.py:1: f()\n", "ok: 1 failed, 99 passed, 1 skipped. | FAILED t.py::a"),
         ("461 passed, 3 xfailed.\nEach test has the same outcome as in its last run.", "ok: 461 passed, 3 xfailed."),

@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 
 from agent import Agent, Endpoint, EndpointRejected, Image, Ladder, Outcome, Rung, tool
-from agent.journal.events import ContextRenewed, Event
+from agent.journal.events import ContextRenewed, Event, Requested
 from agent.loop.summary import trained_summary
-from agent.loop.window import LIKELY_BYTES_PER_TOKEN, PromptSize, min_reply_tokens, reply_room, result_limit_chars
+from agent.loop.window import (
+    LIKELY_BYTES_PER_TOKEN,
+    PromptSize,
+    likely_tokens,
+    min_reply_tokens,
+    reply_room,
+    result_limit_chars,
+)
 from agent.messages import AssistantMessage, Message, ToolCall, ToolResult, Usage
 from agent.model.profiles import MISTRAL
 from agent.testing import ScriptedModel, ScriptedServer, calls, says
@@ -106,6 +113,26 @@ async def test_the_server_counts_only_near_the_window():
     counted = len(json.dumps([server.bodies[2]["tools"], server.bodies[2]["messages"]]).encode()) / 4
     assert [body["max_tokens"] for body in server.bodies] == [8_192, 8_192, 8_192]
     assert counted + 8_192 < 32_768
+
+
+async def test_a_request_records_whether_its_prompt_was_counted_or_estimated():
+    reads = [calls(*(("read", {"size": size + at}) for at in range(0, 20, 5))) for size in (4_800, 4_820)]
+    events: list[Event] = []
+    with ScriptedServer([*reads, says("Done.")], window_tokens=16_384) as server:
+        endpoint = Endpoint(server.url, profile=MISTRAL, stream=False)
+        await Agent(endpoint, tools=[read]).run("Go.", observe=events.append)
+
+    requested = [event for event in events if isinstance(event, Requested)]
+    assert [event.source for event in requested] == ["estimate", "engine", "engine"]
+    counted = -(-len(json.dumps([server.bodies[2]["tools"], server.bodies[2]["messages"]]).encode()) // 4)
+    assert requested[2].prompt_tokens == likely_tokens(requested[2]) == counted
+    assert likely_tokens(requested[0]) == round(requested[0].prompt_tokens * 2 / 3)
+
+
+async def test_a_prompt_that_is_too_long_by_an_estimate_is_called_about():
+    """The reason named the estimate as if the server had counted it."""
+    outcome = await Agent(ScriptedModel([], window_tokens=4_096)).run("word " * 14_000)
+    assert re.search(r"\(the prompt has about [\d,]+ tokens of 4,096\)", outcome.reason), outcome.reason
 
 
 async def test_reply_room_is_what_the_counted_prompt_leaves():

@@ -163,6 +163,12 @@ def test_calls_that_are_not_executed_keep_their_place_among_the_results():
     ]
 
 
+def test_tokens_that_the_server_did_not_count_are_called_about():
+    ended = run_ended("finished")
+    (line, *_) = lines_of(replace(ended, spent=replace(ended.spent, estimated_tokens=1_230)))
+    assert line.endswith("1 calls, about 1,200 prompt tokens, about 30 output tokens, 1.2 s")
+
+
 def test_an_interrupted_run_shows_the_results_that_waited_and_the_others_after_it_was_resumed():
     taken = turn(("look", '{"path": "a"}'), ("look", '{"path": "b"}'))
     late = ended(1, "look", "Interrupted: the run was stopped.", status="interrupted")
