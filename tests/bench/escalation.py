@@ -154,8 +154,8 @@ class RecordFile:
 
 def _measure(args: argparse.Namespace, log: RecordFile) -> None:
     with ExitStack() as stack:
-        url = args.base_url or _start_pocket(stack)
-        served = _get(f"{url}/models")["data"][0]
+        url = args.base_url or start_pocket(stack)
+        served = get_json(f"{url}/models")["data"][0]
         profile = profile_for(served["id"])
         endpoint = Endpoint(url, patience_s=60.0)
         known = arms_of(profile)
@@ -163,7 +163,7 @@ def _measure(args: argparse.Namespace, log: RecordFile) -> None:
         tasks = read_tasks(args.tasks)[: args.limit]
         if not tasks:
             sys.exit(f"{args.tasks} holds no */task.yaml. Pass the folder that holds the tasks.")
-        setup = _setup(args, served, endpoint.base_url, arms)
+        setup = setup_of(args, served, endpoint.base_url, arms)
         log.exit_if_different(setup)
         wanted = Wanted(seeds=args.seeds, fault_rates=args.faults, fault_tasks=args.fault_limit)
         done = {record.key for record in log.records if record.status != "error"}
@@ -177,7 +177,8 @@ def _measure(args: argparse.Namespace, log: RecordFile) -> None:
         asyncio.run(_run_all(bench, jobs, log, args.concurrency))
 
 
-def _start_pocket(stack: ExitStack) -> str:
+def start_pocket(stack: ExitStack) -> str:
+    """Start the pocket model until the stack closes, and return its address."""
     from serving import pocket_engine  # not needed for a report or a run against another engine
 
     print("Starting the pocket model on the CPU (about 45 s on two cores).", file=sys.stderr)
@@ -193,7 +194,8 @@ def _arm(name: str, known: dict[str, Arm]) -> Arm:
     return known[name]
 
 
-def _setup(args: argparse.Namespace, served: dict[str, Any], base_url: str, arms: Iterable[Arm]) -> Setup:
+def setup_of(args: argparse.Namespace, served: dict[str, Any], base_url: str, arms: Iterable[Arm]) -> Setup:
+    """Return the conditions of a series of runs, from the arguments `tasks`, `concurrency` and `steps`."""
     file = args.tasks / "tasks.json"
     about = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     held_out = about.pop("held_out_kinds", [])
@@ -201,7 +203,7 @@ def _setup(args: argparse.Namespace, served: dict[str, Any], base_url: str, arms
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         model=served["id"],
         model_digest=_digest(Path(served.get("root") or "")),
-        engine=_get(f"{base_url.removesuffix('/v1')}/version")["version"],
+        engine=get_json(f"{base_url.removesuffix('/v1')}/version")["version"],
         python=platform.python_version(),
         cores=len(os.sched_getaffinity(0)),
         load_average=os.getloadavg()[0],
@@ -223,7 +225,8 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()[:16] if files else "unknown"
 
 
-def _get(url: str) -> Any:
+def get_json(url: str) -> Any:
+    """Return what a server of this machine answers."""
     # A proxy in the environment cannot reach the loopback address of this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=30) as reply:

@@ -175,15 +175,15 @@ def _resampled(
         drawn.append(compare([pair[0] for pair in chosen], [pair[1] for pair in chosen]))
     drawn = sorted(value for value in drawn if not math.isnan(value)) or [math.nan]
     value = compare([pair[0] for pair in pairs], [pair[1] for pair in pairs])
-    return Estimate(value=value, interval=Interval(low=_quantile(drawn, 0.025), high=_quantile(drawn, 0.975)))
+    return Estimate(value=value, interval=Interval(low=quantile(drawn, 0.025), high=quantile(drawn, 0.975)))
 
 
 def percentile(records: Iterable[Record], metric: Metric, share: float) -> float:
     """Return the metric's percentile, linearly interpolated; `share` is 0 to 1."""
-    return _quantile(sorted(metric(record) for record in records), share)
+    return quantile(sorted(metric(record) for record in records), share)
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
+def quantile(ordered: Sequence[float], share: float) -> float:
     place = share * (len(ordered) - 1)
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
