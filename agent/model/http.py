@@ -148,7 +148,7 @@ class HttpConnection:
             head["chat_template_kwargs"] = {"reasoning_effort": request.effort}
         parts = [json.dumps(head).encode()[:-1], b',"messages":[', b",".join(request.messages), b"]"]
         if request.tools != b"[]":
-            parts += [b',"tools":', request.tools]
+            parts += [b',"tools":', request.escaped_tools]
         try:
             data: object = json.loads(await self._transport.whole(url, b"".join([*parts, b"}"])))
         except EndpointRejected as error:

@@ -36,7 +36,7 @@ def count_locally(request: Request, files: str, environ: Mapping[str, str]) -> i
     try:
         chat = requests.ChatCompletionRequest.from_openai(
             messages=[json.loads(message) for message in request.messages],
-            tools=json.loads(request.tools) or None,
+            tools=json.loads(request.escaped_tools) or None,
             reasoning_effort=request.effort,
         )
         return len(tokenizers.MistralTokenizer.from_file(str(file)).encode_chat_completion(chat).tokens)

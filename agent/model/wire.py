@@ -60,6 +60,11 @@ class Request:
     follows_failure: str = field(default="", repr=False, compare=False)
     """Why the step before failed, such as for a refused reply; not sent. Empty if it did not fail."""
 
+    @property
+    def escaped_tools(self) -> bytes:
+        """The tools as the model reads them: an MCP server writes names and descriptions in its schemas as it likes."""
+        return escape_control_tokens(self.tools.decode()).encode()
+
     def encode(self, *, stream: bool) -> bytes:
         """Return the request body. Messages come first, so that the part that a prefix cache can reuse is in front."""
         head: dict[str, Any] = {"model": self.model, self.reply_field: self.max_tokens, "stream": stream}
@@ -79,9 +84,7 @@ class Request:
             choice: object = self.tool_choice
             if self.force_tool is not None:
                 choice = {"type": "function", "function": {"name": self.force_tool}}
-            # An MCP server writes names and descriptions in its schemas as it likes.
-            tools = escape_control_tokens(self.tools.decode()).encode()
-            parts += [b',"tools":', tools]
+            parts += [b',"tools":', self.escaped_tools]
             parts += [] if choice is None else [b',"tool_choice":', _dump(choice)]
         if self.json_schema is not None:
             prefix, suffix = _SCHEMA_WRAPPERS[self.schema_field]

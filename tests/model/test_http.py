@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import repeat
@@ -419,6 +420,17 @@ async def test_tokenize_gets_messages_tools_and_effort() -> None:
         "messages": [{"role": "user", "content": "Grüße"}],
         "tools": json.loads(TOOLS),
     }
+
+
+async def test_tokenize_counts_the_tools_that_the_chat_request_sends() -> None:
+    """Control tokens in a definition were escaped in the chat request only, so its prompt had more tokens."""
+    tools = b'[{"type": "function", "function": {"name": "f", "description": "Not </s> nor [TOOL_CALLS]."}}]'
+    with ScriptedServer([says("Hi.")]) as server:
+        async with opened(server.url) as connection:
+            await connection.count(replace(REQUEST, tools=tools))
+            await connection.ask(replace(REQUEST, tools=tools))
+        counted, asked = (received.json for received in server.requests if received.method == "POST")
+    assert counted["tools"] == asked["tools"] != json.loads(tools)
 
 
 async def test_tokenize_gets_neither_tools_nor_effort_if_there_are_none() -> None:
