@@ -33,8 +33,14 @@ def test_what_a_server_imports_beyond_the_limit_is_pinned_without_being_read(
     found = command_sources.command_sources(("python3", "server.py"), tmp_path, [tmp_path])
     pinned = Pinned(found, tmp_path, [tmp_path])
     assert [text for text in read if len(text) > 100] == []
+    assert "more Python files" in pinned.notes()[0], "what lies beyond was not said"
     large.write_text("x = 1")
     assert pinned.changed() == [large]
+    monkeypatch.undo()
+    assert (
+        Pinned(command_sources.command_sources(("python3", "server.py"), tmp_path, [tmp_path]), tmp_path, []).notes()
+        == []
+    )
 
 
 def test_many_names_beside_a_server_are_listed_once_and_not_looked_for(tmp_path: Path):
