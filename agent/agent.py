@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .loop.outcome import Outcome
     from .loop.watching import Observer
     from .messages import Image
+    from .model.deltas import Delta
     from .model.protocol import Model, TokenCount
     from .model.settings import ModelSettings
     from .policy.limits import Limits
@@ -100,7 +101,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
     async def run(
         self, prompt: str, *, history: Conversation = (), images: Iterable[Image] = (), deps: DepsT | None = None,
         limits: Limits | None = None, model_settings: ModelSettings | None = None, name: str | None = None,
-        observe: Observer | None = None,
+        observe: Observer | None = None, deltas: Callable[[Delta], None] | None = None,
     ) -> Outcome[OutputT]:  # fmt: skip
         """Run once and return the outcome.
 
@@ -114,13 +115,16 @@ class Agent(AgentSettings[DepsT, OutputT]):
             model_settings: For this run, instead of the agent's.
             name: Name of the run, for `agent show` and `resume`. None means one made of the time.
             observe: Called with each event after it is recorded.
+            deltas: Called with each part of a reply as it arrives.
 
         Raises:
             ConfigError: A setting is invalid, the conversation cannot be continued, or there is a run of this name.
             EndpointError: The server could not be reached before the run started.
         """
         settings = self.settings(deps=deps, limits=limits, model_settings=model_settings)
-        return await self._start(settings, _begin(prompt, history, images, name), Watching(observe=observe))
+        return await self._start(
+            settings, _begin(prompt, history, images, name), Watching(observe=observe, deltas=deltas)
+        )
 
     @checked_keywords(elsewhere=RUN_ELSEWHERE)
     def stream(
@@ -193,7 +197,9 @@ class Agent(AgentSettings[DepsT, OutputT]):
         return agent_tool(name, text, settings=self.settings, start=self._start, timeout_s=timeout_s)
 
     @checked_keywords()
-    async def resume(self, folder: str | Path, *, observe: Observer | None = None) -> Outcome[OutputT]:
+    async def resume(
+        self, folder: str | Path, *, observe: Observer | None = None, deltas: Callable[[Delta], None] | None = None
+    ) -> Outcome[OutputT]:
         """Resume the run in this folder from its journal.
 
         Finished calls are not executed again; one that was running is reported to the model as interrupted. This
@@ -202,6 +208,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
         Args:
             folder: Folder of the run, or its name if the agent has `runs`.
             observe: Called with each event after it is recorded.
+            deltas: Called with each part of a reply as it arrives.
 
         Raises:
             ConfigError: There is no such run, it has ended or still runs, or its tools or workspace have changed.
@@ -217,7 +224,7 @@ class Agent(AgentSettings[DepsT, OutputT]):
             where = " here. Give its folder, or give the agent the `runs` that it is in."
             msg = f"There is no run {str(folder)!r}" + (where if runs is None else f" in {runs}. Check its name.")
             raise ConfigError(msg, key="folder")
-        return await self._resume(self.settings(), place.absolute(), Watching(observe=observe))
+        return await self._resume(self.settings(), place.absolute(), Watching(observe=observe, deltas=deltas))
 
     @checked_keywords(elsewhere=RUN_ELSEWHERE)
     def run_sync(

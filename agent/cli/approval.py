@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -18,6 +20,8 @@ class Terminal:
 
     reads: TextIO
     writes: TextIO
+    paused: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Leaves the terminal to the question."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _always: set[str] = field(default_factory=set[str])
 
@@ -31,18 +35,19 @@ class Terminal:
             given = request.arguments.values()
             elsewhere = [path for path in request.paths if path not in given and path.rstrip("/") not in given]
             reaches = f"\n  reaches: {json.dumps(elsewhere)}" if elsewhere else ""
-            self.writes.write(
-                f"\nAllow {request.tool}{why}?\n  {arguments}{reaches}\n[y]es, [n]o, [a]lways in this run: "
-            )
-            self.writes.flush()
-            reply = str(await in_thread(self.reads.readline, {})).strip().lower()
+            with self.paused():
+                self.writes.write(
+                    f"\nAllow {request.tool}{why}?\n  {arguments}{reaches}\n[y]es, [n]o, [a]lways in this run: "
+                )
+                self.writes.flush()
+                reply = str(await in_thread(self.reads.readline, {})).strip().lower()
             if reply.startswith("a"):
                 self._always.add(request.tool)
             return reply[:1] in {"y", "a"}
 
 
-def terminal_approval() -> Approve | None:
-    """Return a function that asks the user at the terminal. None if there is no terminal."""
+def terminal_approval(paused: Callable[[], AbstractContextManager[None]]) -> Approve | None:
+    """Return a function that asks the user at the terminal, in a block of `paused`. None if there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    return Terminal(reads=sys.stdin, writes=sys.stderr).approve
+    return Terminal(reads=sys.stdin, writes=sys.stderr, paused=paused).approve

@@ -64,7 +64,8 @@ def run_batch(args: argparse.Namespace) -> int:
     with all_served(found) as endpoints:
         jobs = fitting_jobs(endpoints.values()) if args.jobs is None else args.jobs
         go_on = GoOn(args)
-        batch = _Batch([entry.at(endpoints[entry.task.model]) for entry in entries], go_on, as_json=args.json)
+        entries = [entry.at(endpoints[entry.task.model]) for entry in entries]
+        batch = _Batch(entries, go_on, as_json=args.json, only_totals=args.quiet)
         folders = [folder for entry in entries for folder in writable_folders(entry.task)]
         try:
             with guarded_imports(folders):
@@ -190,10 +191,11 @@ class _Report:
 class _Batch:
     """Runs the tasks, and reports on each when it ends."""
 
-    def __init__(self, entries: Sequence[_Entry], go_on: GoOn, *, as_json: bool) -> None:
+    def __init__(self, entries: Sequence[_Entry], go_on: GoOn, *, as_json: bool, only_totals: bool) -> None:
         self._entries = entries
         self._go_on = go_on
         self._as_json = as_json
+        self._only_totals = only_totals
         self._began_s = time.monotonic()
         self._name_chars = max(len(on_its_line(entry.name)) for entry in entries)
         self._ended: list[_Report] = []
@@ -240,10 +242,11 @@ class _Batch:
         if self._as_json:
             print(visible_json(json.dumps({"kind": "task_ended", **asdict(report)}, ensure_ascii=False)), flush=True)
             return
-        print(report.text(self._name_chars), flush=True)
+        if not self._only_totals:
+            print(report.text(self._name_chars), flush=True)
         if problem:
             print(visible(f"agent: {on_its_line(report.file)}: {problem}"), file=sys.stderr, flush=True)
-        elif report.outcome in _EXPLAINED:
+        elif report.outcome in _EXPLAINED and not self._only_totals:
             print(f"    {on_one_line(report.reason)}", flush=True)
 
     def print_summary(self) -> None:

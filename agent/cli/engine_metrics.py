@@ -7,11 +7,20 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ..model.address import NO_KEY
+
 if TYPE_CHECKING:
     from serving.metrics import EngineMetrics
 
+    from ..model.endpoint import Endpoint
+
 _TIMEOUT_S = 2.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def endpoint_metrics(endpoint: Endpoint) -> EngineMetrics | None:
+    """Return the metrics of the engine behind an endpoint. None if it does not answer."""
+    return read_metrics(endpoint.base_url, api_key="" if endpoint.api_key == NO_KEY else endpoint.api_key)
 
 
 def read_metrics(base_url: str, *, api_key: str = "") -> EngineMetrics | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import EndpointError
-from .engine_metrics import read_metrics
+from .engine_metrics import endpoint_metrics
 
 if TYPE_CHECKING:
     from ..model.endpoint import Endpoint
@@ -31,9 +31,7 @@ def fitting_jobs(endpoints: Iterable[Endpoint]) -> int:
 
 def _windows(endpoint: Endpoint) -> int | None:
     """Return how many full windows the KV cache of an engine holds. None if it does not say."""
-    from ..model.address import NO_KEY
-
-    metrics = read_metrics(endpoint.base_url, api_key="" if endpoint.api_key == NO_KEY else endpoint.api_key)
+    metrics = endpoint_metrics(endpoint)
     if metrics is None or metrics.kv_tokens is None:
         return None
     try:

@@ -33,11 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="How many tasks of a folder to run at once (default 1); `auto`: as many as the engine's KV cache holds.",
     )
-    parser.add_argument(
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
         "--json",
         action="store_true",
         help="Print every event as a JSON line instead of the live view; for a folder, one line per task and one with "
         "the totals.",
+    )
+    shown.add_argument("-v", "--verbose", action="store_true", help="Show replies, calls and results of a run whole.")
+    shown.add_argument(
+        "-q", "--quiet", action="store_true", help="Show only how a run ends; for a folder, only the totals."
     )
     parser.add_argument(
         "--dry-run",

@@ -15,8 +15,6 @@ from typing import Any
 
 from ..agent import Agent
 from ..errors import ConfigError
-from ..journal.events import Event
-from ..journal.journal import event_json
 from ..journal.runs import find_run, read_run, refuse_running, runs_folder
 from ..loop.outcome import Outcome
 from ..model.endpoint import Endpoint
@@ -25,14 +23,13 @@ from ..task.own_files import writable_folders
 from ..task.parts import TaskModel
 from ..task.recorded import recorded_task
 from ..task.task import Task
-from ..view.live import LiveView
-from ..view.text import visible_json
 from .approval import terminal_approval
 from .changed_files import print_changed_files
 from .discovery import EndpointRequest, endpoint_at, find_endpoint
 from .dry_run import dry_run
 from .go_on import GoOn
 from .progress import ProgressLines
+from .run_views import run_view
 from .suspending import run_suspendable
 from .task_file import read_task
 
@@ -140,16 +137,16 @@ def _run(task: Task, args: argparse.Namespace, folder: Path | None) -> int:
 
 def _with_endpoint(task: Task, endpoint: Endpoint, args: argparse.Namespace, folder: Path | None) -> int:
     agent = Agent.from_task(task, endpoint, environ=os.environ, runs=runs_folder(os.environ))
-    agent = replace(agent, approve=terminal_approval())
-    show = _json_lines if args.json else LiveView(sys.stdout).show
     go_on = GoOn(args)
-    observe = go_on.watching(show, "" if folder is None else folder.name)
-    with guarded_imports(writable_folders(task)):
+    with run_view(args, endpoint) as view, guarded_imports(writable_folders(task)):
+        agent = replace(agent, approve=terminal_approval(view.paused))
+        observe = go_on.watching(view.show, "" if folder is None else folder.name)
         if folder is None:
             prompt, images = task.rendered_prompt(), task.images()
-            outcome = run_suspendable(agent.run(prompt, images=images, observe=observe), go_on.advice)
+            work = agent.run(prompt, images=images, observe=observe, deltas=view.deltas)
         else:
-            outcome = run_suspendable(agent.resume(folder, observe=observe), go_on.advice)
+            work = agent.resume(folder, observe=observe, deltas=view.deltas)
+        outcome = run_suspendable(work, go_on.advice, paused=view.paused)
     if outcome.journal is not None and not args.json:
         print_changed_files(outcome.journal.parent)
     if outcome.server_failed and not args.json:
@@ -167,8 +164,3 @@ def _task_of(folder: Path, overrides: Mapping[str, str]) -> Task:
         )
         raise ConfigError(msg)
     return recorded_task(first.task, overrides, redacted=first.redacted, environ=os.environ)
-
-
-def _json_lines(event: Event) -> None:
-    sys.stdout.write(visible_json(event_json(event).decode()) + "\n")
-    sys.stdout.flush()

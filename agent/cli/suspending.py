@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from .ending import cancelled_by_signals
@@ -16,23 +17,33 @@ _BEAT_S = 1.0
 """How often it is noted that the process is not stopped."""
 
 
-def run_suspendable(work: Coroutine[Any, Any, ResultT], advice: Callable[[], str] = str) -> ResultT:
-    """Run a coroutine to its end, as asyncio.run does; `advice` returns how to go on if a signal ends it.
+def run_suspendable(
+    work: Coroutine[Any, Any, ResultT], advice: Callable[[], str] = str,
+    paused: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> ResultT:  # fmt: skip
+    """Run a coroutine to its end, as asyncio.run does.
 
     SIGTSTP and SIGSTOP stop the process, and SIGCONT lets it go on with a clock that stood still meanwhile, to a second
     after SIGSTOP, which no process can notice. Commands that are running are not stopped. While a machine sleeps, its
     monotonic clock stands still anyway (Linux, macOS).
 
+    Args:
+        work: the coroutine.
+        advice: returns how to go on if a signal ends it.
+        paused: its block leaves the terminal to the shell while SIGTSTP stops the process.
+
     Raises:
         KeyboardInterrupt: a signal ended it; its text says so, and the advice.
     """
     try:
-        return asyncio.run(_suspendable(work, advice))
+        return asyncio.run(_suspendable(work, advice, paused))
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise KeyboardInterrupt(f"Interrupted. {advice()}".rstrip()) from None
 
 
-async def _suspendable(work: Coroutine[Any, Any, ResultT], advice: Callable[[], str]) -> ResultT:
+async def _suspendable(
+    work: Coroutine[Any, Any, ResultT], advice: Callable[[], str], paused: Callable[[], AbstractContextManager[None]]
+) -> ResultT:
     loop = asyncio.get_running_loop()
     stopped_s, alive_s = 0.0, time.monotonic()
 
@@ -44,8 +55,9 @@ async def _suspendable(work: Coroutine[Any, Any, ResultT], advice: Callable[[], 
     def suspend(_number: int, _frame: object) -> None:
         nonlocal alive_s
         alive_s = time.monotonic()
-        signal.raise_signal(signal.SIGSTOP)
-        go_on()
+        with paused():
+            signal.raise_signal(signal.SIGSTOP)
+            go_on()
 
     def go_on(_number: int = 0, _frame: object = None) -> None:
         nonlocal stopped_s, alive_s
