@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from ..sandbox.process import kill_all_sessions
+from ..view.text import visible
 
 _CLEAN_S = 8.0
 """How long a clean end may take; those who stop services kill after 10 s (docker stop) or later."""
@@ -56,7 +57,7 @@ class _Ending:
     def _end_at_once(self, why: str) -> NoReturn:
         kill_all_sessions()
         with suppress(OSError):  # the terminal may be closed
-            os.write(2, f"\nEnded at once, {why}. {self.advice()}".rstrip().encode() + b"\n")
+            os.write(2, visible(f"\nEnded at once, {why}. {self.advice()}").rstrip().encode() + b"\n")
         os._exit(130)
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ..journal.events import Event, RunEnded
 from ..model.deltas import Delta
-from .clean_output import unclean
+from .clean_output import CleanOutput, unclean
 from .live import LiveView
 from .now import Line, Now
 from .text import shorten, visible
@@ -45,9 +45,10 @@ class TerminalView:
             full: as for `LiveView`.
             load: returns one line about the engine; called in a thread every 2 s.
         """
-        # What is drawn moves the cursor, and the texts in it are cleaned here.
+        # Drawing moves the cursor; the texts that are drawn are cleaned here, and the lines by `CleanOutput`.
         self._console = Console(file=unclean(out), highlight=False, markup=False, emoji=False)
-        self._lines = LiveView(cast("TextIO", _Above(self._console)), full=full, color=not self._console.no_color)
+        above = CleanOutput(cast("TextIO", _Above(self._console)))
+        self._lines = LiveView(cast("TextIO", above), full=full, color=not self._console.no_color)
         self._now = Now()
         self._load, self._engine = load, ""
         self._over = threading.Event()

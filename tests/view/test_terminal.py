@@ -13,7 +13,7 @@ import pytest
 from pyte.modes import LNM
 
 from agent import Agent, Outcome, tool
-from agent.events import Event
+from agent.events import Event, TextDelta
 from agent.testing import ScriptedModel, calls, says
 from agent.view.terminal import TerminalView
 
@@ -107,3 +107,21 @@ def test_long_lines_are_not_broken_by_the_view(tmp_path: Path):
     with TerminalView(screen) as view:
         Agent(ScriptedModel([says(word)])).run_sync("Say it.", observe=view.show)
     assert word in screen.getvalue()
+
+
+async def test_no_text_of_a_model_or_an_engine_controls_the_terminal():
+    screen = Screen()
+    evil = "\x1b[2J\x1b]52;c;cHduZWQ=\x07\x9b2J"
+
+    @tool(read_only=True)
+    def show() -> str:
+        """Show a file."""
+        return evil
+
+    model = ScriptedModel([calls(("show", {}), reasoning=evil), says(evil + "Done.")])
+    with TerminalView(screen, full=True, load=lambda: evil) as view:
+        await Agent(model, tools=[show]).run(evil, observe=view.show, deltas=view.add)
+        view.add(TextDelta(text=evil))
+        view.redraw()
+    assert not {"\x1b[2J", "\x1b]", "\x07", "\x9b"} & set(re.findall(r"\x1b\[2J|\x1b\]|\x07|\x9b", screen.getvalue()))
+    assert "Done." in screen.getvalue()
