@@ -118,6 +118,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
             ConfigError: A tool cannot be loaded, two tools have one name, or a file cannot be read.
         """
         from . import ready_tools
+        from .branching import check_branching
         from .given import check_kind, check_runs, sandbox_of
         from .model.settings import ModelSettings
         from .policy.limits import Limits
@@ -156,6 +157,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
         )  # fmt: skip
         check_rules(self.permissions, settings.toolbox().argument_names(), elsewhere=ready_tools.NAMES)
         check_deps(settings.tools, settings.deps)
+        check_branching(settings)
         return settings
 
     def _move_mode(self, mode: str) -> None:

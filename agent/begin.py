@@ -25,6 +25,8 @@ class Start:
     """Of the run. None means one made of the time."""
     session: str = ""
     """The session that it is a turn of, by name. Empty if it is of none."""
+    branch_of: str = ""
+    """The run that it is a branch of, by name. Empty if it is of none."""
     rung: int = 0
     """Rung of the ladder that it begins on."""
 

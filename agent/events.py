@@ -2,6 +2,9 @@
 
 from .journal.events import (
     Adapted,
+    BranchEnded,
+    BranchesStarted,
+    BranchTaken,
     Delegated,
     Event,
     FilesChanged,
@@ -36,6 +39,9 @@ from .model.deltas import CallDelta, Delta, ReasoningDelta, TextDelta
 
 __all__ = [
     "Adapted",
+    "BranchEnded",
+    "BranchTaken",
+    "BranchesStarted",
     "CallDelta",
     "CallEnded",
     "CallStarted",

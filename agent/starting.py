@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .begin import NOBODY, Start, Watching
+from .branching import branches_of
 from .errors import ConfigError
 from .journal.events import Noticed, Resumed, RunStarted
 from .journal.journal import Journal, JournalWriteError
@@ -61,7 +62,7 @@ async def start(
     in_place = settings.workspace_mode in {"in_place", "create"}
     written = settings.written_folders(settings.workspace or Path.cwd() if in_place else None)
     check_kept_apart(written, settings.runs)
-    async with settings.model.open(session=run) as connection:
+    async with settings.model.open(session=begin.branch_of or run) as connection:
         claimed = settings.claim(settings.named_folder(), run)
         # The rules of a run that this one was called by are about its own calls.
         with checking_opened(None), claimed, run_folder(settings.runs, run) as folder:
@@ -88,7 +89,7 @@ async def resume(
         in_place = works_in_place(state.started, folder)
         written = settings.written_folders(Path(state.started.workspace) if in_place else None)
         check_kept_apart(written, folder.parent)
-        async with settings.model.open(session=state.started.run) as connection:
+        async with settings.model.open(session=state.started.branch_of or state.started.run) as connection:
             served, first = await connection.served(), state.started
             profile, base_url = settings.profile(served.model), settings.model.base_url
             if (base_url, served.model, served.window_tokens) != (first.base_url, first.model, first.window_tokens):
@@ -124,8 +125,7 @@ async def _drive(
         secrets=settings.all_secrets(),
         snapshot=snapshot, no_snapshot=first.note, model_family=state.profile.name, shared=shared,
     )  # fmt: skip
-    watcher = Watcher(watching.observe)
-    changing = [tool.name for tool in settings.tools if not tool.read_only]
+    watcher, changing = Watcher(watching.observe), [tool.name for tool in settings.tools if not tool.read_only]
     record = recorder(state, journal, watcher, context.redacted)
     if changing:
         record = noticing_repositories(context.workspace, record, changing)
@@ -138,7 +138,8 @@ async def _drive(
         family=settings.family or Family(),
     )  # fmt: skip
     context = replace(context, parent=parent)
-    rules = (*settings.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ()))
+    given = (*settings.permissions, *(DESTRUCTIVE if sandbox.isolation == "none" else ()))
+    rules = with_real_paths(given, context.workspace, settings.workspace or Path.cwd())
     toolbox = settings.toolbox(state.profile.name, notes=NOTES_TOOL in first.tools)
     member = member_of(parent.family, context, record)
     deps = RunDependencies(
@@ -146,7 +147,8 @@ async def _drive(
         sync=journal.sync if journal is not None else lambda: None,
         clock=RunClock(state.spent.wall_s),
         verify=settings.verify, verify_env=settings.verify_env,
-        permissions=with_real_paths(rules, context.workspace, settings.workspace or Path.cwd()),
+        permissions=rules,
+        branches=branches_of(first, settings, parent, folder=folder, permissions=rules, start=start, resume=resume),
         approve=settings.approve, watch=watching.deltas, wants_result=settings.output is not None,
         snapshot=None if snapshot is None else Snapshot(tree=snapshot), patience_s=settings.model.patience_s,
         shared_workspace=works_in_place(first, folder), first_wait_s=settings.model.first_wait_s,
@@ -236,6 +238,6 @@ async def _first_event(
         prompt=begin.prompt, workspace=str(prepared.workspace.path), worktree=prepared.worktree,
         snapshot=str(prepared.snapshot) if prepared.snapshot else None, note=prepared.note,
         history=tuple(history), model_settings=settings.model_settings, session=begin.session, rung=begin.rung,
-        shared_limits=tuple(settings.shared_limits),
+        shared_limits=tuple(settings.shared_limits), branch_of=begin.branch_of,
     )  # fmt: skip
     return first, notices

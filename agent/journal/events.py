@@ -14,7 +14,9 @@ from ..model.settings import ModelSettings
 from ..policy.budget import SharedLimits, Spent
 from ..policy.ladder import Ladder, Phase, Trigger
 from ..policy.limits import Limits
+from .branch_events import BranchEnded, BranchesStarted, BranchTaken
 from .prefix_events import ContextRenewed, Folded, PrefixChanged, SummedUp
+from .status import Status
 from .turn_events import (
     CallEnded,
     CallStarted,
@@ -28,9 +30,6 @@ from .turn_events import (
     Timed,
     TurnTaken,
 )
-
-Status = Literal["verified", "finished", "verify_failed", "budget", "stuck", "interrupted", "error"]
-"""How a run ends."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +74,8 @@ class RunStarted:
     """Rung of the ladder that the run begins on; a session's turn begins where the last one ended."""
     shared_limits: tuple[SharedLimits, ...] = ()
     """Limits of the session, or of the run that called this one, which hold too."""
+    branch_of: str = ""
+    """Name of the run that this one is a branch of. Empty if it is of none."""
     redacted: tuple[str, ...] = ()
     """What held a secret, which the journal does not have: `system`, `prompt`, or a key of the task, `task.env`."""
     kind: Literal["run_started"] = "run_started"
@@ -117,7 +118,7 @@ class Triggered(Timed):
 
     step: int
     trigger: Trigger
-    action: Literal["stay", "reask", "climb", "stop"]
+    action: Literal["stay", "reask", "climb", "branch", "stop"]
     reason: str
     kind: Literal["triggered"] = "triggered"
 
@@ -276,6 +277,9 @@ Event = Annotated[
     | Loosened
     | Adapted
     | Delegated
+    | BranchesStarted
+    | BranchEnded
+    | BranchTaken
     | VerifyStarted
     | VerifyEnded
     | Resumed

@@ -22,7 +22,7 @@ RecordT = TypeVar("RecordT")
 _KEPT = frozenset(
     {"run", "at", "base_url", "model", "profile", "tools", "tools_digest", "workspace", "snapshot", "worktree", "kind",
      "id", "tool_call_id", "fingerprint", "status", "finish_reason", "data", "media_type", "ladder", "limits", "role",
-     "reasoning_field", "model_settings", "shared_limits"}
+     "reasoning_field", "model_settings", "shared_limits", "branch_of", "plan"}
 )  # fmt: skip
 """Fields whose values are ids, places, settings, or the data of images."""
 _KEPT_IN_TASK = frozenset({"directory", "name", "workspace", "env_from", "secret_files"})

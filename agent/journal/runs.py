@@ -73,7 +73,7 @@ def run_place(runs: Path, given: str | Path) -> Path:
 
 
 def find_run(runs: Path, name: str) -> Path:
-    """Return the folder of a run, given its full name, a unique prefix of it, or `last`.
+    """Return the folder of a run, given its full name, a unique prefix of it, or `last`; of a branch, its full name.
 
     Raises:
         ConfigError: No run matches, or more than one does.
@@ -84,6 +84,7 @@ def find_run(runs: Path, name: str) -> Path:
     matches = [folder for folder in folders if folder.name == name] or [
         folder for folder in folders if folder.name.startswith(name)
     ]
+    matches = matches or [path.parent for path in runs.glob(f"*/branches/*/{JOURNAL_NAME}") if path.parent.name == name]
     if len(matches) == 1:
         return matches[0]
     if not matches:

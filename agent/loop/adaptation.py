@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from ..journal.events import Adapted, RunStarted
+from ..journal.events import Adapted, Resumed, RunStarted
 from ..model.profiles import Profile, SchemaField, Surface
 from ..model.wire import Request
 
@@ -27,6 +27,13 @@ def adapted(profile: Profile, started: RunStarted, event: Adapted) -> tuple[Prof
     if event.window_tokens is not None:
         started = replace(started, window_tokens=event.window_tokens)
     return profile, started
+
+
+def resumed_on(started: RunStarted, event: Resumed) -> RunStarted:
+    """Return the facts of a run that was resumed, perhaps on another server."""
+    if not event.model:
+        return started
+    return replace(started, base_url=event.base_url, model=event.model, window_tokens=event.window_tokens)
 
 
 def change_for(field: str, request: Request, surface: Surface) -> Change | None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from ..journal.events import Event
+from ..journal.branch_events import Branch
+from ..journal.events import Event, RunEnded
+from ..messages import UserMessage
 from ..model.deltas import Delta
 from ..model.protocol import Connection
+from ..policy.budget import Spent
 from ..policy.permissions import Approve, Permission
 from ..policy.verification import Verify
 from ..tooling.context import ToolContext
@@ -16,6 +20,47 @@ from ..tooling.toolbox import Toolbox
 from ..workspace.workspace import Snapshot
 from .clock import RunClock
 from .family import Member
+from .watching import Observer
+
+
+class Branches(Protocol):
+    """Starts the branches of a run, which are runs in its own folder."""
+
+    def new_names(self, count: int) -> Sequence[str]:
+        """Return names for new branches."""
+        ...
+
+    def workspace(self, run: str) -> Path:
+        """Return the folder that a branch works in."""
+        ...
+
+    def journal(self, run: str) -> Path:
+        """Return the file of a branch's events."""
+        ...
+
+    def spent(self, run: str) -> Spent:
+        """Return what a branch has used so far, by its journal; nothing if it has none."""
+        ...
+
+    def prepare(self) -> str:
+        """Make the copy of the workspace as it was at the start, which the branches begin with, if there is none yet.
+
+        Returns a notice of what it lacks; empty if it lacks nothing.
+
+        Raises:
+            ConfigError: it cannot be copied.
+            OSError: it cannot be restored.
+        """
+        ...
+
+    async def run(self, branch: Branch, prompt: UserMessage, observe: Observer) -> RunEnded:
+        """Start a branch, or resume it if it has a journal, and return its last event.
+
+        Raises:
+            ConfigError: it cannot start.
+            EndpointError: the server could not be reached before it started.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +89,8 @@ class RunDependencies:
     wants_result: bool = False
     """True if the run ends with a `final_result` call instead of a text answer."""
     snapshot: Snapshot | None = None
+    branches: Branches | None = None
+    """None if the ladder does not branch."""
     shared_workspace: bool = False
     """True if others may write to the workspace too, so that only the run's own changes are restored."""
     patience_s: float = 900.0

@@ -55,6 +55,14 @@ class RenewContext:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunBranches:
+    """Try the task anew, several times at once, and take the first attempt whose verification passes."""
+
+    trigger: Trigger
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SendFeedback:
     """Send a message to the model, as the user."""
 
@@ -70,7 +78,14 @@ class EndAsStuck:
 
 
 PendingAction = (
-    RecordProgress | RecordFailure | ApplyVerification | ChangeRung | RenewContext | SendFeedback | EndAsStuck
+    RecordProgress
+    | RecordFailure
+    | ApplyVerification
+    | ChangeRung
+    | RenewContext
+    | RunBranches
+    | SendFeedback
+    | EndAsStuck
 )
 
 
@@ -103,6 +118,8 @@ def moved(move: Move, *, step: int) -> Moved:
 
 def after_move(change: ChangeRung, *, trained_texts: bool) -> PendingAction | None:
     """Return the action that follows once a run is on another rung. None if there is nothing to do."""
+    if change.move.rung.branch and change.trigger is not None:
+        return RunBranches(trigger=change.trigger, reason=change.reason)
     if change.move.rung.fresh_context and change.trigger is not None:
         may_restore = change.trigger == "verify_failed" or change.move.rung.restore == "any"
         return RenewContext(trigger=change.trigger, reason=change.reason, may_restore=may_restore)

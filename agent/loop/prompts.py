@@ -142,6 +142,11 @@ def with_hidden(text: str, hidden: Sequence[Path], workspace: Path) -> str:
     return f"{ended}[{listed(names, 5)}: hidden from commands by the permission rules of this run]"
 
 
+# Appended to the prompt of a branch if the prompts name the folder of the run.
+BRANCH_FOLDER = (
+    "In this attempt the folder is {folder}: use it wherever another folder is named as the one you work in."
+)
+
 # Notices for the user, shown at most once per run.
 
 CALL_WAS_RESCUED = (

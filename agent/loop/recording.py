@@ -6,14 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ..journal.events import ContextRenewed, Event, FilesChanged, Replied, RunEnded, RunStarted, TurnTaken
+from ..journal.events import (
+    BranchTaken,
+    ContextRenewed,
+    Event,
+    FilesChanged,
+    Replied,
+    RunEnded,
+    RunStarted,
+    TurnTaken,
+)
 from ..journal.journal import Journal, JournalWriteError
 from ..journal.redacted import redacted_event
 from .logs import log_event
 from .state import RunState
 from .watching import Watcher
 
-_AS_THEY_ARE = Replied | TurnTaken | FilesChanged | ContextRenewed
+_AS_THEY_ARE = Replied | TurnTaken | FilesChanged | ContextRenewed | BranchTaken
 """Events that the run goes on with: calls are executed as the model wrote them, files have the names that they have."""
 
 

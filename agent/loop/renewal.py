@@ -42,7 +42,7 @@ _NOT_SAVED = "The changes that failed the verification could not be saved ({reas
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Files:
+class Files:
     """What the run changed, and what was put back."""
 
     changes: tuple[Change, ...] | None = None
@@ -84,7 +84,7 @@ async def renew(
     failed = work.files_verification is not None and not work.files_verification.ok
     restore = bool(may_restore and failed)
     async with deps.member.alone(before=_RESTORE) if restore else nullcontext():
-        files = await _handle_files(state, deps, restore=restore)
+        files = await handle_files(state, deps, restore=restore)
     has_restored = bool(files.restored or files.patch)
     max_chars, max_results_chars = _room(state, deps, is_tight=is_tight)
     if state.profile.trained_texts:
@@ -103,20 +103,10 @@ async def renew(
             has_diff_tool=_takes(deps, "diff", "path"),
             has_patch_tool=_takes(deps, "apply_diff", "diff_file"),
         )
-        # In a thread: for 18,000 changed files, this and the redaction take 0.14 s (two cores, 2026-11-28).
-        text = await asyncio.to_thread(
-            summary,
-            renewal,
-            records=work.records,
-            notes=work.notes,
+        text = await _summary(
+            state, renewal, max_chars=max_chars, max_results_chars=max_results_chars,
             notes_file=await asyncio.to_thread(_keep_notes, state, deps),
-            texts=work.texts,
-            own=work.summed_up.text if work.summed_up is not None else "",
-            verifications=work.failed_attempts,
-            last_calls=work.last_calls,
-            max_chars=max_chars,
-            max_results_chars=max_results_chars,
-        )
+        )  # fmt: skip
     silent = work.files_verification
     stopped = (files.stopped, silent.say if silent is not None and not silent.attempt else "")
     text = "\n\n".join(part for part in (text, *stopped) if part)
@@ -135,17 +125,63 @@ async def renew(
     )
 
 
-async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool) -> _Files:
+async def tell_what_was_tried(state: RunState, deps: RunDependencies, *, reason: str, clause: str) -> str:
+    """Return the summary for a new attempt that begins with the files as they were at the start, but reads of this one.
+
+    Args:
+        state: of the run.
+        deps: of the run.
+        reason: why the run goes on in this way, as recorded.
+        clause: the same as a clause for the model.
+
+    Raises:
+        ConfigError: the workspace is gone.
+    """
+    if state.profile.trained_texts:
+        text = trained_summary(state.history.messages, reason=reason, restored=True)
+    else:
+        files = await handle_files(state, deps, restore=False)
+        max_chars, max_results_chars = _room(state, deps, is_tight=False)
+        renewal = Renewal(
+            reason=clause, is_failure=True, restored=state.work.may_have_changed,
+            changes=await asyncio.to_thread(_redacted, files.changes, deps),
+            attempts_left=None if deps.verify is None else deps.verify.attempts,
+        )  # fmt: skip
+        text = await _summary(state, renewal, max_chars=max_chars, max_results_chars=max_results_chars)
+    return deps.context.redacted(text)
+
+
+async def _summary(
+    state: RunState, renewal: Renewal, *, max_chars: int, max_results_chars: int, notes_file: str = ""
+) -> str:  # fmt: skip
+    work = state.work
+    # In a thread: for 18,000 changed files, this and the redaction take 0.14 s (two cores, 2026-11-28).
+    return await asyncio.to_thread(
+        summary,
+        renewal,
+        records=work.records,
+        notes=work.notes,
+        notes_file=notes_file,
+        texts=work.texts,
+        own=work.summed_up.text if work.summed_up is not None else "",
+        verifications=work.failed_attempts,
+        last_calls=work.last_calls,
+        max_chars=max_chars,
+        max_results_chars=max_results_chars,
+    )
+
+
+async def handle_files(state: RunState, deps: RunDependencies, *, restore: bool) -> Files:
     """Return what the run changed; if wanted, save it and restore the files, but never restore what is not saved."""
     snapshot = deps.snapshot
     if snapshot is None:
-        return _Files()
+        return Files()
     try:
         workspace = Workspace(deps.context.workspace)
     except ConfigError:  # a tool removed the folder
         if restore:
             raise
-        return _Files()
+        return Files()
     # A command that still runs could change files, and what their names lead to, while they are put back.
     stopped = await stop_commands(deps, before=_RESTORE) if restore else ""
     others = _others(state, deps, workspace)
@@ -159,16 +195,16 @@ async def _handle_files(state: RunState, deps: RunDependencies, *, restore: bool
     except OSError as error:  # a tool made files unreadable, or put a symlink in the place of `.agent`
         if restore:
             deps.record(Noticed(text=_NOT_SAVED.format(reason=error)))
-        return _Files(stopped=stopped)
+        return Files(stopped=stopped)
     if not restore:
-        return _Files(changes=changes)
+        return Files(changes=changes)
     if patch and not state.work.saved_patch:
         deps.record(FilesChanged(saved=patch))  # a killed run resumes here, and then must not lose sight of the patch
     restored = await asyncio.to_thread(_restore, workspace, snapshot, only)
     conflicts = {*({change.path for change in changes} & others), *restored.conflicts}
     # The summary shows what was put back; what was left alone may be somebody else's.
     shown = tuple(change for change in changes if change.path not in conflicts) if restored.changed else changes
-    return _Files(
+    return Files(
         changes=shown, patch=patch, restored=restored.changed, conflicts=tuple(sorted(conflicts)), stopped=stopped
     )  # fmt: skip
 

@@ -17,18 +17,16 @@ from ..journal.events import (
     Status,
     Triggered,
     VerifyEnded,
-    VerifyStarted,
 )
 from ..journal.journal import JournalWriteError
 from ..messages import AssistantMessage, UserMessage
 from ..policy import escalation
 from ..policy.ladder import Rung, Trigger
-from ..policy.verification import Verify
 from ..tooling.final_result import FINAL_TOOL
 from . import prompts
 from .ask import Asker, NoReply
+from .branching import run_branches
 from .dependencies import RunDependencies
-from .file_tracking import FileTracker
 from .folding import fold
 from .interpret import Accept, SingleInvalidCall, held_back, interpret
 from .pending import (
@@ -39,6 +37,7 @@ from .pending import (
     RecordFailure,
     RecordProgress,
     RenewContext,
+    RunBranches,
     SendFeedback,
     moved,
 )
@@ -46,7 +45,7 @@ from .renewal import renew
 from .state import RunState
 from .tool_calls import run_calls
 from .tool_notes import record_tool_notes
-from .verify import verify_work
+from .verify import passes_silently, verify_work
 from .watching import CallbackError
 
 
@@ -198,16 +197,26 @@ class Run:
                 self._apply_verification(action.result)
             case ChangeRung():
                 self._deps.record(moved(action.move, step=self._state.step))
-            case RenewContext():
+            case RenewContext() | RunBranches() | EndAsStuck():
                 if not await self._passes_silently():
-                    clause = prompts.RENEWED_BECAUSE[action.trigger].format(reason=action.reason)
-                    await self._renew_context(action.reason, clause=clause, may_restore=action.may_restore)
+                    await self._give_up_attempt(action)
             case SendFeedback():
                 self._send_message(action.text, force_tool=self._state.forced_tool)
+            case _:
+                assert_never(action)
+
+    async def _give_up_attempt(self, action: RenewContext | RunBranches | EndAsStuck) -> None:
+        """Go on in another way than in this conversation, or end."""
+        match action:
+            case RenewContext():
+                clause = prompts.RENEWED_BECAUSE[action.trigger].format(reason=action.reason)
+                await self._renew_context(action.reason, clause=clause, may_restore=action.may_restore)
+            case RunBranches():
+                if (end := await run_branches(self._state, self._deps, action)) is not None:
+                    self._end(end.status, end.reason, cause=end.cause)
             case EndAsStuck():
-                if not await self._passes_silently():
-                    reason = f"the ladder has no rung left after {action.trigger}: {action.reason}"
-                    self._end("stuck", self._with_work(reason))
+                reason = f"the ladder has no rung left after {action.trigger}: {action.reason}"
+                self._end("stuck", self._with_work(reason))
             case _:
                 assert_never(action)
 
@@ -218,27 +227,16 @@ class Run:
         if self._deps.verify is None:
             self._end("finished", "the model reported that it is done")
             return
-        await self._verify(self._deps.verify, attempt=self._state.verify_attempts + 1)
-
-    async def _verify(self, settings: Verify, *, attempt: int) -> VerifyEnded:
-        self._deps.record(VerifyStarted(attempt=attempt, command=settings.command))
-        tracker = await FileTracker(self._state, self._deps).start()
-        ended = await verify_work(settings, self._deps, attempt=attempt)
-        await tracker.end_one()
-        self._deps.record(ended)
-        return ended
+        await verify_work(self._deps.verify, self._state, self._deps, attempt=self._state.verify_attempts + 1)
 
     async def _passes_silently(self) -> bool:
         """Verify the work before it is given up, without telling the model; a pass ends the run as verified."""
-        settings, work = self._deps.verify, self._state.work
-        if settings is None or not work.may_have_changed:
-            return False
-        if self._deps.wants_result and self._state.final is None:
-            return False
-        ended = work.files_verification or await self._verify(settings, attempt=0)
-        if ended.ok:
-            self._end("verified", "the verification passed when the run was about to give up")
-        return ended.ok
+        passes = await passes_silently(self._state, self._deps)
+        if passes:
+            taken = self._state.branching.taken
+            when = "when the run was about to give up" if taken is None else f"for the work of the branch {taken.run}"
+            self._end("verified", f"the verification passed {when}")
+        return passes
 
     def _with_work(self, reason: str) -> str:
         return reason if self._deps.snapshot is None else self._state.work.told_after(reason)
@@ -251,17 +249,19 @@ class Run:
         attempts = 1 if self._deps.verify is None else self._deps.verify.attempts
         if result.ok:
             self._end("verified", f"the verification passed on attempt {result.attempt}")
+        elif result.attempt >= attempts and escalation.can_branch(self._state.started.ladder, self._state.position):
+            self._record_failure("verify_failed", f"attempt {result.attempt} failed, the last one", is_last=True)
         elif result.attempt >= attempts:
             printed = f"its output:\n{result.output}" if result.output.strip() else "it printed nothing"
             self._end("verify_failed", f"the verification failed on the last attempt ({result.attempt}); {printed}")
         else:
             self._record_failure("verify_failed", result.say)
 
-    def _record_failure(self, trigger: Trigger, reason: str) -> None:
+    def _record_failure(self, trigger: Trigger, reason: str, *, is_last: bool = False) -> None:
         """Report a failure to the ladder; its decision becomes the next pending action."""
-        decision = escalation.failed(self._state.started.ladder, self._state.position, trigger)
-        action: Literal["stay", "climb", "stop"] = "stay"
-        if isinstance(decision.action, escalation.Move):
+        decision = escalation.failed(self._state.started.ladder, self._state.position, trigger, is_last=is_last)
+        action: Literal["stay", "climb", "branch", "stop"] = "branch" if is_last else "stay"
+        if isinstance(decision.action, escalation.Move) and not is_last:
             action = "climb"
         elif isinstance(decision.action, escalation.Stop):
             action = "stop"

@@ -9,6 +9,9 @@ from typing import assert_never
 
 from ..journal.events import (
     Adapted,
+    BranchEnded,
+    BranchesStarted,
+    BranchTaken,
     CallEnded,
     CallStarted,
     ContextRenewed,
@@ -38,7 +41,7 @@ from ..journal.events import (
     VerifyEnded,
     VerifyStarted,
 )
-from ..messages import Effort, Message, ToolResult, UserMessage
+from ..messages import Effort, ToolResult
 from ..model.history import History
 from ..model.profiles import Profile
 from ..policy import escalation
@@ -47,7 +50,8 @@ from ..policy.ladder import Rung, Trigger
 from ..tooling.arguments import JsonObject
 from ..tooling.final_result import FINAL_TOOL
 from . import prompts
-from .adaptation import adapted
+from .adaptation import adapted, resumed_on
+from .branch_state import Branching, add_taken
 from .pending import ApplyVerification, ChangeRung, PendingAction, RecordFailure, after_decision, after_move
 from .prefix import Prefix
 from .window import PromptSize, estimated_usage, likely_tokens, wanted_reply_tokens
@@ -63,8 +67,7 @@ class RunState:
         self.profile, self._surface = profile, profile.surface
         self.history = History(replay_reasoning=profile.replay_reasoning)
         self.position = escalation.start(first.ladder, rung=first.rung)
-        self.spent = Spent()
-        self.size = PromptSize()
+        self.spent, self.size = Spent(), PromptSize()
         self.step = self.estimated_tokens = 0
         self.pending_reply: Replied | None = None
         """A reply that is not accepted or rejected yet."""
@@ -89,10 +92,11 @@ class RunState:
         self.loose_tools: frozenset[str] = frozenset()  # whose grammar the server does not compile
         self.prefix = Prefix()
         self.work = Work(trained_texts=profile.trained_texts)
+        self.branching = Branching()
         self.pending_action: PendingAction | None = None
         """The action to carry out before the next request."""
         self.ended: RunEnded | None = None
-        self.earlier_messages = self._start_history(first.history, first.prompt)
+        self.earlier_messages = self.history.start(first.system, first.history, first.prompt)
         """How many messages of the history are not of this run."""
 
     @property
@@ -163,6 +167,13 @@ class RunState:
                 self.notices.add(event.notice)
             case Delegated():
                 self.spent = self.spent.after_delegation(event.spent)
+            case BranchesStarted() | BranchEnded():
+                self.spent = self.branching.apply(event, self.spent)
+            case BranchTaken():
+                self.branching.taken = event
+                self.work.take_branch(event)
+                self.final = event.output if isinstance(event.output, dict) else None
+                add_taken(event, self.history)
             case Requested():
                 self.step, self.estimated_tokens = event.step, likely_tokens(event)
                 self.spent = replace(self.spent, wall_s=event.wall_s)
@@ -179,14 +190,6 @@ class RunState:
         """Return the ids of the open turn's calls that have no result yet."""
         calls = self.open_turn.turn.tool_calls if self.open_turn is not None else ()
         return [call.id for call in calls if call.id not in self.results]
-
-    def _start_history(self, earlier: Sequence[Message], prompt: UserMessage) -> int:
-        """Begin the conversation, and return how many messages are not of this run."""
-        self.history.add_system(self.started.system)
-        self.history.add_earlier(earlier)
-        count = len(self.history.messages)
-        self.history.add_user(prompt)
-        return count
 
     def _replied(self, event: Replied) -> None:
         self.spent = self.spent.after_reply(event.reply.usage, estimate=estimated_usage(event, self.estimated_tokens))
@@ -250,7 +253,8 @@ class RunState:
         pending = self.pending_action
         feedback = pending.feedback if isinstance(pending, RecordFailure) else ""
         feedback = event.reason if isinstance(pending, ApplyVerification) else feedback
-        decision = escalation.failed(self.started.ladder, self.position, event.trigger)
+        ladder, is_last = self.started.ladder, event.action == "branch"
+        decision = escalation.failed(ladder, self.position, event.trigger, is_last=is_last)
         self._apply_decision(decision, event.trigger, event.reason, feedback)
 
     def _apply_decision(
@@ -275,26 +279,22 @@ class RunState:
     def _resumed(self, event: Resumed) -> None:
         if self.ended is not None and self.ended.status in {"stuck", "verify_failed"}:
             # Resuming a run that gave up means trying again, so the ladder and the verification attempts start over.
-            self.position = escalation.start(self.started.ladder)
-            self.verify_attempts = 0
-            self.pending_action = None
-        if event.model:
-            if event.base_url != self.started.base_url:  # what one server refused, another may take
-                self.profile, self.loose_tools = replace(self.profile, surface=self._surface), frozenset()
-            server = {"base_url": event.base_url, "model": event.model, "window_tokens": event.window_tokens}
-            self.started = replace(self.started, **server)
-        self.budget = Budget(own=event.limits or self.budget.own, shared=event.shared_limits)
-        self.ended = None
+            self.position, self.branching = escalation.start(self.started.ladder), Branching()
+            self.pending_action, self.verify_attempts = None, 0
+        self.branching.resume()
+        if event.model and event.base_url != self.started.base_url:  # what one server refused, another may take
+            self.profile, self.loose_tools = replace(self.profile, surface=self._surface), frozenset()
+        self.started = resumed_on(self.started, event)
+        self.budget, self.ended = Budget(own=event.limits or self.budget.own, shared=event.shared_limits), None
 
     def _folded(self, event: Folded) -> None:
         self.size = self.size.less(self.history.fold(event.lines, prompts.FOLDED_IMAGES, event.reasoning_before))
         self.work.fold(event.lines.keys())
 
     def _renewed(self, event: ContextRenewed) -> None:
-        self.pending_reply = self.reask_reply = None
-        self.pending_action = None
+        self.pending_reply = self.reask_reply = self.pending_action = None
         self.history.restart()
-        self.earlier_messages = self._start_history((), event.prompt)
+        self.earlier_messages = self.history.start(self.started.system, (), event.prompt)
         self.size = self.size.restarted()
         self.final = self.forced_tool = None
         self.work.start_conversation(event)

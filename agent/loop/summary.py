@@ -206,7 +206,7 @@ def _diff(renewal: Renewal, max_chars: int) -> str:
 
 def _where_the_rest_is(renewal: Renewal, path: str) -> str:
     if renewal.restored:
-        return f"{renewal.patch} holds all of it."
+        return f"{renewal.patch} holds all of it." if renewal.patch else "The rest is not kept."
     if renewal.has_diff_tool:
         return f'Call diff with path="{path}" to see the whole change of a file.'
     return "Read the files to see the rest."

@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..journal.events import VerifyEnded
+from ..journal.events import VerifyEnded, VerifyStarted
 from ..policy.verification import Verify
 from ..sandbox import Sandbox, Shared
 from ..sandbox.process import LEFT_OUT, Output, start_process
 from ..sandbox.terminal import displayed
 from .background import stop_commands
 from .dependencies import RunDependencies
+from .file_tracking import FileTracker
 from .reported_tests import reported_tests
+from .state import RunState
 from .system_prompt import HIDDEN_TESTS
 
 HEAD_BYTES = 4_000
@@ -108,8 +110,27 @@ def _cut(text: str) -> str:
     return f"{head}\n[... {cut_bytes} bytes cut ...]\n{tail}"
 
 
-async def verify_work(settings: Verify, deps: RunDependencies, *, attempt: int) -> VerifyEnded:
-    """Run the verification of a run and return its event; `attempt` 0 is a silent check without feedback.
+async def verify_work(settings: Verify, state: RunState, deps: RunDependencies, *, attempt: int) -> VerifyEnded:
+    """Run the verification of a run, record it and return its event; `attempt` 0 is a silent check without feedback."""
+    deps.record(VerifyStarted(attempt=attempt, command=settings.command))
+    tracker = await FileTracker(state, deps).start()
+    ended = await _verify(settings, deps, attempt=attempt)
+    await tracker.end_one()
+    deps.record(ended)
+    return ended
+
+
+async def passes_silently(state: RunState, deps: RunDependencies) -> bool:
+    """Verify the work before it is given up, without telling the model; return whether it passes."""
+    settings, work = deps.verify, state.work
+    if settings is None or not work.may_have_changed or (deps.wants_result and state.final is None):
+        return False
+    ended = work.files_verification or await verify_work(settings, state, deps, attempt=0)
+    return ended.ok
+
+
+async def _verify(settings: Verify, deps: RunDependencies, *, attempt: int) -> VerifyEnded:
+    """Run the verification of a run and return its event.
 
     What runs have in the background that can change the folder is stopped first: it could show the command other files
     than it leaves.

@@ -6,7 +6,16 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from ..journal.events import CallEnded, CallStarted, ContextRenewed, FilesChanged, SummedUp, TurnTaken, VerifyEnded
+from ..journal.events import (
+    BranchTaken,
+    CallEnded,
+    CallStarted,
+    ContextRenewed,
+    FilesChanged,
+    SummedUp,
+    TurnTaken,
+    VerifyEnded,
+)
 from ..messages import AssistantMessage, ToolCall, ToolResult
 from ..policy.ladder import Ladder
 from ..tooling.final_result import FINAL_TOOL
@@ -148,6 +157,12 @@ class Work:
             self.records.append("- (the changes so far were put back)")
             self.own_changes, self.unsure_changes = {}, set()
             self.may_have_changed, self.files_verification = bool(event.conflicts), None
+
+    def take_branch(self, event: BranchTaken) -> None:
+        """Record that the changes of a branch are in the workspace, in place of the run's own."""
+        self.saved_patch = ""
+        self.own_changes, self.unsure_changes = dict(event.files), set(event.conflicts)
+        self.may_have_changed, self.files_verification = True, None
 
     def fold(self, calls: Collection[str]) -> None:
         """Record that the model no longer sees the results of these calls, so that calling again is no repetition."""

@@ -133,6 +133,14 @@ class History:
                 self._reserve(message)
             self._append(message)
 
+    def start(self, system: str, earlier: Sequence[Message], prompt: UserMessage) -> int:
+        """Begin a conversation, perhaps after an earlier one; return how many messages come before the prompt."""
+        self.add_system(system)
+        self.add_earlier(earlier)
+        count = len(self._messages)
+        self.add_user(prompt)
+        return count
+
     def add_turn(self, turn: AssistantMessage, results: Sequence[ToolResult]) -> None:
         """Add an accepted reply and the results of all its calls; their images follow in a user message."""
         assert turn.content.strip() or turn.tool_calls, "an assistant message needs text or calls"

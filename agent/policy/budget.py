@@ -97,6 +97,9 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
 
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(**{field.name: getattr(self, field.name) - getattr(other, field.name) for field in fields(self)})
+
     def after_delegation(self, other: Spent) -> Spent:
         """Return the amounts after a run of an agent that is a tool: its tokens count, its steps and seconds do not."""
         return self + replace(other, steps=0, tool_calls=0, wall_s=0.0)

@@ -71,7 +71,8 @@ class Decision:
 
 
 def start(ladder: Ladder, *, rung: int = 0) -> Position:
-    """Return the position in which a run begins, or tries again after it gave up."""
+    """Return the position in which a run begins, or tries again after it gave up; never where it would only branch."""
+    rung = rung - 1 if ladder.rungs[rung].branch else rung
     return Position(rung=rung, phase="plan" if ladder.has_phases else "work")
 
 
@@ -96,11 +97,15 @@ def before_feedback(ladder: Ladder, position: Position, trigger: Trigger) -> Dec
     return Decision(position=replace(position, reasks=position.reasks + 1), action=ReAsk(rung=rung))
 
 
-def failed(ladder: Ladder, position: Position, trigger: Trigger) -> Decision:
+def failed(ladder: Ladder, position: Position, trigger: Trigger, *, is_last: bool = False) -> Decision:
     """Count one failure; climb when its threshold is reached, stop at the top.
 
-    At the top a failed verification does not stop the run: `Verify.attempts` limits the submissions.
+    At the top a failed verification does not stop the run: `Verify.attempts` limits the submissions. After the last of
+    them (`is_last`), the run climbs past all others to the rung that branches; `can_branch` says whether there is one.
     """
+    if is_last:
+        last = len(ladder.rungs) - 1
+        return _move(ladder, position, replace(position, rung=last, counts=_NO_COUNTS, pinned=True))
     counts = {**position.counts, trigger: position.counts.get(trigger, 0) + 1}
     counted = replace(position, counts=MappingProxyType(counts), good_steps=0)
     if trigger == "verify_failed" and position.phase == "hand_in":
@@ -109,13 +114,19 @@ def failed(ladder: Ladder, position: Position, trigger: Trigger) -> Decision:
     usable = [index for index, rung in enumerate(ladder.rungs) if not rung.constrained]
     above = [index for index in usable if index > position.rung]
     if ladder.policy == "phases":
-        threshold, above = threshold and threshold * len(usable), []
+        above = [index for index in above if ladder.rungs[index].branch]
+        threshold = threshold and threshold * (len(usable) - bool(ladder.rungs[-1].branch))
     if threshold is None or counts[trigger] < threshold:
         return Decision(position=counted, action=Stay())
     if not above:
         return Decision(position=counted, action=Stay() if trigger == "verify_failed" else Stop(trigger=trigger))
     pinned = position.pinned or trigger == "verify_failed" or ladder.rungs[above[0]].fresh_context
     return _move(ladder, position, replace(counted, rung=above[0], counts=_NO_COUNTS, pinned=pinned))
+
+
+def can_branch(ladder: Ladder, position: Position) -> bool:
+    """Return whether a rung that branches is above."""
+    return position.rung < len(ladder.rungs) - 1 and bool(ladder.rungs[-1].branch)
 
 
 def progressed(ladder: Ladder, position: Position) -> Decision:
@@ -144,7 +155,8 @@ def handing_in(ladder: Ladder, position: Position) -> Decision:
 
 def _move(ladder: Ladder, before: Position, after: Position) -> Decision:
     to = current_index(ladder, after)
-    switches = ladder.rungs[to].effort != current(ladder, before).effort
+    # On a rung that branches, the run itself asks nothing more.
+    switches = not ladder.rungs[to].branch and ladder.rungs[to].effort != current(ladder, before).effort
     moved = replace(after, good_steps=0, effort_switches=before.effort_switches + switches)
     phase = None if after.phase == before.phase else after.phase
     return Decision(position=moved, action=Move(to=to, rung=ladder.rungs[to], switches_effort=switches, phase=phase))

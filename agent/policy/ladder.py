@@ -28,6 +28,8 @@ Trigger = Literal[
 CALL_TRIGGERS: frozenset[Trigger] = frozenset({"invalid_call", "unknown_tool"})
 """Triggers that a constrained re-ask can fix, because there is a schema to constrain the reply to."""
 
+LEAST_BRANCHES, MOST_BRANCHES = 2, 16
+
 
 @checked_keywords()
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +46,9 @@ class Rung:
         restore: With `fresh_context`: which failures also restore the workspace to its snapshot. Only a failed
             verification speaks against files, so other failures keep them; `any` verifies the work after every failure,
             and restores it unless it passes. A run without a verification restores nothing.
+        branch: On the last rung: how many new attempts begin at once, each in a copy of the workspace as it was at the
+            start; the first whose verification passes is taken. `effort` is that of most of them, by default that of
+            the rung before. 0 means none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -52,11 +57,18 @@ class Rung:
     constrained: bool = False
     fresh_context: bool = False
     restore: Literal["verify_failed", "any"] = "verify_failed"
+    branch: int = 0
 
     def __post_init__(self) -> None:
         if self.effort is not None:
             check_choice(self.effort, get_args(Effort), key="ladder.rungs.effort")
         check_choice(self.restore, ("verify_failed", "any"), key="ladder.rungs.restore")
+        if not (self.branch == 0 or LEAST_BRANCHES <= self.branch <= MOST_BRANCHES):
+            msg = f"`branch` is {self.branch}. Give {LEAST_BRANCHES} to {MOST_BRANCHES} attempts, or 0 for none."
+            raise ConfigError(msg, key="ladder.rungs.branch")
+        if self.branch and (self.constrained or self.fresh_context):
+            msg = "A rung with `branch` begins new conversations: leave out `constrained` and `fresh_context`."
+            raise ConfigError(msg, key="ladder.rungs.branch")
 
 
 _LEAST = {"hold_steps": 1, "no_progress_steps": 1, "max_reasks": 0, "max_effort_switches": 0}
@@ -116,7 +128,9 @@ class Ladder:
     def plan_rung(self) -> int:
         """Index of the rung for plans and for handing in: the first with another effort. 0 if there is none."""
         others = (
-            at for at, rung in enumerate(self.rungs) if not rung.constrained and rung.effort != self.rungs[0].effort
+            at
+            for at, rung in enumerate(self.rungs)
+            if not (rung.constrained or rung.branch) and rung.effort != self.rungs[0].effort
         )
         return next(others, 0)
 
@@ -150,10 +164,15 @@ class Ladder:
         elif self.rungs[0].constrained:
             text = "The first rung of a ladder cannot be constrained: there is no broken call yet."
             yield "rungs", f"{text} Put an unconstrained rung before it."
+        elif self.rungs[0].branch:
+            text = "The first rung of a ladder cannot branch: nothing has failed yet."
+            yield "rungs", f"{text} Put a rung before it, such as {{effort: none}}."
         elif self.has_phases and not self.plan_rung:
             effort = f"the effort {self.rungs[0].effort}" if self.rungs[0].effort else "no effort"
             text = f"`policy: {self.policy}` needs two efforts, but every rung that can be used has {effort}."
             yield "policy", f"{text} Give the rungs two efforts of the model, or use `policy: failures`."
+        if any(rung.branch for rung in self.rungs[:-1]):
+            yield "rungs", "Only the last rung of a ladder can branch: nothing comes after it. Move it to the end."
         for trigger, threshold in self.triggers.items():
             if threshold < 1:
                 text = (

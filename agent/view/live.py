@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 from collections.abc import Iterable, Mapping
 from typing import Literal, TextIO
 
 from ..journal.events import (
     Adapted,
+    BranchEnded,
+    BranchesStarted,
+    BranchTaken,
     CallEnded,
     CallStarted,
     ContextRenewed,
@@ -39,8 +41,9 @@ from ..journal.events import (
 from ..names import listed, on_its_line
 from ..policy.budget import Spent
 from ..policy.ladder import Phase
+from .branches import branch_lines
 from .prefix import folded, is_fault, prefix_changed
-from .results import Results, Shown
+from .results import Results, Shown, exit_words
 from .text import lines_of, on_one_line, shorten
 
 _DEFAULT_COLUMNS = 122
@@ -57,6 +60,9 @@ _PHASES: Mapping[Phase, str] = {
     "work": "the plan is made",
     "hand_in": "before the work is handed in",
 }
+_ACTIONS = {
+    "reask": "re-asking, constrained to the schema", "climb": "climbing", "branch": "branching", "stop": "stopping",
+}  # fmt: skip
 _RED, _GREEN, _YELLOW, _DIM, _BOLD = "31", "32", "33", "2", "1"
 
 
@@ -132,6 +138,8 @@ class LiveView:
                 return [self._mark("notice", event.text, _YELLOW, whole=True)]
             case Loosened() | Adapted():
                 return [self._mark("notice", event.notice, _YELLOW, whole=True)]
+            case BranchesStarted() | BranchEnded() | BranchTaken():
+                return [self._mark("branch", line, _BOLD) for line in branch_lines(event)]
             case VerifyStarted():
                 return [self._mark("verify", f"{_silent(event.attempt)}{event.command}", _BOLD)]
             case VerifyEnded():
@@ -212,14 +220,13 @@ class LiveView:
     def _triggered(self, event: Triggered) -> list[str]:
         if event.action == "stay":
             return []
-        what = {"reask": "re-asking, constrained to the schema", "climb": "climbing", "stop": "stopping"}[event.action]
-        return [self._mark("ladder", f"{event.trigger}: {what}", _BOLD)]
+        return [self._mark("ladder", f"{event.trigger}: {_ACTIONS[event.action]}", _BOLD)]
 
     def _verified(self, event: VerifyEnded) -> list[str]:
         silent, took = _silent(event.attempt), f"({event.elapsed_s:.1f} s)"
         if event.ok:
             return [self._mark("verify", f"{silent}passed {took}", _GREEN)]
-        text = f"{silent}failed, {_exit(event)} {took}"
+        text = f"{silent}failed, {exit_words(event)} {took}"
         output = event.output if self._full else next(reversed(event.output.strip().splitlines()), "")
         return [self._mark("verify", f"{text}: {output}" if output.strip() else text, _RED)]
 
@@ -275,18 +282,6 @@ def _indented(lines: Iterable[str]) -> list[str]:
 def _silent(attempt: int) -> str:
     """Return the mark of a verification that the model is not told of."""
     return "" if attempt else "(silent) "
-
-
-def _exit(event: VerifyEnded) -> str:
-    """Return how the verification command ended, in the words that results of commands are labelled with."""
-    if event.exit_code is None:
-        return "not started" if event.output.startswith("The command could not be started") else "timeout"
-    if event.exit_code >= 0:
-        return f"exit {event.exit_code}"
-    try:
-        return f"exit {128 - event.exit_code} ({signal.Signals(-event.exit_code).name})"
-    except ValueError:
-        return f"exit {128 - event.exit_code}"
 
 
 def _facts(spent: Spent) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..journal.events import CallEnded, CallStarted, TurnTaken
+from ..journal.events import CallEnded, CallStarted, TurnTaken, VerifyEnded
 from ..messages import ToolCall, ToolResult
 from .text import on_one_line, shorten
 
@@ -181,3 +182,15 @@ def _tests(head: str) -> str:
     if _TESTS_TIMED_OUT.search(head):
         return "timeout"
     return "failed" if _TESTS_FAILED.search(head) else "ok"
+
+
+def exit_words(event: VerifyEnded) -> str:
+    """Return how the verification command ended, in the words that results of commands are labelled with."""
+    if event.exit_code is None:
+        return "not started" if event.output.startswith("The command could not be started") else "timeout"
+    if event.exit_code >= 0:
+        return f"exit {event.exit_code}"
+    try:
+        return f"exit {128 - event.exit_code} ({signal.Signals(-event.exit_code).name})"
+    except ValueError:
+        return f"exit {128 - event.exit_code}"

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.protocol.instruct.validator import MistralRequestValidatorV15, ValidationMode
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
-from agent import Agent, EndpointRejected, EndpointUnreachable, Image, Limits, Tool, ToolError, Verify, tool
-from agent.journal.events import ContextRenewed, Event, Folded, PrefixChanged, Requested, Resumed, RunEnded
+from agent import Agent, EndpointRejected, EndpointUnreachable, Image, Limits, Rung, Tool, ToolError, Verify, tool
+from agent.journal.events import BranchEnded, ContextRenewed, Event, Folded, PrefixChanged, Requested, Resumed, RunEnded
 from agent.journal.journal import read_journal
 from agent.messages import AssistantMessage, RawCall, Reply, SystemMessage, ToolCall, ToolResult, Usage, UserMessage
 from agent.model.history import History, call_id
@@ -219,6 +220,11 @@ RESULT_SCHEMA: Mapping[str, Any] = {
 }
 
 
+def no_paths(_arguments: Mapping[str, Any], _workspace: Path) -> Sequence[str]:
+    """Declare that a tool reaches no files."""
+    return ()
+
+
 class Killed(BaseException):
     """Ends a process, as far as this can be had in a test."""
 
@@ -274,6 +280,50 @@ def test_no_request_of_any_run_is_refused_by_mistral_common(
         validate(body)
     check_ids(model.bodies)
     check_prefixes(model, events)
+
+
+@settings(
+    max_examples=int(os.environ.get("AGENT_TEST_RUNS", "60")) // 4, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(
+    script=SCRIPTS,
+    profile=st.sampled_from([MISTRAL, MISTRAL, GENERIC]),
+    passes=st.sampled_from(["false", "test -e flag || { touch flag; exit 1; }"]),
+    killed_after=st.sampled_from([None, None, 9, 14, 23]),
+)
+def test_no_request_of_a_run_that_branches_is_refused_by_mistral_common(
+    script: Sequence[Reply | Exception], profile: Profile, passes: str, killed_after: int | None
+) -> None:
+    rungs = (Rung(effort="none"), Rung(fresh_context=True), Rung(effort="high", branch=3))
+    model = ScriptedModel([*script, *[says("Done.")] * 200], profile=profile)
+    seen: list[Event] = []
+
+    def observe(event: Event) -> None:
+        seen.append(event)
+        if len(seen) == killed_after and not isinstance(event, RunEnded):
+            raise Killed
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "work").mkdir()
+        agent = Agent(
+            model, tools=[replace(one, paths=no_paths) for one in tools()],
+            limits=Limits(steps=20, wall_s=60.0), verify=Verify(command=passes, attempts=2),
+            ladder=replace(profile.ladder, rungs=rungs), workspace=f"{folder}/work", runs=f"{folder}/runs",
+            env={"PATH": "/usr/bin:/bin"},
+        )  # fmt: skip
+        try:
+            outcome = asyncio.run(agent.run("Work.", observe=observe))
+        except Killed:
+            outcome = asyncio.run(agent.resume(next(Path(folder, "runs").glob("[!.]*")), observe=observe))
+        events = list(read_journal(outcome.journal or Path()))
+
+    assert outcome.status in {"verified", "verify_failed", "budget", "stuck", "error"}
+    ends = [event.run for event in events if isinstance(event, BranchEnded)]
+    assert len(ends) == len(set(ends)) in {0, 3}
+    for body in model.bodies:
+        assert refusal(body) is None
+        validate(body)
 
 
 def validate(body: Mapping[str, Any]) -> None:

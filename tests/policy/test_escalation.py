@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent import ConfigError, Ladder, Rung
 from agent.messages import Effort
 from agent.model.profiles import GENERIC, MISTRAL, POCKET
+from agent.policy.branches import branch_ladder, plan_branches
 from agent.policy.escalation import (
     Decision,
     Move,
@@ -21,6 +22,7 @@ from agent.policy.escalation import (
     Stay,
     Stop,
     before_feedback,
+    can_branch,
     current,
     current_index,
     failed,
@@ -269,6 +271,15 @@ def test_the_generic_ladder_climbs_from_plain_to_a_fresh_context_without_any_eff
             "`policy: both` needs two efforts, but every rung that can be used has no effort. Give the rungs two "
             "efforts of the model, or use `policy: failures`.",
         ),
+        (
+            {"rungs": (Rung(branch=2),)},
+            "The first rung of a ladder cannot branch: nothing has failed yet. Put a rung before it, such as "
+            "{effort: none}.",
+        ),
+        (
+            {"rungs": (Rung(), Rung(branch=2), Rung(fresh_context=True))},
+            "Only the last rung of a ladder can branch: nothing comes after it. Move it to the end.",
+        ),
         ({"policy": "phase"}, "`ladder.policy` cannot be 'phase'. Did you mean `phases`?"),
         ({"hold_steps": None}, "`ladder.hold_steps` is None. Give a number."),
         ({"rungs": None}, "`ladder.rungs` is None. Give rungs, such as [Rung(effort='none')]."),
@@ -282,6 +293,79 @@ def test_an_invalid_ladder_is_refused(settings: dict[str, object], text: str):
     with pytest.raises(ConfigError) as caught:
         Ladder(**settings)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"branch": 1}, "`branch` is 1. Give 2 to 16 attempts, or 0 for none."),
+        ({"branch": 17}, "`branch` is 17. Give 2 to 16 attempts, or 0 for none."),
+        ({"branch": "2"}, "`rung.branch` is '2', of type str. Give a number."),
+        (
+            {"branch": 2, "fresh_context": True},
+            "A rung with `branch` begins new conversations: leave out `constrained` and `fresh_context`.",
+        ),
+    ],
+)
+def test_an_invalid_rung_is_refused(settings: dict[str, Any], text: str):
+    with pytest.raises(ConfigError) as caught:
+        Rung(**settings)
+    assert str(caught.value) == text
+
+
+# Branches: the last rung, once.
+
+BRANCHES = Rung(branch=4)
+BRANCHING = replace(DEFAULT, rungs=(*DEFAULT.rungs, BRANCHES))
+TO_BRANCHES = Move(to=4, rung=BRANCHES, switches_effort=False)
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_from_the_last_other_rung_every_trigger_leads_to_the_branches(trigger: Trigger):
+    decision = fail(BRANCHING, AT_TOP, *[trigger] * BRANCHING.triggers[trigger])
+    assert decision.action == TO_BRANCHES
+    assert not can_branch(BRANCHING, decision.position)
+
+
+@pytest.mark.parametrize("position", [BOTTOM, AT_HIGH, AT_TOP])
+def test_after_the_last_verification_the_run_branches_from_any_rung(position: Position):
+    assert can_branch(BRANCHING, position)
+    assert not can_branch(DEFAULT, position)
+    decision = failed(BRANCHING, position, "verify_failed", is_last=True)
+    assert decision.action == TO_BRANCHES
+    assert decision.position.effort_switches == position.effort_switches
+
+
+def test_a_run_never_begins_on_the_rung_that_branches():
+    """A turn of a session begins where the last one ended."""
+    assert start(BRANCHING, rung=4) == Position(rung=3)
+
+
+def test_with_phases_alone_the_run_branches_where_it_would_end():
+    ladder = replace(BRANCHING, policy="phases")
+    decision = fail(ladder, start(ladder), *["repeat"] * 6)
+    assert decision.action == replace(TO_BRANCHES, phase=None)
+    assert current(ladder, start(ladder)) == HIGH
+
+
+def test_a_branch_that_has_no_effort_of_its_own_asks_like_the_rung_before():
+    plans = plan_branches(BRANCHING)
+    assert [(plan.effort, plan.temperature, plan.reads) for plan in plans] == [
+        ("high", None, "nothing"), ("high", 0.7, "tried"), ("none", 0.4, "nothing"), ("high", 0.4, "nothing"),
+    ]  # fmt: skip
+    assert {plan.effort for plan in plan_branches(replace(BRANCHING, rungs=(Rung(), Rung(branch=2))))} == {None}
+    assert not plan_branches(DEFAULT)
+
+
+def test_sixteen_branches_are_planned_and_only_the_first_asks_at_the_runs_temperature():
+    plans = plan_branches(replace(BRANCHING, rungs=(NONE, Rung(branch=16))))
+    assert [plan.temperature is None for plan in plans] == [True, *[False] * 15]
+
+
+def test_the_ladder_of_a_branch_stays_at_one_effort_and_never_branches():
+    ladder = branch_ladder(replace(BRANCHING, policy="both"), "high")
+    assert ladder.rungs == (HIGH, Rung(constrained=True), FRESH)
+    assert ladder.policy == "failures"
 
 
 # Phases: high for the plan and before the work is handed in.
