@@ -85,7 +85,7 @@ def refuse_changed(files: Iterable[Path], running: Iterable[Path], runs: Path) -
     Raises:
         ConfigError: one did. The message says how to accept the change.
     """
-    index, running = all_runs(runs) / INDEX, tuple(running)
+    index, running = all_runs(runs) / INDEX, dict.fromkeys(running)
     places = dict.fromkeys([*files, *running])
     alive = list(_alive(index, places))
     times = _Times(index)
@@ -138,7 +138,9 @@ def _alive(index: Path, places: Iterable[Path]) -> Iterator[tuple[Path, _Time]]:
         index: the folder of what is kept.
         places: paths near which the runs worked.
     """
-    keys = {folder_key(path.resolve().parent) for path in (*places, index)}  # with copies in the folder of runs
+    places = [*places, index]  # with copies in the folder of runs
+    folders = {path.parent for path in places} | {path.resolve().parent for path in places if path.is_symlink()}
+    keys = {folder_key(folder.resolve()) for folder in folders}
     for path in sorted(_listed(index / "started")):
         record = _read(path)
         if record is None or not any(may_overlap(path.name.partition(".")[0], key) for key in keys):
@@ -180,13 +182,23 @@ class _Times:
     def __init__(self, index: Path) -> None:
         self._index = index
         self._known: dict[Path, Sequence[_Time]] = {}
+        self._known_around: dict[Path, Sequence[_Time]] = {}
 
     def of_change(self, path: Path) -> _Time | None:
         """Return the time of a run that changed a file, or one in a folder. None if none did that was not judged."""
-        folders = dict.fromkeys([*path.parents, *path.resolve().parents])  # by its name, and where it leads
-        times = [time for folder in folders for time in self._in(folder)]
+        times = self._around(path.parent)
+        if path.is_symlink():
+            times = [*times, *self._around(path.resolve().parent)]
         judged_ns = _judged_ns(_mark(self._index, path)) if times else 0
         return _in_times(path, [time for time in times if time.end_ns > judged_ns])
+
+    def _around(self, folder: Path) -> Sequence[_Time]:
+        """Return the times in a folder and those above it, by its name and where it leads."""
+        if folder not in self._known_around:  # a run may have left tens of thousands of files in one folder
+            real = folder.resolve()
+            folders = dict.fromkeys([folder, *folder.parents, real, *real.parents])
+            self._known_around[folder] = [time for each in folders for time in self._in(each)]
+        return self._known_around[folder]
 
     def _in(self, folder: Path) -> Sequence[_Time]:
         if folder not in self._known:

@@ -327,7 +327,9 @@ def test_an_environment_of_a_server_that_a_run_changed_is_named_and_refused(work
     (work / ".venv/pyvenv.cfg").touch()
     (work / ".venv/bin").mkdir()
     (work / ".venv/bin/python").touch(0o755)
-    (work / "server.yaml").write_text("prompt: Go.\nworkspace: .\nmcp: {s: {command: [.venv/bin/python, -m, acme]}}\n")
+    (work / "server.yaml").write_text(
+        "prompt: Go.\nworkspace: .\nmcp: {s: {command: [.venv/bin/python, -m, acme], sandbox: none}}\n"
+    )
     task = load_task(work / "server.yaml")
     assert checked_own_files(task, work.parent / "runs").environments == {work / ".venv"}
     outcome = write(work, str(package.relative_to(work)), "import os\n")
