@@ -61,8 +61,10 @@ class BranchRuns:
 
     def new_names(self, count: int) -> Sequence[str]:
         """Return names for new branches."""
-        taken = len(list(self._folder.glob(f"*/{JOURNAL_NAME}")))
-        return [f"{self._first.run[:_NAME_CHARS]}-b{taken + number}" for number in range(1, count + 1)]
+        stem = f"{self._first.run[:_NAME_CHARS]}-b"
+        numbers = (path.name.removeprefix(stem) for path in self._folder.glob(f"{stem}*"))
+        last = max((int(number) for number in numbers if number.isdecimal()), default=0)
+        return [f"{stem}{last + number}" for number in range(1, count + 1)]
 
     def workspace(self, run: str) -> Path:
         """Return the folder that a branch works in."""

@@ -32,11 +32,13 @@ from typing import Any
 from escalation_report import report
 from escalation_runs import Arm, Bench, Job, Wanted, arm_from_file, arms_of, ladders_as_json, read_tasks, schedule
 from escalation_stats import RECORD, SETUP, Record, Setup
+from escalation_unsolved import beside, unsolved
 
 from agent import AgentError, Endpoint, Limits, RunFailed
 from agent.model.profiles import profile_for
 
 ARMS = "none,high,ladder,reask,phases,both"
+MORE_ARMS = "branches"
 MARK = "<!-- what follows is written by a program -->"
 MAX_ERRORS = 5
 """Stop after this many consecutive runs with status `error`, which the model did not cause; a restart repeats them."""
@@ -89,9 +91,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--base-url", type=lambda text: text.rstrip("/"), help="a running engine, such as http://127.0.0.1:8000/v1"
     )
-    parser.add_argument("--arms", default=ARMS, help=f"any of {ARMS}, or NAME=FILE.yaml (default: all)")
+    parser.add_argument(
+        "--arms", default=ARMS, help=f"any of {ARMS} (default: all of these), {MORE_ARMS}, or NAME=FILE.yaml"
+    )
     parser.add_argument("--seeds", default="1", type=_numbers(int), help="such as 1,2,3; temperature 0 uses the first")
     parser.add_argument("--faults", default="0", type=_numbers(float), help="rates, such as 0,0.1,0.3 (default: 0)")
+    parser.add_argument("--unsolved", type=Path, help="records: only tasks that the arm `ladder` did not solve there")
     parser.add_argument("--limit", type=int, help="number of tasks (default: all)")
     parser.add_argument("--fault-limit", type=int, help="number of tasks run with faults (default: all)")
     parser.add_argument("--concurrency", type=int, default=4, help="concurrent runs (default: 4)")
@@ -160,7 +165,9 @@ def _measure(args: argparse.Namespace, log: RecordFile) -> None:
         endpoint = Endpoint(url, patience_s=60.0)
         known = arms_of(profile)
         arms = [_arm(name, known) for name in args.arms.split(",")]
-        tasks = read_tasks(args.tasks)[: args.limit]
+        before = unsolved(RecordFile(args.unsolved).records) if args.unsolved else []
+        failed = {record.task_digest for record in before}
+        tasks = [task for task in read_tasks(args.tasks) if not before or task.digest in failed][: args.limit]
         if not tasks:
             sys.exit(f"{args.tasks} holds no */task.yaml. Pass the folder that holds the tasks.")
         setup = setup_of(args, served, endpoint.base_url, arms)
@@ -174,7 +181,10 @@ def _measure(args: argparse.Namespace, log: RecordFile) -> None:
         log.add(setup)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         bench = Bench(model=endpoint, limits=Limits(steps=args.steps), scratch=scratch, salt=secrets.token_hex(8))
-        asyncio.run(_run_all(bench, jobs, log, args.concurrency))
+        try:
+            asyncio.run(_run_all(bench, jobs, log, args.concurrency))
+        finally:
+            print(beside(before, log.records))
 
 
 def start_pocket(stack: ExitStack) -> str:

@@ -66,6 +66,7 @@ def arms_of(profile: Profile) -> dict[str, Arm]:
         # A whole run of this model takes about eight steps, so its plan takes the first one.
         "phases": replace(profile.ladder, policy="phases", hold_steps=1),
         "both": replace(profile.ladder, policy="both", hold_steps=1),
+        "branches": replace(profile.ladder, rungs=(*profile.ladder.rungs, Rung(branch=4))),
     }
     return {name: Arm(name=name, ladder=ladder) for name, ladder in ladders.items()}
 

@@ -232,7 +232,9 @@ def test_an_arm_that_cannot_climb_tolerates_as_many_failures_as_the_whole_ladder
         "truncated": 6, "answer_in_reasoning": 6,
     }  # fmt: skip
     assert arms["reask"].ladder.rungs == (Rung(effort="none"), Rung(effort="none", constrained=True))
-    assert [name for name, arm in arms.items() if arm.is_sampled(MISTRAL)] == ["high", "ladder", "phases", "both"]
+    assert [name for name, arm in arms.items() if arm.is_sampled(MISTRAL)] == [
+        "high", "ladder", "phases", "both", "branches",
+    ]  # fmt: skip
 
 
 def test_a_ladder_from_a_file_gets_default_thresholds_for_the_triggers_it_omits(tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,17 @@ async def test_a_run_that_gave_up_climbs_again_to_new_branches(tmp_path: Path):
     project = Project(tmp_path)
     project.solves = set()
     await project.run()
+    project.solves = {3}
+    outcome = await project.agent.resume("go", observe=project.events.append)
+    assert (outcome.status, outcome.reason) == ("verified", "the verification passed for the work of the branch go-b6")
+
+
+async def test_new_branches_never_take_the_name_of_one_that_has_ended(tmp_path: Path):
+    """Where a branch had not started, the next ones were numbered again, and an old end was taken for theirs."""
+    project = Project(tmp_path)
+    project.solves = set()
+    await project.run()
+    shutil.rmtree(tmp_path / "runs" / "go" / "branches" / "go-b1")
     project.solves = {3}
     outcome = await project.agent.resume("go", observe=project.events.append)
     assert (outcome.status, outcome.reason) == ("verified", "the verification passed for the work of the branch go-b6")
