@@ -63,6 +63,7 @@ def find_place(
         raise ConfigError(msg, key=f"mcp.{name}") from error
 
     def launch(env: Mapping[str, str]) -> AbstractContextManager[Launch]:
+        changing[0].mkdir(parents=True, exist_ok=True)  # a run would make it
         return server.launch(found, workspace=changing[0], directory=directory, env=env)
 
     network = "" if found.rules.network else " and without network"

@@ -58,7 +58,7 @@ def mcp_tools(
     offers: list[Offer] = []
     notes: dict[str, Sequence[str]] = {}
     here = directory.absolute()
-    found = [folder.absolute() for folder in changing if folder.is_dir()]
+    found = [folder.absolute() for folder in changing]
     places = [find_place(name, server, here, found, sandbox) for name, server in servers.items()]
     with ThreadPoolExecutor(1) as executor:  # the caller's thread may already run an event loop
         listings = executor.submit(asyncio.run, _list_all(servers, directory, places)).result()

@@ -161,7 +161,12 @@ class _Search:
             yield from ((path, own) for path in files)
 
     def _tops(self, folders: Iterable[Path]) -> Sequence[Path]:
-        return [folder for folder in dict.fromkeys(folders) if is_inside(folder, self._writable)]
+        """Return the folders in which a module may be one of those looked for: they are in one of them, or hold one."""
+        return [
+            folder
+            for folder in dict.fromkeys(folders)
+            if is_inside(folder, self._writable) or any(root.is_relative_to(folder) for root in self._writable)
+        ]
 
     def _editable(self) -> Iterator[str]:
         """Yield the folders that an environment's site-packages lead to."""

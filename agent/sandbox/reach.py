@@ -4,109 +4,129 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .command_sources import command_sources, exists
+from .command_sources import command_sources
 from .environments import RUNNERS
 from .file_facts import content_of
 from .programs import is_inside
-from .python_words import is_interpreter, python_words
+from .python_words import is_interpreter
 from .sources import Sources
 
-_FETCHERS = frozenset({"npx", "pnpx", "bunx", "uvx", "pipx"})
-"""They run a package, whose name is their first argument, and prefer one of the project that they are started in."""
-_BY_FOLDER = _FETCHERS | RUNNERS | {
-    "ant", "ash", "asdf", "bash", "bun", "bundle", "cargo", "conda", "csh", "dash", "deno", "direnv", "docker-compose",
-    "dotnet", "env", "find", "fish", "go", "gradle", "java", "julia", "just", "ksh", "lua", "make", "mamba",
-    "micromamba", "mise", "mvn", "nice", "ionice", "nix", "nix-shell", "node", "nodejs", "nohup", "npm", "perl", "php",
-    "pixi", "pnpm", "rake", "Rscript", "ruby", "script", "setsid", "sh", "stdbuf", "sudo", "task", "tcsh", "timeout",
-    "ts-node", "tsx", "xargs", "yarn", "zsh",
+_SEPARATORS = re.compile(r"""[\s:;,=@&|<>()'"`{}\[\]]+""")
+"""What stands before and after paths in options, lists of paths, and texts for a shell."""
+_IN_DOUBT = re.compile(r"[*?$`~]")
+"""In a text for a shell, these may stand for any path."""
+_MAX_TEXT_BYTES = 1024 * 1024
+"""Of a script that is searched for the names of folders."""
+_DATA_SERVER = re.compile(
+    r"(?:@modelcontextprotocol/server-[a-z-]+|mcp-server-(?:fetch|git|sqlite|time))(?:(?:@|==)[\w.^~-]+)?"
+)
+"""The reference servers (github.com/modelcontextprotocol/servers, read 2026-11) only work on what they are given."""
+_DATA_IMAGE = re.compile(r"mcp/[a-z-]+(?::[\w.-]+)?")
+"""The same in containers, and others of Docker's catalogue (hub.docker.com/u/mcp, read 2026-11)."""
+_STARTERS = frozenset({"bunx", "npx", "pipx", "pnpx", "uvx"})
+_RUNS_OTHERS = RUNNERS | {
+    "bash", "bun", "cargo", "dash", "deno", "fish", "go", "java", "just", "ksh", "lua", "make", "node", "nodejs", "npm",
+    "perl", "php", "pnpm", "ruby", "sh", "ts-node", "tsx", "yarn", "zsh",
 }  # fmt: skip
-"""What they run depends on the folder that they are started in, and on folders that they are given."""
-_BY_FOLDER_WITH = frozenset({"compose"})
-"""Words that make any program one of these, such as `docker compose`."""
-_FIXED_SCRIPT = re.compile(rb"#![^\n]*(?:python|pypy|node)[^\n]*")
-"""Such a script looks for modules beside its own file."""
-_NODE = frozenset({"node", "nodejs"})
 
 
 def runs_code_in(
     folders: Sequence[Path], command: Sequence[str], directory: Path, env: Mapping[str, str] | None = None
 ) -> bool:
-    """Return whether something that lies in one of the folders decides what code a command runs; true if in doubt.
+    """Return whether something that lies in one of the folders may decide what code a command runs; true if in doubt.
 
-    Data that the command is given there does not: a folder, for a program that does not look for code in it.
+    It is false only if the command does not start in one of the folders, nothing in its words, its variables and the
+    script that it starts names one, and the Python files that it starts import nothing from there. The reference
+    servers, started by their package's name, may be given a folder: they only work on it.
 
     Args:
-        folders: absolute.
+        folders: absolute; need not exist.
         command: the program and its arguments.
         directory: absolute; where the command runs.
         env: environment variables that it gets in addition.
     """
     variables = env or {}
-    if any(is_inside(path, folders) for path in _paths_in(variables, directory)):
+    if is_inside(directory, folders):
         return True
-    found = command_sources(command, directory, folders, variables, follow=False)
-    if found != Sources(libraries=found.libraries):
+    places = [directory / part for part in {"PATH": _path(), **variables}.get("PATH", "").split(os.pathsep) if part]
+    if any(is_inside(place, folders) for place in places):
         return True
-    if any(is_inside(directory / script, folders) for script in python_words(command).scripts):
+    names = _Names(folders, directory)
+    if any(names.are_in(value) for name, value in variables.items() if name != "PATH"):
         return True
-    if any(is_inside(folder, folders) for folder in _code_folders(command, directory)):
+    words = list(_code_words(command))
+    if any(names.are_in(word) or _may_be_any(word) for word in words):
         return True
-    return is_inside(directory, folders) and not _is_fixed(command, directory, variables)
+    if any(names.are_in(text) for text in _scripts(words, directory)):
+        return True
+    found = command_sources(words, directory, folders, variables)
+    return found != Sources(libraries=found.libraries, parsed_bytes=found.parsed_bytes, is_partial=found.is_partial)
 
 
-def _paths_in(env: Mapping[str, str], directory: Path) -> Iterator[Path]:
-    """Yield the paths that variables hold, such as `NODE_PATH`, also within options; and the folders of the PATH."""
-    for name, value in {"PATH": os.environ.get("PATH", os.defpath), **env}.items():
-        for part in re.split(r"[\s:;,=]+", value):
-            path = directory / part
-            if part and (part.startswith(("/", ".")) or name.endswith("PATH") or exists(path)):
-                yield path
+class _Names:
+    """By what texts name some folders."""
+
+    def __init__(self, folders: Sequence[Path], directory: Path) -> None:
+        self._folders, self._directory = folders, directory
+        names = {path.name for folder in folders for path in (folder, folder.resolve())} - {""}
+        # Also behind short options that are not separated from it: -Cwork, -sfwork/Makefile.
+        either = "|".join(map(re.escape, sorted(names)))
+        self._name = re.compile(rf"(?:^|[^\w-]|^-\w*?|\s-\w*?)(?:{either})(?![\w-])", re.IGNORECASE) if names else None
+
+    def are_in(self, text: str) -> bool:
+        """Return whether a text may lead into one of the folders."""
+        if self._name is not None and self._name.search(text):
+            return True
+        return any(_is_path(part) and is_inside(self._directory / part, self._folders) for part in _parts(text))
 
 
-def _code_folders(command: Sequence[str], directory: Path) -> Iterator[Path]:
-    """Yield the folders that a program is given and looks for code in, and what texts for a shell name."""
-    kinds = {Path(word).name for word in command}
-    if not kinds & (_BY_FOLDER | _BY_FOLDER_WITH):
-        return
-    takes_data = kinds & (_FETCHERS | _NODE) and not kinds & (_BY_FOLDER - _FETCHERS - _NODE)
-    for word in command[1:]:
-        for part in _words_in(word):
-            for value in (part, part.partition("=")[2]):
-                path = directory / value
-                if value and ("/" in value or value in {".", ".."} or exists(path)):
-                    yield path
-        if takes_data and not word.startswith("-"):
-            return  # what follows are arguments of what it starts
+def _parts(text: str) -> Iterator[str]:
+    yield text
+    for part in _SEPARATORS.split(text):
+        yield part
+        if part.startswith("-"):
+            yield part.lstrip("-")[1:]  # the value of a short option
 
 
-def _words_in(word: str) -> Sequence[str]:
-    if not re.search(r"\s", word):
-        return [word]
-    try:
-        return shlex.split(word)
-    except ValueError:
-        return word.split()
+def _is_path(text: str) -> bool:
+    return 0 < len(text) < 4096 and "\0" not in text
 
 
-def _is_fixed(command: Sequence[str], directory: Path, env: Mapping[str, str]) -> bool:
-    """Return whether a program outside of the folders runs the same code whatever folder it is started in."""
-    program = command[0]
-    if is_interpreter(program):
-        words = python_words(command)
-        return words.is_understood and bool(words.scripts) and not words.modules and not words.texts
-    kinds = {Path(word).name for word in command}
-    if Path(program).name in _NODE:
-        return len(command) > 1 and "/" in command[1] and not command[1].startswith("-")
-    if Path(program).name in _BY_FOLDER or kinds & _BY_FOLDER_WITH:
-        return False
-    path = env.get("PATH", os.environ.get("PATH", os.defpath))
-    found = program if "/" in program else shutil.which(program, path=path)
-    if found is None:
-        return False
-    start = content_of(directory / found, 256) or b""
-    return start.startswith(b"\x7fELF") or _FIXED_SCRIPT.match(start) is not None
+def _path() -> str:
+    return os.environ.get("PATH", os.defpath)
+
+
+def _may_be_any(word: str) -> bool:
+    """Return whether a text for a shell computes what it names."""
+    return re.search(r"\s", word) is not None and _IN_DOUBT.search(word) is not None
+
+
+def _code_words(command: Sequence[str]) -> Sequence[str]:
+    """Return the words that may name code: all, but for what is given to a server that only works on it."""
+    starter = Path(command[0]).name
+    if starter in {"docker", "podman"}:
+        at = next((at for at, word in enumerate(command) if at and _DATA_IMAGE.fullmatch(word)), None)
+    elif starter in _STARTERS:
+        at = next((at for at, word in enumerate(command) if at and not word.startswith("-") and word != "run"), None)
+        at = at if at is not None and _DATA_SERVER.fullmatch(command[at]) else None
+    else:
+        at = 0 if _DATA_SERVER.fullmatch(command[0]) else None
+    if at is None or _starts_others(command[at + 1 :]):
+        return command
+    return command[:1] if starter in {"docker", "podman"} else command[: at + 1]
+
+
+def _starts_others(words: Sequence[str]) -> bool:
+    parts = {Path(part).name for word in words for part in _parts(word) if part}
+    return bool(parts & _RUNS_OTHERS) or any(map(is_interpreter, parts))
+
+
+def _scripts(words: Sequence[str], directory: Path) -> Iterator[str]:
+    """Yield the texts of the files that words name, but of Python's, whose imports are looked at instead."""
+    for path in dict.fromkeys(directory / part for word in words for part in _parts(word) if _is_path(part)):
+        content = content_of(path, _MAX_TEXT_BYTES) or b""
+        if path.suffix != ".py" and b"python" not in content[:64] and b"\0" not in content[:8_000]:
+            yield content.decode(errors="replace")

@@ -94,9 +94,7 @@ def runs_in_sandbox(server: McpServer, task: Task) -> bool:
     """Return whether a server of a task runs in the sandbox of commands, as its runs can change what it runs."""
     if server.sandbox == "none" or task.sandbox.use in {"none", "container"}:
         return False
-    return server.runs_code_in(
-        [folder for folder in writable_folders(task) if folder.is_dir()], _normal(task.directory)
-    )
+    return server.runs_code_in(writable_folders(task), _normal(task.directory))
 
 
 def changeable_folders(task: Task) -> Sequence[Path]:

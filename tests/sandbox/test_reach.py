@@ -78,19 +78,80 @@ def test_a_path_of_this_process_that_leads_into_a_folder_decides_what_runs(
 @pytest.mark.parametrize(
     "command",
     [
-        "{tools}/installed --repository .", "{tools}/elf {work}", "python3 {tools}/server.py {work}/data",
-        "node {tools}/server.js .", "{tools}/elf --token=ab/cd+e/f=",
+        "{tools}/elf", "{tools}/installed --repository .", "python3 {tools}/server.py", "node {tools}/server.js",
+        "uvx mcp-server-git", "flock L make -s serve", "prlimit npm start", "invoke serve", "tini -- npm start",
     ],
 )  # fmt: skip
-def test_code_elsewhere_that_is_given_a_folder_as_data_is_not_of_it(project: Path, command: str):
+def test_whatever_starts_in_a_folder_may_look_for_code_there(project: Path, command: str):
+    """Programs were taken as fixed by their first word: `flock lock make serve` ran the folder's Makefile outside."""
+    words = _words(command.replace("{tools}", str(project / "tools")))
+    assert runs_code_in([project / "work"], words, project / "work")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sh -c 'cd work; exec python3 server.py'", "sh -c 'cd work&&python3 server.py'",
+        "sh -c 'exec python3 w?rk/x.py'",
+        'sh -c "cd $D; python3 server.py"', "env -Cwork python3 server.py", "make -sCwork serve",
+        "make -sfwork/Makefile",
+        "node -r ./hook.js work", "perl -Iwork/lib main.pl", "uvx --python 3.12 --from ./work/pkg srv",
+        "pipx run --spec ./work/pkg srv", "npx -p zod -p ./work/pkg srv",
+        "npx supergateway --stdio 'node work/server.js'",
+        "uvx mcp-proxy --cwd work python server.py", "java -cp lib/x.jar:work/dist Main", "java @work/args",
+        "python3 -m work.server", "python3 -c 'import work.server'", "uvicorn work.server:app",
+        "npx -y @scope/server work", "uvx server --db work", "docker run -v work:/app img python /app/server.py",
+        "docker run -v work:/app mcp/git python /app/server.py",
+        "npx @modelcontextprotocol/server-x --run 'node work/x'",
+        "gunicorn --chdir work app", "{tools}/elf {work}", "python3 {tools}/server.py {work}/data", "sh tools/start.sh",
+        "node tools/leads.js", "python3 main.py", "python3 -m tools.imports",
+    ],
+)  # fmt: skip
+def test_a_command_that_names_a_folder_in_any_way_may_run_its_code(project: Path, command: str):
+    """Of these, 22 were started outside the sandbox: options, lists of paths and texts for a shell were not split."""
+    (project / "tools/start.sh").write_text("cd work\nexec ./server\n")
+    (project / "tools/leads.js").write_text("require('../work/server.js')\n")
+    (project / "main.py").write_text("import tools.imports\n")
+    (project / "tools/imports.py").write_text("import work.server\n")
+    words = _words(command.replace("{tools}", str(project / "tools")).replace("{work}", str(project / "work")))
+    assert runs_code_in([project / "work"], words, project)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"PERL5LIB": "work/perl5"}, {"PERL5OPT": "-Iwork/lib"}, {"JAVA_TOOL_OPTIONS": "-javaagent:work/a.jar"},
+        {"npm_config_userconfig": "work/.npmrc"}, {"UV_CONFIG_FILE": "work/uv.toml"}, {"ANYTHING": "../{name}/work"},
+    ],
+)  # fmt: skip
+def test_a_variable_that_names_a_folder_decides_what_runs_even_if_nothing_is_there_yet(
+    project: Path, env: dict[str, str]
+):
+    found = {name: value.replace("{name}", project.name) for name, value in env.items()}
+    assert runs_code_in([project / "work"], ("tools/elf",), project, found)
+
+
+def test_a_folder_that_is_not_there_yet_counts(tmp_path: Path):
+    """A task with `workspace: {path: ws, create: true}` had no folder that a run can change."""
+    assert runs_code_in([tmp_path / "ws"], ("node", "server.js"), tmp_path, {"NODE_PATH": "ws"})
+    assert runs_code_in([tmp_path / "ws"], ("node", "ws/server.js"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "npx -y @modelcontextprotocol/server-filesystem work", "uvx mcp-server-git --repository work",
+        "uvx mcp-server-git==2026.7.1 --repository work", "mcp-server-git --repository {work}",
+        "pipx run mcp-server-sqlite --db-path work/x.db", "docker run -i --rm -v work:/data mcp/filesystem /data",
+        "npx -y @scope/server", "uvx server --db elsewhere", "{tools}/elf --token=ab/cd+e/f=",
+        "python3 {tools}/server.py",
+        "sh -c 'exec node other/networks.js'", "docker run -i mcp/fetch", "{tools}/elf --workers 3 homework framework",
+    ],
+)  # fmt: skip
+def test_other_code_and_servers_that_only_work_on_a_folder_are_not_of_it(project: Path, command: str):
     words = _words(command.replace("{tools}", str(project / "tools")).replace("{work}", str(project / "work")))
     env = {"API_TOKEN": "eyJh/bGci+Oi/x="}
-    assert not runs_code_in([project / "work"], words, project / "work", env)
-
-
-@pytest.mark.parametrize("command", ["npx -y @scope/server work", "uvx server --db work", "docker run -v work:/x y"])
-def test_a_package_that_is_started_above_a_folder_takes_it_as_data(project: Path, command: str):
-    assert not runs_code_in([project / "work"], _words(command), project)
+    assert not runs_code_in([project / "work"], words, project, env)
 
 
 def _words(command: str) -> list[str]:
