@@ -36,7 +36,8 @@ from ..sandbox.beneath import open_regular
 from ..sandbox.environments import implied_environments
 from ..sandbox.inside import LeadsOut
 from .tree import folders_below
-from .verify_environments import MAX_BYTES, RUNNERS, files_of_environments, plugin_lines
+from .verify_environments import MAX_BYTES, RUNNERS, files_of_environments
+from .verify_settings import loaded_part
 
 RECORD = "verify.json"
 """In the folder of a run: checksums of what its verification loaded before the run."""
@@ -59,8 +60,6 @@ _SETTINGS_OPTIONS = frozenset({"-c", "-f", "--config", "--config-file", "--file"
 _TEST_FILE = re.compile(r"(?:test_[^/]*|[^/]*[_.](?:test|spec))\.\w+")
 _MODULES = (sys.stdlib_module_names - {"test"}) | RUNNERS
 _MODULE_ENDS = tuple(all_suffixes())
-_SECTION = re.compile(r"\[+ *(?:tool *[.:] *)?[\"']?(?:pytest|tox|coverage|hatch|nox|poe|pdm|uv)\b")
-_SCRIPT_KEYS = frozenset({"scripts", "jest", "vitest", "mocha", "ava", "nyc", "c8"})
 _MAX_ENTRIES = 100_000
 _MAX_NAMED = 10
 _LIMIT = "(limit)"
@@ -253,25 +252,5 @@ def _checksum(workspace: Path, path: str) -> str:
     if size_bytes > MAX_BYTES:
         content += str(size_bytes).encode()
     else:
-        content = _loaded_part(Path(path).name, content)
+        content = loaded_part(Path(path).name, content)
     return hashlib.sha256(content).hexdigest() if content is not None else ""
-
-
-def _loaded_part(name: str, content: bytes) -> bytes | None:
-    """Return what a runner reads of a file. None if it reads nothing of it."""
-    if name == "package.json":
-        with suppress(ValueError, RecursionError):
-            data: object = json.loads(content)
-            keys = cast("dict[str, object]", data) if isinstance(data, dict) else {}
-            started = {key: keys[key] for key in _SCRIPT_KEYS & keys.keys()}
-            return json.dumps(started, sort_keys=True).encode() if started else None
-    if name == "entry_points.txt":
-        return plugin_lines(content)
-    if name in {"pyproject.toml", "setup.cfg"}:
-        kept: list[str] = []
-        is_kept = False
-        for line in content.decode(errors="replace").splitlines():
-            is_kept = bool(_SECTION.match(line)) if line.startswith("[") else is_kept
-            kept += [line] if is_kept and line.strip() else []
-        return "\n".join(kept).encode() if kept else None
-    return content
