@@ -47,7 +47,7 @@ def test_a_tool_whose_package_is_missing_is_refused_with_both_ways_out(tmp_path:
     )
     (tmp_path / "mine.py").write_text(MY_TOOL)
     with pytest.raises(ConfigError) as caught:
-        load_all_tools(["mine.py:look"], {}, directory=tmp_path, writable=[])
+        load_all_tools(["mine.py:look"], {}, directory=tmp_path, writable=[], sandbox=None)
     assert str(caught.value) == text
     with pytest.raises(ConfigError) as caught:
         Toolbox(load_tools(["mine.py:look"], directory=tmp_path))
