@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .sandbox import CommandLimits, Launch, Rules, Sandbox, find_sandbox
     from .sandbox.beneath import Protected, open_beneath, open_regular, opened_parent
     from .sandbox.inside import LeadsOut, inside_of
-    from .sandbox.process import CommandResult, Process, kill_session
+    from .sandbox.process import CommandResult, Process, at_forced_end, kill_session
     from .sandbox.terminal import displayed
     from .session import Session
     from .streaming import EventStream
@@ -86,6 +86,7 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "Verify",
+    "at_forced_end",
     "changes_since",
     "displayed",
     "find_sandbox",
@@ -132,6 +133,7 @@ _MODULES = {
     "ToolContext": "tooling.context",
     "McpServer": "task.mcp_server",
     "Verify": "policy.verification",
+    "at_forced_end": "sandbox.process",
     "changes_since": "workspace.workspace",
     "displayed": "sandbox.terminal",
     "find_sandbox": "sandbox",

@@ -9,10 +9,11 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from agent import Launch, kill_session
+from agent import Launch, at_forced_end, kill_session
 
 MAX_MESSAGE_BYTES = 20_000_000
 MAX_QUEUED_CHARS = 1_000_000
@@ -41,6 +42,7 @@ class Adapter:
         self._events: asyncio.Queue[tuple[str, Body] | None] = asyncio.Queue()
         self._queued_chars = 0
         self._reading = asyncio.create_task(self._read())
+        self._forget_kill = at_forced_end(partial(kill_session, process.pid))
 
     @classmethod
     async def start(cls, launch: Launch, *, folder: Path) -> Adapter:
@@ -104,6 +106,7 @@ class Adapter:
     async def aclose(self) -> None:
         """Stop the adapter and everything that it started."""
         kill_session(self._process.pid)
+        self._forget_kill()
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_GRACE_S):
                 await self._process.wait()

@@ -8,10 +8,11 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO, cast
 
-from agent import Launch, McpServer
+from agent import Launch, McpServer, at_forced_end
 
 from ._server_command import NO_CACHE, without_compiled
 from ._server_inside import inside
@@ -63,6 +64,7 @@ class Session:
         self._stderr: TextIO | None = None
         self._stderr_tail = ""
         self._mark = new_mark()
+        self._forget_kill: Callable[[], None] | None = None
         self.listing = Listing()
         """What the server has said about its tools."""
 
@@ -84,6 +86,7 @@ class Session:
         if self._ready is None or self._owner is None:
             self._ready = asyncio.get_running_loop().create_future()
             self._owner = asyncio.create_task(self._run(self._ready))
+            self._forget_kill = at_forced_end(partial(kill_marked, self._mark))
         await asyncio.wait({self._ready, self._owner}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
             return self._ready.result()
@@ -124,6 +127,8 @@ class Session:
                 await asyncio.wait({self._owner}, timeout=_CLOSE_TIMEOUT_S)
         finally:
             kill_marked(self._mark)
+            if self._forget_kill is not None:
+                self._forget_kill()
             if self._owner is not None and self._owner.done() and not self._owner.cancelled():
                 self._owner.exception()  # already reported, if there was one
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ LEFT_OUT = re.compile(r"^\[\.\.\. ([\d,]+) bytes left out \.\.\.\]$", re.MULTILI
 """The default note of `Output` where it was cut; the group is the number of bytes."""
 _leaders: set[int] = set()
 """Processes that were started and are not killed yet, each the leader of its session."""
+_kills: list[Callable[[], None]] = []
+"""Kill what other modules have started."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,10 +199,30 @@ def kill_session(leader: int) -> None:
             return
 
 
+def at_forced_end(kill: Callable[[], None]) -> Callable[[], None]:
+    """Record what kills processes that `ToolContext.start` did not start, if the program ends without any clean-up.
+
+    The command line does so at a second SIGTERM, or if a run does not end within 8 s; `kill` is called in any thread.
+
+    Returns:
+        A function that takes the record back; call it once the processes are killed.
+    """
+    _kills.append(kill)
+
+    def forget() -> None:
+        with suppress(ValueError):
+            _kills.remove(kill)
+
+    return forget
+
+
 def kill_all_sessions() -> None:
-    """Kill every process of this module that still runs, for a program that ends without any other clean-up."""
+    """Kill every process that still runs, for a program that ends without any other clean-up."""
     for leader in list(_leaders):
         kill_session(leader)
+    for kill in list(_kills):
+        with suppress(Exception):  # the others are still to be killed
+            kill()
 
 
 async def _start(launch: Launch, *, folder: Path, output: Output) -> Process:

@@ -11,10 +11,21 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
-from agent import CommandResult, ConfigError, Rules, Sandbox, ToolContext, ToolError, find_sandbox, kill_session
+from agent import (
+    CommandResult,
+    ConfigError,
+    Rules,
+    Sandbox,
+    ToolContext,
+    ToolError,
+    at_forced_end,
+    find_sandbox,
+    kill_session,
+)  # fmt: skip
 from agent.sandbox import Isolation
 from agent.sandbox.process import Output, kill_all_sessions, start_process
 
@@ -275,3 +286,13 @@ async def test_a_program_that_ends_at_once_leaves_no_command_without_a_sandbox(t
     kill_all_sessions()
     assert await running.wait(10.0) == -signal.SIGKILL
     await running.kill()
+
+
+def test_at_a_forced_end_what_others_started_is_killed_until_they_did_so_themselves():
+    killed, gone = Mock(side_effect=OSError), Mock()
+    forget = at_forced_end(killed)
+    at_forced_end(gone)()
+    kill_all_sessions()
+    forget()
+    kill_all_sessions()
+    assert (killed.call_count, gone.call_count) == (1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent import Launch, ToolContext
+from agent.sandbox.process import kill_all_sessions
 from tools import _debug_adapter
 from tools._debug_adapter import Adapter, AdapterClosed
 from tools.debugger import debug_start
@@ -83,3 +85,11 @@ async def test_what_a_program_prints_before_it_stops_does_not_fill_the_memory(tm
     assert answer.startswith("Stopped: ValueError.\n#0 <module> at main.py:3")
     assert f"\n  2999 {'x' * 2_000}" in answer
     assert peak_bytes < 8_000_000  # 5 of them for any number of lines; 12 when all were kept
+
+
+async def test_an_adapter_does_not_outlive_a_forced_end(tmp_path: Path):
+    adapter = await started(tmp_path, b"")
+    kill_all_sessions()
+    with pytest.raises(AdapterClosed):
+        await asyncio.wait_for(adapter.next_event(), 10.0)
+    await adapter.aclose()

@@ -18,7 +18,9 @@ import pytest
 from agent import Agent, ConfigError, McpServer, Outcome, ToolContext, ToolError, tool
 from agent.journal.journal import read_journal
 from agent.messages import ToolResult
+from agent.sandbox.process import kill_all_sessions
 from agent.testing import ScriptedModel, ScriptedServer, calls, says
+from tools._server_session import Session
 from tools.mcp import mcp_tools
 
 pytest.importorskip("mcp")
@@ -145,6 +147,15 @@ async def test_nothing_of_a_server_is_left_after_a_run(server: Server, kind: str
     outcome = await server.run(server.settings(kind), calls(GOOD))
     assert _results(outcome) == [("ok", "got it")]
     assert server.alive == []
+
+
+async def test_a_server_outside_the_sandbox_and_its_children_do_not_outlive_a_forced_end(server: Server):
+    """Only commands were killed at a second SIGTERM."""
+    session = Session("s", server.settings("leaves its session"), server.folder, era="legacy")
+    await session.client()
+    kill_all_sessions()
+    assert server.alive == []
+    await session.aclose()
 
 
 async def test_a_server_that_hangs_when_a_run_starts_it_is_ended(server: Server, monkeypatch: pytest.MonkeyPatch):
