@@ -100,12 +100,14 @@ async def _end(process: Process) -> None:
     """Close its input, wait a moment for it to end, and kill what is left."""
     import anyio
 
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await stream.aclose()
+    if process.stdin is not None:
+        with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await process.stdin.aclose()
     with anyio.move_on_after(_END_S):
         await process.wait()
     kill_session(process.pid)
     with anyio.move_on_after(_END_S):
         await process.wait()
+        if process.stdout is not None:  # asyncio complains of a pipe that was not read to its end before the loop's
+            async for _ in process.stdout:
+                pass
