@@ -76,6 +76,8 @@ class McpServer:
     ) -> AbstractContextManager[Launch]:  # fmt: skip
         """Prepare `command` to run in the sandbox of commands, where it sees its program and the files that it names.
 
+        Of what lies beside these it sees nothing, except that of a program in a `bin`: this folder, with its libraries.
+
         Args:
             sandbox: of the commands.
             workspace: absolute; what commands may change.
@@ -87,13 +89,16 @@ class McpServer:
         words = [value for word in self.command[1:] for value in named_by(word) if value]
         environments = implied_environments(self.command, directory, self.env)
         files = [path for value in words if (path := directory / value).is_file()]
-        programs = [self.command[0], *(str(path) for path in files if os.access(path, os.X_OK))]
-        folders = [path.parent for name in programs if "/" in name and (path := directory / name).exists()]
-        # What is on the PATH can be seen, with the libraries and interpreters that belong to it.
+        programs = [path for path in files if os.access(path, os.X_OK)]
+        if "/" in self.command[0] and (path := directory / self.command[0]).exists():
+            programs.insert(0, path)
+        # What is on the PATH can be seen, with the libraries and interpreters that belong to it. A script may lie in a
+        # home, of which the server sees that script only.
+        folders = [path.parent for path in programs if _holds_programs(path.parent)]
         folders = dict.fromkeys([*folders, *(path for place in environments if (path := place / "bin").is_dir())])
         variables["PATH"] = os.pathsep.join([variables.get("PATH", os.defpath), *map(str, folders)])
         named = [part for name in self.env if name.endswith("PATH") for part in self.env[name].split(os.pathsep)]
-        read = [path for path in files if path.parent not in folders]
+        read = [path for path in (*programs, *files) if path.parent not in folders]
         read += [path for part in named if part and (path := directory / part).exists()]
         return sandbox.launch(
             self.command, workspace=workspace, env=variables, read=read, shared=shared, folder=directory
@@ -107,3 +112,11 @@ class McpServer:
             writable: folders that commands of a run may change; what lies elsewhere is not looked at.
         """
         return Pinned(command_sources(self.command, directory, writable, self.env), directory, writable)
+
+
+def _holds_programs(folder: Path) -> bool:
+    """Return whether a folder holds programs by its name, and no home lies there."""
+    home = Path.home()
+    return folder.name in {"bin", "sbin"} and not any(
+        path.is_relative_to(place) for path in (home, home.resolve()) for place in (folder, folder.resolve())
+    )

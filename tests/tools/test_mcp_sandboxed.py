@@ -62,6 +62,7 @@ for line in sys.stdin:
 """
 WALLS = pytest.mark.parametrize("wall", ["bubblewrap", "landlock", "landlock without namespaces"])
 COMMAND = (sys.executable, "server.py")
+START = '#!/bin/sh\nexec python "$1"\n'
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (work := tmp_path / "work").mkdir()
     (work / "server.py").write_text(SERVER)
     monkeypatch.chdir(work)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return work
 
 
@@ -168,6 +170,53 @@ async def test_without_a_sandbox_a_server_runs_as_commands_do_and_is_compared(wo
     first, second = _results(await _run(work, "none", *_do("echo here; echo x > server.py", "echo there")))
     assert first == "here"
     assert "changed during this run" in second
+
+
+@pytest.mark.parametrize("wall", ["bubblewrap", "landlock"])
+async def test_of_the_folder_of_its_start_script_a_server_sees_only_the_script(work: Path, walled: Any, wall: str):
+    """All of it could be read, here a home; a command of the run sees nothing of it."""
+    home = work.parent
+    (home / "notes.txt").write_text("canary-78aa")
+    (home / "start.sh").write_text(START)
+    (home / "start.sh").chmod(0o755)
+    for command in ((f"{home}/start.sh", "server.py"), ("/bin/sh", "../start.sh", "server.py")):
+        server = McpServer(command=command, timeout_s=60)
+        steps = _do(f"cat {home}/start.sh", f"cat {home}/notes.txt", f"ls {home}")
+        script, notes, beside = _results(await _run(work, walled(wall, Rules()), *steps, mcp={"s": server}))
+        assert script.startswith("#!/bin/sh")
+        assert "canary" not in notes
+        assert "notes.txt" not in beside
+
+
+@pytest.mark.parametrize("wall", ["bubblewrap", "landlock"])
+async def test_a_server_sees_what_its_program_in_a_bin_folder_needs(work: Path, walled: Any, wall: str):
+    for name in ("bin", "lib"):
+        (work.parent / "app" / name).mkdir(parents=True)
+    (work.parent / "app/secret").write_text("canary-90c1")
+    (work.parent / "app/lib/version").write_text("version 7")
+    script = work.parent / "app/bin/start"
+    script.write_text(START)
+    script.chmod(0o755)
+    server = McpServer(command=(str(script), "server.py"), timeout_s=60)
+    steps = _do(f"cat {work.parent}/app/lib/version", f"cat {work.parent}/app/secret")
+    version, secret = _results(await _run(work, walled(wall, Rules()), *steps, mcp={"s": server}))
+    assert version == "version 7"
+    assert "canary" not in secret
+
+
+async def test_a_home_that_is_named_bin_is_no_folder_of_programs(
+    work: Path, walled: Any, monkeypatch: pytest.MonkeyPatch
+):
+    home = work.parent / "bin"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    (home / "notes.txt").write_text("canary-02be")
+    (home / "start.sh").write_text(START)
+    (home / "start.sh").chmod(0o755)
+    server = McpServer(command=(f"{home}/start.sh", "server.py"), timeout_s=60)
+    step = _do(f"cat {home}/notes.txt")
+    (notes,) = _results(await _run(work, walled("bubblewrap", Rules()), *step, mcp={"s": server}))
+    assert "canary" not in notes
 
 
 async def test_git_is_read_only_for_a_server(work: Path, walled: Any):
