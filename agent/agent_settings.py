@@ -191,6 +191,7 @@ class AgentSettings(Generic[DepsT, OutputT]):
     @cached_property
     def _loaded_tools(self) -> tuple[Tool, ...]:
         from .given import sandbox_of
+        from .loop.hidden_paths import listing_sandbox
         from .task.environment import run_sandbox
         from .task.tool_loading import load_mcp_tools
 
@@ -200,9 +201,13 @@ class AgentSettings(Generic[DepsT, OutputT]):
         writable = (workspace, Path.cwd(), *(() if sandbox is None else sandbox.rules.write))
         taken = [tool.name for tool in own]
         in_place = self.workspace_mode in {"in_place", "create"}
+        changing = (*([workspace] if in_place else []), *(() if sandbox is None else sandbox.rules.write))
+        place = partial(
+            listing_sandbox, rules=self.permissions, workspace=next(iter(changing), workspace),
+            sandbox=partial(run_sandbox, sandbox, workspace),
+        )  # fmt: skip
         is_sandboxed = sandbox is None or sandbox.isolation not in {"none", "container"}
         return (*own, *load_mcp_tools(
-            self.mcp, directory=Path.cwd(), writable=writable, taken=taken,
-            changing=(*([workspace] if in_place else []), *(() if sandbox is None else sandbox.rules.write)),
-            sandbox=partial(run_sandbox, sandbox, workspace) if is_sandboxed else None,
+            self.mcp, directory=Path.cwd(), writable=writable, taken=taken, changing=changing,
+            sandbox=place if is_sandboxed else None,
         ))  # fmt: skip

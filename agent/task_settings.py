@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .given import check_kind
+from .loop.hidden_paths import listing_sandbox
 from .run_settings import TaskOrigin
 from .sandbox.sources import Sources
 from .task.environment import starts_commands, task_sandbox, task_secrets, task_variables
@@ -27,10 +28,14 @@ def settings_of_task(task: Task, environ: Mapping[str, str], runs: Path | None) 
     own = checked_own_files(task, runs)
     with checked_imports(changeable_folders(task), runs) as imported:
         is_sandboxed = task.sandbox.use not in {"none", "container"}
-        tools = load_all_tools(
-            task.tools, task.mcp, directory=task.directory, writable=writable_folders(task),
-            sandbox=partial(task_sandbox, task) if is_sandboxed else None,
+        writable = writable_folders(task)
+        place = partial(
+            listing_sandbox, rules=task.permissions, workspace=next(iter(writable), task.directory).absolute(),
+            sandbox=partial(task_sandbox, task),
         )  # fmt: skip
+        tools = load_all_tools(
+            task.tools, task.mcp, directory=task.directory, writable=writable, sandbox=place if is_sandboxed else None
+        )
     return {
         "tools": tools,
         "instructions": task.instructions,

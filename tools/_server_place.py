@@ -25,7 +25,7 @@ class ServerPlace:
 
 
 def find_place(
-    name: str, server: McpServer, directory: Path, changing: Sequence[Path], sandbox: Callable[[], Sandbox] | None
+    name: str, server: McpServer, directory: Path, changing: Sequence[Path], sandbox: Callable[[str], Sandbox] | None
 ) -> ServerPlace:
     """Return where a server runs: in the sandbox, if the run can change what it runs and nothing was said against it.
 
@@ -34,10 +34,10 @@ def find_place(
         server: its settings.
         directory: absolute; where its command runs.
         changing: absolute; folders that the run may change, the workspace first.
-        sandbox: finds that of commands. None means that servers cannot run in it.
+        sandbox: finds that in which a server, by its name, lists its tools. None means that servers cannot run in it.
 
     Raises:
-        ConfigError: this machine has no sandbox.
+        ConfigError: this machine has no sandbox for it.
     """
     if not changing or not server.runs_code_in(changing, directory):
         return ServerPlace()
@@ -54,7 +54,7 @@ def find_place(
         f"`mcp.{name}.sandbox: none` runs it outside"
     )
     try:
-        found = sandbox()
+        found = sandbox(name)
     except ConfigError as error:
         msg = (
             f"The MCP server `{name}` runs code that a run can change, and so belongs in the sandbox. {error.problem} "
@@ -64,7 +64,7 @@ def find_place(
 
     def launch(env: Mapping[str, str]) -> AbstractContextManager[Launch]:
         changing[0].mkdir(parents=True, exist_ok=True)  # a run would make it
-        return server.launch(found, workspace=changing[0], directory=directory, env=env)
+        return server.launch(found, workspace=changing[0].resolve(), directory=directory, env=env)
 
     network = "" if found.rules.network else " and without network"
     why = f"it runs in the sandbox of commands{network}, because the run can change what it runs"

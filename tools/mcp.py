@@ -28,7 +28,7 @@ _MAX_NAMED = 20
 
 def mcp_tools(
     servers: Mapping[str, McpServer], directory: Path, *, writable: Sequence[Path] | None = None,
-    taken: Iterable[str] = (), changing: Sequence[Path] = (), sandbox: Callable[[], Sandbox] | None = None,
+    taken: Iterable[str] = (), changing: Sequence[Path] = (), sandbox: Callable[[str], Sandbox] | None = None,
 ) -> tuple[Tool, ...]:  # fmt: skip
     """Start all servers, list their tools and stop them; a run starts each again.
 
@@ -45,7 +45,7 @@ def mcp_tools(
             there is not used once such a file has changed. None means the working directory.
         taken: names of other tools, which none of these may have.
         changing: absolute; those folders that the run itself may change, the workspace first.
-        sandbox: finds that of commands. None means that servers cannot run in it.
+        sandbox: finds that in which a server, by its name, lists its tools. None means that servers cannot run in it.
 
     Raises:
         ConfigError: the package `mcp` is not installed, a server does not answer, it lacks a tool that the task names

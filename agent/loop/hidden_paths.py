@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from ..errors import ConfigError
 from ..policy.permissions import Permission
 from ..policy.targets import is_literal, literal_folder, literal_start, matches, normal_pattern
 from ..sandbox import Sandbox
@@ -13,6 +16,8 @@ from ..sandbox.bubblewrap import SYSTEM
 from ..workspace.tree import walk
 
 _MOST_HIDDEN = 200
+_START_CHARS = 32
+"""Of the names of a server's tools: long ones are cut at their end."""
 
 
 def path_patterns(rules: Sequence[Permission], tool: str) -> tuple[str, ...]:
@@ -24,6 +29,50 @@ def path_patterns(rules: Sequence[Permission], tool: str) -> tuple[str, ...]:
         if rule.do == "allow" and not rule.match:
             break
         if rule.do != "allow" and "path" in rule.match:
+            found.append(rule.match["path"])
+    return tuple(dict.fromkeys(found))
+
+
+def listing_sandbox(
+    server: str, *, rules: Sequence[Permission], workspace: Path, sandbox: Callable[[], Sandbox]
+) -> Sandbox:
+    """Return the sandbox in which an MCP server lists its tools: it sees nothing that a rule about one of them hides.
+
+    Args:
+        server: its name in the task; the names of its tools begin with it.
+        rules: of the run.
+        workspace: absolute; the folder that it may change.
+        sandbox: finds that of commands.
+
+    Raises:
+        ConfigError: this machine has no sandbox, or it cannot hide what the rules name.
+    """
+    found, workspace = sandbox(), workspace.resolve()
+    patterns = _patterns_of_any(rules, re.split(r"[^A-Za-z0-9_-]", f"{server}_", maxsplit=1)[0][:_START_CHARS])
+    if not patterns:
+        return found
+    try:
+        hidden = hidden_paths(patterns, workspace, found) if found.can_hide else (workspace,)
+    except OSError as error:
+        msg = f"What the permission rules hide from it could not be found: {error}."
+        raise ConfigError(msg, key="permissions") from error
+    if workspace in hidden:
+        msg = f"The permission rules keep its tools out of {', '.join(patterns)}, and this sandbox cannot hide that."
+        raise ConfigError(msg, key="permissions")
+    return replace(found, rules=replace(found.rules, hidden=(*found.rules.hidden, *hidden)))
+
+
+def _patterns_of_any(rules: Sequence[Permission], start: str) -> tuple[str, ...]:
+    """Return the path patterns of the rules that may keep a tool out of a path whose name begins with `start`."""
+    found: list[str] = []
+    for rule in rules:
+        literal = re.split(r"[*?[]", rule.tool, maxsplit=1)[0]
+        if rule.do == "allow":
+            if not rule.match and rule.tool == f"{literal}*" and start.startswith(literal):
+                break  # all of them
+        elif "path" in rule.match and (
+            literal.startswith(start) or (literal != rule.tool and start.startswith(literal))
+        ):
             found.append(rule.match["path"])
     return tuple(dict.fromkeys(found))
 

@@ -59,7 +59,7 @@ def _as_tool(given: Tool | ToolSource | str) -> Tool:
 
 def load_all_tools(
     references: Iterable[str | ToolUse], servers: Mapping[str, McpServer], *, directory: Path, writable: Sequence[Path],
-    sandbox: Callable[[], Sandbox] | None,
+    sandbox: Callable[[str], Sandbox] | None,
 ) -> tuple[Tool, ...]:  # fmt: skip
     """Load the tools of a task and those of its MCP servers; see `load_tools` and `load_mcp_tools`.
 
@@ -68,7 +68,7 @@ def load_all_tools(
         servers: by their names.
         directory: the task file's folder.
         writable: folders that the run may change, the workspace first.
-        sandbox: finds that of commands. None means that servers cannot run in it.
+        sandbox: finds that in which a server, by its name, lists its tools. None means that servers cannot run in it.
     """
     tools = load_tools(references, directory=directory)
     check_requirements(tools)
@@ -80,7 +80,7 @@ def load_all_tools(
 
 def load_mcp_tools(
     servers: Mapping[str, McpServer], *, directory: Path, writable: Sequence[Path], taken: Iterable[str] = (),
-    changing: Sequence[Path] = (), sandbox: Callable[[], Sandbox] | None = None,
+    changing: Sequence[Path] = (), sandbox: Callable[[str], Sandbox] | None = None,
 ) -> tuple[Tool, ...]:  # fmt: skip
     """Load the tools of MCP servers.
 
@@ -90,7 +90,7 @@ def load_mcp_tools(
         writable: folders that commands of a run may change; what servers outside the sandbox load there is looked at.
         taken: names of other tools, which none of these may have.
         changing: those that the run itself may change, the workspace first; what runs code of them is sandboxed.
-        sandbox: finds that of commands. None means that servers cannot run in it.
+        sandbox: finds that in which a server, by its name, lists its tools. None means that servers cannot run in it.
 
     Raises:
         ConfigError: a server does not answer, or one of its tools cannot be used.
