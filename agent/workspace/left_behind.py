@@ -63,7 +63,7 @@ def watched(
         set_ids_since_ns: start of the run, if commands could make set-user-ID files; these lose that permission.
     """
     kept, notices = journal is not None, list[str]()
-    before = None if own is None else look_before(places, own, folder, kept=kept)
+    before = None if own is None else look_before(places, own, folder, kept=kept, set_ids_since_ns=set_ids_since_ns)
     try:
         yield notices
     finally:
@@ -104,7 +104,7 @@ def noticing_repositories(
 
 
 def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None = None) -> Sequence[str]:
-    """Take away what killed runs left for git to start in a folder, or in copies; see `disarm_git`.
+    """Take away what killed runs left for git to start in a folder, or in copies; see `disarm_git` and `set_ids`.
 
     Call it before a run uses the folder.
 
@@ -136,14 +136,18 @@ def disarm_after_killed(runs: Path | None, workspace: Path, resumed: Path | None
             if _is_running(folder):
                 continue
             named = cast("Named", record.get("named") or {})
-            texts = (*disarm_git(place, GitSettings.from_json(record)), *changed_since(named, place))
+            texts = [*disarm_git(place, GitSettings.from_json(record)), *changed_since(named, place)]
+            if isinstance(since_ns := record.get("set_ids_since_ns"), int):
+                texts += filter(None, [without_set_ids(place, since_ns=since_ns)])
             where = f" In {on_its_line(str(place))}:" if is_copy else ""
             notices += [f"The run {folder.name} was killed.{where} {text}" for text in texts]
             path.unlink()
     return notices
 
 
-def look_before(places: Sequence[Path], own: Sources, folder: Path, *, kept: bool) -> Before:
+def look_before(
+    places: Sequence[Path], own: Sources, folder: Path, *, kept: bool, set_ids_since_ns: int | None = None
+) -> Before:
     """Return what there is before a run; a resumed run finds what its first process recorded.
 
     Args:
@@ -151,6 +155,7 @@ def look_before(places: Sequence[Path], own: Sources, folder: Path, *, kept: boo
         own: what defines the run.
         folder: the run's own.
         kept: whether the run's folder is kept, so that the record is written there.
+        set_ids_since_ns: as for `watched`; recorded for the run that finds this one killed.
     """
     recorded = {place: _recorded(record_path(folder, place), GitSettings.from_json) for place in places}
     files = _recorded(folder / BEFORE, lambda record: cast("dict[str, str]", record["own_files"]))
@@ -170,7 +175,8 @@ def look_before(places: Sequence[Path], own: Sources, folder: Path, *, kept: boo
                 if recorded[place] is None:
                     record = record_path(folder, place)
                     record.parent.mkdir(parents=True, exist_ok=True)
-                    found = {"run": run, "workspace": str(place), **git.to_json(), "named": before.named[place]}
+                    found = {"run": run, "workspace": str(place), **git.to_json(), "named": before.named[place],
+                             "set_ids_since_ns": set_ids_since_ns}  # fmt: skip
                     record.write_text(json.dumps(found), encoding="utf-8")
                 record_start(folder, place, before.own_files if place == places[0] else {})
     return before

@@ -15,7 +15,7 @@ from agent.sandbox.sources import Sources
 from agent.testing import ScriptedModel, calls, says
 from agent.workspace import left_behind
 from agent.workspace.changed_files import refuse_changed
-from agent.workspace.left_behind import look_before
+from agent.workspace.left_behind import look_before, watched
 from agent.workspace.prepare import WorkspaceMode
 from agent.workspace.unfinished import record_path
 from tools.shell import run_shell
@@ -201,3 +201,22 @@ def test_what_a_killed_run_left_is_found_without_looking_at_runs_that_ended(
     arm(work / "nested")
     assert len(left_behind.disarm_after_killed(runs, work)) == 2
     assert opened == [folder.name]
+
+
+@pytest.mark.parametrize("in_container", [True, False])
+def test_files_that_a_killed_run_in_a_container_let_run_as_their_owner_lose_that(in_container: bool, work: Path):
+    """Only a resumed run took it away."""
+    runs = work.parent / "runs"
+    (work / "old").touch()
+    (work / "old").chmod(0o4755)
+    since_ns = (work / "old").stat().st_ctime_ns + 1
+    while (new := work / "new").write_text("x") and new.stat().st_ctime_ns < since_ns:
+        pass
+    new.chmod(0o4755)
+    (journal := Journal(runs / "killed")).close()
+    with watched([work], Sources(), runs / "killed", journal, set_ids_since_ns=since_ns if in_container else None):
+        notices = run(work).notices
+        assert [bool((work / name).stat().st_mode & 0o4000) for name in ("old", "new")] == [True, not in_container]
+        who = [notice.partition(". The run left files")[0] for notice in notices]
+        assert who == ["The run killed was killed"] * in_container
+        assert run(work).notices == ()
