@@ -118,17 +118,19 @@ async def _list_once(name: str, server: McpServer, session: Session, place: Serv
         client = await session.client()
         tools: list[McpTool] = []
         cursor: str | None = None
-        for _ in range(_MAX_PAGES):
-            page = await asyncio.wait_for(client.list_tools(cursor=cursor), server.timeout_s)
-            tools += page.tools
-            cursor = page.next_cursor
-            if cursor is None:
-                break
+        async with asyncio.timeout(server.timeout_s):
+            for _ in range(_MAX_PAGES):
+                page = await client.list_tools(cursor=cursor)
+                tools += page.tools
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
         era = session.era
     except Unavailable:
         raise
     except Exception as error:  # a server may fail in any way
-        reason = f"{error or type(error).__name__}.{session.stderr_note()}{place.advice}"
+        late = f"it took over {server.timeout_s:g} s" if isinstance(error, TimeoutError) else type(error).__name__
+        reason = f"{str(error) or late}.{session.stderr_note()}{place.advice}"
         msg = f"The MCP server `{name}` did not list its tools: {reason}"
         raise ConfigError(msg, key=f"mcp.{name}") from error
     finally:

@@ -216,6 +216,16 @@ def test_names_that_a_server_sent_take_one_line_of_a_message_and_only_some_are_l
     assert listed.endswith(", tool_18 and 11 more.")
 
 
+def test_all_pages_of_a_listing_have_one_timeout(tmp_path: Path):
+    """Each had its own: a server with endless pages held up the start for 50 times as long."""
+    server = _raw(tmp_path)
+    paging = RAW_SERVER.replace('{"tools": TOOLS}', '{"tools": TOOLS, "nextCursor": "more"}')
+    waiting = paging.replace('    if "id"', '    time.sleep(0.1)\n    if "id"').replace("sys", "sys, time", 1)
+    (tmp_path / "raw.py").write_text(waiting)
+    with pytest.raises(ConfigError, match=r"did not list its tools: it took over 0\.5 s\."):
+        mcp_tools({"raw": replace(server, timeout_s=0.5)}, tmp_path)
+
+
 NAME = {"properties": {"name": {"type": "string"}}, "required": ["name"]}
 
 
