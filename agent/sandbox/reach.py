@@ -16,6 +16,7 @@ from .sources import Sources
 
 _SEPARATORS = re.compile(r"""[\s:;,=@&|<>()'"`{}\[\]]+""")
 """What stands before and after paths in options, lists of paths, and texts for a shell."""
+_ABSOLUTE = re.compile(r"""(?<![\w.~$}])/[^\s:;,=@&|<>()'"`{}\[\]]*""")
 _IN_DOUBT = re.compile(r"[*?$`~]")
 """In a text for a shell, these may stand for any path."""
 _MAX_TEXT_BYTES = 1024 * 1024
@@ -78,9 +79,11 @@ class _Names:
 
     def are_in(self, text: str) -> bool:
         """Return whether a text may lead into one of the folders."""
-        if self._name is not None and self._name.search(text):
+        # An absolute path leads into one or it does not, whatever the folders on the way are called.
+        if self._name is not None and self._name.search(_ABSOLUTE.sub(" ", text)):
             return True
-        return any(_is_path(part) and is_inside(self._directory / part, self._folders) for part in _parts(text))
+        paths = [self._directory / part for part in _parts(text) if _is_path(part)]
+        return any(is_inside(path, self._folders) for found in paths for path in (found, Path(os.path.normpath(found))))
 
 
 def _parts(text: str) -> Iterator[str]:

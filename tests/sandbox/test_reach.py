@@ -131,6 +131,17 @@ def test_a_variable_that_names_a_folder_decides_what_runs_even_if_nothing_is_the
     assert runs_code_in([project / "work"], ("tools/elf",), project, found)
 
 
+def test_a_program_below_a_folder_of_the_same_name_is_other_code(project: Path):
+    """In a workspace called `work`, each program below /work was taken for one of it."""
+    elsewhere = "/work/bin/server"
+    assert not runs_code_in(
+        [project / "work"], (elsewhere, "--config=/etc/work/x"), project, {"LIB": f"{elsewhere}:/work"}
+    )
+    assert runs_code_in([project / "work"], (elsewhere, f"--config={project}/work/x"), project)
+    assert runs_code_in([project / "work"], (elsewhere, f"{project}/tools/../work/x"), project)
+    assert runs_code_in([project / "work"], (elsewhere, "-I/x", "./work"), project)
+
+
 def test_a_folder_that_is_not_there_yet_counts(tmp_path: Path):
     """A task with `workspace: {path: ws, create: true}` had no folder that a run can change."""
     assert runs_code_in([tmp_path / "ws"], ("node", "server.js"), tmp_path, {"NODE_PATH": "ws"})
