@@ -370,8 +370,8 @@ async def test_a_prompt_that_only_the_server_finds_too_long_ends_as_budget(
         return None
 
     vars(model)["count"] = cannot_count
-    # Each character is one token, so the estimate of two bytes per token is far too low.
-    outcome = await Agent(model, workspace=tmp_path).run("\x01" * 8300)
+    # Each character is about one token, so the estimate of three bytes per token is far too low.
+    outcome = await Agent(model, workspace=tmp_path).run("~^|`@" * 3_400)
     assert outcome.status == "budget"
     assert re.fullmatch(rf"{CONTEXT_FULL} \(the prompt has [\d,]+ tokens of 8,192\)", outcome.reason)
 
