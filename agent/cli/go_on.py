@@ -1,4 +1,4 @@
-"""Tell how to go on with the runs of a command that a signal or a failed server ended."""
+"""Build the commands that go on with the runs that a signal or a failed server ended."""
 
 from __future__ import annotations
 

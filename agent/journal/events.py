@@ -75,7 +75,7 @@ class RunStarted:
     shared_limits: tuple[SharedLimits, ...] = ()
     """Limits of the session, or of the run that called this one, which hold too."""
     branch_of: str = ""
-    """Name of the run that this one is a branch of. Empty if it is of none."""
+    """The run that this one is a branch of, by its name. Empty if it is of none."""
     redacted: tuple[str, ...] = ()
     """What held a secret, which the journal does not have: `system`, `prompt`, or a key of the task, `task.env`."""
     kind: Literal["run_started"] = "run_started"

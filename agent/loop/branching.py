@@ -169,7 +169,7 @@ def _prompt(state: RunState, deps: RunDependencies, branch: Branch, folder: Path
 
 
 async def _taken(state: RunState, deps: RunDependencies, winner: BranchEnded) -> BranchTaken:
-    """Put the run's own changes back, after they were saved, and bring those of the branch into the workspace.
+    """Save the run's own changes, and replace them by those of the branch.
 
     Raises:
         ConfigError: the workspace or the branch's copy is gone.

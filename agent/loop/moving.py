@@ -1,4 +1,4 @@
-"""Tell what it costs to go on with a run on another server, before anything is sent to it; pure."""
+"""Format what it costs to go on with a run on another server, before anything is sent to it; pure."""
 
 from __future__ import annotations
 

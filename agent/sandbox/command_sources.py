@@ -36,9 +36,8 @@ _EDITABLE = re.compile(r"'(/[^'\n]+)'")
 
 
 def command_sources(
-    command: Sequence[str], directory: Path, writable: Sequence[Path], env: Mapping[str, str] | None = None, *,
-    follow: bool = True,
-) -> Sources:  # fmt: skip
+    command: Sequence[str], directory: Path, writable: Sequence[Path], env: Mapping[str, str] | None = None
+) -> Sources:
     """Return what a command loads in some folders, as far as its words, environments and the imports of its files say.
 
     What is imported by a computed name is found only if the name stands in the file.
@@ -48,10 +47,8 @@ def command_sources(
         directory: absolute; where the command runs.
         writable: absolute; the folders.
         env: environment variables that it gets in addition.
-        follow: whether to read files for their imports, which can take seconds. Without, the names in `modules` are not
-            complete, but all of its folders are there.
     """
-    return _Search(command, directory, writable, env or {}).found(follow=follow).inside(writable)
+    return _Search(command, directory, writable, env or {}).found().inside(writable)
 
 
 class _Search:
@@ -66,7 +63,7 @@ class _Search:
         self._libraries: set[Path] = set()
         self._parsed_bytes, self._is_partial = 0, False
 
-    def found(self, *, follow: bool) -> Sources:
+    def found(self) -> Sources:
         words = self._existing(value for word in self._command for value in named_by(word))
         values = self._existing(part for value in self._env.values() for part in value.split(os.pathsep))
         self._files.update(path for path in words | values if path.is_file() and _is_code(path))
@@ -82,7 +79,7 @@ class _Search:
             self._add_environment(path.parent.parent)
             if path.name.startswith("python"):
                 self._libraries.update(Path(os.path.realpath(path)).parent.parent.glob("lib/python3*"))
-        self._add_scripts(follow=follow)
+        self._add_scripts()
         return Sources(
             files=frozenset(self._files),
             arguments=frozenset(self._arguments - self._files),
@@ -117,18 +114,15 @@ class _Search:
             self._files.add(folder / "pyvenv.cfg")
             self._libraries.update(folder.glob("lib/python*/site-packages"))
 
-    def _add_scripts(self, *, follow: bool) -> None:
+    def _add_scripts(self) -> None:
         """Add what Python files import, of that which lies in their folder or in a project that is installed there."""
         installed = [*filter(None, self._env.get("PYTHONPATH", "").split(os.pathsep)), *self._editable()]
         places = self._tops(self._directory / name for name in installed)
         files = filter(_is_python, self._files)
         scripts = [*self._started_scripts(places), *((path, [*self._tops([path.parent]), *places]) for path in files)]
-        hidden = _importable(self._libraries) if scripts and follow else frozenset[str]()
+        hidden = _importable(self._libraries) if scripts else frozenset[str]()
         for folder in {top for _, tops in scripts for top in tops}:
             self._modules.setdefault(folder, set()).update(hidden)
-        if not follow:
-            self._files.update(path for path, _ in scripts)
-            return
         seen, unread = set[Path](), set[Path]()
         while scripts and len(seen) < _MAX_MODULES:
             path, tops = scripts.pop()

@@ -1,4 +1,4 @@
-"""Say in one line what an engine does, from two readings of its metrics; pure but for the clock that it is given."""
+"""Format in one line what an engine does, from two readings of its metrics; takes its clock and its reader as given."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Judge:
         self._toolbox = Toolbox([tool.for_family(MODEL_NAME) for tool in tools])
 
     async def label(self, workspace: Path, call: RawCall | None) -> Label:
-        """Judge a call in the project as it is now; None is a reply without an edit."""
+        """Return whether a call is right in the project as it is now; None is a reply without an edit."""
         if call is None:
             return "no_edit"
         checked = check(call, self._toolbox, call_id="call00000")

@@ -183,7 +183,7 @@ def read(path: str) -> str:
 
 @tool(read_only=True)
 def look(at: int) -> str:
-    """Look at a number."""
+    """Check a number."""
     return f"{at} is fine"
 
 

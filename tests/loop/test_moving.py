@@ -19,7 +19,7 @@ from agent.testing.server import ScriptedAnswer
 
 @tool
 def look(at: int) -> str:
-    """Look at something."""
+    """Return what something is."""
     return f"saw {at}"
 
 
