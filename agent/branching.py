@@ -13,6 +13,7 @@ from .journal.branch_events import Branch
 from .journal.events import RunEnded, RunStarted
 from .journal.journal import JOURNAL_NAME
 from .journal.runs import first_event, read_run, summarize
+from .loop.branch_state import GOES_ON
 from .loop.outcome import Outcome
 from .loop.parent import ParentRun
 from .loop.watching import Observer
@@ -31,7 +32,6 @@ from .workspace.workspace import Snapshot, Workspace
 Starter = Callable[[RunSettings, Start, Watching], Awaitable[Outcome[object]]]
 Resumer = Callable[[RunSettings, Path, Watching], Awaitable[Outcome[object]]]
 
-_GOES_ON = frozenset({"budget", "error", "interrupted"})
 _NAME_CHARS = 90
 _LACKS = (
     "The branches work in copies of the workspace without {names}. If the verification needs that, none can pass: "
@@ -105,7 +105,7 @@ class BranchRuns:
                 prompt=prompt, history=self._first.history, name=branch.run, branch_of=self._first.run,
             )  # fmt: skip
             await self._start(self._settings_of(branch), begin, watching)
-        elif (ended := self._ended(branch.run)) is None or ended.status in _GOES_ON:
+        elif (ended := self._ended(branch.run)) is None or ended.status in GOES_ON:
             await self._resume(self._settings_of(branch), place, watching)
         ended = self._ended(branch.run)
         assert ended is not None, "a run that has returned has ended"

@@ -14,7 +14,7 @@ _TAKEN = (
     "pass: its changes are in the folder now. Read again what you need. This is what it answered."
 )
 """What a later turn of a session reads of a run whose work was replaced by that of a branch."""
-_GOES_ON = frozenset({"budget", "error", "interrupted"})
+GOES_ON = frozenset({"budget", "error", "interrupted"})
 """How a branch ends that goes on once the run is resumed."""
 
 
@@ -52,7 +52,7 @@ class Branching:
     def resume(self) -> None:
         """Record that the run was resumed: what a limit, an error or the user stopped goes on, unless one passed."""
         if self.winner is None:
-            self.ended = {run: end for run, end in self.ended.items() if end.status not in _GOES_ON}
+            self.ended = {run: end for run, end in self.ended.items() if end.status not in GOES_ON}
 
     def number(self, run: str) -> int:
         """Return the number of a branch for people, from 1."""
